@@ -1,0 +1,86 @@
+"""Isolation as data: what every engine grants and limits, in one place.
+
+An engine translates a `Policy` into its own means and reports, for each limit, whether this machine
+enforces it. Nothing here starts a process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on one action. Not part of its key.
+
+    `memory`, `tmp`, `work`: bytes. `processes`: threads and processes together. `cpus`: processors used at once, 0
+    for all. `seconds`: wall-clock time. `log`: bytes kept of each of stdout and stderr.
+    """
+
+    memory: int = 6144 * _MIB
+    tmp: int = 4096 * _MIB
+    work: int = 8192 * _MIB
+    processes: int = 4096
+    cpus: int = 0
+    seconds: int = 3600
+    log: int = 64 * _MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of the policy: its name, and what it means for the action."""
+
+    name: str
+    meaning: str
+
+
+RULES = (
+    Rule("no-network", "no interface but loopback, no route, no name service"),
+    Rule("read-only-root", "the builder image's file tree cannot be written"),
+    Rule("read-only-inputs", "input trees cannot be written"),
+    Rule("one-writable-output", "only the work directory and /tmp can be written"),
+    Rule("bounded-tmp", "/tmp is a tmpfs of limited size"),
+    Rule("unprivileged-user", "not root, on the machine either"),
+    Rule("no-capabilities", "every capability set is empty"),
+    Rule("no-new-privileges", "set-user-id programs gain nothing"),
+    Rule("processes", "a limit on processes and threads"),
+    Rule("memory", "a limit on memory"),
+    Rule("cpus", "a limit on processors"),
+    Rule("time", "a limit on wall-clock time"),
+    Rule("fixed-identity", "fixed host name, locale, time zone; an environment made from nothing"),
+    Rule("own-namespaces", "sees none of the machine's processes, mounts, IPC objects or devices"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Enforcement:
+    """How a machine enforces one rule: by what means, or `not enforced` and why."""
+
+    rule: str
+    state: Literal["enforced", "not enforced"]
+    means: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules and the limits that an action runs under."""
+
+    limits: Limits = field(default_factory=Limits)
+
+    def describe(self) -> dict[str, object]:
+        """The policy as a JSON object, sorted by rule."""
+        return {
+            "rules": {rule.name: rule.meaning for rule in sorted(RULES, key=lambda rule: rule.name)},
+            "limits": {
+                "memory_bytes": self.limits.memory,
+                "tmp_bytes": self.limits.tmp,
+                "work_bytes": self.limits.work,
+                "processes": self.limits.processes,
+                "cpus": self.limits.cpus,
+                "seconds": self.limits.seconds,
+                "log_bytes": self.limits.log,
+            },
+        }

@@ -1,0 +1,67 @@
+"""The one base error of the project and its kinds; the command line turns a kind into an exit status.
+
+Nothing here prints or exits. An error carries what happened, to what, and what to do next, so that
+every caller up to the command line can add context without parsing message strings.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SourceryError(Exception):
+    """What happened (`summary`), where (`subject`), and what to do next (`remedy`).
+
+    `status` is the exit status of the command line: 1 a comparison failed, 2 bad usage, spec or
+    lock, 3 a build action failed, 4 infrastructure (network, engine, disk).
+    """
+
+    status: ClassVar[int] = 4
+
+    def __init__(self, summary: str, *, subject: str = "", remedy: str = "") -> None:
+        super().__init__(summary)
+        self.summary = summary
+        self.subject = subject
+        self.remedy = remedy
+
+    def diagnostics(self) -> str:
+        """The error as text for a person: one line each for what, where and remedy."""
+        lines = [self.summary]
+        if self.subject:
+            lines.append(f"  where: {self.subject}")
+        if self.remedy:
+            lines.append(f"  remedy: {self.remedy}")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.diagnostics()
+
+
+class ComparisonError(SourceryError):
+    """Two things that must agree do not."""
+
+    status = 1
+
+
+class InputError(SourceryError):
+    """The usage, the spec, the lock or a person's file is wrong: only the person can mend it."""
+
+    status = 2
+
+
+class ActionError(SourceryError):
+    """A build action ran and failed."""
+
+    status = 3
+
+
+class InfrastructureError(SourceryError):
+    """The network, an engine, the disk or a missing tool stopped the work."""
+
+    status = 4
+
+
+class Stopped(SourceryError):  # noqa: N818 - not an error of anybody: the person stopped the work
+    """The person stopped the work (Ctrl-C or a termination signal)."""
+
+    status = 130

@@ -1,0 +1,280 @@
+"""Tree manifests: what a folder holds, as a sorted list with one BLAKE3 for the whole.
+
+A `Tree` is a value: it is merged, cut and moved here without touching a disk. Only `scan` reads
+one. Symbolic links, devices and the like do not exist in a tree: the file system that the trees
+end up on (VFAT) has none.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal
+
+from reproducibility import digest as digests
+from reproducibility.digest import Digest
+from reproducibility.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+Kind = Literal["file", "directory"]
+
+_MAGIC = "sourcery-tree 1\n"
+_CONTROL = frozenset(map(chr, [*range(32), 127]))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file, or one empty directory.
+
+    `path`: relative, `/` between the parts, no `.` or `..`. `size`: bytes, 0 for a directory.
+    `digest`: BLAKE3 of the content in 64 hexadecimal digits, empty for a directory.
+    """
+
+    path: str
+    kind: Kind
+    executable: bool
+    size: int
+    digest: str
+
+    @property
+    def content(self) -> Digest:
+        """The file's digest as a value.
+
+        Raises:
+            InputError: the entry is a directory.
+        """
+        return Digest("blake3", self.digest)
+
+
+def file(path: str, digest: Digest, size: int, *, executable: bool = False) -> Entry:
+    """A file's entry."""
+    return Entry(path, "file", executable, size, digest.hex)
+
+
+def directory(path: str) -> Entry:
+    """An empty directory's entry."""
+    return Entry(path, "directory", executable=False, size=0, digest="")
+
+
+class Tree:
+    """Entries sorted by path (by code point); directories appear only where they are empty.
+
+    The text form, of which `digest` is the BLAKE3, is the line `sourcery-tree 1` and then one line
+    an entry: `f` or `x` (executable) or `d`, the size, the content's digest or `-`, the path.
+    """
+
+    __slots__ = ("__dict__", "entries")
+
+    entries: tuple[Entry, ...]
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        ordered = sorted(entries, key=lambda entry: entry.path)
+        _check(ordered)
+        self.entries = tuple(ordered)
+
+    @classmethod
+    def _trusted(cls, ordered: list[Entry]) -> Tree:
+        """A tree of entries that are known to be sorted and well-formed already."""
+        tree = cls.__new__(cls)
+        tree.entries = tuple(ordered)
+        return tree
+
+    @cached_property
+    def digest(self) -> Digest:
+        """BLAKE3 of the text form."""
+        return digests.of_bytes(self.serialize())
+
+    @cached_property
+    def _by_path(self) -> dict[str, Entry]:
+        return {entry.path: entry for entry in self.entries}
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tree) and self.entries == other.entries
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return f"Tree({len(self.entries)} entries, {self.digest})"
+
+    def get(self, path: str) -> Entry | None:
+        """The entry at a path, or None."""
+        return self._by_path.get(path)
+
+    def files(self) -> Iterator[Entry]:
+        """The entries that are files, sorted by path."""
+        return (entry for entry in self.entries if entry.kind == "file")
+
+    @property
+    def size(self) -> int:
+        """Sum of the files' sizes in bytes."""
+        return sum(entry.size for entry in self.entries)
+
+    def under(self, prefix: str) -> Tree:
+        """What lies below the folder `prefix`, with paths relative to it."""
+        start = prefix.rstrip("/") + "/"
+        return Tree._trusted(
+            [
+                replace(entry, path=entry.path[len(start) :])
+                for entry in self.entries
+                if entry.path.startswith(start)
+            ]
+        )
+
+    def at(self, prefix: str) -> Tree:
+        """The same tree moved below the folder `prefix` (relative, `/` between the parts)."""
+        start = prefix.strip("/")
+        if not start:
+            return self
+        return Tree._trusted(
+            [replace(entry, path=f"{start}/{entry.path}") for entry in self.entries]
+        )
+
+    def where(self, keep: Callable[[Entry], bool]) -> Tree:
+        """The entries for which `keep` says yes."""
+        return Tree._trusted([entry for entry in self.entries if keep(entry)])
+
+    def renamed(self, rename: Callable[[str], str]) -> Tree:
+        """The same entries under other paths.
+
+        Raises:
+            InputError: two entries would get one path.
+        """
+        return Tree(replace(entry, path=rename(entry.path)) for entry in self.entries)
+
+    def overlaid(self, other: Tree) -> Tree:
+        """This tree with `other` on top: where both have a path, `other`'s entry counts."""
+        merged = {entry.path: entry for entry in self.entries}
+        merged.update((entry.path, entry) for entry in other.entries)
+        return Tree(_without_filled_directories(merged.values()))
+
+    def serialize(self) -> bytes:
+        """The text form, UTF-8."""
+        lines = [_MAGIC]
+        for entry in self.entries:
+            letter = "d" if entry.kind == "directory" else "x" if entry.executable else "f"
+            lines.append(f"{letter} {entry.size} {entry.digest or '-'} {entry.path}\n")
+        return "".join(lines).encode()
+
+    @classmethod
+    def parse(cls, data: bytes) -> Tree:
+        """Read the text form back.
+
+        Raises:
+            InputError: not a tree manifest.
+        """
+        try:
+            text = data.decode()
+            if not text.startswith(_MAGIC) or not text.endswith("\n"):
+                raise ValueError("no tree manifest")  # noqa: TRY301, TRY003, EM101
+            entries = []
+            for line in text[len(_MAGIC) : -1].split("\n") if len(text) > len(_MAGIC) else ():
+                letter, size, content, path = line.split(" ", 3)
+                if letter not in {"f", "x", "d"}:
+                    raise ValueError(f"unknown kind {letter!r}")  # noqa: TRY301, TRY003, EM102
+                kind: Kind = "directory" if letter == "d" else "file"
+                entries.append(
+                    Entry(path, kind, letter == "x", int(size), "" if kind == "directory" else content)
+                )
+        except ValueError as error:
+            raise InputError(f"not a tree manifest: {error}") from error
+        return cls(entries)
+
+
+def merge(parts: Iterable[tuple[str, Tree]]) -> Tree:
+    """Trees put together, each named for the messages; the same file twice is one file.
+
+    Raises:
+        InputError: two parts give different content for one path; names the parts and the path.
+    """
+    origin: dict[str, str] = {}
+    merged: dict[str, Entry] = {}
+    for name, tree in parts:
+        for entry in tree.entries:
+            present = merged.setdefault(entry.path, entry)
+            if present != entry:
+                raise InputError(
+                    f"{origin[entry.path]} and {name} both bring {entry.path}, with different content",
+                    subject=entry.path,
+                    remedy="leave one of them out of the spec, or give it another destination",
+                )
+            origin.setdefault(entry.path, name)
+    return Tree(_without_filled_directories(merged.values()))
+
+
+def scan(folder: Path) -> Tree:
+    """The tree below a folder on disk, every file hashed.
+
+    Raises:
+        InputError: something that is neither file nor directory lies there, or a name is not
+            UTF-8 or holds a control character.
+        OSError: a file cannot be read.
+    """
+    return Tree(_walk(folder, PurePosixPath()))
+
+
+def _walk(folder: Path, relative: PurePosixPath) -> Iterator[Entry]:
+    with os.scandir(folder) as listing:
+        children = sorted(listing, key=lambda child: child.name)
+    if not children and relative.parts:
+        yield directory(str(relative))
+    for child in children:
+        path = relative / child.name
+        status = child.stat(follow_symlinks=False)
+        if stat.S_ISDIR(status.st_mode):
+            yield from _walk(Path(child.path), path)
+        elif stat.S_ISREG(status.st_mode):
+            yield file(
+                str(path),
+                digests.of_file(Path(child.path)),
+                status.st_size,
+                executable=bool(status.st_mode & 0o111),
+            )
+        else:
+            raise InputError(
+                "neither a file nor a directory; a tree can hold no links, devices or sockets",
+                subject=child.path,
+                remedy="put the file itself there",
+            )
+
+
+def _without_filled_directories(entries: Iterable[Entry]) -> list[Entry]:
+    """Drop directory entries that something else now lies in: only empty ones are listed."""
+    found = list(entries)
+    filled = {str(parent) for entry in found for parent in PurePosixPath(entry.path).parents}
+    return [entry for entry in found if entry.kind == "file" or entry.path not in filled]
+
+
+def _check(ordered: list[Entry]) -> None:
+    previous = None
+    files: set[str] = {entry.path for entry in ordered if entry.kind == "file"}
+    for entry in ordered:
+        path = entry.path
+        if path == previous:
+            raise InputError("a path appears twice in one tree", subject=path)
+        previous = path
+        parts = path.split("/")
+        if "" in parts or "." in parts or ".." in parts or not _CONTROL.isdisjoint(path):
+            raise InputError("not a clean relative path", subject=repr(path))
+        try:
+            path.encode()
+        except UnicodeEncodeError as error:
+            raise InputError("a file name is not UTF-8", subject=repr(path)) from error
+        for depth in range(1, len(parts)):
+            if "/".join(parts[:depth]) in files:
+                raise InputError(
+                    "a file stands where a folder is needed", subject="/".join(parts[:depth])
+                )
+        if entry.kind == "file":
+            Digest("blake3", entry.digest)

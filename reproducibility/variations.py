@@ -1,0 +1,52 @@
+"""Surroundings of an action, as data: the usual ones, and deliberately different ones.
+
+A build that gives the same bits in both does not depend on any of these. What an action really
+saw is observed from inside (`toolchain/observe`), so that a variation that had no effect is found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a command sees around it.
+
+    `work`: absolute path of the writable work directory. `host`: host name. `user`, `group`: ids
+    as seen inside. `parallelism`: how many threads Go programs use and how many actions the go
+    command runs at once; 0 leaves it to the number of processors. `order_seed`: 0 leaves the order
+    of directory entries to the file system; any other number puts the inputs on a tmpfs in an
+    order derived from it.
+    """
+
+    work: str
+    host: str
+    user: int
+    group: int
+    parallelism: int
+    order_seed: int
+
+    def describe(self) -> dict[str, str | int]:
+        """The fields as a JSON object."""
+        return {
+            "work": self.work,
+            "host": self.host,
+            "user": self.user,
+            "group": self.group,
+            "parallelism": self.parallelism,
+            "order_seed": self.order_seed,
+        }
+
+
+STANDARD = Surroundings(
+    work="/work", host="builder", user=65534, group=65534, parallelism=0, order_seed=0
+)
+VARIED = Surroundings(
+    work="/elsewhere/a longer path/work",
+    host="another-host-name",
+    user=1234,
+    group=4321,
+    parallelism=3,
+    order_seed=27,
+)
