@@ -16,8 +16,9 @@ _MIB = 1 << 20
 class Limits:
     """Bounds on one action. Not part of its key.
 
-    `memory`, `tmp`, `work`: bytes. `processes`: threads and processes together. `cpus`: processors used at once, 0
-    for all. `seconds`: wall-clock time. `log`: bytes kept of each of stdout and stderr.
+    `memory`, `tmp`, `work`: bytes, of all processes together, of /tmp and of the work directory.
+    `processes`: threads and processes together. `cpus`: processors used at once, 0 for all.
+    `seconds`: wall-clock time. `log`: bytes kept of each of stdout and stderr.
     """
 
     memory: int = 6144 * _MIB
@@ -43,6 +44,7 @@ RULES = (
     Rule("read-only-inputs", "input trees cannot be written"),
     Rule("one-writable-output", "only the work directory and /tmp can be written"),
     Rule("bounded-tmp", "/tmp is a tmpfs of limited size"),
+    Rule("bounded-work", "the work directory is of limited size"),
     Rule("unprivileged-user", "not root, on the machine either"),
     Rule("no-capabilities", "every capability set is empty"),
     Rule("no-new-privileges", "set-user-id programs gain nothing"),

@@ -1,0 +1,6 @@
+"""The image: a tree as a FAT32 disk image and as a cpio archive, and the independent reader.
+
+`lint` says what VFAT cannot hold; `volume`, `geometry` and `layout` decide where each byte goes
+and write nothing; `disk` puts the volume behind a partition table; `writer` writes it; `reader`
+reads it back without sharing code with any of them; `cpio` makes the archive form.
+"""

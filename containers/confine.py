@@ -1,0 +1,337 @@
+"""The launcher: sets the stage for one action, starts bubblewrap, and guards it to its end.
+
+Run by path (`python -I -S confine.py`) by `containers.sandbox`, never imported by it; so it uses
+the standard library only, as little of that as it can, and nothing later than at its start: the
+user that it becomes may not be able to read Python's own files. It reads an order as JSON from standard
+input and reports on a file descriptor: a JSON object for a failure, end of file once bubblewrap has
+been executed.
+
+As root it first makes a private mount namespace in which the inputs are visible to an unprivileged
+user whatever folder they lie in, and becomes such a user: resource limits do not bind root. As an
+ordinary user it only sets the limits, or, where inputs belong on a tmpfs, makes a user namespace
+to mount one in. All mounts are private to this process and its children and end with them.
+
+Then it stays as the guard. Whatever bubblewrap started becomes its child when bubblewrap ends
+(PR_SET_CHILD_SUBREAPER), and is killed before it ends itself: so when the guard is gone, nothing of
+the action runs any more, and when the orchestrator is gone, the guard sees it and ends the action.
+bubblewrap's own --die-with-parent leaves a gap while it sets up its namespaces.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import stat
+import sys
+import zlib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, NoReturn
+
+# Constants of the kernel's interface: include/uapi/linux/{sched,mount,prctl}.h.
+_CLONE_NEWNS = 0x00020000
+_CLONE_NEWUSER = 0x10000000
+_MS_NOSUID, _MS_NODEV = 2, 4
+_MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+# Everything is staged below this folder: bubblewrap itself needs it to exist, so it always does.
+STAGE = "/tmp"  # noqa: S108 - covered by a tmpfs of our own in our own mount namespace
+
+_CHUNK = 1 << 30
+_UMASK = 0o022
+
+
+class _Failure(Exception):
+    """What could not be done, in words."""
+
+
+class _Terminated(Exception):
+    """The orchestrator wants the action ended."""
+
+
+def main() -> NoReturn:
+    """Carry out the order on standard input; exits with the action's status, or with 1."""
+    order: dict[str, Any] = json.loads(sys.stdin.buffer.read())
+    channel: int = order["report"]
+    os.set_inheritable(channel, False)
+    try:
+        parent = os.pidfd_open(order["parent"])
+        if os.getppid() != order["parent"]:
+            raise _Failure("the process that wanted this action is gone")  # noqa: TRY003, EM101
+        places = _prepare(order, channel)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        _limit(order["limits"], order["cpus"])
+        arguments = [_resolve(part, places, order["status"]) for part in order["arguments"]]
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        # Held back until the guard is in place.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        signal.signal(signal.SIGTERM, _terminate)
+        guard = os.getpid()
+        child = os.fork()
+        if child == 0:
+            # Python ignores some of these, and what is ignored stays so over an execve.
+            for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != guard:
+                os._exit(1)
+            os.execve(arguments[0], arguments, {})  # noqa: S606 - no shell wanted
+    except (OSError, ValueError, _Failure) as error:
+        os.write(channel, json.dumps({"error": str(error)}).encode())
+        os._exit(1)
+    os._exit(_guard(child, parent, channel, order["status"]))
+
+
+def _guard(child: int, parent: int, *unwanted: int) -> int:
+    """Wait until bubblewrap or the orchestrator ends; then end and reap all that is left.
+
+    Returns the exit status of bubblewrap, 128 + N when signal N ended it.
+    """
+    try:
+        for descriptor in (*unwanted, 1, 2):
+            os.close(descriptor)
+        poll = select.poll()
+        poll.register(os.pidfd_open(child), select.POLLIN)
+        poll.register(parent, select.POLLIN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        poll.poll()
+    except _Terminated:
+        pass
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    result = 128 + signal.SIGKILL
+    while True:
+        for pid in _children(os.getpid()):
+            os.kill(pid, signal.SIGKILL)
+        try:
+            ended, status = os.waitpid(-1, 0)
+        except ChildProcessError:
+            return result
+        if ended == child:
+            code = os.waitstatus_to_exitcode(status)
+            result = 128 - code if code < 0 else code
+
+
+def _children(parent: int) -> list[int]:
+    """Process ids of a process's children that still run."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as stream:
+                    # The program's name in parentheses may hold anything: proc(5).
+                    state, ppid = stream.read().rpartition(b")")[2].split()[:2]
+            except OSError:
+                continue
+            if int(ppid) == parent and state != b"Z":
+                found.append(int(name))
+    return found
+
+
+def _terminate(_number: int, _frame: object) -> NoReturn:
+    raise _Terminated
+
+
+def _prepare(order: dict[str, Any], channel: int) -> list[str]:
+    """Set the stage; the folders that the order's numbered places stand for."""
+    if order["cgroup"]:
+        _write(order["cgroup"], str(os.getpid()))
+    os.umask(_UMASK)
+    sources: list[str] = order["sources"]
+    work: str = order["work"]
+    users = order["users"]
+    uid = users["first"] + os.getpid() % users["count"] if users else None
+    if uid is not None or order["tmpfs"]:
+        sources, work = _stage(order, uid)
+    if uid is not None:
+        _become(uid)
+    for copy in order["copies"]:
+        _copy_in(sources[copy["source"]], work, copy["at"], order["epoch"], order["order_seed"])
+    for folder in order["directories"]:
+        os.makedirs(os.path.join(work, folder), exist_ok=True)
+    if order["tmpfs"]:
+        shuffled = [f"{STAGE}/shuffled/{number}" for number in range(len(sources))]
+        wanted = set(order["shuffled"])
+        for number, (source, target) in enumerate(zip(sources, shuffled, strict=True)):
+            if number in wanted:
+                copy_tree(source, target, order["order_seed"], order["epoch"], writable=False)
+        sources = [
+            shuffled[number] if number in wanted else source
+            for number, source in enumerate(sources)
+        ]
+        if order["tmpfs"]["work"]:
+            _hand_over(channel, work)
+    return [work, *sources]
+
+
+def _stage(order: dict[str, Any], uid: int | None) -> tuple[list[str], str]:
+    """Make the inputs and the work folder visible below `STAGE`; their paths there."""
+    if uid is None:
+        me, group = os.getuid(), os.getgid()
+        _unshare(_CLONE_NEWUSER | _CLONE_NEWNS, "a user and a mount namespace")
+        _write("/proc/self/setgroups", "deny")
+        _write("/proc/self/uid_map", f"{me} {me} 1")
+        _write("/proc/self/gid_map", f"{group} {group} 1")
+    else:
+        _unshare(_CLONE_NEWNS, "a mount namespace")
+    _mount("none", "/", "", _MS_REC | _MS_PRIVATE, "")
+    # Opened before STAGE is covered: a source may lie below it.
+    flags = os.O_PATH | os.O_DIRECTORY
+    opened = [os.open(source, flags) for source in order["sources"]]
+    work_folder = os.open(order["work"], flags)
+    if uid is not None:
+        os.chown(order["work"], uid, uid)
+    _mount("tmpfs", STAGE, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755,size=16m")
+    sources = [f"{STAGE}/inputs/{number}" for number in range(len(opened))]
+    for source, target in zip(opened, sources, strict=True):
+        os.makedirs(target)
+        _mount(f"/proc/self/fd/{source}", target, "", _MS_BIND | _MS_REC, "")
+        os.close(source)
+    work = f"{STAGE}/work"
+    os.mkdir(work)
+    tmpfs = order["tmpfs"]
+    if tmpfs and tmpfs["work"]:
+        _mount("tmpfs", work, "tmpfs", _MS_NOSUID | _MS_NODEV, f"mode=0755,size={tmpfs['work']}")
+    else:
+        _mount(f"/proc/self/fd/{work_folder}", work, "", _MS_BIND | _MS_REC, "")
+    os.close(work_folder)
+    if tmpfs:
+        shuffled = f"{STAGE}/shuffled"
+        os.mkdir(shuffled)
+        options = f"mode=0755,size={tmpfs['inputs']}"
+        _mount("tmpfs", shuffled, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
+        if uid is not None:
+            os.chown(shuffled, uid, uid)
+            os.chown(work, uid, uid)
+    return sources, work
+
+
+def _become(uid: int) -> None:
+    """Become an unprivileged user for good, with nothing of root left."""
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
+def _limit(limits: dict[str, int], cpus: list[int]) -> None:
+    """Set resource limits (soft and hard), as far down as the present hard limit at most."""
+    if cpus:
+        os.sched_setaffinity(0, cpus)
+    for name, wanted in limits.items():
+        kind = getattr(resource, name)
+        _, hard = resource.getrlimit(kind)
+        value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(kind, (value, value))
+
+
+def _prctl(option: int, value: int) -> None:
+    library = ctypes.CDLL(None, use_errno=True)
+    _check(library.prctl(option, ctypes.c_ulong(value), 0, 0, 0), "prctl")
+
+
+def _unshare(flags: int, what: str) -> None:
+    _check(ctypes.CDLL(None, use_errno=True).unshare(flags), f"unshare {what}")
+
+
+def _mount(source: str, target: str, kind: str, flags: int, options: str) -> None:
+    library = ctypes.CDLL(None, use_errno=True)
+    encoded = [os.fsencode(text) for text in (source, target, kind)]
+    result = library.mount(*encoded, ctypes.c_ulong(flags), os.fsencode(options) or None)
+    _check(result, f"mount {kind or source} on {target}")
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as stream:
+        stream.write(text)
+
+
+def _resolve(part: str | dict[str, Any], places: list[str], status: int) -> str:
+    """An argument: text as it is, the status descriptor, or a place and what lies below it."""
+    if isinstance(part, str):
+        return part
+    if "status" in part:
+        return str(status)
+    return os.path.join(places[part["place"]], part["below"]).rstrip("/")
+
+
+def _hand_over(channel: int, folder: str) -> None:
+    """Send an open descriptor of a folder that only this mount namespace can see."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    with socket.socket(fileno=os.dup(channel)) as connection:
+        socket.send_fds(connection, [b"{}"], [descriptor])
+    os.close(descriptor)
+
+
+def _copy_in(source: str, work: str, at: str, epoch: int, order_seed: int) -> None:
+    """A private, writable copy of a tree below the work folder."""
+    copy_tree(source, os.path.join(work, at).rstrip("/"), order_seed, epoch, writable=True)
+
+
+def copy_tree(source: str, target: str, order_seed: int, epoch: int, *, writable: bool) -> None:
+    """Copy files and folders, every modification time `epoch` (seconds), in an order by the seed.
+
+    `writable`: modes become 0644, or 0755 where the source is executable, and 0755 for folders;
+    else they are the source's own. Seed 0 is the order of the names.
+    """
+    os.makedirs(target, exist_ok=True)
+    folders = [(source, target)]
+    made: list[tuple[str, int]] = []
+    while folders:
+        here, there = folders.pop()
+        made.append((there, 0o755 if writable else stat.S_IMODE(os.stat(here).st_mode)))
+        for entry in _ordered(here, order_seed):
+            path = f"{there}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                os.makedirs(path, exist_ok=True)
+                folders.append((entry.path, path))
+            else:
+                _copy_file(entry.path, path, epoch, writable=writable)
+    for path, mode in reversed(made):
+        os.chmod(path, mode)
+        os.utime(path, (epoch, epoch))
+
+
+def _ordered(folder: str, order_seed: int) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as listing:
+        entries = sorted(listing, key=lambda entry: entry.name)
+    if order_seed:
+        entries.sort(key=lambda entry: zlib.crc32(os.fsencode(f"{order_seed}:{entry.name}")))
+    yield from entries
+
+
+def _copy_file(source: str, target: str, epoch: int, *, writable: bool) -> None:
+    reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        mode = stat.S_IMODE(os.fstat(reading).st_mode)
+        if writable:
+            mode = 0o755 if mode & 0o111 else 0o644
+        writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            while os.sendfile(writing, reading, None, _CHUNK):
+                pass
+            os.fchmod(writing, mode)
+            os.utime(writing, (epoch, epoch))
+        finally:
+            os.close(writing)
+    finally:
+        os.close(reading)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Starts the launcher (`confine.py`) with an order, and watches over it to the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from containers import supervise
+from reproducibility.errors import InfrastructureError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from threading import Event
+
+    from containers.policy import Limits
+
+_LAUNCHER = Path(__file__).with_name("confine.py")
+_MESSAGE = 1 << 16
+_KEPT = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """What came of an order that was carried out.
+
+    `status`: the command's exit status, 128 + N for signal N. `work`: descriptor of the work
+    directory where that is a tmpfs of the launcher's, for the caller to close; else None.
+    """
+
+    status: int
+    ended: supervise.Ended
+    work: int | None
+
+
+def launch(
+    order: Mapping[str, Any],
+    limits: Limits,
+    into: Path,
+    stop: Event,
+    overgrown: Callable[[], bool],
+) -> Launched:
+    """Carry out an order (its form is what `confine.py` reads); the logs go to `into`.
+
+    Raises:
+        InfrastructureError: the command could not be run; says what failed.
+        Stopped: `stop` was set; nothing of the action runs any more.
+    """
+    with ExitStack() as stack:
+        channel = _Channel(stack)
+        progress = _Progress(stack)
+        process = _start({**order, "report": channel.theirs, "status": progress.theirs})
+        channel.started()
+        progress.started()
+        logs = {}
+        for name, stream in (("stdout", process.stdout), ("stderr", process.stderr)):
+            if stream is not None:
+                stack.enter_context(stream)
+                log = supervise.Log(into / name, limits.log)
+                stack.callback(log.close)
+                logs[stream.fileno()] = partial(log.read, stream.fileno())
+        readers = {channel.ours: channel.read, progress.ours: progress.read, **logs}
+        bounds = supervise.Bounds(limits.seconds, limits.memory, overgrown)
+        try:
+            ended = supervise.watch(process, readers, bounds, stop)
+        except BaseException:
+            channel.drop()
+            raise
+    status = progress.status()
+    if status is None and ended.ended_by:
+        status = ended.status
+    if status is None:
+        channel.drop()
+        words = channel.error or _tail(into / "stderr") or f"exit status {ended.status}"
+        raise InfrastructureError("the sandbox could not run the command", subject=words)
+    return Launched(status, ended, channel.work)
+
+
+def _start(order: Mapping[str, Any]) -> subprocess.Popen[bytes]:
+    """The launcher, with the order on its standard input, in a session of its own."""
+    descriptor = os.memfd_create("order")
+    with os.fdopen(descriptor, "w+b") as stdin:
+        stdin.write(json.dumps(order).encode())
+        stdin.seek(0)
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_LAUNCHER)],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            pass_fds=(order["report"], order["status"]),
+            env={},
+            cwd="/",
+            start_new_session=True,
+        )
+
+
+class _Channel:
+    """The socket on which the launcher reports a failure, or hands over its work directory."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._ours, self._theirs = socket.socketpair()
+        stack.enter_context(self._ours)
+        stack.enter_context(self._theirs)
+        self.error = ""
+        self.work: int | None = None
+
+    @property
+    def ours(self) -> int:
+        return self._ours.fileno()
+
+    @property
+    def theirs(self) -> int:
+        return self._theirs.fileno()
+
+    def started(self) -> None:
+        """Close the launcher's end here."""
+        self._theirs.close()
+
+    def read(self) -> bool:
+        data, descriptors, _, _ = socket.recv_fds(self._ours, _MESSAGE, 1)
+        if descriptors:
+            self.work = descriptors[0]
+            os.set_inheritable(self.work, False)
+        elif data:
+            self.error = str(json.loads(data)["error"])
+        return bool(data)
+
+    def drop(self) -> None:
+        """Close the work directory, where nobody will use it."""
+        if self.work is not None:
+            os.close(self.work)
+            self.work = None
+
+
+class _Progress:
+    """The pipe on which bubblewrap tells, as JSON documents, what it does: --json-status-fd."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.ours, self.theirs = os.pipe()
+        stack.callback(os.close, self.ours)
+        self._close = stack.enter_context(os.fdopen(self.theirs, "wb", buffering=0))
+        self._told = b""
+
+    def started(self) -> None:
+        """Close bubblewrap's end here."""
+        self._close.close()
+
+    def read(self) -> bool:
+        data = os.read(self.ours, _MESSAGE)
+        self._told += data
+        return bool(data)
+
+    def status(self) -> int | None:
+        """The command's exit status, or None where it was not run to its end."""
+        for line in self._told.decode(errors="replace").splitlines():
+            document = json.loads(line)
+            if "exit-code" in document:
+                return int(document["exit-code"])
+        return None
+
+
+def _tail(file: Path) -> str:
+    return file.read_bytes()[-_KEPT:].decode(errors="replace").strip()

@@ -1,0 +1,179 @@
+"""Turns an action into an order for the launcher: what to stage, what to limit, bubblewrap's words.
+
+The form of an order is what `confine.py` reads. Arguments are texts, `{"place": N, "below": path}`
+for a path that only the launcher knows (0 is the work directory, 1 the root's tree, then the input
+trees), or `{"status": true}` for the descriptor on which bubblewrap tells what it does.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from containers import proc
+from containers.layout import root_binds
+
+if TYPE_CHECKING:
+    from containers.action import Action
+    from containers.engine import Blobs
+    from containers.layout import Layout
+    from containers.policy import Limits
+    from reproducibility.manifest import Tree
+
+_OPEN_FILES = 16384
+# What an entry of a tmpfs can cost beside its content, and room to spare, in bytes.
+_ENTRY = 16384
+_ROOM = 64 << 20
+# User ids that actions get on the machine when root runs the orchestrator, one for each process id:
+# far above any that is given out by hand, by subuid(5) or by systemd. Where those are not mapped
+# (root of a container), systemd's range for dynamic users.
+_SPARE = (range(0x70000000, 0x70400000), range(61184, 65184))
+_TMP = "/tmp"  # noqa: S108 - the path inside
+
+
+def for_action(
+    program: str, action: Action, layout: Layout, limits: Limits, blobs: Blobs
+) -> dict[str, Any]:
+    """The order for an action; `work`, `cgroup` and `cpus` are still to be filled in.
+
+    `program`: path of bubblewrap.
+    """
+    surroundings = action.surroundings
+    trees = [action.root, *(mount.tree for mount in (*layout.read_only, *layout.private))]
+    first_private = 1 + len(layout.read_only)
+    shuffled = list(range(1, first_private)) if surroundings.order_seed else []
+    tmpfs = None
+    if surroundings.order_seed and action.mounts:
+        tmpfs = {
+            "inputs": _ROOM + sum(_room(trees[number]) for number in shuffled),
+            "work": limits.work if layout.private else 0,
+        }
+    return {
+        **_frame(limits),
+        "sources": [str(blobs.checkout(tree, action.epoch)) for tree in trees],
+        "copies": [
+            {"source": number, "at": mount.at.removeprefix(surroundings.work).strip("/")}
+            for number, mount in enumerate(layout.private, start=first_private)
+        ],
+        "directories": list(layout.folders),
+        "tmpfs": tmpfs,
+        "shuffled": shuffled,
+        "order_seed": surroundings.order_seed,
+        "epoch": action.epoch,
+        "arguments": [
+            *_namespaces(program),
+            *("--uid", str(surroundings.user), "--gid", str(surroundings.group)),
+            *("--hostname", surroundings.host),
+            *_mounts(action, layout, limits),
+            *_process(action, layout),
+        ],
+    }
+
+
+def for_check(program: str, limits: Limits) -> dict[str, Any]:
+    """An order that runs bubblewrap itself inside a sandbox, to see whether that works here."""
+    return {
+        **_frame(limits),
+        "cgroup": "",
+        "cpus": [],
+        "arguments": [
+            *_namespaces(program),
+            *("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"),
+            *("--size", str(limits.tmp), "--tmpfs", _TMP, "--remount-ro", "/", "--chdir", "/"),
+            *("--clearenv", "--", program, "--version"),
+        ],
+    }
+
+
+def _frame(limits: Limits) -> dict[str, Any]:
+    return {
+        "parent": os.getpid(),
+        "users": spare_users(),
+        "limits": _rlimits(limits),
+        "sources": [],
+        "copies": [],
+        "directories": [],
+        "tmpfs": None,
+        "shuffled": [],
+        "order_seed": 0,
+        "epoch": 0,
+    }
+
+
+def _namespaces(program: str) -> list[Any]:
+    return [
+        program,
+        *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc"),
+        *("--unshare-uts", "--unshare-cgroup", "--disable-userns"),
+        *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+        *("--json-status-fd", {"status": True}),
+    ]
+
+
+def _mounts(action: Action, layout: Layout, limits: Limits) -> list[Any]:
+    work = action.surroundings.work
+    points = [*(mount.at for mount in layout.read_only), work, "/dev", "/proc", _TMP]
+    made, bound = root_binds(action.root, points)
+    arguments: list[Any] = []
+    for path in made:
+        arguments += ["--perms", "0755", "--dir", f"/{path}"]
+    for path in bound:
+        arguments += ["--ro-bind", _place(1, path), f"/{path}"]
+    arguments += ["--proc", "/proc", "--dev", "/dev"]
+    arguments += ["--perms", "1777", "--size", str(limits.tmp), "--tmpfs", _TMP]
+    binds = [
+        (mount.at, "--ro-bind", number) for number, mount in enumerate(layout.read_only, start=2)
+    ]
+    for at, option, number in sorted([*binds, (work, "--bind", 0)]):
+        arguments += [option, _place(number), at]
+    return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/"]
+
+
+def _process(action: Action, layout: Layout) -> list[Any]:
+    variables = [part for item in layout.environment.items() for part in ("--setenv", *item)]
+    return ["--chdir", action.directory, "--clearenv", *variables, "--", *action.command]
+
+
+def _place(number: int, below: str = "") -> dict[str, Any]:
+    return {"place": number, "below": below}
+
+
+def _rlimits(limits: Limits) -> dict[str, int]:
+    """Resource limits by name. RLIMIT_AS would be of no use: Go reserves more than it uses."""
+    running = proc.threads_of(os.getuid()) if spare_users() is None else 0
+    return {
+        "RLIMIT_NPROC": limits.processes + running,
+        "RLIMIT_DATA": limits.memory,
+        "RLIMIT_FSIZE": limits.work,
+        "RLIMIT_NOFILE": _OPEN_FILES,
+        "RLIMIT_CORE": 0,
+    }
+
+
+def processors(wanted: int, number: int) -> list[int]:
+    """The processors of the `number`th action, taken in turns; empty for all of them."""
+    available = sorted(os.sched_getaffinity(0))
+    if not wanted or wanted >= len(available):
+        return []
+    first = number * wanted
+    return sorted({available[(first + step) % len(available)] for step in range(wanted)})
+
+
+def spare_users() -> dict[str, int] | None:
+    """User ids on the machine that nobody has, or None where this process cannot become another."""
+    if os.geteuid() != 0:
+        return None
+    mapped = []
+    for line in Path("/proc/self/uid_map").read_text("ascii").splitlines():
+        first, _, count = map(int, line.split())
+        mapped.append(range(first, first + count))
+    for wanted in _SPARE:
+        if any(wanted[0] in ids and wanted[-1] in ids for ids in mapped):
+            return {"first": wanted.start, "count": len(wanted)}
+    return None
+
+
+def _room(tree: Tree) -> int:
+    """Bytes that a tree can take on a tmpfs."""
+    return tree.size + _ENTRY * len(tree)

@@ -1,0 +1,108 @@
+"""Folders that hold an engine's temporary files, and that do not outlive it.
+
+Each live engine holds a lock that the kernel releases when its process ends, however it ends; the
+next engine to start in the same place removes what is left of those that are gone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from reproducibility.errors import InfrastructureError
+
+_LOCK = ".lock"
+
+
+class Scratch:
+    """A folder of its own below `parent`, locked for as long as this object is open."""
+
+    def __init__(self, parent: Path, prefix: str) -> None:
+        """Make the folder, after removing those of processes that are gone.
+
+        Raises:
+            InfrastructureError: `parent` cannot be written.
+        """
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            sweep(parent, prefix)
+            self._lock, self._descriptor = _claim(parent, prefix)
+            self.folder = self._lock.with_suffix("")
+            self.folder.mkdir(mode=0o700)
+        except OSError as error:
+            raise InfrastructureError(
+                f"cannot make a scratch folder: {error.strerror}",
+                subject=str(parent),
+                remedy="give a folder on a disk with room that you may write",
+            ) from error
+
+    def close(self) -> None:
+        """Remove the folder and let go of the lock."""
+        remove(self.folder)
+        self._lock.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+
+def sweep(parent: Path, prefix: str) -> None:
+    """Remove the scratch folders below `parent` whose processes are gone."""
+    for lock in sorted(parent.glob(f"{prefix}-*{_LOCK}")):
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            remove(lock.with_suffix(""))
+            lock.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder and everything in it, whatever modes or depth an action gave it.
+
+    Folders found inside are moved up beside the first one before they are emptied, so that neither
+    the recursion limit nor the longest possible path matters.
+    """
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        try:
+            here.chmod(stat.S_IRWXU)
+            with os.scandir(here) as listing:
+                entries = list(listing)
+        except FileNotFoundError:
+            continue
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+                continue
+            inner = Path(entry.path)
+            if here != folder:
+                inner.chmod(stat.S_IRWXU)
+                inner = inner.rename(folder / f".removed-{secrets.token_hex(8)}")
+            waiting.append(inner)
+        if here != folder:
+            here.rmdir()
+    if folder.exists():
+        folder.rmdir()
+
+
+def _claim(parent: Path, prefix: str) -> tuple[Path, int]:
+    """A new lock file, locked by us, that nobody has swept away between making and locking it."""
+    while True:
+        lock = parent / f"{prefix}-{secrets.token_hex(8)}{_LOCK}"
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(lock.stat(), os.fstat(descriptor)):
+                return lock, descriptor
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        os.close(descriptor)

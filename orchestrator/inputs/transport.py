@@ -1,0 +1,291 @@
+"""What the transports share: the protocol, how a client program is run, when it is tried again.
+
+A client gets an environment made from nothing plus what it needs to honour the person's mirrors,
+proxies, credentials and certificates. Only faults that may pass (a time-out, a refused connection,
+a busy server) are tried again; an answer such as "not found" or "wrong hash" is final.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
+
+from containers import process
+from reproducibility.errors import InfrastructureError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+    from threading import Event
+    from typing import Any, BinaryIO
+
+    from containers.process import Completed
+    from reproducibility.digest import Digest
+    from reproducibility.manifest import Entry, Tree
+
+# Bytes that no single input may exceed, packed or unpacked.
+LARGEST = 8 << 30
+
+_SHARED = (
+    "HOME", "LANG", "LOGNAME", "NETRC", "PATH", "SSH_AUTH_SOCK", "SSL_CERT_DIR", "SSL_CERT_FILE",
+    "TMPDIR", "USER", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "all_proxy", "ftp_proxy", "http_proxy",
+    "https_proxy", "no_proxy", "ALL_PROXY", "FTP_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+)  # fmt: skip
+_PASSING = re.compile(
+    r"timed? ?out|timeout|deadline exceeded|connection (?:refused|reset|aborted|failed|broken)"
+    r"|could not connect|unable to connect|no such host|temporary failure|name resolution"
+    r"|network is unreachable|no route to host|unexpected eof|\beof\b|handshake|proxyconnect"
+    r"|server misbehaving|retrying \(retry|remote end closed|incomplete ?read|broken pipe"
+    r"|\b(?:429|500|502|503|504)\b|too many requests|bad gateway|service unavailable",
+    re.IGNORECASE,
+)
+_FINAL = re.compile(
+    r"checksum mismatch|security error|do not match the hashes|hash sum mismatch|hashes mismatch"
+    r"|\b(?:401|403|404|410)\b",
+    re.IGNORECASE,
+)
+_KEPT = 2000
+
+
+class Store(Protocol):
+    """What the transports need of the store (`orchestrator.store.Store`)."""
+
+    def has(self, digest: Digest) -> bool:
+        """Whether a blob is there."""
+
+    def holds(self, tree: Tree) -> bool:
+        """Whether every file of a tree is there."""
+
+    def blob(self, digest: Digest) -> Path:
+        """The verified file of a blob."""
+
+    def path(self, entry: Entry) -> Path:
+        """The verified file of a tree's entry."""
+
+    def put_bytes(self, data: bytes) -> Digest:
+        """Keep bytes."""
+
+    def put_file(self, path: Path, *, move: bool = False) -> Digest:
+        """Keep a file's bytes."""
+
+    def put_stream(self, stream: BinaryIO, *, limit: int) -> tuple[Digest, int]:
+        """Keep what is left in a stream."""
+
+    def put_tree(self, folder: Path, *, move: bool = False) -> Tree:
+        """Keep everything below a folder."""
+
+    def save_tree(self, tree: Tree) -> Digest:
+        """Keep a tree's manifest."""
+
+    def load_tree(self, digest: Digest) -> Tree:
+        """A tree by its digest."""
+
+    def checkout(self, tree: Tree, epoch: int) -> Path:
+        """A read-only folder that holds a tree."""
+
+    def export(self, tree: Tree, folder: Path, epoch: int) -> None:
+        """A writable copy of a tree in a new folder."""
+
+    def temporary(self) -> AbstractContextManager[Path]:
+        """An empty folder that is removed at the end."""
+
+    def remember(self, kind: str, key: Digest, document: dict[str, Any]) -> None:
+        """Write down what came of a key."""
+
+    def recall(self, kind: str, key: Digest) -> dict[str, Any] | None:
+        """What came of a key."""
+
+
+Request = TypeVar("Request", contravariant=True)
+Pinned = TypeVar("Pinned")
+
+
+class Transport(Protocol[Request, Pinned]):
+    """One way to get inputs."""
+
+    def resolve(self, request: Request, store: Store) -> Pinned:
+        """Find what a request means today, bring it into the store, and pin it.
+
+        Raises:
+            InputError: there is no such thing.
+            InfrastructureError: it could not be had.
+        """
+
+    def fetch(self, pinned: Pinned, store: Store) -> None:
+        """Bring the artefact that the lock pins into the store.
+
+        Raises:
+            InputError: its bytes are not those of the lock.
+            InfrastructureError: it could not be had.
+        """
+
+    def unpack(self, pinned: Pinned, store: Store) -> Tree:
+        """The tree that an artefact in the store holds, its files put into the store too.
+
+        Raises:
+            InputError: the artefact is not what it claims to be.
+        """
+
+
+class Events(Protocol):
+    """Who wants to know how the inputs come along. Called from several threads."""
+
+    def started(self, label: str, doing: str) -> None:
+        """Work on an input begins (`doing`: `fetching`, `unpacking`, `vendoring`)."""
+
+    def finished(self, label: str) -> None:
+        """That work is done."""
+
+    def retrying(self, label: str, reason: str, seconds: float) -> None:
+        """An attempt failed; the next one comes in `seconds`."""
+
+
+class Silent:
+    """Nobody wants to know."""
+
+    def started(self, label: str, doing: str) -> None:
+        """Nothing."""
+
+    def finished(self, label: str) -> None:
+        """Nothing."""
+
+    def retrying(self, label: str, reason: str, seconds: float) -> None:
+        """Nothing."""
+
+
+class PassingFaultError(InfrastructureError):
+    """A client failed for a reason that may pass."""
+
+
+class RefusedError(InfrastructureError):
+    """A client got an answer that will not change by asking again; `output` holds it."""
+
+    def __init__(self, summary: str, output: str, *, subject: str = "", remedy: str = "") -> None:
+        super().__init__(summary, subject=subject, remedy=remedy)
+        self.output = output
+
+
+class Run(Protocol):
+    """Runs a client program to its end: `containers.process.run`, or a fake in tests."""
+
+    def __call__(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        directory: Path | None = None,
+        seconds: float = 600,
+        stop: Event | None = None,
+        check: bool = True,
+    ) -> Completed:
+        """Run it; see `containers.process.run`."""
+
+
+@dataclass(frozen=True)
+class Clients:
+    """How client programs are run.
+
+    `environ`: the person's environment. `offline`: refuse every attempt. `attempts`: at most so
+    many; `longest_wait`: seconds between two of them at most. `stop`: ends the work when set.
+    """
+
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    run: Run = process.run
+    events: Events = field(default_factory=Silent)
+    offline: bool = False
+    attempts: int = 4
+    longest_wait: float = 20
+    stop: Event | None = None
+
+    def environment(self, *names: str, prefixes: tuple[str, ...] = ()) -> dict[str, str]:
+        """The part of the person's environment that a client may see."""
+        allowed = {*_SHARED, *names}
+        return {
+            key: value
+            for key, value in self.environ.items()
+            if key in allowed or key.startswith(prefixes or ("\0",))
+        }
+
+    def ask(
+        self,
+        label: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        directory: Path,
+        *,
+        seconds: float = 1800,
+    ) -> Completed:
+        """Run a client until it succeeds, it gets a final answer, or the attempts are used up.
+
+        `label`: the input it is for.
+
+        Raises:
+            RefusedError: a final answer.
+            InfrastructureError: it cannot be started, or failed every time; or offline.
+            Stopped: `stop` was set.
+        """
+        self.require_network(label)
+
+        def once() -> Completed:
+            done = self.run(
+                command,
+                environment=environment,
+                directory=directory,
+                seconds=seconds,
+                stop=self.stop,
+                check=False,
+            )
+            if done.status == 0:
+                return done
+            output = b"\n".join([done.stdout, done.stderr]).decode(errors="replace").strip()
+            told = output[-_KEPT:]
+            subject = process.replayable(command, environment, directory)
+            if _PASSING.search(output) and not _FINAL.search(output):
+                raise PassingFaultError(
+                    f"{label} could not be fetched: {told}",
+                    subject=subject,
+                    remedy="look at the network, the proxy settings and the mirror, then try again",
+                )
+            raise RefusedError(f"{label} could not be fetched: {told}", output, subject=subject)
+
+        return self._retrying(label)(once)
+
+    def require_network(self, label: str) -> None:
+        """Refuse to fetch when offline.
+
+        Raises:
+            InfrastructureError: offline; names the input.
+        """
+        if self.offline:
+            raise InfrastructureError(
+                f"{label} is not in the store, and --offline forbids to fetch it",
+                subject=label,
+                remedy="run `orchestrate fetch` with a network, or give a bundle with --bundle",
+            )
+
+    def _retrying(self, label: str) -> Retrying:
+        def tell(state: RetryCallState) -> None:
+            outcome, action = state.outcome, state.next_action
+            if outcome is not None and action is not None:
+                self.events.retrying(label, str(outcome.exception()), action.sleep)
+
+        retrying = Retrying(
+            stop=stop_after_attempt(self.attempts),
+            wait=wait_exponential_jitter(initial=1, max=self.longest_wait, jitter=1),
+            retry=retry_if_exception_type(PassingFaultError),
+            before_sleep=tell,
+            reraise=True,
+        )
+        return retrying.copy(sleep=sleep_using_event(self.stop)) if self.stop else retrying

@@ -1,0 +1,422 @@
+"""The lock: every input pinned by version and digest, as `sourcery.lock` says it.
+
+The file is sorted, indented JSON, one value a line, with a checksum line over the rest. Reading one
+checks its form, its checksum, and that its parts agree with each other, the public log's signature
+and proofs among them; nothing here asks a network or a store. Only `load` and `save` touch a file.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
+
+from orchestrator.spec import Architecture
+from reproducibility import canonical, gomodule, transparency
+from reproducibility import digest as digests
+from reproducibility.digest import Digest
+from reproducibility.errors import ComparisonError, InfrastructureError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from orchestrator.spec import Spec
+
+SCHEMA = 1
+_AGAIN = "run `orchestrate lock`"
+
+
+def _digest(algorithm: str) -> BeforeValidator:
+    def read(value: object) -> Digest:
+        found = Digest.parse(value) if isinstance(value, str) else value
+        if not isinstance(found, Digest) or found.algorithm != algorithm:
+            raise ValueError(f"expected {algorithm}: and 64 lower-case hexadecimal digits")
+        return found
+
+    return BeforeValidator(read)
+
+
+Blake3 = Annotated[Digest, _digest("blake3"), PlainSerializer(str)]
+Sha256 = Annotated[Digest, _digest("sha256"), PlainSerializer(str)]
+ModuleHash = Annotated[str, Field(pattern=r"^h1:[A-Za-z0-9+/]{43}=$")]
+Text = Annotated[str, Field(min_length=1)]
+Where = Annotated[str, Field(pattern=r"^[^/\s][^\s]*$")]
+Lines = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Recorded(_Model):
+    """What the public log says of a module version, with the proof that the log says it.
+
+    `number`: the record's place in the log. `record`: its lines. `tree_head`: the log's signed
+    note, as lines. `proof`: hashes in base64, from the leaf up.
+    """
+
+    state: Literal["recorded"] = "recorded"
+    number: int = Field(ge=0)
+    record: Lines
+    tree_head: Lines
+    proof: Lines
+
+    def as_record(self) -> transparency.Record:
+        """The record as the checks take it."""
+        return transparency.parse_record(self.number, "\n".join([*self.record, ""]))
+
+    def h1(self, module: str, version: str) -> str:
+        """The module's hash according to the log, signature and inclusion proof checked.
+
+        Raises:
+            InputError: something is malformed, or the record is about another module.
+            ComparisonError: signature or proof do not hold.
+        """
+        try:
+            proof = [base64.b64decode(step, validate=True) for step in self.proof]
+        except ValueError as error:
+            raise InputError("a hash of an inclusion proof is not base64") from error
+        verifier = transparency.Verifier.parse(transparency.GO_SUM_DATABASE)
+        record = self.as_record()
+        transparency.check(record, "\n".join([*self.tree_head, ""]), proof, verifier)
+        return record.h1(module, version)
+
+
+class Absent(_Model):
+    """The public log has no record of a module version, or was not to be asked; and why."""
+
+    state: Literal["absent"] = "absent"
+    reason: Text
+
+
+LogEntry = Annotated[Recorded | Absent, Field(discriminator="state")]
+
+
+class _Input(_Model):
+    """An input. `where`: the artefact's place below whatever mirror it comes from.
+
+    `host`: the architecture of the machine that needs it; None where every machine does. `tree`:
+    digest of the tree that the artefact holds. `size`: bytes, and `blake3`: of the artefact.
+    """
+
+    name: Text
+    host: Architecture | None = None
+    version: Text
+    where: Where
+    size: int = Field(ge=0)
+    blake3: Blake3
+    tree: Blake3
+
+    @property
+    def label(self) -> str:
+        """The input for people: name, version, and host where it has one."""
+        return f"{self.name} {self.version}" + (f" for {self.host}" if self.host else "")
+
+
+class PythonWheel(_Input):
+    """A wheel from a Python package index, such as the bootstrap Go. `package`: its name there."""
+
+    kind: Literal["python-wheel"] = "python-wheel"
+    package: Text
+    sha256: Sha256
+
+
+class GoModule(_Input):
+    """A module from a Go module proxy.
+
+    `vendored`: for a `[[source]]`, digest of the tree with all its dependencies in `vendor/`.
+    `log`: the public log's record of it, or why there is none.
+    """
+
+    kind: Literal["go-module"] = "go-module"
+    module: Text
+    h1: ModuleHash
+    vendored: Blake3 | None = None
+    log: LogEntry
+
+
+class DebianPackage(_Input):
+    """A package from a Debian mirror."""
+
+    kind: Literal["debian-package"] = "debian-package"
+    package: Text
+    suite: Text
+    sha256: Sha256
+
+
+class LocalPath(_Input):
+    """A file or folder of the person's own; `blake3` is that of the tree's manifest.
+
+    `module` and `vendored`: for a `[[source]]`; `destination`: for a `[[file]]`.
+    """
+
+    kind: Literal["local-path"] = "local-path"
+    version: Literal["local"] = "local"
+    module: str | None = None
+    vendored: Blake3 | None = None
+    destination: str | None = None
+
+
+Input = Annotated[
+    PythonWheel | GoModule | DebianPackage | LocalPath, Field(discriminator="kind")
+]
+
+
+class Toolchain(_Model):
+    """The published toolchain: its programs, and the log's word on each architecture's module."""
+
+    version: Text
+    bin: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    tool: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    log: dict[Architecture, LogEntry]
+
+
+class Lock(_Model):
+    """The whole lock. `wanted`: the parts of the spec that it was made for."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    wanted: dict[str, str]
+    toolchain: Toolchain
+    inputs: Annotated[tuple[Input, ...], Field(strict=False)]
+
+    @property
+    def digest(self) -> Digest:
+        """BLAKE3 of the lock's content; the `checksum` line of the file."""
+        return digests.of_bytes(canonical.dumps(_document(self)))
+
+    def find(self, name: str, host: str | None = None) -> Input:
+        """An input by name and, where it depends on that, the machine's architecture.
+
+        Raises:
+            InputError: the lock has none.
+        """
+        for found in self.inputs:
+            if found.name == name and found.host in {None, host}:
+                return found
+        hosts = sorted({str(found.host) for found in self.inputs if found.name == name})
+        raise InputError(
+            f"the lock has no input {name!r}" + (f" for an {host} machine" if hosts else ""),
+            subject=f"{name}, pinned for {', '.join(hosts)}" if hosts else name,
+            remedy=f"{_AGAIN} on this machine",
+        )
+
+    def published(self, architecture: str) -> str | None:
+        """The `h1:` of an architecture's published toolchain, proved by the log; None if absent.
+
+        Raises:
+            InputError: the lock says nothing of the architecture, or its record is malformed.
+            ComparisonError: signature or proof do not hold.
+        """
+        entry = next((e for name, e in self.toolchain.log.items() if name == architecture), None)
+        if entry is None:
+            raise InputError(f"the lock says nothing of {architecture}", remedy=_AGAIN)
+        if isinstance(entry, Absent):
+            return None
+        version = gomodule.toolchain_version(self.toolchain.version, architecture)
+        return entry.h1(gomodule.TOOLCHAIN, version)
+
+    def check_fits(self, spec: Spec) -> None:
+        """Compare with the spec that the build is for.
+
+        Raises:
+            InputError: the lock was made for another spec; says what differs.
+        """
+        now = wanted(spec)
+        changes = [
+            f"{key}: the spec says {now.get(key, 'nothing')}, the lock was made for "
+            f"{self.wanted.get(key, 'nothing')}"
+            for key in sorted(now.keys() | self.wanted.keys())
+            if now.get(key) != self.wanted.get(key)
+        ]
+        if changes:
+            raise InputError(
+                "the lock does not fit the spec\n  " + "\n  ".join(changes), remedy=_AGAIN
+            )
+
+
+def wanted(spec: Spec) -> dict[str, str]:
+    """The parts of a spec that decide what is locked, as text by key."""
+    parts = {
+        "go.version": spec.go.version,
+        "go.bootstrap": spec.go.bootstrap,
+        "debian.suite": spec.debian.suite,
+        "image.architectures": " ".join(sorted(spec.image.architectures)),
+    }
+    for source in spec.sources:
+        place = f"@{source.version}" if source.version else f" in {source.path}"
+        parts[f"source.{source.name}"] = f"{source.module}{place}"
+    for file in spec.files:
+        parts[f"file.{file.destination}"] = file.source
+    return parts
+
+
+def make(
+    wanted_parts: Mapping[str, str], toolchain: Toolchain, inputs: Iterator[Input] | tuple[Input, ...]
+) -> Lock:
+    """A lock from its parts, its inputs in their fixed order.
+
+    Raises:
+        InputError: the parts do not agree with each other.
+        ComparisonError: a proof does not hold.
+    """
+    lock = Lock(
+        schema=SCHEMA,
+        wanted=dict(wanted_parts),
+        toolchain=toolchain,
+        inputs=tuple(sorted(inputs, key=lambda found: (found.name, found.host or ""))),
+    )
+    _check_consistent(lock, "the new lock")
+    return lock
+
+
+def dump(lock: Lock) -> bytes:
+    """The lock's file form."""
+    return canonical.pretty({"checksum": str(lock.digest), **_document(lock)})
+
+
+def parse(data: bytes, subject: str = "sourcery.lock") -> Lock:
+    """A lock from its file form, checked.
+
+    Raises:
+        InputError: not a lock, of another schema, changed by hand, or inconsistent.
+    """
+    document = canonical.loads(data, subject=subject)
+    if not isinstance(document, dict) or not isinstance(document.get("checksum"), str):
+        raise InputError("not a lock: it has no checksum", subject=subject, remedy=_AGAIN)
+    if document.get("schema") != SCHEMA:
+        raise InputError(
+            f"the lock has schema {document.get('schema')!r}, expected {SCHEMA}",
+            subject=subject,
+            remedy=f"it was made by another version; {_AGAIN}",
+        )
+    claimed = document.pop("checksum")
+    try:
+        found = str(digests.of_bytes(canonical.dumps(document)))
+    except TypeError as error:
+        raise InputError(f"not a lock: {error}", subject=subject, remedy=_AGAIN) from error
+    if claimed != found:
+        raise InputError(
+            f"the lock was changed after it was made: expected {claimed}, found {found}",
+            subject=subject,
+            remedy=f"restore it, or {_AGAIN}",
+        )
+    try:
+        lock = Lock.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"the lock is malformed at {path}: {first['msg']}", subject=subject, remedy=_AGAIN
+        ) from error
+    _check_consistent(lock, subject)
+    return lock
+
+
+def load(path: Path) -> Lock:
+    """Read a lock.
+
+    Raises:
+        InputError: there is none, or it is refused.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"cannot read the lock: {error.strerror}", subject=str(path), remedy=_AGAIN
+        ) from error
+    return parse(data, str(path))
+
+
+def save(lock: Lock, path: Path) -> None:
+    """Write a lock in one step, after it was read back.
+
+    Raises:
+        InfrastructureError: it cannot be written.
+    """
+    data = dump(lock)
+    if parse(data) != lock:
+        raise InfrastructureError("the lock does not read back as it was written")
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(data)
+                os.fchmod(stream.fileno(), 0o644)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InfrastructureError(
+            f"cannot write the lock: {error.strerror}", subject=str(path)
+        ) from error
+
+
+def _document(lock: Lock) -> dict[str, Any]:
+    return lock.model_dump(mode="json", by_alias=True)
+
+
+def _check_consistent(lock: Lock, subject: str) -> None:
+    """Refuse a lock whose parts contradict each other.
+
+    Raises:
+        InputError: they do; says which.
+    """
+    for problem in _contradictions(lock):
+        raise InputError(f"the lock contradicts itself: {problem}", subject=subject, remedy=_AGAIN)
+
+
+def _contradictions(lock: Lock) -> Iterator[str]:
+    order = [(found.name, found.host or "") for found in lock.inputs]
+    if order != sorted(set(order)):
+        yield "its inputs are not sorted, or one is there twice"
+    if lock.toolchain.version != lock.wanted.get("go.version"):
+        yield (
+            f"the toolchain is {lock.toolchain.version}, "
+            f"made for {lock.wanted.get('go.version', 'nothing')}"
+        )
+    if set(lock.toolchain.log) != set(lock.wanted.get("image.architectures", "").split()):
+        yield "the log's records are not those of its architectures"
+    for program in (*lock.toolchain.bin, *lock.toolchain.tool):
+        if "/" in program or program in {"", ".", ".."}:
+            yield f"{program!r} is not a program's name"
+    for architecture in lock.toolchain.log:
+        try:
+            lock.published(architecture)
+        except (InputError, ComparisonError) as error:
+            yield f"the log's record for {architecture}: {error.summary}"
+    for found in lock.inputs:
+        if isinstance(found, GoModule):
+            yield from _module_contradictions(lock, found)
+
+
+def _module_contradictions(lock: Lock, found: GoModule) -> Iterator[str]:
+    if found.name == "go":
+        expected = gomodule.toolchain_version(lock.toolchain.version, found.host or "")
+        if (found.module, found.version) != (gomodule.TOOLCHAIN, expected):
+            yield f"{found.label} is {found.module} {found.version}, not {expected}"
+            return
+    elif lock.wanted.get(f"source.{found.name}") != f"{found.module}@{found.version}":
+        yield f"{found.label} is not the source that the lock was made for"
+    if isinstance(found.log, Absent):
+        return
+    try:
+        recorded = found.log.h1(found.module, found.version)
+    except (InputError, ComparisonError) as error:
+        yield f"the log's record of {found.label}: {error.summary}"
+        return
+    if recorded != found.h1:
+        yield f"{found.label} has {found.h1}, the log says {recorded}"

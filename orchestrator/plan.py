@@ -1,0 +1,93 @@
+"""Spec, lock and inputs -> the steps of a build, and the checks that must be there at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.compiling import Compiling
+from orchestrator.toolchain import checks, observe
+from orchestrator.toolchain.chain import DIST_BUILD, Chain, Programs, stopping_early
+from reproducibility.errors import InputError
+from reproducibility.manifest import Tree, file, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.inputs import Inputs
+    from orchestrator.lock import Lock
+    from orchestrator.scheduler import Step
+    from orchestrator.spec import Spec
+    from orchestrator.store import Store
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in the order of their importance, what they are made from, and expected checks."""
+
+    chain: Chain
+    compiling: Compiling
+    steps: list[Step]
+    expected: list[tuple[str, str]]
+
+
+def draw(  # noqa: PLR0913 - what a plan depends on
+    spec: Spec, lock: Lock, have: Inputs, store: Store, host: str, architectures: tuple[str, ...]
+) -> Plan:
+    """The plan of a build on `host` for `architectures`."""
+    chain = Chain(
+        host=host,
+        root=merge([("the bootstrap Go", have.bootstrap.at("bootstrap")), ("uname", have.uname)]),
+        release=have.release,
+        dist_build=_dist_build(have.release, store),
+        programs=Programs(binaries=lock.programs.binaries, tools=lock.programs.tools),
+    )
+    compiling = Compiling(
+        chain=chain,
+        sources={source.module: (source, have.sources[source.module]) for source in spec.sources},
+        userland=have.userland,
+        seeded=spec.seed.enabled,
+        epoch=spec.image.epoch,
+        read=store.read,
+    )
+    foreign = [name for name in architectures if name != host]
+    unpublished = [name for name in foreign if lock.records[name].absent]
+    steps = chain.steps()
+    steps += observe.steps(host, chain.root, chain.source, have.observer)
+    if host not in architectures:
+        # Its programs are not for the stick, but they record the seeds.
+        steps += compiling.steps(host)[:1]
+    for name in architectures:
+        steps += compiling.steps(name)
+    # The long builds come after what others wait for.
+    steps.append(chain.second())
+    steps += [chain.cross(name) for name in foreign]
+    steps += [chain.cross_again(name) for name in unpublished]
+    return Plan(chain, compiling, steps, _expected(lock, host, architectures, unpublished))
+
+
+def _expected(
+    lock: Lock, host: str, architectures: tuple[str, ...], unpublished: list[str]
+) -> list[tuple[str, str]]:
+    expected = [(checks.FIXED_POINT, host), (checks.GENERATED, host)]
+    expected += [("variation", name) for name in observe.FIELDS]
+    for name in architectures:
+        expected.append((checks.RELEASE, name))
+        if not lock.records[name].absent:
+            expected.append((checks.LOG, name))
+    expected += [(checks.CROSS_AGAIN, name) for name in unpublished]
+    return expected
+
+
+def _dist_build(release: Tree, store: Store) -> Tree | None:
+    """cmd/dist's build.go with the early stop; None where this Go version has no place for it."""
+    entry = release.get(DIST_BUILD)
+    if entry is None:
+        raise InputError(f"the Go source has no {DIST_BUILD}", subject="the published host toolchain")
+    patched = stopping_early(store.read(entry.content).decode())
+    if patched is None:
+        return None
+    content = patched.encode()
+    return Tree([file(DIST_BUILD, store.put_bytes(content), len(content))])
+
+

@@ -1,0 +1,60 @@
+"""The files that builds read beside the Python code, wherever the project is installed.
+
+A wheel carries them below `orchestrator/data/`; a checkout has its own. Nothing here reads them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reproducibility.errors import InfrastructureError
+
+# The one place that says the project's version; packaging reads this line.
+VERSION = "0.1.0"
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def userland() -> Path:
+    """The folder of the Go module that goes on the image: init, installcommand, buildcache.
+
+    Raises:
+        InfrastructureError: the installation is not complete.
+    """
+    return _find("userland", "go.mod")
+
+
+def dockerfile() -> Path:
+    """`Dockerfile.builder`, from which the builder image is made.
+
+    Raises:
+        InfrastructureError: the installation is not complete.
+    """
+    return _find("Dockerfile.builder")
+
+
+def observer() -> Path:
+    """`observe.go`, the program that looks around inside an action.
+
+    Raises:
+        InfrastructureError: the installation is not complete.
+    """
+    return _existing(_PACKAGE / "toolchain" / "observe.go")
+
+
+def _find(name: str, member: str = "") -> Path:
+    """The packaged copy, or the checkout's own where there is no packaged one."""
+    packaged = _PACKAGE / "data" / name
+    if (packaged / member).exists():
+        return packaged
+    return _existing(_PACKAGE.parent / name, member)
+
+
+def _existing(path: Path, member: str = "") -> Path:
+    if not (path / member).exists():
+        raise InfrastructureError(
+            f"a part of the installation is missing: {path.name}",
+            subject=str(path / member),
+            remedy="install the project again, or work in a whole checkout",
+        )
+    return path

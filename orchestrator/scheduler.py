@@ -1,0 +1,313 @@
+"""Runs a plan on an engine: in parallel, remembered by key, going on where a killed run stopped.
+
+The scheduler knows steps, keys and results; it knows nothing of Go, images or comparisons.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from orchestrator.store import DamagedBlob
+from reproducibility.digest import Digest
+from reproducibility.errors import ActionError, InfrastructureError, SourceryError, Stopped
+from reproducibility.manifest import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from containers.action import Action
+    from containers.engine import Engine, Outcome
+    from containers.policy import Policy
+    from orchestrator.store import Store
+
+_SHOWN = 6000
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of an action.
+
+    `tree`: the declared outputs. `stdout`, `stderr`: blobs. `seconds`: wall-clock time of the run
+    that made it. `peak_memory`: bytes, 0 where the engine could not tell.
+    """
+
+    key: Digest
+    tree: Tree
+    stdout: Digest
+    stderr: Digest
+    seconds: float
+    peak_memory: int
+    cached: bool
+
+
+Results = Mapping[str, Result]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A named action that is known once its predecessors' results are.
+
+    `make` gives None where there turns out to be nothing to do; the result is then an empty tree.
+    `stage` and `subject` are the words for people: what kind of work, on what.
+    """
+
+    name: str
+    stage: str
+    subject: str
+    needs: tuple[str, ...]
+    make: Callable[[Results], Action | None]
+
+
+class Observer(Protocol):
+    """Is told of the work as it goes on; called from several threads."""
+
+    def planned(self, steps: Sequence[tuple[str, str, str]]) -> None:
+        """The (name, stage, subject) of all that will be done."""
+
+    def started(self, name: str) -> None:
+        """A step began to run (one whose result is remembered does not)."""
+
+    def finished(self, name: str, *, cached: bool, seconds: float) -> None:
+        """A step ended well; `seconds`: wall-clock time of this run."""
+
+    def note(self, text: str) -> None:
+        """Something that a person might want to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A step that was run again (`rebuild`) and what it gave before and now."""
+
+    step: str
+    before: Tree
+    now: Tree
+
+
+@dataclass
+class Run:
+    """What changes while a plan runs: results by step, and what `rebuild` found."""
+
+    results: dict[str, Result]
+    differences: list[Difference]
+    compared: list[str]
+
+
+class Scheduler:
+    """Runs plans on one engine with one store."""
+
+    def __init__(  # noqa: PLR0913 - each is a different thing that the caller decides
+        self,
+        *,
+        engine: Engine,
+        store: Store,
+        policy: Policy,
+        observer: Observer,
+        jobs: int,
+        rebuild: bool = False,
+        stop: threading.Event,
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._policy = policy
+        self._observer = observer
+        self._jobs = jobs
+        self._rebuild = rebuild
+        self._stop = stop
+
+    def run(self, steps: Sequence[Step]) -> Run:
+        """Run every step once its predecessors are done; the earlier in the list, the sooner.
+
+        Raises:
+            ActionError: an action failed; those that were running are ended first.
+            InfrastructureError: an action could not be run.
+            Stopped: `stop` was set.
+        """
+        _refuse_cycles(steps)
+        state = Run({}, [], [])
+        # A failure of one step ends the others, and so does `stop`; only the latter is the caller's.
+        halt = threading.Event()
+        waiting = list(steps)
+        running: dict[Future[None], Step] = {}
+        with ThreadPoolExecutor(self._jobs, thread_name_prefix="action") as pool:
+            try:
+                while waiting or running:
+                    for step in list(waiting):
+                        if len(running) < self._jobs and all(n in state.results for n in step.needs):
+                            waiting.remove(step)
+                            running[pool.submit(self._do, step, state, halt)] = step
+                    done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        del running[future]
+                        future.result()
+                    if self._stop.is_set():
+                        raise Stopped("stopped")  # noqa: TRY301 - one place cleans up
+            except BaseException:
+                halt.set()
+                wait(running)
+                raise
+        return state
+
+    def _do(self, step: Step, state: Run, halt: threading.Event) -> None:
+        started = time.monotonic()
+        action = step.make(state.results)
+        if action is None:
+            nothing = self._store.put_bytes(b"")
+            state.results[step.name] = Result(
+                nothing, Tree(), nothing, nothing, 0.0, 0, cached=True
+            )
+            self._observer.finished(step.name, cached=True, seconds=0)
+            return
+        before = self.recall(action)
+        if before is None or self._rebuild:
+            with self._store.only_one(action.key):
+                # Another build may have made it while this one waited for the lock.
+                result = None if self._rebuild else self.recall(action)
+                if result is None:
+                    self._observer.started(step.name)
+                    result = self._execute(step, action, halt)
+        else:
+            result = before
+        if self._rebuild:
+            if before is not None:
+                state.compared.append(step.name)
+                if (before.tree, before.stdout) != (result.tree, result.stdout):
+                    state.differences.append(Difference(step.name, before.tree, result.tree))
+        state.results[step.name] = result
+        self._observer.finished(
+            step.name, cached=result.cached, seconds=time.monotonic() - started
+        )
+
+    def recall(self, action: Action) -> Result | None:
+        """What this engine made of an action before, if all of it is still in the store."""
+        document = self._store.recall(self._kind, action.key)
+        if document is None:
+            return None
+        try:
+            tree = self._store.load_tree(Digest.parse(document["outputs"]))
+            stdout, stderr = (Digest.parse(document[name]) for name in ("stdout", "stderr"))
+            complete = self._store.holds(tree) and self._store.has(stdout) and self._store.has(stderr)
+            seconds, memory = document["milliseconds"] / 1000, int(document["peak_memory"])
+        except (DamagedBlob, SourceryError, KeyError, TypeError, ValueError):
+            return None
+        if not complete:
+            return None
+        return Result(action.key, tree, stdout, stderr, seconds, memory, cached=True)
+
+    @property
+    def _kind(self) -> str:
+        return f"action-{self._engine.name}"
+
+    def _execute(self, step: Step, action: Action, halt: threading.Event) -> Result:
+        with self._store.temporary() as folder:
+            into = folder / "result"
+            into.mkdir()
+            stop = _Either(self._stop, halt)
+            outcome = self._engine.run(action, self._policy, self._store, into, stop)
+            if outcome.exit_status != 0 or outcome.ended_by:
+                raise self._failure(step, action, outcome)
+            tree = self._store.put_tree(outcome.outputs, move=True)
+            self._demand_outputs(step, action, tree, outcome)
+            stdout = self._store.put_file(outcome.stdout)
+            stderr = self._store.put_file(outcome.stderr)
+        self._store.remember(
+            self._kind,
+            action.key,
+            {
+                "name": step.name,
+                "outputs": str(tree.digest),
+                "stdout": str(stdout),
+                "stderr": str(stderr),
+                "milliseconds": round(outcome.seconds * 1000),
+                "peak_memory": outcome.peak_memory,
+            },
+        )
+        return Result(
+            action.key, tree, stdout, stderr, outcome.seconds, outcome.peak_memory, cached=False
+        )
+
+    def _demand_outputs(self, step: Step, action: Action, tree: Tree, outcome: Outcome) -> None:
+        for output in action.outputs:
+            if tree.get(output) is None and not any(
+                entry.path.startswith(output + "/") for entry in tree
+            ):
+                raise ActionError(
+                    f"{step.name} ended well but did not make {output}",
+                    subject=self._keep_log(step, action, outcome),
+                    remedy="read its log; an older or newer Go version may lay files out differently",
+                )
+
+    def _failure(self, step: Step, action: Action, outcome: Outcome) -> ActionError:
+        log = self._keep_log(step, action, outcome)
+        words = outcome.stderr.read_bytes()[-_SHOWN:].decode(errors="replace").strip()
+        ended = {
+            "time": f"was ended after {self._policy.limits.seconds} s",
+            "memory": f"was ended for using more than {self._policy.limits.memory >> 20} MiB",
+        }.get(outcome.ended_by, f"ended with exit status {outcome.exit_status}")
+        remedy = "mend the cause and run the same command again: finished steps are remembered"
+        if outcome.ended_by:
+            remedy = f"raise limits.{'seconds' if outcome.ended_by == 'time' else 'memory'} in the spec"
+        return ActionError(
+            f"{step.name} {ended}:\n{words or '(it wrote nothing to its standard error)'}",
+            subject=f"the whole log is in {log}",
+            remedy=remedy,
+        )
+
+    def _keep_log(self, step: Step, action: Action, outcome: Outcome) -> str:
+        """Keep a failed action's own words where the next run does not remove them."""
+        folder = self._store.root / "failures"
+        folder.mkdir(exist_ok=True)
+        log = folder / f"{step.name.replace('/', '-')}-{action.key.hex[:12]}.log"
+        with log.open("wb") as target:
+            target.write(b"action: " + action.document + b"\n--- standard error\n")
+            target.write(outcome.stderr.read_bytes())
+            target.write(b"\n--- standard output\n")
+            target.write(outcome.stdout.read_bytes())
+        return str(log)
+
+
+class _Either(threading.Event):
+    """An event that counts as set when either of two others is."""
+
+    def __init__(self, first: threading.Event, second: threading.Event) -> None:
+        super().__init__()
+        self._both = (first, second)
+
+    def is_set(self) -> bool:
+        return any(event.is_set() for event in self._both)
+
+
+def default_jobs() -> int:
+    """How many actions run at once: the go command keeps all processors busy by itself most of
+    the time; a second action fills the gaps while the first one links.
+    """
+    return 2 if (os.cpu_count() or 1) < 8 else 4  # noqa: PLR2004 - measured on 2 cores
+
+
+def _refuse_cycles(steps: Sequence[Step]) -> None:
+    done: set[str] = set()
+    waiting = {step.name: step for step in steps}
+    if len(waiting) != len(steps):
+        raise InfrastructureError("two steps of the plan have one name")
+    while waiting:
+        ready = [name for name, step in waiting.items() if done.issuperset(step.needs)]
+        if not ready:
+            raise InfrastructureError(
+                f"the plan has a cycle or names a step that is not in it: {sorted(waiting)}"
+            )
+        for name in ready:
+            done.add(name)
+            del waiting[name]
+
+
+def logs(results: Results, store: Store, folder: Path) -> None:
+    """Write each action's own output and errors into a folder, one file an action."""
+    for name, result in results.items():
+        parts = [store.read(digest) for digest in (result.stderr, result.stdout)]
+        (folder / f"{name.replace('/', '-')}.log").write_bytes(b"".join(parts))

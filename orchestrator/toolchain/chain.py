@@ -1,0 +1,302 @@
+"""The three builds and the cross builds, as steps: T1, F1, F2, and F1 for other architectures.
+
+T1 is what cmd/dist makes with the bootstrap Go: a compiler, an assembler, a linker and a go
+command of the new version. F1 is the whole toolchain built by T1, F2 the same built by F1 in
+varied surroundings. Pure: trees in, actions out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from containers.action import Action, Mount
+from orchestrator.scheduler import Results, Step
+from orchestrator.store import BLOB_TIME
+from reproducibility.errors import ActionError
+from reproducibility.manifest import Entry, Tree, merge
+from reproducibility.variations import STANDARD, VARIED, Surroundings
+
+# Where cmd/dist has built the go command and goes on to build the toolchain twice more; the plan
+# does that itself, so dist can stop here. Unchanged from Go 1.24 to 1.27 (src/cmd/dist/build.go).
+_AFTER_GO_BOOTSTRAP = '\ttimelog("build", "toolchain2")\n'
+_STOP = "\treturn\n"
+DIST_BUILD = "src/cmd/dist/build.go"
+
+# Set for every go command of the chain; nothing is inherited. GOGC trades memory for time.
+_GO_ENVIRONMENT = {
+    "CGO_ENABLED": "0",
+    "GOCACHE": "/tmp/cache",  # noqa: S108 - inside the sandbox
+    "GOENV": "off",
+    "GOFLAGS": "",
+    "GOGC": "400",
+    "GOOS": "linux",
+    "GOPATH": "/tmp/gopath",  # noqa: S108 - inside the sandbox
+    "GOPROXY": "off",
+    "GOROOT": "/go",
+    "GOSUMDB": "off",
+    "GOTELEMETRY": "off",
+    "GOTOOLCHAIN": "local",
+    "HOME": "/tmp/home",  # noqa: S108 - inside the sandbox
+    "LC_ALL": "C",
+    "PATH": "/bin",
+    "TMPDIR": "/tmp",  # noqa: S108 - inside the sandbox
+    "TZ": "UTC",
+}
+# What make.bash uses for a release (cmd/dist: -trimpath, no DWARF in the programs).
+_RELEASE_FLAGS = ("-trimpath", "-ldflags=-w", "-gcflags=cmd/...=-dwarf=false")
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Which programs a toolchain consists of: names in `bin/` and in `pkg/tool/<os>_<arch>/`."""
+
+    binaries: tuple[str, ...]
+    tools: tuple[str, ...]
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Their import paths."""
+        return tuple(f"cmd/{name}" for name in (*self.binaries, *self.tools))
+
+    def placed(self, made: Tree, architecture: str) -> Tree:
+        """A flat folder of programs at their places in a GOROOT.
+
+        Raises:
+            ActionError: one is missing.
+        """
+        return Tree(
+            _moved(made, name, place)
+            for names, folder in ((self.binaries, "bin"), (self.tools, f"pkg/tool/linux_{architecture}"))
+            for name in names
+            for place in [f"{folder}/{name}"]
+        )
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What the chain is made from.
+
+    `host`: the architecture that builds. `root`: the builder image's tree, with the bootstrap Go at
+    `bootstrap/`. `release`: the published host toolchain as a GOROOT. `dist_build`: DIST_BUILD with
+    the early stop, as a tree of that one file, or None where the patch does not fit.
+    """
+
+    host: str
+    root: Tree
+    release: Tree
+    dist_build: Tree | None
+    programs: Programs
+
+    @cached_property
+    def source(self) -> Tree:
+        """The release without its programs."""
+        return self.release.where(lambda entry: not _is_program(entry.path))
+
+    def goroot(self, name: str, made: Tree) -> Tree:
+        """A GOROOT of this source and the programs that the stage `name` made."""
+        known = self._goroots.get(made.digest.hex)
+        if known is None:
+            placed = self.programs.placed(made, self.host)
+            known = merge([("the Go source", self.source), (name, placed)])
+            self._goroots[made.digest.hex] = known
+        return known
+
+    @cached_property
+    def _goroots(self) -> dict[str, Tree]:
+        """Merged once for each toolchain: dozens of actions use the same one."""
+        return {}
+
+    def steps(self) -> list[Step]:
+        """T1 (in three steps), F1, F2."""
+        return [
+            Step("T1/dist", "T1", "cmd/dist", (), lambda _: self._dist()),
+            Step("T1/toolchain", "T1", "compiler, linker, go", ("T1/dist",), self._bootstrap),
+            Step("T1/preprofile", "T1", "cmd/preprofile", ("T1/toolchain",), self._preprofile),
+            Step("F1", "F1", f"toolchain for {self.host}", ("T1/toolchain", "T1/preprofile"), self._f1),
+        ]
+
+    def second(self) -> Step:
+        """F2: the toolchain built by F1, in varied surroundings."""
+        return Step(
+            "F2",
+            "F2",
+            f"toolchain for {self.host}",
+            ("F1",),
+            lambda results: self._build(
+                "F2", self.goroot("F1", results["F1"].tree.under("out")), self.host, VARIED
+            ),
+        )
+
+    def cross(self, architecture: str) -> Step:
+        """The toolchain for another architecture, built by F1."""
+        return Step(
+            f"cross/{architecture}",
+            "cross",
+            f"toolchain for {architecture}",
+            ("F1",),
+            lambda results: self._build(
+                f"cross/{architecture}",
+                self.goroot("F1", results["F1"].tree.under("out")),
+                architecture,
+                STANDARD,
+            ),
+        )
+
+    def cross_again(self, architecture: str) -> Step:
+        """The same built by F2, in varied surroundings."""
+        return Step(
+            f"cross-by-F2/{architecture}",
+            "cross by F2",
+            f"toolchain for {architecture}",
+            ("F2",),
+            lambda results: self._build(
+                f"cross-by-F2/{architecture}",
+                self.goroot("F2", results["F2"].tree.under("out")),
+                architecture,
+                VARIED,
+            ),
+        )
+
+    def _dist(self) -> Action:
+        environment = environment_of(self.host, GO111MODULE="off", GOROOT="/bootstrap")
+        return self._action(
+            "T1/dist",
+            ("/bootstrap/bin/go", "build", "-o", f"{STANDARD.work}/dist", "./cmd/dist"),
+            environment,
+            (Mount("/go", self._patched_source()),),
+            directory="/go/src",
+            outputs=("dist",),
+        )
+
+    def _bootstrap(self, results: Results) -> Action:
+        goroot = f"{STANDARD.work}/go"
+        # CGO_ENABLED must not be set: cmd/dist bakes its value into the go command as the default.
+        environment = environment_of(
+            self.host, GOROOT=goroot, GOROOT_BOOTSTRAP="/bootstrap", GOHOSTARCH=self.host, CGO_ENABLED=None
+        )
+        return self._action(
+            "T1/toolchain",
+            ("/dist/dist", "bootstrap", "-a"),
+            environment,
+            (
+                Mount("/dist", results["T1/dist"].tree),
+                Mount(goroot, self._patched_source(), "private"),
+            ),
+            directory=f"{goroot}/src",
+            # Where dist runs to its end, the go command is in bin and go_bootstrap is gone.
+            outputs=("go/pkg/tool", "go/src", *(() if self.dist_build else ("go/bin",))),
+        )
+
+    def _patched_source(self) -> Tree:
+        return self.source.overlaid(self.dist_build) if self.dist_build else self.source
+
+    def _t1(self, results: Results) -> Tree:
+        """The GOROOT of T1; files that only cmd/dist generates are taken from its source tree."""
+        made = results["T1/toolchain"].tree.under("go")
+        tools = made.under(f"pkg/tool/linux_{self.host}")
+        placed = [
+            _moved(tools, name, f"pkg/tool/linux_{self.host}/{name}")
+            for name in ("asm", "cgo", "compile", "link")
+        ]
+        if self.dist_build:
+            binary = _moved(tools, "go_bootstrap", "bin/go")
+        else:
+            binary = _moved(made, "bin/go", "bin/go")
+        generated = made.where(
+            lambda entry: entry.path.startswith("src/")
+            and self.source.get(entry.path) is None
+            and entry.kind == "file"
+        )
+        return self.source.overlaid(generated).overlaid(Tree([*placed, binary]))
+
+    def _preprofile(self, results: Results) -> Action:
+        return self._action(
+            "T1/preprofile",
+            ("/go/bin/go", "build", "-pgo=off", "-o", f"{STANDARD.work}/out/", "cmd/preprofile"),
+            environment_of(self.host),
+            (Mount("/go", self._t1(results)),),
+            directory="/go/src",
+            outputs=("out/preprofile",),
+        )
+
+    def _f1(self, results: Results) -> Action:
+        preprofile = _moved(
+            results["T1/preprofile"].tree,
+            "out/preprofile",
+            f"pkg/tool/linux_{self.host}/preprofile",
+        )
+        return self._build(
+            "F1", self._t1(results).overlaid(Tree([preprofile])), self.host, STANDARD
+        )
+
+    def _build(self, name: str, goroot: Tree, architecture: str, around: Surroundings) -> Action:
+        threads = around.parallelism
+        extra = {"GOMAXPROCS": str(threads)} if threads else {}
+        flags = (f"-p={threads}",) if threads else ()
+        return self._action(
+            name,
+            (
+                "/go/bin/go",
+                "build",
+                *flags,
+                *_RELEASE_FLAGS,
+                "-o",
+                f"{around.work}/out/",
+                *self.programs.packages,
+            ),
+            environment_of(architecture, **extra),
+            (Mount("/go", goroot),),
+            directory="/go/src",
+            outputs=("out",),
+            surroundings=around,
+        )
+
+    def _action(  # noqa: PLR0913 - an action has these parts
+        self,
+        name: str,
+        command: tuple[str, ...],
+        environment: tuple[tuple[str, str], ...],
+        mounts: tuple[Mount, ...],
+        *,
+        directory: str,
+        outputs: tuple[str, ...],
+        surroundings: Surroundings = STANDARD,
+    ) -> Action:
+        return Action(
+            name=name,
+            command=command,
+            environment=environment,
+            directory=directory,
+            root=self.root,
+            mounts=mounts,
+            outputs=outputs,
+            # The bits do not depend on it, and this one lets checkouts be hard links.
+            epoch=BLOB_TIME,
+            architecture=self.host,
+            surroundings=surroundings,
+        )
+
+
+def environment_of(architecture: str, **changes: str | None) -> tuple[tuple[str, str], ...]:
+    """The go command's environment for a target architecture; None takes a variable away."""
+    merged = {**_GO_ENVIRONMENT, "GOARCH": architecture, **changes}
+    return tuple(sorted((key, value) for key, value in merged.items() if value is not None))
+
+
+def stopping_early(dist_build: str) -> str | None:
+    """cmd/dist's build.go with a return after go_bootstrap, or None where the place is not found."""
+    if dist_build.count(_AFTER_GO_BOOTSTRAP) != 1:
+        return None
+    return dist_build.replace(_AFTER_GO_BOOTSTRAP, _STOP + _AFTER_GO_BOOTSTRAP)
+
+
+def _is_program(path: str) -> bool:
+    return path.startswith(("bin/", "pkg/tool/"))
+
+
+def _moved(made: Tree, name: str, place: str) -> Entry:
+    entry = made.get(name)
+    if entry is None:
+        raise ActionError(f"the program {name} was not built", subject=place)
+    return replace(entry, path=place, executable=True)

@@ -1,0 +1,91 @@
+"""Whether the varied surroundings of F2 really differ from F1's: asked from inside, per engine.
+
+A variation that an engine silently did not apply would make F1 == F2 worth less than it says; so a
+small program looks around in both, and each field must differ.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from containers.action import Action, Mount
+from orchestrator.scheduler import Results, Step
+from orchestrator.store import BLOB_TIME
+from orchestrator.toolchain.chain import environment_of
+from reproducibility import canonical
+from reproducibility.compare import Check, Verdict
+from reproducibility.variations import STANDARD, VARIED, Surroundings
+
+if TYPE_CHECKING:
+    from reproducibility.manifest import Tree
+
+FIELDS = ("directory", "group", "host", "order", "parallelism", "user")
+USUAL, OTHER = "observe/usual", "observe/varied"
+
+
+def steps(host: str, root: Tree, source: Tree, program: Tree) -> list[Step]:
+    """Build the observer with the bootstrap Go, then run it in both surroundings.
+
+    `source`: the folder whose order of entries is looked at. `program`: the tree of `observe.go`.
+    """
+
+    def build(_: Results) -> Action:
+        return Action(
+            name="observe/build",
+            command=("/bootstrap/bin/go", "build", "-o", f"{STANDARD.work}/observe", "/probe/observe.go"),
+            environment=environment_of(host, GOROOT="/bootstrap"),
+            directory="/tmp",  # noqa: S108 - inside the sandbox
+            root=root,
+            mounts=(Mount("/probe", program),),
+            outputs=("observe",),
+            epoch=BLOB_TIME,
+            architecture=host,
+        )
+
+    def look(name: str, around: Surroundings) -> Step:
+        def make(results: Results) -> Action:
+            threads = around.parallelism
+            return Action(
+                name=name,
+                command=("/observe/observe", "/go/src"),
+                environment=environment_of(host, **({"GOMAXPROCS": str(threads)} if threads else {})),
+                directory=around.work,
+                root=root,
+                mounts=(Mount("/observe", results["observe/build"].tree), Mount("/go", source)),
+                outputs=(),
+                epoch=BLOB_TIME,
+                architecture=host,
+                surroundings=around,
+            )
+
+        return Step(name, "observe", "surroundings", ("observe/build",), make)
+
+    return [
+        Step("observe/build", "observe", "the observer", (), build),
+        look(USUAL, STANDARD),
+        look(OTHER, VARIED),
+    ]
+
+
+def checks(usual: bytes, varied: bytes) -> list[Check]:
+    """One check a field: PASS where the two observations differ, FAIL where they do not.
+
+    Raises:
+        InputError: an observation is not the JSON that the observer writes.
+    """
+    first, second = (canonical.loads(seen, subject="an observation") for seen in (usual, varied))
+    found = []
+    for name in FIELDS:
+        differs = name in first and name in second and first[name] != second[name]
+        shown = "" if name == "order" else f": {first.get(name)} and {second.get(name)}"
+        found.append(
+            Check(
+                "variation",
+                name,
+                Verdict.PASS if differs else Verdict.FAIL,
+                f"F1 and F2 saw different values{shown}"
+                if differs
+                else f"F1 and F2 saw the same value, the variation had no effect{shown}",
+            )
+        )
+    return found

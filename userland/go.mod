@@ -1,0 +1,3 @@
+module sourcery/userland
+
+go 1.24
