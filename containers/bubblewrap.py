@@ -66,9 +66,11 @@ _SETTINGS = (
     (
         "kernel.apparmor_restrict_unprivileged_userns",
         "1",
-        "AppArmor lets only programs with a profile make user namespaces (Ubuntu 24.04): load the "
-        "profile `bwrap-userns-restrict` of the package apparmor-profiles, or "
-        "`sysctl kernel.apparmor_restrict_unprivileged_userns=0` as root, or use --engine docker",
+        (
+            "AppArmor lets only programs with a profile make user namespaces (Ubuntu 24.04): load "
+            "the profile `bwrap-userns-restrict` of the package apparmor-profiles, or `sysctl "
+            "kernel.apparmor_restrict_unprivileged_userns=0` as root, or use --engine docker"
+        ),
     ),
 )
 

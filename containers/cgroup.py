@@ -68,7 +68,9 @@ class Cgroups:
     `reason`: empty where groups can be made.
     """
 
-    def __init__(self, mounts: Path = Path("/proc/self/mountinfo"), own: Path = Path("/proc/self/cgroup")) -> None:
+    def __init__(
+        self, mounts: Path = Path("/proc/self/mountinfo"), own: Path = Path("/proc/self/cgroup")
+    ) -> None:
         self._base: Path | None = None
         self._leaf: Path | None = None
         self.cpu = False
@@ -81,7 +83,9 @@ class Cgroups:
         missing = [name for name in _NEEDED if name not in offered]
         if missing:
             self.reason = f"cgroup version 2 has no {' and no '.join(missing)} controller here"
-        elif not os.access(group / "cgroup.subtree_control", os.W_OK) or not os.access(group, os.W_OK):
+        elif not all(
+            os.access(path, os.W_OK) for path in (group, group / "cgroup.subtree_control")
+        ):
             self.reason = "no cgroup is delegated to this user"
         elif _words(group / "cgroup.procs") != {str(os.getpid())}:
             self.reason = "other processes live in this process's cgroup"

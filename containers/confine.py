@@ -1,10 +1,10 @@
 """The launcher: sets the stage for one action, starts bubblewrap, and guards it to its end.
 
-Run by path (`python -I -S confine.py`) by `containers.sandbox`, never imported by it; so it uses
-the standard library only, as little of that as it can, and nothing later than at its start: the
-user that it becomes may not be able to read Python's own files. It reads an order as JSON from standard
-input and reports on a file descriptor: a JSON object for a failure, end of file once bubblewrap has
-been executed.
+Run by path (`python -I -S confine.py`), whether or not the package can be imported; so it uses the
+standard library only, as little of that as it can, and nothing later than at its start: the
+user that it becomes may not be able to read Python's own files. It reads an order
+(`sandbox_order.py`) as JSON from standard input and reports on a file descriptor: a JSON object for
+a failure, end of file once bubblewrap has been executed.
 
 As root it first makes a private mount namespace in which the inputs are visible to an unprivileged
 user whatever folder they lie in, and becomes such a user: resource limits do not bind root. As an
@@ -32,7 +32,6 @@ import zlib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any, NoReturn
 
 # Constants of the kernel's interface: include/uapi/linux/{sched,mount,prctl}.h.
@@ -50,11 +49,11 @@ _CHUNK = 1 << 30
 _UMASK = 0o022
 
 
-class _Failure(Exception):
+class _RefusedError(Exception):
     """What could not be done, in words."""
 
 
-class _Terminated(Exception):
+class _Terminated(Exception):  # noqa: N818 - not an error
     """The orchestrator wants the action ended."""
 
 
@@ -62,11 +61,9 @@ def main() -> NoReturn:
     """Carry out the order on standard input; exits with the action's status, or with 1."""
     order: dict[str, Any] = json.loads(sys.stdin.buffer.read())
     channel: int = order["report"]
-    os.set_inheritable(channel, False)
+    os.set_inheritable(channel, False)  # noqa: FBT003 - positional only
     try:
-        parent = os.pidfd_open(order["parent"])
-        if os.getppid() != order["parent"]:
-            raise _Failure("the process that wanted this action is gone")  # noqa: TRY003, EM101
+        parent = _parent(order["parent"])
         places = _prepare(order, channel)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
@@ -87,10 +84,18 @@ def main() -> NoReturn:
             if os.getppid() != guard:
                 os._exit(1)
             os.execve(arguments[0], arguments, {})  # noqa: S606 - no shell wanted
-    except (OSError, ValueError, _Failure) as error:
+    except (OSError, ValueError, _RefusedError) as error:
         os.write(channel, json.dumps({"error": str(error)}).encode())
         os._exit(1)
     os._exit(_guard(child, parent, channel, order["status"]))
+
+
+def _parent(pid: int) -> int:
+    """A descriptor of the process that wanted this action, which shows when it ends."""
+    descriptor = os.pidfd_open(pid)
+    if os.getppid() != pid:
+        raise _RefusedError("the process that wanted this action is gone")
+    return descriptor
 
 
 def _guard(child: int, parent: int, *unwanted: int) -> int:
@@ -267,7 +272,8 @@ def _resolve(part: str | dict[str, Any], places: list[str], status: int) -> str:
         return part
     if "status" in part:
         return str(status)
-    return os.path.join(places[part["place"]], part["below"]).rstrip("/")
+    place: str = places[part["place"]]
+    return os.path.join(place, part["below"]).rstrip("/")
 
 
 def _hand_over(channel: int, folder: str) -> None:
@@ -307,12 +313,14 @@ def copy_tree(source: str, target: str, order_seed: int, epoch: int, *, writable
         os.utime(path, (epoch, epoch))
 
 
-def _ordered(folder: str, order_seed: int) -> Iterator[os.DirEntry[str]]:
+def order_key(name: str, order_seed: int) -> tuple[int, str]:
+    """What to sort a folder's names by: seed 0 is their own order."""
+    return (zlib.crc32(os.fsencode(f"{order_seed}:{name}")) if order_seed else 0, name)
+
+
+def _ordered(folder: str, order_seed: int) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as listing:
-        entries = sorted(listing, key=lambda entry: entry.name)
-    if order_seed:
-        entries.sort(key=lambda entry: zlib.crc32(os.fsencode(f"{order_seed}:{entry.name}")))
-    yield from entries
+        return sorted(listing, key=lambda entry: order_key(entry.name, order_seed))
 
 
 def _copy_file(source: str, target: str, epoch: int, *, writable: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,7 @@ class Engine(Protocol):
     def enforcement(self, policy: Policy) -> tuple[Enforcement, ...]:
         """How each rule of the policy is enforced on this machine."""
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Self:
         """Start using the engine."""
 
     def __exit__(self, *exception: object) -> None:

@@ -59,7 +59,7 @@ def launch(
         process = _start({**order, "report": channel.theirs, "status": progress.theirs})
         channel.started()
         progress.started()
-        logs = {}
+        logs: dict[int, Callable[[], bool]] = {}
         for name, stream in (("stdout", process.stdout), ("stderr", process.stderr)):
             if stream is not None:
                 stack.enter_context(stream)
@@ -89,7 +89,7 @@ def _start(order: Mapping[str, Any]) -> subprocess.Popen[bytes]:
     with os.fdopen(descriptor, "w+b") as stdin:
         stdin.write(json.dumps(order).encode())
         stdin.seek(0)
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603 - argv list, no shell
             [sys.executable, "-I", "-S", str(_LAUNCHER)],
             stdin=stdin,
             stdout=subprocess.PIPE,
@@ -128,7 +128,7 @@ class _Channel:
         data, descriptors, _, _ = socket.recv_fds(self._ours, _MESSAGE, 1)
         if descriptors:
             self.work = descriptors[0]
-            os.set_inheritable(self.work, False)
+            os.set_inheritable(self.work, False)  # noqa: FBT003 - positional only
         elif data:
             self.error = str(json.loads(data)["error"])
         return bool(data)

@@ -139,7 +139,9 @@ def _check_mount(mount: Mount, work: str) -> None:
             subject=f"{work} is below {mount.at}",
         )
     if any(is_below(own, mount.at) for own in OWN) or any(
-        is_below(mount.at, own) for own in OWN if own != "/tmp"  # noqa: S108 - a path inside
+        is_below(mount.at, own)
+        for own in OWN
+        if own != "/tmp"  # noqa: S108 - a path inside
     ):
         raise InputError("an input tree cannot cover what every engine makes", subject=mount.at)
 
@@ -158,14 +160,19 @@ def _check_nesting(mounts: tuple[Mount, ...]) -> None:
 
 
 def _check_absolute(path: str, what: str) -> None:
-    if not path.startswith("/") or path == "/" or str(PurePosixPath(path)) != path or (
-        ".." in path.split("/") or path.startswith("//")
+    if (
+        not path.startswith("/")
+        or path == "/"
+        or str(PurePosixPath(path)) != path
+        or (".." in path.split("/") or path.startswith("//"))
     ):
         raise InputError(f"{what} must be a clean absolute path", subject=repr(path))
 
 
 def _check_relative(path: str) -> None:
-    if str(PurePosixPath(path)) != path or path in {"", "."} or (
-        path.startswith("/") or ".." in path.split("/")
+    if (
+        str(PurePosixPath(path)) != path
+        or path in {"", "."}
+        or (path.startswith("/") or ".." in path.split("/"))
     ):
         raise InputError("an output must be a clean relative path", subject=repr(path))

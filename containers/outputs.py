@@ -8,11 +8,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 _NO_FOLLOW = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK = 1 << 30
@@ -30,7 +30,7 @@ def take(work: int, outputs: Iterable[str], into: Path) -> None:
         OSError: the disk is full, or cannot be written.
     """
     into.mkdir()
-    for output in _outermost(outputs):
+    for output in outermost(outputs):
         parent, _, name = output.rpartition("/")
         folder = _open_below(work, parent)
         if folder is None:
@@ -47,7 +47,7 @@ def take(work: int, outputs: Iterable[str], into: Path) -> None:
             os.close(folder)
 
 
-def _outermost(outputs: Iterable[str]) -> list[str]:
+def outermost(outputs: Iterable[str]) -> list[str]:
     """The outputs that do not lie in another one."""
     found: list[str] = []
     for output in sorted(outputs):
@@ -77,7 +77,7 @@ def _open_folder(name: str, parent: int) -> int | None:
     if not stat.S_ISDIR(status.st_mode):
         return None
     if status.st_mode & stat.S_IRWXU != stat.S_IRWXU:
-        os.chmod(name, 0o755, dir_fd=parent)
+        os.chmod(name, stat.S_IRWXU, dir_fd=parent)
     return os.open(name, _NO_FOLLOW, dir_fd=parent)
 
 
@@ -102,7 +102,7 @@ def _copy(folder: int, name: str, target: Path, depth: int) -> None:
             if depth == 0:
                 raise OSError(errno.ENAMETOOLONG, "folders are nested too deeply", str(target))
             target.mkdir()
-            for child in sorted(os.listdir(inner)):
+            for child in sorted(os.listdir(inner)):  # noqa: PTH208 - by descriptor
                 _copy(inner, child, target / child, depth - 1)
         finally:
             os.close(inner)

@@ -43,7 +43,7 @@ RULES = (
     Rule("read-only-root", "the builder image's file tree cannot be written"),
     Rule("read-only-inputs", "input trees cannot be written"),
     Rule("one-writable-output", "only the work directory and /tmp can be written"),
-    Rule("bounded-tmp", "/tmp is a tmpfs of limited size"),
+    Rule("bounded-tmp", "/tmp is a tmpfs of limited size"),  # noqa: S108 - words
     Rule("bounded-work", "the work directory is of limited size"),
     Rule("unprivileged-user", "not root, on the machine either"),
     Rule("no-capabilities", "every capability set is empty"),
@@ -75,7 +75,9 @@ class Policy:
     def describe(self) -> dict[str, object]:
         """The policy as a JSON object, sorted by rule."""
         return {
-            "rules": {rule.name: rule.meaning for rule in sorted(RULES, key=lambda rule: rule.name)},
+            "rules": {
+                rule.name: rule.meaning for rule in sorted(RULES, key=lambda rule: rule.name)
+            },
             "limits": {
                 "memory_bytes": self.limits.memory,
                 "tmp_bytes": self.limits.tmp,

@@ -58,7 +58,7 @@ def replayable(
     return f"cd {shlex.quote(str(directory))} && {line}" if directory else line
 
 
-def run(
+def run(  # noqa: PLR0913 - all but the command by keyword
     command: Sequence[str],
     *,
     environment: Mapping[str, str],

@@ -66,23 +66,20 @@ def _counted(
         memory = (
             f"RLIMIT_DATA for a process; the sum over all is looked at twice a second {instead}"
         )
-    if policy.limits.cpus == 0:
-        cpus = "all processors are allowed"
-    elif cgroups.reason == "" and cgroups.cpu:
-        cpus = "the cgroup's cpu.max, and processor affinity"
-    else:
-        # A program may widen its affinity again: sched_setaffinity(2) needs no privilege for that.
-        return [
-            Enforcement("processes", "enforced", processes),
-            Enforcement("memory", "enforced", memory),
-            Enforcement(
-                "cpus",
-                "not enforced",
-                f"processor affinity is set, which a program can undo ({cgroups.reason})",
-            ),
-        ]
     return [
         Enforcement("processes", "enforced", processes),
         Enforcement("memory", "enforced", memory),
-        Enforcement("cpus", "enforced", cpus),
+        _processors(policy, cgroups),
     ]
+
+
+def _processors(policy: Policy, cgroups: Cgroups) -> Enforcement:
+    if policy.limits.cpus == 0:
+        return Enforcement("cpus", "enforced", "the policy allows all processors")
+    if cgroups.reason == "" and cgroups.cpu:
+        return Enforcement("cpus", "enforced", "the cgroup's cpu.max, and processor affinity")
+    # sched_setaffinity(2) needs no privilege to widen what it has narrowed.
+    reason = cgroups.reason or "the cgroup has no cpu controller"
+    return Enforcement(
+        "cpus", "not enforced", f"only processor affinity, which a program can undo ({reason})"
+    )

@@ -18,7 +18,11 @@ _LOCK = ".lock"
 
 
 class Scratch:
-    """A folder of its own below `parent`, locked for as long as this object is open."""
+    """A folder of its own below `parent`, locked for as long as this object is open.
+
+    `folder`: the folder, with a name that no other one ever has. `swept`: the names of those that
+    were removed because their processes are gone.
+    """
 
     def __init__(self, parent: Path, prefix: str) -> None:
         """Make the folder, after removing those of processes that are gone.
@@ -28,7 +32,7 @@ class Scratch:
         """
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            sweep(parent, prefix)
+            self.swept = sweep(parent, prefix)
             self._lock, self._descriptor = _claim(parent, prefix)
             self.folder = self._lock.with_suffix("")
             self.folder.mkdir(mode=0o700)
@@ -46,8 +50,9 @@ class Scratch:
         os.close(self._descriptor)
 
 
-def sweep(parent: Path, prefix: str) -> None:
-    """Remove the scratch folders below `parent` whose processes are gone."""
+def sweep(parent: Path, prefix: str) -> list[str]:
+    """Remove the scratch folders below `parent` whose processes are gone; their names."""
+    swept = []
     for lock in sorted(parent.glob(f"{prefix}-*{_LOCK}")):
         try:
             descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
@@ -60,8 +65,10 @@ def sweep(parent: Path, prefix: str) -> None:
         else:
             remove(lock.with_suffix(""))
             lock.unlink(missing_ok=True)
+            swept.append(lock.stem)
         finally:
             os.close(descriptor)
+    return swept
 
 
 def remove(folder: Path) -> None:
@@ -80,10 +87,10 @@ def remove(folder: Path) -> None:
         except FileNotFoundError:
             continue
         for entry in entries:
-            if not entry.is_dir(follow_symlinks=False):
-                os.unlink(entry.path)
-                continue
             inner = Path(entry.path)
+            if not entry.is_dir(follow_symlinks=False):
+                inner.unlink()
+                continue
             if here != folder:
                 inner.chmod(stat.S_IRWXU)
                 inner = inner.rename(folder / f".removed-{secrets.token_hex(8)}")

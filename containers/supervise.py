@@ -7,20 +7,21 @@ of the action is seen at once and a full pipe can never block it.
 from __future__ import annotations
 
 import os
-import resource
 import select
 import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from containers import proc
 from reproducibility.errors import Stopped
 
 if TYPE_CHECKING:
+    import resource
     import subprocess
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
     from threading import Event
 
 # How often the loop looks at the stop wish and the clock, in milliseconds; and how often, in
@@ -32,7 +33,6 @@ _GRACE = 20_000
 # Reading after the end: everything that held a pipe is gone, so this is never waited for in full.
 _DRAIN = 5.0
 _PIECE = 1 << 16
-_PAGE = resource.getpagesize()
 
 EndedBy = Literal["", "time", "memory", "work"]
 
@@ -116,12 +116,12 @@ def watch(
     try:
         reason = watching.until_over(descriptor, stop)
     except BaseException:
-        _end(process, descriptor)
+        _end(descriptor)
         _reap(process)
         raise
     else:
         if reason:
-            _end(process, descriptor)
+            _end(descriptor)
         usage = _reap(process)
     finally:
         os.close(descriptor)
@@ -138,7 +138,7 @@ def watch(
     )
 
 
-def _end(process: subprocess.Popen[bytes], descriptor: int) -> None:
+def _end(descriptor: int) -> None:
     """Ask a process to end, and kill it if it does not. It is not reaped here."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
@@ -184,7 +184,7 @@ class _Watching:
                 return "time"
             if now - sampled > _SAMPLE:
                 sampled = now
-                self.peak = max(self.peak, memory_of(self._pid))
+                self.peak = max(self.peak, proc.memory_of(self._pid))
                 if self.peak > self._bounds.memory:
                     return "memory"
                 if self._bounds.overgrown():
@@ -240,29 +240,3 @@ def size_of(folder: Path) -> int:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
     return total
-
-
-def memory_of(ancestor: int) -> int:
-    """Bytes of memory that a process and all its descendants hold for themselves alone, summed."""
-    total = 0
-    for pid in _descendants(ancestor):
-        with suppress(OSError, ValueError, IndexError):
-            resident, shared = Path(f"/proc/{pid}/statm").read_text("ascii").split()[1:3]
-            total += int(resident) - int(shared)
-    return total * _PAGE
-
-
-def _descendants(ancestor: int) -> Iterable[int]:
-    children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        with suppress(OSError, ValueError, IndexError):
-            # The program's name in parentheses may hold anything: proc(5).
-            fields = Path(f"/proc/{name}/stat").read_bytes().rpartition(b")")[2].split()
-            children.setdefault(int(fields[1]), []).append(int(name))
-    waiting = [ancestor]
-    while waiting:
-        pid = waiting.pop()
-        yield pid
-        waiting.extend(children.get(pid, ()))

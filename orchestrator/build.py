@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +9,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import containers
+from containers import choice
 from containers.policy import Policy
 from orchestrator import inputs, lock, making, output, plan, result, root, spec
+from orchestrator.inputs import machine
 from orchestrator.scheduler import Scheduler, default_jobs
 from orchestrator.store import DamagedBlob, Store
 from orchestrator.toolchain import checks
+from reproducibility import digest as digests
 from reproducibility.compare import Check, Verdict, complete, fold, trees
 from reproducibility.errors import InputError
 
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.scheduler import Observer, Run
+    from reproducibility.digest import Digest
 
 # A damaged blob sends the build back to the step that makes it; more rounds than this mean a disk
 # that loses data faster than it can be made again.
 _ROUNDS = 5
-_HOSTS = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True)
@@ -59,21 +60,6 @@ class Built:
     out: Path
 
 
-def host_architecture() -> str:
-    """The Go name of this machine's architecture.
-
-    Raises:
-        InputError: no bootstrap Go is published for it.
-    """
-    machine = platform.machine()
-    if machine not in _HOSTS:
-        raise InputError(
-            f"images are built on x86_64 and aarch64 machines, this one is {machine}",
-            remedy="build on another machine; the image itself may be for any architecture",
-        )
-    return _HOSTS[machine]
-
-
 def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
     """Do everything; the output directory is put in place at the end, in one step.
 
@@ -82,7 +68,8 @@ def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
     """
     started = time.monotonic()
     wanted = spec.load(options.spec)
-    pinned = lock.load(options.lock, wanted)
+    pinned = lock.load(options.lock)
+    pinned.check_fits(wanted)
     output.refuse_foreign(options.out)
     architectures = _selected(wanted, options.architectures)
     with closing(Store(options.store)) as store:
@@ -119,11 +106,16 @@ def _build(  # noqa: PLR0913 - one run's fixed data
     started: float,
 ) -> Built:
     have = inputs.ensure(
-        pinned, store, wanted, offline=options.offline, bundle=options.bundle, observer=observer, stop=stop
+        pinned,
+        store,
+        folder=wanted.folder,
+        offline=options.offline,
+        events=_Told(observer),
+        stop=stop,
     )
-    drawn = plan.draw(wanted, pinned, have, store, host_architecture(), architectures)
+    drawn = plan.draw(wanted, pinned, have, store, machine.architecture(), architectures)
     policy = Policy(wanted.limits.policy())
-    with containers.choose(options.engine, store.root / "scratch") as engine:
+    with choice.choose(options.engine, store.root / "scratch") as engine:
         scheduler = Scheduler(
             engine=engine,
             store=store,
@@ -140,13 +132,13 @@ def _build(  # noqa: PLR0913 - one run's fixed data
     made = checks.toolchains(drawn.chain, ran.results, architectures)
     with ThreadPoolExecutor(1) as pool:
         compared = pool.submit(
-            checks.all_checks, drawn.chain, ran.results, store, made, pinned.records, wanted.go.version
+            checks.all_checks, drawn.chain, ran.results, store, made, pinned
         )
         assembled = root.assemble(drawn.compiling, ran.results, made, have.files, store.put_bytes)
         order = making.Order(
             tree=assembled.tree,
             label=wanted.image.label,
-            identity=pinned.identity(wanted),
+            identity=_identity(wanted, pinned),
             epoch=wanted.image.epoch,
             free_space=wanted.image.free_space,
         )
@@ -169,6 +161,30 @@ def _build(  # noqa: PLR0913 - one run's fixed data
             )
             result.write(fresh, document, ran.results, store)
     return Built(fold(found), document, options.out)
+
+
+class _Told:
+    """Tells the observer of inputs that are being fetched, as steps of their own."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._since: dict[str, float] = {}
+
+    def started(self, label: str, what: str) -> None:
+        self._since[label] = time.monotonic()
+        self._observer.note(f"{what} {label}")
+
+    def finished(self, label: str) -> None:
+        seconds = time.monotonic() - self._since.pop(label, time.monotonic())
+        self._observer.note(f"{label} is in the store ({seconds:.1f} s)")
+
+    def retrying(self, label: str, reason: str, seconds: float) -> None:
+        self._observer.note(f"{label}: {reason}; trying again in {seconds:.0f} s")
+
+
+def _identity(wanted: spec.Spec, pinned: lock.Lock) -> Digest:
+    """What volume ID and disk signature are derived from."""
+    return digests.of_bytes(f"{wanted.digest}\n{pinned.digest}\n".encode())
 
 
 def _rebuilt(ran: Run) -> list[Check]:

@@ -189,7 +189,10 @@ class Compiling:
             "TMPDIR": "/tmp",  # noqa: S108 - inside the sandbox
         }
         if recording:
-            mounts = (*mounts, Mount("/helper", results[self._recorder].tree.under("out")))
+            # Only the helper itself: a change of another program must not compile a seed again.
+            programs = results[self._recorder].tree.under("out")
+            helper = programs.where(lambda entry: entry.path == "buildcache")
+            mounts = (*mounts, Mount("/helper", helper))
             seed = "-seed /seed " if any(mount.at == "/seed" for mount in mounts) else ""
             environment["GOCACHEPROG"] = f"/helper/buildcache {seed}-record {STANDARD.work}/{_RECORDED}"
         goroot = self.chain.goroot("F1", results["F1"].tree.under("out"))

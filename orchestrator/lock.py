@@ -7,185 +7,63 @@ and proofs among them; nothing here asks a network or a store. Only `load` and `
 
 from __future__ import annotations
 
-import base64
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from orchestrator.spec import Architecture
-from reproducibility import canonical, gomodule, transparency
+from orchestrator.pinned import (
+    Absent,
+    DebianPackage,
+    GoModule,
+    Input,
+    LocalPath,
+    LogEntry,
+    PythonWheel,
+    Recorded,
+    Toolchain,
+)
+from reproducibility import canonical, gomodule
 from reproducibility import digest as digests
-from reproducibility.digest import Digest
 from reproducibility.errors import ComparisonError, InfrastructureError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from orchestrator.spec import Spec
+    from reproducibility.digest import Digest
 
-SCHEMA = 1
+__all__ = [
+    "Absent",
+    "DebianPackage",
+    "GoModule",
+    "Input",
+    "LocalPath",
+    "Lock",
+    "LogEntry",
+    "PythonWheel",
+    "Recorded",
+    "Toolchain",
+    "dump",
+    "load",
+    "make",
+    "parse",
+    "save",
+    "wanted",
+]
+
+SCHEMA: Literal[1] = 1
 _AGAIN = "run `orchestrate lock`"
 
 
-def _digest(algorithm: str) -> BeforeValidator:
-    def read(value: object) -> Digest:
-        found = Digest.parse(value) if isinstance(value, str) else value
-        if not isinstance(found, Digest) or found.algorithm != algorithm:
-            raise ValueError(f"expected {algorithm}: and 64 lower-case hexadecimal digits")
-        return found
-
-    return BeforeValidator(read)
-
-
-Blake3 = Annotated[Digest, _digest("blake3"), PlainSerializer(str)]
-Sha256 = Annotated[Digest, _digest("sha256"), PlainSerializer(str)]
-ModuleHash = Annotated[str, Field(pattern=r"^h1:[A-Za-z0-9+/]{43}=$")]
-Text = Annotated[str, Field(min_length=1)]
-Where = Annotated[str, Field(pattern=r"^[^/\s][^\s]*$")]
-Lines = Annotated[tuple[str, ...], Field(strict=False)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Recorded(_Model):
-    """What the public log says of a module version, with the proof that the log says it.
-
-    `number`: the record's place in the log. `record`: its lines. `tree_head`: the log's signed
-    note, as lines. `proof`: hashes in base64, from the leaf up.
-    """
-
-    state: Literal["recorded"] = "recorded"
-    number: int = Field(ge=0)
-    record: Lines
-    tree_head: Lines
-    proof: Lines
-
-    def as_record(self) -> transparency.Record:
-        """The record as the checks take it."""
-        return transparency.parse_record(self.number, "\n".join([*self.record, ""]))
-
-    def h1(self, module: str, version: str) -> str:
-        """The module's hash according to the log, signature and inclusion proof checked.
-
-        Raises:
-            InputError: something is malformed, or the record is about another module.
-            ComparisonError: signature or proof do not hold.
-        """
-        try:
-            proof = [base64.b64decode(step, validate=True) for step in self.proof]
-        except ValueError as error:
-            raise InputError("a hash of an inclusion proof is not base64") from error
-        verifier = transparency.Verifier.parse(transparency.GO_SUM_DATABASE)
-        record = self.as_record()
-        transparency.check(record, "\n".join([*self.tree_head, ""]), proof, verifier)
-        return record.h1(module, version)
-
-
-class Absent(_Model):
-    """The public log has no record of a module version, or was not to be asked; and why."""
-
-    state: Literal["absent"] = "absent"
-    reason: Text
-
-
-LogEntry = Annotated[Recorded | Absent, Field(discriminator="state")]
-
-
-class _Input(_Model):
-    """An input. `where`: the artefact's place below whatever mirror it comes from.
-
-    `host`: the architecture of the machine that needs it; None where every machine does. `tree`:
-    digest of the tree that the artefact holds. `size`: bytes, and `blake3`: of the artefact.
-    """
-
-    name: Text
-    host: Architecture | None = None
-    version: Text
-    where: Where
-    size: int = Field(ge=0)
-    blake3: Blake3
-    tree: Blake3
-
-    @property
-    def label(self) -> str:
-        """The input for people: name, version, and host where it has one."""
-        return f"{self.name} {self.version}" + (f" for {self.host}" if self.host else "")
-
-
-class PythonWheel(_Input):
-    """A wheel from a Python package index, such as the bootstrap Go. `package`: its name there."""
-
-    kind: Literal["python-wheel"] = "python-wheel"
-    package: Text
-    sha256: Sha256
-
-
-class GoModule(_Input):
-    """A module from a Go module proxy.
-
-    `vendored`: for a `[[source]]`, digest of the tree with all its dependencies in `vendor/`.
-    `log`: the public log's record of it, or why there is none.
-    """
-
-    kind: Literal["go-module"] = "go-module"
-    module: Text
-    h1: ModuleHash
-    vendored: Blake3 | None = None
-    log: LogEntry
-
-
-class DebianPackage(_Input):
-    """A package from a Debian mirror."""
-
-    kind: Literal["debian-package"] = "debian-package"
-    package: Text
-    suite: Text
-    sha256: Sha256
-
-
-class LocalPath(_Input):
-    """A file or folder of the person's own; `blake3` is that of the tree's manifest.
-
-    `module` and `vendored`: for a `[[source]]`; `destination`: for a `[[file]]`.
-    """
-
-    kind: Literal["local-path"] = "local-path"
-    version: Literal["local"] = "local"
-    module: str | None = None
-    vendored: Blake3 | None = None
-    destination: str | None = None
-
-
-Input = Annotated[
-    PythonWheel | GoModule | DebianPackage | LocalPath, Field(discriminator="kind")
-]
-
-
-class Toolchain(_Model):
-    """The published toolchain: its programs, and the log's word on each architecture's module."""
-
-    version: Text
-    bin: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
-    tool: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
-    log: dict[Architecture, LogEntry]
-
-
-class Lock(_Model):
+class Lock(BaseModel):
     """The whole lock. `wanted`: the parts of the spec that it was made for."""
 
-    schema_version: Literal[1] = Field(alias="schema")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
     wanted: dict[str, str]
     toolchain: Toolchain
     inputs: Annotated[tuple[Input, ...], Field(strict=False)]
@@ -261,9 +139,7 @@ def wanted(spec: Spec) -> dict[str, str]:
     return parts
 
 
-def make(
-    wanted_parts: Mapping[str, str], toolchain: Toolchain, inputs: Iterator[Input] | tuple[Input, ...]
-) -> Lock:
+def make(wanted_parts: Mapping[str, str], toolchain: Toolchain, inputs: Iterable[Input]) -> Lock:
     """A lock from its parts, its inputs in their fixed order.
 
     Raises:
@@ -271,7 +147,6 @@ def make(
         ComparisonError: a proof does not hold.
     """
     lock = Lock(
-        schema=SCHEMA,
         wanted=dict(wanted_parts),
         toolchain=toolchain,
         inputs=tuple(sorted(inputs, key=lambda found: (found.name, found.host or ""))),
@@ -388,7 +263,8 @@ def _contradictions(lock: Lock) -> Iterator[str]:
             f"the toolchain is {lock.toolchain.version}, "
             f"made for {lock.wanted.get('go.version', 'nothing')}"
         )
-    if set(lock.toolchain.log) != set(lock.wanted.get("image.architectures", "").split()):
+    architectures = set(lock.wanted.get("image.architectures", "").split())
+    if set(lock.toolchain.log) != architectures | {found.host for found in lock.inputs} - {None}:
         yield "the log's records are not those of its architectures"
     for program in (*lock.toolchain.bin, *lock.toolchain.tool):
         if "/" in program or program in {"", ".", ".."}:
@@ -406,17 +282,20 @@ def _contradictions(lock: Lock) -> Iterator[str]:
 def _module_contradictions(lock: Lock, found: GoModule) -> Iterator[str]:
     if found.name == "go":
         expected = gomodule.toolchain_version(lock.toolchain.version, found.host or "")
+        entry = next((e for name, e in lock.toolchain.log.items() if name == found.host), None)
         if (found.module, found.version) != (gomodule.TOOLCHAIN, expected):
             yield f"{found.label} is {found.module} {found.version}, not {expected}"
             return
-    elif lock.wanted.get(f"source.{found.name}") != f"{found.module}@{found.version}":
-        yield f"{found.label} is not the source that the lock was made for"
-    if isinstance(found.log, Absent):
-        return
-    try:
-        recorded = found.log.h1(found.module, found.version)
-    except (InputError, ComparisonError) as error:
-        yield f"the log's record of {found.label}: {error.summary}"
-        return
-    if recorded != found.h1:
-        yield f"{found.label} has {found.h1}, the log says {recorded}"
+    else:
+        entry = found.log
+        if lock.wanted.get(f"source.{found.name}") != f"{found.module}@{found.version}":
+            yield f"{found.label} is not the source that the lock was made for"
+            return
+    if isinstance(entry, Recorded):
+        try:
+            recorded = entry.h1(found.module, found.version)
+        except (InputError, ComparisonError) as error:
+            yield f"the log's record of {found.label}: {error.summary}"
+            return
+        if recorded != found.h1:
+            yield f"{found.label} has {found.h1}, the log says {recorded}"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from orchestrator import resources
 from orchestrator.compiling import Compiling
+from orchestrator.lock import Absent
 from orchestrator.toolchain import checks, observe
 from orchestrator.toolchain.chain import DIST_BUILD, Chain, Programs, stopping_early
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree, file, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from orchestrator.inputs import Inputs
     from orchestrator.lock import Lock
     from orchestrator.scheduler import Step
@@ -40,20 +40,20 @@ def draw(  # noqa: PLR0913 - what a plan depends on
         root=merge([("the bootstrap Go", have.bootstrap.at("bootstrap")), ("uname", have.uname)]),
         release=have.release,
         dist_build=_dist_build(have.release, store),
-        programs=Programs(binaries=lock.programs.binaries, tools=lock.programs.tools),
+        programs=Programs(binaries=lock.toolchain.bin, tools=lock.toolchain.tool),
     )
     compiling = Compiling(
         chain=chain,
-        sources={source.module: (source, have.sources[source.module]) for source in spec.sources},
-        userland=have.userland,
+        sources={source.module: (source, have.sources[source.name]) for source in spec.sources},
+        userland=_userland(store),
         seeded=spec.seed.enabled,
         epoch=spec.image.epoch,
         read=store.read,
     )
     foreign = [name for name in architectures if name != host]
-    unpublished = [name for name in foreign if lock.records[name].absent]
+    unpublished = [name for name in foreign if isinstance(lock.toolchain.log[name], Absent)]
     steps = chain.steps()
-    steps += observe.steps(host, chain.root, chain.source, have.observer)
+    steps += observe.steps(host, chain.root, chain.source, _observer(store))
     if host not in architectures:
         # Its programs are not for the stick, but they record the seeds.
         steps += compiling.steps(host)[:1]
@@ -73,10 +73,22 @@ def _expected(
     expected += [("variation", name) for name in observe.FIELDS]
     for name in architectures:
         expected.append((checks.RELEASE, name))
-        if not lock.records[name].absent:
+        if not isinstance(lock.toolchain.log[name], Absent):
             expected.append((checks.LOG, name))
     expected += [(checks.CROSS_AGAIN, name) for name in unpublished]
     return expected
+
+
+def _userland(store: Store) -> Tree:
+    """The project's own Go module, without what an editor or a build may have left in it."""
+    tree = store.put_tree(resources.userland())
+    kept = tree.where(lambda entry: entry.path.endswith((".go", ".mod", ".md")))
+    return Tree(replace(entry, executable=False) for entry in kept.files())
+
+
+def _observer(store: Store) -> Tree:
+    source = resources.observer()
+    return Tree([file("observe.go", store.put_file(source), source.stat().st_size)])
 
 
 def _dist_build(release: Tree, store: Store) -> Tree | None:

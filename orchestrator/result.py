@@ -62,7 +62,7 @@ def document(  # noqa: PLR0913 - the parts of a result
             }
             for name, result in run.results.items()
         ],
-        "inputs": pinned.evidence(),
+        "inputs": pinned.model_dump(mode="json")["inputs"],
         "root": {
             "tree": str(assembled.tree.digest),
             "files": files,

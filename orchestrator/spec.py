@@ -6,11 +6,9 @@ key; all mistakes of a spec are said at once. Only `load` reads a file.
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections import Counter
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -26,6 +24,7 @@ from pydantic import (
 )
 
 from containers import policy
+from orchestrator.mistakes import Mistake, from_pydantic, refusal
 from reproducibility import canonical
 from reproducibility import digest as digests
 from reproducibility.errors import InputError
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from reproducibility.digest import Digest
 
 Architecture = Literal["amd64", "arm64", "riscv64"]
-Key = tuple[str | int, ...]
 
 # FAT stores the years 1980 to 2107, and seconds in steps of two (Microsoft FAT specification,
 # section 6, date and time formats).
@@ -55,7 +53,6 @@ RESERVED = frozenset(
 _RESERVED_START = "linux_"
 _BAD_ON_FAT = re.compile(r'["*:<>?|\\\x00-\x1f\x7f]|[. ](?:/|$)')
 _FIXED_INPUTS = frozenset({"go", "bootstrap", "uname"})
-_SHOWN = 60
 
 _LIMITS = policy.Limits()
 
@@ -112,7 +109,7 @@ class Image(_Model):
     """`[image]`: the disk image as a whole; `epoch` is the time of every file on it."""
 
     label: str = Field(
-        "SOURCERY",
+        default="SOURCERY",
         pattern=r"^[A-Z0-9][A-Z0-9_-]{0,10}$",
         description="a FAT label of 1 to 11 characters: A-Z, 0-9, - and _",
     )
@@ -124,7 +121,7 @@ class Image(_Model):
         min_length=1, description='a list of "amd64", "arm64", "riscv64", at least one'
     )
     free_space: Bytes = Field(
-        64 << 20, description='bytes left free on the stick, as a number or as in "64 MiB"'
+        default=64 << 20, description='bytes left free on the stick, as a number or as in "64 MiB"'
     )
 
 
@@ -141,7 +138,7 @@ class Exclusion(_Model):
     command: FolderPattern = Field(description=_PATTERN_HELP)
     reason: str = Field(min_length=1, description="why it is left out, as a sentence")
     architectures: Architectures = Field(
-        (), description='a list of "amd64", "arm64", "riscv64"; left out, it means all'
+        default=(), description='a list of "amd64", "arm64", "riscv64"; left out, it means all'
     )
 
 
@@ -156,18 +153,18 @@ class Source(_Model):
         description='a module path such as "github.com/u-root/u-root"',
     )
     version: str | None = Field(
-        None,
+        default=None,
         pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+[A-Za-z0-9.+-]*$",
         description='a published version such as "v0.16.0"',
     )
     path: RelativePath | None = Field(
-        None, description="the module's local folder, relative to the spec"
+        default=None, description="the module's local folder, relative to the spec"
     )
     commands: Annotated[tuple[FolderPattern, ...], Field(strict=False)] = Field(
         min_length=1, description=f"a list of patterns: {_PATTERN_HELP}"
     )
     exclude: Annotated[tuple[Exclusion, ...], Field(strict=False)] = Field(
-        (), description="a list of { command, reason, architectures }"
+        default=(), description="a list of { command, reason, architectures }"
     )
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9._-]*$", description="lower-case letters, digits, . _ and -"
@@ -202,20 +199,22 @@ class Debian(_Model):
     """`[debian]`: the distribution that the builder's static `uname` comes from."""
 
     suite: str = Field(
-        "trixie", pattern=r"^[a-z][a-z0-9-]*$", description='a Debian suite such as "trixie"'
+        default="trixie",
+        pattern=r"^[a-z][a-z0-9-]*$",
+        description='a Debian suite such as "trixie"',
     )
 
 
 class Limits(_Model):
     """`[limits]`: bounds on one build action, as in `containers.policy.Limits`."""
 
-    memory: Bytes = Field(_LIMITS.memory, description='bytes, as a number or as in "6 GiB"')
-    tmp: Bytes = Field(_LIMITS.tmp, description='bytes, as a number or as in "4 GiB"')
-    work: Bytes = Field(_LIMITS.work, description='bytes, as a number or as in "8 GiB"')
-    processes: int = Field(_LIMITS.processes, ge=64, description="a number, at least 64")
-    cpus: int = Field(_LIMITS.cpus, ge=0, description="a number of processors, 0 for all")
-    seconds: int = Field(_LIMITS.seconds, ge=1, description="seconds of wall-clock time")
-    log: Bytes = Field(_LIMITS.log, description='bytes, as a number or as in "64 MiB"')
+    memory: Bytes = Field(default=_LIMITS.memory, description='bytes, as a number or as in "6 GiB"')
+    tmp: Bytes = Field(default=_LIMITS.tmp, description='bytes, as a number or as in "4 GiB"')
+    work: Bytes = Field(default=_LIMITS.work, description='bytes, as a number or as in "8 GiB"')
+    processes: int = Field(default=_LIMITS.processes, ge=64, description="a number, 64 or more")
+    cpus: int = Field(default=_LIMITS.cpus, ge=0, description="a number of processors, 0 for all")
+    seconds: int = Field(default=_LIMITS.seconds, ge=1, description="seconds of wall-clock time")
+    log: Bytes = Field(default=_LIMITS.log, description='bytes, as a number or as in "64 MiB"')
 
     def policy(self) -> policy.Limits:
         """The limits as the engines take them."""
@@ -228,14 +227,14 @@ class Spec(_Model):
     image: Image = Field(description="the table [image]")
     go: Go = Field(description="the table [go]")
     sources: Annotated[tuple[Source, ...], Field(strict=False)] = Field(
-        (), alias="source", description="tables [[source]]"
+        default=(), alias="source", description="tables [[source]]"
     )
     files: Annotated[tuple[File, ...], Field(strict=False)] = Field(
-        (), alias="file", description="tables [[file]]"
+        default=(), alias="file", description="tables [[file]]"
     )
-    seed: Seed = Field(Seed(), description="the table [seed]")
-    debian: Debian = Field(Debian(), description="the table [debian]")
-    limits: Limits = Field(Limits(), description="the table [limits]")
+    seed: Seed = Field(default=Seed(), description="the table [seed]")
+    debian: Debian = Field(default=Debian(), description="the table [debian]")
+    limits: Limits = Field(default=Limits(), description="the table [limits]")
     _folder: Path = PrivateAttr(Path())
 
     @property
@@ -282,77 +281,31 @@ def parse(text: str, origin: Path = Path("sourcery.toml")) -> Spec:
     try:
         spec = Spec.model_validate(data)
     except ValidationError as error:
-        mistakes = [_mistake(found["loc"], found["type"], found["input"]) for found in error.errors()]
+        mistakes = from_pydantic(error, Spec, choices=get_args(Architecture))
     else:
         mistakes = list(_cross_checks(spec))
     if spec is None or mistakes:
-        raise _refusal(mistakes, text, origin)
+        raise refusal(mistakes, text, origin)
     spec._folder = origin.parent  # noqa: SLF001 - the model's own module
     return spec
 
 
-@dataclass(frozen=True, slots=True)
-class _Mistake:
-    key: Key
-    message: str
-    remedy: str
-
-
-def _mistake(key: Key, kind: str, value: object) -> _Mistake:
-    """What pydantic found, in the words of the spec."""
-    model, expected = _place(key)
-    if kind == "extra_forbidden":
-        valid = sorted(field.alias or name for name, field in model.model_fields.items())
-        near = difflib.get_close_matches(str(key[-1]), valid, 1, cutoff=0.5)
-        remedy = f"did you mean {near[0]!r}? " if near else ""
-        return _Mistake(key, "unknown key", f"{remedy}valid here: {', '.join(valid)}")
-    if kind == "missing":
-        return _Mistake(key, "missing", f"expected {expected}")
-    shown = repr(value)
-    shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
-    remedy = f"expected {expected}"
-    if isinstance(value, str):
-        near = difflib.get_close_matches(value, get_args(Architecture), 1)
-        remedy += f"; did you mean {near[0]!r}?" if near and "architectures" in key else ""
-    return _Mistake(key, f"got {shown}", remedy)
-
-
-def _place(key: Key) -> tuple[type[BaseModel], str]:
-    """The model that a key lies in, and the description of the key if it is a valid one."""
-    model: type[BaseModel] = Spec
-    inside: type[BaseModel] | None = Spec
-    expected = "another value"
-    for part in key:
-        if isinstance(part, int) or inside is None:
-            continue
-        model = inside
-        fields = {field.alias or name: field for name, field in model.model_fields.items()}
-        if part not in fields:
-            break
-        expected = fields[part].description or expected
-        kinds = [fields[part].annotation, *get_args(fields[part].annotation)]
-        inside = next(
-            (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None
-        )
-    return model, expected
-
-
-def _cross_checks(spec: Spec) -> Iterator[_Mistake]:
+def _cross_checks(spec: Spec) -> Iterator[Mistake]:
     """What is wrong between keys that are each well-formed."""
     for found, count in Counter(spec.image.architectures).items():
         if count > 1:
-            yield _Mistake(("image", "architectures"), f"{found!r} appears twice", "name it once")
+            yield Mistake(("image", "architectures"), f"{found!r} appears twice", "name it once")
     minor = int(spec.go.version.split(".")[1])
     if minor < _OLDEST_GO:
-        yield _Mistake(
+        yield Mistake(
             ("go", "version"),
             f"Go {spec.go.version} is too old",
             f"expected 1.{_OLDEST_GO}.0 or later, which can read the compile seed (GOCACHEPROG)",
         )
-    # Go 1.N is built by 1.M, M being N-2 rounded down to an even number (go.dev/doc/install/source).
+    # Go 1.N is built by 1.M, M being N-2 rounded down to an even number: go.dev/doc/install/source
     needed = (minor - 2) // 2 * 2
     if int(spec.go.bootstrap.split(".")[1]) < needed:
-        yield _Mistake(
+        yield Mistake(
             ("go", "bootstrap"),
             f"Go {spec.go.bootstrap} cannot build Go {spec.go.version}",
             f"expected 1.{needed}.0 or later",
@@ -361,19 +314,19 @@ def _cross_checks(spec: Spec) -> Iterator[_Mistake]:
     modules: dict[str, int] = {}
     for index, source in enumerate(spec.sources):
         if (source.version is None) == (source.path is None):
-            yield _Mistake(
+            yield Mistake(
                 ("source", index, "version"),
                 "needs one of version and path" if source.path is None else "has version and path",
                 "expected version (a published module) or path (a local folder), one of the two",
             )
         if source.name in _FIXED_INPUTS or source.name in names:
-            yield _Mistake(
+            yield Mistake(
                 ("source", index, "name"),
                 f"the name {source.name!r} is taken",
                 "give this source another name",
             )
         if source.module in modules:
-            yield _Mistake(
+            yield Mistake(
                 ("source", index, "module"),
                 f"the module is already source[{modules[source.module]}]",
                 "put all its commands into one [[source]]",
@@ -383,98 +336,30 @@ def _cross_checks(spec: Spec) -> Iterator[_Mistake]:
     yield from _destinations(spec.files)
 
 
-def _destinations(files: Sequence[File]) -> Iterator[_Mistake]:
+def _destinations(files: Sequence[File]) -> Iterator[Mistake]:
     taken: dict[str, int] = {}
     for index, file in enumerate(files):
-        key: Key = ("file", index, "destination")
+        key = ("file", index, "destination")
         folded = file.destination.casefold()
         parts = folded.split("/")[1:]
         if any(part in {"", ".", ".."} for part in parts) or _BAD_ON_FAT.search(folded):
-            yield _Mistake(
+            yield Mistake(
                 key,
                 f"{file.destination!r} is not a clean path that FAT can hold",
                 'expected no ., .., // or " * : < > ? | \\, and no part that ends in . or a space',
             )
         if parts[0] in RESERVED or parts[0].startswith(_RESERVED_START):
-            yield _Mistake(
+            yield Mistake(
                 key,
                 f"/{parts[0]} is the build's own folder, or mounted over on the stick",
                 "choose another folder, such as /files",
             )
         for other, first in taken.items():
             if folded == other or folded.startswith(other + "/") or other.startswith(folded + "/"):
-                yield _Mistake(
+                yield Mistake(
                     key,
                     f"{file.destination!r} collides with {files[first].destination!r} "
                     f"of file[{first}] (FAT knows no case)",
                     "give one of them another destination",
                 )
         taken.setdefault(folded, index)
-
-
-def _refusal(mistakes: Sequence[_Mistake], text: str, origin: Path) -> InputError:
-    lines = key_lines(text)
-    told = [
-        (f"{_line(lines, mistake.key)}: {_spelled(mistake.key)}", mistake) for mistake in mistakes
-    ]
-    if len(told) == 1:
-        where, mistake = told[0]
-        return InputError(
-            f"{_spelled(mistake.key)}: {mistake.message}",
-            subject=f"{origin}, line {where}",
-            remedy=mistake.remedy,
-        )
-    summary = "\n".join(
-        [
-            f"{len(told)} mistakes in the spec",
-            *(f"  line {where}: {found.message}; {found.remedy}" for where, found in told),
-        ]
-    )
-    return InputError(summary, subject=str(origin), remedy="mend them and run the command again")
-
-
-def _spelled(key: Key) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).lstrip(".")
-
-
-def _line(lines: dict[Key, int], key: Key) -> int:
-    """The line of a key, or of the nearest table around it, or the first."""
-    return next((lines[key[:end]] for end in range(len(key), 0, -1) if key[:end] in lines), 1)
-
-
-_STRINGS = re.compile(r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'', re.S)
-_COMMENT = re.compile(r"#[^\n]*")
-_BARE = r"[A-Za-z0-9_-]+"
-_HEADER = re.compile(rf"\s*(\[\[?)\s*({_BARE}(?:\s*\.\s*{_BARE})*)\s*\]")
-_ASSIGNMENT = re.compile(rf"\s*({_BARE}(?:\s*\.\s*{_BARE})*)\s*=")
-
-
-def key_lines(text: str) -> dict[Key, int]:
-    """The line (from 1) of each key and table with bare names, in valid TOML.
-
-    Keys of inline tables are not looked for: their line is that of the key around them.
-    """
-
-    def blank(found: re.Match[str]) -> str:
-        return "_" + "\n" * found[0].count("\n")
-
-    lines: dict[Key, int] = {}
-    counts: Counter[Key] = Counter()
-    table: Key = ()
-    depth = 0
-    clean = re.sub(f"{_STRINGS.pattern}|{_COMMENT.pattern}", blank, text, flags=re.S)
-    for number, line in enumerate(clean.split("\n"), 1):
-        header = None if depth else _HEADER.match(line)
-        if header:
-            table = tuple(re.split(r"\s*\.\s*", header[2]))
-            if header[1] == "[[":
-                lines.setdefault(table, number)
-                counts[table] += 1
-                table = (*table, counts[table] - 1)
-            lines[table] = number
-            continue
-        found = None if depth else _ASSIGNMENT.match(line)
-        if found:
-            lines[(*table, *re.split(r"\s*\.\s*", found[1]))] = number
-        depth += sum(line.count(open_) for open_ in "[{") - sum(line.count(end) for end in "]}")
-    return lines

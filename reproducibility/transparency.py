@@ -267,9 +267,7 @@ def prove(number: int, size: int, read: Callable[[int, int, int], bytes]) -> lis
     return proof[::-1]
 
 
-def _range_hash(
-    low: int, high: int, size: int, read: Callable[[int, int, int], bytes]
-) -> bytes:
+def _range_hash(low: int, high: int, size: int, read: Callable[[int, int, int], bytes]) -> bytes:
     """The hash of the records from `low` to before `high`; a subtree as RFC 6962 cuts them."""
     count = high - low
     if count & (count - 1):
@@ -286,8 +284,7 @@ def _range_hash(
     hashes = [data[at * _HASH : (at + 1) * _HASH] for at in range(start, start + length)]
     while len(hashes) > 1:
         hashes = [
-            node_hash(left, right)
-            for left, right in zip(hashes[::2], hashes[1::2], strict=True)
+            node_hash(left, right) for left, right in zip(hashes[::2], hashes[1::2], strict=True)
         ]
     return hashes[0]
 

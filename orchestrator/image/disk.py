@@ -50,7 +50,9 @@ class Disk:
 
     def __post_init__(self) -> None:
         if not 0 <= self.signature < _UINT32:
-            raise InputError(f"a disk signature has 32 bits: {self.signature:#x}", subject="signature")
+            raise InputError(
+                f"a disk signature has 32 bits: {self.signature:#x}", subject="signature"
+            )
         if len(self.code) > _MAX_CODE:
             raise InputError(
                 f"boot code of {len(self.code)} bytes does not fit: "

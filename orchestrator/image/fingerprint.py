@@ -1,4 +1,4 @@
-"""The two digests of a large file, taken at once: BLAKE3 to decide, SHA-256 where it is demanded."""
+"""The two digests of a large file at once: BLAKE3 to decide, SHA-256 where it is demanded."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def _preferred(size: int) -> int:
 
 
 def _fit(cluster: int, needed: int) -> Geometry:
-    """The smallest volume of whole units that has the clusters; what is left over becomes clusters."""
+    """The smallest volume of whole units with that many clusters; the rest becomes clusters."""
     per_cluster = cluster // SECTOR
     sectors = _LEAST_RESERVED + needed * per_cluster
     while True:

@@ -85,8 +85,7 @@ def find(tree: Mapping[str, Folder]) -> Iterator[Finding]:
 
 
 def _names(folder: Folder, complaints: dict[str, str]) -> Iterator[Finding]:
-    # The longest child decides whether any path can be too long; UTF-8 needs no fewer bytes than
-    # UTF-16 needs units.
+    # The longest child decides whether any path can be too long; a character has at most two units.
     longest = max(map(len, folder.children), default=0)
     near = 2 * (len(folder.path) + 1 + longest) > MAX_PATH
     for name, entry in folder.children.items():

@@ -71,7 +71,7 @@ def slots(name: str) -> int:
     return 1 if is_short(name) else 1 - (-units(name) // UNITS_PER_SLOT)
 
 
-def complaint(name: str) -> str:
+def complaint(name: str) -> str:  # noqa: PLR0911 - one return a rule
     """Why VFAT or a system that reads it cannot hold the name; empty where nothing is wrong."""
     found = _FORBIDDEN.search(name)
     if found:
@@ -80,16 +80,12 @@ def complaint(name: str) -> str:
         return "a FAT name cannot end in a dot or a space (readers drop it)"
     if name[0] in _DEVICE_INITIALS and _DEVICE.fullmatch(name):
         return "the name is reserved for a device on Windows, with any extension"
-    if name.isascii():
-        return _too_long(len(name))
-    if _BEYOND_16_BITS.search(name):
-        return "characters beyond U+FFFF are lost by readers that know 16-bit names (UEFI, mtools)"
-    if _NONCHARACTER.search(name):
-        return "U+FFFE and U+FFFF are no characters; FAT uses U+FFFF to fill a name up"
-    return _too_long(units(name))
-
-
-def _too_long(length: int) -> str:
-    if length <= MAX_UNITS:
-        return ""
-    return f"the name has {length} UTF-16 units, FAT allows {MAX_UNITS}"
+    if not name.isascii():
+        if _BEYOND_16_BITS.search(name):
+            return "characters beyond U+FFFF are lost by readers of 16-bit names (UEFI, mtools)"
+        if _NONCHARACTER.search(name):
+            return "U+FFFE and U+FFFF are no characters; FAT uses U+FFFF to fill a name up"
+    # All that is left has one unit a character.
+    if len(name) > MAX_UNITS:
+        return f"the name has {len(name)} UTF-16 units, FAT allows {MAX_UNITS}"
+    return ""

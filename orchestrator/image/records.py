@@ -30,8 +30,8 @@ DOT_DOT = b"..         "
 # Name, attributes, NT flags, tenths, creation time and date, access date, cluster (high), write
 # time and date, cluster (low), size.
 _SHORT = struct.Struct("<11sBBBHHHHHHHI")
-# Order, 5 units, attributes, type, checksum of the alias, 6 units, cluster (zero), 2 units.
-_LONG = struct.Struct("<B10sBBB12sH4s")
+# Order, 5 units, attributes and type, checksum of the alias, 6 units, cluster (zero), 2 units.
+_LONG = struct.Struct("<B10sHB12sH4s")
 _SLOT_BYTES = 2 * names.UNITS_PER_SLOT
 
 _EARLIEST = 315_532_800  # 1980-01-01 00:00:00 UTC
@@ -59,35 +59,43 @@ def short(field: bytes, attributes: int, cluster: int, size: int, when: tuple[in
     """The record of a file, directory or label. `field`: 11 bytes; `when`: see `stamp`."""
     date, clock = when
     return _SHORT.pack(
-        field, attributes, 0, 0, clock, date, date, cluster >> 16, clock, date, cluster & 0xFFFF, size
+        field,
+        attributes,
+        0,
+        0,
+        clock,
+        date,
+        date,
+        cluster >> 16,
+        clock,
+        date,
+        cluster & 0xFFFF,
+        size,
     )
 
 
 def long(name: str, field: bytes) -> bytes:
     """The records of a long name, last part first, as they stand before the alias `field`."""
     text = name.encode("utf-16-le")
-    rest = len(text) % _SLOT_BYTES
+    count, rest = divmod(len(text), _SLOT_BYTES)
     if rest:
         # A zero ends the name where it does not fill its last record; 0xFFFF fills what is left.
         text += b"\0\0" + b"\xff" * (_SLOT_BYTES - rest - 2)
+        count += 1
     check = _checksum(field)
-    count = len(text) // _SLOT_BYTES
-    parts = []
+    parts = b""
     for order in range(count, 0, -1):
         start = (order - 1) * _SLOT_BYTES
-        parts.append(
-            _LONG.pack(
-                order | _LAST_LONG if order == count else order,
-                text[start : start + 10],
-                _LONG_NAME,
-                0,
-                check,
-                text[start + 10 : start + 22],
-                0,
-                text[start + 22 : start + 26],
-            )
+        parts += _LONG.pack(
+            order | _LAST_LONG if order == count else order,
+            text[start : start + 10],
+            _LONG_NAME,
+            check,
+            text[start + 10 : start + 22],
+            0,
+            text[start + 22 : start + 26],
         )
-    return b"".join(parts)
+    return parts
 
 
 def _checksum(field: bytes) -> int:

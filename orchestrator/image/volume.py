@@ -35,7 +35,9 @@ class BootCode:
     def __post_init__(self) -> None:
         jumps = self.head[:1] == b"\xe9" or (self.head[:1] == b"\xeb" and self.head[2:3] == b"\x90")
         if len(self.head) != _JUMP_AND_NAME or not jumps:
-            raise InputError("a boot sector starts with a jump and 8 bytes of name", subject="boot code")
+            raise InputError(
+                "a boot sector starts with a jump and 8 bytes of name", subject="boot code"
+            )
         if len(self.code) > _CODE_END - _CODE_START:
             raise InputError(
                 f"boot code of {len(self.code)} bytes does not fit: "
@@ -51,7 +53,9 @@ class BootCode:
             InputError: not 512 bytes, or no jump at the start.
         """
         if len(sector) != SECTOR:
-            raise InputError(f"a boot sector has {SECTOR} bytes, not {len(sector)}", subject="boot code")
+            raise InputError(
+                f"a boot sector has {SECTOR} bytes, not {len(sector)}", subject="boot code"
+            )
         return cls(sector[:_JUMP_AND_NAME], sector[_CODE_START:_CODE_END])
 
 

@@ -17,20 +17,18 @@ import errno
 import os
 from typing import TYPE_CHECKING, Literal
 
+from orchestrator.image.gather import BUFFER, Gatherer, unreadable, wrong_size
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from orchestrator.image.disk import Disk
+    from orchestrator.image.gather import Blob, StrPath
     from reproducibility.manifest import Entry
-
-    Blob = Callable[[Entry], str | os.PathLike[str]]
 
 Order = Literal["forward", "backward"]
 
-_BUFFER = 1 << 20
 _NOT_SUPPORTED = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 
 
@@ -45,8 +43,8 @@ def write(
         InfrastructureError: a blob cannot be read or has not the size that its entry says, or the
             target cannot be written; names which.
     """
-    try:
-        with _Target(target) as image:
+    with contextlib.closing(_Target(target)) as image:
+        try:
             image.allocate(disk.size, disk.offset + disk.layout.end)
             if order == "forward":
                 _forward(disk, blob, image)
@@ -54,29 +52,30 @@ def write(
                 _backward(disk, blob, image)
             if durable:
                 image.sync()
-    except BaseException:
-        with contextlib.suppress(OSError):
-            target.unlink(missing_ok=True)
-        raise
+        except BaseException:
+            with contextlib.suppress(OSError):
+                target.unlink(missing_ok=True)
+            raise
 
 
 def _forward(disk: Disk, blob: Blob, image: _Target) -> None:
-    metadata = disk.metadata()
-    for position, data in metadata:
+    end = 0
+    for position, data in disk.metadata():
         image.put(data, position)
-    # The last piece of the tables ends where the first file starts.
-    position = metadata[-1][0] + len(metadata[-1][1])
-    gathered = _Gathered(image, position)
+        end = position + len(data)
+    # The last of the tables are the folders: where they end, the first file starts.
+    image.position = end
+    gatherer = Gatherer(image.append)
     cluster = disk.layout.geometry.cluster
     for placed in disk.layout.files:
         if placed.cluster:
-            gathered.copy(placed.entry, blob(placed.entry))
-            gathered.zeros(-placed.entry.size % cluster)
-    gathered.flush()
+            gatherer.file(placed.entry, blob(placed.entry))
+            gatherer.zeros(-placed.entry.size % cluster)
+    gatherer.flush()
 
 
 def _backward(disk: Disk, blob: Blob, image: _Target) -> None:
-    buffer = memoryview(bytearray(_BUFFER))
+    buffer = memoryview(bytearray(BUFFER))
     for placed in reversed(disk.layout.files):
         if placed.cluster:
             start = disk.offset + disk.layout.geometry.offset(placed.cluster)
@@ -86,38 +85,38 @@ def _backward(disk: Disk, blob: Blob, image: _Target) -> None:
 
 
 def _copy_backward(
-    entry: Entry, path: str | os.PathLike[str], image: _Target, start: int, buffer: memoryview
+    entry: Entry, path: StrPath, image: _Target, start: int, buffer: memoryview
 ) -> None:
     try:
         source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if (found := os.fstat(source).st_size) != entry.size:
-                raise _wrong_size(entry, path, f"{found} bytes")
-            for at in range((entry.size - 1) // _BUFFER * _BUFFER, -1, -_BUFFER):
-                piece = buffer[: min(_BUFFER, entry.size - at)]
+                raise wrong_size(entry, path, str(found))
+            for at in range((entry.size - 1) // BUFFER * BUFFER, -1, -BUFFER):
+                piece = buffer[: min(BUFFER, entry.size - at)]
                 if os.preadv(source, [piece], at) != len(piece):
-                    raise _wrong_size(entry, path, "fewer bytes than a moment ago")
+                    raise wrong_size(entry, path, "fewer than a moment ago")
                 image.put(piece, start + at)
         finally:
             os.close(source)
     except OSError as error:
-        raise _unreadable(entry, path, error) from error
+        raise unreadable(entry, path, error) from error
 
 
 class _Target:
-    """The image file while it is written."""
+    """The image file while it is written. `position`: where `append` writes next."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.position = 0
         try:
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            self._descriptor = os.open(path, flags, 0o666)
         except OSError as error:
             raise self._failed(error) from error
 
-    def __enter__(self) -> _Target:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the file."""
         os.close(self._descriptor)
 
     def allocate(self, size: int, used: int) -> None:
@@ -139,6 +138,11 @@ class _Target:
         except OSError as error:
             raise self._failed(error) from error
 
+    def append(self, data: memoryview) -> None:
+        """Write all of `data` after what was appended before."""
+        self.put(data, self.position)
+        self.position += len(data)
+
     def sync(self) -> None:
         """Wait until the medium has it."""
         try:
@@ -152,70 +156,3 @@ class _Target:
             subject=str(self._path),
             remedy="make room on the disk or choose another place, and run the build again",
         )
-
-
-class _Gathered:
-    """Bytes for consecutive positions of the target, gathered into large writes."""
-
-    def __init__(self, target: _Target, position: int) -> None:
-        self._target = target
-        self._position = position
-        self._view = memoryview(bytearray(_BUFFER))
-        self._filled = 0
-        self._one_more = bytearray(1)
-
-    def copy(self, entry: Entry, path: str | os.PathLike[str]) -> None:
-        """Append a file."""
-        try:
-            source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                left = entry.size
-                while left:
-                    if self._filled == _BUFFER:
-                        self.flush()
-                    piece = self._view[self._filled : self._filled + left]
-                    # A byte after the last one that is expected shows that the file is longer.
-                    count = os.readv(source, [piece, self._one_more] if len(piece) == left else [piece])
-                    if not 0 < count <= left:
-                        found = "more bytes" if count else f"{entry.size - left} bytes"
-                        raise _wrong_size(entry, path, found)
-                    self._filled += count
-                    left -= count
-            finally:
-                os.close(source)
-        except OSError as error:
-            raise _unreadable(entry, path, error) from error
-
-    def zeros(self, count: int) -> None:
-        """Append zeros."""
-        while count:
-            if self._filled == _BUFFER:
-                self.flush()
-            piece = min(count, _BUFFER - self._filled)
-            self._view[self._filled : self._filled + piece] = bytes(piece)
-            self._filled += piece
-            count -= piece
-
-    def flush(self) -> None:
-        """Write what is gathered."""
-        self._target.put(self._view[: self._filled], self._position)
-        self._position += self._filled
-        self._filled = 0
-
-
-def _wrong_size(entry: Entry, path: str | os.PathLike[str], found: str) -> InfrastructureError:
-    return InfrastructureError(
-        f"{entry.path} must have {entry.size} bytes, its blob has {found}",
-        subject=os.fspath(path),
-        remedy="the blob is damaged: verify the store, and run the build again",
-    )
-
-
-def _unreadable(
-    entry: Entry, path: str | os.PathLike[str], error: OSError
-) -> InfrastructureError:
-    return InfrastructureError(
-        f"the content of {entry.path} cannot be read: {error.strerror}",
-        subject=os.fspath(path),
-        remedy="the blob is missing or damaged: verify the store, and run the build again",
-    )

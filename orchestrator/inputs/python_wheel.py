@@ -92,7 +92,7 @@ class WheelTransport:
     def _tree(self, wheel: Path, store: Store) -> Tree:
         def place(name: str) -> str | None:
             inside = name.removeprefix("go/")
-            return None if inside == name or inside == "__init__.py" else inside
+            return None if inside in {name, "__init__.py"} else inside
 
         tree = unpack.zip_tree(
             wheel,

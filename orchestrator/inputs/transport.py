@@ -108,14 +108,14 @@ class Store(Protocol):
         """What came of a key."""
 
 
-Request = TypeVar("Request", contravariant=True)
+Request_contra = TypeVar("Request_contra", contravariant=True)
 Pinned = TypeVar("Pinned")
 
 
-class Transport(Protocol[Request, Pinned]):
+class Transport(Protocol[Request_contra, Pinned]):
     """One way to get inputs."""
 
-    def resolve(self, request: Request, store: Store) -> Pinned:
+    def resolve(self, request: Request_contra, store: Store) -> Pinned:
         """Find what a request means today, bring it into the store, and pin it.
 
         Raises:
@@ -180,7 +180,7 @@ class RefusedError(InfrastructureError):
 class Run(Protocol):
     """Runs a client program to its end: `containers.process.run`, or a fake in tests."""
 
-    def __call__(
+    def __call__(  # noqa: PLR0913 - those of `process.run`
         self,
         command: Sequence[str],
         *,

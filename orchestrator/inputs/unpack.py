@@ -144,5 +144,3 @@ def keep_stream(
     if entry is None:
         raise InputError("nothing to keep", subject=target)
     return entry
-
-

@@ -191,6 +191,15 @@ class Chain:
     def _patched_source(self) -> Tree:
         return self.source.overlaid(self.dist_build) if self.dist_build else self.source
 
+    @property
+    def _t1_go(self) -> str:
+        """T1's go command in its GOROOT.
+
+        go_bootstrap keeps its name: it tells the compiler which Go version to expect, unless its
+        own name says that they were built by another one (cmd/go/internal/work/gc.go).
+        """
+        return f"pkg/tool/linux_{self.host}/go_bootstrap" if self.dist_build else "bin/go"
+
     def _t1(self, results: Results) -> Tree:
         """The GOROOT of T1; files that only cmd/dist generates are taken from its source tree."""
         made = results["T1/toolchain"].tree.under("go")
@@ -199,10 +208,7 @@ class Chain:
             _moved(tools, name, f"pkg/tool/linux_{self.host}/{name}")
             for name in ("asm", "cgo", "compile", "link")
         ]
-        if self.dist_build:
-            binary = _moved(tools, "go_bootstrap", "bin/go")
-        else:
-            binary = _moved(made, "bin/go", "bin/go")
+        binary = _moved(made, self._t1_go, self._t1_go)
         generated = made.where(
             lambda entry: entry.path.startswith("src/")
             and self.source.get(entry.path) is None
@@ -213,7 +219,7 @@ class Chain:
     def _preprofile(self, results: Results) -> Action:
         return self._action(
             "T1/preprofile",
-            ("/go/bin/go", "build", "-pgo=off", "-o", f"{STANDARD.work}/out/", "cmd/preprofile"),
+            (f"/go/{self._t1_go}", "build", "-pgo=off", "-o", f"{STANDARD.work}/out/", "cmd/preprofile"),
             environment_of(self.host),
             (Mount("/go", self._t1(results)),),
             directory="/go/src",
@@ -226,18 +232,25 @@ class Chain:
             "out/preprofile",
             f"pkg/tool/linux_{self.host}/preprofile",
         )
-        return self._build(
-            "F1", self._t1(results).overlaid(Tree([preprofile])), self.host, STANDARD
-        )
+        goroot = self._t1(results).overlaid(Tree([preprofile]))
+        return self._build("F1", goroot, self.host, STANDARD, go=self._t1_go)
 
-    def _build(self, name: str, goroot: Tree, architecture: str, around: Surroundings) -> Action:
+    def _build(  # noqa: PLR0913 - what varies between the builds
+        self,
+        name: str,
+        goroot: Tree,
+        architecture: str,
+        around: Surroundings,
+        *,
+        go: str = "bin/go",
+    ) -> Action:
         threads = around.parallelism
         extra = {"GOMAXPROCS": str(threads)} if threads else {}
         flags = (f"-p={threads}",) if threads else ()
         return self._action(
             name,
             (
-                "/go/bin/go",
+                f"/go/{go}",
                 "build",
                 *flags,
                 *_RELEASE_FLAGS,

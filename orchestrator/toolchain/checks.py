@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.lock import Absent
 from orchestrator.toolchain import observe
 from orchestrator.toolchain.chain import DIST_BUILD
 from reproducibility import gomodule
@@ -14,7 +15,7 @@ from reproducibility.manifest import Tree, merge
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.lock import PublicRecord
+    from orchestrator.lock import Lock
     from orchestrator.scheduler import Results
     from orchestrator.store import Store
     from orchestrator.toolchain.chain import Chain
@@ -42,13 +43,9 @@ def all_checks(
     results: Results,
     store: Store,
     made: Mapping[str, Tree],
-    records: Mapping[str, PublicRecord],
-    go: str,
+    lock: Lock,
 ) -> list[Check]:
-    """Every check of the toolchains.
-
-    `made`: what `toolchains` gives. `records`: architecture -> what the public log says.
-    """
+    """Every check of the toolchains; `made`: what `toolchains` gives."""
     found = [
         trees(
             FIXED_POINT,
@@ -62,7 +59,7 @@ def all_checks(
         ),
     ]
     for architecture, tree in made.items():
-        found += against_release(chain, store, tree, architecture, records[architecture], go)
+        found += against_release(chain, store, tree, architecture, lock)
         again = results.get(f"cross-by-F2/{architecture}")
         if again is not None:
             found.append(
@@ -76,19 +73,21 @@ def all_checks(
     return found
 
 
-def against_release(  # noqa: PLR0913 - the two sides and what names them
-    chain: Chain, store: Store, programs: Tree, architecture: str, record: PublicRecord, go: str
+def against_release(
+    chain: Chain, store: Store, programs: Tree, architecture: str, lock: Lock
 ) -> list[Check]:
     """Compare our toolchain with the public record of the published one.
 
     The published module consists of the release's source files and the programs; its hash is
     computed from the source and *our* programs, so the published programs need not be at hand.
     """
-    if record.absent:
-        reason = f"the public log has no record: {record.absent}"
+    entry = lock.toolchain.log[architecture]
+    if isinstance(entry, Absent):
+        reason = f"the public log has no record: {entry.reason}"
         return [Check(RELEASE, architecture, Verdict.SKIP, reason)]
+    go = lock.toolchain.version
     try:
-        published = record.verified(go, architecture)
+        published = entry.h1(gomodule.TOOLCHAIN, gomodule.toolchain_version(go, architecture))
     except SourceryError as error:
         return [Check(LOG, architecture, Verdict.FAIL, error.summary)]
     found = [

@@ -11,8 +11,11 @@
 // directory that later runs find again, or to -record, which becomes a seed in
 // the format of package seed. Without both, the cache is read-only.
 //
-// Exit status: 0 after the go command's "close", 1 after an error or when the go
-// command has gone without it, 2 on bad usage.
+// A recording comes into being when the go command closes its cache, which it
+// does after building something. A command that builds nothing, like go list,
+// records nothing.
+//
+// Exit status: 0, 1 after an error, 2 on bad usage.
 package main
 
 import (
@@ -102,9 +105,17 @@ func run(o buildcache.Options) error {
 		return err
 	}
 	defer cache.Abandon()
+	// To write to a go command that has gone must be an error, not the end: there
+	// may be unfinished files to remove.
+	signal.Ignore(syscall.SIGPIPE)
 	go leave(cache)
 	server := &cacheprog.Server{Handler: cache, Commands: cache.Commands(), Parallel: runtime.NumCPU()}
-	return server.Serve(os.Stdin, os.Stdout)
+	err = server.Serve(os.Stdin, os.Stdout)
+	if errors.Is(err, cacheprog.ErrGone) {
+		o.Log("%v", err) // whoever has ended the go command knows
+		return nil
+	}
+	return err
 }
 
 // leave waits for a signal to end. An interrupt is none: the terminal sends it

@@ -28,7 +28,7 @@ type store interface {
 	put(r seed.Record, body io.Reader) (path string, err error)
 	// close makes what was put permanent.
 	close() error
-	// abandon removes unfinished files.
+	// abandon removes unfinished files. It may be called at any time.
 	abandon()
 }
 
@@ -79,7 +79,7 @@ func Open(o Options) (*Cache, error) {
 	case o.Cache != "":
 		c.store, err = openDirectory(o.Cache)
 	case o.Record != "":
-		c.store, err = openRecording(o.Record, c.seeds, o.Warn)
+		c.store, err = openRecording(o.Record, c.seeds)
 	}
 	if err != nil {
 		return nil, err

@@ -1,12 +1,12 @@
 package buildcache
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -14,69 +14,60 @@ import (
 	"sourcery/userland/internal/seed"
 )
 
-// A recording is a seed in the making. Its objects are written as they come;
-// the index is written at the end, sorted, so that neither the order of the
-// puts nor how many of them ran at once shows in it. What an intact seed
-// already has is not recorded again.
+// A recording is a seed in the making. What is put is staged until the go
+// command closes the cache; then the objects go to their places and the index is
+// written, sorted, so that neither the order of the puts nor how many of them
+// ran at once shows in it. Without a close nothing is recorded. What an intact
+// seed already has is not recorded again.
 type recording struct {
 	path    string
 	seeds   []*seed.Seed
+	earlier *seed.Seed // what the directory had when this run began
 	objects *object.Writer
-	warn    func(format string, args ...any)
 
 	mu      sync.Mutex
-	records map[seed.ActionID]seed.Record
-	losers  []object.ID // outputs that lost against another one of the same action
+	records map[seed.ActionID]staged // of this run
+	dispute error                    // the first action that had two outputs
 }
 
-func openRecording(path string, seeds []*seed.Seed, warn func(string, ...any)) (*recording, error) {
+type staged struct {
+	seed.Record
+	path string
+}
+
+func openRecording(path string, seeds []*seed.Seed) (*recording, error) {
 	objects, err := object.NewWriter(path)
 	if err != nil {
 		return nil, fmt.Errorf("recording: %w", explain(err, path))
 	}
-	rec := &recording{path: path, seeds: seeds, objects: objects, warn: warn, records: make(map[seed.ActionID]seed.Record)}
-	if err := rec.merge(); err != nil {
-		return nil, err
-	}
-	return rec, nil
-}
-
-// merge adds the records of the index on disk, made by an earlier run or by one
-// that has ended in the meantime.
-func (rec *recording) merge() error {
-	earlier, err := seed.Open(rec.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	earlier, err := openIfAny(path)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("recording: %w", err)
 	}
-	for _, r := range earlier.Records() {
-		rec.add(r)
-	}
-	return nil
+	return &recording{
+		path: path, seeds: seeds, earlier: earlier, objects: objects,
+		records: make(map[seed.ActionID]staged),
+	}, nil
 }
 
-// add keeps a record. An action that had two different outputs is a build step
-// that is not deterministic; the smaller output ID wins, since which of them
-// came first is an accident, and the other is remembered for removal.
-func (rec *recording) add(r seed.Record) {
-	old, found := rec.records[r.Action]
-	if found && old.Output != r.Output {
-		rec.warn("action %s has two outputs, %s and %s: this build step is not deterministic", r.Action, old.Output, r.Output)
-		if bytes.Compare(old.Output[:], r.Output[:]) < 0 {
-			old, r = r, old
-		}
-		rec.losers = append(rec.losers, old.Output)
+// openIfAny opens the seed in dir, or gives an empty one where there is none.
+func openIfAny(dir string) (*seed.Seed, error) {
+	s, err := seed.Salvage(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
 	}
-	rec.records[r.Action] = r
+	return s, err
 }
 
 func (rec *recording) find(action seed.ActionID) (seed.Record, string, bool) {
 	rec.mu.Lock()
-	defer rec.mu.Unlock()
 	r, found := rec.records[action]
-	return r, object.Path(rec.path, r.Output), found
+	rec.mu.Unlock()
+	if found {
+		return r.Record, r.path, true
+	}
+	old, found := rec.earlier.Find(action)
+	return old, rec.earlier.Path(old), found
 }
 
 func (rec *recording) put(r seed.Record, body io.Reader) (string, error) {
@@ -86,17 +77,30 @@ func (rec *recording) put(r seed.Record, body io.Reader) (string, error) {
 			return s.Path(known), nil
 		}
 	}
-	path, err := rec.objects.Put(r.Output, r.Size, body)
+	path, err := rec.objects.Stage(r.Output, r.Size, body)
 	if err != nil {
 		return "", fmt.Errorf("recording: %w", explain(err, rec.path))
 	}
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	rec.add(r)
+	if old, found := rec.records[r.Action]; found {
+		rec.compare(old.Record, r)
+	}
+	rec.records[r.Action] = staged{r, path}
 	return path, nil
 }
 
-// close writes the index. The lock on the directory itself, which leaves no
+// compare notes an action with two outputs. Which of them a seed would get is an
+// accident of the order of work, so there will be none. The go command takes no
+// notice of an error of a put; that of the close makes it fail.
+func (rec *recording) compare(old, r seed.Record) {
+	if old != r && rec.dispute == nil {
+		rec.dispute = fmt.Errorf("recording: action %s has two outputs, %s and %s: this build is not deterministic, no seed can be made of it",
+			r.Action, old.Output, r.Output)
+	}
+}
+
+// close commits the recording. The lock on the directory itself, which leaves no
 // file behind, keeps runs that end at the same time from losing each other's
 // records.
 func (rec *recording) close() error {
@@ -110,19 +114,26 @@ func (rec *recording) close() error {
 	}
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	if err := rec.merge(); err != nil {
-		return err
+	earlier, err := openIfAny(rec.path) // again: another run may have ended since
+	if err != nil {
+		return fmt.Errorf("recording: %w", err)
 	}
-	records := make([]seed.Record, 0, len(rec.records))
-	wanted := make(map[object.ID]bool, len(rec.records))
-	for _, r := range rec.records {
-		records = append(records, r)
-		wanted[r.Output] = true
+	records := slices.Clone(earlier.Records())
+	outputs := make(map[object.ID]bool)
+	for action, r := range rec.records {
+		outputs[r.Output] = true
+		if old, found := earlier.Find(action); found {
+			rec.compare(old, r.Record)
+			continue
+		}
+		records = append(records, r.Record)
 	}
-	for _, id := range rec.losers {
-		if !wanted[id] {
-			os.Remove(object.Path(rec.path, id))
-			os.Remove(object.Folder(rec.path, id)) // where it is empty now
+	if rec.dispute != nil {
+		return rec.dispute
+	}
+	for id := range outputs {
+		if err := rec.objects.Commit(id); err != nil {
+			return fmt.Errorf("recording: %w", explain(err, rec.path))
 		}
 	}
 	index, err := seed.AppendIndex(nil, records)

@@ -94,7 +94,7 @@ var errBody = errors.New("body of a request")
 
 func cut(err error) error {
 	if errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: %w", errBody, ErrNoClose)
+		return fmt.Errorf("%w: %w", errBody, ErrGone)
 	}
 	return fmt.Errorf("%w: %w", errBody, err)
 }

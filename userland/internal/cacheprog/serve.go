@@ -26,9 +26,8 @@ type Handler interface {
 	Close() error
 }
 
-// ErrNoClose says that the requests ended without a "close": the go command
-// died, and what it wanted to build is not complete.
-var ErrNoClose = errors.New("the go command has gone without closing its cache")
+// ErrGone says that the go command has gone in the middle of a request.
+var ErrGone = errors.New("the go command has gone")
 
 // A Server answers the requests of one go command.
 type Server struct {
@@ -46,8 +45,10 @@ type Server struct {
 const maxLine = 64 << 10
 
 // Serve reads requests until one of them is "close", and returns when that is
-// answered. Errors of the handler go to the go command; an error that Serve
-// returns ends the conversation, and wraps ErrNoClose where the input did.
+// answered, or until there are no more: the go command closes its cache only
+// after it has built something (work.Builder.Do in cmd/go), so this is the
+// ordinary end of a "go list". Errors of the handler go to the go command; an
+// error that Serve returns ends the conversation.
 func (s *Server) Serve(in io.Reader, out io.Writer) error {
 	s.out = out
 	s.respond(response{KnownCommands: s.Commands})
@@ -63,13 +64,16 @@ func (s *Server) Serve(in io.Reader, out io.Writer) error {
 			}
 		}()
 	}
-	closing, err := s.read(bufio.NewReaderSize(in, maxLine), gets)
+	last, err := s.read(bufio.NewReaderSize(in, maxLine), gets)
 	close(gets)
 	workers.Wait()
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	reply := response{ID: closing}
+	reply := response{ID: last.ID}
 	if err := s.Handler.Close(); err != nil {
 		reply.Err = err.Error()
 	}
@@ -77,33 +81,34 @@ func (s *Server) Serve(in io.Reader, out io.Writer) error {
 	return s.broken()
 }
 
-// read handles requests up to "close", whose ID it gives. Gets it only hands
-// on, since their files have to be read to the end; the body of a put is part
-// of the input, so it has to be taken from there before the next request.
-func (s *Server) read(in *bufio.Reader, gets chan<- request) (closing int64, err error) {
+// read handles requests up to "close", which it gives; io.EOF means that there
+// was none. Gets it only hands on, since their files have to be read to the end;
+// the body of a put is part of the input, so it has to be taken from there
+// before the next request.
+func (s *Server) read(in *bufio.Reader, gets chan<- request) (request, error) {
 	for {
 		q, err := readRequest(in)
 		if err != nil {
-			return 0, err
+			return q, err
 		}
 		if err := s.broken(); err != nil {
-			return 0, err
+			return q, err
 		}
 		switch q.Command {
 		case Close:
-			return q.ID, nil
+			return q, nil
 		case Get:
 			gets <- q
 		case Put:
 			reply, err := s.put(q, in)
 			if err != nil {
-				return 0, err
+				return q, err
 			}
 			s.respond(reply)
 		default:
 			// Whatever it is, its body (if it has one) is where that of a put is.
 			if err := newBody(in, q.BodySize).drain(); err != nil {
-				return 0, err
+				return q, err
 			}
 			s.respond(response{ID: q.ID, Err: fmt.Sprintf("unknown command %q", q.Command)})
 		}
@@ -163,7 +168,7 @@ func (s *Server) respond(r response) {
 		_, err = s.out.Write(append(line, '\n'))
 	}
 	if err != nil && s.outErr == nil {
-		s.outErr = fmt.Errorf("writing a response: %w", err)
+		s.outErr = fmt.Errorf("%w: writing a response: %w", ErrGone, err)
 	}
 }
 
@@ -180,16 +185,18 @@ func actionID(b []byte) (seed.ActionID, error) {
 	return seed.ActionID(b), nil
 }
 
-// readRequest gives the next request. The go command separates them by empty
-// lines.
+// readRequest gives the next request, and io.EOF where there is none. The go
+// command separates them by empty lines.
 func readRequest(in *bufio.Reader) (request, error) {
 	for {
 		line, err := in.ReadSlice('\n')
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
 			return request{}, fmt.Errorf("request: line longer than %d bytes", maxLine)
+		case errors.Is(err, io.EOF) && len(bytes.TrimSpace(line)) == 0:
+			return request{}, io.EOF
 		case errors.Is(err, io.EOF):
-			return request{}, ErrNoClose
+			return request{}, ErrGone
 		case err != nil:
 			return request{}, fmt.Errorf("request: %w", err)
 		}

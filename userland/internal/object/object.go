@@ -26,11 +26,9 @@ func (id ID) String() string { return hex.EncodeToString(id[:]) }
 
 // Path gives the file that holds the object id in dir, whether or not it exists.
 func Path(dir string, id ID) string {
-	return filepath.Join(Folder(dir, id), id.String()[2:])
+	name := id.String()
+	return filepath.Join(dir, name[:2], name[2:])
 }
-
-// Folder gives the folder in dir that the object id belongs in.
-func Folder(dir string, id ID) string { return filepath.Join(dir, id.String()[:2]) }
 
 // ErrDamaged is wrapped by every error that says that an object is absent or
 // not what its ID promises, so that it has to be made again.

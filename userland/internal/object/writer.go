@@ -77,7 +77,37 @@ func (w *Writer) Close() error {
 // stored and nothing is left behind. No more than size+1 bytes are read.
 func (w *Writer) Put(id ID, size int64, body io.Reader) (path string, err error) {
 	path = Path(w.dir, id)
-	err = w.replace(path, func(f io.Writer) error {
+	return path, w.put(path, id, size, body)
+}
+
+// Stage is Put for an object that is not to be seen in its place before Commit.
+// The path that it gives is good until Commit or Close.
+func (w *Writer) Stage(id ID, size int64, body io.Reader) (path string, err error) {
+	path, err = w.staged(id)
+	if err != nil {
+		return "", err
+	}
+	return path, w.put(path, id, size, body)
+}
+
+// Commit puts a staged object in its place.
+func (w *Writer) Commit(id ID) error {
+	from, err := w.staged(id)
+	if err != nil {
+		return err
+	}
+	return move(from, Path(w.dir, id))
+}
+
+// staged gives the name of a staged object, which cannot be that of an
+// unfinished file, since those are decimal numbers of at most 10 digits.
+func (w *Writer) staged(id ID) (string, error) {
+	scratch, err := w.folder()
+	return filepath.Join(scratch, id.String()), err
+}
+
+func (w *Writer) put(path string, id ID, size int64, body io.Reader) error {
+	return w.replace(path, func(f io.Writer) error {
 		h := sha256.New()
 		buf := buffers.Get().(*[]byte)
 		defer buffers.Put(buf)
@@ -93,7 +123,6 @@ func (w *Writer) Put(id ID, size int64, body io.Reader) (path string, err error)
 		}
 		return nil
 	})
-	return path, err
 }
 
 func more(tooLong bool) string {
@@ -115,7 +144,11 @@ func (w *Writer) WriteFile(name string, data []byte) error {
 // replace makes or replaces the file path by what fill writes. Modes are set
 // explicitly, since the umask belongs to whoever started the build.
 func (w *Writer) replace(path string, fill func(io.Writer) error) (err error) {
-	f, err := w.create()
+	scratch, err := w.folder()
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(scratch, "")
 	if err != nil {
 		return err
 	}
@@ -138,25 +171,30 @@ func (w *Writer) replace(path string, fill func(io.Writer) error) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := makeFolder(filepath.Dir(path)); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return move(f.Name(), path)
 }
 
-// create opens a new file in the scratch folder, which comes into being with
-// the first of them, so that a process which only reads leaves no trace.
-func (w *Writer) create() (*os.File, error) {
+// move renames a file, into a folder that need not exist.
+func move(from, to string) error {
+	if err := makeFolder(filepath.Dir(to)); err != nil {
+		return err
+	}
+	return os.Rename(from, to)
+}
+
+// folder gives the scratch folder, which comes into being when it is first
+// wanted, so that a process which only reads leaves no trace.
+func (w *Writer) folder() (string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.scratch == "" {
 		scratch, err := os.MkdirTemp(w.dir, scratchPrefix+strconv.Itoa(os.Getpid())+"-")
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		w.scratch = scratch
 	}
-	return os.CreateTemp(w.scratch, "")
+	return w.scratch, nil
 }
 
 func makeFolder(path string) error {

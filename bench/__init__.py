@@ -1,0 +1,1 @@
+"""Measurements: this build against the procedure that it replaces, side by side in one run."""

@@ -1,0 +1,237 @@
+"""`make bench`: all figures of the design's speed table that exist, from one run.
+
+    python -m bench [--rounds N] [--quick] [--json FILE]
+
+Each round runs the peer and this build one after the other on the same inputs; the order changes
+from round to round. Figures are ratios (this build / peer) with median and spread, so that a noisy
+machine disturbs both sides. A quick run leaves the peer's three architectures at one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench import image, seed_procedure
+from orchestrator import inputs, lock, spec
+from orchestrator.store import BLOB_TIME, Store, remove_folder
+from reproducibility.digest import Digest
+from reproducibility.errors import SourceryError
+
+CHANGED = "cmds/core/ls"
+
+
+@dataclass
+class Figures:
+    """Seconds by what was measured, one number a round."""
+
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, name: str, value: float) -> None:
+        """Note a measurement."""
+        self.seconds.setdefault(name, []).append(value)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where things lie: the checkout, a store with all inputs, and a scratch folder."""
+
+    checkout: Path
+    store: Path
+    scratch: Path
+
+    def orchestrate(self, *arguments: str) -> tuple[float, dict[str, object]]:
+        """Run the command line; seconds and its JSON.
+
+        Raises:
+            CalledProcessError: it failed.
+        """
+        command = [sys.executable, "-m", "orchestrator", *arguments, "--json"]
+        started = time.monotonic()
+        done = subprocess.run(  # noqa: S603 - our own command line
+            command, cwd=self.checkout, check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+        )
+        return time.monotonic() - started, json.loads(done.stdout)
+
+    def fresh_store(self, name: str) -> Path:
+        """A store with the inputs and nothing that was built."""
+        place = self.scratch / name
+        subprocess.run(  # noqa: S603 - fixed arguments
+            ["cp", "-al", str(self.store), str(place)], check=True  # noqa: S607 - cp of the system
+        )
+        for results in (place / "results").iterdir():
+            if results.name.startswith("action-") or results.name == "image":
+                shutil.rmtree(results)
+        remove_folder(place / "checkouts")
+        return place
+
+    def without(self, built: Path, architecture: str) -> Path:
+        """A copy of a store in which nothing is remembered that is for one architecture only."""
+        place = self.scratch / f"{built.name}-without-{architecture}"
+        subprocess.run(  # noqa: S603 - fixed arguments
+            ["cp", "-al", str(built), str(place)], check=True  # noqa: S607 - cp of the system
+        )
+        for result in (place / "results").glob("action-*/*/*.json"):
+            name = json.loads(result.read_bytes())["name"]
+            if architecture in name.split("/"):
+                result.unlink()
+        return place
+
+
+def one_round(bench: Bench, figures: Figures, number: int, *, quick: bool) -> None:
+    """Measure everything once."""
+    folder = bench.scratch / f"round-{number}"
+    folder.mkdir()
+    peer_first = number % 2 == 0
+    for peer in (peer_first, not peer_first):
+        if peer:
+            _peer(bench, figures, folder, ("amd64",) if quick else ("amd64", "arm64", "riscv64"))
+        else:
+            _ours(bench, figures, folder, number)
+    remove_folder(folder)
+
+
+def _peer(bench: Bench, figures: Figures, folder: Path, architectures: tuple[str, ...]) -> None:
+    goroots = [bench.scratch / "source", bench.scratch / "bootstrap"]
+    taken = seed_procedure.run(goroots[0], goroots[1], folder, architectures)
+    figures.add("peer: host", taken[0])
+    for seconds in taken[1:]:
+        figures.add("peer: a further architecture", seconds)
+    if len(taken) > 1:
+        figures.add("peer: all", sum(taken))
+
+
+def _ours(bench: Bench, figures: Figures, folder: Path, number: int) -> None:
+    store = bench.fresh_store(f"store-{number}")
+    out = folder / "out"
+    common = ("--engine", "sandbox", "--offline", "--out", str(out))
+    seconds, document = bench.orchestrate("build", *common, "--store", str(store))
+    figures.add("cold build, 3 architectures", seconds)
+    figures.add("peak memory of the orchestrator, MiB", int(str(document["peak_memory"])) / (1 << 20))
+    seconds, _ = bench.orchestrate("build", *common, "--store", str(store))
+    figures.add("nothing changed", seconds)
+    fewer = bench.without(store, "arm64")
+    seconds, _ = bench.orchestrate(
+        "build", "--engine", "sandbox", "--offline", "--out", str(folder / "more"), "--store", str(fewer)
+    )
+    figures.add("a further architecture", seconds)
+    remove_folder(fewer)
+    _export_root(bench, document, store)
+    _changed(bench, figures, folder, store)
+    remove_folder(store)
+
+
+def _export_root(bench: Bench, document: dict[str, object], place: Path) -> None:
+    """The root as a folder, for the comparison of the image writers."""
+    if not (bench.scratch / "tree").exists():
+        root = document["root"]
+        store = Store(place)
+        try:
+            tree = store.load_tree(Digest.parse(str(root["tree"])))  # type: ignore[index]
+            store.export(tree, bench.scratch / "tree", BLOB_TIME)
+        finally:
+            store.close()
+
+
+def _changed(bench: Bench, figures: Figures, folder: Path, store: Path) -> None:
+    """One command's source changed: the source module is a local folder, as for a developer."""
+    project = folder / "project"
+    project.mkdir()
+    shutil.copytree(bench.scratch / "module", project / "module", copy_function=shutil.copyfile)
+    text = (bench.checkout / "sourcery.toml").read_text()
+    version = next(line for line in text.splitlines() if line.startswith("version = \"v"))
+    (project / "sourcery.toml").write_text(text.replace(version, 'path = "module"'))
+    places = ("--spec", str(project / "sourcery.toml"), "--lock", str(project / "sourcery.lock"))
+    shutil.copyfile(bench.checkout / "sourcery.lock", project / "sourcery.lock")
+    bench.orchestrate("lock", *places, "--store", str(store))
+    common = (*places, "--engine", "sandbox", "--out", str(project / "out"), "--store", str(store))
+    bench.orchestrate("build", *common)
+    changed = next((project / "module" / CHANGED).glob("*.go"))
+    changed.write_text(changed.read_text() + "\n// A change.\nvar _ = 1\n")
+    locking, _ = bench.orchestrate("lock", "--update", "u-root", *places, "--store", str(store))
+    building, _ = bench.orchestrate("build", *common)
+    figures.add("one command's source changed: lock", locking)
+    figures.add("one command's source changed: build", building)
+    figures.add("one command's source changed", locking + building)
+
+
+def table(figures: Figures, writer: dict[str, object]) -> str:
+    """The figures for people."""
+    lines = [f"{'what':<46} {'median':>9} {'least':>9} {'most':>9}"]
+    for name, values in figures.seconds.items():
+        lines.append(
+            f"{name:<46} {statistics.median(values):>9.2f} {min(values):>9.2f} {max(values):>9.2f}"
+        )
+    pairs = (
+        ("cold build, 3 architectures", "peer: all"),
+        ("a further architecture", "peer: a further architecture"),
+    )
+    for ours, peer in pairs:
+        if ours in figures.seconds and peer in figures.seconds:
+            ratio = statistics.median(figures.seconds[ours]) / statistics.median(figures.seconds[peer])
+            lines.append(f"ratio: {ours} / {peer}: {ratio:.2f}")
+    lines.append(f"image writer against mkfs.vfat + mcopy: {json.dumps(writer)}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Measure, print the table, and write the JSON."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=1, help="how often to measure everything")
+    parser.add_argument("--quick", action="store_true", help="the peer for the host only")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--store", type=Path, required=True, help="a store with all inputs")
+    chosen = parser.parse_args()
+    figures = Figures()
+    with tempfile.TemporaryDirectory(dir=chosen.store.parent, prefix=".bench-") as scratch:
+        bench = Bench(Path.cwd(), chosen.store.resolve(), Path(scratch))
+        try:
+            _prepare(bench)
+            for number in range(chosen.rounds):
+                one_round(bench, figures, number, quick=chosen.quick)
+            writer = image.compare(bench.scratch / "tree", bench.scratch, rounds=3)
+        except (SourceryError, subprocess.CalledProcessError) as error:
+            sys.stderr.write(f"{error}\n")
+            return 4
+    sys.stdout.write(table(figures, writer) + "\n")
+    if chosen.json:
+        document = {"seconds": figures.seconds, "image_writer": writer}
+        chosen.json.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
+    return 0
+
+
+def _prepare(bench: Bench) -> None:
+    """The inputs as folders: source and bootstrap for the peer, the module, the image's tree."""
+    _, _ = bench.orchestrate("fetch", "--store", str(bench.store))
+    store = Store(bench.store)
+    try:
+        _lay_out(bench, store)
+    finally:
+        store.close()
+
+
+def _lay_out(bench: Bench, store: Store) -> None:
+    wanted = spec.load(bench.checkout / "sourcery.toml")
+    pinned = lock.load(bench.checkout / "sourcery.lock")
+    have = inputs.ensure(pinned, store, folder=wanted.folder, offline=True)
+    source = have.release.where(lambda entry: not entry.path.startswith(("bin/", "pkg/tool/")))
+    module = have.sources[wanted.sources[0].name]
+    parts = {
+        "source": source,
+        "bootstrap": have.bootstrap,
+        "module": module.where(lambda entry: not entry.path.startswith("vendor/")),
+    }
+    for name, tree in parts.items():
+        store.export(tree, bench.scratch / name, BLOB_TIME)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

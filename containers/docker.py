@@ -1,0 +1,324 @@
+"""The `docker` engine: one container an action, on the engine that DOCKER_HOST names.
+
+What the action sees is decided in `layout.py`; how its files get there and back, in
+`docker_volumes.py` and `archive.py`. Everything made carries the label of the run; a second process
+(`docker_reaper.py`) removes what is left when this one is killed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from contextlib import ExitStack
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from docker.errors import APIError, NotFound
+from docker.types import LogConfig, Ulimit
+from docker.types import Mount as DockerMount
+
+from containers import archive, builder_image, docker_enforcement
+from containers.docker_api import Api, asking
+from containers.docker_reaper import Reaper
+from containers.docker_volumes import Run, Volumes
+from containers.docker_watch import watch
+from containers.engine import Outcome
+from containers.layout import is_below, lay_out
+from containers.outputs import outermost
+from containers.scratch import Scratch
+from reproducibility.errors import InfrastructureError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from threading import Event
+
+    from docker.api.client import APIClient
+
+    from containers.action import Action
+    from containers.engine import Blobs
+    from containers.layout import Layout
+    from containers.policy import Enforcement, Limits, Policy
+    from reproducibility.manifest import Tree
+
+Transfer = Literal["auto", "bind", "api"]
+
+LABEL = "sourcery.run"
+_PREFIX = "docker"
+_OPEN_FILES = 16384
+_PIECE = 1 << 20
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
+# What Docker hides of /proc by default, and /sys, which shows the machine's devices.
+_MASKED = (
+    *("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys"),
+    *("/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list"),
+    *("/proc/timer_stats", "/sys"),
+)
+# Go's bit for a symbolic link in a file mode, as the API hands it on: io/fs.ModeSymlink.
+_SYMLINK = 1 << 27
+
+
+def connect(scratch: Path, transfer: Transfer = "auto") -> DockerEngine:
+    """The engine that the environment names, seen to answer.
+
+    Raises:
+        InfrastructureError: none answers, or it runs no Linux containers.
+    """
+    engine = DockerEngine(scratch, transfer)
+    kind = engine.about().get("OSType")
+    if kind != "linux":
+        raise InfrastructureError(
+            f"the container engine runs {kind} containers, and Linux ones are needed",
+            remedy="switch it to Linux containers, or use --engine sandbox",
+        )
+    return engine
+
+
+class DockerEngine:
+    """Runs actions in containers.
+
+    `transfer`: how files travel. `bind`: read-only bind mounts of this machine's folders, which the
+    engine must see. `api`: volumes filled through the API, which works with every engine. `auto`:
+    the first where a trial shows that it works, else the second. The builder image stays on the
+    engine after a run, as a cache.
+    """
+
+    name = "docker"
+
+    def __init__(self, scratch: Path, transfer: Transfer = "auto") -> None:
+        """`scratch`: folder for the lock of a run, and for the trial of bind mounts."""
+        self._api = Api()
+        self._parent = scratch
+        self._transfer = transfer
+        self._about: dict[str, Any] = {}
+        self._scratch: Scratch | None = None
+        self._reaper: Reaper | None = None
+        self._volumes: Volumes | None = None
+        self._images: dict[tuple[str, int], str] = {}
+        self._lock = threading.Lock()
+
+    def about(self) -> dict[str, Any]:
+        """What the engine says of itself.
+
+        Raises:
+            InfrastructureError: it does not answer.
+        """
+        if not self._about:
+            self._about = self._api.ask("say what it is", lambda client: client.info())
+        return self._about
+
+    def __enter__(self) -> Self:
+        """Begin a run, after removing what runs left that are gone."""
+        self._scratch = Scratch(self._parent, _PREFIX)
+        for name in self._scratch.swept:
+            self._api.remove_labelled(f"{LABEL}={name}")
+        self._reaper = Reaper(f"{LABEL}={self._scratch.folder.name}")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Remove every container and volume of the run."""
+        scratch, reaper = self._scratch, self._reaper
+        self._scratch = self._reaper = self._volumes = None
+        clean = False
+        try:
+            if scratch is not None:
+                self._api.remove_labelled(f"{LABEL}={scratch.folder.name}")
+                clean = True
+        finally:
+            if reaper is not None:
+                reaper.close(clean=clean)
+            if scratch is not None:
+                scratch.close()
+
+    def run(self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event) -> Outcome:
+        """See `Engine.run`."""
+        layout = lay_out(action)
+        self._check_machine(action)
+        limits = policy.limits
+        image = self._image(action.root, action.epoch, blobs)
+        volumes = self._run_of(image)
+        with ExitStack() as stack:
+            mounts = volumes.for_action(action, layout, limits, blobs, image, stack)
+            container = self._create(action, layout, limits, image, mounts)
+            stack.callback(self._api.remove_container, container)
+            ended = watch(self._api, container, limits, into, stop)
+            kept_within = self._take(container, action, into, limits.work)
+            return Outcome(
+                exit_status=ended.status,
+                outputs=into / "outputs",
+                stdout=into / "stdout",
+                stderr=into / "stderr",
+                seconds=ended.seconds,
+                peak_memory=ended.peak_memory,
+                ended_by=ended.ended_by or ("" if kept_within else "work"),
+            )
+
+    def enforcement(self, policy: Policy) -> tuple[Enforcement, ...]:
+        """See `Engine.enforcement`."""
+        return docker_enforcement.enforcement(policy, self.about())
+
+    def _check_machine(self, action: Action) -> None:
+        machine = str(self.about().get("Architecture", ""))
+        if _MACHINES.get(machine, machine) != action.architecture:
+            raise InfrastructureError(
+                f"the container engine runs on {machine}, and {action.name} needs "
+                f"{action.architecture}",
+                remedy="set DOCKER_HOST to another engine, or use --engine sandbox",
+            )
+
+    def _image(self, root: Tree, epoch: int, blobs: Blobs) -> str:
+        """The builder image of a tree, made or found, once a run."""
+        with self._lock:
+            key = (root.digest.hex, epoch)
+            if key not in self._images:
+                labels = dict([self._label])
+                self._images[key] = builder_image.ensure(self._api, root, epoch, blobs.path, labels)
+            return self._images[key]
+
+    def _run_of(self, image: str) -> Volumes:
+        with self._lock:
+            if self._volumes is None:
+                bind = self._transfer == "bind"
+                if self._transfer == "auto":
+                    bind = self._sees_our_folders(image)
+                self._volumes = Volumes(Run(self._api, self._label, bind))
+            return self._volumes
+
+    @property
+    def _label(self) -> tuple[str, str]:
+        return LABEL, self._own.folder.name
+
+    @property
+    def _own(self) -> Scratch:
+        if self._scratch is None:
+            raise InfrastructureError("the docker engine is used outside its `with` block")
+        return self._scratch
+
+    def _sees_our_folders(self, image: str) -> bool:
+        """Whether a bind mount shows a file of ours: tried, as no address tells for sure."""
+        options = " ".join(self.about().get("SecurityOptions") or [])
+        if any(name in options for name in ("name=selinux", "name=userns", "name=rootless")):
+            # The engine would see the files, and the action not, or not with their own modes.
+            return False
+        token = secrets.token_bytes(16)
+        folder = self._own.folder / "trial"
+        folder.mkdir()
+        (folder / "token").write_bytes(token)
+        client = self._api.client
+        mount = DockerMount("/trial", str(folder), type="bind", read_only=True)
+        try:
+            container = client.create_container(
+                image,
+                command=["/"],
+                labels=dict([self._label]),
+                host_config=client.create_host_config(network_mode="none", mounts=[mount]),
+            )["Id"]
+        except APIError:
+            return False
+        try:
+            pieces, _ = client.get_archive(container, "/trial/token")
+            return any(
+                content is not None and content.read() == token
+                for _, content in archive.members(pieces)
+            )
+        except APIError:
+            return False
+        finally:
+            self._api.remove_container(container)
+
+    def _create(
+        self,
+        action: Action,
+        layout: Layout,
+        limits: Limits,
+        image: str,
+        mounts: list[DockerMount],
+    ) -> str:
+        """The action's container, not yet started."""
+        surroundings = action.surroundings
+        # A name without a value takes away what the engine or the image would set.
+        variables = [name for name in ("PATH", "HOSTNAME") if name not in layout.environment]
+        variables += [f"{name}={value}" for name, value in layout.environment.items()]
+        with asking(f"make a container for {action.name}"):
+            client = self._api.client
+            container: str = client.create_container(
+                image,
+                command=list(action.command),
+                entrypoint=[],
+                user=f"{surroundings.user}:{surroundings.group}",
+                hostname=surroundings.host,
+                working_dir=action.directory,
+                environment=variables,
+                labels=dict([self._label]),
+                host_config=_host_config(client, limits, mounts),
+            )["Id"]
+            return container
+
+    def _take(self, container: str, action: Action, into: Path, limit: int) -> bool:
+        """Fetch the declared outputs; whether they kept within so many bytes in all."""
+        folder = into / "outputs"
+        folder.mkdir()
+        for output in outermost(action.outputs):
+            place = PurePosixPath(action.surroundings.work) / output
+            if not self._reaches(container, place, action.surroundings.work):
+                continue
+            with asking(f"fetch {output} of {action.name}"):
+                try:
+                    pieces, _ = self._api.client.get_archive(container, str(place), _PIECE)
+                except NotFound:
+                    continue
+                target = (folder / output).parent
+                target.mkdir(parents=True, exist_ok=True)
+                try:
+                    limit -= archive.unpack(pieces, target, limit)
+                except archive.TooLargeError:
+                    return False
+        return True
+
+    def _reaches(self, container: str, place: PurePosixPath, work: str) -> bool:
+        """Whether no folder between the work directory and a place in it is a symbolic link.
+
+        The engine would follow it.
+        """
+        for parent in reversed(place.parents):
+            if not is_below(str(parent), work) or str(parent) == work:
+                continue
+            with asking("look at a work directory"):
+                try:
+                    pieces, status = self._api.client.get_archive(container, str(parent))
+                except NotFound:
+                    return False
+                pieces.close()
+            if int(status["mode"]) & _SYMLINK:
+                return False
+        return True
+
+
+def _host_config(client: APIClient, limits: Limits, mounts: list[DockerMount]) -> dict[str, Any]:
+    config: dict[str, Any] = client.create_host_config(
+        network_mode="none",
+        read_only=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges:true"],
+        ipc_mode="none",
+        cgroupns="private",
+        tmpfs={
+            "/tmp": f"rw,exec,nosuid,nodev,size={limits.tmp},mode=1777",  # noqa: S108 - inside
+            # Docker mounts a message queue file system there, which everybody may write.
+            "/dev/mqueue": "ro,size=4096",
+        },
+        mem_limit=limits.memory,
+        memswap_limit=limits.memory,
+        pids_limit=limits.processes,
+        ulimits=[
+            Ulimit(name="core", soft=0, hard=0),
+            Ulimit(name="fsize", soft=limits.work, hard=limits.work),
+            Ulimit(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES),
+        ],
+        # The output is read while the action runs; the engine need not keep it too, without bound.
+        log_config=LogConfig(type="none"),
+        mounts=mounts,
+    )
+    if limits.cpus:
+        config["NanoCpus"] = limits.cpus * 1_000_000_000
+    config["MaskedPaths"] = list(_MASKED)
+    return config

@@ -1,0 +1,53 @@
+"""How the docker engine keeps each rule of the policy, and what this engine cannot keep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from containers.policy import Enforcement
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from containers.policy import Policy
+
+
+def enforcement(policy: Policy, about: Mapping[str, object]) -> tuple[Enforcement, ...]:
+    """One entry a rule; `about`: what the engine says of itself (`GET /info`)."""
+    kept = {
+        "no-network": "network mode none: a loopback interface only",
+        "read-only-root": "a read-only root file system",
+        "read-only-inputs": "read-only mounts",
+        "one-writable-output": "the other mounts are read-only, or belong to root",
+        "bounded-tmp": "the size of the tmpfs",
+        "unprivileged-user": "the user id that the action sees, on the engine's machine too",
+        "no-capabilities": "all dropped",
+        "no-new-privileges": "no-new-privileges, and the engine's system call filter",
+        "time": "the container is killed",
+        "fixed-identity": "a host name, and an environment made from nothing",
+        "own-namespaces": "mount, process, network, UTS and cgroup namespaces, no IPC, no /sys",
+    }
+    found = [Enforcement(rule, "enforced", means) for rule, means in kept.items()]
+    found.append(
+        Enforcement(
+            "bounded-work",
+            "not enforced",
+            "RLIMIT_FSIZE bounds a file and fetching bounds the outputs, but a volume of the local "
+            "driver has no limit of its own",
+        )
+    )
+    found.append(_counted("memory", "MemoryLimit", "the cgroup's memory limit, no swap", about))
+    found.append(_counted("processes", "PidsLimit", "the cgroup's limit on processes", about))
+    if policy.limits.cpus == 0:
+        found.append(Enforcement("cpus", "enforced", "the policy allows all processors"))
+    else:
+        found.append(_counted("cpus", "CpuCfsQuota", "the cgroup's processor quota", about))
+    return tuple(sorted(found, key=lambda entry: entry.rule))
+
+
+def _counted(rule: str, offered: str, means: str, about: Mapping[str, object]) -> Enforcement:
+    if about.get(offered):
+        return Enforcement(rule, "enforced", means)
+    return Enforcement(
+        rule, "not enforced", f"the engine's machine offers no such limit ({offered} is false)"
+    )

@@ -1,0 +1,158 @@
+"""Starts a container and watches it: its output, its clock, its memory, the wish to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import requests
+from docker.errors import APIError, DockerException, NotFound
+
+from containers.docker_api import asking
+from containers.supervise import Log
+from reproducibility.errors import InfrastructureError, Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from threading import Event
+
+    from containers.docker_api import Api
+    from containers.policy import Limits
+
+# Seconds between looks at the stop wish and the clock, and at what costs the engine more.
+_TICK = 0.1
+_SAMPLE = 2.0
+_LOOK = 5.0
+_KILLED = 137
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a container ended: as `Outcome` has it."""
+
+    status: int
+    seconds: float
+    peak_memory: int
+    ended_by: str
+
+
+def watch(api: Api, container: str, limits: Limits, into: Path, stop: Event) -> Ended:
+    """Start a container that was made, and wait for its end; its output goes to `into`.
+
+    Raises:
+        InfrastructureError: it cannot be started, or the engine was lost.
+        Stopped: `stop` was set; the container has been killed.
+    """
+    with ExitStack() as stack:
+        logs = []
+        for name in ("stdout", "stderr"):
+            log = Log(into / name, limits.log)
+            stack.callback(log.close)
+            logs.append(log)
+        with asking("attach to a container"):
+            pieces = api.client.attach(container, stdout=True, stderr=True, stream=True, demux=True)
+        reading = _Reading(pieces, logs)
+        started = time.monotonic()
+        with asking("start a container"):
+            api.client.start(container)
+        watching = _Watching(api, container, reading, limits)
+        reason = watching.until_over(stop)
+        if reason:
+            with asking("kill a container"), suppress(APIError):
+                api.client.kill(container)
+        with asking("wait for a container"):
+            status = int(api.client.wait(container)["StatusCode"])
+        reading.finish()
+        seconds = time.monotonic() - started
+        state = api.ask(
+            "look at a container", lambda client: client.inspect_container(container)["State"]
+        )
+    if reason == "stop":
+        raise Stopped("stopped")
+    if state.get("Error"):
+        raise InfrastructureError(
+            "the container engine could not run the command", subject=state["Error"]
+        )
+    if not reason and state.get("OOMKilled"):
+        reason = "memory"
+    return Ended(status, seconds, watching.peak, reason)
+
+
+class _Reading:
+    """A thread that takes a container's output until that ends."""
+
+    def __init__(
+        self, pieces: Iterator[tuple[bytes | None, bytes | None]], logs: list[Log]
+    ) -> None:
+        self._pieces = pieces
+        self._logs = logs
+        self._thread = threading.Thread(target=self._read, name="container output", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with suppress(DockerException, requests.RequestException, OSError):
+            for piece in self._pieces:
+                for data, log in zip(piece, self._logs, strict=True):
+                    if data:
+                        log.write(data)
+
+    def ended(self, patience: float) -> bool:
+        """Whether the output has ended, waiting so many seconds for it."""
+        self._thread.join(patience)
+        return not self._thread.is_alive()
+
+    def finish(self) -> None:
+        """Wait for what an ended container wrote last."""
+        self._thread.join(_LOOK)
+
+
+class _Watching:
+    """What changes while a container is watched."""
+
+    def __init__(self, api: Api, container: str, reading: _Reading, limits: Limits) -> None:
+        self._api = api
+        self._container = container
+        self._reading = reading
+        self._limits = limits
+        self.peak = 0
+
+    def until_over(self, stop: Event) -> str:
+        """Until the container ends by itself (empty) or is to be ended (why)."""
+        started = sampled = looked = time.monotonic()
+        while True:
+            over = self._reading.ended(_TICK)
+            now = time.monotonic()
+            if stop.is_set():
+                return "stop"
+            if now - started > self._limits.seconds:
+                return "time"
+            # The output can end before the container does: a program may close it.
+            if over or now - looked > _LOOK:
+                looked = now
+                if not self._running():
+                    return ""
+            if over:
+                time.sleep(_TICK)
+            if now - sampled > _SAMPLE:
+                sampled = now
+                self.peak = max(self.peak, self._memory())
+
+    def _running(self) -> bool:
+        state = self._api.ask(
+            "look at a container", lambda client: client.inspect_container(self._container)["State"]
+        )
+        return bool(state["Running"])
+
+    def _memory(self) -> int:
+        """Bytes in use now, or at most so far where the engine knows; 0 where it cannot tell."""
+        with suppress(APIError, NotFound, requests.RequestException):
+            stats: dict[str, Any] = self._api.client.stats(
+                self._container, stream=False, one_shot=True
+            )
+            memory = stats.get("memory_stats") or {}
+            return int(memory.get("max_usage") or memory.get("usage") or 0)
+        return 0

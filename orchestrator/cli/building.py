@@ -1,0 +1,110 @@
+"""`orchestrate build`: run it, show it, say what came of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.cli.session import coloured
+from orchestrator.cli.wording import grouped, quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from orchestrator.build import Options
+    from orchestrator.cli.session import Session
+
+# What somebody may expect to change a build of Go or a reproducible one; none of it does.
+IGNORED = (
+    "SOURCE_DATE_EPOCH",
+    "CGO_ENABLED",
+    "GO386",
+    "GOAMD64",
+    "GOARCH",
+    "GOARM64",
+    "GODEBUG",
+    "GOEXPERIMENT",
+    "GOFIPS140",
+    "GOFLAGS",
+    "GOGC",
+    "GOOS",
+    "GORISCV64",
+    "GOROOT",
+    "GOROOT_BOOTSTRAP",
+    "GOROOT_FINAL",
+    "GOTOOLCHAIN",
+    "GO_EXTLINK_ENABLED",
+    "GO_LDFLAGS",
+)
+_HINTS = {"SOURCE_DATE_EPOCH": "the time of every file is image.epoch in the spec"}
+_SHOWN = 40
+
+
+def build(options: Options, session: Session) -> int:
+    """Build; exit status 1 where a comparison failed.
+
+    Raises:
+        SourceryError: of the kind that says whose matter it is.
+    """
+    from orchestrator import build as building
+    from reproducibility.compare import Verdict
+
+    for text in ignored(os.environ):
+        session.note(text)
+    with session.working("orchestrate build") as progress:
+        built = building.build(options, progress, session.stopping.event)
+    session.result(
+        built.document, summary(built.document, built.out, verbose=session.manner.verbose)
+    )
+    return 1 if built.verdict is Verdict.FAIL else 0
+
+
+def ignored(environment: Mapping[str, str]) -> list[str]:
+    """What to say of variables that are set and change nothing."""
+    present = [name for name in IGNORED if name in environment]
+    if not present:
+        return []
+    said = f"ignored, as nothing in the environment changes a build: {', '.join(present)}"
+    return [said, *(_HINTS[name] for name in present if name in _HINTS)]
+
+
+def summary(document: Mapping[str, Any], out: Path, *, verbose: bool) -> Iterator[str]:
+    """The result for a person: the verdict, what it rests on, the image.
+
+    Checks that passed are put together by name, unless `verbose`; the others are said one by one.
+    """
+    checks: Sequence[Mapping[str, str]] = document["checks"]
+    passed = [check for check in checks if check["verdict"] == "PASS"]
+    others = [check for check in checks if check["verdict"] != "PASS"]
+    if verbose:
+        for check in passed:
+            yield f"{coloured('PASS')}  {check['name']}, {check['subject']}: {check['reason']}"
+    else:
+        for name, subjects in grouped((check["name"], check["subject"]) for check in passed):
+            yield f"{coloured('PASS')}  {name}: {_listed(subjects)}"
+    for check in sorted(others, key=lambda check: check["verdict"], reverse=True):
+        yield (
+            f"{coloured(check['verdict'])}  {check['name']}, {check['subject']}: {check['reason']}"
+        )
+    image = document["image"]
+    yield ""
+    yield f"{coloured(document['verdict'])}  {_meaning(document['verdict'], len(checks))}"
+    yield f"      {out / image['path']}, {quantity(image['size'])}"
+    yield f"      blake3 {image['blake3']}"
+    yield f"      sha256 {image['sha256']}"
+    yield f"      what was compared, and with what: {out / 'result.json'}"
+
+
+def _meaning(verdict: str, checks: int) -> str:
+    return {
+        "PASS": f"all {checks} checks hold",
+        "SKIP": "every comparison that could be made holds; what could not is said above",
+        "FAIL": "at least one comparison fails: do not rely on this image",
+    }[verdict]
+
+
+def _listed(subjects: Sequence[str]) -> str:
+    if len(subjects) > _SHOWN:
+        return f"{len(subjects)} of them"
+    return ", ".join(subjects)

@@ -1,0 +1,112 @@
+"""`orchestrate lock` and `orchestrate fetch`: pin what a build starts from, and bring it here."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.wording import quantity
+from reproducibility.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.cli.session import Session
+    from orchestrator.lock import Lock
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The files and the folder that locking and fetching work on."""
+
+    spec: Path
+    lock: Path
+    store: Path
+
+
+def lock(where: Where, update: str | None, session: Session) -> int:
+    """Pin every input; the lock is written only if something moved.
+
+    Raises:
+        InputError: the spec is wrong, or names something that does not exist.
+        InfrastructureError: something could not be had.
+    """
+    from orchestrator import lock as locks
+    from orchestrator import locking, spec
+    from orchestrator.inputs import Clients
+    from orchestrator.progress.inputs import InputEvents
+    from orchestrator.store import Store
+
+    wanted = spec.load(where.spec)
+    previous = _previous(where.lock, update, session)
+    with session.working("orchestrate lock") as progress, closing(Store(where.store)) as store:
+        clients = Clients(events=InputEvents(progress), stop=session.stopping.event)
+        pinned = locking.lock(wanted, previous, store, update=update, clients=clients)
+    moved = locking.moved(previous, pinned)
+    changed = previous is None or locks.dump(previous) != locks.dump(pinned)
+    if changed:
+        locks.save(pinned, where.lock)
+    session.result(
+        {"schema": SCHEMA, "lock": str(where.lock), "changed": changed, "moved": moved},
+        [*moved, f"{where.lock} {'is written' if changed else 'is up to date'}"],
+    )
+    return 0
+
+
+def _previous(path: Path, update: str | None, session: Session) -> Lock | None:
+    """The lock that is there, or None. One that is refused is replaced, but never in silence."""
+    from orchestrator import lock as locks
+
+    if not path.exists():
+        return None
+    try:
+        return locks.load(path)
+    except InputError as error:
+        if update is not None:
+            raise
+        session.note(f"every input is pinned anew, since the present lock is refused: {error}")
+        return None
+
+
+def fetch(where: Where, bundle: Path | None, session: Session) -> int:
+    """Bring every input into the store; with `bundle`, write them to that file too.
+
+    Raises:
+        InputError: the spec or the lock is wrong, or an input is not what the lock says.
+        InfrastructureError: something could not be had.
+    """
+    from orchestrator import inputs, spec
+    from orchestrator import lock as locks
+    from orchestrator.inputs import bundle as bundles
+    from orchestrator.progress.inputs import InputEvents
+    from orchestrator.store import Store
+
+    wanted = spec.load(where.spec)
+    pinned = locks.load(where.lock)
+    with session.working("orchestrate fetch") as progress, closing(Store(where.store)) as store:
+        inputs.ensure(
+            pinned,
+            store,
+            folder=wanted.folder,
+            events=InputEvents(progress),
+            stop=session.stopping.event,
+        )
+        if bundle is not None:
+            bundles.write(pinned, store, bundle)
+    count = len(pinned.inputs)
+    lines = [f"{count} inputs are in the store {where.store}"]
+    if bundle is not None:
+        lines.append(f"and in {bundle}, {quantity(bundle.stat().st_size)}")
+    session.result(
+        {
+            "schema": SCHEMA,
+            "store": str(where.store),
+            "inputs": [found.label for found in pinned.inputs],
+            "bundle": str(bundle) if bundle is not None else None,
+        },
+        lines,
+    )
+    return 0

@@ -1,0 +1,123 @@
+"""From the command line to an exit status: parse, carry out, and say what went wrong."""
+
+from __future__ import annotations
+
+import errno
+import shlex
+import sys
+import traceback
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+from orchestrator.cli.commands import application
+from orchestrator.cli.session import Call, Manner, Session, print_error, silence_output
+from orchestrator.cli.stopping import Interrupted, Stopping
+from reproducibility.errors import InfrastructureError, InputError, SourceryError, Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM = "orchestrate"
+_BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell would report it
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+
+
+def main() -> NoReturn:
+    """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file name or a compiler's words must not end the program for want of a character.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out a command line (without the program's name); gives the exit status.
+
+    0 done; 1 a comparison failed; 2 bad usage, spec or lock; 3 a build action failed; 4 the
+    network, an engine or the disk; 128 + N stopped by signal N.
+    """
+    json = "--json" in arguments
+    try:
+        call = application(list(arguments), prog_name=PROGRAM, standalone_mode=False)
+    except typer.TyperException as error:
+        refused = InputError(error.format_message(), remedy=_help(arguments))
+        print_error(refused, status=refused.status, json=json)
+        return refused.status
+    except typer.Abort:
+        return Stopped.status
+    if not isinstance(call, Call):
+        # `--help` and shell completion have done their work while the arguments were read.
+        return call if isinstance(call, int) else 0
+    return _carry_out(call, arguments)
+
+
+def _carry_out(call: Call, arguments: Sequence[str]) -> int:
+    with Stopping() as stopping:
+        session = Session(arguments, call.manner, stopping)
+        try:
+            status = call.do(session)
+            sys.stdout.flush()
+        except (Stopped, Interrupted, KeyboardInterrupt):
+            return _stopped(session)
+        except SourceryError as error:
+            print_error(error, status=error.status, json=call.manner.json)
+            return error.status
+        except BrokenPipeError:
+            silence_output()
+            return _BROKEN_PIPE
+        except Exception as error:  # noqa: BLE001 - the last resort, so that no error is a traceback
+            return _unforeseen(error, call.manner)
+        else:
+            return status
+
+
+def _stopped(session: Session) -> int:
+    status = session.stopping.status
+    words = Stopped(
+        "stopped",
+        remedy="finished steps are remembered; to go on, run it again: "
+        + shlex.join([PROGRAM, *session.arguments]),
+    )
+    print_error(words, status=status, json=session.manner.json)
+    return status
+
+
+def _unforeseen(error: Exception, manner: Manner) -> int:
+    """An error that nobody gave words to: the machine's, or a mistake in this program."""
+    if isinstance(error, OSError) and error.strerror:
+        said = InfrastructureError(
+            error.strerror,
+            subject=str(error.filename or ""),
+            remedy="free some space, or put --store and --out on another disk"
+            if error.errno in _NO_SPACE
+            else "",
+        )
+    elif isinstance(error, MemoryError):
+        said = InfrastructureError(
+            "this machine ran out of memory", remedy="give --jobs 1, or lower limits.memory"
+        )
+    else:
+        said = InfrastructureError(
+            f"a mistake in {PROGRAM} itself: {type(error).__name__}: {error}",
+            remedy="please report it to the project with the command line, the output of "
+            f"`{PROGRAM} version` and that of the same command with -v",
+        )
+    if manner.verbose:
+        traceback.print_exception(error)
+    print_error(said, status=said.status, json=manner.json)
+    return said.status
+
+
+def _help(arguments: Sequence[str]) -> str:
+    """Where to read how the command is used, for the command that was meant."""
+    known = [part for part in arguments[:1] if part in _names()]
+    return f"`{shlex.join([PROGRAM, *known])} --help` says what there is"
+
+
+def _names() -> set[str]:
+    commands = {command.name for command in application.registered_commands}
+    return {name for name in commands if name} | {
+        group.name for group in application.registered_groups if group.name
+    }

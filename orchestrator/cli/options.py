@@ -1,0 +1,111 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+# The same names as orchestrator.spec.Architecture and containers.choice.NAMES (a test compares
+# them), here because importing those would slow every `--help` down.
+Engine = Literal["auto", "sandbox", "docker"]
+
+
+class Architecture(StrEnum):
+    """An architecture's Go name; typer reads lists of enumerations only."""
+
+    AMD64 = "amd64"
+    ARM64 = "arm64"
+    RISCV64 = "riscv64"
+
+
+# An option without a value; typer would show its type.
+FLAG = ""
+_TELLING = "How it tells"
+_PLACES = "Files and folders"
+
+Spec = Annotated[
+    Path,
+    typer.Option("--spec", metavar="FILE", help="What goes on the image.", rich_help_panel=_PLACES),
+]
+Lock = Annotated[
+    Path,
+    typer.Option(
+        "--lock", metavar="FILE", help="Every input, pinned by digest.", rich_help_panel=_PLACES
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        metavar="FOLDER",
+        help="Where image and evidence are put, in one step at the end.",
+        rich_help_panel=_PLACES,
+    ),
+]
+StoreFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        metavar="FOLDER",
+        help="Inputs and finished steps, kept between runs. [dim]\\[default: "
+        "$XDG_CACHE_HOME/sourcery or ~/.cache/sourcery][/dim]",
+        rich_help_panel=_PLACES,
+    ),
+]
+Bundle = Annotated[
+    Path | None,
+    typer.Option(
+        "--bundle",
+        metavar="FILE",
+        help="Take inputs from this file, made by `orchestrate fetch --bundle`.",
+        rich_help_panel=_PLACES,
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        metavar=FLAG,
+        help="Print the machine form on standard output, and nothing else there.",
+        rich_help_panel=_TELLING,
+    ),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        metavar=FLAG,
+        help="Say every step; show a traceback for an unforeseen error.",
+        rich_help_panel=_TELLING,
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        metavar=FLAG,
+        help="Say nothing but errors; the exit status tells.",
+        rich_help_panel=_TELLING,
+    ),
+]
+
+SPEC = Path("sourcery.toml")
+LOCK = Path("sourcery.lock")
+OUT = Path("out")
+
+
+def store_folder(given: Path | None) -> Path:
+    """The store: the one that was given, else `sourcery` in the person's cache folder.
+
+    A relative XDG_CACHE_HOME does not count (XDG Base Directory Specification, "Basics").
+    """
+    if given is not None:
+        return given
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (cache if cache.is_absolute() else Path.home() / ".cache") / "sourcery"

@@ -1,0 +1,131 @@
+"""What a running command has around it: its streams, its manner of telling, the wish to stop.
+
+Standard output carries the result and nothing else; everything on the way (progress, notes,
+errors) goes to standard error, so that `--json` output can be piped as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from orchestrator.cli.stopping import Stopping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from orchestrator.progress import Progress
+    from reproducibility.errors import SourceryError
+
+_COLOURS = {"PASS": "green", "SKIP": "yellow", "FAIL": "red"}
+_WORST = {"ok": "green", "optional": "yellow", "missing": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a command tells of its work; see the options of the same names."""
+
+    json: bool = False
+    verbose: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A command line that has been read: what it does (giving an exit status), in what manner."""
+
+    do: Callable[[Session], int]
+    manner: Manner
+
+
+class Session:
+    """The surroundings of one command.
+
+    `arguments`: as they were typed, without the program's name.
+    """
+
+    def __init__(self, arguments: Sequence[str], manner: Manner, stopping: Stopping) -> None:
+        self.arguments = tuple(arguments)
+        self.manner = manner
+        self.stopping = stopping
+
+    def result(self, document: dict[str, object], lines: Iterable[str]) -> None:
+        """Give the result: the document with `--json`, else the lines (none with `--quiet`)."""
+        if self.manner.json:
+            print_json(document)
+        elif not self.manner.quiet:
+            for line in lines:
+                typer.echo(line)
+
+    def note(self, text: str) -> None:
+        """Tell something on the way."""
+        if not self.manner.quiet:
+            typer.echo(f"note: {text}", err=True)
+
+    @contextmanager
+    def working(self, title: str) -> Iterator[Progress]:
+        """Show progress while long work goes on that looks at `self.stopping.event`."""
+        from orchestrator import progress
+        from orchestrator.progress.plain import PlainProgress, SilentProgress
+
+        chosen = progress.choose(
+            sys.stderr,
+            title=title,
+            quiet=self.manner.quiet,
+            verbose=self.manner.verbose,
+            stop=self.stopping.event,
+        )
+        plain = isinstance(chosen, PlainProgress | SilentProgress)
+        with self.stopping.gracefully(tell=plain), chosen:
+            yield chosen
+
+
+def print_json(document: dict[str, object]) -> None:
+    """Write a document to standard output: sorted, indented, UTF-8 whatever the locale."""
+    from reproducibility import canonical
+
+    data = canonical.pretty(document)
+    sys.stdout.flush()
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:
+        sys.stdout.write(data.decode())
+    else:
+        buffer.write(data)
+    sys.stdout.flush()
+
+
+def print_error(error: SourceryError, *, status: int, json: bool) -> None:
+    """Tell of an error: on standard error in words, with `--json` on standard output as data."""
+    if json:
+        print_json(
+            {
+                "error": {
+                    "kind": type(error).__name__,
+                    "status": status,
+                    "summary": error.summary,
+                    "subject": error.subject,
+                    "remedy": error.remedy,
+                }
+            }
+        )
+        return
+    first, _, rest = error.diagnostics().partition("\n")
+    typer.echo(f"{typer.style('error:', fg='red', bold=True)} {first}", err=True)
+    if rest:
+        typer.echo(rest, err=True)
+
+
+def coloured(word: str) -> str:
+    """A verdict or a state in its colour; the colour is dropped where the output is no terminal."""
+    return typer.style(word, fg={**_COLOURS, **_WORST}.get(word), bold=True)
+
+
+def silence_output() -> None:
+    """Send what is still to be written nowhere: the reader of a pipe is gone."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,84 @@
+"""Signals that ask a command to stop: Ctrl-C, SIGTERM, the terminal's end.
+
+Work that can stop cleanly is given the chance to: the first signal sets an event that the work
+looks at; the second one interrupts it. Everything else is interrupted by the first one.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_FIRST = b"\nstopping cleanly; once more stops at once\n"
+_STANDARD_ERROR = 2
+
+
+class Interrupted(BaseException):
+    """A signal ended work that does not look at the event. `number`: the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Stopping:
+    """Handlers for the signals, in place within a `with` block; `number` is 0 until one came.
+
+    A signal that the caller has set to be ignored (`nohup`, a job in the background) stays ignored.
+    """
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.number = 0
+        self._graceful = False
+        self._tell = False
+        self._before: dict[int, signal._HANDLER] = {}
+
+    @property
+    def status(self) -> int:
+        """The exit status of a command that a signal stopped."""
+        return 128 + (self.number or signal.SIGINT)
+
+    @contextmanager
+    def gracefully(self, *, tell: bool) -> Iterator[None]:
+        """Within: the first signal only sets the event. `tell`: and says so on standard error."""
+        self._graceful, self._tell = True, tell
+        try:
+            yield
+        finally:
+            self._graceful = False
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._came)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def _came(self, number: int, _frame: FrameType | None) -> None:
+        first = not self.number
+        self.number = self.number or number
+        if not self._graceful or not first:
+            # A third one is not handled any more: it ends the process whatever that is doing.
+            signal.signal(number, signal.SIG_DFL)
+            raise Interrupted(number)
+        # Not from here: the interrupted main thread may hold the event's lock.
+        _thread.start_new_thread(self.event.set, ())
+        if self._tell:
+            # Not through a buffered stream: the main thread may be in the middle of a write.
+            with suppress(OSError):
+                os.write(_STANDARD_ERROR, _FIRST)

@@ -1,0 +1,85 @@
+"""`orchestrate store`: how large it is, whether it is sound, what can go."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.session import coloured
+from orchestrator.cli.wording import quantity, short
+from reproducibility.errors import InputError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from orchestrator.cli.session import Session
+    from orchestrator.store import Store
+
+SCHEMA = 1
+_DAY = 86_400
+
+
+def gc(root: Path, unused_for: float, session: Session) -> int:
+    """Remove what was not used for so many days.
+
+    Raises:
+        InputError: there is no store.
+        InfrastructureError: a build is using it.
+    """
+    with _opened(root) as store:
+        count, size = store.collect(unused_since=time.time() - unused_for * _DAY)
+    session.result(
+        {"schema": SCHEMA, "removed": count, "bytes": size},
+        [f"removed {count} files, {quantity(size)}"],
+    )
+    return 0
+
+
+def verify(root: Path, session: Session) -> int:
+    """Compare everything with its digest; exit status 1 where something is damaged.
+
+    Raises:
+        InputError: there is no store.
+    """
+    with _opened(root) as store:
+        count, damaged = store.verify()
+    lines = [f"{coloured('FAIL')}  damaged, moved aside: {digest}" for digest in damaged]
+    if damaged:
+        lines.append(
+            f"{len(damaged)} of {count} blobs are damaged; the next build makes them again"
+        )
+    else:
+        lines.append(f"{coloured('PASS')}  {count} blobs are what their names say")
+    session.result(
+        {"schema": SCHEMA, "blobs": count, "damaged": [str(digest) for digest in damaged]}, lines
+    )
+    return 1 if damaged else 0
+
+
+def size(root: Path, session: Session) -> int:
+    """Say how large the store and its parts are.
+
+    Raises:
+        InputError: there is no store.
+    """
+    with _opened(root) as store:
+        parts = store.size()
+    total = sum(parts.values())
+    lines = [f"{short(number):>10}  {part}" for part, number in parts.items()]
+    session.result(
+        {"schema": SCHEMA, "path": str(root), "bytes": total, "parts": dict(parts)},
+        [*lines, f"{short(total):>10}  {root}"],
+    )
+    return 0
+
+
+def _opened(root: Path) -> AbstractContextManager[Store]:
+    from orchestrator.store import Store
+
+    if not root.is_dir():
+        raise InputError(
+            "there is no store", subject=str(root), remedy="give its folder with --store"
+        )
+    return closing(Store(root))

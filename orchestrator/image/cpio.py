@@ -1,0 +1,147 @@
+"""The tree as a cpio archive, compressed with Zstandard: the form that a kernel unpacks to memory.
+
+The format is "newc" (Linux Documentation/driver-api/early-userspace/buffer-format.rst). Everything
+in it is fixed: entries sorted by path, folders explicit and before what lies in them, owner 0,
+modes 0755 and 0644, one time, inode numbers counted from 1.
+
+The compression is fixed too: level, checksum, and the multi-threaded mode of libzstd, which cuts
+the input into jobs by the level alone. So the number of threads, if there is at least one, changes
+no byte (a test holds that); the single-threaded mode, which is 0, gives other bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Final
+
+import zstandard
+
+from orchestrator.image import folders
+from orchestrator.image.gather import Gatherer
+from reproducibility.errors import InfrastructureError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from orchestrator.image.gather import Blob
+    from reproducibility.manifest import Entry, Tree
+
+LEVEL: Final = 1
+
+_MAGIC = b"070701"
+_FOLDER = 0o040755
+_PROGRAM = 0o100755
+_FILE = 0o100644
+_TRAILER = "TRAILER!!!"
+_HEADER = 110
+_WORD = 4
+_BLOCK = 512
+_LARGEST = (1 << 32) - 1
+
+
+def write(tree: Tree, blob: Blob, target: Path, *, epoch: int, threads: int | None = None) -> None:
+    """Write the archive to `target`, which is made or emptied; removed again where that fails.
+
+    `epoch`: seconds since 1970-01-01 UTC. `threads`: at least 1, by default one a core; changes no
+    byte.
+
+    Raises:
+        InputError: the time or a file's size does not fit 32 bits; names which.
+        InfrastructureError: a blob cannot be read or has not the size that its entry says, or the
+            target cannot be written; names which.
+    """
+    members = list(_members(tree))
+    _check(members, epoch)
+    compressor = zstandard.ZstdCompressor(
+        level=LEVEL,
+        threads=max(1, threads or len(os.sched_getaffinity(0))),
+        write_checksum=True,
+        write_content_size=True,
+    )
+    try:
+        stream = target.open("wb")
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    try:
+        with stream, compressor.stream_writer(stream, size=size(tree), closefd=False) as packed:
+            gatherer = Gatherer(packed.write)
+            _append(gatherer, members, blob, epoch)
+            gatherer.flush()
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            target.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(target, error) from error
+        raise
+
+
+def size(tree: Tree) -> int:
+    """Bytes of the archive before compression."""
+    total = _length(_TRAILER, 0)
+    for path, entry in _members(tree):
+        total += _length(path, entry.size if entry else 0)
+    return -(-total // _BLOCK) * _BLOCK
+
+
+def _members(tree: Tree) -> Iterator[tuple[str, Entry | None]]:
+    """Path and file, or None for a folder; sorted by path, so that a folder precedes its files."""
+    found: list[tuple[str, Entry | None]] = [(path, None) for path in folders.of(tree) if path]
+    found += [(entry.path, entry) for entry in tree.files()]
+    return iter(sorted(found, key=_path))
+
+
+def _path(member: tuple[str, Entry | None]) -> str:
+    return member[0]
+
+
+def _check(members: list[tuple[str, Entry | None]], epoch: int) -> None:
+    if not 0 <= epoch <= _LARGEST:
+        raise InputError(f"cpio cannot hold the time {epoch}", subject="epoch")
+    for path, entry in members:
+        if entry and entry.size > _LARGEST:
+            raise InputError(f"cpio cannot hold a file of {entry.size} bytes", subject=path)
+
+
+def _append(
+    gatherer: Gatherer, members: list[tuple[str, Entry | None]], blob: Blob, epoch: int
+) -> None:
+    total = 0
+    for number, (path, entry) in enumerate(members, 1):
+        if entry is None:
+            gatherer.add(_header(path, number, _FOLDER, 2, epoch, 0))
+            total += _length(path, 0)
+            continue
+        mode = _PROGRAM if entry.executable else _FILE
+        gatherer.add(_header(path, number, mode, 1, epoch, entry.size))
+        gatherer.file(entry, blob(entry))
+        gatherer.zeros(-entry.size % _WORD)
+        total += _length(path, entry.size)
+    gatherer.add(_header(_TRAILER, 0, 0, 1, 0, 0))
+    gatherer.zeros(-(total + _length(_TRAILER, 0)) % _BLOCK)
+
+
+def _header(  # noqa: PLR0913 - the fields of the format
+    path: str, inode: int, mode: int, links: int, epoch: int, length: int
+) -> bytes:
+    """The header and the name, padded to a multiple of four."""
+    name = path.encode() + b"\0"
+    # Inode, mode, owner, group, links, time, size, four device numbers, length of the name, sum.
+    fields = (inode, mode, 0, 0, links, epoch, length, 0, 0, 0, 0, len(name), 0)
+    header = _MAGIC + b"".join(b"%08X" % value for value in fields) + name
+    return header + bytes(-len(header) % _WORD)
+
+
+def _length(path: str, length: int) -> int:
+    """Bytes of a member: header, name, content, each padded."""
+    named = _HEADER + len(path.encode()) + 1
+    return named + -named % _WORD + length + -length % _WORD
+
+
+def _unwritable(target: Path, error: OSError) -> InfrastructureError:
+    return InfrastructureError(
+        f"the archive cannot be written: {error.strerror}",
+        subject=str(target),
+        remedy="make room on the disk or choose another place, and run the build again",
+    )

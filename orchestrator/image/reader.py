@@ -1,0 +1,284 @@
+"""Reads a FAT32 image back with `pyfatfs`: the witness that shares no code with the writer.
+
+`pyfatfs` makes sense of the boot sector, the FAT, the folders and the names, and says where each
+cluster lies; what lies there is hashed. Only its `PyFat` is used: `PyFatFS` needs a part of
+setuptools that is gone. Damage that `pyfatfs` would follow without end (a cluster in two places)
+or pass over (clusters that belong to nothing) is an error here, and so are its warnings.
+"""
+
+from __future__ import annotations
+
+import calendar
+import os
+import struct
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from blake3 import blake3
+from pyfatfs._exceptions import NotAnLFNEntryException, PyFATException
+from pyfatfs.PyFat import PyFat
+
+from reproducibility.digest import Digest
+from reproducibility.errors import ComparisonError, InputError, SourceryError
+from reproducibility.manifest import Entry, Tree, directory, file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+_BUFFER = 1 << 20
+_DAY = 86_400
+_FIRST_DATA_CLUSTER = 2
+
+# The partition table's first entry, in sector 0: status, address, type, address, start, count.
+_TABLE = struct.Struct("<446xB3xB3xII48xH")
+_ACTIVE_FAT32 = (0x80, 0x0C)
+_SIGNATURE = 0xAA55
+_SECTOR = 512
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What an image holds.
+
+    `tree`: no file is executable, VFAT has no such thing. `moments`: every creation and write time,
+    `days`: every access date, both in seconds since 1970-01-01 UTC. `used`: clusters.
+    """
+
+    tree: Tree
+    label: str
+    volume_id: int
+    moments: frozenset[int]
+    days: frozenset[int]
+    used: int
+
+    def stray_times(self, epoch: int) -> list[int]:
+        """The times that are not `epoch` (for access: its day); empty is how it must be."""
+        return sorted((self.moments - {epoch}) | (self.days - {epoch - epoch % _DAY}))
+
+
+def expected(tree: Tree) -> Tree:
+    """The tree as VFAT can carry it: no file is executable."""
+    return Tree(
+        Entry(entry.path, entry.kind, executable=False, size=entry.size, digest=entry.digest)
+        for entry in tree.entries
+    )
+
+
+def partition(image: Path) -> int:
+    """Byte of a disk image at which its first partition starts.
+
+    Raises:
+        ComparisonError: the image does not start with a partition table whose first entry is an
+            active FAT32 partition inside the image.
+    """
+    with image.open("rb") as stream:
+        sector = stream.read(_SECTOR)
+        size = os.fstat(stream.fileno()).st_size
+    if len(sector) == _SECTOR:
+        status, kind, start, count, signature = _TABLE.unpack(sector)
+        inside = start > 0 and (start + count) * _SECTOR <= size
+        if signature == _SIGNATURE and (status, kind) == _ACTIVE_FAT32 and inside:
+            return int(start * _SECTOR)
+    raise ComparisonError(
+        "not a disk image whose first partition is active and FAT32", subject=str(image)
+    )
+
+
+def read(image: Path, *, offset: int | None = None) -> Reading:
+    """Read a whole image. `offset`: byte at which the volume starts; else the table says it.
+
+    Raises:
+        ComparisonError: the image is damaged or no FAT32 volume; says what is wrong.
+        OSError: the image cannot be read.
+    """
+    start = partition(image) if offset is None else offset
+    with _judged(image), image.open("rb", buffering=1 << 16) as stream:
+        volume = _Volume(offset=start)
+        volume.set_fp(stream)
+        return _Walk(volume, stream.fileno(), start).reading()
+
+
+@contextmanager
+def _judged(image: Path) -> Iterator[None]:
+    """Whatever `pyfatfs` stumbles over or warns of is a statement about the image."""
+    warnings.filterwarnings("error", module=r"pyfatfs\.")
+    try:
+        yield
+    except (ComparisonError, OSError):
+        raise
+    except (
+        PyFATException,
+        InputError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        Warning,
+        struct.error,
+    ) as error:
+        reason = error.summary if isinstance(error, SourceryError) else str(error)
+        raise ComparisonError(
+            f"the image cannot be read as FAT32: {reason}", subject=str(image)
+        ) from error
+
+
+class _Volume(PyFat):  # type: ignore[misc]
+    """A volume in which each cluster may be used once."""
+
+    def __init__(self, *, offset: int) -> None:
+        super().__init__(offset=offset)
+        self._seen = bytearray()
+
+    @property
+    def met(self) -> int:
+        """How many clusters were met."""
+        return sum(self._seen)
+
+    def get_cluster_chain(self, first_cluster: int) -> Iterator[int]:
+        """The clusters of a chain.
+
+        Raises:
+            ComparisonError: one of them was met before, in this chain or another.
+        """
+        if not self._seen:
+            self._seen = bytearray(len(self.fat))
+        seen = self._seen
+        for cluster in super().get_cluster_chain(first_cluster):
+            if seen[cluster]:
+                raise ComparisonError(f"cluster {cluster} is used twice")
+            seen[cluster] = 1
+            yield cluster
+
+
+class _Walk:
+    """One pass over all folders and files."""
+
+    def __init__(self, volume: _Volume, descriptor: int, offset: int) -> None:
+        self._volume = volume
+        self._descriptor = descriptor
+        self._offset = offset
+        self._header: dict[str, Any] = volume.bpb_header
+        self._buffer = memoryview(bytearray(_BUFFER))
+        self._times: dict[tuple[int, ...], Any] = {}
+        self._labels: list[str] = []
+
+    def reading(self) -> Reading:
+        """Walk, check that nothing is left over, and sum up."""
+        tree = Tree(self._entries())
+        self._check_tables()
+        return Reading(
+            tree,
+            self._label(),
+            self._header["BS_VolID"],
+            frozenset(self._moments()),
+            frozenset(_seconds(entry.get_atime()) for entry in self._times.values()),
+            self._volume.met,
+        )
+
+    def _entries(self) -> Iterator[Entry]:
+        # A folder is remembered by its cluster: its object would keep all that is read below it.
+        pending: list[tuple[str, int]] = []
+        root = [child for kind in self._volume.root_dir.get_entries() for child in kind]
+        yield from self._folder("", root, pending)
+        while pending:
+            path, cluster = pending.pop()
+            children = self._volume.parse_dir_entries_in_cluster_chain(cluster)
+            yield from self._folder(path, children, pending)
+
+    def _folder(
+        self, path: str, children: list[Any], pending: list[tuple[str, int]]
+    ) -> Iterator[Entry]:
+        prefix = f"{path}/" if path else ""
+        special: list[str] = []
+        for child in children:
+            self._note_times(child)
+            if child.is_special() or child.is_volume_id():
+                special.append(str(child.get_short_name()))
+            elif child.is_directory():
+                pending.append((prefix + _name(child), child.get_cluster()))
+            else:
+                yield self._file(prefix + _name(child), child)
+        if path and special != [".", ".."]:
+            raise ComparisonError(f"the folder {path} does not have . and .. alone")
+        if not path:
+            self._labels = special
+        elif len(children) == len(special):
+            yield directory(path)
+
+    def _file(self, path: str, found: Any) -> Entry:  # noqa: ANN401 - pyfatfs has no types
+        hasher = blake3()
+        left = found.filesize
+        first = found.get_cluster()
+        if left == 0 and first:
+            raise ComparisonError(f"{path} is empty, but has the cluster {first}")
+        for start, length in self._runs(first) if left else ():
+            at, end = start, start + min(length, left)
+            left -= end - start
+            while at < end:
+                count = os.preadv(self._descriptor, [self._buffer[: end - at]], at)
+                if not count:
+                    raise ComparisonError(f"{path} reaches beyond the end of the image")
+                hasher.update(self._buffer[:count])
+                at += count
+            if not left and length - (end - start) >= self._volume.bytes_per_cluster:
+                raise ComparisonError(f"{path} has more clusters than its size needs")
+        if left:
+            raise ComparisonError(f"{path} has fewer clusters than its size needs")
+        return file(path, Digest("blake3", hasher.hexdigest()), found.filesize)
+
+    def _runs(self, first: int) -> Iterator[tuple[int, int]]:
+        """The chain's pieces: (byte in the image, bytes)."""
+        size = self._volume.bytes_per_cluster
+        chain = list(self._volume.get_cluster_chain(first))
+        breaks = [i + 1 for i, (one, two) in enumerate(pairwise(chain)) if two != one + 1]
+        for begin, end in pairwise([0, *breaks, len(chain)]):
+            address = self._volume.get_data_cluster_address(chain[begin])
+            yield self._offset + address, (end - begin) * size
+
+    def _note_times(self, found: Any) -> None:  # noqa: ANN401 - pyfatfs has no types
+        raw = (found.crtdate, found.crttime, found.crttimetenth, found.lstaccessdate, found.wrtdate)
+        self._times.setdefault((*raw, found.wrttime), found)
+
+    def _moments(self) -> Iterator[int]:
+        for entry in self._times.values():
+            yield _seconds(entry.get_mtime())
+            # "Tenths" are units of 10 ms, up to 2 s: any at all make the time another one.
+            yield _seconds(entry.get_ctime()) - (-entry.crttimetenth // 100)
+
+    def _label(self) -> str:
+        written = bytes(self._header["BS_VolLab"]).decode("ascii", "replace").rstrip()
+        if self._labels != [written]:
+            raise ComparisonError(
+                f"the boot sector names the volume {written!r}, the root folder {self._labels}"
+            )
+        return written
+
+    def _check_tables(self) -> None:
+        """Both FATs are alike, and every cluster that is in use belongs to something."""
+        size = self._header["BPB_FATSz32"] * _SECTOR
+        start = self._offset + self._header["BPB_RsvdSecCnt"] * _SECTOR
+        tables = {os.pread(self._descriptor, size, start + number * size) for number in (0, 1)}
+        if len(tables) != 1:
+            raise ComparisonError("the two FATs differ")
+        used = sum(map(bool, self._volume.fat[_FIRST_DATA_CLUSTER:]))
+        if used != self._volume.met:
+            raise ComparisonError(
+                f"{used} clusters are in use, but {self._volume.met} belong to a file or folder"
+            )
+
+
+def _seconds(moment: datetime) -> int:
+    return calendar.timegm(moment.timetuple())
+
+
+def _name(found: Any) -> str:  # noqa: ANN401 - pyfatfs has no types
+    try:
+        return str(found.get_long_name())
+    except NotAnLFNEntryException:
+        return str(found.get_short_name())

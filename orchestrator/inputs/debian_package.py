@@ -1,0 +1,235 @@
+"""Debian packages through apt: indexes to lock, `apt-helper download-file` to fetch.
+
+Everything goes through a private configuration in a scratch folder: the machine's own mirror,
+proxies and credentials, but none of its package lists, hooks or other sources. An index is needed
+only to lock; a locked package is fetched by its place in the pool and its SHA-256.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from debian.deb822 import Packages
+from debian.debfile import DebError, DebFile
+
+from containers import process
+from orchestrator.inputs import apt_sources, unpack
+from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
+from orchestrator.lock import DebianPackage
+from reproducibility import digest as digests
+from reproducibility.digest import Digest
+from reproducibility.errors import InfrastructureError, InputError
+from reproducibility.manifest import Entry, Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from orchestrator.inputs.apt_sources import Mirror
+    from orchestrator.spec import Architecture
+
+_HELPER = Path("/usr/lib/apt/apt-helper")
+_WRONG_HASH = re.compile(r"hash sum mismatch|hashes mismatch|unexpected size", re.IGNORECASE)
+_NOT_FOUND = re.compile(r"\b(?:403|404|410)\b")
+# The person's settings that apt-config shows and that decide how something is downloaded.
+_KEPT_SETTING = re.compile(r"^(?:Acquire|APT::Sandbox)(?:::(?!IndexTargets|Languages)[^ ]*)? \"")
+
+
+@dataclass(frozen=True, slots=True)
+class PackageRequest:
+    """A package of a suite; `host` where only that machine needs it."""
+
+    name: str
+    package: str
+    suite: str
+    architecture: Architecture
+    host: Architecture | None = None
+
+
+@dataclass(frozen=True)
+class DebianTransport:
+    """Debian packages. `root`: where the machine's apt configuration lies."""
+
+    clients: Clients
+    root: Path = Path("/")
+    _mirror: list[Mirror] = field(default_factory=list)
+
+    def resolve(self, request: PackageRequest, store: Store) -> DebianPackage:
+        """Pin what the suite has of a package today. Raises as `Transport.resolve`."""
+        label = f"{request.name} ({request.package} of {request.suite}, {request.architecture})"
+        with store.temporary() as scratch:
+            stanza = self._stanza(label, request, scratch)
+            where, sha256 = stanza["Filename"], Digest("sha256", stanza["SHA256"])
+            package = self._download(label, where, sha256, request.suite, scratch)
+            size = package.stat().st_size
+            blake3 = store.put_file(package, move=True)
+        pinned = DebianPackage(
+            name=request.name,
+            host=request.host,
+            version=stanza["Version"],
+            package=request.package,
+            suite=request.suite,
+            where=where,
+            size=size,
+            blake3=blake3,
+            sha256=sha256,
+            tree=blake3,
+        )
+        tree = self.unpack(pinned, store)
+        return pinned.model_copy(update={"tree": store.save_tree(tree)})
+
+    def fetch(self, pinned: DebianPackage, store: Store) -> None:
+        """Download the pinned package. Raises as `Transport.fetch`."""
+        with store.temporary() as scratch:
+            package = self._download(
+                pinned.label, pinned.where, pinned.sha256, pinned.suite, scratch
+            )
+            found = digests.of_file(package)
+            if found != pinned.blake3:
+                raise InputError(
+                    f"{pinned.label} is not what the lock pins: expected {pinned.blake3}, "
+                    f"found {found}",
+                    subject=pinned.where,
+                )
+            store.put_file(package, move=True)
+
+    def unpack(self, pinned: DebianPackage, store: Store) -> Tree:
+        """The package's regular files (links are left out). Raises as `Transport.unpack`."""
+        path = store.blob(pinned.blake3)
+        try:
+            with DebFile(str(path)) as package:
+                return Tree(_entries(package.data.tgz(), store))
+        except (DebError, tarfile.TarError, EOFError, OSError) as error:
+            raise InputError(
+                f"{pinned.label} is not a whole Debian package: {error}", subject=pinned.where
+            ) from error
+
+    def _stanza(self, label: str, request: PackageRequest, scratch: Path) -> Mapping[str, str]:
+        """What the suite's signed index says of a package."""
+        environment = self._configuration(request.suite, [request.architecture], scratch)
+        apt_get, apt_cache = (self._program(name) for name in ("apt-get", "apt-cache"))
+        update = [apt_get, "--error-on=any", "update"]
+        self.clients.ask(f"the package index for {label}", update, environment, scratch)
+        name = f"{request.package}:{request.architecture}"
+        show = [apt_cache, "--no-all-versions", "show", name]
+        shown = self.clients.run(show, environment=environment, directory=scratch, check=False)
+        for stanza in Packages.iter_paragraphs(shown.stdout, use_apt_pkg=False):
+            if stanza.get("Package") == request.package:
+                return dict(stanza)
+        raise InputError(
+            f"{request.suite} has no package {request.package} for {request.architecture}",
+            subject=label,
+            remedy="name another suite in the spec, [debian] suite",
+        )
+
+    def _download(self, label: str, where: str, sha256: Digest, suite: str, scratch: Path) -> Path:
+        """A file of the pool, its hash verified by apt and by us."""
+        if not _HELPER.exists():
+            raise InfrastructureError(
+                f"apt is not installed; it is needed to fetch {label}",
+                subject=str(_HELPER),
+                remedy="install apt, or bring the inputs along: `orchestrate fetch --bundle`",
+            )
+        environment = self._configuration(suite, [], scratch)
+        target = scratch / "package.deb"
+        uri = f"{self._base(suite).uri}/{where}"
+        command = [str(_HELPER), "download-file", uri, str(target), f"SHA256:{sha256.hex}"]
+        try:
+            self.clients.ask(label, command, environment, scratch)
+        except RefusedError as error:
+            if _WRONG_HASH.search(error.output):
+                raise InputError(
+                    f"{label} is not what was promised: expected {sha256}; {error.output}",
+                    subject=where,
+                ) from error
+            if _NOT_FOUND.search(error.output):
+                name = label.partition(" ")[0]
+                raise InputError(
+                    f"the mirror no longer has {label}",
+                    subject=where,
+                    remedy=f"run `orchestrate lock --update {name}`; "
+                    "mirrors drop superseded versions",
+                ) from error
+            raise
+        found = digests.sha256_of_file(target)
+        if found != sha256:
+            raise InputError(
+                f"{label} is not what was promised: expected {sha256}, found {found}",
+                subject=where,
+            )
+        if target.stat().st_size > LARGEST:
+            raise InputError(f"the package is larger than {LARGEST} bytes", subject=label)
+        return target
+
+    def _base(self, suite: str) -> Mirror:
+        if not self._mirror:
+            self._mirror.append(apt_sources.mirror(self.root, suite, self.clients.environ))
+        return self._mirror[0]
+
+    def _program(self, name: str) -> str:
+        return process.find(
+            name, reason="to read Debian's signed package indexes", remedy="install apt"
+        )
+
+    def _configuration(
+        self, suite: str, architectures: Sequence[str], scratch: Path
+    ) -> dict[str, str]:
+        """Write the private configuration; gives the environment that makes apt use it."""
+        environment = self.clients.environment("APT_CONFIG")
+        dump = [self._program("apt-config"), "dump"]
+        settings = self.clients.run(dump, environment=environment, directory=scratch).stdout
+        base = scratch / "apt"
+        for name in ("lists/partial", "cache/archives/partial", "state"):
+            (base / name).mkdir(parents=True, exist_ok=True)
+        (base / "status").touch()
+        (base / "sources.sources").write_text(self._base(suite).deb822(suite, architectures))
+        (base / "apt.conf").write_text(
+            "\n".join(
+                [
+                    # Read before anything else (apt.conf(5)), so the machine's files, with their
+                    # hooks and indexes, are never read.
+                    'Dir::Etc::main "/dev/null";',
+                    'Dir::Etc::parts "/dev/null";',
+                    'Dir::Etc::preferences "/dev/null";',
+                    'Dir::Etc::preferencesparts "/dev/null";',
+                    f'Dir::Etc::sourcelist "{base}/sources.sources";',
+                    'Dir::Etc::sourceparts "/dev/null";',
+                    f'Dir::State "{base}/state";',
+                    f'Dir::State::lists "{base}/lists";',
+                    f'Dir::State::status "{base}/status";',
+                    f'Dir::Cache "{base}/cache";',
+                    'Acquire::Languages "none";',
+                    f'APT::Architecture "{architectures[0]}";' if architectures else "",
+                    *(f'APT::Architectures:: "{name}";' for name in architectures),
+                    *_kept_settings(settings.decode()),
+                    "",
+                ]
+            )
+        )
+        return {**environment, "APT_CONFIG": str(base / "apt.conf"), "LC_ALL": "C.UTF-8"}
+
+
+def _kept_settings(dump: str) -> Iterator[str]:
+    return (line for line in dump.splitlines() if _KEPT_SETTING.match(line))
+
+
+def _entries(archive: tarfile.TarFile, store: Store) -> Iterator[Entry]:
+    total = 0
+    for member in archive:
+        name = member.name.removeprefix("./").rstrip("/")
+        if not member.isreg():
+            continue
+        total += member.size
+        stream = archive.extractfile(member)
+        if total > LARGEST or stream is None:
+            raise InputError(f"the package holds more than {LARGEST} bytes", subject=name)
+        yield unpack.keep_stream(
+            stream,  # type: ignore[arg-type]
+            member.size,
+            name,
+            store,
+            executable=bool(member.mode & 0o111),
+        )

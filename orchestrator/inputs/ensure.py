@@ -1,0 +1,138 @@
+"""Everything that a lock pins, in the store and checked: what a build starts from.
+
+An input whose tree is in the store costs a look at its manifest. One that is not is unpacked from
+its artefact in the store, or else fetched first.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from orchestrator.inputs import machine
+from orchestrator.inputs.shelf import Shelf
+from orchestrator.inputs.transport import Clients, Events, Silent
+from orchestrator.lock import GoModule, LocalPath
+from reproducibility import manifest
+from reproducibility.errors import InputError
+from reproducibility.manifest import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from threading import Event
+
+    from orchestrator.inputs.transport import Store
+    from orchestrator.lock import Input, Lock
+    from orchestrator.spec import Architecture
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The trees that a build starts from.
+
+    `bootstrap`: the GOROOT that starts the chain. `uname`: `bin/uname`, a static program.
+    `release`: the published toolchain for this machine as a GOROOT. `sources`: by the source's
+    name in the spec, the module with its dependencies in `vendor/`. `modules`: module path by the
+    same name. `files`: a person's own files at their places on the stick.
+    """
+
+    bootstrap: Tree
+    uname: Tree
+    release: Tree
+    sources: Mapping[str, Tree]
+    modules: Mapping[str, str]
+    files: Tree
+
+
+def ensure(  # noqa: PLR0913 - two things to work on, and keywords
+    lock: Lock,
+    store: Store,
+    *,
+    folder: Path,
+    offline: bool = False,
+    artefacts: bool = False,
+    events: Events | None = None,
+    stop: Event | None = None,
+    host: Architecture | None = None,
+    clients: Clients | None = None,
+) -> Inputs:
+    """Bring every input that a machine needs into the store.
+
+    `folder`: the spec's. `artefacts`: the archives too that the trees come from, for a bundle.
+    `host`: the machine's architecture, this one's by default. `clients`: how client programs are
+    run, the ordinary way by default (then `offline`, `events` and `stop` count).
+
+    Raises:
+        InputError: an input is not what the lock pins (both digests), or not pinned for `host`.
+        InfrastructureError: it could not be had, or `offline` forbids to fetch it.
+        Stopped: `stop` was set.
+    """
+    host = host or machine.architecture()
+    told = clients or Clients(events=events or Silent(), offline=offline, stop=stop)
+    shelf = Shelf(told, store, folder, lambda name: lock.find(name, host))
+    sources = [
+        found
+        for found in lock.inputs
+        if isinstance(found, GoModule | LocalPath) and f"source.{found.name}" in lock.wanted
+    ]
+    files = [
+        found
+        for found in lock.inputs
+        if isinstance(found, LocalPath) and found.destination is not None
+    ]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        bootstrap = pool.submit(shelf.toolchain, "bootstrap")
+        uname = pool.submit(shelf.tree, lock.find("uname", host))
+        release = pool.submit(shelf.toolchain, "go")
+        placed = {found.name: pool.submit(_placed, shelf, found) for found in files}
+        vendored = {found.name: pool.submit(shelf.source, found) for found in sources}
+        inputs = Inputs(
+            bootstrap=bootstrap.result(),
+            uname=_uname(uname.result()),
+            release=release.result(),
+            sources={name: future.result() for name, future in vendored.items()},
+            modules={found.name: str(found.module) for found in sources},
+            files=manifest.merge((name, future.result()) for name, future in placed.items()),
+        )
+    for pinned in needed(lock, host) if artefacts else ():
+        shelf.artefact(pinned)
+    _remember(lock, store)
+    return inputs
+
+
+def needed(lock: Lock, host: Architecture) -> Iterator[Input]:
+    """The inputs that a machine of an architecture needs."""
+    return (found for found in lock.inputs if found.host in {None, host})
+
+
+def _placed(shelf: Shelf, pinned: LocalPath) -> Tree:
+    """A person's file or folder at its destination on the stick."""
+    tree = shelf.tree(pinned)
+    destination = (pinned.destination or "").strip("/")
+    if pinned.single:
+        return Tree(replace(entry, path=destination) for entry in tree)
+    return tree.at(destination)
+
+
+def _uname(package: Tree) -> Tree:
+    """The one program of the builder image that is not Go: busybox under the name `uname`."""
+    for path in ("usr/bin/busybox", "bin/busybox"):
+        entry = package.get(path)
+        if entry is not None:
+            return Tree([replace(entry, path="bin/uname", executable=True)])
+    raise InputError("the package that uname comes from holds no bin/busybox")
+
+
+def _remember(lock: Lock, store: Store) -> None:
+    """Write down what the lock pins, so that the store's collection of garbage keeps it."""
+    if store.recall("inputs", lock.digest) is not None:
+        return
+    digests = {
+        str(digest)
+        for found in lock.inputs
+        for digest in (found.blake3, found.tree, getattr(found, "vendored", None))
+        if digest is not None
+    }
+    store.remember("inputs", lock.digest, {"digests": sorted(digests)})

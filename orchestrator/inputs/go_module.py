@@ -1,0 +1,242 @@
+"""Go modules through the go command: the published toolchain, and the sources of commands.
+
+The go command verifies each module against the public checksum database; what it learnt there lies
+in its module cache afterwards, and is kept in the lock (`checksum_database`). The cache is made
+anew in a scratch folder each time, writable (`-modcacherw`), so that it can be removed again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.inputs import checksum_database, unpack
+from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
+from orchestrator.lock import Absent, GoModule, Recorded
+from reproducibility import digest as digests
+from reproducibility import gomodule
+from reproducibility.errors import InfrastructureError, InputError
+from reproducibility.manifest import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.spec import Architecture
+
+# Settings of the person's that decide where modules come from and what is verified how.
+_SETTINGS = (
+    "GOAUTH", "GOINSECURE", "GONOPROXY", "GONOSUMDB", "GOPRIVATE", "GOPROXY", "GOSUMDB", "GOVCS",
+)  # fmt: skip
+_PROGRAM = re.compile(r"bin/[^/]+|pkg/tool/[^/]+/[^/]+")
+_NOT_FOUND = re.compile(
+    r"\b(?:404|410|403)\b|unknown revision|no matching versions|invalid version"
+)
+_TOO_OLD = re.compile(r"requires go >= \S+")
+# Modification time of the files that the go command works on: 2020-01-01 00:00:00 UTC.
+_EPOCH = 1_577_836_800
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleRequest:
+    """A module version; `host` for the toolchain of a machine, None for a source of commands."""
+
+    name: str
+    module: str
+    version: str
+    host: Architecture | None = None
+
+
+@dataclass(frozen=True)
+class GoTransport:
+    """`go mod download` and `go mod vendor`.
+
+    `go`: gives the path of a go command; called when one is needed first.
+    """
+
+    clients: Clients
+    go: Callable[[], Path]
+
+    def resolve(self, request: ModuleRequest, store: Store) -> GoModule:
+        """Download a module and pin it, with the public log's record. As `Transport.resolve`."""
+        label = f"{request.name} ({request.module}@{request.version})"
+        with store.temporary() as scratch:
+            archive, claimed = self._download(label, request.module, request.version, scratch)
+            log = checksum_database.entry(scratch / "modules", request.module, request.version)
+            size = archive.stat().st_size
+            blake3 = store.put_file(archive, move=True)
+        tree, h1 = self._tree(request.module, request.version, store.blob(blake3), store)
+        if h1 != claimed:
+            raise InfrastructureError(
+                f"{label}: the go command says {claimed}, its zip has {h1}", subject=label
+            )
+        if request.module == gomodule.TOOLCHAIN and isinstance(log, Absent):
+            raise InfrastructureError(
+                f"{label}: {log.reason}",
+                subject=label,
+                remedy="unset GONOSUMDB, GOPRIVATE and GOSUMDB for golang.org/toolchain",
+            )
+        return GoModule(
+            name=request.name,
+            host=request.host,
+            version=request.version,
+            module=request.module,
+            where=f"{request.module}/@v/{request.version}.zip",
+            size=size,
+            blake3=blake3,
+            h1=h1,
+            tree=store.save_tree(tree),
+            log=log,
+        )
+
+    def fetch(self, pinned: GoModule, store: Store) -> None:
+        """Download the pinned module. As `Transport.fetch`."""
+        with store.temporary() as scratch:
+            archive, h1 = self._download(pinned.label, pinned.module, pinned.version, scratch)
+            found = digests.of_file(archive)
+            if found != pinned.blake3 or h1 != pinned.h1:
+                raise InputError(
+                    f"{pinned.label} is not what the lock pins: expected {pinned.blake3} "
+                    f"({pinned.h1}), found {found} ({h1})",
+                    subject=pinned.where,
+                )
+            store.put_file(archive, move=True)
+
+    def unpack(self, pinned: GoModule, store: Store) -> Tree:
+        """The module's files; for the toolchain a GOROOT. As `Transport.unpack`."""
+        archive = store.blob(pinned.blake3)
+        tree, h1 = self._tree(pinned.module, pinned.version, archive, store)
+        if h1 != pinned.h1:
+            raise InputError(
+                f"{pinned.label} is not what the lock pins: expected {pinned.h1}, found {h1}",
+                subject=pinned.where,
+            )
+        return tree
+
+    def log_entry(self, module: str, version: str, store: Store) -> Recorded | Absent:
+        """What the public log says of a module version, without downloading the module.
+
+        The go command is given a module of that name with other content, from a folder. It asks
+        the log, refuses the content, and leaves the log's answer and proof in its cache.
+
+        Raises:
+            InfrastructureError: the log could not be asked.
+        """
+        label = f"the public log's record of {module}@{version}"
+        with store.temporary() as scratch:
+            proxy = checksum_database.decoy(scratch / "decoy", module, version)
+            environment = self._environment(scratch)
+            first = f"{proxy.as_uri()},{environment.get('GOPROXY', '')}".rstrip(",")
+            environment |= {"GOPROXY": first, "GONOSUMDB": "", "GOPRIVATE": "", "GONOPROXY": ""}
+            command = ("mod", "download", "-json", f"{module}@{version}")
+            try:
+                self._ask(label, command, environment, scratch)
+            except RefusedError as error:
+                absent = checksum_database.no_record(error.output, module, version)
+                if absent is not None:
+                    return absent
+                if "checksum mismatch" in error.output:
+                    return checksum_database.entry(scratch / "modules", module, version)
+                raise
+        raise InfrastructureError(
+            f"{label} could not be had: the go command took a module without asking the log",
+            remedy="unset GOSUMDB, or set it to sum.golang.org",
+        )
+
+    def vendor(self, label: str, tree: Tree, store: Store) -> Tree:
+        """A module's tree with everything its packages import in `vendor/`.
+
+        Raises:
+            InputError: not a module, or one that the go command cannot vendor as it stands.
+            InfrastructureError: a dependency could not be had.
+        """
+        if tree.get("go.mod") is None:
+            raise InputError(f"{label} is no Go module: it has no go.mod", subject=label)
+        if tree.get("vendor/modules.txt") is not None:
+            return tree
+        with store.temporary() as scratch:
+            folder = scratch / "module"
+            store.export(tree, folder, _EPOCH)
+            environment = self._environment(scratch)
+            try:
+                self._ask(f"{label} (its dependencies)", ("mod", "vendor"), environment, folder)
+            except RefusedError as error:
+                if _TOO_OLD.search(error.output) or "updates to go.mod" in error.output:
+                    raise InputError(error.summary, subject=label) from error
+                raise
+            vendored = store.put_tree(folder, move=True)
+        return Tree(replace(entry, executable=False) for entry in vendored)
+
+    def _tree(self, module: str, version: str, archive: Path, store: Store) -> tuple[Tree, str]:
+        toolchain = module == gomodule.TOOLCHAIN
+        prefix = f"{module}@{version}/"
+
+        def place(name: str) -> str:
+            if not name.startswith(prefix):
+                raise InputError(f"the module's zip holds {name}", subject=prefix)
+            inside = name[len(prefix) :]
+            return gomodule.installed_name(inside) if toolchain else inside
+
+        unpacked = unpack.zip_tree(
+            archive,
+            store,
+            place=place,
+            executable=lambda path: toolchain and _PROGRAM.fullmatch(path) is not None,
+        )
+        return unpacked.tree, gomodule.h1(unpacked.sha256)
+
+    def _download(self, label: str, module: str, version: str, scratch: Path) -> tuple[Path, str]:
+        """The module's zip in the scratch folder's cache, and its hash as the go command says."""
+        command = ("mod", "download", "-json", f"{module}@{version}")
+        try:
+            output = self._ask(label, command, self._environment(scratch), scratch)
+        except RefusedError as error:
+            if "checksum mismatch" in error.output:
+                raise InputError(
+                    f"{label} is not what the public log says: {error.output}", subject=label
+                ) from error
+            if _NOT_FOUND.search(error.output):
+                raise InputError(
+                    f"there is no {label}: {error.output}",
+                    subject=label,
+                    remedy="ask for another version in the spec, or look at `go env GOPROXY`",
+                ) from error
+            raise
+        try:
+            answer = json.loads(output)
+            archive, claimed = Path(answer["Zip"]), str(answer["Sum"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InfrastructureError(
+                f"the go command's answer is not understood: {output[:200]!r}", subject=label
+            ) from error
+        if archive.stat().st_size > LARGEST:
+            raise InputError(f"the module is larger than {LARGEST} bytes", subject=label)
+        return archive, claimed
+
+    def _ask(
+        self, label: str, arguments: tuple[str, ...], environment: dict[str, str], directory: Path
+    ) -> bytes:
+        command = [str(self.go()), *arguments]
+        return self.clients.ask(label, command, environment, directory).stdout
+
+    def _environment(self, scratch: Path) -> dict[str, str]:
+        """The go command's environment: the person's settings, everything else fixed."""
+        own = self.clients.environment("GOENV", *_SETTINGS, prefixes=("GIT_",))
+        fixed = {
+            "GO111MODULE": "on",
+            "GOCACHE": str(scratch / "cache"),
+            "GOFLAGS": "-modcacherw",
+            "GOMODCACHE": str(scratch / "modules"),
+            "GOPATH": str(scratch / "gopath"),
+            "GOTOOLCHAIN": "local",
+            "GOWORK": "off",
+        }
+        answer = self.clients.run(
+            [str(self.go()), "env", "-json", *_SETTINGS],
+            environment={**own, **fixed},
+            directory=scratch,
+        )
+        settings = {key: value for key, value in json.loads(answer.stdout).items() if value}
+        return {**own, **settings, **fixed, "GOENV": "off"}

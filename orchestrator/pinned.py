@@ -1,0 +1,164 @@
+"""What a lock pins: one frozen model a kind of input, and what the public log says of modules.
+
+The names, versions and digests of inputs as values; how one is fetched is in `orchestrator.inputs`.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from orchestrator.spec import Architecture
+from reproducibility import transparency
+from reproducibility.digest import Digest
+from reproducibility.errors import InputError
+
+
+def _digest(algorithm: str) -> BeforeValidator:
+    def read(value: object) -> Digest:
+        found = Digest.parse(value) if isinstance(value, str) else value
+        if not isinstance(found, Digest) or found.algorithm != algorithm:
+            raise ValueError(f"expected {algorithm}: and 64 lower-case hexadecimal digits")
+        return found
+
+    return BeforeValidator(read)
+
+
+Blake3 = Annotated[Digest, _digest("blake3"), PlainSerializer(str)]
+Sha256 = Annotated[Digest, _digest("sha256"), PlainSerializer(str)]
+ModuleHash = Annotated[str, Field(pattern=r"^h1:[A-Za-z0-9+/]{43}=$")]
+Text = Annotated[str, Field(min_length=1)]
+Where = Annotated[str, Field(pattern=r"^[^/\s][^\s]*$")]
+Lines = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Recorded(_Model):
+    """What the public log says of a module version, with the proof that the log says it.
+
+    `number`: the record's place in the log. `record`: its lines. `tree_head`: the log's signed
+    note, as lines. `proof`: hashes in base64, from the leaf up.
+    """
+
+    state: Literal["recorded"] = "recorded"
+    number: int = Field(ge=0)
+    record: Lines
+    tree_head: Lines
+    proof: Lines
+
+    def as_record(self) -> transparency.Record:
+        """The record as the checks take it."""
+        return transparency.parse_record(self.number, "\n".join([*self.record, ""]))
+
+    def h1(self, module: str, version: str) -> str:
+        """The module's hash according to the log, signature and inclusion proof checked.
+
+        Raises:
+            InputError: something is malformed, or the record is about another module.
+            ComparisonError: signature or proof do not hold.
+        """
+        try:
+            proof = [base64.b64decode(step, validate=True) for step in self.proof]
+        except ValueError as error:
+            raise InputError("a hash of an inclusion proof is not base64") from error
+        verifier = transparency.Verifier.parse(transparency.GO_SUM_DATABASE)
+        record = self.as_record()
+        transparency.check(record, "\n".join([*self.tree_head, ""]), proof, verifier)
+        return record.h1(module, version)
+
+
+class Absent(_Model):
+    """The public log has no record of a module version, or was not to be asked; and why."""
+
+    state: Literal["absent"] = "absent"
+    reason: Text
+
+
+LogEntry = Annotated[Recorded | Absent, Field(discriminator="state")]
+
+
+class _Input(_Model):
+    """An input. `where`: the artefact's place below whatever mirror it comes from.
+
+    `host`: the architecture of the machine that needs it; None where every machine does. `tree`:
+    digest of the tree that the artefact holds. `size`: bytes, and `blake3`: of the artefact.
+    """
+
+    name: Text
+    host: Architecture | None = None
+    version: Text
+    where: Where
+    size: int = Field(ge=0)
+    blake3: Blake3
+    tree: Blake3
+
+    @property
+    def label(self) -> str:
+        """The input for people: name, version, and host where it has one."""
+        return f"{self.name} {self.version}" + (f" for {self.host}" if self.host else "")
+
+
+class PythonWheel(_Input):
+    """A wheel from a Python package index, such as the bootstrap Go. `package`: its name there."""
+
+    kind: Literal["python-wheel"] = "python-wheel"
+    package: Text
+    sha256: Sha256
+
+
+class GoModule(_Input):
+    """A module from a Go module proxy.
+
+    For a `[[source]]` only: `vendored`, digest of the tree with all its dependencies in `vendor/`,
+    and `log`, the public log's record of it. Those of toolchains are in `Toolchain.log`.
+    """
+
+    kind: Literal["go-module"] = "go-module"
+    module: Text
+    h1: ModuleHash
+    vendored: Blake3 | None = None
+    log: LogEntry | None = None
+
+
+class DebianPackage(_Input):
+    """A package from a Debian mirror."""
+
+    kind: Literal["debian-package"] = "debian-package"
+    package: Text
+    suite: Text
+    sha256: Sha256
+
+
+class LocalPath(_Input):
+    """A file or folder of the person's own; `blake3` is that of the tree's manifest.
+
+    `module` and `vendored`: for a `[[source]]`; `destination`: for a `[[file]]`. `single`: a file,
+    its tree has one entry.
+    """
+
+    kind: Literal["local-path"] = "local-path"
+    version: Literal["local"] = "local"
+    module: str | None = None
+    vendored: Blake3 | None = None
+    destination: str | None = None
+    single: bool = False
+
+
+Input = Annotated[PythonWheel | GoModule | DebianPackage | LocalPath, Field(discriminator="kind")]
+
+
+class Toolchain(_Model):
+    """The published toolchain: its programs, and the log's word on each architecture's module.
+
+    `log` is for the architectures of the image and those of the machines that the lock is for.
+    """
+
+    version: Text
+    bin: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    tool: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    log: dict[Architecture, LogEntry]

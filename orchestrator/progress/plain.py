@@ -1,0 +1,109 @@
+"""Progress where there is no terminal: lines with the time in front, or nothing at all."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
+
+from orchestrator.progress.board import Board, many
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import TextIO
+
+    from orchestrator.progress.board import Step
+
+
+class SilentProgress:
+    """Shows nothing."""
+
+    def planned(self, steps: Sequence[tuple[str, str, str]]) -> None:
+        """Nothing."""
+
+    def started(self, name: str) -> None:
+        """Nothing."""
+
+    def finished(self, name: str, *, cached: bool, seconds: float) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+
+class PlainProgress:
+    """One line an event, each with the time in UTC; for files, pipes and CI.
+
+    Steps whose result is remembered are counted in one line until something else happens, unless
+    `verbose`. A stream that nobody reads any more is no reason to stop the work.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        verbose: bool = False,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._stream = stream
+        self._verbose = verbose
+        self._clock = clock
+        self._board = Board()
+        self._lock = threading.Lock()
+        self._remembered = 0
+
+    def planned(self, steps: Sequence[tuple[str, str, str]]) -> None:
+        """Say how much there is to do."""
+        self._board.planned(steps)
+        stages = len({stage for _, stage, _ in steps})
+        self._say(f"planned     {many(len(steps), 'step')} in {many(stages, 'stage')}")
+
+    def started(self, name: str) -> None:
+        """Say that a step began."""
+        step = self._board.started(name)
+        self._say(f"started     {_title(step)}")
+
+    def finished(self, name: str, *, cached: bool, seconds: float) -> None:
+        """Say that a step ended, or count it where its result was remembered."""
+        step = self._board.finished(name, cached=cached, seconds=seconds)
+        if cached and not self._verbose:
+            with self._lock:
+                self._remembered += 1
+        elif cached:
+            self._say(f"remembered  {_title(step)}")
+        else:
+            total, done, _ = self._board.counts()
+            self._say(f"finished    {_title(step)}, {seconds:.1f} s [{done} of {total}]")
+
+    def note(self, text: str) -> None:
+        """Say it."""
+        self._say(f"note        {text}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._say(None)
+
+    def _say(self, text: str | None) -> None:
+        with self._lock, suppress(OSError, ValueError):
+            if self._remembered:
+                self._line(f"remembered  {many(self._remembered, 'step')}")
+                self._remembered = 0
+            if text is not None:
+                self._line(text)
+            self._stream.flush()
+
+    def _line(self, text: str) -> None:
+        self._stream.write(f"{self._clock():%Y-%m-%dT%H:%M:%SZ} {text}\n")
+
+
+def _title(step: Step) -> str:
+    return step.stage if step.subject in {"", step.stage} else f"{step.stage} ({step.subject})"
