@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import image, seed_procedure
+from containers import process
 from orchestrator import inputs, lock, spec
 from orchestrator.store import BLOB_TIME, Store, remove_folder
 from reproducibility.digest import Digest
@@ -56,7 +57,7 @@ class Bench:
         """
         command = [sys.executable, "-m", "orchestrator", *arguments, "--json"]
         started = time.monotonic()
-        done = subprocess.run(  # noqa: S603 - our own command line
+        done = subprocess.run(
             command, cwd=self.checkout, check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
         )
         return time.monotonic() - started, json.loads(done.stdout)
@@ -64,9 +65,7 @@ class Bench:
     def fresh_store(self, name: str) -> Path:
         """A store with the inputs and nothing that was built."""
         place = self.scratch / name
-        subprocess.run(  # noqa: S603 - fixed arguments
-            ["cp", "-al", str(self.store), str(place)], check=True  # noqa: S607 - cp of the system
-        )
+        _clone(self.store, place)
         for results in (place / "results").iterdir():
             if results.name.startswith("action-") or results.name == "image":
                 shutil.rmtree(results)
@@ -76,14 +75,18 @@ class Bench:
     def without(self, built: Path, architecture: str) -> Path:
         """A copy of a store in which nothing is remembered that is for one architecture only."""
         place = self.scratch / f"{built.name}-without-{architecture}"
-        subprocess.run(  # noqa: S603 - fixed arguments
-            ["cp", "-al", str(built), str(place)], check=True  # noqa: S607 - cp of the system
-        )
+        _clone(built, place)
         for result in (place / "results").glob("action-*/*/*.json"):
             name = json.loads(result.read_bytes())["name"]
             if architecture in name.split("/"):
                 result.unlink()
         return place
+
+
+def _clone(store: Path, place: Path) -> None:
+    """A copy of a store that shares its blobs, which nothing writes to."""
+    cp = process.find("cp", reason="to copy a store", remedy="install coreutils")
+    process.run((cp, "-al", str(store), str(place)), environment={})
 
 
 def one_round(bench: Bench, figures: Figures, number: int, *, quick: bool) -> None:
@@ -115,12 +118,21 @@ def _ours(bench: Bench, figures: Figures, folder: Path, number: int) -> None:
     common = ("--engine", "sandbox", "--offline", "--out", str(out))
     seconds, document = bench.orchestrate("build", *common, "--store", str(store))
     figures.add("cold build, 3 architectures", seconds)
-    figures.add("peak memory of the orchestrator, MiB", int(str(document["peak_memory"])) / (1 << 20))
+    figures.add(
+        "peak memory of the orchestrator, MiB", int(str(document["peak_memory"])) / (1 << 20)
+    )
     seconds, _ = bench.orchestrate("build", *common, "--store", str(store))
     figures.add("nothing changed", seconds)
     fewer = bench.without(store, "arm64")
     seconds, _ = bench.orchestrate(
-        "build", "--engine", "sandbox", "--offline", "--out", str(folder / "more"), "--store", str(fewer)
+        "build",
+        "--engine",
+        "sandbox",
+        "--offline",
+        "--out",
+        str(folder / "more"),
+        "--store",
+        str(fewer),
     )
     figures.add("a further architecture", seconds)
     remove_folder(fewer)
@@ -147,7 +159,7 @@ def _changed(bench: Bench, figures: Figures, folder: Path, store: Path) -> None:
     project.mkdir()
     shutil.copytree(bench.scratch / "module", project / "module", copy_function=shutil.copyfile)
     text = (bench.checkout / "sourcery.toml").read_text()
-    version = next(line for line in text.splitlines() if line.startswith("version = \"v"))
+    version = next(line for line in text.splitlines() if line.startswith('version = "v'))
     (project / "sourcery.toml").write_text(text.replace(version, 'path = "module"'))
     places = ("--spec", str(project / "sourcery.toml"), "--lock", str(project / "sourcery.lock"))
     shutil.copyfile(bench.checkout / "sourcery.lock", project / "sourcery.lock")
@@ -176,7 +188,9 @@ def table(figures: Figures, writer: dict[str, object]) -> str:
     )
     for ours, peer in pairs:
         if ours in figures.seconds and peer in figures.seconds:
-            ratio = statistics.median(figures.seconds[ours]) / statistics.median(figures.seconds[peer])
+            ratio = statistics.median(figures.seconds[ours]) / statistics.median(
+                figures.seconds[peer]
+            )
             lines.append(f"ratio: {ours} / {peer}: {ratio:.2f}")
     lines.append(f"image writer against mkfs.vfat + mcopy: {json.dumps(writer)}")
     return "\n".join(lines)

@@ -47,7 +47,10 @@ def run(source: Path, bootstrap: Path, folder: Path, architectures: tuple[str, .
         if number:
             environment["GOARCH"] = architecture
         started = time.monotonic()
-        for command in (("./make.bash",), (str(goroot / "bin/go"), "build", "-o", str(folder / "made"), "cmd/go")):
+        for command in (
+            ("./make.bash",),
+            (str(goroot / "bin/go"), "build", "-o", str(folder / "made"), "cmd/go"),
+        ):
             process.run(
                 command, environment=environment, directory=goroot / "src", seconds=_LONGEST
             )

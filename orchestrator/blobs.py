@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 BLOB_TIME = 1_577_836_800
 
 
-class DamagedBlob(InfrastructureError):
+class DamagedBlob(InfrastructureError):  # noqa: N818 - it is the blob that is damaged
     """A blob is missing, or its bytes are not what its name says; it was moved aside."""
 
     def __init__(self, digest: Digest, found: str) -> None:
@@ -189,7 +189,7 @@ class BlobFolder:
                 self._admit(path, digest)
                 return
         with self._fresh_file() as (descriptor, name), path.open("rb") as stream:
-            while os.sendfile(descriptor, stream.fileno(), None, 1 << 30):  # type: ignore[arg-type]
+            while os.sendfile(descriptor, stream.fileno(), None, 1 << 30):
                 pass
             self._admit(name, digest)
 
@@ -205,10 +205,13 @@ class BlobFolder:
     def _admit(self, path: Path, digest: Digest) -> None:
         """Give a finished file its place."""
         place = self._place(digest.hex)
-        place.parent.mkdir(parents=True, exist_ok=True)
         os.utime(path, (BLOB_TIME, BLOB_TIME))
         path.chmod(0o444)
-        path.rename(place)
+        try:
+            path.rename(place)
+        except FileNotFoundError:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(place)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.scheduler import Observer, Run
+    from orchestrator.spec import Architecture
     from reproducibility.digest import Digest
 
 # A damaged blob sends the build back to the step that makes it; more rounds than this mean a disk
@@ -75,7 +76,9 @@ def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
     with closing(Store(options.store)) as store:
         for attempt in range(_ROUNDS):
             try:
-                return _build(options, wanted, pinned, architectures, store, observer, stop, started)
+                return _build(
+                    options, wanted, pinned, architectures, store, observer, stop, started
+                )
             except DamagedBlob as error:
                 if attempt == _ROUNDS - 1:
                     raise
@@ -83,7 +86,7 @@ def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
     raise AssertionError  # the loop returns or raises
 
 
-def _selected(wanted: spec.Spec, asked: tuple[str, ...]) -> tuple[str, ...]:
+def _selected(wanted: spec.Spec, asked: tuple[str, ...]) -> tuple[Architecture, ...]:
     for architecture in asked:
         if architecture not in wanted.image.architectures:
             raise InputError(
@@ -99,7 +102,7 @@ def _build(  # noqa: PLR0913 - one run's fixed data
     options: Options,
     wanted: spec.Spec,
     pinned: lock.Lock,
-    architectures: tuple[str, ...],
+    architectures: tuple[Architecture, ...],
     store: Store,
     observer: Observer,
     stop: threading.Event,
@@ -125,15 +128,15 @@ def _build(  # noqa: PLR0913 - one run's fixed data
             rebuild=options.rebuild,
             stop=stop,
         )
-        observer.planned([(step.name, step.stage, step.subject) for step in drawn.steps] + making.STAGES)
+        observer.planned(
+            [(step.name, step.stage, step.subject) for step in drawn.steps] + making.STAGES
+        )
         ran = scheduler.run(drawn.steps)
         enforcement = engine.enforcement(policy)
         engine_name = engine.name
     made = checks.toolchains(drawn.chain, ran.results, architectures)
     with ThreadPoolExecutor(1) as pool:
-        compared = pool.submit(
-            checks.all_checks, drawn.chain, ran.results, store, made, pinned
-        )
+        compared = pool.submit(checks.all_checks, drawn.chain, ran.results, store, made, pinned)
         assembled = root.assemble(drawn.compiling, ran.results, made, have.files, store.put_bytes)
         order = making.Order(
             tree=assembled.tree,

@@ -12,7 +12,6 @@ import secrets
 import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.blobs import BLOB_TIME, BlobFolder, DamagedBlob
@@ -21,6 +20,7 @@ from reproducibility import digest as digests
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from reproducibility.digest import Digest
     from reproducibility.manifest import Entry, Tree

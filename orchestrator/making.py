@@ -137,7 +137,7 @@ class Image:
     checks: tuple[Check, ...]
 
 
-def make(
+def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
     order: Order, store: Store, fresh: Path, old: Path, observer: Observer, *, again: bool
 ) -> Image:
     """Make both files in the folder `fresh`, or take them over from the output directory `old`.

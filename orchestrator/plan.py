@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.inputs import Inputs
     from orchestrator.lock import Lock
     from orchestrator.scheduler import Step
-    from orchestrator.spec import Spec
+    from orchestrator.spec import Architecture, Spec
     from orchestrator.store import Store
 
 
@@ -32,7 +32,12 @@ class Plan:
 
 
 def draw(  # noqa: PLR0913 - what a plan depends on
-    spec: Spec, lock: Lock, have: Inputs, store: Store, host: str, architectures: tuple[str, ...]
+    spec: Spec,
+    lock: Lock,
+    have: Inputs,
+    store: Store,
+    host: str,
+    architectures: tuple[Architecture, ...],
 ) -> Plan:
     """The plan of a build on `host` for `architectures`."""
     chain = Chain(
@@ -67,7 +72,7 @@ def draw(  # noqa: PLR0913 - what a plan depends on
 
 
 def _expected(
-    lock: Lock, host: str, architectures: tuple[str, ...], unpublished: list[str]
+    lock: Lock, host: str, architectures: tuple[Architecture, ...], unpublished: list[Architecture]
 ) -> list[tuple[str, str]]:
     expected = [(checks.FIXED_POINT, host), (checks.GENERATED, host)]
     expected += [("variation", name) for name in observe.FIELDS]
@@ -95,11 +100,11 @@ def _dist_build(release: Tree, store: Store) -> Tree | None:
     """cmd/dist's build.go with the early stop; None where this Go version has no place for it."""
     entry = release.get(DIST_BUILD)
     if entry is None:
-        raise InputError(f"the Go source has no {DIST_BUILD}", subject="the published host toolchain")
+        raise InputError(
+            f"the Go source has no {DIST_BUILD}", subject="the published host toolchain"
+        )
     patched = stopping_early(store.read(entry.content).decode())
     if patched is None:
         return None
     content = patched.encode()
     return Tree([file(DIST_BUILD, store.put_bytes(content), len(content))])
-
-

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from orchestrator.compiling import Compiling
     from orchestrator.scheduler import Results
+    from orchestrator.spec import Architecture
     from reproducibility.digest import Digest
 
 
@@ -48,10 +49,10 @@ class Root:
     counts: Counts
 
 
-def assemble(  # noqa: PLR0913 - the parts of the root
+def assemble(
     compiling: Compiling,
     results: Results,
-    toolchains: Mapping[str, Tree],
+    toolchains: Mapping[Architecture, Tree],
     files: Tree,
     put: Callable[[bytes], Digest],
 ) -> Root:
@@ -67,7 +68,10 @@ def assemble(  # noqa: PLR0913 - the parts of the root
     parts = [
         ("the Go source", chain.source.at("go")),
         ("the userland's source", compiling.userland.at(device.source(device.USERLAND))),
-        *((module, tree.at(device.source(module))) for module, (_, tree) in compiling.sources.items()),
+        *(
+            (module, tree.at(device.source(module)))
+            for module, (_, tree) in compiling.sources.items()
+        ),
         ("the mount points", Tree(directory(name) for name in device.MOUNT_POINTS)),
         ("the spec's files", files),
     ]
@@ -77,7 +81,7 @@ def assemble(  # noqa: PLR0913 - the parts of the root
     constrained: dict[str, tuple[str, ...]] = {}
     for architecture, toolchain in toolchains.items():
         own = device.folder(architecture)
-        programs = _prebuilt(compiling, results, toolchain, architecture)
+        programs = _prebuilt(results, toolchain, architecture)
         tools = toolchain.under("pkg").at("go/pkg")
         stubbed, left_out = _stubs(compiling, results, architecture, put)
         parts += [
@@ -87,7 +91,12 @@ def assemble(  # noqa: PLR0913 - the parts of the root
             (f"the environment for {architecture}", _environment(architecture, put).at(own)),
         ]
         if compiling.seeded:
-            parts.append((f"the seed for {architecture}", _seed(compiling, results, architecture, put).at(f"{own}/seed")))
+            parts.append(
+                (
+                    f"the seed for {architecture}",
+                    _seed(compiling, results, architecture, put).at(f"{own}/seed"),
+                )
+            )
         prebuilt[architecture] = len(programs) + len(tools)
         stubs[architecture] = len(stubbed)
         constrained[architecture] = left_out
@@ -111,7 +120,7 @@ def _count(trees: Iterable[Tree]) -> tuple[int, int]:
     return len(found), sum(found)
 
 
-def _prebuilt(compiling: Compiling, results: Results, toolchain: Tree, architecture: str) -> Tree:
+def _prebuilt(results: Results, toolchain: Tree, architecture: str) -> Tree:
     own = results[f"programs/{architecture}"].tree.under("out")
     return merge([("the userland", own), ("the toolchain", toolchain.under("bin"))])
 
@@ -160,6 +169,8 @@ def _seed(
         compiling.read(entry.content) for _, tree in recorded if (entry := tree.get(seed.INDEX))
     ]
     content = seed.merge(indexes)
-    objects = [(name, tree.where(lambda entry: entry.path != seed.INDEX)) for name, tree in recorded]
+    objects = [
+        (name, tree.where(lambda entry: entry.path != seed.INDEX)) for name, tree in recorded
+    ]
     index = Tree([file(seed.INDEX, put(content), len(content))])
     return merge([*objects, ("the index", index)])

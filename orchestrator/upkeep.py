@@ -67,11 +67,11 @@ def collect(root: Path, *, unused_since: float) -> tuple[int, int]:
 
     `unused_since`: seconds since 1970-01-01 UTC.
 
-    Returns: how many files went, and their bytes on the disk.
+    Returns: how many results, blobs and logs went, and how many bytes that freed, checkouts (which
+    are made again when needed) included.
     """
-    gone = 0
-    freed = 0
     before = sum(size(root).values())
+    gone = 0
     for part in ("results", "failures"):
         for path, status in durable.files(root / part):
             if status.st_mtime < unused_since:
@@ -82,15 +82,13 @@ def collect(root: Path, *, unused_since: float) -> tuple[int, int]:
         if path.name not in kept:
             path.unlink()
             gone += 1
-    for part in ("checkouts", "damaged"):
-        gone += sum(1 for _ in durable.files(root / part))
-        for path in (root / part).iterdir():
-            if path.is_dir() and not path.is_symlink():
-                durable.remove_folder(path)
-            else:
-                path.unlink()
-    freed = before - sum(size(root).values())
-    return gone, freed
+    for path in [*(root / "checkouts").iterdir(), *(root / "damaged").iterdir()]:
+        if path.is_dir() and not path.is_symlink():
+            durable.remove_folder(path)
+        else:
+            path.unlink()
+            gone += 1
+    return gone, before - sum(size(root).values())
 
 
 def _referenced(root: Path) -> set[str]:

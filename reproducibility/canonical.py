@@ -18,32 +18,46 @@ def dumps(value: object) -> bytes:
     """Canonical bytes of a JSON value.
 
     Raises:
-        TypeError: the value holds a float or something that JSON cannot carry.
+        TypeError: the value holds a float, a key that is no string, or something that JSON cannot
+            carry.
+        ValueError: a string is not Unicode text (a lone surrogate).
     """
-    _refuse_floats(value)
+    _refuse_ambiguous(value)
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def pretty(value: object) -> bytes:
-    """Sorted, indented JSON for files that people read in a diff; ends with a newline."""
-    return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode()
+    """Sorted, indented JSON for files that people read in a diff; ends with a newline.
+
+    Raises:
+        TypeError: the value holds something that JSON cannot carry.
+        ValueError: a number is not finite, or a string is not Unicode text.
+    """
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode()
 
 
 def loads(data: bytes | str, *, subject: str = "JSON") -> Any:  # noqa: ANN401 - JSON is any value
-    """Parse JSON, refusing duplicate keys and non-finite numbers.
+    """Parse JSON in UTF-8, refusing duplicate keys, non-finite numbers and lone surrogates.
 
     Raises:
-        InputError: not JSON, or a key appears twice; names the line and column.
+        InputError: not JSON, or a key appears twice; names the line and column of bad syntax.
     """
     try:
-        return json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant)
+        text = data if isinstance(data, str) else data.decode()
+        value = json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
+        )
+        if "\\u" in text:  # only an escape can make a string that no file can hold
+            json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise InputError(
             f"not valid JSON: {error.msg}",
             subject=f"{subject}, line {error.lineno}, column {error.colno}",
         ) from error
-    except (UnicodeDecodeError, ValueError) as error:
+    except (RecursionError, ValueError) as error:
         raise InputError(f"not valid JSON: {error}", subject=subject) from error
+    return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -61,15 +75,26 @@ def _no_constant(name: str) -> float:
     raise ValueError(message)
 
 
-def _refuse_floats(value: object) -> None:
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        message = f"{text} is too large for a number"
+        raise ValueError(message)
+    return number
+
+
+def _refuse_ambiguous(value: object) -> None:
     if isinstance(value, float):
         message = f"canonical JSON carries no floating point number: {value!r}"
         if math.isfinite(value):
             message += " (use an integer or a string)"
         raise TypeError(message)
     if isinstance(value, dict):
-        for item in value.values():
-            _refuse_floats(item)
+        for key, item in value.items():
+            if not isinstance(key, str):
+                message = f"a key of canonical JSON is a string: {key!r}"
+                raise TypeError(message)
+            _refuse_ambiguous(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            _refuse_floats(item)
+            _refuse_ambiguous(item)

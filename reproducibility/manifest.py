@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["file", "directory"]
 
-_MAGIC = "sourcery-tree 1\n"
+# The first line of a tree manifest.
+MAGIC = b"sourcery-tree 1\n"
 _CONTROL = frozenset(map(chr, [*range(32), 127]))
 
 
@@ -62,7 +63,7 @@ def directory(path: str) -> Entry:
 
 
 class Tree:
-    """Entries sorted by path (by code point); directories appear only where they are empty.
+    """Entries sorted by path (by code point); directories stay only where they are empty.
 
     The text form, of which `digest` is the BLAKE3, is the line `sourcery-tree 1` and then one line
     an entry: `f` or `x` (executable) or `d`, the size, the content's digest or `-`, the path.
@@ -74,8 +75,10 @@ class Tree:
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         ordered = sorted(entries, key=lambda entry: entry.path)
-        _check(ordered)
-        self.entries = tuple(ordered)
+        folders = _check(ordered)
+        self.entries = tuple(
+            entry for entry in ordered if entry.kind == "file" or entry.path not in folders
+        )
 
     @classmethod
     def _trusted(cls, ordered: list[Entry]) -> Tree:
@@ -123,7 +126,9 @@ class Tree:
 
     def under(self, prefix: str) -> Tree:
         """What lies below the folder `prefix`, with paths relative to it."""
-        start = prefix.rstrip("/") + "/"
+        start = prefix.strip("/") + "/"
+        if start == "/":
+            return self
         return Tree._trusted(
             [
                 replace(entry, path=entry.path[len(start) :])
@@ -133,10 +138,15 @@ class Tree:
         )
 
     def at(self, prefix: str) -> Tree:
-        """The same tree moved below the folder `prefix` (relative, `/` between the parts)."""
+        """The same tree moved below the folder `prefix` (`/` between the parts).
+
+        Raises:
+            InputError: not a clean path.
+        """
         start = prefix.strip("/")
         if not start:
             return self
+        _check_path(start)
         return Tree._trusted(
             [replace(entry, path=f"{start}/{entry.path}") for entry in self.entries]
         )
@@ -154,14 +164,18 @@ class Tree:
         return Tree(replace(entry, path=rename(entry.path)) for entry in self.entries)
 
     def overlaid(self, other: Tree) -> Tree:
-        """This tree with `other` on top: where both have a path, `other`'s entry counts."""
+        """This tree with `other` on top: where both have a path, `other`'s entry counts.
+
+        Raises:
+            InputError: one has a file where the other has a folder with something in it.
+        """
         merged = {entry.path: entry for entry in self.entries}
         merged.update((entry.path, entry) for entry in other.entries)
-        return Tree(_without_filled_directories(merged.values()))
+        return Tree(merged.values())
 
     def serialize(self) -> bytes:
         """The text form, UTF-8."""
-        lines = [_MAGIC]
+        lines = [MAGIC.decode()]
         for entry in self.entries:
             letter = "d" if entry.kind == "directory" else "x" if entry.executable else "f"
             lines.append(f"{letter} {entry.size} {entry.digest or '-'} {entry.path}\n")
@@ -169,27 +183,30 @@ class Tree:
 
     @classmethod
     def parse(cls, data: bytes) -> Tree:
-        """Read the text form back.
+        """Read the text form back; no other form of the same tree is taken.
 
         Raises:
             InputError: not a tree manifest.
         """
         try:
             text = data.decode()
-            if not text.startswith(_MAGIC) or not text.endswith("\n"):
-                raise ValueError("no tree manifest")  # noqa: TRY301, TRY003, EM101
-            entries = []
-            for line in text[len(_MAGIC) : -1].split("\n") if len(text) > len(_MAGIC) else ():
-                letter, size, content, path = line.split(" ", 3)
-                if letter not in {"f", "x", "d"}:
-                    raise ValueError(f"unknown kind {letter!r}")  # noqa: TRY301, TRY003, EM102
-                kind: Kind = "directory" if letter == "d" else "file"
-                entries.append(
-                    Entry(path, kind, letter == "x", int(size), "" if kind == "directory" else content)
-                )
+            entries = [_entry(line) for line in text.split("\n")[1:-1]]
         except ValueError as error:
             raise InputError(f"not a tree manifest: {error}") from error
-        return cls(entries)
+        tree = cls(entries)
+        if not data.startswith(MAGIC) or data[-1:] != b"\n" or list(tree.entries) != entries:
+            raise InputError("not a tree manifest: cut short, not sorted, or of another version")
+        return tree
+
+
+def _entry(line: str) -> Entry:
+    letter, size, content, path = line.split(" ", 3)
+    bytes_ = int(size)
+    if letter == "d" and (size, content) == ("0", "-"):
+        return directory(path)
+    if letter not in {"f", "x"} or size != str(bytes_):
+        raise ValueError(repr(line))
+    return Entry(path, "file", letter == "x", bytes_, content)
 
 
 def merge(parts: Iterable[tuple[str, Tree]]) -> Tree:
@@ -205,12 +222,24 @@ def merge(parts: Iterable[tuple[str, Tree]]) -> Tree:
             present = merged.setdefault(entry.path, entry)
             if present != entry:
                 raise InputError(
-                    f"{origin[entry.path]} and {name} both bring {entry.path}, with different content",
+                    f"{origin[entry.path]} and {name} both bring {entry.path}, "
+                    "with different content",
                     subject=entry.path,
                     remedy="leave one of them out of the spec, or give it another destination",
                 )
             origin.setdefault(entry.path, name)
-    return Tree(_without_filled_directories(merged.values()))
+    try:
+        return Tree(merged.values())
+    except InputError:
+        for path, name in origin.items():
+            for parent in map(str, PurePosixPath(path).parents):
+                if parent in merged and merged[parent].kind == "file":
+                    raise InputError(
+                        f"{origin[parent]} brings a file {parent}, where {name} needs a folder",
+                        subject=parent,
+                        remedy="leave one of them out of the spec, or give it another destination",
+                    ) from None
+        raise
 
 
 def scan(folder: Path) -> Tree:
@@ -221,60 +250,72 @@ def scan(folder: Path) -> Tree:
             UTF-8 or holds a control character.
         OSError: a file cannot be read.
     """
-    return Tree(_walk(folder, PurePosixPath()))
+    return Tree(_walk(folder))
 
 
-def _walk(folder: Path, relative: PurePosixPath) -> Iterator[Entry]:
-    with os.scandir(folder) as listing:
-        children = sorted(listing, key=lambda child: child.name)
-    if not children and relative.parts:
-        yield directory(str(relative))
-    for child in children:
-        path = relative / child.name
-        status = child.stat(follow_symlinks=False)
-        if stat.S_ISDIR(status.st_mode):
-            yield from _walk(Path(child.path), path)
-        elif stat.S_ISREG(status.st_mode):
-            yield file(
-                str(path),
-                digests.of_file(Path(child.path)),
-                status.st_size,
-                executable=bool(status.st_mode & 0o111),
-            )
-        else:
-            raise InputError(
-                "neither a file nor a directory; a tree can hold no links, devices or sockets",
-                subject=child.path,
-                remedy="put the file itself there",
-            )
+def _walk(top: Path) -> Iterator[Entry]:
+    waiting = [(top, "")]
+    while waiting:
+        folder, start = waiting.pop()
+        empty = True
+        with os.scandir(folder) as listing:
+            for child in listing:
+                empty = False
+                path = start + child.name
+                status = child.stat(follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
+                    waiting.append((Path(child.path), f"{path}/"))
+                elif stat.S_ISREG(status.st_mode):
+                    yield file(
+                        path,
+                        digests.of_file(Path(child.path)),
+                        status.st_size,
+                        executable=bool(status.st_mode & 0o111),
+                    )
+                else:
+                    raise InputError(
+                        "neither a file nor a directory; a tree can hold no links, devices or "
+                        "sockets",
+                        subject=child.path,
+                        remedy="put the file itself there",
+                    )
+        if empty and start:
+            yield directory(start.removesuffix("/"))
 
 
-def _without_filled_directories(entries: Iterable[Entry]) -> list[Entry]:
-    """Drop directory entries that something else now lies in: only empty ones are listed."""
-    found = list(entries)
-    filled = {str(parent) for entry in found for parent in PurePosixPath(entry.path).parents}
-    return [entry for entry in found if entry.kind == "file" or entry.path not in filled]
-
-
-def _check(ordered: list[Entry]) -> None:
+def _check(ordered: list[Entry]) -> set[str]:
+    """Check entries that are sorted by path; gives the paths of the folders that are not empty."""
+    files: set[str] = set()
+    folders: set[str] = set()
     previous = None
-    files: set[str] = {entry.path for entry in ordered if entry.kind == "file"}
     for entry in ordered:
         path = entry.path
         if path == previous:
             raise InputError("a path appears twice in one tree", subject=path)
         previous = path
-        parts = path.split("/")
-        if "" in parts or "." in parts or ".." in parts or not _CONTROL.isdisjoint(path):
-            raise InputError("not a clean relative path", subject=repr(path))
-        try:
-            path.encode()
-        except UnicodeEncodeError as error:
-            raise InputError("a file name is not UTF-8", subject=repr(path)) from error
-        for depth in range(1, len(parts)):
-            if "/".join(parts[:depth]) in files:
-                raise InputError(
-                    "a file stands where a folder is needed", subject="/".join(parts[:depth])
-                )
+        _check_path(path)
         if entry.kind == "file":
+            files.add(path)
+            if entry.size < 0:
+                raise InputError("a file has a negative size", subject=path)
             Digest("blake3", entry.digest)
+        elif entry != directory(path):
+            raise InputError("a directory has no size, digest or executable bit", subject=path)
+        parent = path.rpartition("/")[0]
+        while parent and parent not in folders:
+            folders.add(parent)
+            parent = parent.rpartition("/")[0]
+    obstacles = files & folders
+    if obstacles:
+        raise InputError("a file stands where a folder is needed", subject=min(obstacles))
+    return folders
+
+
+def _check_path(path: str) -> None:
+    parts = path.split("/")
+    if "" in parts or "." in parts or ".." in parts or not _CONTROL.isdisjoint(path):
+        raise InputError("not a clean relative path", subject=repr(path))
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise InputError("a file name is not UTF-8", subject=repr(path)) from error

@@ -86,6 +86,10 @@ _store = typer.Typer(
 @_command(
     application,
     ("Everything that the spec asks for", "orchestrate build"),
+    (
+        "One architecture, without a container engine",
+        "orchestrate build --arch amd64 --engine sandbox",
+    ),
     ("On a machine without network", "orchestrate build --offline --bundle inputs.tar.zst"),
     ("Run every step again, compare with what is remembered", "orchestrate build --rebuild"),
     ("For scripts", "orchestrate build --json | jq .image.blake3"),

@@ -81,11 +81,15 @@ def fetch(where: Where, bundle: Path | None, session: Session) -> int:
     from orchestrator import inputs, spec
     from orchestrator import lock as locks
     from orchestrator.inputs import bundle as bundles
+    from orchestrator.inputs import machine
+    from orchestrator.inputs.ensure import needed
     from orchestrator.progress.inputs import InputEvents
     from orchestrator.store import Store
 
     wanted = spec.load(where.spec)
     pinned = locks.load(where.lock)
+    pinned.check_fits(wanted)
+    size = 0
     with session.working("orchestrate fetch") as progress, closing(Store(where.store)) as store:
         inputs.ensure(
             pinned,
@@ -93,19 +97,20 @@ def fetch(where: Where, bundle: Path | None, session: Session) -> int:
             folder=wanted.folder,
             events=InputEvents(progress),
             stop=session.stopping.event,
+            artefacts=bundle is not None,
         )
         if bundle is not None:
-            bundles.write(pinned, store, bundle)
-    count = len(pinned.inputs)
-    lines = [f"{count} inputs are in the store {where.store}"]
+            size = bundles.write(pinned, store, bundle, machine.architecture())
+    labels = [found.label for found in needed(pinned, machine.architecture())]
+    lines = [f"{len(labels)} inputs are in the store {where.store}"]
     if bundle is not None:
-        lines.append(f"and in {bundle}, {quantity(bundle.stat().st_size)}")
+        lines.append(f"and in {bundle}, {quantity(size)}")
     session.result(
         {
             "schema": SCHEMA,
             "store": str(where.store),
-            "inputs": [found.label for found in pinned.inputs],
-            "bundle": str(bundle) if bundle is not None else None,
+            "inputs": labels,
+            "bundle": {"path": str(bundle), "size": size} if bundle is not None else None,
         },
         lines,
     )

@@ -22,11 +22,11 @@ from pyfatfs._exceptions import NotAnLFNEntryException, PyFATException
 from pyfatfs.PyFat import PyFat
 
 from reproducibility.digest import Digest
-from reproducibility.errors import ComparisonError, InputError, SourceryError
+from reproducibility.errors import ComparisonError, SourceryError
 from reproducibility.manifest import Entry, Tree, directory, file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -109,23 +109,20 @@ def _judged(image: Path) -> Iterator[None]:
     warnings.filterwarnings("error", module=r"pyfatfs\.")
     try:
         yield
-    except (ComparisonError, OSError):
-        raise
     except (
         PyFATException,
-        InputError,
+        SourceryError,
         ArithmeticError,
         AttributeError,
         LookupError,
+        MemoryError,
         TypeError,
         ValueError,
         Warning,
         struct.error,
     ) as error:
         reason = error.summary if isinstance(error, SourceryError) else str(error)
-        raise ComparisonError(
-            f"the image cannot be read as FAT32: {reason}", subject=str(image)
-        ) from error
+        raise ComparisonError(f"the image is damaged: {reason}", subject=str(image)) from error
 
 
 class _Volume(PyFat):  # type: ignore[misc]
@@ -171,7 +168,7 @@ class _Walk:
     def reading(self) -> Reading:
         """Walk, check that nothing is left over, and sum up."""
         tree = Tree(self._entries())
-        self._check_tables()
+        self._check_leftovers()
         return Reading(
             tree,
             self._label(),
@@ -183,33 +180,34 @@ class _Walk:
 
     def _entries(self) -> Iterator[Entry]:
         # A folder is remembered by its cluster: its object would keep all that is read below it.
-        pending: list[tuple[str, int]] = []
+        pending: list[tuple[str, int, int]] = []
         root = [child for kind in self._volume.root_dir.get_entries() for child in kind]
-        yield from self._folder("", root, pending)
+        special = yield from self._children("", 0, root, pending)
+        self._labels = [name for name, _ in special]
         while pending:
-            path, cluster = pending.pop()
+            path, cluster, above = pending.pop()
             children = self._volume.parse_dir_entries_in_cluster_chain(cluster)
-            yield from self._folder(path, children, pending)
+            special = yield from self._children(path, cluster, children, pending)
+            if special != [(".", cluster), ("..", above)]:
+                raise ComparisonError(f"{path} does not start with itself and the folder above")
+            if len(children) == len(special):
+                yield directory(path)
 
-    def _folder(
-        self, path: str, children: list[Any], pending: list[tuple[str, int]]
-    ) -> Iterator[Entry]:
+    def _children(
+        self, path: str, cluster: int, children: list[Any], pending: list[tuple[str, int, int]]
+    ) -> Generator[Entry, None, list[tuple[str, int]]]:
+        """The files among the children; folders go to `pending`, what is special is returned."""
         prefix = f"{path}/" if path else ""
-        special: list[str] = []
+        special = []
         for child in children:
             self._note_times(child)
             if child.is_special() or child.is_volume_id():
-                special.append(str(child.get_short_name()))
+                special.append((str(child.get_short_name()), int(child.get_cluster())))
             elif child.is_directory():
-                pending.append((prefix + _name(child), child.get_cluster()))
+                pending.append((prefix + _name(child), child.get_cluster(), cluster))
             else:
                 yield self._file(prefix + _name(child), child)
-        if path and special != [".", ".."]:
-            raise ComparisonError(f"the folder {path} does not have . and .. alone")
-        if not path:
-            self._labels = special
-        elif len(children) == len(special):
-            yield directory(path)
+        return special
 
     def _file(self, path: str, found: Any) -> Entry:  # noqa: ANN401 - pyfatfs has no types
         hasher = blake3()
@@ -259,13 +257,8 @@ class _Walk:
             )
         return written
 
-    def _check_tables(self) -> None:
-        """Both FATs are alike, and every cluster that is in use belongs to something."""
-        size = self._header["BPB_FATSz32"] * _SECTOR
-        start = self._offset + self._header["BPB_RsvdSecCnt"] * _SECTOR
-        tables = {os.pread(self._descriptor, size, start + number * size) for number in (0, 1)}
-        if len(tables) != 1:
-            raise ComparisonError("the two FATs differ")
+    def _check_leftovers(self) -> None:
+        """Every cluster that is in use belongs to something."""
         used = sum(map(bool, self._volume.fat[_FIRST_DATA_CLUSTER:]))
         if used != self._volume.met:
             raise ComparisonError(

@@ -11,8 +11,7 @@ from reproducibility.errors import InputError
 
 SECTOR: Final = 512
 
-_LABEL = re.compile(r"[A-Z0-9!#$%&'()\-@^_`{}~](?:[A-Z0-9!#$%&'()\-@^_`{}~ ]{0,9}[^ ])?")
-_LABEL_UNITS = 11
+_LABEL = re.compile(r"(?! )[A-Z0-9!#$%&'()\-@^_`{}~ ]{1,11}(?<! )")
 _UINT32 = 1 << 32
 
 # The boot sector: jump (3 bytes) and system name (8) before the BIOS parameter block, code from
@@ -93,7 +92,7 @@ class Volume:
             raise InputError(
                 f"FAT cannot hold the volume label {self.label!r}",
                 subject="label",
-                remedy=f"choose 1 to {_LABEL_UNITS} of A-Z, 0-9, space inside, or !#$%&'()-@^_`{{}}~",
+                remedy="choose 1 to 11 of A-Z, 0-9, inner spaces, and !#$%&'()-@^_`{}~",
             )
         if self.free_bytes < 0 or self.free_percent < 0:
             raise InputError("the free space cannot be negative", subject="free space")

@@ -122,7 +122,7 @@ def clock_face(seconds: float) -> str:
     """`0.7 s`, `12 s`, `2:05`, `1:02:03`."""
     if seconds < _SHORT:
         return f"{seconds:.1f} s"
-    whole = int(seconds)
+    whole = round(seconds)
     if whole < _MINUTE:
         return f"{whole} s"
     minutes, rest = divmod(whole, _MINUTE)

@@ -67,7 +67,10 @@ class Programs:
         """
         return Tree(
             _moved(made, name, place)
-            for names, folder in ((self.binaries, "bin"), (self.tools, f"pkg/tool/linux_{architecture}"))
+            for names, folder in (
+                (self.binaries, "bin"),
+                (self.tools, f"pkg/tool/linux_{architecture}"),
+            )
             for name in names
             for place in [f"{folder}/{name}"]
         )
@@ -113,7 +116,13 @@ class Chain:
             Step("T1/dist", "T1", "cmd/dist", (), lambda _: self._dist()),
             Step("T1/toolchain", "T1", "compiler, linker, go", ("T1/dist",), self._bootstrap),
             Step("T1/preprofile", "T1", "cmd/preprofile", ("T1/toolchain",), self._preprofile),
-            Step("F1", "F1", f"toolchain for {self.host}", ("T1/toolchain", "T1/preprofile"), self._f1),
+            Step(
+                "F1",
+                "F1",
+                f"toolchain for {self.host}",
+                ("T1/toolchain", "T1/preprofile"),
+                self._f1,
+            ),
         ]
 
     def second(self) -> Step:
@@ -173,7 +182,11 @@ class Chain:
         goroot = f"{STANDARD.work}/go"
         # CGO_ENABLED must not be set: cmd/dist bakes its value into the go command as the default.
         environment = environment_of(
-            self.host, GOROOT=goroot, GOROOT_BOOTSTRAP="/bootstrap", GOHOSTARCH=self.host, CGO_ENABLED=None
+            self.host,
+            GOROOT=goroot,
+            GOROOT_BOOTSTRAP="/bootstrap",
+            GOHOSTARCH=self.host,
+            CGO_ENABLED=None,
         )
         return self._action(
             "T1/toolchain",
@@ -210,16 +223,25 @@ class Chain:
         ]
         binary = _moved(made, self._t1_go, self._t1_go)
         generated = made.where(
-            lambda entry: entry.path.startswith("src/")
-            and self.source.get(entry.path) is None
-            and entry.kind == "file"
+            lambda entry: (
+                entry.path.startswith("src/")
+                and self.source.get(entry.path) is None
+                and entry.kind == "file"
+            )
         )
         return self.source.overlaid(generated).overlaid(Tree([*placed, binary]))
 
     def _preprofile(self, results: Results) -> Action:
         return self._action(
             "T1/preprofile",
-            (f"/go/{self._t1_go}", "build", "-pgo=off", "-o", f"{STANDARD.work}/out/", "cmd/preprofile"),
+            (
+                f"/go/{self._t1_go}",
+                "build",
+                "-pgo=off",
+                "-o",
+                f"{STANDARD.work}/out/",
+                "cmd/preprofile",
+            ),
             environment_of(self.host),
             (Mount("/go", self._t1(results)),),
             directory="/go/src",
@@ -235,7 +257,7 @@ class Chain:
         goroot = self._t1(results).overlaid(Tree([preprofile]))
         return self._build("F1", goroot, self.host, STANDARD, go=self._t1_go)
 
-    def _build(  # noqa: PLR0913 - what varies between the builds
+    def _build(
         self,
         name: str,
         goroot: Tree,
@@ -298,7 +320,7 @@ def environment_of(architecture: str, **changes: str | None) -> tuple[tuple[str,
 
 
 def stopping_early(dist_build: str) -> str | None:
-    """cmd/dist's build.go with a return after go_bootstrap, or None where the place is not found."""
+    """cmd/dist's build.go with a return after go_bootstrap; None where the place is not found."""
     if dist_build.count(_AFTER_GO_BOOTSTRAP) != 1:
         return None
     return dist_build.replace(_AFTER_GO_BOOTSTRAP, _STOP + _AFTER_GO_BOOTSTRAP)

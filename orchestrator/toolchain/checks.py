@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from orchestrator.lock import Lock
     from orchestrator.scheduler import Results
+    from orchestrator.spec import Architecture
     from orchestrator.store import Store
     from orchestrator.toolchain.chain import Chain
 
@@ -27,22 +28,22 @@ CROSS_AGAIN = "cross by F1 == cross by F2"
 GENERATED = "generated source == published source"
 
 
-def toolchains(chain: Chain, results: Results, architectures: tuple[str, ...]) -> dict[str, Tree]:
+def toolchains(
+    chain: Chain, results: Results, architectures: tuple[Architecture, ...]
+) -> dict[Architecture, Tree]:
     """Architecture -> its programs at their places in a GOROOT, the host's from F1."""
-    return {
-        architecture: chain.programs.placed(
-            results["F1" if architecture == chain.host else f"cross/{architecture}"].tree.under("out"),
-            architecture,
-        )
-        for architecture in architectures
-    }
+    made = {}
+    for architecture in architectures:
+        step = "F1" if architecture == chain.host else f"cross/{architecture}"
+        made[architecture] = chain.programs.placed(results[step].tree.under("out"), architecture)
+    return made
 
 
 def all_checks(
     chain: Chain,
     results: Results,
     store: Store,
-    made: Mapping[str, Tree],
+    made: Mapping[Architecture, Tree],
     lock: Lock,
 ) -> list[Check]:
     """Every check of the toolchains; `made`: what `toolchains` gives."""
@@ -74,7 +75,7 @@ def all_checks(
 
 
 def against_release(
-    chain: Chain, store: Store, programs: Tree, architecture: str, lock: Lock
+    chain: Chain, store: Store, programs: Tree, architecture: Architecture, lock: Lock
 ) -> list[Check]:
     """Compare our toolchain with the public record of the published one.
 
@@ -98,7 +99,8 @@ def against_release(
             "the record's inclusion proof leads to the tree head that the log signed",
         )
     ]
-    computed = module_hash(store, merge([("source", chain.source), ("programs", programs)]), architecture, go)
+    module = merge([("source", chain.source), ("programs", programs)])
+    computed = module_hash(store, module, architecture, go)
     if computed == published:
         reason = f"the module hash of our files is the published one, {published}"
         found.append(Check(RELEASE, architecture, Verdict.PASS, reason))

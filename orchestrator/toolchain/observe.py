@@ -32,7 +32,13 @@ def steps(host: str, root: Tree, source: Tree, program: Tree) -> list[Step]:
     def build(_: Results) -> Action:
         return Action(
             name="observe/build",
-            command=("/bootstrap/bin/go", "build", "-o", f"{STANDARD.work}/observe", "/probe/observe.go"),
+            command=(
+                "/bootstrap/bin/go",
+                "build",
+                "-o",
+                f"{STANDARD.work}/observe",
+                "/probe/observe.go",
+            ),
             environment=environment_of(host, GOROOT="/bootstrap"),
             directory="/tmp",  # noqa: S108 - inside the sandbox
             root=root,
@@ -45,10 +51,11 @@ def steps(host: str, root: Tree, source: Tree, program: Tree) -> list[Step]:
     def look(name: str, around: Surroundings) -> Step:
         def make(results: Results) -> Action:
             threads = around.parallelism
+            extra = {"GOMAXPROCS": str(threads)} if threads else {}
             return Action(
                 name=name,
                 command=("/observe/observe", "/go/src"),
-                environment=environment_of(host, **({"GOMAXPROCS": str(threads)} if threads else {})),
+                environment=environment_of(host, **extra),
                 directory=around.work,
                 root=root,
                 mounts=(Mount("/observe", results["observe/build"].tree), Mount("/go", source)),

@@ -54,7 +54,7 @@ func (in *Installer) compile(ctx context.Context, c stub.Command, output string,
 	err = build.Run()
 	if ctx.Err() != nil {
 		if build.Process != nil {
-			syscall.Kill(-build.Process.Pid, syscall.SIGKILL) // what patience did not move
+			endGroup(build.Process.Pid)
 		}
 		return context.Cause(ctx)
 	}
@@ -62,6 +62,18 @@ func (in *Installer) compile(ctx context.Context, c stub.Command, output string,
 		return &compileError{dir: c.Package, err: err, diskFull: words.saysFull()}
 	}
 	return nil
+}
+
+// endGroup kills what patience did not move, and waits for the kernel to be done
+// with it, so that nobody writes a file after it was to be the last one. A member
+// that cannot die now, in the middle of I/O, does not hold us up for long.
+func endGroup(group int) {
+	for range 50 {
+		if syscall.Kill(-group, syscall.SIGKILL) == syscall.ESRCH {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // A compileError comes after the compiler's own words, which are printed

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"sourcery/userland/internal/device"
 	"sourcery/userland/internal/stub"
@@ -54,6 +55,8 @@ type Installer struct {
 	Layout   device.Layout
 	Stderr   io.Writer // for the compiler's words and the progress message
 	Terminal bool      // whether Stderr is a terminal, so that progress is shown
+
+	delay time.Duration // before progress is shown; defaultDelay where it is 0
 }
 
 // Install gives the path of the command's program, and compiles it if it is not

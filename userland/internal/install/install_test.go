@@ -194,9 +194,9 @@ func TestManyAtOnceCompileOnce(t *testing.T) {
 }
 
 func TestCallersEnvironmentDoesNotReachTheCompiler(t *testing.T) {
+	b := newBench(t, `test -z "$GOFLAGS" && test -d "$GOTMPDIR" || { env; exit 1; }`+"\n"+copies)
 	t.Setenv("GOFLAGS", "-tags=wrong")
 	t.Setenv("GOTMPDIR", "/nonexistent")
-	b := newBench(t, `test -z "$GOFLAGS" && test -d "$GOTMPDIR" || { env; exit 1; }`+"\n"+copies)
 	if _, err := b.installer().Install(t.Context(), hello); err != nil {
 		t.Errorf("%v: %s", err, &b.stderr)
 	}
@@ -248,13 +248,13 @@ func TestSomethingElseIsInTheWay(t *testing.T) {
 	for name, place := range map[string]func(path string) error{
 		"script":         func(p string) error { return os.WriteFile(p, []byte("#!/bin/sh\n"), 0o755) },
 		"directory":      func(p string) error { return os.Mkdir(p, 0o755) },
-		"other program":  func(p string) error { return os.Link(filepath.Join(made, "other"), p) },
+		"other program":  func(p string) error { return exec.Command("cp", filepath.Join(made, "other"), p).Run() },
 		"link":           func(p string) error { return os.Symlink(filepath.Join(made, "hello"), p) },
 		"not executable": func(p string) error { return os.WriteFile(p, nil, 0o644) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, copies)
-			if err := place(b.layout.Path("/bin/hello")); err != nil && name != "other program" {
+			if err := place(b.layout.Path("/bin/hello")); err != nil {
 				t.Fatal(err)
 			}
 			b.fails(StatusCannotRun, "is in the way")
@@ -344,6 +344,30 @@ func TestSignalWhileWaiting(t *testing.T) {
 	}
 	if n := b.compilations(); n != 0 {
 		t.Errorf("compiled %d times", n)
+	}
+}
+
+func TestProgressIsShownOnATerminal(t *testing.T) {
+	const message, erase = "compiling hello ...", "\r\x1b[K"
+	shown := func(script string, terminal bool, delay time.Duration) string {
+		b := newBench(t, script)
+		in := b.installer()
+		in.Terminal, in.delay = terminal, delay
+		in.Install(t.Context(), hello)
+		return b.stderr.String()
+	}
+	const slow = "sleep 0.3\n"
+	if got := shown(slow+copies, true, time.Millisecond); got != message+erase {
+		t.Errorf("slow: %q", got)
+	}
+	if got := shown(copies, true, time.Hour); got != "" {
+		t.Errorf("fast: %q", got)
+	}
+	if got := shown(slow+copies, false, time.Millisecond); got != "" {
+		t.Errorf("no terminal: %q", got)
+	}
+	if got := shown(slow+"echo error; sleep 0.1; exit 1", true, time.Millisecond); got != message+erase+"error\n" {
+		t.Errorf("compile error: %q", got)
 	}
 }
 

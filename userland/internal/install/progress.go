@@ -1,14 +1,15 @@
 package install
 
 import (
+	"cmp"
 	"io"
 	"sync"
 	"time"
 )
 
-// delay is how long a compilation may take before it is mentioned: a person
+// defaultDelay is how long a compilation may take before it is mentioned: a person
 // does not notice less.
-const delay = time.Second / 3
+const defaultDelay = time.Second / 3
 
 // A progress shows a message on a terminal, once some time has passed, and takes
 // it away again at the end, or when the compiler has something to say. It is
@@ -25,7 +26,7 @@ type progress struct {
 func (in *Installer) startProgress(message string) *progress {
 	p := &progress{out: in.Stderr}
 	if in.Terminal {
-		p.timer = time.AfterFunc(delay, func() { p.show(message) })
+		p.timer = time.AfterFunc(cmp.Or(in.delay, defaultDelay), func() { p.show(message) })
 	}
 	return p
 }

@@ -1,0 +1,243 @@
+"""A bundle: one file that carries a lock's inputs to a machine without network.
+
+A tar archive in one zstd frame, the same bytes for the same lock and machine: `bundle.json` (which
+lock, which machine), then blobs named by their BLAKE3: the artefacts as they were published, the
+manifests of the sources with their dependencies, and those trees' files. A person's own files
+(`[[file]]`, local sources) travel with the spec, not here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import zstandard
+
+from orchestrator.inputs.ensure import needed
+from orchestrator.lock import GoModule, LocalPath
+from reproducibility import canonical
+from reproducibility.digest import Digest
+from reproducibility.errors import InfrastructureError, InputError, SourceryError
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from orchestrator.inputs.transport import Store
+    from orchestrator.lock import Lock
+    from orchestrator.spec import Architecture
+    from reproducibility.manifest import Tree
+
+_SCHEMA = 1
+_HEADER = "bundle.json"
+_LARGEST_HEADER = 1 << 16
+_LARGEST_MANIFEST = 1 << 30
+# The level is a matter of taste, but it and the threads (0, not 1) are part of the bytes.
+_LEVEL = 3
+_WINDOW = 1 << 27
+
+
+def write(lock: Lock, store: Store, path: Path, host: Architecture) -> int:
+    """Write the bundle for a machine of an architecture; gives its size in bytes.
+
+    What it is to hold must be in the store: `ensure(..., artefacts=True)` sees to that.
+
+    Raises:
+        InfrastructureError: something is not in the store, or the file cannot be written.
+    """
+    wanted = _Wanted(lock, host)
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as out:
+            try:
+                compressor = zstandard.ZstdCompressor(level=_LEVEL, threads=0)
+                with (
+                    compressor.stream_writer(out, closefd=False) as stream,
+                    tarfile.open(mode="w|", fileobj=stream, format=tarfile.USTAR_FORMAT) as tar,
+                ):
+                    _write_members(wanted, store, tar)
+                out.flush()
+                size = out.tell()
+                Path(out.name).chmod(0o644)
+                Path(out.name).replace(path)
+            except BaseException:
+                Path(out.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise InfrastructureError(
+            f"cannot write the bundle: {error.strerror}", subject=str(path)
+        ) from error
+    return size
+
+
+def read(path: Path, lock: Lock, store: Store, host: Architecture) -> None:
+    """Put a bundle's contents into the store, each compared with what the lock pins.
+
+    Raises:
+        InputError: not a bundle, damaged, cut short, for another lock or another machine.
+    """
+    wanted = _Wanted(lock, host)
+    try:
+        with (
+            path.open("rb") as file,
+            zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(file) as stream,
+            tarfile.open(mode="r|", fileobj=stream) as tar,
+        ):
+            members = iter(tar)
+            _check_header(tar, next(members, None), wanted, path)
+            for member in members:
+                _take(tar, member, wanted, store, path)
+    except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
+        raise InputError(
+            f"the bundle is damaged or cut short: {error}",
+            subject=str(path),
+            remedy="copy it again, or make it again with `orchestrate fetch --bundle`",
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"cannot read the bundle: {error.strerror or error}", subject=str(path)
+        ) from error
+    missing = wanted.missing()
+    if missing:
+        raise InputError(
+            f"the bundle is incomplete: it lacks {missing}",
+            subject=str(path),
+            remedy="copy it again, or make it again with `orchestrate fetch --bundle`",
+        )
+
+
+class _Wanted:
+    """Which blobs belong into a bundle, with the bytes that each may have at most."""
+
+    def __init__(self, lock: Lock, host: Architecture) -> None:
+        self.header = {"schema": _SCHEMA, "lock": str(lock.digest), "host": host}
+        self.artefacts: dict[Digest, tuple[str, int]] = {}
+        self.manifests: dict[Digest, str] = {}
+        self.files: dict[Digest, int] = {}
+        self._seen: set[Digest] = set()
+        for found in needed(lock, host):
+            if not isinstance(found, LocalPath):
+                self.artefacts[found.blake3] = (found.label, found.size)
+            if isinstance(found, GoModule | LocalPath) and found.vendored is not None:
+                self.manifests[found.vendored] = f"{found.label} with its dependencies"
+
+    def add_files(self, tree: Tree) -> None:
+        """The files of a manifest belong into the bundle too."""
+        self.files.update((entry.content, entry.size) for entry in tree.files())
+
+    def limit(self, digest: Digest) -> int | None:
+        """The bytes that a blob may have; None if it does not belong there."""
+        if digest in self.artefacts:
+            return self.artefacts[digest][1]
+        if digest in self.manifests:
+            return _LARGEST_MANIFEST
+        return self.files.get(digest)
+
+    def seen(self, digest: Digest) -> None:
+        """A blob has come."""
+        self._seen.add(digest)
+
+    def missing(self) -> str:
+        """What has not come, in words; empty if nothing."""
+        for digest, (label, _) in sorted(self.artefacts.items()):
+            if digest not in self._seen:
+                return label
+        for digest, label in sorted(self.manifests.items()):
+            if digest not in self._seen:
+                return label
+        count = len(self.files.keys() - self._seen)
+        return f"{count} files of the sources" if count else ""
+
+
+def _write_members(wanted: _Wanted, store: Store, tar: tarfile.TarFile) -> None:
+    header = canonical.pretty(wanted.header)
+    _add(tar, _HEADER, io.BytesIO(header), len(header))
+    for digest in [*sorted(wanted.artefacts), *sorted(wanted.manifests)]:
+        label = wanted.manifests.get(digest) or wanted.artefacts[digest][0]
+        if not store.has(digest):
+            raise InfrastructureError(
+                f"{label} is not in the store", subject=str(digest), remedy="fetch it first"
+            )
+        if digest in wanted.manifests:
+            wanted.add_files(store.load_tree(digest))
+        _add_blob(tar, digest, store)
+    for digest in sorted(wanted.files.keys() - wanted.artefacts.keys() - wanted.manifests.keys()):
+        _add_blob(tar, digest, store)
+
+
+def _add_blob(tar: tarfile.TarFile, digest: Digest, store: Store) -> None:
+    path = store.blob(digest)
+    with path.open("rb") as stream:
+        _add(tar, _blob_name(digest), stream, path.stat().st_size)
+
+
+def _add(tar: tarfile.TarFile, name: str, stream: BinaryIO, size: int) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = size
+    tar.addfile(member, stream)
+
+
+def _check_header(
+    tar: tarfile.TarFile, member: tarfile.TarInfo | None, wanted: _Wanted, path: Path
+) -> None:
+    stream = None
+    if member is not None and member.name == _HEADER and member.size <= _LARGEST_HEADER:
+        stream = tar.extractfile(member)
+    if stream is None:
+        raise InputError(f"not a bundle: it does not start with {_HEADER}", subject=str(path))
+    header = canonical.loads(stream.read(), subject=f"{path}, {_HEADER}")
+    if not isinstance(header, dict) or header.get("schema") != _SCHEMA:
+        raise InputError("not a bundle, or one of another version", subject=str(path))
+    for key, remedy in (
+        ("lock", "build with the lock it was made for, or make it again"),
+        ("host", "make it again: `orchestrate fetch --bundle` on a machine of that architecture"),
+    ):
+        if header.get(key) != wanted.header[key]:
+            raise InputError(
+                f"the bundle was made for another {key}: expected {wanted.header[key]}, "
+                f"found {header.get(key)}",
+                subject=str(path),
+                remedy=remedy,
+            )
+
+
+def _take(
+    tar: tarfile.TarFile, member: tarfile.TarInfo, wanted: _Wanted, store: Store, path: Path
+) -> None:
+    where = f"{path}, {member.name}"
+    digest = _digest_of_name(member.name)
+    stream = tar.extractfile(member) if member.isreg() else None
+    if digest is None or stream is None:
+        raise InputError("a name in the bundle is not that of a blob", subject=where)
+    limit = wanted.limit(digest)
+    if limit is None:
+        raise InputError("the bundle holds something that the lock does not pin", subject=where)
+    if member.size > limit:
+        raise InputError(
+            f"a blob of the bundle has {member.size} bytes, expected {limit}", subject=where
+        )
+    found, _ = store.put_stream(stream, limit=limit)  # type: ignore[arg-type]
+    if found != digest:
+        raise InputError(
+            f"a blob of the bundle is damaged: expected {digest}, found {found}",
+            subject=where,
+            remedy="copy the bundle again",
+        )
+    wanted.seen(digest)
+    if digest in wanted.manifests:
+        wanted.add_files(store.load_tree(digest))
+
+
+def _blob_name(digest: Digest) -> str:
+    return f"blobs/{digest.hex}"
+
+
+def _digest_of_name(name: str) -> Digest | None:
+    with contextlib.suppress(SourceryError):
+        if name.startswith("blobs/"):
+            return Digest("blake3", name.removeprefix("blobs/"))
+    return None

@@ -1,0 +1,104 @@
+"""A container engine of our own for tests: started, and stopped so that nothing of it is left."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+import docker
+import pytest
+
+_PATIENCE = 60.0
+_PAUSE = 0.1
+_MNT_DETACH = 2
+_MOUNT_POINT = 4
+
+
+class PrivateDocker:
+    """`dockerd` with its own socket, folders and containerd, and no bridge or firewall rule."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self._program = program
+        self._folder = folder
+        self.host = f"unix://{folder / 'docker.sock'}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True)
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    self._program,
+                    *("--data-root", str(self._folder / "data")),
+                    *("--exec-root", str(self._folder / "exec")),
+                    *("--pidfile", str(self._folder / "pid")),
+                    *("--host", self.host),
+                    *("--bridge", "none", "--iptables=false", "--ip-masq=false"),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self._wait()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            with suppress(docker.errors.DockerException):
+                docker.DockerClient(self.host, timeout=5).ping()
+                return
+            ended = self._process is None or self._process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                said = (self._folder / "log").read_text(errors="replace")[-2000:]
+                pytest.skip(f"dockerd does not start here: {said}")
+            time.sleep(_PAUSE)
+
+    def close(self) -> None:
+        """Stop the engine and its containerd, unmount what they left, remove the folder."""
+        children = self._containerd()
+        if self._process is not None:
+            _end(self._process)
+        for pid in children:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        library = ctypes.CDLL(None, use_errno=True)
+        for point in _mounts_below(self._folder):
+            library.umount2(os.fsencode(point), _MNT_DETACH)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _containerd(self) -> list[int]:
+        with suppress(OSError, ValueError):
+            return [int((self._folder / "exec/containerd/containerd.pid").read_text())]
+        return []
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _mounts_below(folder: Path) -> list[str]:
+    """Mount points below a folder, the innermost first."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = [line.split()[_MOUNT_POINT].encode().decode("unicode_escape") for line in lines]
+    return sorted((point for point in points if Path(point).is_relative_to(folder)), reverse=True)

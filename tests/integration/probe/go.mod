@@ -1,0 +1,3 @@
+module sourcery.test/probe
+
+go 1.21

@@ -1,0 +1,257 @@
+"""The image's bytes: fixed, the same in both orders, and nothing left behind on failure."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.image import gather, reader, records, writer
+from orchestrator.image.volume import Volume
+from reproducibility import digest
+from reproducibility.errors import InfrastructureError
+
+from . import strict
+from .samples import EPOCH, VOLUME, Blobs, Content, contents, data, disk, listed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.image.disk import Disk
+    from orchestrator.image.writer import Order
+
+_SMALL: Content = {
+    "README": b"hello\n",
+    "bin": None,
+    "go/src/cmd/go/main.go": b"package main\n",
+    "go/src/cmd/go/main_test.go": data(700),
+    "go/src/größe.go": data(512),
+    "linux_amd64/bin/installcommand": data(2000),
+    "empty": b"",
+}
+
+
+def _write(made: Disk, blobs: Blobs, target: Path, order: Order = "forward") -> bytes:
+    writer.write(made, blobs.path, target, order=order)
+    return target.read_bytes()
+
+
+def _strictly(image: bytes, volume: Volume = VOLUME) -> strict.Found:
+    return strict.read(
+        image,
+        label=volume.label.encode(),
+        volume_id=volume.volume_id,
+        stamp=records.stamp(volume.epoch),
+    )
+
+
+def test_golden_bytes(blobs: Blobs, tmp_path: Path) -> None:
+    image = _write(disk(blobs.tree(_SMALL)), blobs, tmp_path / "image")
+    volume = image[1 << 20 :]
+    assert volume[:96].hex(" ") == (
+        ""
+    )
+    start = 0
+    assert volume[start : start + 7 * 32].hex(" ", 32).split() == []
+    assert digest.of_bytes(image).hex == ""
+    assert _strictly(image).files == _SMALL
+
+
+def test_both_orders_give_the_same_bytes(blobs: Blobs, tmp_path: Path) -> None:
+    content = _SMALL | {"large": data(3 * gather.BUFFER + 17), "exact": data(gather.BUFFER)}
+    made = disk(blobs.tree(content))
+    forward = _write(made, blobs, tmp_path / "forward")
+    backward = _write(made, blobs, tmp_path / "backward", "backward")
+    assert forward == backward
+    assert _strictly(forward).files == content
+
+
+def test_neither_order_of_entries_nor_modes_change_a_byte(blobs: Blobs, tmp_path: Path) -> None:
+    one = blobs.tree(_SMALL)
+    other = blobs.tree(dict(reversed(_SMALL.items())), executable=True)
+    assert one != other
+    images = [_write(disk(tree), blobs, tmp_path / "image") for tree in (one, other)]
+    assert images[0] == images[1]
+
+
+def test_what_was_in_the_target_is_gone(blobs: Blobs, tmp_path: Path) -> None:
+    target = tmp_path / "image"
+    made = disk(blobs.tree(_SMALL))
+    clean = _write(made, blobs, target)
+    target.write_bytes(b"\xff" * (made.size + 1000))
+    assert _write(made, blobs, target) == clean
+    target.write_bytes(b"\xff" * 2_000_000)
+    assert _write(made, blobs, target, "backward") == clean
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@given(content=contents(), order=st.sampled_from(["forward", "backward"]))
+def test_any_tree(
+    content: Content, order: Order, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    blobs = Blobs(folder / "blobs")
+    tree = blobs.tree(content)
+    target = folder / "image"
+    image = _write(disk(tree), blobs, target, order)
+    assert _strictly(image).files == content
+    reading = reader.read(target)
+    assert reading.tree == tree
+    assert (reading.label, reading.volume_id) == (VOLUME.label, VOLUME.volume_id)
+    assert reading.stray_times(EPOCH) == []
+    target.unlink()
+
+
+@pytest.mark.parametrize("count", [4, 5, 7, 8, 900])
+def test_folders_of_many_clusters(blobs: Blobs, tmp_path: Path, count: int) -> None:
+    # Two records a name and two for the folder: 7 names fill a cluster of 512 bytes exactly.
+    content: Content = {f"folder/name{number:04}": data(number % 3, number) for number in range(count)}
+    content |= {f"folder/name0000{'x' * 40}/below": b"1"}
+    image = _write(disk(blobs.tree(content)), blobs, tmp_path / "image")
+    found = _strictly(image)
+    assert found.files == content
+    assert found.bytes_per_cluster == 512
+    assert reader.read(tmp_path / "image").tree == blobs.tree(content)
+
+
+def test_a_folder_that_fills_its_cluster_exactly(blobs: Blobs, tmp_path: Path) -> None:
+    content: Content = {f"folder/name{number}": b"x" for number in range(7)}
+    made = disk(blobs.tree(content))
+    # The root takes one cluster, the folder one without a free record, the files seven.
+    assert made.layout.used == 9
+    assert _strictly(_write(made, blobs, tmp_path / "image")).files == content
+
+
+def test_the_largest_folder(blobs: Blobs, tmp_path: Path) -> None:
+    names = [f"folder/{number:08X}" for number in range(65_536 - 2)]
+    made = disk(blobs.tree(dict.fromkeys(names, b"")))
+    writer.write(made, blobs.path, tmp_path / "image")
+    # The smallest FAT32 volume has room for its 2 MiB.
+    assert len(made.layout.folders) == (2 << 20) + 512
+    assert len(_strictly((tmp_path / "image").read_bytes()).files) == len(names)
+
+
+def test_free_space_is_a_hole(blobs: Blobs, tmp_path: Path) -> None:
+    volume = Volume(1, "A", EPOCH, free_bytes=100 << 20)
+    target = tmp_path / "image"
+    image = _write(disk(blobs.tree(_SMALL), volume), blobs, target)
+    assert len(image) > 100 << 20
+    assert target.stat().st_blocks * 512 < 8 << 20
+    found = _strictly(image, volume)
+    assert found.files == _SMALL
+    assert found.clusters * found.bytes_per_cluster > 100 << 20
+
+
+def test_every_parameter_changes_the_image(blobs: Blobs, tmp_path: Path) -> None:
+    tree = blobs.tree(_SMALL)
+    volumes = [
+        VOLUME,
+        Volume(VOLUME.volume_id + 1, VOLUME.label, EPOCH),
+        Volume(VOLUME.volume_id, "OTHER", EPOCH),
+        Volume(VOLUME.volume_id, VOLUME.label, EPOCH + 2),
+        Volume(VOLUME.volume_id, VOLUME.label, EPOCH, free_bytes=100 << 20),
+        Volume(VOLUME.volume_id, VOLUME.label, EPOCH, fixed=frozenset({"README"})),
+    ]
+    target = tmp_path / "image"
+    images = {
+        digest.of_bytes(_write(disk(tree, volume), blobs, target)) for volume in volumes
+    }
+    assert len(images) == len(volumes)
+
+
+@pytest.mark.parametrize("order", ["forward", "backward"])
+@pytest.mark.parametrize(
+    ("real", "said", "blob_has"),
+    [(10, 9, "more"), (10, 11, "10"), (0, 5, "0"), (2 << 20, (2 << 20) - 1, "more")],
+)
+def test_a_blob_of_another_size(
+    blobs: Blobs, tmp_path: Path, order: Order, real: int, said: int, blob_has: str
+) -> None:
+    wrong = blobs.tree({"a/wrong": data(real)})
+    tree = listed("a/wrong", size=said).overlaid(blobs.tree({"b": b"right"}))
+    target = tmp_path / "image"
+    with pytest.raises(InfrastructureError, match=f"a/wrong must have {said} bytes") as caught:
+        writer.write(
+            disk(tree),
+            lambda entry: blobs.path(wrong.entries[0] if entry.path == "a/wrong" else entry),
+            target,
+            order=order,
+        )
+    if order == "forward":
+        assert caught.value.summary.endswith(f"has {blob_has}")
+    assert wrong.entries[0].digest in caught.value.subject
+    assert caught.value.status == 4
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("order", ["forward", "backward"])
+def test_a_blob_that_is_not_there(blobs: Blobs, tmp_path: Path, order: Order) -> None:
+    target = tmp_path / "image"
+    with pytest.raises(InfrastructureError, match="content of a/gone cannot be read"):
+        writer.write(disk(listed("a/gone")), blobs.path, target, order=order)
+    assert not target.exists()
+
+
+def test_a_blob_that_is_a_folder(blobs: Blobs, tmp_path: Path) -> None:
+    with pytest.raises(InfrastructureError, match="cannot be read"):
+        writer.write(disk(listed("a")), lambda _: tmp_path, tmp_path / "image")
+
+
+def test_a_target_that_cannot_be_made(blobs: Blobs, tmp_path: Path) -> None:
+    made = disk(blobs.tree(_SMALL))
+    with pytest.raises(InfrastructureError, match="image cannot be written"):
+        writer.write(made, blobs.path, tmp_path / "missing" / "image")
+    with pytest.raises(InfrastructureError, match="image cannot be written"):
+        writer.write(made, blobs.path, tmp_path)
+    assert tmp_path.is_dir()
+
+
+@pytest.mark.parametrize("call", ["pwrite", "posix_fallocate", "fdatasync"])
+def test_a_full_disk(
+    blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, full)
+    target = tmp_path / "image"
+    with pytest.raises(InfrastructureError, match="No space left") as caught:
+        writer.write(disk(blobs.tree(_SMALL)), blobs.path, target, durable=True)
+    assert caught.value.subject == str(target)
+    assert not target.exists()
+
+
+def test_a_file_system_that_cannot_allocate(
+    blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unable(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    made = disk(blobs.tree(_SMALL))
+    expected = _write(made, blobs, tmp_path / "expected")
+    monkeypatch.setattr(os, "posix_fallocate", unable)
+    assert _write(made, blobs, tmp_path / "image") == expected
+
+
+def test_short_writes_are_continued(
+    blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = disk(blobs.tree(_SMALL | {"large": data(5000)}))
+    expected = _write(made, blobs, tmp_path / "expected")
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, piece, at: real(fd, piece[:1000], at))
+    assert _write(made, blobs, tmp_path / "image") == expected
+
+
+def test_an_interruption_leaves_nothing(blobs: Blobs, tmp_path: Path) -> None:
+    def interrupted(_: object) -> Path:
+        raise KeyboardInterrupt
+
+    target = tmp_path / "image"
+    with pytest.raises(KeyboardInterrupt):
+        writer.write(disk(blobs.tree(_SMALL)), interrupted, target)
+    assert not target.exists()
