@@ -27,6 +27,7 @@ from orchestrator.store import BLOB_TIME, Store, remove_folder
 from reproducibility.digest import Digest
 from reproducibility.errors import SourceryError
 
+_STORE = Path(".cache/bench-store")
 CHANGED = "cmds/core/ls"
 
 
@@ -202,9 +203,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=1, help="how often to measure everything")
     parser.add_argument("--quick", action="store_true", help="the peer for the host only")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--store", type=Path, required=True, help="a store with all inputs")
+    parser.add_argument("--store", type=Path, default=_STORE, help="a store for the inputs")
     chosen = parser.parse_args()
     figures = Figures()
+    chosen.store.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=chosen.store.parent, prefix=".bench-") as scratch:
         bench = Bench(Path.cwd(), chosen.store.resolve(), Path(scratch))
         try:

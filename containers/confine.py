@@ -1,10 +1,11 @@
 """The launcher: sets the stage for one action, starts bubblewrap, and guards it to its end.
 
 Run by path (`python -I -S confine.py`), whether or not the package can be imported; so it uses the
-standard library only, as little of that as it can, and nothing later than at its start: the
-user that it becomes may not be able to read Python's own files. It reads an order
-(`sandbox_order.py`) as JSON from standard input and reports on a file descriptor: a JSON object for
-a failure, end of file once bubblewrap has been executed.
+standard library only, as little of that as it can, and nothing later than at its start: the user
+that it becomes may not be able to read Python's own files. It reads an order (`sandbox_order.py`)
+as JSON from standard input. On a socket it reports in JSON objects: a failure (`error`), the work
+directory where only it can see that (`work`, with a descriptor), and how much memory the largest
+process took (`largest`).
 
 As root it first makes a private mount namespace in which the inputs are visible to an unprivileged
 user whatever folder they lie in, and becomes such a user: resource limits do not bind root. As an
@@ -19,6 +20,7 @@ bubblewrap's own --die-with-parent leaves a gap while it sets up its namespaces.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -98,13 +100,23 @@ def _parent(pid: int) -> int:
     return descriptor
 
 
-def _guard(child: int, parent: int, *unwanted: int) -> int:
+def _guard(child: int, parent: int, channel: int, progress: int) -> int:
     """Wait until bubblewrap or the orchestrator ends; then end and reap all that is left.
 
-    Returns the exit status of bubblewrap, 128 + N when signal N ended it.
+    Reports the memory of the largest process: from its own wait the orchestrator would learn at
+    least its own size, because a process starts out with what it was forked from (execve keeps
+    the peak). Returns the exit status of bubblewrap, 128 + N when signal N ended it.
     """
+    result = _until_quiet(child, parent, progress)
+    kibibytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    with contextlib.suppress(OSError):
+        os.write(channel, json.dumps({"largest": kibibytes * 1024}).encode())
+    return result
+
+
+def _until_quiet(child: int, parent: int, progress: int) -> int:
     try:
-        for descriptor in (*unwanted, 1, 2):
+        for descriptor in (progress, 1, 2):
             os.close(descriptor)
         poll = select.poll()
         poll.register(os.pidfd_open(child), select.POLLIN)
@@ -280,7 +292,7 @@ def _hand_over(channel: int, folder: str) -> None:
     """Send an open descriptor of a folder that only this mount namespace can see."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     with socket.socket(fileno=os.dup(channel)) as connection:
-        socket.send_fds(connection, [b"{}"], [descriptor])
+        socket.send_fds(connection, [b'{"work": true}'], [descriptor])
     os.close(descriptor)
 
 

@@ -31,12 +31,14 @@ _KEPT = 2000
 class Launched:
     """What came of an order that was carried out.
 
-    `status`: the command's exit status, 128 + N for signal N. `work`: descriptor of the work
+    `status`: the command's exit status, 128 + N for signal N. `largest`: bytes of memory that the
+    largest of its processes held at its peak. `work`: descriptor of the work
     directory where that is a tmpfs of the launcher's, for the caller to close; else None.
     """
 
     status: int
     ended: supervise.Ended
+    largest: int
     work: int | None
 
 
@@ -80,7 +82,7 @@ def launch(
         channel.drop()
         words = channel.error or _tail(into / "stderr") or f"exit status {ended.status}"
         raise InfrastructureError("the sandbox could not run the command", subject=words)
-    return Launched(status, ended, channel.work)
+    return Launched(status, ended, channel.largest, channel.work)
 
 
 def _start(order: Mapping[str, Any]) -> subprocess.Popen[bytes]:
@@ -106,10 +108,12 @@ class _Channel:
     """The socket on which the launcher reports a failure, or hands over its work directory."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self._ours, self._theirs = socket.socketpair()
+        # Messages stay apart: each is one JSON object.
+        self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         stack.enter_context(self._ours)
         stack.enter_context(self._theirs)
         self.error = ""
+        self.largest = 0
         self.work: int | None = None
 
     @property
@@ -126,11 +130,14 @@ class _Channel:
 
     def read(self) -> bool:
         data, descriptors, _, _ = socket.recv_fds(self._ours, _MESSAGE, 1)
-        if descriptors:
-            self.work = descriptors[0]
-            os.set_inheritable(self.work, False)  # noqa: FBT003 - positional only
-        elif data:
-            self.error = str(json.loads(data)["error"])
+        for descriptor in descriptors:
+            self.drop()
+            self.work = descriptor
+            os.set_inheritable(descriptor, False)  # noqa: FBT003 - positional only
+        if data:
+            told = json.loads(data)
+            self.error = str(told.get("error", self.error))
+            self.largest = int(told.get("largest", self.largest))
         return bool(data)
 
     def drop(self) -> None:

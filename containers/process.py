@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -131,17 +132,19 @@ def wait(process: subprocess.Popen[bytes], *, seconds: float, stop: Event | None
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its group: first politely, then for certain. Does nothing if it is gone."""
+    """End a process and its whole group: first politely, then for certain.
+
+    Does nothing where the process itself is gone already.
+    """
     if process.poll() is not None:
         return
-    for wanted in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, wanted)
-        except ProcessLookupError:
-            break
-        try:
-            process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            continue
-        return
+    # As long as nobody has asked for its status, its number names this group and no other.
+    unasked = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    os.killpg(process.pid, signal.SIGTERM)
+    waited = 0.0
+    while waited < _GRACE and os.waitid(os.P_PID, process.pid, unasked) is None:
+        time.sleep(_POLL)
+        waited += _POLL
+    # Its children may have ignored the polite request, or may have ended later than it did.
+    os.killpg(process.pid, signal.SIGKILL)
     process.wait()

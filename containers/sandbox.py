@@ -157,7 +157,7 @@ def _take(work: int, action: Action, into: Path) -> None:
 
 def _outcome(launched: Launched, limits: Limits, group: Group | None, into: Path) -> Outcome:
     ended = launched.ended
-    peak = max(ended.largest, ended.sampled)
+    peak = max(launched.largest, ended.sampled)
     ended_by: str = ended.ended_by
     if group is not None:
         peak = group.peak_memory() or peak
@@ -165,7 +165,11 @@ def _outcome(launched: Launched, limits: Limits, group: Group | None, into: Path
             ended_by = "memory"
     # A program that is refused memory fails in its own words; that it was about memory is seen
     # from how near to the limit its largest process had come.
-    if launched.status != 0 and not ended_by and ended.largest > limits.memory - limits.memory // 8:
+    if (
+        launched.status != 0
+        and not ended_by
+        and launched.largest > limits.memory - limits.memory // 8
+    ):
         ended_by = "memory"
     return Outcome(
         exit_status=launched.status,

@@ -44,28 +44,37 @@ class Scratch:
             ) from error
 
     def close(self) -> None:
-        """Remove the folder and let go of the lock."""
-        remove(self.folder)
-        self._lock.unlink(missing_ok=True)
-        os.close(self._descriptor)
+        """Remove the folder and let go of the lock; what cannot be removed is left to a sweep.
+
+        Raises:
+            OSError: something could not be removed.
+        """
+        try:
+            remove(self.folder)
+            self._lock.unlink(missing_ok=True)
+        finally:
+            os.close(self._descriptor)
 
 
 def sweep(parent: Path, prefix: str) -> list[str]:
-    """Remove the scratch folders below `parent` whose processes are gone; their names."""
+    """Remove the scratch folders below `parent` whose processes are gone; their names.
+
+    Only this user's: `parent` may be a folder that everybody can write to.
+    """
     swept = []
     for lock in sorted(parent.glob(f"{prefix}-*{_LOCK}")):
         try:
-            descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
             continue
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            if os.fstat(descriptor).st_uid == os.geteuid():
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove(lock.with_suffix(""))
+                lock.unlink(missing_ok=True)
+                swept.append(lock.stem)
+        except OSError:  # in use, or holding what only somebody else can remove
             continue
-        else:
-            remove(lock.with_suffix(""))
-            lock.unlink(missing_ok=True)
-            swept.append(lock.stem)
         finally:
             os.close(descriptor)
     return swept
@@ -75,8 +84,11 @@ def remove(folder: Path) -> None:
     """Remove a folder and everything in it, whatever modes or depth an action gave it.
 
     Folders found inside are moved up beside the first one before they are emptied, so that neither
-    the recursion limit nor the longest possible path matters.
+    the recursion limit nor the longest possible path matters. A symbolic link is not followed.
     """
+    if folder.is_symlink():
+        folder.unlink()
+        return
     waiting = [folder]
     while waiting:
         here = waiting.pop()

@@ -18,7 +18,6 @@ from containers import proc
 from reproducibility.errors import Stopped
 
 if TYPE_CHECKING:
-    import resource
     import subprocess
     from collections.abc import Callable, Mapping
     from pathlib import Path
@@ -71,14 +70,13 @@ class Log:
 class Ended:
     """How a watched process ended.
 
-    `status`: its exit status, 128 + N for signal N. `seconds`: wall-clock. `largest`: bytes of
-    memory that the largest of its processes held at its peak. `sampled`: the largest sum over all
-    its processes that was seen, in bytes. `ended_by`: the limit that ended it, or empty.
+    `status`: its exit status, 128 + N for signal N. `seconds`: wall-clock. `sampled`: the most
+    memory that it and its descendants were seen to hold together, in bytes. `ended_by`: the limit
+    that ended it, or empty.
     """
 
     status: int
     seconds: float
-    largest: int
     sampled: int
     ended_by: EndedBy
 
@@ -117,12 +115,12 @@ def watch(
         reason = watching.until_over(descriptor, stop)
     except BaseException:
         _end(descriptor)
-        _reap(process)
+        process.wait()
         raise
     else:
         if reason:
             _end(descriptor)
-        usage = _reap(process)
+        process.wait()
     finally:
         os.close(descriptor)
     watching.drain()
@@ -132,7 +130,6 @@ def watch(
     return Ended(
         128 - code if code < 0 else code,
         time.monotonic() - started,
-        usage.ru_maxrss * 1024,
         watching.peak,
         reason,
     )
@@ -147,12 +144,6 @@ def _end(descriptor: int) -> None:
             signal.pidfd_send_signal(descriptor, number)
         if poll.poll(patience):
             return
-
-
-def _reap(process: subprocess.Popen[bytes]) -> resource.struct_rusage:
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return usage
 
 
 class _Watching:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from reproducibility.manifest import Entry, Tree
 
-# Modification time of every blob: 2020-01-01 00:00:00 UTC. A checkout for this time is made of
-# hard links, for any other of copies.
-BLOB_TIME = 1_577_836_800
+# Modification time of every blob: 2026-01-01 00:00:00 UTC, the epoch of the default spec. A checkout
+# for this time is made of hard links, for any other of copies.
+BLOB_TIME = 1_767_225_600
 
 
 class DamagedBlob(InfrastructureError):  # noqa: N818 - it is the blob that is damaged

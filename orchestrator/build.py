@@ -7,23 +7,26 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from containers import choice
 from containers.policy import Policy
 from orchestrator import inputs, lock, making, output, plan, result, root, spec
-from orchestrator.inputs import machine
+from orchestrator.inputs import bundle, machine
+from orchestrator.progress.inputs import InputEvents
 from orchestrator.scheduler import Scheduler, default_jobs
 from orchestrator.store import DamagedBlob, Store
 from orchestrator.toolchain import checks
 from reproducibility import digest as digests
 from reproducibility.compare import Check, Verdict, complete, fold, trees
-from reproducibility.errors import InputError
+from reproducibility.errors import InputError, Stopped
 
 if TYPE_CHECKING:
     import threading
     from pathlib import Path
 
+    from containers.policy import Enforcement
     from orchestrator.scheduler import Observer, Run
     from orchestrator.spec import Architecture
     from reproducibility.digest import Digest
@@ -71,19 +74,18 @@ def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
     wanted = spec.load(options.spec)
     pinned = lock.load(options.lock)
     pinned.check_fits(wanted)
-    output.refuse_foreign(options.out)
     architectures = _selected(wanted, options.architectures)
+    output.refuse_foreign(options.out)
     with closing(Store(options.store)) as store:
-        for attempt in range(_ROUNDS):
+        job = _Job(options, wanted, pinned, architectures, store, observer, stop, started)
+        if options.bundle is not None:
+            bundle.read(options.bundle, pinned, store, machine.architecture())
+        for _ in range(_ROUNDS - 1):
             try:
-                return _build(
-                    options, wanted, pinned, architectures, store, observer, stop, started
-                )
+                return job.run()
             except DamagedBlob as error:
-                if attempt == _ROUNDS - 1:
-                    raise
                 observer.note(f"{error.summary}; making it again")
-    raise AssertionError  # the loop returns or raises
+        return job.run()
 
 
 def _selected(wanted: spec.Spec, asked: tuple[str, ...]) -> tuple[Architecture, ...]:
@@ -98,91 +100,122 @@ def _selected(wanted: spec.Spec, asked: tuple[str, ...]) -> tuple[Architecture, 
     return tuple(name for name in wanted.image.architectures if not asked or name in asked)
 
 
-def _build(  # noqa: PLR0913 - one run's fixed data
-    options: Options,
-    wanted: spec.Spec,
-    pinned: lock.Lock,
-    architectures: tuple[Architecture, ...],
-    store: Store,
-    observer: Observer,
-    stop: threading.Event,
-    started: float,
-) -> Built:
-    have = inputs.ensure(
-        pinned,
-        store,
-        folder=wanted.folder,
-        offline=options.offline,
-        events=_Told(observer),
-        stop=stop,
-    )
-    drawn = plan.draw(wanted, pinned, have, store, machine.architecture(), architectures)
-    policy = Policy(wanted.limits.policy())
-    with choice.choose(options.engine, store.root / "scratch") as engine:
-        scheduler = Scheduler(
-            engine=engine,
-            store=store,
-            policy=policy,
-            observer=observer,
-            jobs=options.jobs or default_jobs(),
-            rebuild=options.rebuild,
-            stop=stop,
+@dataclass(frozen=True)
+class _Ran:
+    """What came of the actions: by step, on which engine, and how that isolated them."""
+
+    run: Run
+    engine: str
+    enforcement: tuple[Enforcement, ...]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One build: what is fixed for all of it."""
+
+    options: Options
+    wanted: spec.Spec
+    pinned: lock.Lock
+    architectures: tuple[Architecture, ...]
+    store: Store
+    observer: Observer
+    stop: threading.Event
+    started: float
+
+    @cached_property
+    def _policy(self) -> Policy:
+        return Policy(self.wanted.limits.policy())
+
+    def run(self) -> Built:
+        """Inputs, actions, comparisons, image, result.
+
+        Raises:
+            DamagedBlob: a blob was found damaged and moved aside; running again makes it again.
+        """
+        have = inputs.ensure(
+            self.pinned,
+            self.store,
+            folder=self.wanted.folder,
+            offline=self.options.offline,
+            events=InputEvents(self.observer),
+            stop=self.stop,
         )
-        observer.planned(
+        host = machine.architecture()
+        drawn = plan.draw(
+            self.wanted, self.pinned, have, self.store, host=host, architectures=self.architectures
+        )
+        ran = self._actions(drawn)
+        results = ran.run.results
+        made = checks.toolchains(drawn.chain, results, self.architectures)
+        with ThreadPoolExecutor(1) as pool:
+            compared = pool.submit(
+                checks.all_checks, drawn.chain, results, self.store, made, self.pinned
+            )
+            assembled = root.assemble(
+                drawn.compiling, results, made, have.files, self.store.put_bytes
+            )
+            with output.replacing(self.options.out) as fresh:
+                image = self._image(assembled, fresh)
+                found = [*compared.result(), *_rebuilt(ran.run), *image.checks]
+                found = complete(found, drawn.expected + making.EXPECTED)
+                document = self._document(image, found, ran, drawn, assembled)
+                result.write(fresh, document, results, self.store)
+                if self.stop.is_set():
+                    raise Stopped("stopped")
+        return Built(fold(found), document, self.options.out)
+
+    def _actions(self, drawn: plan.Plan) -> _Ran:
+        self.observer.planned(
             [(step.name, step.stage, step.subject) for step in drawn.steps] + making.STAGES
         )
-        ran = scheduler.run(drawn.steps)
-        enforcement = engine.enforcement(policy)
-        engine_name = engine.name
-    made = checks.toolchains(drawn.chain, ran.results, architectures)
-    with ThreadPoolExecutor(1) as pool:
-        compared = pool.submit(checks.all_checks, drawn.chain, ran.results, store, made, pinned)
-        assembled = root.assemble(drawn.compiling, ran.results, made, have.files, store.put_bytes)
+        with choice.choose(self.options.engine, self.store.root / "scratch") as engine:
+            scheduler = Scheduler(
+                engine=engine,
+                store=self.store,
+                policy=self._policy,
+                observer=self.observer,
+                jobs=self.options.jobs or default_jobs(),
+                rebuild=self.options.rebuild,
+                stop=self.stop,
+            )
+            run = scheduler.run(drawn.steps)
+            return _Ran(run, engine.name, engine.enforcement(self._policy))
+
+    def _image(self, assembled: root.Root, fresh: Path) -> making.Image:
         order = making.Order(
             tree=assembled.tree,
-            label=wanted.image.label,
-            identity=_identity(wanted, pinned),
-            epoch=wanted.image.epoch,
-            free_space=wanted.image.free_space,
+            label=self.wanted.image.label,
+            identity=_identity(self.wanted, self.pinned),
+            epoch=self.wanted.image.epoch,
+            free_space=self.wanted.image.free_space,
         )
-        with output.replacing(options.out) as fresh:
-            image = making.make(order, store, fresh, options.out, observer, again=options.rebuild)
-            found = [*compared.result(), *_rebuilt(ran), *image.checks]
-            found = complete(found, drawn.expected + making.EXPECTED)
-            document = result.document(
-                verdict=fold(found),
-                image=image,
-                checks=found,
-                run=ran,
-                pinned=pinned,
-                assembled=assembled,
-                engine=engine_name,
-                enforcement=enforcement,
-                policy=policy,
-                seconds=time.monotonic() - started,
-                peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            )
-            result.write(fresh, document, ran.results, store)
-    return Built(fold(found), document, options.out)
+        old = self.options.out
+        again = self.options.rebuild
+        return making.make(order, self.store, fresh, old, self.observer, again=again)
 
-
-class _Told:
-    """Tells the observer of inputs that are being fetched, as steps of their own."""
-
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
-        self._since: dict[str, float] = {}
-
-    def started(self, label: str, what: str) -> None:
-        self._since[label] = time.monotonic()
-        self._observer.note(f"{what} {label}")
-
-    def finished(self, label: str) -> None:
-        seconds = time.monotonic() - self._since.pop(label, time.monotonic())
-        self._observer.note(f"{label} is in the store ({seconds:.1f} s)")
-
-    def retrying(self, label: str, reason: str, seconds: float) -> None:
-        self._observer.note(f"{label}: {reason}; trying again in {seconds:.0f} s")
+    def _document(
+        self,
+        image: making.Image,
+        found: list[Check],
+        ran: _Ran,
+        drawn: plan.Plan,
+        assembled: root.Root,
+    ) -> dict[str, Any]:
+        return result.document(
+            verdict=fold(found),
+            image=image,
+            checks=found,
+            run=ran.run,
+            pinned=self.pinned,
+            chain=drawn.chain,
+            assembled=assembled,
+            engine=ran.engine,
+            enforcement=ran.enforcement,
+            policy=self._policy,
+            seconds=time.monotonic() - self.started,
+            # Linux counts it in units of 1024 bytes (getrusage(2)).
+            peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
 
 
 def _identity(wanted: spec.Spec, pinned: lock.Lock) -> Digest:

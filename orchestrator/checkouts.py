@@ -14,7 +14,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from orchestrator.blobs import BLOB_TIME, BlobFolder, DamagedBlob
+from orchestrator.blobs import BlobFolder, DamagedBlob
 from reproducibility import digest as digests
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ class Checkouts:
 
     def _place(self, entry: Entry, target: Path, epoch: int, *, share: bool) -> None:
         source = self._blobs.path(entry)
-        if share and epoch == BLOB_TIME and not entry.executable:
+        # A link has the blob's own time, which is BLOB_TIME unless another version put it there.
+        if share and not entry.executable and source.stat().st_mtime == epoch:
             try:
                 os.link(source, target)
             except OSError as error:

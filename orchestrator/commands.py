@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from orchestrator.spec import Source
     from reproducibility.manifest import Tree
 
+# v2 and later; v0, v1 and v01 are no such suffixes.
+_MAJOR_VERSION = re.compile(r"v(?:[2-9]|[1-9][0-9]+)")
 LIST_FIELDS = "ImportPath,Name,Dir,Standard,DepOnly,GoFiles,IgnoredGoFiles,EmbedFiles,Error"
 
 
@@ -47,7 +50,7 @@ def candidates(source: Source, tree: Tree, architecture: str) -> tuple[str, ...]
     """
     folders = sorted(
         {
-            str(PurePosixPath(entry.path).parent)
+            _folder(entry.path)
             for entry in tree.files()
             if entry.path.endswith(".go") and not entry.path.endswith("_test.go")
         }
@@ -67,7 +70,8 @@ def candidates(source: Source, tree: Tree, architecture: str) -> tuple[str, ...]
         matched = [name for name in folders if matches(name, exclusion.command)]
         if not matched:
             raise InputError(
-                f"the exclusion {exclusion.command!r} matches no folder with Go files in {source.module}",
+                f"the exclusion {exclusion.command!r} matches no folder with Go files "
+                f"in {source.module}",
                 subject=f"source {source.module}, exclude",
                 remedy="remove it from the spec, or correct its path",
             )
@@ -96,10 +100,11 @@ def parse_listing(text: str, module: str, asked: Sequence[str], where: str) -> L
     `asked`: the candidates. `where`: the step, for messages.
 
     Raises:
-        ActionError: a command or one of its dependencies cannot be loaded.
+        ActionError: a command or one of its dependencies cannot be loaded; the list is not whole.
     """
     base = f"/{device.source(module)}"
     constrained, imports = [], []
+    answered: set[str] = set()
     commands: dict[str, tuple[str, ...]] = {}
     needed: dict[str, tuple[str, ...]] = {}
     for package in _documents(text):
@@ -107,6 +112,8 @@ def parse_listing(text: str, module: str, asked: Sequence[str], where: str) -> L
         relative = "." if folder == base else folder.removeprefix(base + "/")
         inside = folder == base or folder.startswith(base + "/")
         asked_for = inside and not package.get("DepOnly") and relative in asked
+        if asked_for:
+            answered.add(relative)
         if asked_for and not package.get("GoFiles") and package.get("IgnoredGoFiles"):
             constrained.append(relative)
             continue
@@ -117,7 +124,9 @@ def parse_listing(text: str, module: str, asked: Sequence[str], where: str) -> L
                 subject=f"{module}, {relative}",
                 remedy="exclude the command in the spec with a reason, or mend its source",
             )
-        embedded = tuple(str(PurePosixPath(relative, name)) for name in package.get("EmbedFiles", ()))
+        embedded = tuple(
+            str(PurePosixPath(relative, name)) for name in package.get("EmbedFiles", ())
+        )
         if package.get("Name") == "main":
             if asked_for:
                 commands[relative] = embedded
@@ -125,6 +134,13 @@ def parse_listing(text: str, module: str, asked: Sequence[str], where: str) -> L
             imports.append(package["ImportPath"])
             if inside:
                 needed[relative] = embedded
+    unanswered = sorted(set(asked) - answered)
+    if unanswered:
+        raise ActionError(
+            f"{where}: the go command's list says nothing of {unanswered[0]}",
+            subject=f"{module}, {', '.join(unanswered)}",
+            remedy="raise limits.log in the spec if the list was cut",
+        )
     return Listing(commands, tuple(sorted(constrained)), tuple(sorted(imports)), needed)
 
 
@@ -136,9 +152,7 @@ def only(tree: Tree, folders: Mapping[str, tuple[str, ...]]) -> Tree:
     """
     wanted = {path for paths in folders.values() for path in paths}
     wanted |= {"go.mod", "go.sum", "vendor/modules.txt"}
-    return tree.where(
-        lambda entry: entry.path in wanted or str(PurePosixPath(entry.path).parent) in folders
-    )
+    return tree.where(lambda entry: entry.path in wanted or _folder(entry.path) in folders)
 
 
 def names(module: str, commands: Iterable[str]) -> dict[str, str]:
@@ -175,24 +189,29 @@ def combine(parts: Sequence[Mapping[str, str]], prebuilt: Mapping[str, str]) -> 
 def batches(commands: Iterable[str], count: int) -> list[tuple[str, ...]]:
     """Commands in `count` groups that stay the same when others come or go."""
     groups: list[list[str]] = [[] for _ in range(count)]
-    for name in commands:
+    for name in sorted(commands):
         groups[sum(name.encode()) % count].append(name)
     return [tuple(group) for group in groups]
 
 
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0] or "."
+
+
 def _ignored(folder: str) -> bool:
     """Folders that the go command's own patterns leave out."""
-    parts = folder.split("/")
-    return any(part in {"testdata", "vendor"} or part.startswith(("_", ".")) for part in parts if part != ".")
+    return folder != "." and any(
+        part in {"testdata", "vendor"} or part.startswith(("_", ".")) for part in folder.split("/")
+    )
 
 
 def _program_name(place: str) -> str:
     parts = place.split("/")
-    last = parts[-1]
-    # The go command names a program after the part before a major version suffix such as v2.
-    if last.startswith("v") and last[1:].isdigit() and last != "v1" and len(parts) > 1:
+    # The go command names a program after the part before a major version suffix such as v2
+    # (cmd/go/internal/load, DefaultExecName).
+    if len(parts) > 1 and _MAJOR_VERSION.fullmatch(parts[-1]):
         return parts[-2]
-    return last
+    return parts[-1]
 
 
 def _collision(name: str, first: str, second: str) -> InputError:

@@ -8,21 +8,22 @@ themselves in batches, so that a change of one command compiles a few again and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from containers.action import Action, Mount
 from orchestrator import commands, device
-from orchestrator.commands import Listing
 from orchestrator.scheduler import Results, Step
-from reproducibility.manifest import Tree
 from reproducibility.variations import STANDARD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from orchestrator.commands import Listing
     from orchestrator.spec import Source
     from orchestrator.toolchain.chain import Chain
     from reproducibility.digest import Digest
+    from reproducibility.manifest import Tree
 
 BATCHES = 8
 _RECORDED = "out"
@@ -63,12 +64,22 @@ class Compiling:
         """
         source, tree = self.sources[module]
         name = list_name(module, architecture)
-        return commands.parse_listing(
-            self.read(results[name].stdout).decode(),
-            module,
-            commands.candidates(source, tree, architecture),
-            name,
-        )
+        key = (name, results[name].stdout.hex)
+        known = self._listings.get(key)
+        if known is None:
+            known = commands.parse_listing(
+                self.read(results[name].stdout).decode(),
+                module,
+                commands.candidates(source, tree, architecture),
+                name,
+            )
+            self._listings[key] = known
+        return known
+
+    @cached_property
+    def _listings(self) -> dict[tuple[str, str], Listing]:
+        """Parsed once for each list: every batch of commands needs it."""
+        return {}
 
     def _programs(self, architecture: str) -> Step:
         def make(results: Results) -> Action:
@@ -89,8 +100,10 @@ class Compiling:
         source, tree = self.sources[module]
         name = list_name(module, architecture)
 
-        def make(results: Results) -> Action:
+        def make(results: Results) -> Action | None:
             folders = commands.candidates(source, tree, architecture)
+            if not folders:
+                return None
             asked = [f"./{folder}" for folder in folders]
             return self._go(
                 name,
@@ -143,7 +156,9 @@ class Compiling:
                 )
             ]
             if self.seeded:
-                mounts.append(Mount("/seed", results[seed_name(module, architecture)].tree.under(_RECORDED)))
+                mounts.append(
+                    Mount("/seed", results[seed_name(module, architecture)].tree.under(_RECORDED))
+                )
             return self._go(
                 name,
                 # Unlike `go build`, this compiles main packages without linking them.
@@ -194,7 +209,9 @@ class Compiling:
             helper = programs.where(lambda entry: entry.path == "buildcache")
             mounts = (*mounts, Mount("/helper", helper))
             seed = "-seed /seed " if any(mount.at == "/seed" for mount in mounts) else ""
-            environment["GOCACHEPROG"] = f"/helper/buildcache {seed}-record {STANDARD.work}/{_RECORDED}"
+            environment["GOCACHEPROG"] = (
+                f"/helper/buildcache {seed}-record {STANDARD.work}/{_RECORDED}"
+            )
         goroot = self.chain.goroot("F1", results["F1"].tree.under("out"))
         return Action(
             name=name,

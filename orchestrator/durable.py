@@ -69,9 +69,7 @@ def sync_disk(folder: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder and all in it, write-protected parts too, as far as the disk lets us."""
-    if folder.is_symlink():
-        return
+    """Remove a folder and all in it, write-protected parts too, as far as can be."""
     with contextlib.suppress(OSError):
         scratch.remove(folder)
 

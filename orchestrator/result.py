@@ -1,10 +1,11 @@
 """`result.json` and the other files beside the image that say what was built and compared.
 
 Schema 1 of `result.json`: `schema`, `verdict`, `image` and `cpio` (`path`, `size`, `blake3`,
-`sha256`; both null where there is none), `checks` (`name`, `subject`, `verdict`, `reason`),
-`stages` (`name`, `key`, `seconds`, `cached`, `peak_memory`), `inputs`, `root`, `isolation`,
-`engine`, `seconds`, `peak_memory`. Sizes are bytes. It holds times, so it is not
-part of what must come out the same.
+`sha256`), `checks` (`name`, `subject`, `verdict`, `reason`),
+`stages` (`name`, `key`, `seconds`, `cached`, `peak_memory`), `patches` (`file`, `change`,
+`blake3`: what the build changed in a private copy of a published file), `inputs`, `root`,
+`isolation`, `engine`, `seconds`, `peak_memory`. Sizes are bytes. It holds times, so it is not part
+of what must come out the same.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.root import Root
     from orchestrator.scheduler import Results, Run
     from orchestrator.store import Store
+    from orchestrator.toolchain.chain import Chain
     from reproducibility.compare import Check, Verdict
 
 SCHEMA = 1
@@ -36,6 +38,7 @@ def document(  # noqa: PLR0913 - the parts of a result
     checks: Sequence[Check],
     run: Run,
     pinned: Lock,
+    chain: Chain,
     assembled: Root,
     engine: str,
     enforcement: Sequence[Enforcement],
@@ -62,6 +65,7 @@ def document(  # noqa: PLR0913 - the parts of a result
             }
             for name, result in run.results.items()
         ],
+        "patches": chain.patches(),
         "inputs": pinned.model_dump(mode="json")["inputs"],
         "root": {
             "tree": str(assembled.tree.digest),

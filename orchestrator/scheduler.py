@@ -11,16 +11,21 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.store import DamagedBlob
 from reproducibility.digest import Digest
-from reproducibility.errors import ActionError, InfrastructureError, SourceryError, Stopped
+from reproducibility.errors import (
+    ActionError,
+    InfrastructureError,
+    InputError,
+    SourceryError,
+    Stopped,
+)
 from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from containers.action import Action
     from containers.engine import Engine, Outcome
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.store import Store
 
 _SHOWN = 6000
+_POLL = 0.05
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,7 @@ class Scheduler:
         """
         _refuse_cycles(steps)
         state = Run({}, [], [])
-        # A failure of one step ends the others, and so does `stop`; only the latter is the caller's.
+        # A failure of one step ends the others, and so does `stop`, which is the caller's.
         halt = threading.Event()
         waiting = list(steps)
         running: dict[Future[None], Step] = {}
@@ -139,7 +145,9 @@ class Scheduler:
             try:
                 while waiting or running:
                     for step in list(waiting):
-                        if len(running) < self._jobs and all(n in state.results for n in step.needs):
+                        if len(running) < self._jobs and all(
+                            n in state.results for n in step.needs
+                        ):
                             waiting.remove(step)
                             running[pool.submit(self._do, step, state, halt)] = step
                     done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -166,7 +174,7 @@ class Scheduler:
             return
         before = self.recall(action)
         if before is None or self._rebuild:
-            with self._store.only_one(action.key):
+            with self._store.only_one(action.key, _Either(self._stop, halt)):
                 # Another build may have made it while this one waited for the lock.
                 result = None if self._rebuild else self.recall(action)
                 if result is None:
@@ -174,15 +182,12 @@ class Scheduler:
                     result = self._execute(step, action, halt)
         else:
             result = before
-        if self._rebuild:
-            if before is not None:
-                state.compared.append(step.name)
-                if (before.tree, before.stdout) != (result.tree, result.stdout):
-                    state.differences.append(Difference(step.name, before.tree, result.tree))
+        if self._rebuild and before is not None:
+            state.compared.append(step.name)
+            if (before.tree, before.stdout) != (result.tree, result.stdout):
+                state.differences.append(Difference(step.name, before.tree, result.tree))
         state.results[step.name] = result
-        self._observer.finished(
-            step.name, cached=result.cached, seconds=time.monotonic() - started
-        )
+        self._observer.finished(step.name, cached=result.cached, seconds=time.monotonic() - started)
 
     def recall(self, action: Action) -> Result | None:
         """What this engine made of an action before, if all of it is still in the store."""
@@ -192,9 +197,11 @@ class Scheduler:
         try:
             tree = self._store.load_tree(Digest.parse(document["outputs"]))
             stdout, stderr = (Digest.parse(document[name]) for name in ("stdout", "stderr"))
-            complete = self._store.holds(tree) and self._store.has(stdout) and self._store.has(stderr)
+            complete = (
+                self._store.holds(tree) and self._store.has(stdout) and self._store.has(stderr)
+            )
             seconds, memory = document["milliseconds"] / 1000, int(document["peak_memory"])
-        except (DamagedBlob, SourceryError, KeyError, TypeError, ValueError):
+        except (SourceryError, AttributeError, KeyError, TypeError, ValueError):
             return None
         if not complete:
             return None
@@ -212,7 +219,13 @@ class Scheduler:
             outcome = self._engine.run(action, self._policy, self._store, into, stop)
             if outcome.exit_status != 0 or outcome.ended_by:
                 raise self._failure(step, action, outcome)
-            tree = self._store.put_tree(outcome.outputs, move=True)
+            try:
+                tree = self._store.put_tree(outcome.outputs, move=True)
+            except InputError as error:
+                raise ActionError(
+                    f"{step.name} made something that cannot go on the stick: {error.summary}",
+                    subject=error.subject,
+                ) from error
             self._demand_outputs(step, action, tree, outcome)
             stdout = self._store.put_file(outcome.stdout)
             stderr = self._store.put_file(outcome.stderr)
@@ -240,19 +253,21 @@ class Scheduler:
                 raise ActionError(
                     f"{step.name} ended well but did not make {output}",
                     subject=self._keep_log(step, action, outcome),
-                    remedy="read its log; an older or newer Go version may lay files out differently",
+                    remedy="read its log; another Go version may lay files out differently",
                 )
 
     def _failure(self, step: Step, action: Action, outcome: Outcome) -> ActionError:
         log = self._keep_log(step, action, outcome)
         words = outcome.stderr.read_bytes()[-_SHOWN:].decode(errors="replace").strip()
-        ended = {
-            "time": f"was ended after {self._policy.limits.seconds} s",
-            "memory": f"was ended for using more than {self._policy.limits.memory >> 20} MiB",
-        }.get(outcome.ended_by, f"ended with exit status {outcome.exit_status}")
+        limits = self._policy.limits
+        ended, limit = {
+            "time": (f"was ended after {limits.seconds} s", "seconds"),
+            "memory": (f"was ended for using more than {limits.memory >> 20} MiB", "memory"),
+            "work": (f"was ended for writing more than {limits.work >> 20} MiB", "work"),
+        }.get(outcome.ended_by, (f"ended with exit status {outcome.exit_status}", ""))
         remedy = "mend the cause and run the same command again: finished steps are remembered"
-        if outcome.ended_by:
-            remedy = f"raise limits.{'seconds' if outcome.ended_by == 'time' else 'memory'} in the spec"
+        if limit:
+            remedy = f"raise limits.{limit} in the spec"
         return ActionError(
             f"{step.name} {ended}:\n{words or '(it wrote nothing to its standard error)'}",
             subject=f"the whole log is in {log}",
@@ -263,7 +278,7 @@ class Scheduler:
         """Keep a failed action's own words where the next run does not remove them."""
         folder = self._store.root / "failures"
         folder.mkdir(exist_ok=True)
-        log = folder / f"{step.name.replace('/', '-')}-{action.key.hex[:12]}.log"
+        log = folder / f"{_file_name(step.name)}-{action.key.hex[:12]}.log"
         with log.open("wb") as target:
             target.write(b"action: " + action.document + b"\n--- standard error\n")
             target.write(outcome.stderr.read_bytes())
@@ -282,10 +297,20 @@ class _Either(threading.Event):
     def is_set(self) -> bool:
         return any(event.is_set() for event in self._both)
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until one of the two is set, or for `timeout` seconds; whether one is set."""
+        left = float("inf") if timeout is None else timeout
+        while not self.is_set() and left > 0:
+            self._both[0].wait(min(_POLL, left))
+            left -= _POLL
+        return self.is_set()
+
 
 def default_jobs() -> int:
-    """How many actions run at once: the go command keeps all processors busy by itself most of
-    the time; a second action fills the gaps while the first one links.
+    """How many actions run at once.
+
+    The go command keeps all processors busy by itself most of the time; a second action fills the
+    gaps while the first one links.
     """
     return 2 if (os.cpu_count() or 1) < 8 else 4  # noqa: PLR2004 - measured on 2 cores
 
@@ -310,4 +335,11 @@ def logs(results: Results, store: Store, folder: Path) -> None:
     """Write each action's own output and errors into a folder, one file an action."""
     for name, result in results.items():
         parts = [store.read(digest) for digest in (result.stderr, result.stdout)]
-        (folder / f"{name.replace('/', '-')}.log").write_bytes(b"".join(parts))
+        log = folder / f"{_file_name(name)}.log"
+        if log.exists():  # a/b-c and a-b/c
+            log = folder / f"{_file_name(name)}-{result.key.hex[:12]}.log"
+        log.write_bytes(b"".join(parts))
+
+
+def _file_name(step: str) -> str:
+    return step.replace("/", "-")

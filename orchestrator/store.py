@@ -93,7 +93,8 @@ class Store(BlobFolder):
         if self._open:
             self._open = False
             try:
-                self._scratch.close()
+                with contextlib.suppress(OSError):
+                    self._scratch.close()
             finally:
                 os.close(self._lock)
 

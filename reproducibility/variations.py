@@ -6,7 +6,7 @@ saw is observed from inside (`toolchain/observe`), so that a variation that had 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +50,8 @@ VARIED = Surroundings(
     parallelism=3,
     order_seed=27,
 )
+
+
+def varied(processors: int) -> Surroundings:
+    """VARIED on a machine: the usual parallelism there is its number of processors."""
+    return replace(VARIED, parallelism=2) if processors == VARIED.parallelism else VARIED

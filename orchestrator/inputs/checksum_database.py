@@ -76,7 +76,7 @@ def no_record(output: str, module: str, version: str) -> Absent | None:
     found = _NO_RECORD.search(output)
     if found and found["what"] == f"{_escaped(module)}@{_escaped(version)}":
         what = f"{module}@{version}"
-        return Absent(reason=f"the public log has no record of {what}: {found['answer']}")
+        return Absent(reason=f"the public log answered {found['answer']} for {what}")
     return None
 
 

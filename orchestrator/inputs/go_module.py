@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.blobs import BLOB_TIME
 from orchestrator.inputs import checksum_database, unpack
 from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
 from orchestrator.lock import Absent, GoModule, Recorded
@@ -35,8 +36,6 @@ _NOT_FOUND = re.compile(
     r"\b(?:404|410|403)\b|unknown revision|no matching versions|invalid version"
 )
 _TOO_OLD = re.compile(r"requires go >= \S+")
-# Modification time of the files that the go command works on: 2020-01-01 00:00:00 UTC.
-_EPOCH = 1_577_836_800
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +157,7 @@ class GoTransport:
             return tree
         with store.temporary() as scratch:
             folder = scratch / "module"
-            store.export(tree, folder, _EPOCH)
+            store.export(tree, folder, BLOB_TIME)
             environment = self._environment(scratch)
             try:
                 self._ask(f"{label} (its dependencies)", ("mod", "vendor"), environment, folder)

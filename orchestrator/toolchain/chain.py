@@ -19,8 +19,8 @@ from reproducibility.variations import STANDARD, VARIED, Surroundings
 
 # Where cmd/dist has built the go command and goes on to build the toolchain twice more; the plan
 # does that itself, so dist can stop here. Unchanged from Go 1.24 to 1.27 (src/cmd/dist/build.go).
-_AFTER_GO_BOOTSTRAP = '\ttimelog("build", "toolchain2")\n'
-_STOP = "\treturn\n"
+_AFTER_GO_BOOTSTRAP = '\n\ttimelog("build", "toolchain2")\n'
+_STOP = "\n\treturn"
 DIST_BUILD = "src/cmd/dist/build.go"
 
 # Set for every go command of the chain; nothing is inherited. GOGC trades memory for time.
@@ -82,7 +82,8 @@ class Chain:
 
     `host`: the architecture that builds. `root`: the builder image's tree, with the bootstrap Go at
     `bootstrap/`. `release`: the published host toolchain as a GOROOT. `dist_build`: DIST_BUILD with
-    the early stop, as a tree of that one file, or None where the patch does not fit.
+    the early stop, as a tree of that one file, or None where the patch does not fit. `varied`: the
+    surroundings of what is built a second time.
     """
 
     host: str
@@ -90,6 +91,7 @@ class Chain:
     release: Tree
     dist_build: Tree | None
     programs: Programs
+    varied: Surroundings = VARIED
 
     @cached_property
     def source(self) -> Tree:
@@ -109,6 +111,17 @@ class Chain:
     def _goroots(self) -> dict[str, Tree]:
         """Merged once for each toolchain: dozens of actions use the same one."""
         return {}
+
+    def patches(self) -> list[dict[str, str]]:
+        """What is changed in private copies of published files: file, change, digest."""
+        return [
+            {
+                "file": entry.path,
+                "change": "cmd/dist returns once it has built go_bootstrap; it is only the driver",
+                "blake3": entry.digest,
+            }
+            for entry in (self.dist_build or ())
+        ]
 
     def steps(self) -> list[Step]:
         """T1 (in three steps), F1, F2."""
@@ -133,7 +146,7 @@ class Chain:
             f"toolchain for {self.host}",
             ("F1",),
             lambda results: self._build(
-                "F2", self.goroot("F1", results["F1"].tree.under("out")), self.host, VARIED
+                "F2", self.goroot("F1", results["F1"].tree.under("out")), self.host, self.varied
             ),
         )
 
@@ -163,7 +176,7 @@ class Chain:
                 f"cross-by-F2/{architecture}",
                 self.goroot("F2", results["F2"].tree.under("out")),
                 architecture,
-                VARIED,
+                self.varied,
             ),
         )
 

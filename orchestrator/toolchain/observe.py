@@ -14,6 +14,7 @@ from orchestrator.store import BLOB_TIME
 from orchestrator.toolchain.chain import environment_of
 from reproducibility import canonical
 from reproducibility.compare import Check, Verdict
+from reproducibility.errors import InputError
 from reproducibility.variations import STANDARD, VARIED, Surroundings
 
 if TYPE_CHECKING:
@@ -23,10 +24,13 @@ FIELDS = ("directory", "group", "host", "order", "parallelism", "user")
 USUAL, OTHER = "observe/usual", "observe/varied"
 
 
-def steps(host: str, root: Tree, source: Tree, program: Tree) -> list[Step]:
+def steps(
+    host: str, root: Tree, source: Tree, program: Tree, varied: Surroundings = VARIED
+) -> list[Step]:
     """Build the observer with the bootstrap Go, then run it in both surroundings.
 
     `source`: the folder whose order of entries is looked at. `program`: the tree of `observe.go`.
+    `varied`: the other surroundings.
     """
 
     def build(_: Results) -> Action:
@@ -70,7 +74,7 @@ def steps(host: str, root: Tree, source: Tree, program: Tree) -> list[Step]:
     return [
         Step("observe/build", "observe", "the observer", (), build),
         look(USUAL, STANDARD),
-        look(OTHER, VARIED),
+        look(OTHER, varied),
     ]
 
 
@@ -81,6 +85,8 @@ def checks(usual: bytes, varied: bytes) -> list[Check]:
         InputError: an observation is not the JSON that the observer writes.
     """
     first, second = (canonical.loads(seen, subject="an observation") for seen in (usual, varied))
+    if not isinstance(first, dict) or not isinstance(second, dict):
+        raise InputError("an observation is no JSON object", subject="observe")
     found = []
     for name in FIELDS:
         differs = name in first and name in second and first[name] != second[name]

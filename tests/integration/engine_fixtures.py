@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import tempfile
 import threading
 from contextlib import ExitStack
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from containers.action import Action, Mount
-from containers.docker import DockerEngine, connect
+from containers.docker import connect
 from containers.policy import Limits, Policy
 from containers.sandbox import SandboxEngine
 from orchestrator import inputs, lock
@@ -46,8 +45,7 @@ _GO = {
     "GOFLAGS": "-mod=mod",
     "GOPROXY": "off",
     "CGO_ENABLED": "0",
-    "GOCACHE": "/tmp/cache",
-    "HOME": "/tmp",
+    "GOCACHE": "/tmp/cache",  # noqa: S108 - a path inside
 }
 ENGINES = [
     pytest.param("sandbox", marks=pytest.mark.needs_sandbox),
@@ -112,12 +110,13 @@ class Bench:
         """Run an action in a new folder."""
         into = Path(tempfile.mkdtemp(dir=self.folder))
         policy = Policy(limits or self.limits)
-        return self.engine.run(
-            action, policy, self.builder.store, into, stop or threading.Event()
-        )
+        return self.engine.run(action, policy, self.builder.store, into, stop or threading.Event())
 
     def probe(
-        self, *command: str, limits: Limits | None = None, **changes: Any  # noqa: ANN401 - any field
+        self,
+        *command: str,
+        limits: Limits | None = None,
+        **changes: Any,  # noqa: ANN401 - any field
     ) -> Any:  # noqa: ANN401 - JSON
         """Run the probe and give what it said."""
         outcome = self.run(self.builder.action(*command, **changes), limits=limits)
@@ -204,9 +203,7 @@ def docker_host(engine_folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def engines(
-    engine_folder: Path, request: pytest.FixtureRequest
-) -> Iterator[dict[str, Engine]]:
+def engines(engine_folder: Path, request: pytest.FixtureRequest) -> Iterator[dict[str, Engine]]:
     """The engines that tests have asked for so far, kept open to the end of the session."""
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         yield _Engines(engine_folder, request, stack, patch)
@@ -231,7 +228,7 @@ class _Engines(dict[str, "Engine"]):
         else:
             self._patch.setenv("DOCKER_HOST", self._request.getfixturevalue("docker_host"))
             engine = connect(self._folder / "scratch", "bind" if name == "docker-bind" else "api")
-        self[name] = self._stack.enter_context(engine)  # type: ignore[arg-type] # a context manager
+        self[name] = self._stack.enter_context(engine)
         return self[name]
 
 

@@ -71,21 +71,23 @@ class PrivateDocker:
 
     def close(self) -> None:
         """Stop the engine and its containerd, unmount what they left, remove the folder."""
-        children = self._containerd()
+        containerd = self._containerd()
         if self._process is not None:
             _end(self._process)
-        for pid in children:
+        if containerd is not None:
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                signal.pidfd_send_signal(containerd, signal.SIGKILL)
+            os.close(containerd)
         library = ctypes.CDLL(None, use_errno=True)
         for point in _mounts_below(self._folder):
             library.umount2(os.fsencode(point), _MNT_DETACH)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _containerd(self) -> list[int]:
+    def _containerd(self) -> int | None:
+        """A descriptor of its containerd, which stays that process's even when it has ended."""
         with suppress(OSError, ValueError):
-            return [int((self._folder / "exec/containerd/containerd.pid").read_text())]
-        return []
+            return os.pidfd_open(int((self._folder / "exec/containerd/containerd.pid").read_text()))
+        return None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

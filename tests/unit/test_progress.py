@@ -294,7 +294,14 @@ def test_choice_of_the_form_by_terminal(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.4, "59 s"), (60, "1:00"), (3723, "1:02:03")],
+    [
+        (0, "0.0 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (60, "1:00"),
+        (3723, "1:02:03"),
+    ],
 )
 def test_times_as_people_write_them(seconds: float, text: str) -> None:
     assert clock_face(seconds) == text

@@ -230,7 +230,7 @@ func write(folders []string) {
 		entries, _ := os.ReadDir(folder)
 		for _, entry := range entries {
 			path := filepath.Join(folder, entry.Name())
-			if entry.IsDir() || strings.HasPrefix(entry.Name(), "probe-") {
+			if !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), "probe-") {
 				continue
 			}
 			check(syscall.Access(path, 4))

@@ -67,6 +67,18 @@ def data(size: int, seed: int = 1) -> bytes:
     return (start * (size // len(start) + 1))[:size]
 
 
+# What the golden bytes are of.
+SMALL: Content = {
+    "README": b"hello\n",
+    "bin": None,
+    "go/src/cmd/go/main.go": b"package main\n",
+    "go/src/cmd/go/main_test.go": data(700),
+    "go/src/größe.go": data(512),
+    "linux_amd64/bin/installcommand": data(2000),
+    "empty": b"",
+}
+
+
 def name_strategy() -> st.SearchStrategy[str]:
     """Names that VFAT can hold, many of them alike in their first letters."""
     characters = "abAB1~ .+,;=[]{}-_'$äÄßſıİǅĳЖжΩωﬀ漢字e\u0301ᾀᾈ\u00a0\u200d"

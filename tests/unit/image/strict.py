@@ -34,7 +34,7 @@ def read(image: bytes, *, label: bytes, volume_id: int, stamp: tuple[int, int]) 
     status, kind, start, count = struct.unpack("<B3xB3xII", record[446:462])
     assert (status, kind, start) == (0x80, 0x0C, 2048)
     assert record[462:510] == bytes(48)
-    assert not any(image[512 : start * 512])
+    assert _zero(image[512 : start * 512])
     assert len(image) == (start + count) * 512
     assert len(image) % (1 << 20) == 0
     return _Volume(image[start * 512 :], start, label.ljust(11), volume_id, stamp).found()
@@ -76,8 +76,8 @@ class _Volume:
         data = self.data
         assert data[510:512] == data[1022:1024] == data[1534:1536] == b"\x55\xaa"
         assert data[: 3 * 512] == data[6 * 512 : 9 * 512]
-        assert not any(data[3 * 512 : 6 * 512])
-        assert not any(data[9 * 512 : reserved * 512])
+        assert _zero(data[3 * 512 : 6 * 512])
+        assert _zero(data[9 * 512 : reserved * 512])
         lead, struct_, free, last = struct.unpack("<I480xIII", data[512 : 512 + 496])
         assert (lead, struct_, free) == (0x41615252, 0x61417272, self.free)
         assert self.fat[last] == END
@@ -102,11 +102,11 @@ class _Volume:
             assert cluster == self.next
             content = self._chain(cluster)
             assert -(-size // self.size) * self.size == len(content)
-            assert not any(content[size:])
+            assert _zero(content[size:])
             self.files[path] = content[:size]
         assert self.clusters - self.free == self.next - ROOT_CLUSTER
         unused = self.data[self.start + (self.next - ROOT_CLUSTER) * self.size :]
-        assert unused == bytes(len(unused))
+        assert _zero(unused)
         return Found(self.files, self.aliases, self.attributes, self.clusters, self.size)
 
     def _chain(self, cluster: int) -> bytes:
@@ -174,6 +174,10 @@ class _Volume:
         assert (flags, tenths) == (0, 0)
         assert (cdate, adate, wdate, ctime, wtime) == (date, date, date, clock, clock)
         return name, attributes, high << 16 | low, size
+
+
+def _zero(piece: bytes) -> bool:
+    return piece == bytes(len(piece))
 
 
 def _at(path: str, name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 
 import pytest
 from hypothesis import given
@@ -34,15 +34,15 @@ def test_times_that_fat_cannot_hold(epoch: int) -> None:
 @given(st.integers(_FIRST // 2, _LAST // 2))
 def test_every_other_time_is_written_in_utc(half: int) -> None:
     date, clock = records.stamp(half * 2)
-    moment = datetime.datetime.fromtimestamp(half * 2, datetime.UTC)
-    assert moment == datetime.datetime(
+    moment = dt.datetime.fromtimestamp(half * 2, dt.UTC)
+    assert moment == dt.datetime(
         (date >> 9) + 1980,
         date >> 5 & 15,
         date & 31,
         clock >> 11,
         clock >> 5 & 63,
         (clock & 31) * 2,
-        tzinfo=datetime.UTC,
+        tzinfo=dt.UTC,
     )
 
 
@@ -52,7 +52,8 @@ def test_labels(label: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "label", ["", "lower", "TWELVE CHARS", " A", "A ", "A.B", "A+B", "A+", "Ä", "NO NAME", "A\n", "A/B"]
+    "label",
+    ["", "lower", "TWELVE CHARS", " A", "A ", "A.B", "A+B", "A+", "Ä", "NO NAME", "A\n", "A/B"],
 )
 def test_labels_that_fat_cannot_hold(label: str) -> None:
     with pytest.raises(InputError, match="volume label") as caught:

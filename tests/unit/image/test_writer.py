@@ -16,7 +16,7 @@ from reproducibility import digest
 from reproducibility.errors import InfrastructureError
 
 from . import strict
-from .samples import EPOCH, VOLUME, Blobs, Content, contents, data, disk, listed
+from .samples import EPOCH, SMALL, VOLUME, Blobs, Content, contents, data, disk, listed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,15 +24,34 @@ if TYPE_CHECKING:
     from orchestrator.image.disk import Disk
     from orchestrator.image.writer import Order
 
-_SMALL: Content = {
-    "README": b"hello\n",
-    "bin": None,
-    "go/src/cmd/go/main.go": b"package main\n",
-    "go/src/cmd/go/main_test.go": data(700),
-    "go/src/größe.go": data(512),
-    "linux_amd64/bin/installcommand": data(2000),
-    "empty": b"",
-}
+# Seen to be right by fsck.fat and pyfatfs; another byte here is another image for everybody.
+_BOOT_SECTOR = [
+    "eb58904d5357494e342e3100020120000200000000f800003f00ff0000080000",
+    "0008010010020000000000000200000001000600000000000000000000000000",
+    "80002934121057534f5552434552592020204641543332202020cd18f4ebfd00",
+]
+_FAT = [
+    "f8ffff0fffffff0fffffff0fffffff0fffffff0fffffff0fffffff0fffffff0f",
+    "ffffff0fffffff0fffffff0fffffff0fffffff0f0e000000ffffff0f10000000",
+    "1100000012000000ffffff0f0000000000000000000000000000000000000000",
+]
+_ROOT = [
+    "534f555243455259202020080000aab16e576e570000aab16e57000000000000",
+    "524541444d452020202020200000aab16e576e570000aab16e570a0006000000",
+    "41620069006e000000ffff0f007fffffffffffffffffffffffff0000ffffffff",
+    "42494e2020202020202020100000aab16e576e570000aab16e57030000000000",
+    "4165006d007000740079000f00900000ffffffffffffffffffff0000ffffffff",
+    "454d505459202020202020200000aab16e576e570000aab16e57000000000000",
+    "4167006f000000ffffffff0f0079ffffffffffffffffffffffff0000ffffffff",
+    "474f202020202020202020100000aab16e576e570000aab16e57040000000000",
+    "416c0069006e00750078000f00465f0061006d0064003600340000000000ffff",
+    "4c494e55585f7e31202020100000aab16e576e570000aab16e57080000000000",
+]
+_IMAGE = "8f40755c90cae59fe5fe6e1606502489e16926572e255cad5e6a098fe9356d78"
+
+
+def _lines(piece: bytes) -> list[str]:
+    return [piece[at : at + 32].hex() for at in range(0, len(piece), 32)]
 
 
 def _write(made: Disk, blobs: Blobs, target: Path, order: Order = "forward") -> bytes:
@@ -50,19 +69,19 @@ def _strictly(image: bytes, volume: Volume = VOLUME) -> strict.Found:
 
 
 def test_golden_bytes(blobs: Blobs, tmp_path: Path) -> None:
-    image = _write(disk(blobs.tree(_SMALL)), blobs, tmp_path / "image")
+    image = _write(disk(blobs.tree(SMALL)), blobs, tmp_path / "image")
     volume = image[1 << 20 :]
-    assert volume[:96].hex(" ") == (
-        ""
-    )
-    start = 0
-    assert volume[start : start + 7 * 32].hex(" ", 32).split() == []
-    assert digest.of_bytes(image).hex == ""
-    assert _strictly(image).files == _SMALL
+    assert _lines(volume[:96]) == _BOOT_SECTOR
+    assert _lines(volume[32 * 512 : 32 * 512 + 96]) == _FAT
+    root = (32 + 2 * 528) * 512
+    assert _lines(volume[root : root + 320]) == _ROOT
+    assert volume[root + 320 : root + 512] == bytes(192)
+    assert digest.of_bytes(image).hex == _IMAGE
+    assert _strictly(image).files == SMALL
 
 
 def test_both_orders_give_the_same_bytes(blobs: Blobs, tmp_path: Path) -> None:
-    content = _SMALL | {"large": data(3 * gather.BUFFER + 17), "exact": data(gather.BUFFER)}
+    content = SMALL | {"large": data(3 * gather.BUFFER + 17), "exact": data(gather.BUFFER)}
     made = disk(blobs.tree(content))
     forward = _write(made, blobs, tmp_path / "forward")
     backward = _write(made, blobs, tmp_path / "backward", "backward")
@@ -71,8 +90,8 @@ def test_both_orders_give_the_same_bytes(blobs: Blobs, tmp_path: Path) -> None:
 
 
 def test_neither_order_of_entries_nor_modes_change_a_byte(blobs: Blobs, tmp_path: Path) -> None:
-    one = blobs.tree(_SMALL)
-    other = blobs.tree(dict(reversed(_SMALL.items())), executable=True)
+    one = blobs.tree(SMALL)
+    other = blobs.tree(dict(reversed(SMALL.items())), executable=True)
     assert one != other
     images = [_write(disk(tree), blobs, tmp_path / "image") for tree in (one, other)]
     assert images[0] == images[1]
@@ -80,7 +99,7 @@ def test_neither_order_of_entries_nor_modes_change_a_byte(blobs: Blobs, tmp_path
 
 def test_what_was_in_the_target_is_gone(blobs: Blobs, tmp_path: Path) -> None:
     target = tmp_path / "image"
-    made = disk(blobs.tree(_SMALL))
+    made = disk(blobs.tree(SMALL))
     clean = _write(made, blobs, target)
     target.write_bytes(b"\xff" * (made.size + 1000))
     assert _write(made, blobs, target) == clean
@@ -90,9 +109,7 @@ def test_what_was_in_the_target_is_gone(blobs: Blobs, tmp_path: Path) -> None:
 
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(content=contents(), order=st.sampled_from(["forward", "backward"]))
-def test_any_tree(
-    content: Content, order: Order, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_any_tree(content: Content, order: Order, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("any")
     blobs = Blobs(folder / "blobs")
     tree = blobs.tree(content)
@@ -109,7 +126,9 @@ def test_any_tree(
 @pytest.mark.parametrize("count", [4, 5, 7, 8, 900])
 def test_folders_of_many_clusters(blobs: Blobs, tmp_path: Path, count: int) -> None:
     # Two records a name and two for the folder: 7 names fill a cluster of 512 bytes exactly.
-    content: Content = {f"folder/name{number:04}": data(number % 3, number) for number in range(count)}
+    content: Content = {
+        f"folder/name{number:04}": data(number % 3, number) for number in range(count)
+    }
     content |= {f"folder/name0000{'x' * 40}/below": b"1"}
     image = _write(disk(blobs.tree(content)), blobs, tmp_path / "image")
     found = _strictly(image)
@@ -138,16 +157,16 @@ def test_the_largest_folder(blobs: Blobs, tmp_path: Path) -> None:
 def test_free_space_is_a_hole(blobs: Blobs, tmp_path: Path) -> None:
     volume = Volume(1, "A", EPOCH, free_bytes=100 << 20)
     target = tmp_path / "image"
-    image = _write(disk(blobs.tree(_SMALL), volume), blobs, target)
+    image = _write(disk(blobs.tree(SMALL), volume), blobs, target)
     assert len(image) > 100 << 20
     assert target.stat().st_blocks * 512 < 8 << 20
     found = _strictly(image, volume)
-    assert found.files == _SMALL
+    assert found.files == SMALL
     assert found.clusters * found.bytes_per_cluster > 100 << 20
 
 
 def test_every_parameter_changes_the_image(blobs: Blobs, tmp_path: Path) -> None:
-    tree = blobs.tree(_SMALL)
+    tree = blobs.tree(SMALL)
     volumes = [
         VOLUME,
         Volume(VOLUME.volume_id + 1, VOLUME.label, EPOCH),
@@ -157,9 +176,7 @@ def test_every_parameter_changes_the_image(blobs: Blobs, tmp_path: Path) -> None
         Volume(VOLUME.volume_id, VOLUME.label, EPOCH, fixed=frozenset({"README"})),
     ]
     target = tmp_path / "image"
-    images = {
-        digest.of_bytes(_write(disk(tree, volume), blobs, target)) for volume in volumes
-    }
+    images = {digest.of_bytes(_write(disk(tree, volume), blobs, target)) for volume in volumes}
     assert len(images) == len(volumes)
 
 
@@ -168,7 +185,7 @@ def test_every_parameter_changes_the_image(blobs: Blobs, tmp_path: Path) -> None
     ("real", "said", "blob_has"),
     [(10, 9, "more"), (10, 11, "10"), (0, 5, "0"), (2 << 20, (2 << 20) - 1, "more")],
 )
-def test_a_blob_of_another_size(
+def test_a_blob_of_another_size(  # noqa: PLR0913 - parameters of the test
     blobs: Blobs, tmp_path: Path, order: Order, real: int, said: int, blob_has: str
 ) -> None:
     wrong = blobs.tree({"a/wrong": data(real)})
@@ -196,13 +213,13 @@ def test_a_blob_that_is_not_there(blobs: Blobs, tmp_path: Path, order: Order) ->
     assert not target.exists()
 
 
-def test_a_blob_that_is_a_folder(blobs: Blobs, tmp_path: Path) -> None:
+def test_a_blob_that_is_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InfrastructureError, match="cannot be read"):
         writer.write(disk(listed("a")), lambda _: tmp_path, tmp_path / "image")
 
 
 def test_a_target_that_cannot_be_made(blobs: Blobs, tmp_path: Path) -> None:
-    made = disk(blobs.tree(_SMALL))
+    made = disk(blobs.tree(SMALL))
     with pytest.raises(InfrastructureError, match="image cannot be written"):
         writer.write(made, blobs.path, tmp_path / "missing" / "image")
     with pytest.raises(InfrastructureError, match="image cannot be written"):
@@ -220,7 +237,7 @@ def test_a_full_disk(
     monkeypatch.setattr(os, call, full)
     target = tmp_path / "image"
     with pytest.raises(InfrastructureError, match="No space left") as caught:
-        writer.write(disk(blobs.tree(_SMALL)), blobs.path, target, durable=True)
+        writer.write(disk(blobs.tree(SMALL)), blobs.path, target, durable=True)
     assert caught.value.subject == str(target)
     assert not target.exists()
 
@@ -231,7 +248,7 @@ def test_a_file_system_that_cannot_allocate(
     def unable(*_: object) -> None:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
-    made = disk(blobs.tree(_SMALL))
+    made = disk(blobs.tree(SMALL))
     expected = _write(made, blobs, tmp_path / "expected")
     monkeypatch.setattr(os, "posix_fallocate", unable)
     assert _write(made, blobs, tmp_path / "image") == expected
@@ -240,7 +257,7 @@ def test_a_file_system_that_cannot_allocate(
 def test_short_writes_are_continued(
     blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = disk(blobs.tree(_SMALL | {"large": data(5000)}))
+    made = disk(blobs.tree(SMALL | {"large": data(5000)}))
     expected = _write(made, blobs, tmp_path / "expected")
     real = os.pwrite
     monkeypatch.setattr(os, "pwrite", lambda fd, piece, at: real(fd, piece[:1000], at))
@@ -253,5 +270,5 @@ def test_an_interruption_leaves_nothing(blobs: Blobs, tmp_path: Path) -> None:
 
     target = tmp_path / "image"
     with pytest.raises(KeyboardInterrupt):
-        writer.write(disk(blobs.tree(_SMALL)), interrupted, target)
+        writer.write(disk(blobs.tree(SMALL)), interrupted, target)
     assert not target.exists()

@@ -1,0 +1,369 @@
+"""Runs the real command line and holds what it leaves against what every run must leave.
+
+A run is a process of its own (`python -m orchestrator`), with `--json`, so that a test sees what a
+person's script sees. After every build, whatever came of it, the output directory is whole, as it
+was, or not there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from orchestrator import lock as locks
+from orchestrator.inputs import machine
+from orchestrator.spec import Architecture
+from reproducibility import digest
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+HOST = machine.architecture()
+ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
+U_ROOT = "github.com/u-root/u-root"
+
+# Only to end a run that hangs; a build on a slow machine takes a fraction of it.
+_PATIENCE = 3600
+_PIECE = 1 << 16
+# How long processes may take to be gone after their orchestrator was killed.
+_GRACE = 60
+_HIDDEN = ".sourcery-new-"
+
+# (what, seconds) of every run, for the summary at the end.
+timings: list[tuple[str, float]] = []
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run that has ended: its exit status, the document on standard output, standard error."""
+
+    status: int
+    document: dict[str, Any]
+    stderr: str
+
+    @property
+    def started(self) -> list[str]:
+        """What was begun, as `stage (subject)`, in that order; nothing that was remembered."""
+        return re.findall(r"^\S+Z started +(.*)$", self.stderr, re.MULTILINE)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error that it told of."""
+        found: dict[str, Any] = self.document["error"]
+        return found
+
+    @property
+    def image(self) -> str:
+        """BLAKE3 of the image."""
+        return str(self.document["image"]["blake3"])
+
+    def checks(self) -> dict[tuple[str, str], str]:
+        """The verdict of each check by name and subject."""
+        return {
+            (check["name"], check["subject"]): check["verdict"] for check in self.document["checks"]
+        }
+
+    def executed(self) -> list[str]:
+        """Names of the stages that were not remembered."""
+        return [stage["name"] for stage in self.document["stages"] if not stage["cached"]]
+
+
+class Running:
+    """A run that goes on."""
+
+    def __init__(self, what: str, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self._what = what
+        self._since = time.monotonic()
+        self._told: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+        self._news = threading.Condition()
+        self._readers = [
+            threading.Thread(target=self._read, args=(name,), daemon=True) for name in self._told
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, name: str) -> None:
+        stream = getattr(self.process, name)
+        while piece := os.read(stream.fileno(), _PIECE):
+            with self._news:
+                self._told[name] += piece
+                self._news.notify_all()
+        with self._news:
+            self._news.notify_all()
+
+    def _said(self, name: str) -> str:
+        return self._told[name].decode(errors="replace")
+
+    def wait_for(self, pattern: str) -> None:
+        """Wait until a line of standard error matches; the run must not have ended before."""
+        deadline = time.monotonic() + _PATIENCE
+        with self._news:
+            while re.search(pattern, self._said("stderr"), re.MULTILINE) is None:
+                ended = not any(reader.is_alive() for reader in self._readers)
+                assert not ended, f"ended without {pattern!r}:\n{self._said('stderr')[-3000:]}"
+                assert time.monotonic() < deadline, f"no {pattern!r} for so long"
+                self._news.wait(1)
+
+    def end(self) -> Ran:
+        """Wait for the end."""
+        try:
+            status = self.process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        for reader in self._readers:
+            # A process that outlives the run and holds its streams would be a finding of its own.
+            reader.join(_GRACE)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None and not any(reader.is_alive() for reader in self._readers):
+                stream.close()
+        timings.append((self._what, time.monotonic() - self._since))
+        stdout = self._said("stdout")
+        try:
+            document = json.loads(stdout) if stdout else {}
+        except ValueError:
+            raise AssertionError(f"standard output is no JSON: {stdout[-2000:]}") from None
+        return Ran(status, document, self._said("stderr"))
+
+
+@dataclass(frozen=True)
+class Orchestrate:
+    """The command line on one project and one store.
+
+    `project`: the folder with `sourcery.toml` and `sourcery.lock`; commands start there.
+    `environment`: all of it. `prefix`: what runs the program, such as another user. `options`: for
+    `subprocess.Popen`.
+    """
+
+    project: Path
+    store: Path
+    environment: Mapping[str, str] = field(
+        default_factory=lambda: {**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    prefix: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def lock(self) -> locks.Lock:
+        """The project's lock."""
+        return locks.load(self.project / "sourcery.lock")
+
+    def start(self, command: str, *arguments: str | Path) -> Running:
+        """Begin a run."""
+        told = [command, *map(str, arguments), "--json", "--store", str(self.store)]
+        process = subprocess.Popen(
+            [*self.prefix, sys.executable, "-m", "orchestrator", *told],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self.project,
+            env=dict(self.environment),
+            **self.options,
+        )
+        shown = " ".join([command, *(str(part) for part in arguments if "/" not in str(part))])
+        return Running(f"{shown} ({self.project.name})", process)
+
+    def run(self, command: str, *arguments: str | Path, status: int = 0) -> Ran:
+        """A whole run, which must end with the exit status."""
+        ran = self.start(command, *arguments).end()
+        assert ran.status == status, (
+            f"exit status {ran.status}, expected {status}\n{json.dumps(ran.document)[:3000]}\n"
+            f"{ran.stderr[-3000:]}"
+        )
+        return ran
+
+    def build(
+        self, out: Path, *arguments: str | Path, status: int = 0, engine: str = "sandbox"
+    ) -> Ran:
+        """A whole build; the output directory is whole afterwards, or what it was before."""
+        before = snapshot(out)
+        options = ("--engine", engine, "--out", out, *arguments)
+        ran = self.run("build", *options, status=status)
+        if status in {0, 1}:
+            check_whole(out, ran.document)
+        else:
+            assert snapshot(out) == before
+        check_nothing_beside(out)
+        return ran
+
+
+# -- projects ------------------------------------------------------------------------------------
+
+
+def spec_text(  # noqa: PLR0913 - what differs between the tests' specs
+    *,
+    architectures: Iterable[str] = ARCHITECTURES,
+    source: str = "",
+    files: str = "",
+    go: str = "1.27.3",
+    bootstrap: str = "1.26.6",
+    label: str = "SOURCERY",
+) -> str:
+    """A spec: the default one but for what is given. `source`, `files`: whole tables."""
+    names = ", ".join(f'"{name}"' for name in architectures)
+    return (
+        f'[image]\nlabel = "{label}"\nepoch = 2026-01-01T00:00:00Z\narchitectures = [{names}]\n\n'
+        f'[go]\nversion = "{go}"\nbootstrap = "{bootstrap}"\n\n{source or U_ROOT_SOURCE}\n{files}'
+    )
+
+
+U_ROOT_SOURCE = f"""\
+[[source]]
+module = "{U_ROOT}"
+version = "v0.16.0"
+commands = ["cmds/*/*"]
+exclude = [{{ command = "cmds/core/init", reason = "the stick has its own" }}]
+"""
+
+
+# -- output directories --------------------------------------------------------------------------
+
+
+def check_whole(out: Path, document: Mapping[str, Any]) -> None:
+    """An output directory holds everything that a build leaves, and what its result says."""
+    names = {path.name for path in out.iterdir()}
+    expected = {"sourcery.img", "sourcery.cpio.zst", "result.json", "SHA256SUMS", "B3SUMS", "logs"}
+    assert expected <= names, expected - names
+    assert json.loads((out / "result.json").read_bytes()) == document
+    for name in ("image", "cpio"):
+        said = document[name]
+        path = out / said["path"]
+        assert path.stat().st_size == said["size"]
+        assert digest.of_file(path).hex == said["blake3"]
+    logs = {path.name for path in (out / "logs").iterdir()}
+    assert logs >= {f"{stage['name'].replace('/', '-')}.log" for stage in document["stages"]}
+
+
+def check_nothing_beside(out: Path) -> None:
+    """What a run made beside its output directory has taken its place, or is gone."""
+    if out.parent.exists():
+        assert [p.name for p in out.parent.iterdir() if p.name.startswith(_HIDDEN)] == []
+
+
+def snapshot(out: Path) -> dict[str, tuple[int, int, int, int]]:
+    """Every file and folder of an output directory, with what changes when it is written to."""
+    if not out.exists():
+        return {}
+    paths = [out, *out.rglob("*")]
+    return {
+        str(path.relative_to(out)): (found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode)
+        for path in paths
+        for found in [path.lstat()]
+    }
+
+
+# -- what a store may hold, and what of a run may be left ------------------------------------------
+
+
+def clone(store: Path, into: Path) -> Path:
+    """A store of its own with the same blobs and results (hard links; writes replace files)."""
+    for part in ("blobs", "results"):
+        shutil.copytree(store / part, into / part, copy_function=os.link)
+    shutil.copyfile(store / "version", into / "version")
+    return into
+
+
+def flip(blob: Path) -> None:
+    """Change one bit of a blob, of this store only: other stores may share the file."""
+    data = bytearray(blob.read_bytes())
+    data[len(data) // 2] ^= 1
+    fresh = blob.with_name(f".{blob.name}")
+    fresh.write_bytes(data)
+    fresh.chmod(0o444)
+    fresh.replace(blob)
+
+
+def blob(store: Path, name: str) -> Path:
+    """The file of a blob."""
+    return store / "blobs" / name[:2] / name[2:4] / name
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Every process below one: process id -> when it started, by which it is known again."""
+    parents: dict[int, tuple[int, str]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            found = _status(int(folder.name))
+            if found is not None:
+                parents[int(folder.name)] = found
+    below: dict[int, str] = {}
+    waiting = [pid]
+    while waiting:
+        parent = waiting.pop()
+        for child, (above, since) in parents.items():
+            if above == parent and child not in below:
+                below[child] = since
+                waiting.append(child)
+    return below
+
+
+def _status(pid: int) -> tuple[int, str] | None:
+    """Parent and start time of a live process (proc_pid_stat(5)); None of one that is gone."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    state, parent, since = words[0], int(words[1]), words[19]
+    return None if state in "ZX" else (parent, since)
+
+
+def check_gone(processes: Mapping[int, str]) -> None:
+    """Processes end by themselves, now or soon."""
+    deadline = time.monotonic() + _GRACE
+    left = dict(processes)
+    while left and time.monotonic() < deadline:
+        left = {
+            pid: since
+            for pid, since in left.items()
+            if (found := _status(pid)) is not None and found[1] == since
+        }
+        time.sleep(0.05)
+    assert not left, {pid: _command(pid) for pid in left}
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace").replace("\0", " ")
+    except OSError:
+        return "(gone)"
+
+
+def check_no_trace(name: str) -> None:
+    """No process mentions a folder by its name, none has something of it mounted."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        for part in ("cmdline", "mountinfo"):
+            try:
+                text = (folder / part).read_text("utf-8", "replace")
+            except OSError:
+                continue
+            if name in text:
+                found.append(f"{folder.name} {part}: {_command(int(folder.name))}")
+    assert found == []
+
+
+def check_clean(store: Path) -> None:
+    """Nothing of an ended run is left in a store's scratch folder."""
+    assert sorted(path.name for path in (store / "scratch").iterdir()) == []
+
+
+def kill(running: Running) -> dict[int, str]:
+    """Kill an orchestrator with SIGKILL, and nothing else; gives the processes it had."""
+    had = descendants(running.process.pid)
+    running.process.send_signal(signal.SIGKILL)
+    running.process.wait(_GRACE)
+    return had

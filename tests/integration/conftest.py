@@ -1,0 +1,131 @@
+"""What the integration tests share: one store, one lock that can be had, each real build once."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator import lock as locks
+from orchestrator.durable import remove_folder
+from tests.conftest import ROOT
+from tests.integration import building
+from tests.integration.building import Orchestrate, Ran
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PROJECT = ("sourcery.toml", "sourcery.lock")
+# How an input that is not offered any more is told of (orchestrator/inputs).
+_GONE = ("the mirror no longer has ", "there is no ", "the package index has no wheel for ")
+
+_renewed: list[str] = []
+
+
+class LockRenewedWarning(UserWarning):
+    """The repository's lock names an input that cannot be had any more."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A build that was made once for several tests: what it said, and its output directory."""
+
+    ran: Ran
+    out: Path
+
+
+@pytest.hookimpl
+def pytest_configure(config: pytest.Config) -> None:
+    """A lock that had to be renewed is said, and fails nothing."""
+    config.addinivalue_line("filterwarnings", "default::tests.integration.conftest.LockRenewedWarning")
+
+
+@pytest.fixture(scope="session")
+def workshop(shared_store: Path) -> Iterator[Path]:
+    """A folder on the store's file system, removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="itest-", dir=shared_store.parent))
+    folder.chmod(0o755)
+    yield folder
+    remove_folder(folder)
+
+
+@pytest.fixture
+def place(workshop: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder for one test on the store's file system, removed at its end."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{request.function.__name__[:40]}-", dir=workshop))
+    folder.chmod(0o755)
+    yield folder
+    remove_folder(folder)
+
+
+@pytest.fixture(scope="session")
+def orchestrate(shared_store: Path, workshop: Path) -> Orchestrate:
+    """The command line on a copy of the repository's spec and lock; all inputs are in the store.
+
+    Mirrors drop what was superseded. Where an input that the lock pins is not to be had any more,
+    the copy is locked anew, and that is said: it shows that the repository's lock wants an update,
+    which is no fault of the code.
+    """
+    project = workshop / "default"
+    project.mkdir()
+    for name in _PROJECT:
+        shutil.copyfile(ROOT / name, project / name)
+    command = Orchestrate(project, shared_store)
+    # Each round renews one input, and there are no more than so many.
+    for _ in command.lock.inputs:
+        ran = command.start("fetch").end()
+        if ran.status == 0:
+            break
+        name = _gone(ran, command.lock)
+        assert name, f"exit status {ran.status}: {ran.document}\n{ran.stderr[-3000:]}"
+        _renewed.append(f"{name}: {ran.error['summary'].splitlines()[0]}")
+        warnings.warn(LockRenewedWarning(_renewed[-1]), stacklevel=1)
+        command.run("lock", "--update", name)
+    command.run("fetch")
+    return command
+
+
+def _gone(ran: Ran, pinned: locks.Lock) -> str:
+    """The name of the input that is not to be had any more; empty for any other failure."""
+    summary = str(ran.error["summary"])
+    if ran.error["kind"] != "InputError" or not summary.startswith(_GONE):
+        return ""
+    return next((found.name for found in pinned.inputs if found.label in summary), "")
+
+
+@pytest.fixture(scope="session")
+def usable_lock(orchestrate: Orchestrate) -> Path:
+    """A lock of which every input is in the shared store: the repository's, or one renewed."""
+    return orchestrate.project / "sourcery.lock"
+
+
+@pytest.fixture(scope="session")
+def full(orchestrate: Orchestrate, workshop: Path) -> Built:
+    """The default image: three architectures, in the sandbox."""
+    out = workshop / "full"
+    return Built(orchestrate.build(out), out)
+
+
+@pytest.fixture(scope="session")
+def own_architecture(orchestrate: Orchestrate, full: Built, workshop: Path) -> Built:
+    """The default spec and lock, built for this machine's architecture only."""
+    assert full.ran.status == 0
+    out = workshop / "own-architecture"
+    return Built(orchestrate.build(out, "--arch", building.HOST), out)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how long each run of the command line took, and what of the lock is out of date."""
+    if building.timings:
+        terminalreporter.section("runs of the command line")
+        for what, seconds in building.timings:
+            terminalreporter.write_line(f"{seconds:8.1f} s  {what}")
+    if _renewed:
+        terminalreporter.section("sourcery.lock is out of date", red=True, bold=True)
+        for line in _renewed:
+            terminalreporter.write_line(f"run `orchestrate lock --update` for {line}", red=True)

@@ -1,0 +1,223 @@
+"""Each rule of the policy, from inside an action that tries to break it, on every engine."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from containers.action import Mount
+from containers.policy import RULES, Limits, Policy
+from reproducibility.errors import Stopped
+from reproducibility.variations import STANDARD, VARIED
+
+if TYPE_CHECKING:
+    from reproducibility.variations import Surroundings
+    from tests.integration.engine_fixtures import Bench
+
+_MIB = 1 << 20
+_NO_CAPABILITY = "0000000000000000"
+# The engines' own mount points, and what Docker adds.
+_OWN = {"dev", "proc", "tmp", "sys", "etc", ".dockerenv"}
+
+
+def test_no_network(bench: Bench) -> None:
+    with closing(socket.socket()) as listening, closing(socket.socket(socket.AF_UNIX)) as abstract:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        name = f"sourcery-test-{os.getpid()}"
+        abstract.bind("\0" + name)
+        abstract.listen()
+        seen = bench.probe("network", str(listening.getsockname()[1]), name)
+    assert seen["interfaces"] == ["lo"]
+    assert seen["routes"] == 0
+    assert seen["outside"] == "network is unreachable"
+    # Both listen on this machine, and neither can be reached.
+    assert seen["machine"] in {"connection refused", "network is unreachable"}
+    assert seen["abstract"] == "connection refused"
+
+
+def test_root_and_inputs_cannot_be_written(bench: Bench) -> None:
+    tree = bench.input({"file": "content", "folder/inner": "inner"})
+    folders = ("/", "/bin", "/bootstrap", "/dev", "/input", "/input/folder", "/beside")
+    seen = bench.probe(*("write", *folders), mounts=(Mount("/input", tree), Mount("/beside", tree)))
+    allowed = {what for what, words in seen.items() if words == ""}
+    assert not allowed, "these were possible"
+    assert {"create /", "create /input", "append /input/file", "remove /bin/probe"} <= seen.keys()
+
+
+def test_inputs_are_whole_after_an_action_tried_to_change_them(bench: Bench) -> None:
+    tree = bench.input({"file": "content"})
+    mounts = (Mount("/input", tree), Mount("/work/copy", tree, "private"))
+    bench.probe("write", "/input", "/work/copy", mounts=mounts)
+    seen = bench.probe("modes", "/input", mounts=(Mount("/input", tree),))
+    assert seen["/input/file"]["Data"] == "content"
+    kept = bench.builder.store.path(next(tree.files()))
+    assert kept.read_bytes() == b"content"
+
+
+def test_only_work_and_tmp_can_be_written(bench: Bench) -> None:
+    seen = bench.probe("look")
+    folders = [f"/{name}" for name in seen["root"]]
+    changed = bench.probe("write", "/", *folders, "/dev/shm", "/dev/mqueue", "/dev/pts")  # noqa: S108
+    writable = {
+        what.removeprefix("create ")
+        for what, words in changed.items()
+        if what.startswith("create ") and words == ""
+    }
+    assert writable == {"/tmp", "/work"}  # noqa: S108 - paths inside
+
+
+def test_tmp_is_bounded(bench: Bench) -> None:
+    seen = bench.probe("fill", "/tmp/large", limits=Limits(tmp=8 * _MIB, seconds=60))  # noqa: S108
+    assert seen["written"] <= 8 * _MIB
+    assert "no space left" in seen["error"]
+
+
+def test_a_file_in_the_work_directory_is_bounded(bench: Bench) -> None:
+    seen = bench.probe("fill", "/work/large", limits=Limits(work=8 * _MIB, seconds=60))
+    assert seen["written"] <= 8 * _MIB
+    assert "file too large" in seen["error"]
+
+
+def test_the_action_is_an_ordinary_user_without_privileges(bench: Bench) -> None:
+    seen = bench.probe("look")
+    status = seen["status"]
+    assert (seen["user"], seen["group"]) == (STANDARD.user, STANDARD.group)
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert status[name] == _NO_CAPABILITY, name
+    assert status["NoNewPrivs"] == "1"
+    groups = set(map(int, seen["groups"].split()))
+    assert groups <= {STANDARD.group}
+    refused = bench.probe("privileges")
+    assert {what for what, words in refused.items() if words == ""} == set()
+    assert {"mount", "setuid", "chroot", "user namespace", "sysctl"} <= refused.keys()
+
+
+def test_the_action_is_not_root_on_the_machine(bench: Bench) -> None:
+    token = f"token-{os.urandom(8).hex()}"
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(bench.run, bench.builder.action("sleep", "60", token), stop=stop)
+        users = _users_of(token)
+        stop.set()
+        with pytest.raises(Stopped):
+            running.result()
+    assert users
+    assert 0 not in users
+
+
+def _users_of(token: str) -> set[int]:
+    """User ids on this machine of the probes with a token, as soon as one is seen to run."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found: set[int] = set()
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError, IndexError):
+                line = (process / "cmdline").read_bytes().split(b"\0")
+                if line[0].endswith(b"/probe") and token.encode() in line:
+                    status = (process / "status").read_text()
+                    found.update(map(int, status.split("Uid:")[1].split("\n")[0].split()))
+        if found:
+            return found
+        time.sleep(0.05)
+    return set()
+
+
+def test_processes_are_bounded(bench: Bench) -> None:
+    seen = bench.probe("fork", "100000", limits=Limits(processes=200, seconds=60))
+    assert seen["error"] == "resource temporarily unavailable"
+    assert 20 < seen["made"] < 200
+
+
+def test_memory_is_bounded(bench: Bench) -> None:
+    limits = Limits(memory=256 * _MIB, seconds=60)
+    fits = bench.run(bench.builder.action("allocate", str(64 * _MIB)), limits=limits)
+    assert (fits.exit_status, fits.ended_by) == (0, "")
+    hog = bench.run(bench.builder.action("allocate", str(2048 * _MIB)), limits=limits)
+    assert hog.exit_status != 0
+    assert hog.ended_by == "memory"
+
+
+def test_memory_of_all_processes_together_is_bounded(bench: Bench) -> None:
+    limits = Limits(memory=256 * _MIB, seconds=60)
+    action = bench.builder.action("share", "4", str(128 * _MIB))
+    outcome = bench.run(action, limits=limits)
+    assert outcome.exit_status != 0
+    assert outcome.ended_by == "memory"
+
+
+def test_peak_memory_is_told(bench: Bench) -> None:
+    outcome = bench.run(bench.builder.action("allocate", str(200 * _MIB), "4"))
+    assert 200 * _MIB <= outcome.peak_memory < 600 * _MIB
+
+
+def test_processors_are_bounded(bench: Bench) -> None:
+    seen = bench.probe("spin", "4", limits=Limits(cpus=1, seconds=60))
+    enforced = {
+        entry.rule: entry.state for entry in bench.engine.enforcement(Policy(Limits(cpus=1)))
+    }
+    # Affinity keeps a program that does not resist to one processor, which is not enforcement.
+    assert seen["used"] < 1.5
+    if bench.engine.name == "sandbox":
+        assert enforced["cpus"] == ("not enforced" if seen["number"] == 1 else "enforced")
+
+
+def test_time_is_bounded(bench: Bench) -> None:
+    outcome = bench.run(bench.builder.action("sleep", "1000"), limits=Limits(seconds=2))
+    assert outcome.ended_by == "time"
+    assert outcome.exit_status != 0
+    assert outcome.stdout.read_text() == "sleeping\n"
+    assert 2 <= outcome.seconds < 60
+
+
+@pytest.mark.parametrize("surroundings", [STANDARD, VARIED], ids=["standard", "varied"])
+def test_identity_and_environment_are_fixed(
+    bench: Bench, surroundings: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOFLAGS", "-leaks")
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    monkeypatch.setenv("LANG", "tr_TR.UTF-8")
+    old = os.umask(0o077)
+    try:
+        seen = bench.probe(
+            "look", surroundings=surroundings, environment=(("A", "b c"), ("EMPTY", ""))
+        )
+    finally:
+        os.umask(old)
+    assert sorted(seen["environment"]) == [
+        *("A=b c", "EMPTY=", "HOME=/nonexistent", f"PWD={surroundings.work}"),
+    ]
+    assert seen["host"] == surroundings.host
+    assert (seen["user"], seen["group"]) == (surroundings.user, surroundings.group)
+    assert seen["directory"] == surroundings.work
+    assert seen["umask"] == 0o022
+    assert seen["zone"] == "00:00 UTC"
+    assert seen["stdin"] == "0 EOF"
+    assert seen["limits"]["core"] == 0
+    assert seen["session"] != ""
+    # Signals that a parent ignored would stay ignored.
+    assert seen["status"]["SigIgn"] == _NO_CAPABILITY
+    assert seen["open"] == ["0", "1", "2"]
+
+
+def test_nothing_of_the_machine_is_seen(bench: Bench) -> None:
+    seen = bench.probe("look")
+    assert set(seen["processes"]) <= {"probe", "bwrap", "exe"}
+    assert set(seen["root"]) - _OWN == {"bin", "bootstrap", "work"}
+
+
+def test_every_rule_has_a_statement_about_its_enforcement(bench: Bench) -> None:
+    entries = bench.engine.enforcement(Policy())
+    assert [entry.rule for entry in entries] == sorted(rule.name for rule in RULES)
+    assert all(entry.means for entry in entries)
+    states = {entry.rule: entry.state for entry in entries}
+    unbounded = {rule for rule, state in states.items() if state == "not enforced"}
+    assert unbounded <= ({"bounded-work"} if bench.engine.name == "docker" else set())

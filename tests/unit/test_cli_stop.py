@@ -1,0 +1,226 @@
+"""Stopping from outside: a real process, a build that waits, real signals; and a real terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pexpect
+import pytest
+
+from orchestrator.cli.stopping import Interrupted, Stopping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+# A build that says that it has begun, then waits for the wish to stop (or, `deaf`, for ever).
+PROGRAM = """
+import pathlib, sys, time
+from orchestrator import build as building
+from orchestrator.cli import main
+from reproducibility.errors import Stopped
+
+def build(options, observer, stop):
+    observer.planned([(f"{n}/{a}", f"stage {n}", a) for n in range(12) for a in ("amd64", "arm64")])
+    for n in range(4):
+        observer.finished(f"{n}/amd64", cached=True, seconds=0)
+        observer.finished(f"{n}/arm64", cached=n < 2, seconds=3)
+    observer.started("4/amd64")
+    observer.note("at work")
+    pathlib.Path("begun").touch()
+    while "deaf" in options.engine or not stop.is_set():
+        time.sleep(0.02)
+    time.sleep(0.6)  # longer than the tree takes to be drawn again
+    pathlib.Path("clean").touch()
+    raise Stopped("stopped")
+
+building.build = build
+main()
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    return tmp_path
+
+
+@pytest.fixture
+def start(program: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, str(program / "program.py"), "build", *arguments],
+            cwd=program,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        wait_for(process, program / "begun")
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def environment() -> dict[str, str]:
+    kept = {key: os.environ[key] for key in ("HOME", "PATH") if key in os.environ}
+    return {**kept, "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "xterm", "LANG": "C.UTF-8"}
+
+
+def wait_for(process: subprocess.Popen[str], path: Path) -> None:
+    """Wait until the process has made a file."""
+    while not path.exists():
+        try:
+            process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+        pytest.fail(f"ended too early: {process.communicate()}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_cleanly_and_says_how_to_go_on(
+    start: Callable[..., subprocess.Popen[str]], program: Path, number: signal.Signals
+) -> None:
+    process = start("--arch", "amd64")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert out == ""
+    assert (program / "clean").exists()
+    assert "stopping cleanly" in err
+    assert "error: stopped" in err
+    assert "orchestrate build --arch amd64" in err
+    assert "Traceback" not in err
+
+
+def test_a_stop_as_json(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start("--json")
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    found = json.loads(out)["error"]
+    assert (found["kind"], found["status"]) == ("Stopped", 143)
+    assert process.returncode == 143
+
+
+def test_the_second_signal_interrupts_work_that_does_not_listen(
+    start: Callable[..., subprocess.Popen[str]], program: Path
+) -> None:
+    source = (program / "program.py").read_text().replace('"deaf" in options.engine', "True")
+    (program / "program.py").write_text(source)
+    process = start()
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    while "stopping cleanly" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not (program / "clean").exists()
+
+
+def test_a_signal_that_the_caller_ignores_stays_ignored(program: Path) -> None:
+    code = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from orchestrator.cli.stopping import Stopping\n"
+        "with Stopping():\n"
+        "    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN\n"
+        "    assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL\n"
+        "assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=program, env=environment())
+
+
+def test_outside_long_work_the_first_signal_interrupts() -> None:
+    def wait() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+
+    with Stopping() as stopping, pytest.raises(Interrupted):
+        wait()
+    assert stopping.status == 143
+    assert not stopping.event.is_set()
+
+
+def test_within_long_work_the_first_signal_only_sets_the_event() -> None:
+    with Stopping() as stopping, stopping.gracefully(tell=False):
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stopping.event.wait(60)
+    assert stopping.status == 130
+
+
+def test_handlers_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with Stopping():
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+# -- on a terminal -------------------------------------------------------------------------------
+
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@pytest.fixture
+def terminal(program: Path) -> Iterator[pexpect.spawn[str]]:
+    child = pexpect.spawn(
+        sys.executable,
+        [str(program / "program.py"), "build"],
+        cwd=str(program),
+        env=environment(),
+        dimensions=(24, 80),
+        encoding="utf-8",
+        timeout=60,
+    )
+    yield child
+    child.close(force=True)
+
+
+def test_the_tree_on_a_terminal(terminal: pexpect.spawn[str]) -> None:
+    terminal.expect("at work")
+    terminal.expect("9 of 24 steps|8 of 24 steps, 6 remembered")
+    terminal.expect("stage 0 .*2 of 2, 2 remembered")
+    terminal.expect("stage 4 .*0 of 2")
+    terminal.expect("amd64 .* s")
+    terminal.expect("stage 11 .*2 steps")
+    terminal.sendintr()
+    terminal.expect("stopping")
+    terminal.expect("error:.*stopped")
+    terminal.expect("orchestrate build")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 130
+
+
+def test_the_tree_stays_within_80_columns_and_24_lines(terminal: pexpect.spawn[str]) -> None:
+    terminal.expect("stage 11")
+    terminal.sendintr()
+    terminal.expect(pexpect.EOF)
+    shown = (terminal.before or "").partition("error:")[0]
+    lines = _CONTROL.sub("", shown).replace("\r", "\n").splitlines()
+    assert max(map(len, lines)) <= 80
+    redrawn = [found[0].count("\x1b[1A") for found in re.finditer(r"(?:\x1b\[1A\x1b\[2K)+", shown)]
+    assert redrawn
+    assert max(redrawn) < 24
+
+
+def test_no_tree_where_the_output_is_not_a_terminal(
+    start: Callable[..., subprocess.Popen[str]],
+) -> None:
+    process = start()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert "\x1b[" not in err
+    assert re.search(r"(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ started     stage 4 \(amd64\)$", err)

@@ -1,0 +1,44 @@
+// Init is the first process of a Sourcery device. It mounts /proc, /sys, /dev and
+// memory for /bin, /tmp and /run, gives every program the environment that the
+// compile seed was made in, runs a shell on every console, and stops the machine.
+//
+// The kernel command line may say
+//
+//	sourcery.shell=NAME[,NAME...]          which shell, the first that is there; default gosh
+//	sourcery.run="COMMAND ARGUMENT..."     run this instead, print "sourcery: run exited with
+//	                                       status N" on the console, and power off
+//	sourcery.hostname=NAME                 default sourcery, or what /etc/hostname says
+//	sourcery.debug                         say what is being done
+//
+// Signals to PID 1, as in busybox: SIGUSR1 halts, SIGUSR2 powers off, SIGTERM and
+// SIGINT (Ctrl-Alt-Delete) reboot.
+//
+// Started as any other process it does nothing, and exits with status 2.
+package main
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+
+	"sourcery/userland/internal/device"
+	"sourcery/userland/internal/emergency"
+	"sourcery/userland/internal/pid1"
+)
+
+func main() {
+	switch {
+	case len(os.Args) == 2 && os.Args[1] == pid1.EmergencyFlag:
+		emergency.IgnoreSignals()
+		shell := &emergency.Shell{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Signal: signalInit}
+		os.Exit(shell.Run())
+	case os.Getpid() == 1:
+		pid1.Run(device.Here())
+	default:
+		fmt.Fprintln(os.Stderr, "init: this is the first process of a Sourcery device; it only runs as process 1, which the kernel starts.\n"+
+			"To stop the machine use poweroff or reboot.")
+		os.Exit(2)
+	}
+}
+
+func signalInit(s syscall.Signal) error { return syscall.Kill(1, s) }
