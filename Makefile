@@ -82,17 +82,19 @@ setup-bench:
 
 # The newest versions that pyproject.toml allows, with the hashes of all their files. No address of
 # an index gets into the files: any index that serves these bytes will do.
+RELOCK_OPTIONS := --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --annotation-style=line
 .PHONY: relock
 relock: setup
 	@$(BIN)/python -m venv --clear .cache/relock
 	.cache/relock/bin/pip install --quiet pip-tools
-	compile=(.cache/relock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe
-		--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
-		--no-header --annotation-style=line)
-	"$${compile[@]}" -o requirements.lock pyproject.toml
-	"$${compile[@]}" -c requirements.lock --extra dev -o requirements-dev.lock pyproject.toml
-	"$${compile[@]}" -c requirements-dev.lock --only-build-deps --build-deps-for editable \
-		--build-deps-for wheel -o requirements-build.lock pyproject.toml
+	compile() {
+		.cache/relock/bin/pip-compile $(RELOCK_OPTIONS) "$$@" pyproject.toml
+	}
+	compile -o requirements.lock
+	compile -c requirements.lock --extra dev -o requirements-dev.lock
+	compile -c requirements-dev.lock --only-build-deps --build-deps-for editable \
+		--build-deps-for wheel -o requirements-build.lock
 	head() { sed -i "1i # $$2, each with the hashes of all its files; made by \`make relock\`." "$$1"; }
 	head requirements.lock 'What the project runs with'
 	head requirements-dev.lock 'What the project runs, is tested and is built with'

@@ -193,6 +193,9 @@ def members(pieces: Iterable[bytes]) -> Iterator[tuple[tarfile.TarInfo, BinaryIO
             for member in archive:
                 content = archive.extractfile(member) if member.isreg() else None
                 yield member, cast("BinaryIO | None", content)
+        # What follows the end must be read too, or the connection it comes on stays open.
+        while buffered.read(_PIECE):
+            pass
     except tarfile.TarError as error:
         raise InfrastructureError(f"the container engine sent a bad archive: {error}") from error
 

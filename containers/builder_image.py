@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from docker.errors import ImageNotFound
 
 from containers import archive
-from containers.docker_api import asking
 from reproducibility import digest as digests
 from reproducibility import manifest
 from reproducibility.errors import InfrastructureError
@@ -55,8 +54,8 @@ def ensure(
     found = _find(api, tag)
     if found is not None and not _differences(api, found, root, epoch, labels):
         return found
-    with asking("build the builder image"):
-        made = _build(api.client, tag, root, epoch, path_of)
+    with api.lend("build the builder image") as client:
+        made = _build(client, tag, root, epoch, path_of)
     differences = _differences(api, made, root, epoch, labels)
     if differences:
         raise InfrastructureError(
@@ -134,8 +133,8 @@ def _differences(api: Api, image: str, root: Tree, epoch: int, labels: dict[str,
         lambda client: client.create_container(image, command=["/"], labels=labels),
     )["Id"]
     try:
-        with asking("look into the builder image"):
-            return compare(api.client.export(container), root, epoch)
+        with api.lend("look into the builder image") as client:
+            return compare(client.export(container), root, epoch)
     finally:
         api.remove_container(container)
 

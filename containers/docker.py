@@ -7,18 +7,21 @@ What the action sees is decided in `layout.py`; how its files get there and back
 
 from __future__ import annotations
 
+import base64
 import secrets
 import threading
 from contextlib import ExitStack
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+import requests
 from docker.errors import APIError, NotFound
 from docker.types import LogConfig, Ulimit
 from docker.types import Mount as DockerMount
 
 from containers import archive, builder_image, docker_enforcement
-from containers.docker_api import Api, asking
+from containers.docker_api import Api
 from containers.docker_reaper import Reaper
 from containers.docker_volumes import Run, Volumes
 from containers.docker_watch import watch
@@ -26,6 +29,7 @@ from containers.engine import Outcome
 from containers.layout import is_below, lay_out
 from containers.outputs import outermost
 from containers.scratch import Scratch
+from reproducibility import canonical
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -128,6 +132,7 @@ class DockerEngine:
                 reaper.close(clean=clean)
             if scratch is not None:
                 scratch.close()
+            self._api.close()
 
     def run(self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event) -> Outcome:
         """See `Engine.run`."""
@@ -203,27 +208,25 @@ class DockerEngine:
         folder = self._own.folder / "trial"
         folder.mkdir()
         (folder / "token").write_bytes(token)
-        client = self._api.client
         mount = DockerMount("/trial", str(folder), type="bind", read_only=True)
-        try:
-            container = client.create_container(
-                image,
-                command=["/"],
-                labels=dict([self._label]),
-                host_config=client.create_host_config(network_mode="none", mounts=[mount]),
-            )["Id"]
-        except APIError:
-            return False
-        try:
-            pieces, _ = client.get_archive(container, "/trial/token")
-            return any(
-                content is not None and content.read() == token
-                for _, content in archive.members(pieces)
-            )
-        except APIError:
-            return False
-        finally:
-            self._api.remove_container(container)
+        with self._api.lend("try a bind mount") as client:
+            try:
+                container = client.create_container(
+                    image,
+                    command=["/"],
+                    labels=dict([self._label]),
+                    host_config=client.create_host_config(network_mode="none", mounts=[mount]),
+                )["Id"]
+            except APIError:
+                return False
+            try:
+                pieces, _ = client.get_archive(container, "/trial/token")
+                found = [content and content.read() for _, content in archive.members(pieces)]
+            except APIError:
+                return False
+            finally:
+                self._api.remove_container(container)
+        return found == [token]
 
     def _create(
         self,
@@ -238,8 +241,7 @@ class DockerEngine:
         # A name without a value takes away what the engine or the image would set.
         variables = [name for name in ("PATH", "HOSTNAME") if name not in layout.environment]
         variables += [f"{name}={value}" for name, value in layout.environment.items()]
-        with asking(f"make a container for {action.name}"):
-            client = self._api.client
+        with self._api.lend(f"make a container for {action.name}") as client:
             container: str = client.create_container(
                 image,
                 command=list(action.command),
@@ -261,9 +263,9 @@ class DockerEngine:
             place = PurePosixPath(action.surroundings.work) / output
             if not self._reaches(container, place, action.surroundings.work):
                 continue
-            with asking(f"fetch {output} of {action.name}"):
+            with self._api.lend(f"fetch {output} of {action.name}") as client:
                 try:
-                    pieces, _ = self._api.client.get_archive(container, str(place), _PIECE)
+                    pieces, _ = client.get_archive(container, str(place), _PIECE)
                 except NotFound:
                     continue
                 target = (folder / output).parent
@@ -282,15 +284,24 @@ class DockerEngine:
         for parent in reversed(place.parents):
             if not is_below(str(parent), work) or str(parent) == work:
                 continue
-            with asking("look at a work directory"):
-                try:
-                    pieces, status = self._api.client.get_archive(container, str(parent))
-                except NotFound:
-                    return False
-                pieces.close()
-            if int(status["mode"]) & _SYMLINK:
+            mode = self._api.ask("look at a path", partial(_mode, container, str(parent)))
+            if mode is None or mode & _SYMLINK:
                 return False
         return True
+
+
+def _mode(container: str, path: str, client: APIClient) -> int | None:
+    """The mode (Go's `io/fs.FileMode`) of a path in a container, or None where there is none."""
+    answer = client.head(
+        f"{client.base_url}/v{client.api_version}/containers/{container}/archive",
+        params={"path": path},
+        timeout=client.timeout,
+    )
+    if answer.status_code == requests.codes.not_found:
+        return None
+    answer.raise_for_status()
+    status = base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"])
+    return int(canonical.loads(status)["mode"])
 
 
 def _host_config(client: APIClient, limits: Limits, mounts: list[DockerMount]) -> dict[str, Any]:

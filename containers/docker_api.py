@@ -7,14 +7,17 @@ engine.
 from __future__ import annotations
 
 import os
+import socket
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import docker
 import requests
 import tenacity
+from docker.constants import DEFAULT_UNIX_SOCKET
 from docker.errors import APIError, DockerException, NotFound
+from docker.utils import kwargs_from_env
 
 from reproducibility.errors import InfrastructureError
 
@@ -34,48 +37,61 @@ class Api:
     """A container engine's API, as the environment says where it is (DOCKER_HOST and the like)."""
 
     def __init__(self) -> None:
-        self._local = threading.local()
+        self._idle: list[APIClient] = []
+        self._lock = threading.Lock()
 
-    @property
-    def client(self) -> APIClient:
-        """This thread's client.
+    @contextmanager
+    def lend(self, what: str) -> Iterator[APIClient]:
+        """A client that no other thread uses meanwhile; `what` completes "cannot ...".
 
         Raises:
-            InfrastructureError: no engine answers.
+            InfrastructureError: no engine answers, or it refuses what is asked of it.
         """
-        client: APIClient | None = getattr(self._local, "client", None)
-        if client is None:
-            with asking("say what it is"):
+        with asking(what):
+            with self._lock:
+                client = self._idle.pop() if self._idle else None
+            if client is None:
+                _knock()
                 client = docker.from_env(timeout=_TIMEOUT, use_ssh_client=True).api
-            self._local.client = client
-        return client
+            try:
+                yield client
+            finally:
+                with self._lock:
+                    self._idle.append(client)
 
     def ask(self, what: str, question: Callable[[APIClient], _Result]) -> _Result:
         """Ask something that can be asked again.
 
         Raises:
-            InfrastructureError: no answer, or a refusal; `what` completes "cannot ...".
+            InfrastructureError: no answer, or a refusal.
         """
-        with asking(what):
-            return _retrying(question, self.client)
+        with self.lend(what) as client:
+            return _retrying(question, client)
+
+    def close(self) -> None:
+        """Close the connections; the API can still be used afterwards."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for client in idle:
+            client.close()
 
     def remove_container(self, container: str) -> None:
         """Remove a container, running or not; one that is gone is fine."""
 
         def remove(client: APIClient) -> None:
-            client.remove_container(container, force=True, v=True)
+            with _gone_is_fine():
+                client.remove_container(container, force=True, v=True)
 
-        with asking("remove a container"), _gone_is_fine():
-            _retrying(remove, self.client)
+        self.ask("remove a container", remove)
 
     def remove_volume(self, volume: str) -> None:
         """Remove a volume; one that is gone is fine."""
 
         def remove(client: APIClient) -> None:
-            client.remove_volume(volume, force=True)
+            with _gone_is_fine():
+                client.remove_volume(volume, force=True)
 
-        with asking("remove a volume"), _gone_is_fine():
-            _retrying(remove, self.client)
+        self.ask("remove a volume", remove)
 
     def remove_labelled(self, label: str) -> int:
         """Remove all containers and volumes with a label (`key=value`); how many there were."""
@@ -104,6 +120,21 @@ def asking(what: str) -> Iterator[None]:
             subject=os.environ.get("DOCKER_HOST", "the engine's usual address"),
             remedy="start a container engine or set DOCKER_HOST to one, or use --engine sandbox",
         ) from error
+
+
+def _knock() -> None:
+    """See whether anybody listens on the engine's Unix socket, if that is what it has.
+
+    The library would leave a socket open that it could not connect.
+    """
+    host = kwargs_from_env().get("base_url") or DEFAULT_UNIX_SOCKET
+    if host.startswith(("unix://", "http+unix://")):
+        path = "/" + host.partition("://")[2].lstrip("/")
+        with closing(socket.socket(socket.AF_UNIX)) as connection:
+            try:
+                connection.connect(path)
+            except OSError as error:
+                raise DockerException(error.strerror) from error
 
 
 @contextmanager

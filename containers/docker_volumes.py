@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from docker.types import Mount as DockerMount
 
 from containers import archive
-from containers.docker_api import asking
 from reproducibility.errors import InfrastructureError
 from reproducibility.manifest import Tree
 
@@ -148,8 +147,8 @@ class Volumes:
             [filled.in_filler() for filled in held],
             stack,
         )
-        with asking("start the container that holds tmpfs volumes"):
-            self._run.api.client.start(holder)
+        with self._run.api.lend("start the container that holds tmpfs volumes") as client:
+            client.start(holder)
         for filled in held:
             self._put(holder, filled, blobs)
         return [filled.in_action() for filled in held]
@@ -176,20 +175,18 @@ class Volumes:
             self._put(container, filled, blobs)
 
     def _put(self, container: str, filled: _Filled, blobs: Blobs) -> None:
-        with asking("fill a volume"):
+        with self._run.api.lend("fill a volume") as client:
             stream = archive.pack(filled.parts, filled.form, blobs.path)
-            self._run.api.client.put_archive(container, "/", stream)
+            client.put_archive(container, "/", stream)
 
     def _container(
         self, image: str, command: list[str], mounts: list[DockerMount], stack: ExitStack
     ) -> str:
         """A container that fills or holds volumes; what it would run reads its open stdin."""
         api = self._run.api
-        with asking("make a container that fills volumes"):
-            config = api.client.create_host_config(
-                network_mode="none", cap_drop=["ALL"], mounts=mounts
-            )
-            container: str = api.client.create_container(
+        with api.lend("make a container that fills volumes") as client:
+            config = client.create_host_config(network_mode="none", cap_drop=["ALL"], mounts=mounts)
+            container: str = client.create_container(
                 image,
                 command=command,
                 entrypoint=[],

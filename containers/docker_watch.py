@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import requests
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, DockerException
 
-from containers.docker_api import asking
 from containers.supervise import Log
 from reproducibility.errors import InfrastructureError, Stopped
 
@@ -48,29 +47,26 @@ def watch(api: Api, container: str, limits: Limits, into: Path, stop: Event) -> 
         Stopped: `stop` was set; the container has been killed.
     """
     with ExitStack() as stack:
+        client = stack.enter_context(api.lend("run a container"))
         logs = []
         for name in ("stdout", "stderr"):
             log = Log(into / name, limits.log)
             stack.callback(log.close)
             logs.append(log)
-        with asking("attach to a container"):
-            pieces = api.client.attach(container, stdout=True, stderr=True, stream=True, demux=True)
+        pieces = client.attach(container, stdout=True, stderr=True, stream=True, demux=True)
+        stack.callback(_hang_up, pieces)
         reading = _Reading(pieces, logs)
         started = time.monotonic()
-        with asking("start a container"):
-            api.client.start(container)
+        client.start(container)
         watching = _Watching(api, container, reading, limits)
         reason = watching.until_over(stop)
         if reason:
-            with asking("kill a container"), suppress(APIError):
-                api.client.kill(container)
-        with asking("wait for a container"):
-            status = int(api.client.wait(container)["StatusCode"])
+            with suppress(APIError):
+                client.kill(container)
+        status = int(client.wait(container)["StatusCode"])
         reading.finish()
         seconds = time.monotonic() - started
-        state = api.ask(
-            "look at a container", lambda client: client.inspect_container(container)["State"]
-        )
+        state = client.inspect_container(container)["State"]
     if reason == "stop":
         raise Stopped("stopped")
     if state.get("Error"):
@@ -80,6 +76,12 @@ def watch(api: Api, container: str, limits: Limits, into: Path, stop: Event) -> 
     if not reason and state.get("OOMKilled"):
         reason = "memory"
     return Ended(status, seconds, watching.peak, reason)
+
+
+def _hang_up(pieces: Any) -> None:  # noqa: ANN401 - more than the library's types say
+    pieces.close()
+    # The library shuts the socket down and leaves the file over it open.
+    pieces._response.close()  # noqa: SLF001 - there is no public way
 
 
 class _Reading:
@@ -149,10 +151,8 @@ class _Watching:
 
     def _memory(self) -> int:
         """Bytes in use now, or at most so far where the engine knows; 0 where it cannot tell."""
-        with suppress(APIError, NotFound, requests.RequestException):
-            stats: dict[str, Any] = self._api.client.stats(
-                self._container, stream=False, one_shot=True
-            )
+        with suppress(InfrastructureError), self._api.lend("measure memory") as client:
+            stats: dict[str, Any] = client.stats(self._container, stream=False, one_shot=True)
             memory = stats.get("memory_stats") or {}
             return int(memory.get("max_usage") or memory.get("usage") or 0)
         return 0

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from containers.policy import Enforcement, Policy
 
 _PREFIX = "sandbox"
+# Go asks for memory in pieces of 64 MiB, and RLIMIT_DATA counts them before they are touched.
+_MARGIN = 128 << 20
 _CHECK = Limits(seconds=30, log=1 << 16)
 
 
@@ -165,11 +167,8 @@ def _outcome(launched: Launched, limits: Limits, group: Group | None, into: Path
             ended_by = "memory"
     # A program that is refused memory fails in its own words; that it was about memory is seen
     # from how near to the limit its largest process had come.
-    if (
-        launched.status != 0
-        and not ended_by
-        and launched.largest > limits.memory - limits.memory // 8
-    ):
+    margin = max(limits.memory // 8, _MARGIN)
+    if launched.status != 0 and not ended_by and launched.largest > limits.memory - margin:
         ended_by = "memory"
     return Outcome(
         exit_status=launched.status,

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from reproducibility.manifest import Entry, Tree
 
-# Modification time of every blob: 2026-01-01 00:00:00 UTC, the epoch of the default spec. A checkout
-# for this time is made of hard links, for any other of copies.
+# Modification time of every blob: 2026-01-01 00:00:00 UTC, which is the default spec's epoch. A
+# checkout for this time is made of hard links, for any other of copies.
 BLOB_TIME = 1_767_225_600
 
 

@@ -57,11 +57,11 @@ class Checkouts:
         """The folder of a tree; see `Store.checkout`."""
         name = f"{tree.digest.hex}-{epoch}"
         place = self._folder / name
-        if self._ready.get(name) == self._blobs.damages:
+        if self._is_ready(place):
             return place
         with self._only_one(digests.of_bytes(name.encode())):
             damages = self._blobs.damages
-            if self._ready.get(name) == damages:
+            if self._is_ready(place):
                 return place
             if os.path.lexists(place) and not self._intact(place, tree, epoch):
                 place.rename(self._aside / f"{name}-{secrets.token_hex(4)}")
@@ -72,6 +72,10 @@ class Checkouts:
                     made.rename(place)
             self._ready[name] = damages
         return place
+
+    def _is_ready(self, place: Path) -> bool:
+        # Another process may have found it damaged and moved it aside.
+        return self._ready.get(place.name) == self._blobs.damages and place.exists()
 
     def forget(self) -> None:
         """Look at every checkout again before it is used again."""
@@ -105,8 +109,10 @@ class Checkouts:
 
     def _place(self, entry: Entry, target: Path, epoch: int, *, share: bool) -> None:
         source = self._blobs.path(entry)
+        status = source.stat()
         # A link has the blob's own time, which is BLOB_TIME unless another version put it there.
-        if share and not entry.executable and source.stat().st_mtime == epoch:
+        fits = status.st_mtime_ns == epoch * _NANOSECONDS
+        if share and fits and status.st_mode == stat.S_IFREG | _mode(entry):
             try:
                 os.link(source, target)
             except OSError as error:

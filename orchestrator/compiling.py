@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 BATCHES = 8
 _RECORDED = "out"
+_RECORDER = "recorder"
+_CACHE = "/tmp/cache"  # noqa: S108 - inside the sandbox
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,14 @@ class Compiling:
     read: Callable[[Digest], bytes]
 
     def steps(self, architecture: str) -> list[Step]:
-        """All steps for one architecture, the prebuilt programs first."""
-        found = [self._programs(architecture)]
+        """All steps for one architecture."""
+        found = []
         for module in self.sources:
             found.append(self._list(module, architecture))
             if self.seeded:
                 found.append(self._seed(module, architecture))
             found += [self._batch(module, architecture, number) for number in range(BATCHES)]
-        return found
+        return [*found, self._programs(architecture)]
 
     def listing(self, results: Results, module: str, architecture: str) -> Listing:
         """The parsed listing of a source for an architecture.
@@ -81,20 +83,53 @@ class Compiling:
         """Parsed once for each list: every batch of commands needs it."""
         return {}
 
-    def _programs(self, architecture: str) -> Step:
-        def make(results: Results) -> Action:
-            packages = [f"{device.USERLAND}/cmd/{name}" for name in device.PREBUILT]
-            return self._go(
-                f"programs/{architecture}",
-                ("build", "-o", f"{STANDARD.work}/out/", *packages),
-                architecture,
-                results,
-                mounts=(Mount(f"/{device.source(device.USERLAND)}", self.userland),),
-                directory=f"/{device.source(device.USERLAND)}",
-                outputs=tuple(f"out/{name}" for name in device.PREBUILT),
-            )
+    def recorder(self) -> Step:
+        """The helper that records seeds and reads them, for the machine that builds."""
 
-        return Step(f"programs/{architecture}", "programs", architecture, ("F1",), make)
+        def make(results: Results) -> Action:
+            return self._userland(_RECORDER, ("buildcache",), self.chain.host, results, ())
+
+        return Step(_RECORDER, "programs", f"buildcache for {self.chain.host}", ("F1",), make)
+
+    def _programs(self, architecture: str) -> Step:
+        name = f"programs/{architecture}"
+        seeds = self._seeds(architecture)[:1]
+
+        def make(results: Results) -> Action:
+            return self._userland(name, device.PREBUILT, architecture, results, seeds)
+
+        return Step(name, "programs", architecture, ("F1", _RECORDER, *seeds), make)
+
+    def _userland(
+        self,
+        name: str,
+        programs: tuple[str, ...],
+        architecture: str,
+        results: Results,
+        seeds: tuple[str, ...],
+    ) -> Action:
+        place = f"/{device.source(device.USERLAND)}"
+        return self._go(
+            name,
+            (
+                "build",
+                "-o",
+                f"{STANDARD.work}/out/",
+                *(f"{device.USERLAND}/cmd/{program}" for program in programs),
+            ),
+            architecture,
+            results,
+            mounts=(Mount(place, self.userland),),
+            directory=place,
+            outputs=tuple(f"out/{program}" for program in programs),
+            seeds=seeds,
+        )
+
+    def _seeds(self, architecture: str) -> tuple[str, ...]:
+        """The steps that record what an architecture's commands import."""
+        if not self.seeded:
+            return ()
+        return tuple(seed_name(module, architecture) for module in self.sources)
 
     def _list(self, module: str, architecture: str) -> Step:
         source, tree = self.sources[module]
@@ -135,7 +170,7 @@ class Compiling:
                 recording=True,
             )
 
-        needs = (list_name(module, architecture), "F1", self._recorder)
+        needs = (list_name(module, architecture), "F1", _RECORDER)
         return Step(
             seed_name(module, architecture), "seed", f"{module} for {architecture}", needs, make
         )
@@ -143,6 +178,7 @@ class Compiling:
     def _batch(self, module: str, architecture: str, number: int) -> Step:
         _, tree = self.sources[module]
         name = batch_name(module, architecture, number)
+        seeds = (seed_name(module, architecture),) if self.seeded else ()
 
         def make(results: Results) -> Action | None:
             listing = self.listing(results, module, architecture)
@@ -150,36 +186,24 @@ class Compiling:
             if not batch:
                 return None
             folders = {folder: listing.commands[folder] for folder in batch}
-            mounts = [
-                Mount(
-                    f"/{device.source(module)}", commands.only(tree, {**listing.needed, **folders})
-                )
-            ]
-            if self.seeded:
-                mounts.append(
-                    Mount("/seed", results[seed_name(module, architecture)].tree.under(_RECORDED))
-                )
+            mount = Mount(
+                f"/{device.source(module)}", commands.only(tree, {**listing.needed, **folders})
+            )
             return self._go(
                 name,
                 # Unlike `go build`, this compiles main packages without linking them.
                 ("list", "-export", "-f", "{{.ImportPath}}", *(f"./{folder}" for folder in batch)),
                 architecture,
                 results,
-                mounts=tuple(mounts),
+                mounts=(mount,),
                 directory=f"/{device.source(module)}",
                 outputs=(_RECORDED,),
+                seeds=seeds,
                 recording=True,
             )
 
-        needs = [list_name(module, architecture), "F1", self._recorder]
-        if self.seeded:
-            needs.append(seed_name(module, architecture))
-        return Step(name, "commands", f"{module} for {architecture}", tuple(needs), make)
-
-    @property
-    def _recorder(self) -> str:
-        """The step that builds the helper which records a seed on this machine."""
-        return f"programs/{self.chain.host}"
+        needs = (list_name(module, architecture), "F1", _RECORDER, *seeds)
+        return Step(name, "commands", f"{module} for {architecture}", needs, make)
 
     def _go(  # noqa: PLR0913 - an action has these parts
         self,
@@ -191,11 +215,17 @@ class Compiling:
         mounts: tuple[Mount, ...],
         directory: str,
         outputs: tuple[str, ...],
+        seeds: tuple[str, ...] = (),
         recording: bool = False,
     ) -> Action:
+        """An action of F1's go command under the device's settings.
+
+        `seeds`: steps whose recorded packages need not be compiled again. `recording`: what is
+        compiled goes into the work directory in the seed's form.
+        """
         environment = {
             **device.build_environment(architecture),
-            "GOCACHE": "/tmp/cache",  # noqa: S108 - inside the sandbox
+            "GOCACHE": _CACHE,
             "GOGC": "400",
             "GOPATH": "/tmp/gopath",  # noqa: S108 - inside the sandbox
             "HOME": "/tmp/home",  # noqa: S108 - inside the sandbox
@@ -203,15 +233,18 @@ class Compiling:
             "PATH": "/bin",
             "TMPDIR": "/tmp",  # noqa: S108 - inside the sandbox
         }
-        if recording:
-            # Only the helper itself: a change of another program must not compile a seed again.
-            programs = results[self._recorder].tree.under("out")
-            helper = programs.where(lambda entry: entry.path == "buildcache")
+        if seeds or recording:
+            # Only the helper: a change of another program must not compile a seed again.
+            helper = results[_RECORDER].tree.under("out")
             mounts = (*mounts, Mount("/helper", helper))
-            seed = "-seed /seed " if any(mount.at == "/seed" for mount in mounts) else ""
-            environment["GOCACHEPROG"] = (
-                f"/helper/buildcache {seed}-record {STANDARD.work}/{_RECORDED}"
+            arguments_of_helper = ["/helper/buildcache"]
+            for number, step in enumerate(step for step in seeds if len(results[step].tree)):
+                mounts = (*mounts, Mount(f"/seed/{number}", results[step].tree.under(_RECORDED)))
+                arguments_of_helper += ["-seed", f"/seed/{number}"]
+            arguments_of_helper += (
+                ["-record", f"{STANDARD.work}/{_RECORDED}"] if recording else ["-cache", _CACHE]
             )
+            environment["GOCACHEPROG"] = " ".join(arguments_of_helper)
         goroot = self.chain.goroot("F1", results["F1"].tree.under("out"))
         return Action(
             name=name,

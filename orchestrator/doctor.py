@@ -32,7 +32,7 @@ State = Literal["ok", "missing", "optional"]
 _GIB = 1 << 30
 # Free space below which a build of three architectures can run full: trees, results and checkouts
 # in the store; image, archive and the image's second making in the output directory.
-STORE_SPACE = 12 * _GIB
+STORE_SPACE = 8 * _GIB
 OUT_SPACE = 4 * _GIB
 MEMORY = 4 * _GIB
 _OLDEST_PYTHON = (3, 11)
@@ -154,16 +154,21 @@ def _tried(
 def _not_enforced(engine: Engine) -> Iterator[Finding]:
     """Rules of the isolation policy that this machine does not enforce; builds run all the same."""
     meanings = {rule.name: rule.meaning for rule in RULES}
-    with engine:
-        entries = engine.enforcement(Policy())
+    reason = "to hold every step to the policy"
+    try:
+        with engine:
+            entries = engine.enforcement(Policy())
+    except InfrastructureError as error:
+        yield Finding("isolation", "optional", error.summary, reason, error.remedy)
+        return
     for entry in entries:
         if entry.state != "enforced":
             yield Finding(
                 f"isolation: {entry.rule}",
                 "optional",
                 f"not enforced by the {engine.name} engine: {entry.means}",
-                f"to hold every step to the policy ({meanings.get(entry.rule, entry.rule)}); "
-                "results say that it was not enforced",
+                f"{reason} ({meanings.get(entry.rule, entry.rule)}); results say what was not "
+                "enforced",
                 "",
             )
 

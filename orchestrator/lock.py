@@ -258,6 +258,17 @@ def _contradictions(lock: Lock) -> Iterator[str]:
     order = [(found.name, found.host or "") for found in lock.inputs]
     if order != sorted(set(order)):
         yield "its inputs are not sorted, or one is there twice"
+    hosts = {host for _, host in order if host} or {"amd64"}
+    expected: set[tuple[str, str]] = {
+        (name, host) for name in ("bootstrap", "go", "uname") for host in hosts
+    }
+    for part in lock.wanted:
+        kind, _, name = part.partition(".")
+        if kind in {"source", "file"}:
+            expected.add((name, ""))
+    for name, host in sorted(expected ^ set(order)):
+        presence = "is missing" if (name, host) in expected else "belongs to no part of the spec"
+        yield f"the input {name}{f' for {host}' if host else ''} {presence}"
     if lock.toolchain.version != lock.wanted.get("go.version"):
         yield (
             f"the toolchain is {lock.toolchain.version}, "

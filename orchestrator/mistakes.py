@@ -43,9 +43,13 @@ def from_pydantic(
     `root`: the model of the whole file; the descriptions of its fields say what is expected.
     `choices`: words of which a misspelt one gets its nearest.
     """
+    errors = error.errors()
+    keys = [found["loc"] for found in errors]
     return [
         _mistake(found["loc"], found["type"], found["input"], root, choices)
-        for found in error.errors()
+        for found in errors
+        # A list whose elements are wrong is said to be too short as well.
+        if not any(key[: len(found["loc"])] == found["loc"] != key for key in keys)
     ]
 
 
@@ -136,7 +140,7 @@ def key_lines(text: str) -> dict[Key, int]:
     """
 
     def blank(found: re.Match[str]) -> str:
-        return "_" + "\n" * found[0].count("\n")
+        return "~" + "\n" * found[0].count("\n")
 
     lines: dict[Key, int] = {}
     counts: Counter[Key] = Counter()

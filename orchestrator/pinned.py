@@ -18,7 +18,10 @@ from reproducibility.errors import InputError
 
 def _digest(algorithm: str) -> BeforeValidator:
     def read(value: object) -> Digest:
-        found = Digest.parse(value) if isinstance(value, str) else value
+        try:
+            found = Digest.parse(value) if isinstance(value, str) else value
+        except InputError as error:
+            raise ValueError(error.summary) from error
         if not isinstance(found, Digest) or found.algorithm != algorithm:
             raise ValueError(f"expected {algorithm}: and 64 lower-case hexadecimal digits")
         return found

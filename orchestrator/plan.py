@@ -39,7 +39,7 @@ def draw(  # noqa: PLR0913 - what a plan depends on
     have: Inputs,
     store: Store,
     *,
-    host: str,
+    host: Architecture,
     architectures: tuple[Architecture, ...],
 ) -> Plan:
     """The plan of a build on `host` for `architectures`."""
@@ -63,9 +63,7 @@ def draw(  # noqa: PLR0913 - what a plan depends on
     unpublished = [name for name in foreign if isinstance(lock.toolchain.log[name], Absent)]
     steps = chain.steps()
     steps += observe.steps(host, chain.root, chain.source, _observer(store), chain.varied)
-    if host not in architectures:
-        # Its programs are not for the stick, but they record the seeds.
-        steps += compiling.steps(host)[:1]
+    steps.append(compiling.recorder())
     for name in architectures:
         steps += compiling.steps(name)
     # The long builds come after what others wait for.
@@ -76,11 +74,14 @@ def draw(  # noqa: PLR0913 - what a plan depends on
 
 
 def _expected(
-    lock: Lock, host: str, architectures: tuple[Architecture, ...], unpublished: list[Architecture]
+    lock: Lock,
+    host: Architecture,
+    architectures: tuple[Architecture, ...],
+    unpublished: list[Architecture],
 ) -> list[tuple[str, str]]:
-    expected = [(checks.FIXED_POINT, host), (checks.GENERATED, host)]
+    expected: list[tuple[str, str]] = [(checks.FIXED_POINT, host), (checks.GENERATED, host)]
     expected += [("variation", name) for name in observe.FIELDS]
-    for name in architectures:
+    for name in dict.fromkeys((host, *architectures)):
         expected.append((checks.RELEASE, name))
         if not isinstance(lock.toolchain.log[name], Absent):
             expected.append((checks.LOG, name))

@@ -333,7 +333,7 @@ def _refuse_cycles(steps: Sequence[Step]) -> None:
 
 def logs(results: Results, store: Store, folder: Path) -> None:
     """Write each action's own output and errors into a folder, one file an action."""
-    for name, result in results.items():
+    for name, result in sorted(results.items(), key=lambda item: item[0]):
         parts = [store.read(digest) for digest in (result.stderr, result.stdout)]
         log = folder / f"{_file_name(name)}.log"
         if log.exists():  # a/b-c and a-b/c

@@ -75,11 +75,9 @@ def _carry_out(call: Call, arguments: Sequence[str]) -> int:
 
 def _stopped(session: Session) -> int:
     status = session.stopping.status
-    words = Stopped(
-        "stopped",
-        remedy="finished steps are remembered; to go on, run it again: "
-        + shlex.join([PROGRAM, *session.arguments]),
-    )
+    remembered = "finished steps are remembered; to go on, " if session.stopping.worked else ""
+    again = shlex.join([PROGRAM, *session.arguments])
+    words = Stopped("stopped", remedy=f"{remembered}run it again: {again}")
     print_error(words, status=status, json=session.manner.json)
     return status
 

@@ -71,7 +71,7 @@ class Session:
     def working(self, title: str) -> Iterator[Progress]:
         """Show progress while long work goes on that looks at `self.stopping.event`."""
         from orchestrator import progress
-        from orchestrator.progress.plain import PlainProgress, SilentProgress
+        from orchestrator.progress.plain import PlainProgress
 
         chosen = progress.choose(
             sys.stderr,
@@ -80,8 +80,7 @@ class Session:
             verbose=self.manner.verbose,
             stop=self.stopping.event,
         )
-        plain = isinstance(chosen, PlainProgress | SilentProgress)
-        with self.stopping.gracefully(tell=plain), chosen:
+        with self.stopping.gracefully(tell=isinstance(chosen, PlainProgress)), chosen:
             yield chosen
 
 

@@ -31,14 +31,17 @@ class Interrupted(BaseException):
 
 
 class Stopping:
-    """Handlers for the signals, in place within a `with` block; `number` is 0 until one came.
+    """Handlers for the signals, in place within a `with` block.
 
-    A signal that the caller has set to be ignored (`nohup`, a job in the background) stays ignored.
+    `number`: of the first signal that came, 0 until then. `event`: what long work looks at.
+    `worked`: whether there was such work, which the next run can build on. A signal that the caller
+    has set to be ignored (`nohup`, a job in the background) stays ignored.
     """
 
     def __init__(self) -> None:
         self.event = threading.Event()
         self.number = 0
+        self.worked = False
         self._graceful = False
         self._tell = False
         self._before: dict[int, signal._HANDLER] = {}
@@ -51,7 +54,8 @@ class Stopping:
     @contextmanager
     def gracefully(self, *, tell: bool) -> Iterator[None]:
         """Within: the first signal only sets the event. `tell`: and says so on standard error."""
-        self._graceful, self._tell = True, tell
+        self.worked = self._graceful = True
+        self._tell = tell
         try:
             yield
         finally:

@@ -40,7 +40,7 @@ class Disk:
     `volume_boot`: the boot loader's parts of the volume's boot sector.
 
     Raises:
-        InputError: the signature or the code does not fit, or the disk has more than 2 TiB.
+        InputError: the signature or the code does not fit.
     """
 
     layout: Layout

@@ -21,7 +21,8 @@ MIN_CLUSTERS: Final = 65_525 + 16
 FIRST_CLUSTER: Final = 2
 FAT_COUNT: Final = 2
 
-_MAX_SECTORS = (1 << 32) - 1
+# A disk's sectors have 32-bit numbers, and the first MiB is not the volume's.
+_MAX_SECTORS = (1 << 32) - 1 - 2048
 _FAT_ENTRY = 4
 # Boot sector, FSInfo, third boot sector, and their copies from sector 6 on; 32 is what fatgen103
 # says every FAT32 volume has.

@@ -17,7 +17,7 @@ from orchestrator.image.geometry import FIRST_CLUSTER, Geometry
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from orchestrator.image.folders import Folder
     from orchestrator.image.volume import BootCode, Volume
@@ -87,15 +87,15 @@ class Layout:
         return {placed.entry.path: placed for placed in self.files}
 
 
-def lay_out(tree: Tree, volume: Volume) -> Layout:
-    """Decide where everything goes.
+def lay_out(tree: Tree, volume: Volume, head: Callable[[Entry], bytes] | None = None) -> Layout:
+    """Lint the tree and decide where everything goes. `head`: see `lint.check`.
 
     Raises:
         InputError: the tree has lint findings, does not fit a FAT32 volume, or has no file at a
             path that the volume's `fixed` names.
     """
     found = folders.of(tree)
-    lint.refuse(list(lint.find(found)))
+    lint.refuse([*lint.find(found), *(lint.stubs(tree, head) if head else ())])
     for path in sorted(volume.fixed):
         entry = tree.get(path)
         if entry is None or entry.kind != "file":

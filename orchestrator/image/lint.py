@@ -103,9 +103,12 @@ def _names(folder: Folder, complaints: dict[str, str]) -> Iterator[Finding]:
 
 
 def _collisions(folder: Folder) -> Iterator[Finding]:
+    folded = names.all_folded(list(folder.children))
+    if len(set(folded)) == len(folded):
+        return
     seen: dict[str, str] = {}
-    for name in folder.children:
-        first = seen.setdefault(names.folded(name), name)
+    for name, upper in zip(folder.children, folded, strict=True):
+        first = seen.setdefault(upper, name)
         if first != name:
             paths = (folder.at(first), folder.at(name))
             yield Finding("collision", paths, "VFAT does not tell upper from lower case")

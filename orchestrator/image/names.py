@@ -9,6 +9,10 @@ fs/fat/namei_vfat.c.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # A long name lies in slots of 13 UTF-16 units each, at most 20 of them hold 255 units.
 UNITS_PER_SLOT = 13
@@ -18,6 +22,11 @@ MAX_UNITS = 255
 # too, but they mean another character on each machine.
 _SHORT_CHARACTERS = r"A-Z0-9!#$%&'()\-@^_`{}~"
 _SHORT = re.compile(rf"[{_SHORT_CHARACTERS}]{{1,8}}(?:\.[{_SHORT_CHARACTERS}]{{1,3}})?")
+# A name that only has to be cut to become an 8.3 name.
+_TOO_LONG = re.compile(
+    rf"([{_SHORT_CHARACTERS}]{{1,8}})[{_SHORT_CHARACTERS}]*"
+    rf"(?:\.([{_SHORT_CHARACTERS}]{{1,3}})[{_SHORT_CHARACTERS}]*)?"
+)
 _NOT_SHORT_CHARACTER = re.compile(rf"[^{_SHORT_CHARACTERS}]")
 
 _FORBIDDEN = re.compile(r'["*/:<>?\\|\x00-\x1f\x7f]')
@@ -42,6 +51,14 @@ def folded(name: str) -> str:
     return "".join(map(_upper, name))
 
 
+def all_folded(found: Sequence[str]) -> list[str]:
+    """Each name folded; many at once are faster than one by one. No name may hold a line feed."""
+    joined = "\n".join(found)
+    if found and joined.isascii():
+        return joined.upper().split("\n")
+    return [folded(name) for name in found]
+
+
 def _upper(character: str) -> str:
     upper = character.upper()
     if len(upper) == 1:
@@ -61,9 +78,27 @@ def is_short(name: str) -> bool:
     return _SHORT.fullmatch(name) is not None
 
 
-def short_characters(text: str) -> str:
-    """The text with `_` for each character that an 8.3 name cannot hold."""
-    return _NOT_SHORT_CHARACTER.sub("_", text)
+def basis(upper: str) -> tuple[str, str, bool]:
+    """What an alias for a folded name is made from.
+
+    Base of at most 8 and extension of at most 3 characters, and whether they are the name itself.
+    fatgen103, "The Basis-Name Generation Algorithm": spaces and all dots but the last go, what an
+    8.3 name cannot hold becomes `_`.
+    """
+    plain = _TOO_LONG.fullmatch(upper)
+    if plain:
+        base, extension = plain.groups("")
+        return base, extension, len(upper) == len(base) + len(extension) + bool(extension)
+    stem, dot, extension = upper.lstrip(". ").rpartition(".")
+    if not dot:
+        stem, extension = extension, ""
+    stem = stem.replace(" ", "").replace(".", "")[:8]
+    extension = extension.replace(" ", "")[:3]
+    return (
+        _NOT_SHORT_CHARACTER.sub("_", stem),
+        _NOT_SHORT_CHARACTER.sub("_", extension),
+        False,
+    )
 
 
 def slots(name: str) -> int:

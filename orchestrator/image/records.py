@@ -31,8 +31,13 @@ DOT_DOT = b"..         "
 # time and date, cluster (low), size.
 _SHORT = struct.Struct("<11sBBBHHHHHHHI")
 # Order, 5 units, attributes and type, checksum of the alias, 6 units, cluster (zero), 2 units.
-_LONG = struct.Struct("<B10sHB12sH4s")
+_LONG = {
+    count: struct.Struct("<" + "B10sHB12sH4s" * count)
+    for count in range(1, -(-names.MAX_UNITS // names.UNITS_PER_SLOT) + 1)
+}
 _SLOT_BYTES = 2 * names.UNITS_PER_SLOT
+# A byte rotated to the right by one bit.
+_ROTATED = bytes((value >> 1 | value << 7) & 0xFF for value in range(256))
 
 _EARLIEST = 315_532_800  # 1980-01-01 00:00:00 UTC
 _LATEST = 4_354_819_198  # 2107-12-31 23:59:58 UTC
@@ -58,20 +63,8 @@ def stamp(epoch: int) -> tuple[int, int]:
 def short(field: bytes, attributes: int, cluster: int, size: int, when: tuple[int, int]) -> bytes:
     """The record of a file, directory or label. `field`: 11 bytes; `when`: see `stamp`."""
     date, clock = when
-    return _SHORT.pack(
-        field,
-        attributes,
-        0,
-        0,
-        clock,
-        date,
-        date,
-        cluster >> 16,
-        clock,
-        date,
-        cluster & 0xFFFF,
-        size,
-    )
+    high, low = divmod(cluster, 1 << 16)
+    return _SHORT.pack(field, attributes, 0, 0, clock, date, date, high, clock, date, low, size)
 
 
 def long(name: str, field: bytes) -> bytes:
@@ -83,23 +76,16 @@ def long(name: str, field: bytes) -> bytes:
         text += b"\0\0" + b"\xff" * (_SLOT_BYTES - rest - 2)
         count += 1
     check = _checksum(field)
-    parts = b""
+    values: list[int | bytes] = []
     for order in range(count, 0, -1):
-        start = (order - 1) * _SLOT_BYTES
-        parts += _LONG.pack(
-            order | _LAST_LONG if order == count else order,
-            text[start : start + 10],
-            _LONG_NAME,
-            check,
-            text[start + 10 : start + 22],
-            0,
-            text[start + 22 : start + 26],
-        )
-    return parts
+        part = text[(order - 1) * _SLOT_BYTES : order * _SLOT_BYTES]
+        values += (order, part[:10], _LONG_NAME, check, part[10:22], 0, part[22:])
+    values[0] = count | _LAST_LONG
+    return _LONG[count].pack(*values)
 
 
 def _checksum(field: bytes) -> int:
     value = 0
     for byte in field:
-        value = ((value >> 1 | value << 7) + byte) & 0xFF
+        value = (_ROTATED[value] + byte) & 0xFF
     return value

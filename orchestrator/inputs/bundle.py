@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
+from orchestrator.inputs import unpack
 from orchestrator.inputs.ensure import needed
 from orchestrator.lock import GoModule, LocalPath
 from reproducibility import canonical
@@ -37,6 +38,7 @@ _LARGEST_HEADER = 1 << 16
 _LARGEST_MANIFEST = 1 << 30
 # The level is a matter of taste, but it and the threads (0, not 1) are part of the bytes.
 _LEVEL = 3
+_AGAIN = "copy it again, or make it again with `orchestrate fetch --bundle`"
 _WINDOW = 1 << 27
 
 
@@ -82,31 +84,25 @@ def read(path: Path, lock: Lock, store: Store, host: Architecture) -> None:
     """
     wanted = _Wanted(lock, host)
     try:
-        with (
-            path.open("rb") as file,
-            zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(file) as stream,
-            tarfile.open(mode="r|", fileobj=stream) as tar,
-        ):
-            members = iter(tar)
-            _check_header(tar, next(members, None), wanted, path)
-            for member in members:
-                _take(tar, member, wanted, store, path)
-    except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
-        raise InputError(
-            f"the bundle is damaged or cut short: {error}",
-            subject=str(path),
-            remedy="copy it again, or make it again with `orchestrate fetch --bundle`",
-        ) from error
+        file = path.open("rb")
     except OSError as error:
-        raise InputError(
-            f"cannot read the bundle: {error.strerror or error}", subject=str(path)
-        ) from error
+        raise InputError(f"cannot read the bundle: {error.strerror}", subject=str(path)) from error
+    with (
+        file,
+        unpack.refusing_damage("the bundle is damaged or cut short", str(path), _AGAIN),
+        zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(file) as stream,
+        tarfile.open(mode="r|", fileobj=stream) as tar,
+    ):
+        members = iter(tar)
+        _check_header(tar, next(members, None), wanted, path)
+        for member in members:
+            _take(tar, member, wanted, store, path)
     missing = wanted.missing()
     if missing:
         raise InputError(
             f"the bundle is incomplete: it lacks {missing}",
             subject=str(path),
-            remedy="copy it again, or make it again with `orchestrate fetch --bundle`",
+            remedy=_AGAIN,
         )
 
 

@@ -20,7 +20,7 @@ from reproducibility.errors import ComparisonError, InfrastructureError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_VERIFIER = transparency.Verifier.parse(transparency.GO_SUM_DATABASE)
+
 _NO_RECORD = re.compile(r"/lookup/(?P<what>\S+): (?P<answer>(?:404 Not Found|410 Gone)\b)")
 _HASH = 32
 
@@ -33,7 +33,8 @@ def entry(modules: Path, module: str, version: str) -> Recorded | Absent:
     Raises:
         InfrastructureError: the cache does not hold the proof.
     """
-    log = modules / "cache" / "download" / "sumdb" / _VERIFIER.name
+    verifier = _verifier()
+    log = modules / "cache" / "download" / "sumdb" / verifier.name
     answer = log / "lookup" / f"{_escaped(module)}@{_escaped(version)}"
     if not answer.exists():
         return Absent(
@@ -43,17 +44,17 @@ def entry(modules: Path, module: str, version: str) -> Recorded | Absent:
     record, note = transparency.parse_lookup(answer.read_text(encoding="utf-8"))
     # The answer may be older than the newest tree head that the go command saw, and the tiles fit
     # the newest one only (golang.org/x/mod/sumdb, Client.checkRecord).
-    newest = modules.parent / "gopath" / "pkg" / "sumdb" / _VERIFIER.name / "latest"
+    newest = modules.parent / "gopath" / "pkg" / "sumdb" / verifier.name / "latest"
     notes = [note, *([newest.read_text(encoding="utf-8")] if newest.exists() else [])]
     for candidate in notes:
-        head = transparency.parse_tree_head(transparency.open_note(candidate, _VERIFIER))
+        head = transparency.parse_tree_head(transparency.open_note(candidate, verifier))
         try:
             proof = transparency.prove(
                 record.number,
                 head.size,
                 lambda level, tile, width: _tile(log / "tile", level, tile, width),
             )
-            transparency.check(record, candidate, proof, _VERIFIER)
+            transparency.check(record, candidate, proof, verifier)
         except (FileNotFoundError, ComparisonError):
             continue
         return Recorded(
@@ -90,6 +91,10 @@ def decoy(folder: Path, module: str, version: str) -> Path:
     with zipfile.ZipFile(place / f"{name}.zip", "w") as archive:
         archive.writestr(f"{module}@{version}/decoy", b"")
     return folder
+
+
+def _verifier() -> transparency.Verifier:
+    return transparency.Verifier.parse(transparency.GO_SUM_DATABASE)
 
 
 def _tile(tiles: Path, level: int, number: int, width: int) -> bytes:

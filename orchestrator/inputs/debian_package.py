@@ -8,13 +8,12 @@ only to lock; a locked package is fetched by its place in the pool and its SHA-2
 from __future__ import annotations
 
 import re
-import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from debian.deb822 import Packages
-from debian.debfile import DebError, DebFile
+from debian.debfile import DebFile
 
 from containers import process
 from orchestrator.inputs import apt_sources, unpack
@@ -26,6 +25,7 @@ from reproducibility.errors import InfrastructureError, InputError
 from reproducibility.manifest import Entry, Tree
 
 if TYPE_CHECKING:
+    import tarfile
     from collections.abc import Iterator, Mapping, Sequence
 
     from orchestrator.inputs.apt_sources import Mirror
@@ -99,13 +99,9 @@ class DebianTransport:
     def unpack(self, pinned: DebianPackage, store: Store) -> Tree:
         """The package's regular files (links are left out). Raises as `Transport.unpack`."""
         path = store.blob(pinned.blake3)
-        try:
-            with DebFile(str(path)) as package:
-                return Tree(_entries(package.data.tgz(), store))
-        except (DebError, tarfile.TarError, EOFError, OSError) as error:
-            raise InputError(
-                f"{pinned.label} is not a whole Debian package: {error}", subject=pinned.where
-            ) from error
+        what = f"{pinned.label} is not a whole Debian package"
+        with unpack.refusing_damage(what, pinned.where), DebFile(str(path)) as package:
+            return Tree(_entries(package.data.tgz(), store))
 
     def _stanza(self, label: str, request: PackageRequest, scratch: Path) -> Mapping[str, str]:
         """What the suite's signed index says of a package."""
@@ -233,3 +229,7 @@ def _entries(archive: tarfile.TarFile, store: Store) -> Iterator[Entry]:
             store,
             executable=bool(member.mode & 0o111),
         )
+    # The archive's own end lies before that of the compressed stream, whose checksums come last.
+    if archive.fileobj is not None:
+        for _ in digests.chunks(archive.fileobj):  # type: ignore[arg-type]
+            pass

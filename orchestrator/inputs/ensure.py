@@ -71,6 +71,8 @@ def ensure(  # noqa: PLR0913 - two things to work on, and keywords
     """
     host = host or machine.architecture()
     told = clients or Clients(events=events or Silent(), offline=offline, stop=stop)
+    for name in ("bootstrap", "go", "uname"):
+        lock.find(name, host)
     shelf = Shelf(told, store, folder, lambda name: lock.find(name, host))
     sources = [
         found

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.inputs.transport import Store
+    from reproducibility.digest import Digest
 
 # Version control keeps its own data beside the files; it is no part of them.
 _NOT_CONTENT = frozenset({".git", ".hg", ".svn", ".jj"})
@@ -42,9 +43,9 @@ class LocalTransport:
 
     def resolve(self, request: PathRequest, store: Store) -> LocalPath:
         """Pin what lies there now. Raises as `Transport.resolve`."""
-        tree = self.keep(request.path, store)
+        tree = self.look(request.path)
         single = (self.folder / request.path).is_file()
-        digest = store.save_tree(tree)
+        digest = self._keep(request.path, tree, store)
         return LocalPath(
             name=request.name,
             where=request.path,
@@ -58,14 +59,15 @@ class LocalTransport:
 
     def fetch(self, pinned: LocalPath, store: Store) -> None:
         """Compare what lies there with the lock, and keep it. Raises as `Transport.fetch`."""
-        found = self.look(pinned.where).digest
+        tree = self.look(pinned.where)
+        found = tree.digest
         if found != pinned.tree:
             raise InputError(
                 f"{pinned.name} is not what the lock pins: expected {pinned.tree}, found {found}",
                 subject=str(self.folder / pinned.where),
                 remedy=f"if you changed it, run `orchestrate lock --update {pinned.name}`",
             )
-        self.keep(pinned.where, store)
+        self._keep(pinned.where, tree, store)
 
     def unpack(self, pinned: LocalPath, store: Store) -> Tree:
         """The tree as it was kept. Raises as `Transport.unpack`."""
@@ -93,17 +95,18 @@ class LocalTransport:
         # Executable bits follow the person's file system; FAT has none.
         return Tree(replace(entry, executable=False) for entry in parts)
 
-    def keep(self, where: str, store: Store) -> Tree:
-        """The tree that lies at a path, its files put into the store. Raises as `look`."""
-        tree = self.look(where)
-        if store.holds(tree):
-            return tree
+    def _keep(self, where: str, tree: Tree, store: Store) -> Digest:
+        """Put the files of a tree that lies at a path into the store, and its manifest.
+
+        Raises:
+            InputError: a file changed meanwhile.
+        """
         path = self.folder / where
-        for entry in tree.files():
+        for entry in () if store.holds(tree) else tree.files():
             place = path if path.is_file() else path / entry.path
             if store.put_file(place) != entry.content:
                 raise InputError("the file changed while it was read", subject=str(place))
-        return tree
+        return tree.digest if store.has(tree.digest) else store.save_tree(tree)
 
 
 def _entries(path: Path) -> Iterator[Entry]:

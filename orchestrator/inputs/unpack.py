@@ -5,14 +5,24 @@ Names that lead outside, links, devices, encrypted members and oversized content
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import gzip
+import lzma
 import os
 import stat
+import struct
+import tarfile
 import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+import zstandard
 from cryptography.hazmat.primitives import hashes
+from debian.arfile import ArError
+from debian.debfile import DebError
 
 from orchestrator.inputs.transport import LARGEST, Store
 from reproducibility import digest as digests
@@ -27,6 +37,40 @@ if TYPE_CHECKING:
 _IN_MEMORY = 4 << 20
 _MOST_FILES = 1_000_000
 _ENCRYPTED = 0x1
+
+
+# What Python's readers of archives raise at damaged bytes.
+_DAMAGED = (
+    ArError,
+    DebError,
+    EOFError,
+    NotImplementedError,
+    ValueError,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    struct.error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    zstandard.ZstdError,
+)
+
+
+@contextlib.contextmanager
+def refusing_damage(what: str, subject: str, remedy: str = "") -> Iterator[None]:
+    """Turn what the readers of archives raise at damaged bytes into a refusal.
+
+    Raises:
+        InputError: the archive, `what`, is damaged.
+        OSError: the disk failed.
+    """
+    try:
+        yield
+    except (OSError, *_DAMAGED) as error:
+        # A damaged offset makes the readers seek to where no file can have a byte.
+        if isinstance(error, OSError) and error.errno not in {None, errno.EINVAL}:
+            raise
+        raise InputError(f"{what}: {error}", subject=subject, remedy=remedy) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +113,19 @@ def zip_tree(
     Raises:
         InputError: not a zip archive, or one that must not be unpacked.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = list(_members(archive, path, limit))
+    with (
+        refusing_damage("not a whole zip archive", str(path)),
+        zipfile.ZipFile(path) as archive,
+    ):
+        members = list(_members(archive, path, limit))
 
-            def keep(member: zipfile.ZipInfo) -> tuple[Entry | None, str]:
-                with archive.open(member) as stream:
-                    target = place(member.filename)
-                    return _keep(stream, member.file_size, target, store, executable)
+        def keep(member: zipfile.ZipInfo) -> tuple[Entry | None, str]:
+            with archive.open(member) as stream:
+                target = place(member.filename)
+                return _keep(stream, member.file_size, target, store, executable)
 
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                kept = list(zip(members, pool.map(keep, members), strict=True))
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError) as error:
-        raise InputError(f"not a whole zip archive: {error}", subject=str(path)) from error
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            kept = list(zip(members, pool.map(keep, members), strict=True))
     return Unpacked(
         Tree(entry for _, (entry, _) in kept if entry is not None),
         {member.filename: sha256 for member, (_, sha256) in kept},
@@ -89,7 +133,7 @@ def zip_tree(
 
 
 def _members(archive: zipfile.ZipFile, path: Path, limit: int) -> Iterator[zipfile.ZipInfo]:
-    members = [member for member in archive.infolist() if not member.is_dir()]
+    members = [member for member in archive.infolist() if not member.filename.endswith("/")]
     total = sum(member.file_size for member in members)
     if total > limit or len(members) > _MOST_FILES:
         raise InputError(

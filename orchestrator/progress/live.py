@@ -117,7 +117,7 @@ class LiveProgress:
         if cached:
             said += f", {cached} remembered"
         if self._stop.is_set() and not self._over:
-            said = "stopping"
+            said = "stopping; Ctrl-C again: at once"
         return _columns(
             [self._title, said, clock_face(self._now() - self._began)], ("bold", "", ""), width
         )

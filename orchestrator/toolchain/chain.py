@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from containers.action import Action, Mount
 from orchestrator.scheduler import Results, Step
@@ -16,6 +17,9 @@ from orchestrator.store import BLOB_TIME
 from reproducibility.errors import ActionError
 from reproducibility.manifest import Entry, Tree, merge
 from reproducibility.variations import STANDARD, VARIED, Surroundings
+
+if TYPE_CHECKING:
+    from orchestrator.spec import Architecture
 
 # Where cmd/dist has built the go command and goes on to build the toolchain twice more; the plan
 # does that itself, so dist can stop here. Unchanged from Go 1.24 to 1.27 (src/cmd/dist/build.go).
@@ -86,7 +90,7 @@ class Chain:
     surroundings of what is built a second time.
     """
 
-    host: str
+    host: Architecture
     root: Tree
     release: Tree
     dist_build: Tree | None

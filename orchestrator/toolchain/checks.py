@@ -59,7 +59,8 @@ def all_checks(
             store.read(results[observe.USUAL].stdout), store.read(results[observe.OTHER].stdout)
         ),
     ]
-    for architecture, tree in made.items():
+    # The host's own is compared even where it is not for the image: it has built all the others.
+    for architecture, tree in {**toolchains(chain, results, (chain.host,)), **made}.items():
         found += against_release(chain, store, tree, architecture, lock)
         again = results.get(f"cross-by-F2/{architecture}")
         if again is not None:
@@ -133,14 +134,13 @@ def module_hash(store: Store, tree: Tree, architecture: str, go: str) -> str:
 def _generated(chain: Chain, results: Results) -> Check:
     """The source tree after cmd/dist's work against the published one.
 
-    cmd/dist writes some source files (versions, defaults); the release ships them. Everything that
-    both have must be the same, but for the one file that the plan patches in its private copy.
+    cmd/dist writes some source files (versions, defaults); the release ships them. All that is
+    published must be there and the same, but for the one file that the plan patches in its private
+    copy.
     """
     after = results["T1/toolchain"].tree.under("go/src")
     published = chain.source.under("src")
     patched = DIST_BUILD.removeprefix("src/")
-
-    def common(tree: Tree, other: Tree) -> Tree:
-        return tree.where(lambda entry: entry.path != patched and other.get(entry.path) is not None)
-
-    return trees(GENERATED, chain.host, common(after, published), common(published, after))
+    wanted = published.where(lambda entry: entry.path != patched)
+    present = after.where(lambda entry: wanted.get(entry.path) is not None)
+    return trees(GENERATED, chain.host, present, wanted)

@@ -219,6 +219,14 @@ def spec_text(  # noqa: PLR0913 - what differs between the tests' specs
     )
 
 
+# A public module with one command and one dependency.
+SMALL = "rsc.io/2fa"
+SMALL_SOURCE = f"""\
+[[source]]
+module = "{SMALL}"
+version = "v1.2.0"
+commands = ["."]
+"""
 U_ROOT_SOURCE = f"""\
 [[source]]
 module = "{U_ROOT}"
@@ -309,6 +317,21 @@ def descendants(pid: int) -> dict[int, str]:
     return below
 
 
+def wait_for_descendant(pid: int, program: str) -> dict[int, str]:
+    """Wait until a process below one runs a program of that name; gives all that there are then."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        found = descendants(pid)
+        if any(_program(child) == program for child in found):
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"{program} did not run")
+
+
+def _program(pid: int) -> str:
+    return _command(pid).split(" ")[0].rpartition("/")[2]
+
+
 def _status(pid: int) -> tuple[int, str] | None:
     """Parent and start time of a live process (proc_pid_stat(5)); None of one that is gone."""
     try:
@@ -365,5 +388,5 @@ def kill(running: Running) -> dict[int, str]:
     """Kill an orchestrator with SIGKILL, and nothing else; gives the processes it had."""
     had = descendants(running.process.pid)
     running.process.send_signal(signal.SIGKILL)
-    running.process.wait(_GRACE)
+    assert running.end().status == -signal.SIGKILL
     return had

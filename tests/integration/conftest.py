@@ -11,14 +11,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator import lock as locks
 from orchestrator.durable import remove_folder
 from tests.conftest import ROOT
 from tests.integration import building
 from tests.integration.building import Orchestrate, Ran
+from tests.integration.engine_fixtures import (  # noqa: F401 - fixtures, for the tests beside
+    bench,
+    builder,
+    docker_host,
+    engine_folder,
+    engines,
+    whole_root,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from orchestrator import lock as locks
 
 _PROJECT = ("sourcery.toml", "sourcery.lock")
 # How an input that is not offered any more is told of (orchestrator/inputs).
@@ -42,7 +51,9 @@ class Built:
 @pytest.hookimpl
 def pytest_configure(config: pytest.Config) -> None:
     """A lock that had to be renewed is said, and fails nothing."""
-    config.addinivalue_line("filterwarnings", "default::tests.integration.conftest.LockRenewedWarning")
+    config.addinivalue_line(
+        "filterwarnings", "default::tests.integration.conftest.LockRenewedWarning"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -117,6 +128,29 @@ def own_architecture(orchestrate: Orchestrate, full: Built, workshop: Path) -> B
     assert full.ran.status == 0
     out = workshop / "own-architecture"
     return Built(orchestrate.build(out, "--arch", building.HOST), out)
+
+
+@pytest.fixture(scope="session")
+def small(orchestrate: Orchestrate, usable_lock: Path, full: Built, workshop: Path) -> Orchestrate:
+    """A project with a small public module, for three architectures; toolchains are made already.
+
+    Where a test is about the build and not about what is built, it saves compiling u-root.
+    """
+    assert full.ran.status == 0
+    project = workshop / "small"
+    project.mkdir()
+    (project / "sourcery.toml").write_text(building.spec_text(source=building.SMALL_SOURCE))
+    shutil.copyfile(usable_lock, project / "sourcery.lock")
+    command = Orchestrate(project, orchestrate.store)
+    command.run("lock")
+    return command
+
+
+@pytest.fixture(scope="session")
+def small_own(small: Orchestrate, workshop: Path) -> Built:
+    """The small project built for this machine's architecture."""
+    out = workshop / "small-own"
+    return Built(small.build(out, "--arch", building.HOST), out)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

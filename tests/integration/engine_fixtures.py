@@ -15,13 +15,14 @@ import tempfile
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from containers.action import Action, Mount
-from containers.docker import connect
+from containers.docker import DockerEngine, connect
 from containers.policy import Limits, Policy
 from containers.sandbox import SandboxEngine
 from orchestrator import inputs, lock
@@ -187,54 +188,58 @@ def compile_probe(builder: Builder) -> Action:
     )
 
 
-@pytest.fixture(scope="session")
-def docker_host(engine_folder: Path) -> Iterator[str]:
-    """Address of a container engine: one of our own where that can be had."""
-    dockerd = shutil.which("dockerd")
-    if os.environ.get("SOURCERY_TEST_DOCKER_HOST"):
-        yield os.environ["SOURCERY_TEST_DOCKER_HOST"]
-    elif dockerd is not None and os.geteuid() == 0:
-        with PrivateDocker(dockerd, engine_folder / "docker") as private:
-            yield private.host
-    elif os.environ.get("DOCKER_HOST"):
-        yield os.environ["DOCKER_HOST"]
-    else:
-        pytest.skip("no dockerd that this user may start, and no DOCKER_HOST")
+class Engines:
+    """Engines by name, each opened when first asked for and closed in the opposite order."""
 
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder = folder
+        self._stack = stack
+        self._open: dict[str, Engine] = {}
 
-@pytest.fixture(scope="session")
-def engines(engine_folder: Path, request: pytest.FixtureRequest) -> Iterator[dict[str, Engine]]:
-    """The engines that tests have asked for so far, kept open to the end of the session."""
-    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        yield _Engines(engine_folder, request, stack, patch)
+    def __getitem__(self, name: str) -> Engine:
+        """The engine of a parameter of `ENGINES`."""
+        if name not in self._open:
+            engine = self._new(name)
+            self._stack.enter_context(engine)
+            self._open[name] = engine
+        return self._open[name]
 
-
-class _Engines(dict[str, "Engine"]):
-    """Engines by name, opened when first asked for."""
-
-    def __init__(
-        self,
-        folder: Path,
-        request: pytest.FixtureRequest,
-        stack: ExitStack,
-        patch: pytest.MonkeyPatch,
-    ) -> None:
-        super().__init__()
-        self._folder, self._request, self._stack, self._patch = folder, request, stack, patch
-
-    def __missing__(self, name: str) -> Engine:
+    def _new(self, name: str) -> SandboxEngine | DockerEngine:
+        scratch = self._folder / "scratch"
         if name == "sandbox":
-            engine: Engine = SandboxEngine(self._folder / "scratch")
-        else:
-            self._patch.setenv("DOCKER_HOST", self._request.getfixturevalue("docker_host"))
-            engine = connect(self._folder / "scratch", "bind" if name == "docker-bind" else "api")
-        self[name] = self._stack.enter_context(engine)
-        return self[name]
+            return SandboxEngine(scratch)
+        patch = self._stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv("DOCKER_HOST", self.docker_host)
+        return connect(scratch, "bind" if name == "docker-bind" else "api")
+
+    @cached_property
+    def docker_host(self) -> str:
+        """Address of a container engine: one of our own where that can be had."""
+        dockerd = shutil.which("dockerd")
+        told = os.environ.get("SOURCERY_TEST_DOCKER_HOST")
+        if told is None and dockerd is not None and os.geteuid() == 0:
+            private = PrivateDocker(dockerd, self._folder / "docker")
+            return self._stack.enter_context(private).host
+        found = told or os.environ.get("DOCKER_HOST")
+        return found or pytest.skip("no dockerd that this user may start, and no DOCKER_HOST")
+
+
+@pytest.fixture(scope="session")
+def engines(engine_folder: Path) -> Iterator[Engines]:
+    """The engines that tests have asked for so far, kept open to the end of the session."""
+    with ExitStack() as stack:
+        yield Engines(engine_folder, stack)
+
+
+@pytest.fixture(scope="session")
+def docker_host(engines: Engines) -> str:
+    """Address of a container engine: one of our own where that can be had."""
+    return engines.docker_host
 
 
 @pytest.fixture(params=ENGINES)
 def bench(
-    request: pytest.FixtureRequest, engines: dict[str, Engine], builder: Builder, tmp_path: Path
+    request: pytest.FixtureRequest, engines: Engines, builder: Builder, tmp_path: Path
 ) -> Bench:
     """Each engine in turn: the sandbox, and docker with both ways for files to travel."""
     return Bench(engines[request.param], builder, tmp_path)

@@ -6,9 +6,10 @@ import ctypes
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Self
 
@@ -60,14 +61,22 @@ class PrivateDocker:
     def _wait(self) -> None:
         deadline = time.monotonic() + _PATIENCE
         while True:
-            with suppress(docker.errors.DockerException):
-                docker.DockerClient(self.host, timeout=5).ping()
+            if self._listens():
+                with closing(docker.DockerClient(self.host, timeout=60)) as client:
+                    client.ping()
                 return
             ended = self._process is None or self._process.poll() is not None
             if ended or time.monotonic() > deadline:
                 said = (self._folder / "log").read_text(errors="replace")[-2000:]
                 pytest.skip(f"dockerd does not start here: {said}")
             time.sleep(_PAUSE)
+
+    def _listens(self) -> bool:
+        """Whether the socket can be connected (the library leaves one open that it could not)."""
+        with closing(socket.socket(socket.AF_UNIX)) as connection, suppress(OSError):
+            connection.connect(self.host.removeprefix("unix://"))
+            return True
+        return False
 
     def close(self) -> None:
         """Stop the engine and its containerd, unmount what they left, remove the folder."""

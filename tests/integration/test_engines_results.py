@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from containers.engine import Engine
     from reproducibility.variations import Surroundings
-    from tests.integration.engine_fixtures import Builder
+    from tests.integration.engine_fixtures import Builder, Engines
 
 _MANY = {f"name-{number:02}": str(number) for number in range(40)}
 
@@ -176,9 +175,7 @@ def test_actions_run_at_once(bench: Bench) -> None:
 
 @pytest.mark.needs_sandbox
 @pytest.mark.needs_docker
-def test_all_engines_give_the_same_tree(
-    engines: dict[str, Engine], builder: Builder, tmp_path: Path
-) -> None:
+def test_all_engines_give_the_same_tree(engines: Engines, builder: Builder, tmp_path: Path) -> None:
     trees = {}
     for parameter in ENGINES:
         name = str(parameter.values[0])

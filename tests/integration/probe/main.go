@@ -33,7 +33,7 @@ func main() {
 		"flood":      flood,
 		"sleep":      sleep,
 		"leave":      leave,
-		"make":       produce,
+		"produce":    produce,
 		"links":      links,
 		"die":        die,
 		"exit":       exit,
@@ -230,7 +230,9 @@ func write(folders []string) {
 		entries, _ := os.ReadDir(folder)
 		for _, entry := range entries {
 			path := filepath.Join(folder, entry.Name())
-			if !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), "probe-") {
+			// Not the entry's own type: under a mounted device lies a regular file.
+			info, err := os.Lstat(path)
+			if err != nil || !info.Mode().IsRegular() || strings.HasPrefix(entry.Name(), "probe-") {
 				continue
 			}
 			check(syscall.Access(path, 4))

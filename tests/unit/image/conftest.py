@@ -1,4 +1,4 @@
-"""A test marked `needs_tools("fsck.fat", ...)` is skipped where one of them is not installed."""
+"""What the tests of the image share."""
 
 from __future__ import annotations
 
@@ -7,21 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .samples import Blobs
-from .tools import find
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    missing = [
-        str(name)
-        for mark in item.iter_markers("needs_tools")
-        for name in mark.args
-        if find(str(name)) is None
-    ]
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}")
 
 
 @pytest.fixture

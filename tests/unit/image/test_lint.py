@@ -143,3 +143,7 @@ def test_a_collision_is_told_with_both_paths() -> None:
 def test_nothing_with_findings_is_laid_out() -> None:
     with pytest.raises(InputError, match="B and b"):
         lay_out(listed("B", "b"), VOLUME)
+    stub = listed("linux_arm64/bin/ls", size=300)
+    lay_out(stub, VOLUME)
+    with pytest.raises(InputError, match="linux_arm64/bin/ls: the #! line"):
+        lay_out(stub, VOLUME, lambda _: b"#!" + b"x" * 254)

@@ -7,6 +7,9 @@
 //
 //	installcommand '#!/src/<package directory>' <path of the stub> arguments...
 //
+// By hand it is started to change commands: -edit NAME makes the source of one
+// writable, -rebuild NAME compiles it again.
+//
 // Exit status, where the program could not be started: 126 when it does not
 // compile or cannot be put in place, 127 when there is no such source, 128+N
 // when signal N came during compilation, 2 on bad usage.
@@ -20,21 +23,41 @@ import (
 	"syscall"
 
 	"sourcery/userland/internal/device"
+	"sourcery/userland/internal/edit"
 	"sourcery/userland/internal/install"
 	"sourcery/userland/internal/stub"
 	"sourcery/userland/internal/terminal"
 )
 
-const usage = `Usage of installcommand: it is started through command stubs, by typing the name
-of a command. It compiles the command into /bin and runs it.
+const usage = `Usage: installcommand -edit NAME       make the source of a command writable
+       installcommand -edit /src/DIR   the same for any directory below /src
+       installcommand -rebuild NAME    compile a command again
+
+Otherwise it is started through the stubs of commands, by typing their names: it
+compiles the command into /bin, and runs it.
 `
 
 func main() {
-	if len(os.Args) < 3 || strings.HasPrefix(os.Args[1], "-") {
+	os.Exit(run(os.Args[1:]))
+}
+
+func run(arguments []string) int {
+	switch {
+	case len(arguments) == 1 && (arguments[0] == "-h" || arguments[0] == "-help" || arguments[0] == "--help"):
+		fmt.Print(usage)
+		return 0
+	case len(arguments) == 2 && arguments[0] == "-edit":
+		return openSource(arguments[1])
+	case len(arguments) == 2 && arguments[0] == "-rebuild":
+		return rebuild(arguments[1])
+	case len(arguments) == 0 || strings.HasPrefix(arguments[0], "-"):
 		fmt.Fprint(os.Stderr, usage)
-		os.Exit(2)
+		return 2
+	case len(arguments) == 1 || !stub.IsArgument(arguments[0]):
+		// The stub's line has no second part, and what we got first is its path.
+		return runStub("", arguments[0], nil)
 	}
-	os.Exit(runStub(os.Args[1], os.Args[2], os.Args[3:]))
+	return runStub(arguments[0], arguments[1], arguments[2:])
 }
 
 func say(err error) { fmt.Fprintf(os.Stderr, "installcommand: %v\n", err) }
@@ -72,6 +95,39 @@ func fail(err error) int {
 		say(err)
 	}
 	return status
+}
+
+// openSource makes a directory of source writable.
+func openSource(name string) int {
+	layout := device.Here()
+	dir, err := edit.FindDirectory(layout, name)
+	if err == nil {
+		err = edit.Open(layout, dir)
+	}
+	if err != nil {
+		say(err)
+		return 1
+	}
+	fmt.Printf(`%s can be changed now. It is in memory: copy what you want to keep to a disk.
+  installcommand -rebuild NAME    compiles a command that you have changed
+  umount %s    gives the original back
+`, dir, dir)
+	return 0
+}
+
+// rebuild compiles a command, whether or not it is in /bin already.
+func rebuild(name string) int {
+	command, err := edit.Find(device.Here(), name)
+	if err != nil {
+		say(err)
+		return install.StatusNotFound
+	}
+	ctx, stop := install.WithSignals(context.Background())
+	defer stop()
+	if _, err := installer().Reinstall(ctx, command); err != nil {
+		return fail(err)
+	}
+	return 0
 }
 
 func installer() *install.Installer {

@@ -2,12 +2,14 @@ package pid1
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"sourcery/userland/internal/mountinfo"
+	"sourcery/userland/internal/treecopy"
 )
 
 // etcFiles are what programs look for in /etc, where the stick does not bring it.
@@ -25,11 +27,11 @@ const etcLimit = 8 << 20
 // the stick's own files are copied to /run/etc, and that is put over it.
 func (i *Init) makeEtc() {
 	const target, writable = "/etc", "/run/etc"
-	if info, err := os.Stat(target); err != nil || !info.IsDir() || isMounted(target) {
+	if info, err := os.Stat(target); err != nil || !info.IsDir() || mountinfo.Has(target) {
 		i.debug("%s stays as it is", target)
 		return
 	}
-	err := copyTree(writable, target, etcLimit)
+	err := treecopy.Copy(writable, target, etcLimit)
 	for name, content := range etcFiles {
 		if err == nil {
 			err = writeIfMissing(filepath.Join(writable, name), content)
@@ -53,48 +55,4 @@ func writeIfMissing(file, content string) error {
 	}
 	_, err = io.WriteString(f, content)
 	return errors.Join(err, f.Close())
-}
-
-// copyTree copies regular files and directories, no more than limit bytes. Modes
-// are made anew: VFAT has none.
-func copyTree(to, from string, limit int64) error {
-	if err := os.MkdirAll(to, 0o755); err != nil {
-		return err
-	}
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		relative, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		target := filepath.Join(to, relative)
-		switch {
-		case d.IsDir():
-			return ignoring(os.Mkdir(target, 0o755), fs.ErrExist)
-		case !d.Type().IsRegular():
-			return nil
-		}
-		n, err := copyFile(target, path, limit)
-		limit -= n
-		return err
-	})
-}
-
-func copyFile(to, from string, limit int64) (int64, error) {
-	source, err := os.Open(from)
-	if err != nil {
-		return 0, err
-	}
-	defer source.Close()
-	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return 0, err
-	}
-	n, err := io.Copy(target, io.LimitReader(source, limit+1))
-	if err == nil && n > limit {
-		err = fmt.Errorf("%s: too much to copy into memory", from)
-	}
-	return n, errors.Join(err, target.Close())
 }

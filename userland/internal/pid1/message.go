@@ -19,14 +19,15 @@ func (i *Init) message() string {
 
 func greeting(arch, kernel, programs string, commands, processors int) string {
 	return fmt.Sprintf(`
-Sourcery: a system that is mostly source. linux/%s, kernel %s, %d processor(s)
+Sourcery: a system that is mostly source.
+linux/%s, kernel %s, processors: %d
 
-  %d commands are in %s; nearly all of them are source code.
-  Type one: the first time it is compiled, which takes a moment; then it is in /bin.
-  All the source is in /src, the Go tree in /go; go build, go test and gofmt work here.
-  To change a command:   installcommand -edit NAME
-  To end:                poweroff      The stick is never written to; what you make
-                                       in /tmp is gone then.
+  There are %d commands in %s; nearly all are source code.
+  Type one: at first it is compiled, which takes a moment; then it is in /bin.
+  All source is in /src, the Go tree in /go; go build, go test and gofmt work.
+  To change a command:  installcommand -edit NAME
+  To end:               poweroff
+  The stick is never written to. What you make in /tmp is gone then.
 
 `, arch, kernel, processors, commands, programs)
 }

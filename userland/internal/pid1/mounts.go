@@ -4,9 +4,9 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"strconv"
-	"strings"
 	"syscall"
+
+	"sourcery/userland/internal/mountinfo"
 )
 
 // A mount is one file system of the device.
@@ -40,7 +40,7 @@ var mounts = []mount{
 func (i *Init) mountAll(list []mount) {
 	for _, m := range list {
 		// Read anew each time: /proc may be the one that was just mounted.
-		if isMounted(m.target) {
+		if mountinfo.Has(m.target) {
 			i.debug("%s: something is mounted there, it stays", m.target)
 			continue
 		}
@@ -59,53 +59,6 @@ func (i *Init) mountAll(list []mount) {
 			i.debug("mounted %s on %s", m.kind, m.target)
 		}
 	}
-}
-
-// A mountPoint is a line of /proc/self/mountinfo.
-type mountPoint struct{ path, kind string }
-
-func isMounted(path string) bool {
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return false
-	}
-	for _, m := range parseMountinfo(string(data)) {
-		if m.path == path {
-			return true
-		}
-	}
-	return false
-}
-
-// parseMountinfo reads /proc/self/mountinfo (proc_pid_mountinfo(5)), in order of
-// mounting: "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw".
-// Lines that do not look like this are left out.
-func parseMountinfo(text string) []mountPoint {
-	var list []mountPoint
-	for line := range strings.Lines(text) {
-		before, after, found := strings.Cut(line, " - ")
-		fields, kind := strings.Fields(before), strings.Fields(after)
-		if found && len(fields) >= 6 && len(kind) >= 1 {
-			list = append(list, mountPoint{path: unescape(fields[4]), kind: kind[0]})
-		}
-	}
-	return list
-}
-
-// unescape decodes the octal escapes (\040 for a space) of mountinfo.
-func unescape(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if c, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(c))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }
 
 // linkDevices makes the links that programs expect in /dev besides devices.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"sourcery/userland/internal/mountinfo"
 )
 
 // A powerAction is an end of the machine.
@@ -67,21 +69,21 @@ var volatile = []string{"proc", "sysfs", "devtmpfs", "devpts", "tmpfs", "ramfs",
 // unmountAll unmounts the disks, the last one first, and makes read-only what is
 // busy in spite of everything.
 func (i *Init) unmountAll() {
-	data, err := os.ReadFile("/proc/self/mountinfo")
+	mounted, err := mountinfo.Read()
 	if err != nil {
 		i.say("unmounting: %v", err)
 		return
 	}
-	for _, m := range slices.Backward(parseMountinfo(string(data))) {
-		if m.path == "/" || slices.Contains(volatile, m.kind) {
+	for _, m := range slices.Backward(mounted) {
+		if m.Path == "/" || slices.Contains(volatile, m.Kind) {
 			continue
 		}
-		err := syscall.Unmount(m.path, 0)
-		i.debug("unmounting %s: %v", m.path, err)
+		err := syscall.Unmount(m.Path, 0)
+		i.debug("unmounting %s: %v", m.Path, err)
 		if err == nil {
 			continue
 		}
-		err = syscall.Mount("", m.path, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, "")
-		i.check("making "+m.path+" read-only", err)
+		err = syscall.Mount("", m.Path, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, "")
+		i.check("making "+m.Path+" read-only", err)
 	}
 }

@@ -49,6 +49,9 @@ func Parse(argument, stubPath string) (Command, error) {
 	return Command{Name: name, Package: pkg}, nil
 }
 
+// IsArgument reports whether an argument is meant to be the rest of a stub's line.
+func IsArgument(argument string) bool { return strings.HasPrefix(argument, marker) }
+
 func parsePackage(argument string) (string, error) {
 	pkg, found := strings.CutPrefix(argument, marker)
 	switch {

@@ -1,0 +1,161 @@
+"""In-memory stands-ins for what the orchestrator talks to: an engine and an observer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from containers.action import Action
+from containers.engine import Outcome
+from containers.policy import RULES, Enforcement
+from orchestrator.blobs import BLOB_TIME
+from reproducibility.errors import InfrastructureError, Stopped
+from reproducibility.manifest import Tree
+from reproducibility.variations import STANDARD
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from threading import Event
+
+    from containers.engine import Blobs
+    from containers.policy import Policy
+
+@dataclass(frozen=True)
+class Made:
+    """What a fake action leaves behind; `files`: path below the work directory to content.
+
+    None as content makes an empty folder. `programs`: those of the files that are executable.
+    """
+
+    files: Mapping[str, bytes | None] = field(default_factory=dict)
+    programs: frozenset[str] = frozenset()
+    stdout: bytes = b""
+    stderr: bytes = b""
+    exit_status: int = 0
+    ended_by: str = ""
+    seconds: float = 0.25
+    peak_memory: int = 4096
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a fake action sees."""
+
+    action: Action
+    blobs: Blobs
+    stop: Event
+
+    def read(self, at: str) -> dict[str, bytes]:
+        """The files of the input tree that is mounted at a place."""
+        (mount,) = (mount for mount in self.action.mounts if mount.at == at)
+        folder = self.blobs.checkout(mount.tree, self.action.epoch)
+        return {entry.path: (folder / entry.path).read_bytes() for entry in mount.tree.files()}
+
+    def until_stopped(self) -> Made:
+        """Work that never ends by itself.
+
+        Raises:
+            Stopped: it was ended.
+            InfrastructureError: nobody ended it.
+        """
+        if self.stop.wait(60):
+            raise Stopped("stopped")
+        raise InfrastructureError("nobody ended it")
+
+
+Work = Callable[[Asked], Made]
+
+
+class FakeEngine:
+    """Runs actions as functions: a table from action name to what it does.
+
+    `runs`: names of the actions that were run, in the order of their starts.
+    """
+
+    def __init__(self, table: Mapping[str, Work], name: str = "fake") -> None:
+        self.name = name
+        self.table = dict(table)
+        self.runs: list[str] = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def run(self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event) -> Outcome:
+        del policy
+        with self._lock:
+            self.runs.append(action.name)
+        made = self.table[action.name](Asked(action, blobs, stop))
+        outputs = into / "outputs"
+        outputs.mkdir()
+        for path, content in made.files.items():
+            place = outputs / path
+            if content is None:
+                place.mkdir(parents=True)
+                continue
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+            place.chmod(0o755 if path in made.programs else 0o644)
+        (into / "stdout").write_bytes(made.stdout)
+        (into / "stderr").write_bytes(made.stderr)
+        return Outcome(
+            exit_status=made.exit_status,
+            outputs=outputs,
+            stdout=into / "stdout",
+            stderr=into / "stderr",
+            seconds=made.seconds,
+            peak_memory=made.peak_memory,
+            ended_by=made.ended_by,
+        )
+
+    def enforcement(self, policy: Policy) -> tuple[Enforcement, ...]:
+        del policy
+        return tuple(Enforcement(rule.name, "not enforced", "a fake") for rule in RULES)
+
+
+class FakeObserver:
+    """Remembers what it was told, as (what, which) pairs."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def planned(self, steps: Sequence[tuple[str, str, str]]) -> None:
+        self.told += [("planned", name) for name, _, _ in steps]
+
+    def started(self, name: str) -> None:
+        self.told.append(("started", name))
+
+    def finished(self, name: str, *, cached: bool, seconds: float) -> None:
+        del seconds
+        self.told.append(("cached" if cached else "finished", name))
+
+    def note(self, text: str) -> None:
+        self.told.append(("note", text))
+
+
+def made(content: bytes, at: str = "out") -> Work:
+    """Work that always makes one file."""
+    return lambda _: Made({at: content})
+
+
+def action(name: str, **changes: object) -> Action:
+    """An action with nothing special about it; by its name in its command, one of its own key."""
+    parts: dict[str, object] = {
+        "name": name,
+        "command": ("/bin/true", name),
+        "environment": (("PATH", "/bin"),),
+        "directory": STANDARD.work,
+        "root": Tree(),
+        "mounts": (),
+        "outputs": ("out",),
+        "epoch": BLOB_TIME,
+        "architecture": "amd64",
+        "surroundings": STANDARD,
+    }
+    return Action(**{**parts, **changes})  # type: ignore[arg-type]

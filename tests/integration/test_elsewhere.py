@@ -1,0 +1,173 @@
+"""A build somewhere else: other user, folder, settings and store, no network, killed twice.
+
+It runs from a wheel, so that what is installed is held against what is checked out; its inputs come
+in a bundle. Its image must be the one that the checkout made of the same spec and lock.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.durable import remove_folder
+from tests.conftest import ROOT
+from tests.integration import building
+from tests.integration.building import HOST, Orchestrate, check_gone, check_no_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.integration.conftest import Built
+
+pytestmark = [pytest.mark.needs_sandbox, pytest.mark.needs_network, pytest.mark.slow]
+
+# Nobody has this id; `nobody` itself is what actions see themselves as.
+_USER = 54321
+# Seconds after a step's start: both steps that are killed take longer everywhere.
+_LATEST = 8.0
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """The other place: the command line there, and a folder for outputs."""
+
+    command: Orchestrate
+    folder: Path
+
+
+@pytest.fixture
+def elsewhere(orchestrate: Orchestrate) -> Iterator[Elsewhere]:
+    folder = Path(tempfile.mkdtemp(prefix="sourcery-elsewhere-", dir="/var/tmp"))
+    try:
+        folder.chmod(0o755)
+        code = folder / "installed"
+        with zipfile.ZipFile(_wheel(folder)) as wheel:
+            wheel.extractall(code)
+        bundle = folder / "inputs.tar.zst"
+        orchestrate.run("fetch", "--bundle", bundle)
+        home = folder / "home of another"
+        project = home / "a project"
+        project.mkdir(parents=True)
+        for name in ("sourcery.toml", "sourcery.lock"):
+            shutil.copyfile(orchestrate.project / name, project / name)
+        environment = {
+            "GOAMD64": "v3",
+            "GOARM64": "v8.1",
+            "GOEXPERIMENT": "nosuchexperiment",
+            "GOFLAGS": "-race -ldflags=-s",
+            "GOTOOLCHAIN": "go1.2.3",
+            "HOME": str(home),
+            "LANG": "tr_TR.UTF-8",
+            "LC_ALL": "tr_TR.UTF-8",
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(code),
+            "SOURCE_DATE_EPOCH": "1",
+            "TZ": "Asia/Kathmandu",
+            "USER": "somebody",
+        }
+        prefix = _another_user(folder, home)
+        command = Orchestrate(project, home / "store", environment, prefix, {"umask": 0o077})
+        yield Elsewhere(command, home)
+    finally:
+        remove_folder(folder)
+
+
+def _wheel(folder: Path) -> Path:
+    """The project as a wheel, built without a network."""
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "wheel")],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (found,) = (folder / "wheel").glob("*.whl")
+    return found
+
+
+def _another_user(folder: Path, home: Path) -> tuple[str, ...]:
+    """What makes a command run as another user; nothing where this one may not become another.
+
+    The program and its libraries may lie where only their owner looks (below /root, in CI): then,
+    in a mount namespace of its own, the closed folder is covered by one that holds only those.
+    """
+    if os.geteuid() != 0:
+        return ()
+    for path in (home, *home.rglob("*")):
+        os.chown(path, _USER, _USER)
+    become = (
+        "setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups", "--",
+    )  # fmt: skip
+    needed = sorted({Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()})
+    closed = {top for path in needed for top in [_closed(path)] if top is not None}
+    if not closed:
+        return become
+    script = ["set -e", "old=$(umask)", "umask 022"]
+    for number, path in enumerate(needed):
+        keep = folder / f"keep-{number}"
+        keep.mkdir()
+        script.append(f"mount --bind '{path}' '{keep}'")
+    script += [f"mount -t tmpfs -o mode=755 tmpfs '{top}'" for top in sorted(closed)]
+    for number, path in enumerate(needed):
+        if _closed(path) is not None:
+            script.append(f"mkdir -p '{path}'; mount --bind '{folder}/keep-{number}' '{path}'")
+        script.append(f"umount '{folder}/keep-{number}'")
+    script += ['umask "$old"', 'exec "$@"']
+    return ("unshare", "--mount", "sh", "-c", "\n".join(script), "sh", *become)
+
+
+def _closed(path: Path) -> Path | None:
+    """The outermost folder on the way to a path that others may not pass."""
+    for folder in reversed([path, *path.parents]):
+        if not folder.stat().st_mode & 0o001:
+            return folder
+    return None
+
+
+@pytest.mark.needs_tools("setpriv", "unshare")
+def test_another_user_in_another_place(
+    elsewhere: Elsewhere, own_architecture: Built, record_property: Callable[[str, object], None]
+) -> None:
+    out = elsewhere.folder / "results" / "out"
+    options = (
+        *("build", "--engine", "sandbox", "--arch", HOST, "--out", out, "--offline"),
+        *("--bundle", elsewhere.folder.parent / "inputs.tar.zst"),
+    )
+    command = elsewhere.command
+    seed = time.time_ns()
+    record_property("killed at moments drawn with the seed", seed)
+    moments = random.Random(seed)  # noqa: S311 - not a secret
+    for stage in ("T1 (compiler, linker, go)", "F1"):
+        running = command.start(*options)
+        running.wait_for(rf"started +{_escaped(stage)}")
+        time.sleep(moments.uniform(0.2, _LATEST))
+        had = building.kill(running)
+        assert had
+        check_gone(had)
+        check_no_trace(str(elsewhere.folder.parent.name))
+        assert not out.exists()
+    ran = command.build(out, "--arch", HOST, "--offline")
+    assert ran.image == own_architecture.ran.image
+    assert ran.document["cpio"]["blake3"] == own_architecture.ran.document["cpio"]["blake3"]
+    assert ran.checks() == own_architecture.ran.checks()
+    # What was finished before the kills was not done again.
+    assert {"T1/dist", "observe/build"}.isdisjoint(ran.executed())
+    for name in ("SOURCE_DATE_EPOCH", "GOFLAGS", "GOAMD64"):
+        assert name in ran.stderr
+    if os.geteuid() == 0:
+        assert {path.lstat().st_uid for path in (out, *out.rglob("*"))} == {_USER}
+    building.check_clean(command.store)
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{letter}" if letter in "()" else letter for letter in text)

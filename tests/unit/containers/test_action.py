@@ -1,0 +1,153 @@
+"""An action's key: every field that can change a result changes it, names and limits do not."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from containers.action import Action, Mount
+from containers.policy import Limits
+from reproducibility import canonical, digest, manifest
+from reproducibility.manifest import Tree
+from reproducibility.variations import STANDARD, VARIED, Surroundings, varied
+from tests.fakes import action
+
+ONE = Tree([manifest.file("a", digest.of_bytes(b"1"), 1)])
+TWO = Tree([manifest.file("a", digest.of_bytes(b"2"), 1)])
+USUAL = action("usual", mounts=(Mount("/a", ONE), Mount("/b", TWO)), outputs=("x", "y"))
+
+ENVIRONMENTS = st.lists(
+    st.tuples(st.text("AB=", min_size=1), st.text("12=")),
+    max_size=3,
+    unique_by=lambda pair: pair[0],
+)
+
+CHANGES: dict[str, object] = {
+    "command": ("/bin/true", "other"),
+    "environment": (("PATH", "/sbin"),),
+    "directory": "/",
+    "root": ONE,
+    "mounts": (),
+    "outputs": ("x",),
+    "epoch": 0,
+    "architecture": "arm64",
+    "surroundings": VARIED,
+}
+
+
+def test_every_field_is_looked_at_here() -> None:
+    assert {field.name for field in dataclasses.fields(Action)} == {*CHANGES, "name"}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_field_changes_the_key(name: str) -> None:
+    changed = replace(USUAL, **{name: CHANGES[name]})  # type: ignore[arg-type]
+    assert changed.key != USUAL.key
+
+
+def test_the_name_does_not_change_the_key() -> None:
+    assert replace(USUAL, name="other").key == USUAL.key
+
+
+def test_no_limit_is_part_of_the_key() -> None:
+    document = canonical.loads(USUAL.document)
+    words = set(document) | set(document["surroundings"]) | set(document["platform"])
+    # The `work` of the surroundings is a path, that of the limits a size.
+    assert words & {field.name for field in dataclasses.fields(Limits)} == {"work"}
+    assert document["surroundings"]["work"] == STANDARD.work
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Surroundings)])
+def test_each_field_of_the_surroundings_changes_the_key(field: str) -> None:
+    around = replace(STANDARD, **{field: getattr(VARIED, field)})
+    assert replace(USUAL, surroundings=around).key != USUAL.key
+
+
+@pytest.mark.parametrize(
+    "mounts",
+    [
+        (Mount("/a", ONE), Mount("/b", ONE)),
+        (Mount("/a", ONE), Mount("/c", TWO)),
+        (Mount("/a", TWO), Mount("/b", ONE)),
+        (Mount("/a", ONE), Mount("/b", TWO, "private")),
+        (Mount("/a", ONE),),
+        (Mount("/a", ONE), Mount("/b", TWO), Mount("/c", TWO)),
+    ],
+)
+def test_each_part_of_a_mount_changes_the_key(mounts: tuple[Mount, ...]) -> None:
+    assert replace(USUAL, mounts=mounts).key != USUAL.key
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("/bin/true",),
+        ("/bin/true usual",),
+        ("/bin/true", "usual", ""),
+        ("usual", "/bin/true"),
+        ("/bin/true", "usua", "l"),
+    ],
+)
+def test_the_parts_of_a_command_are_not_run_together(command: tuple[str, ...]) -> None:
+    assert replace(USUAL, command=command).key != USUAL.key
+
+
+def test_the_order_of_what_has_no_order_does_not_change_the_key() -> None:
+    environment = (("A", "1"), ("B", "2"), ("C", "3"))
+    wanted = replace(USUAL, environment=environment).key
+    for order in itertools.permutations(environment):
+        assert replace(USUAL, environment=order).key == wanted
+    assert replace(USUAL, mounts=USUAL.mounts[::-1]).key == USUAL.key
+    assert replace(USUAL, outputs=USUAL.outputs[::-1]).key == USUAL.key
+
+
+@given(ENVIRONMENTS, ENVIRONMENTS)
+def test_two_environments_have_one_key_only_if_they_are_the_same(
+    first: list[tuple[str, str]], second: list[tuple[str, str]]
+) -> None:
+    keys = [replace(USUAL, environment=tuple(one)).key for one in (first, second)]
+    assert (keys[0] == keys[1]) == (dict(first) == dict(second))
+
+
+def test_the_key_is_that_of_the_canonical_document() -> None:
+    # A change here forgets what every store remembers: then RULES must change too.
+    assert USUAL.key == digest.of_bytes(USUAL.document)
+    assert canonical.loads(USUAL.document) == {
+        "rules": 1,
+        "command": ["/bin/true", "usual"],
+        "environment": {"PATH": "/bin"},
+        "directory": "/work",
+        "root": str(Tree().digest),
+        "mounts": [
+            {"at": "/a", "tree": str(ONE.digest), "placement": "read-only"},
+            {"at": "/b", "tree": str(TWO.digest), "placement": "read-only"},
+        ],
+        "outputs": ["x", "y"],
+        "epoch": USUAL.epoch,
+        "platform": {"os": "linux", "architecture": "amd64"},
+        "surroundings": {
+            "work": "/work",
+            "host": "builder",
+            "user": 65534,
+            "group": 65534,
+            "parallelism": 0,
+            "order_seed": 0,
+        },
+    }
+
+
+def test_the_two_surroundings_differ_in_everything() -> None:
+    for field in dataclasses.fields(Surroundings):
+        assert getattr(STANDARD, field.name) != getattr(VARIED, field.name)
+
+
+@pytest.mark.parametrize("processors", range(1, 9))
+def test_the_varied_parallelism_is_never_the_usual_one(processors: int) -> None:
+    around = varied(processors)
+    assert around.parallelism not in {0, processors}
+    assert replace(around, parallelism=VARIED.parallelism) == VARIED

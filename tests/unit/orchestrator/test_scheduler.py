@@ -1,0 +1,605 @@
+"""The scheduler: right order, nothing done twice, failures kept and told, rebuilds compared."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from containers.action import Action, Mount
+from containers.policy import Limits, Policy
+from orchestrator import scheduler
+from orchestrator.blobs import BLOB_TIME
+from orchestrator.scheduler import Results, Run, Scheduler, Step
+from orchestrator.store import DamagedBlob, Store
+from reproducibility import digest
+from reproducibility.errors import ActionError, InfrastructureError, Stopped
+from tests.fakes import Asked, FakeEngine, FakeObserver, Made, Work, action, made
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from reproducibility.manifest import Tree
+
+POLICY = Policy(Limits(memory=512 << 20, work=256 << 20, seconds=77))
+
+
+def step(name: str, *needs: str, make: Callable[[Results], Action | None] | None = None) -> Step:
+    """A step whose action reads the outputs of those that it needs at `/<name>`."""
+
+    def usual(results: Results) -> Action:
+        mounts = tuple(Mount(f"/{need}", results[need].tree) for need in needs)
+        return action(name, mounts=mounts)
+
+    return Step(name, "stage", f"subject of {name}", needs, make or usual)
+
+
+def run(  # noqa: PLR0913 - what a test may vary
+    store: Store,
+    steps: Sequence[Step],
+    engine: FakeEngine,
+    *,
+    observer: FakeObserver | None = None,
+    jobs: int = 2,
+    rebuild: bool = False,
+    stop: threading.Event | None = None,
+) -> Run:
+    return Scheduler(
+        engine=engine,
+        store=store,
+        policy=POLICY,
+        observer=observer or FakeObserver(),
+        jobs=jobs,
+        rebuild=rebuild,
+        stop=stop or threading.Event(),
+    ).run(steps)
+
+
+def chained(asked: Asked) -> Made:
+    """Says what it read."""
+    read = {mount.at: asked.read(mount.at) for mount in asked.action.mounts}
+    return Made({"out": repr(sorted(read.items())).encode() + asked.action.name.encode()})
+
+
+def content(store: Store, tree: Tree) -> dict[str, bytes]:
+    return {entry.path: store.path(entry).read_bytes() for entry in tree.files()}
+
+
+# -- order -----------------------------------------------------------------------------------------
+
+
+def test_each_step_gets_what_those_before_it_made(store: Store) -> None:
+    engine = FakeEngine(dict.fromkeys(["a", "b", "c"], chained))
+    ran = run(store, [step("c", "b", "a"), step("b", "a"), step("a")], engine)
+    assert engine.runs == ["a", "b", "c"]
+    assert content(store, ran.results["b"].tree) == {"out": b"[('/a', {'out': b'[]a'})]b"}
+    assert not ran.differences
+    assert not ran.compared
+
+
+def test_the_earlier_in_the_list_the_sooner(store: Store) -> None:
+    names = [f"s{number}" for number in range(6)]
+    engine = FakeEngine({name: made(name.encode()) for name in names})
+    run(store, [step(name) for name in names], engine, jobs=1)
+    assert engine.runs == names
+
+
+def test_independent_steps_run_at_the_same_time(store: Store) -> None:
+    meeting = threading.Barrier(3)
+
+    def meet(_: Asked) -> Made:
+        meeting.wait(60)
+        return Made({"out": b""})
+
+    engine = FakeEngine(dict.fromkeys("abc", meet))
+    run(store, [step(name) for name in "abc"], engine, jobs=3)
+    assert sorted(engine.runs) == ["a", "b", "c"]
+
+
+def test_no_more_than_the_wanted_number_run_at_the_same_time(store: Store) -> None:
+    lock = threading.Lock()
+    now = most = 0
+
+    def count(_: Asked) -> Made:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        threading.Event().wait(0.01)
+        with lock:
+            now -= 1
+        return Made({"out": b""})
+
+    names = [f"s{number}" for number in range(12)]
+    run(store, [step(name) for name in names], FakeEngine(dict.fromkeys(names, count)), jobs=3)
+    assert 1 <= most <= 3
+
+
+def test_the_observer_is_told(store: Store) -> None:
+    observer = FakeObserver()
+    run(store, [step("a")], FakeEngine({"a": made(b"1")}), observer=observer)
+    run(store, [step("a")], FakeEngine({}), observer=observer)
+    assert observer.told == [("started", "a"), ("finished", "a"), ("cached", "a")]
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ([step("a", "b"), step("b", "a")], "cycle"),
+        ([step("a", "a")], "cycle"),
+        ([step("x"), step("a", "b"), step("b", "c"), step("c", "a")], "cycle"),
+        ([step("a", "missing")], "names a step that is not in it"),
+        ([step("a"), step("a")], "one name"),
+    ],
+)
+def test_refuses_a_plan_that_cannot_end(store: Store, steps: list[Step], said: str) -> None:
+    engine = FakeEngine({})
+    with pytest.raises(InfrastructureError, match=said):
+        run(store, steps, engine)
+    assert not engine.runs
+
+
+def test_an_empty_plan_is_done(store: Store) -> None:
+    assert run(store, [], FakeEngine({})) == Run({}, [], [])
+
+
+def test_a_step_with_nothing_to_do_gives_an_empty_tree(store: Store) -> None:
+    observer = FakeObserver()
+    engine = FakeEngine({"after": chained})
+    ran = run(
+        store,
+        [step("nothing", make=lambda _: None), step("after", "nothing")],
+        engine,
+        observer=observer,
+    )
+    assert len(ran.results["nothing"].tree) == 0
+    assert ran.results["nothing"].cached
+    assert store.read(ran.results["nothing"].stdout) == b""
+    assert engine.runs == ["after"]
+    assert ("cached", "nothing") in observer.told
+
+
+# -- remembered work -------------------------------------------------------------------------------
+
+
+def test_a_second_run_does_not_touch_the_engine(root: Path) -> None:
+    steps = [step("a"), step("b", "a")]
+    with closing(Store(root)) as store:
+        engine = FakeEngine(
+            {"a": lambda _: Made({"out": b"1"}, stdout=b"words", stderr=b"more"), "b": chained}
+        )
+        first = run(store, steps, engine)
+    with closing(Store(root)) as store:
+        second = run(store, steps, FakeEngine({}))
+        assert {name: replace(r, cached=False) for name, r in second.results.items()} == (
+            first.results
+        )
+        assert all(result.cached for result in second.results.values())
+        assert store.read(second.results["a"].stdout) == b"words"
+        assert store.read(second.results["a"].stderr) == b"more"
+        assert second.results["a"].seconds == 0.25
+        assert second.results["a"].peak_memory == 4096
+
+
+def test_engines_never_share_what_they_remember(store: Store) -> None:
+    one = FakeEngine({"a": made(b"1")}, name="sandbox")
+    other = FakeEngine({"a": made(b"2")}, name="docker")
+    first = run(store, [step("a")], one).results["a"]
+    second = run(store, [step("a")], other).results["a"]
+    assert (one.runs, other.runs) == (["a"], ["a"])
+    assert not second.cached
+    assert first.key == second.key
+    assert first.tree != second.tree
+    assert run(store, [step("a")], FakeEngine({}, name="sandbox")).results["a"].tree == first.tree
+    assert run(store, [step("a")], FakeEngine({}, name="docker")).results["a"].tree == second.tree
+
+
+def test_a_change_runs_only_what_depends_on_it(store: Store) -> None:
+    names = ["a", "b", "ab", "abc"]
+    table: dict[str, Work] = dict.fromkeys(names, chained)
+    steps = [step("a"), step("b"), step("ab", "a", "b"), step("abc", "ab")]
+    run(store, steps, FakeEngine(table))
+    changed = step("b", make=lambda _: action("b", environment=(("NEW", "1"),)))
+    engine = FakeEngine(table)
+    run(store, [steps[0], changed, *steps[2:]], engine)
+    # What `b` makes is the same as before, so what stands on it need not run again.
+    assert engine.runs == ["b"]
+    engine = FakeEngine({**table, "b": made(b"other")})
+    run(store, [steps[0], step("b", make=lambda _: action("b", epoch=1)), *steps[2:]], engine)
+    assert engine.runs == ["b", "ab", "abc"]
+
+
+def test_a_step_goes_on_where_a_failed_run_stopped(store: Store) -> None:
+    steps = [step("a"), step("b", "a")]
+    with pytest.raises(ActionError):
+        run(store, steps, FakeEngine({"a": made(b"1"), "b": lambda _: Made(exit_status=1)}))
+    engine = FakeEngine({"b": chained})
+    ran = run(store, steps, engine)
+    assert engine.runs == ["b"]
+    assert ran.results["a"].cached
+
+
+def remembered(store: Store) -> Path:
+    (place,) = (path for path in (store.root / "results" / "action-fake").rglob("*.json"))
+    return place
+
+
+def lose_an_output(store: Store, tree: Tree) -> None:
+    store.path(next(tree.files())).unlink()
+
+
+def lose_the_manifest(store: Store, tree: Tree) -> None:
+    store.blob(tree.digest).unlink()
+
+
+def lose_the_words(store: Store, _: Tree) -> None:
+    store.blob(digest.of_bytes(b"words")).unlink()
+
+
+def cut_an_output_short(store: Store, tree: Tree) -> None:
+    place = store.path(next(tree.files()))
+    place.chmod(0o644)
+    place.write_bytes(b"")
+
+
+def damage_the_manifest(store: Store, tree: Tree) -> None:
+    place = store.blob(tree.digest)
+    place.chmod(0o644)
+    place.write_bytes(place.read_bytes().replace(b"out", b"0ut"))
+
+
+def write_nonsense(text: str) -> Callable[[Store, Tree], None]:
+    def write(store: Store, _: Tree) -> None:
+        remembered(store).write_text(text)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [
+        lose_an_output,
+        lose_the_manifest,
+        lose_the_words,
+        cut_an_output_short,
+        damage_the_manifest,
+        write_nonsense("{"),
+        write_nonsense("[]"),
+        write_nonsense("{}"),
+        write_nonsense('{"outputs": 5}'),
+        write_nonsense('{"outputs": "blake3:00"}'),
+    ],
+)
+def test_a_result_that_is_not_all_there_is_made_again(
+    root: Path, lose: Callable[[Store, Tree], None]
+) -> None:
+    table: dict[str, Work] = {"a": lambda _: Made({"out": b"1"}, stdout=b"words")}
+    with closing(Store(root)) as store:
+        before = run(store, [step("a")], FakeEngine(table)).results["a"]
+        lose(store, before.tree)
+    with closing(Store(root)) as store:
+        engine = FakeEngine(table)
+        after = run(store, [step("a")], engine).results["a"]
+        assert engine.runs == ["a"]
+        assert (after.tree, after.stdout) == (before.tree, before.stdout)
+        assert content(store, after.tree) == {"out": b"1"}
+
+
+def test_a_damaged_output_is_noticed_where_it_is_used_and_made_again_in_the_next_round(
+    root: Path,
+) -> None:
+    table: dict[str, Work] = {"a": made(b"1"), "b": chained}
+    with closing(Store(root)) as store:
+        tree = run(store, [step("a")], FakeEngine(table)).results["a"].tree
+        place = store.path(next(tree.files()))
+        place.chmod(0o644)
+        place.write_bytes(b"2")
+    with closing(Store(root)) as store:
+        engine = FakeEngine(table)
+        with pytest.raises(DamagedBlob):
+            run(store, [step("a"), step("b", "a")], engine)
+        assert engine.runs == ["b"]
+        ran = run(store, [step("a"), step("b", "a")], engine)
+        assert engine.runs == ["b", "a", "b"]
+        assert content(store, ran.results["b"].tree) == {"out": b"[('/a', {'out': b'1'})]b"}
+
+
+def test_two_steps_that_are_the_same_action_run_it_once(store: Store) -> None:
+    # Their names are not part of the key.
+    same = action("same")
+    engine = FakeEngine({"same": made(b"1")})
+    ran = run(store, [step("a", make=lambda _: same), step("b", make=lambda _: same)], engine)
+    assert engine.runs == ["same"]
+    assert ran.results["a"].tree == ran.results["b"].tree
+
+
+def test_two_builds_at_once_run_an_action_once(root: Path) -> None:
+    running, go = threading.Event(), threading.Event()
+
+    def wait(_: Asked) -> Made:
+        running.set()
+        go.wait(60)
+        return Made({"out": b"1"})
+
+    engine = FakeEngine({"a": wait})
+    found: list[Run] = []
+
+    def build() -> None:
+        with closing(Store(root)) as store:
+            found.append(run(store, [step("a")], engine))
+
+    first = threading.Thread(target=build)
+    first.start()
+    assert running.wait(60)
+    second = threading.Thread(target=build)
+    second.start()
+    go.set()
+    first.join()
+    second.join()
+    assert engine.runs == ["a"]
+    assert sorted(ran.results["a"].cached for ran in found) == [False, True]
+
+
+def test_waiting_for_another_build_can_be_stopped(store: Store) -> None:
+    stop = threading.Event()
+    with store.only_one(action("a").key):
+        threading.Timer(0.1, stop.set).start()
+        with pytest.raises(Stopped):
+            run(store, [step("a")], FakeEngine({}), stop=stop)
+
+
+# -- failures --------------------------------------------------------------------------------------
+
+
+def failures(store: Store) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (store.root / "failures").iterdir()}
+
+
+def test_a_failing_step_ends_the_others_and_keeps_its_log(store: Store) -> None:
+    started = threading.Event()
+    ended = threading.Event()
+
+    def fail(_: Asked) -> Made:
+        assert started.wait(60)
+        return Made(stdout=b"out words", stderr=b"x.go:1: undefined: y", exit_status=2)
+
+    def go_on(asked: Asked) -> Made:
+        started.set()
+        try:
+            return asked.until_stopped()
+        finally:
+            ended.set()
+
+    engine = FakeEngine({"long": go_on, "list/a/b": fail, "later": made(b"")})
+    steps = [step("long"), step("list/a/b"), step("later", "list/a/b")]
+    with pytest.raises(ActionError) as caught:
+        run(store, steps, engine)
+    assert ended.is_set()
+    assert "later" not in engine.runs
+    error = caught.value
+    assert error.status == 3
+    assert "list/a/b ended with exit status 2" in error.summary
+    assert "x.go:1: undefined: y" in error.summary
+    ((name, log),) = failures(store).items()
+    assert name.startswith("list-a-b-")
+    assert error.subject.endswith(name)
+    assert b"x.go:1: undefined: y" in log
+    assert b"out words" in log
+    assert b'"/bin/true","list/a/b"' in log
+    assert not list((store.root / "results").rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "said", "remedy"),
+    [
+        ("time", "after 77 s", "limits.seconds"),
+        ("memory", "512 MiB", "limits.memory"),
+        ("work", "256 MiB", "limits.work"),
+    ],
+)
+def test_a_limit_that_ended_an_action_is_named_with_its_remedy(
+    store: Store, ended_by: str, said: str, remedy: str
+) -> None:
+    # Even where the action itself came to a good end.
+    engine = FakeEngine({"a": lambda _: Made({"out": b"half"}, ended_by=ended_by)})
+    with pytest.raises(ActionError) as caught:
+        run(store, [step("a")], engine)
+    assert said in caught.value.summary
+    assert remedy in caught.value.remedy
+    assert not list((store.root / "results").rglob("*.json"))
+
+
+def test_only_the_end_of_long_words_is_shown_and_all_of_them_kept(store: Store) -> None:
+    words = b"first\n" + b"x" * 50_000 + b"\nlast"
+    with pytest.raises(ActionError) as caught:
+        run(store, [step("a")], FakeEngine({"a": lambda _: Made(stderr=words, exit_status=1)}))
+    assert "last" in caught.value.summary
+    assert "first" not in caught.value.summary
+    assert words in next(iter(failures(store).values()))
+
+
+@pytest.mark.parametrize("files", [{}, {"other": b""}, {"outer": b""}, {"ou": b"", "t": b""}])
+def test_a_missing_output_is_an_error(store: Store, files: Mapping[str, bytes]) -> None:
+    with pytest.raises(ActionError, match="did not make out") as caught:
+        run(store, [step("a")], FakeEngine({"a": lambda _: Made(files)}))
+    assert failures(store)
+    assert str(store.root) in caught.value.subject
+    assert not list((store.root / "results").rglob("*.json"))
+
+
+@pytest.mark.parametrize("files", [{"out": b""}, {"out": None}, {"out/deep/er": b""}])
+def test_an_output_may_be_a_file_or_a_folder(
+    store: Store, files: Mapping[str, bytes | None]
+) -> None:
+    ran = run(store, [step("a")], FakeEngine({"a": lambda _: Made(files)}))
+    assert [entry.path for entry in ran.results["a"].tree] == list(files)
+
+
+def test_an_output_that_no_tree_can_hold_is_the_actions_failure(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine({"a": made(b"1")})
+    usual = engine.run
+
+    def with_link(*arguments: object) -> object:
+        outcome = usual(*arguments)  # type: ignore[arg-type]
+        (outcome.outputs / "link").symlink_to("/etc/passwd")
+        return outcome
+
+    monkeypatch.setattr(engine, "run", with_link)
+    with pytest.raises(ActionError, match="a made something") as caught:
+        run(store, [step("a")], engine)
+    assert "link" in caught.value.subject
+
+
+@pytest.mark.parametrize("error", [InfrastructureError("no daemon"), FileNotFoundError("gone")])
+def test_an_engines_error_is_passed_on(store: Store, error: Exception) -> None:
+    def fail(_: Asked) -> Made:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        run(store, [step("a")], FakeEngine({"a": fail}))
+    assert caught.value is error
+    assert not list((store.root / "scratch").glob("*/work-*"))
+
+
+def test_an_error_while_making_an_action_is_passed_on(store: Store) -> None:
+    def fail(_: Results) -> Action:
+        raise ActionError("a program was not built")
+
+    with pytest.raises(ActionError, match="was not built"):
+        run(store, [step("a", make=fail)], FakeEngine({}))
+
+
+def test_stop_ends_what_runs_and_starts_nothing_more(store: Store) -> None:
+    stop = threading.Event()
+
+    def go_on(asked: Asked) -> Made:
+        stop.set()
+        return asked.until_stopped()
+
+    engine = FakeEngine({"a": go_on, "b": made(b"")})
+    with pytest.raises(Stopped):
+        run(store, [step("a"), step("b", "a")], engine, stop=stop)
+    assert engine.runs == ["a"]
+    assert not list((store.root / "results").rglob("*.json"))
+    assert run(store, [step("a")], FakeEngine({"a": made(b"1")})).results["a"].tree
+
+
+def test_stop_before_the_start(store: Store) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Stopped):
+        run(store, [step("a"), step("b", "a")], FakeEngine({"a": made(b"")}), stop=stop)
+
+
+def test_the_stop_that_an_engine_sees_can_be_waited_for() -> None:
+    first, second = threading.Event(), threading.Event()
+    either = scheduler._Either(first, second)
+    assert not either.wait(0)
+    assert not either.wait(0.01)
+    threading.Timer(0.05, second.set).start()
+    assert either.wait(60)
+    assert either.wait()
+    assert either.is_set()
+    assert not first.is_set()
+
+
+# -- rebuild ---------------------------------------------------------------------------------------
+
+
+def test_a_rebuild_runs_everything_again_and_compares(store: Store) -> None:
+    table: dict[str, Work] = {"a": made(b"1"), "b": chained}
+    steps = [step("a"), step("b", "a")]
+    run(store, steps, FakeEngine(table))
+    engine = FakeEngine(table)
+    ran = run(store, steps, engine, rebuild=True)
+    assert engine.runs == ["a", "b"]
+    assert sorted(ran.compared) == ["a", "b"]
+    assert not ran.differences
+    assert not any(result.cached for result in ran.results.values())
+
+
+def test_a_rebuild_reports_other_outputs(store: Store) -> None:
+    steps = [step("a")]
+    before = run(store, steps, FakeEngine({"a": made(b"1")})).results["a"].tree
+    ran = run(store, steps, FakeEngine({"a": made(b"2")}), rebuild=True)
+    (difference,) = ran.differences
+    assert (difference.step, difference.before) == ("a", before)
+    assert content(store, difference.now) == {"out": b"2"}
+    assert ran.compared == ["a"]
+
+
+def test_a_rebuild_reports_other_words(store: Store) -> None:
+    # Later steps depend on what some actions say.
+    steps = [step("a")]
+    run(store, steps, FakeEngine({"a": lambda _: Made({"out": b""}, stdout=b"1")}))
+    ran = run(
+        store, steps, FakeEngine({"a": lambda _: Made({"out": b""}, stdout=b"2")}), rebuild=True
+    )
+    (difference,) = ran.differences
+    assert difference.before == difference.now
+
+
+def test_a_rebuild_does_not_mind_other_errors_and_times(store: Store) -> None:
+    steps = [step("a")]
+    run(store, steps, FakeEngine({"a": lambda _: Made({"out": b""}, stderr=b"1", seconds=1)}))
+    ran = run(
+        store,
+        steps,
+        FakeEngine({"a": lambda _: Made({"out": b""}, stderr=b"2", seconds=2)}),
+        rebuild=True,
+    )
+    assert ran.compared == ["a"]
+    assert not ran.differences
+
+
+def test_a_rebuild_of_something_new_compares_nothing(store: Store) -> None:
+    ran = run(store, [step("a")], FakeEngine({"a": made(b"1")}), rebuild=True)
+    assert (ran.compared, ran.differences) == ([], [])
+
+
+def test_a_rebuild_does_not_compare_with_another_engine(store: Store) -> None:
+    run(store, [step("a")], FakeEngine({"a": made(b"1")}, name="docker"))
+    ran = run(store, [step("a")], FakeEngine({"a": made(b"2")}, name="sandbox"), rebuild=True)
+    assert (ran.compared, ran.differences) == ([], [])
+
+
+# -- logs ------------------------------------------------------------------------------------------
+
+
+def test_each_actions_words_go_into_a_file_of_its_own(store: Store, tmp_path: Path) -> None:
+    def says(words: bytes) -> Work:
+        return lambda _: Made({"out": b""}, stdout=words + b"-out ", stderr=words + b"-err ")
+
+    names = ["list/a-b", "list-a/b", "F1"]
+    engine = FakeEngine({name: says(name.encode()) for name in names})
+    ran = run(store, [step(name) for name in names], engine)
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    scheduler.logs(ran.results, store, logs)
+    found = {path.name: path.read_bytes() for path in logs.iterdir()}
+    assert set(found.values()) == {f"{name}-err {name}-out ".encode() for name in names}
+    assert found["F1.log"] == b"F1-err F1-out "
+    assert found["list-a-b.log"] == b"list-a/b-err list-a/b-out "
+
+
+def test_the_default_number_of_jobs_is_small() -> None:
+    assert 1 <= scheduler.default_jobs() <= 4
+
+
+def test_an_input_of_an_action_has_the_actions_time(store: Store) -> None:
+    seen: list[float] = []
+
+    def look(asked: Asked) -> Made:
+        (mount,) = asked.action.mounts
+        folder = asked.blobs.checkout(mount.tree, asked.action.epoch)
+        seen.append((folder / "out").stat().st_mtime)
+        return Made({"out": b""})
+
+    run(store, [step("a"), step("b", "a")], FakeEngine({"a": made(b"1"), "b": look}))
+    assert seen == [BLOB_TIME]
