@@ -10,7 +10,7 @@ import os
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from containers.confine import order_key
 from reproducibility.digest import chunks
@@ -181,6 +181,23 @@ class _Stream(io.RawIOBase):
         return size
 
 
+class _Content:
+    """A member's content, whose reader gets the project's error where the stream ends too early."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._stream.read(size)
+        except tarfile.TarError as error:
+            raise _bad(error) from error
+
+
+def _bad(error: tarfile.TarError) -> InfrastructureError:
+    return InfrastructureError(f"the container engine sent a bad archive: {error}")
+
+
 def members(pieces: Iterable[bytes]) -> Iterator[tuple[tarfile.TarInfo, BinaryIO | None]]:
     """The members of a tar stream, each with its content where it is a file.
 
@@ -192,12 +209,12 @@ def members(pieces: Iterable[bytes]) -> Iterator[tuple[tarfile.TarInfo, BinaryIO
         with tarfile.open(mode="r|", fileobj=buffered) as archive:
             for member in archive:
                 content = archive.extractfile(member) if member.isreg() else None
-                yield member, cast("BinaryIO | None", content)
+                yield member, cast("BinaryIO", _Content(content)) if content else None
         # What follows the end must be read too, or the connection it comes on stays open.
         while buffered.read(_PIECE):
             pass
     except tarfile.TarError as error:
-        raise InfrastructureError(f"the container engine sent a bad archive: {error}") from error
+        raise _bad(error) from error
 
 
 def unpack(pieces: Iterable[bytes], into: Path, limit: int) -> int:

@@ -109,6 +109,8 @@ def _build(
         dockerfile=_DOCKERFILE,
         tag=tag,
         labels={"sourcery.tree": str(root.digest)},
+        # The builder's cache takes files of another time for the same.
+        nocache=True,
         rm=True,
         forcerm=True,
         decode=True,

@@ -85,6 +85,8 @@ def matches(folder: str, pattern: str) -> bool:
     clean = pattern.removeprefix("./")
     if clean == "...":
         return True
+    if folder == ".":
+        return clean == "."
     if clean.endswith("/..."):
         start = clean.removesuffix("/...")
         return folder == start or folder.startswith(start + "/")

@@ -84,7 +84,7 @@ class Lock(BaseModel):
                 return found
         hosts = sorted({str(found.host) for found in self.inputs if found.name == name})
         raise InputError(
-            f"the lock has no input {name!r}" + (f" for an {host} machine" if hosts else ""),
+            f"the lock has no input {name!r}" + (f" for {host} machines" if hosts else ""),
             subject=f"{name}, pinned for {', '.join(hosts)}" if hosts else name,
             remedy=f"{_AGAIN} on this machine",
         )
@@ -258,17 +258,7 @@ def _contradictions(lock: Lock) -> Iterator[str]:
     order = [(found.name, found.host or "") for found in lock.inputs]
     if order != sorted(set(order)):
         yield "its inputs are not sorted, or one is there twice"
-    hosts = {host for _, host in order if host} or {"amd64"}
-    expected: set[tuple[str, str]] = {
-        (name, host) for name in ("bootstrap", "go", "uname") for host in hosts
-    }
-    for part in lock.wanted:
-        kind, _, name = part.partition(".")
-        if kind in {"source", "file"}:
-            expected.add((name, ""))
-    for name, host in sorted(expected ^ set(order)):
-        presence = "is missing" if (name, host) in expected else "belongs to no part of the spec"
-        yield f"the input {name}{f' for {host}' if host else ''} {presence}"
+    yield from _wrong_inputs(lock, set(order))
     if lock.toolchain.version != lock.wanted.get("go.version"):
         yield (
             f"the toolchain is {lock.toolchain.version}, "
@@ -288,6 +278,21 @@ def _contradictions(lock: Lock) -> Iterator[str]:
     for found in lock.inputs:
         if isinstance(found, GoModule):
             yield from _module_contradictions(lock, found)
+
+
+def _wrong_inputs(lock: Lock, present: set[tuple[str, str]]) -> Iterator[str]:
+    """Inputs that the spec asks for and that are not there, and the other way round."""
+    hosts = {host for _, host in present if host} or {"amd64"}
+    expected: set[tuple[str, str]] = {
+        (name, host) for name in ("bootstrap", "go", "uname") for host in hosts
+    }
+    for part in lock.wanted:
+        kind, _, name = part.partition(".")
+        if kind in {"source", "file"}:
+            expected.add((name, ""))
+    for name, host in sorted(expected ^ present):
+        presence = "is missing" if (name, host) in expected else "belongs to no part of the spec"
+        yield f"the input {name}{f' for {host}' if host else ''} {presence}"
 
 
 def _module_contradictions(lock: Lock, found: GoModule) -> Iterator[str]:

@@ -218,7 +218,8 @@ class _Locking:
             self._add(local.model_copy(update={"vendored": self._store.save_tree(vendored)}))
             return
         # What is vendored hangs on the go command too, if ever so little.
-        if kept is not None and self._kept("go", self._host, "go.version") is not None:
+        made_for = self._previous.wanted if self._previous else {}
+        if kept is not None and made_for.get("go.version") == self._wanted["go.version"]:
             self._add(kept)
             return
         version = source.version or ""
@@ -244,7 +245,7 @@ class _Locking:
         pinned = self._inputs.get((name, self._host))
         if pinned is None:
             raise InputError(
-                f"a lock is made with the {name} input of the machine itself, an {self._host}",
+                f"a lock is made with the {name} input of the machine itself ({self._host})",
                 subject=", ".join(self._hosts),
                 remedy=f"lock for {self._host} too",
             )

@@ -55,6 +55,8 @@ _BAD_ON_FAT = re.compile(r'["*:<>?|\\\x00-\x1f\x7f]|[. ](?:/|$)')
 _FIXED_INPUTS = frozenset({"go", "bootstrap", "uname"})
 
 _LIMITS = policy.Limits()
+_LEAST = 64 << 20
+_BYTES_HELP = 'bytes, at least 64 MiB, as a number or as in "6 GiB"'
 
 
 def _epoch(value: object) -> object:
@@ -208,9 +210,9 @@ class Debian(_Model):
 class Limits(_Model):
     """`[limits]`: bounds on one build action, as in `containers.policy.Limits`."""
 
-    memory: Bytes = Field(default=_LIMITS.memory, description='bytes, as a number or as in "6 GiB"')
-    tmp: Bytes = Field(default=_LIMITS.tmp, description='bytes, as a number or as in "4 GiB"')
-    work: Bytes = Field(default=_LIMITS.work, description='bytes, as a number or as in "8 GiB"')
+    memory: Bytes = Field(default=_LIMITS.memory, ge=_LEAST, description=_BYTES_HELP)
+    tmp: Bytes = Field(default=_LIMITS.tmp, ge=_LEAST, description=_BYTES_HELP)
+    work: Bytes = Field(default=_LIMITS.work, ge=_LEAST, description=_BYTES_HELP)
     processes: int = Field(default=_LIMITS.processes, ge=64, description="a number, 64 or more")
     cpus: int = Field(default=_LIMITS.cpus, ge=0, description="a number of processors, 0 for all")
     seconds: int = Field(default=_LIMITS.seconds, ge=1, description="seconds of wall-clock time")

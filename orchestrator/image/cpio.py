@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from reproducibility.manifest import Entry, Tree
 
 LEVEL: Final = 1
+# Each takes some 6 MiB.
+_MOST_THREADS = 8
 
 _MAGIC = b"070701"
 _FOLDER = 0o040755
@@ -44,8 +46,8 @@ _LARGEST = (1 << 32) - 1
 def write(tree: Tree, blob: Blob, target: Path, *, epoch: int, threads: int | None = None) -> None:
     """Write the archive to `target`, which is made or emptied; removed again where that fails.
 
-    `epoch`: seconds since 1970-01-01 UTC. `threads`: at least 1, by default one a core; changes no
-    byte.
+    `epoch`: seconds since 1970-01-01 UTC. `threads`: by default one a core, 8 at most; never less
+    than 1. They change no byte.
 
     Raises:
         InputError: the time or a file's size does not fit 32 bits; names which.
@@ -56,7 +58,7 @@ def write(tree: Tree, blob: Blob, target: Path, *, epoch: int, threads: int | No
     _check(members, epoch)
     compressor = zstandard.ZstdCompressor(
         level=LEVEL,
-        threads=max(1, threads or len(os.sched_getaffinity(0))),
+        threads=max(1, threads or min(_MOST_THREADS, len(os.sched_getaffinity(0)))),
         write_checksum=True,
         write_content_size=True,
     )

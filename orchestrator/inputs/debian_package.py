@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _HELPER = Path("/usr/lib/apt/apt-helper")
 _WRONG_HASH = re.compile(r"hash sum mismatch|hashes mismatch|unexpected size", re.IGNORECASE)
+_NO_KEY = re.compile(r"NO_PUBKEY|is not signed|couldn't be verified")
 _NOT_FOUND = re.compile(r"\b(?:403|404|410)\b")
 # The person's settings that apt-config shows and that decide how something is downloaded.
 _KEPT_SETTING = re.compile(r"^(?:Acquire|APT::Sandbox)(?:::(?!IndexTargets|Languages)[^ ]*)? \"")
@@ -108,7 +109,14 @@ class DebianTransport:
         environment = self._configuration(request.suite, [request.architecture], scratch)
         apt_get, apt_cache = (self._program(name) for name in ("apt-get", "apt-cache"))
         update = [apt_get, "--error-on=any", "update"]
-        self.clients.ask(f"the package index for {label}", update, environment, scratch)
+        try:
+            self.clients.ask(f"the package index for {label}", update, environment, scratch)
+        except RefusedError as error:
+            if _NO_KEY.search(error.output):
+                raise InfrastructureError(
+                    error.summary, subject=error.subject, remedy="install debian-archive-keyring"
+                ) from error
+            raise
         name = f"{request.package}:{request.architecture}"
         show = [apt_cache, "--no-all-versions", "show", name]
         shown = self.clients.run(show, environment=environment, directory=scratch, check=False)

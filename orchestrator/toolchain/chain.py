@@ -7,6 +7,7 @@ varied surroundings. Pure: trees in, actions out.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 # Where cmd/dist has built the go command and goes on to build the toolchain twice more; the plan
 # does that itself, so dist can stop here. Unchanged from Go 1.24 to 1.27 (src/cmd/dist/build.go).
-_AFTER_GO_BOOTSTRAP = '\n\ttimelog("build", "toolchain2")\n'
-_STOP = "\n\treturn"
+_AFTER_GO_BOOTSTRAP = re.compile(r'^(?=\ttimelog\("build", "toolchain2"\)$)', re.MULTILINE)
+_STOP = "\treturn\n"
 DIST_BUILD = "src/cmd/dist/build.go"
 
 # Set for every go command of the chain; nothing is inherited. GOGC trades memory for time.
@@ -338,9 +339,8 @@ def environment_of(architecture: str, **changes: str | None) -> tuple[tuple[str,
 
 def stopping_early(dist_build: str) -> str | None:
     """cmd/dist's build.go with a return after go_bootstrap; None where the place is not found."""
-    if dist_build.count(_AFTER_GO_BOOTSTRAP) != 1:
-        return None
-    return dist_build.replace(_AFTER_GO_BOOTSTRAP, _STOP + _AFTER_GO_BOOTSTRAP)
+    patched, places = _AFTER_GO_BOOTSTRAP.subn(_STOP, dist_build)
+    return patched if places == 1 else None
 
 
 def _is_program(path: str) -> bool:

@@ -162,9 +162,17 @@ def whole_root(shared_store: Path) -> tuple[Store, Tree]:
 
 
 @pytest.fixture(scope="session")
-def builder(whole_root: tuple[Store, Tree], engine_folder: Path) -> Builder:
-    """A small tree to run on: the probe, and gofmt, which the docker engine lets wait."""
-    store, root = whole_root
+def builder(request: pytest.FixtureRequest, shared_store: Path, engine_folder: Path) -> Builder:
+    """A small tree to run on: the probe, and gofmt, which the docker engine lets wait.
+
+    `SOURCERY_TEST_BUILDER` names a folder that holds it already.
+    """
+    ready = os.environ.get("SOURCERY_TEST_BUILDER")
+    if ready:
+        store = Store(shared_store)
+        return Builder(store, store.put_tree(Path(ready)))
+    root: Tree
+    store, root = request.getfixturevalue("whole_root")
     whole = Builder(store, root)
     with SandboxEngine(engine_folder / "scratch") as engine:
         bench = Bench(engine, whole, engine_folder)

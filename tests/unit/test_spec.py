@@ -181,6 +181,7 @@ BAD = [
     ("seed is a word", ("enabled = false", 'enabled = "no"'), 35, "expected true or false"),
     ("too few processes", ("seconds = 60", "processes = 3"), 39, "limits.processes: got 3"),
     ("no time", ("seconds = 60", "seconds = 0"), 39, "seconds of wall-clock time"),
+    ("no memory", ('memory = "2 GiB"', "memory = 0"), 38, "limits.memory: got 0.*at least 64 MiB"),
     ("memory is a fraction", ('memory = "2 GiB"', "memory = 1.5"), 38, "limits.memory: got 1.5"),
 ]
 

@@ -294,7 +294,7 @@ def test_a_zip_that_unpacks_to_something_else_is_refused_with_both_digests(
 def test_an_input_for_another_machine_is_not_there(
     world: World, spec: Spec, store: Store, lock: Lock
 ) -> None:
-    with pytest.raises(InputError, match="no input 'bootstrap' for an arm64 machine") as refused:
+    with pytest.raises(InputError, match="no input 'bootstrap' for arm64 machines") as refused:
         ensure(lock, store, folder=spec.folder, host="arm64", clients=world.clients())
     assert "pinned for amd64" in refused.value.diagnostics()
 

@@ -118,6 +118,9 @@ def test_an_older_proof_of_the_same_record_is_kept(world: World, spec: Spec, sto
     before = make(world, spec, store)
     world.log.add("example.org/else", "v1.0.0", "h1:" + "A" * 43 + "=")  # the log grows
     assert make(world, spec, store) != before
+    world.asked.clear()
+    assert make(world, spec, store, before, update="go") == before
+    assert world.count("vendor") == 0, "the sources do not hang on it"
     for name in ("go", "tools"):
         assert make(world, spec, store, before, update=name) == before
 
@@ -282,6 +285,23 @@ def test_dependencies_that_cannot_be_had_stop_the_lock(  # noqa: PLR0913 - fixtu
         make(world, spec, store)
     assert "tools" in str(refused.value)
     assert world.count("vendor") == (4 if "timeout" in answer else 1)
+
+
+def test_a_zip_that_is_not_what_the_go_command_says_is_refused(
+    world: World, spec: Spec, store: Store
+) -> None:
+    world.claimed = "h1:" + "A" * 43 + "="
+    with pytest.raises(InfrastructureError, match=r"the go command says h1:AAA.*, its zip has h1:"):
+        make(world, spec, store)
+
+
+def test_an_answer_that_is_none_is_not_believed(world: World, spec: Spec, store: Store) -> None:
+    for answer in ("", "[]", "{}", '{"Zip": 1, "Sum": 2}', "no JSON"):
+        world.failing = lambda command, answer=answer: (  # type: ignore[misc]
+            done(answer) if "download" in command and "mod" in command else None
+        )
+        with pytest.raises(InfrastructureError, match="answer is not understood"):
+            make(world, spec, store)
 
 
 def test_a_package_that_the_suite_lacks_is_refused(world: World, spec: Spec, store: Store) -> None:

@@ -147,7 +147,8 @@ class Log:
 class World:
     """What there is, and what was asked. A test changes it to see the change noticed.
 
-    `failing`: called first with each command; gives an answer instead of the world's, or None.
+    `claimed`: what the go command says a module's hash is; empty for the truth. `failing`: called
+    first with each command; gives an answer instead of the world's, or None.
     """
 
     wheels: dict[str, bytes]
@@ -157,6 +158,7 @@ class World:
     log: Log
     vendored: dict[str, bytes]
     settings: dict[str, str] = field(default_factory=dict)
+    claimed: str = ""
     failing: Callable[[Sequence[str]], Completed | None] = lambda _: None
     asked: list[list[str]] = field(default_factory=list)
     environments: list[dict[str, str]] = field(default_factory=list)
@@ -188,7 +190,7 @@ class World:
         name = "pip" if list(command[1:3]) == ["-m", "pip"] else Path(command[0]).name
         answers: dict[str, Callable[[Sequence[str]], Completed]] = {
             "pip": self._pip,
-            "go": lambda command: self._go(list(command[1:]), environment, directory or Path()),
+            "go": lambda command: self._go(list(command[1:]), environment, directory),
             "apt-config": lambda _: done(APT_CONFIG),
             "apt-get": lambda _: done(""),
             "apt-cache": lambda _: done("".join(f"{k}: {v}\n" for k, v in self.stanza.items())),
@@ -216,11 +218,12 @@ class World:
         return done("ERROR: No matching distribution found", 1)
 
     def _go(
-        self, arguments: Sequence[str], environment: Mapping[str, str], directory: Path
+        self, arguments: Sequence[str], environment: Mapping[str, str], directory: Path | None
     ) -> Completed:
         if arguments[0] == "env":
             return done(json.dumps(self.settings))
         if arguments == ["mod", "vendor"]:
+            assert directory is not None
             for path, content in self.vendored.items():
                 (directory / path).parent.mkdir(parents=True, exist_ok=True)
                 (directory / path).write_bytes(content)
@@ -247,7 +250,7 @@ class World:
         place = modules / "zip"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
-        return done(json.dumps({"Zip": str(place), "Sum": h1(content)}))
+        return done(json.dumps({"Zip": str(place), "Sum": self.claimed or h1(content)}))
 
     def _apt_helper(self, command: Sequence[str]) -> Completed:
         uri, target, wanted = command[2:5]

@@ -17,6 +17,9 @@ import (
 // platform is the directory of what exists for this architecture.
 const platform = "/linux_" + runtime.GOARCH
 
+// mountPoints are the empty directories of a device.
+var mountPoints = []string{"go", "bin", "tmp", "proc", "sys", "dev", "etc", "run"}
+
 // sources are the commands of the device, in the module example.com/box.
 var sources = map[string]string{
 	"go.mod": "module example.com/box\n\ngo 1.24\n",
@@ -134,7 +137,7 @@ func makeDevice() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, dir := range []string{"go", "bin", "tmp", "proc", "sys", "dev", "etc", "run", platform + "/bin"} {
+	for _, dir := range append([]string{platform + "/bin"}, mountPoints...) {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			return "", err
 		}
@@ -202,7 +205,11 @@ func makePrograms(dir string) error {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 	}
-	program, err := os.ReadFile(filepath.Join(runtime.GOROOT(), "bin/go"))
+	tree, err := goroot()
+	if err != nil {
+		return err
+	}
+	program, err := os.ReadFile(filepath.Join(tree, "bin/go"))
 	if err != nil {
 		return err
 	}
@@ -218,17 +225,4 @@ func setTimes(root string) error {
 		}
 		return os.Chtimes(path, time.Unix(0, 0), time.Unix(0, 0))
 	})
-}
-
-// run plays a scenario on a device and gives what it prints.
-func run(root, scenario string) (string, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	command := exec.Command(self)
-	command.Env = []string{rootVariable + "=" + root, scenarioVariable + "=" + scenario}
-	inNamespaces(command)
-	out, err := command.CombinedOutput()
-	return string(out), err
 }

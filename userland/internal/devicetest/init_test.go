@@ -42,15 +42,12 @@ func boot(t *testing.T, cmdline string) *machine {
 	if err := os.WriteFile(file, []byte(cmdline+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.Executable()
-	if err != nil {
+	m := &machine{t: t, keyboard: master, ended: make(chan struct{})}
+	if m.process, err = firstProcessOf(root, platform+"/bin/init"); err != nil {
 		t.Fatal(err)
 	}
-	m := &machine{t: t, keyboard: master, ended: make(chan struct{})}
-	m.process = exec.Command(self, platform+"/bin/init")
-	m.process.Env = []string{rootVariable + "=" + root, cmdlineVariable + "=" + file, consoleVariable + "=" + name}
+	m.process.Env = append(m.process.Env, cmdlineVariable+"="+file, consoleVariable+"="+name)
 	m.process.Stdin, m.process.Stdout, m.process.Stderr = console, console, console
-	inNamespaces(m.process)
 	if err := m.process.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -20,6 +21,7 @@ import (
 // these variables then tell it what to do.
 const (
 	rootVariable     = "DEVICETEST_ROOT"     // directory to make the root
+	gorootVariable   = "DEVICETEST_GOROOT"   // directory to show as /go
 	scenarioVariable = "DEVICETEST_SCENARIO" // what to play there; else the arguments are a program
 	cmdlineVariable  = "DEVICETEST_CMDLINE"  // file to show as /proc/cmdline
 	consoleVariable  = "DEVICETEST_CONSOLE"  // terminal to show as /dev/console
@@ -50,7 +52,6 @@ func firstProcess(root string) int {
 
 // enter mounts what the initramfs would have mounted, and changes into the root.
 func enter(root string) error {
-	goroot := filepath.Join(runtime.GOROOT())
 	mount := func(source, target, kind string, flags uintptr, data string) error {
 		if err := syscall.Mount(source, filepath.Join(root, target), kind, flags, data); err != nil {
 			return fmt.Errorf("mounting %s: %w", target, err)
@@ -59,7 +60,7 @@ func enter(root string) error {
 	}
 	failures := []error{
 		syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""),
-		mount(goroot, "go", "", syscall.MS_BIND, ""),
+		mount(os.Getenv(gorootVariable), "go", "", syscall.MS_BIND, ""),
 		mount("tmpfs", "dev", "tmpfs", 0, ""),
 		mount("proc", "proc", "proc", 0, ""),
 		os.Mkdir(filepath.Join(root, "dev/pts"), 0o755),
@@ -93,18 +94,56 @@ func inNamespaces(command *exec.Cmd) {
 	}
 }
 
+// goroot gives the Go tree of the go command that runs the tests.
+var goroot = sync.OnceValues(func() (string, error) {
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	return strings.TrimSpace(string(out)), err
+})
+
+// firstProcessOf prepares this program to become the first process of a device.
+func firstProcessOf(root string, arguments ...string) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	tree, err := goroot()
+	if err != nil {
+		return nil, err
+	}
+	command := exec.Command(self, arguments...)
+	command.Env = []string{rootVariable + "=" + root, gorootVariable + "=" + tree}
+	inNamespaces(command)
+	return command, nil
+}
+
+// run plays a scenario on a device and gives what it prints.
+func run(root, scenario string) (string, error) {
+	command, err := firstProcessOf(root)
+	if err != nil {
+		return "", err
+	}
+	command.Env = append(command.Env, scenarioVariable+"="+scenario)
+	out, err := command.CombinedOutput()
+	return string(out), err
+}
+
 // needNamespaces ends a test where the machine does not give us any.
 func needNamespaces(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("compiles a part of the standard library")
 	}
-	probe := exec.Command("true")
-	inNamespaces(probe)
-	if err := probe.Run(); err != nil {
-		if os.Getenv("SOURCERY_REQUIRE_NAMESPACES") != "" {
-			t.Fatalf("no namespaces: %v", err)
+	root := t.TempDir()
+	for _, dir := range mountPoints {
+		if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
 		}
-		t.Skipf("no namespaces: %v", err)
+	}
+	out, err := run(root, "nothing")
+	if err != nil && os.Getenv("SOURCERY_REQUIRE_NAMESPACES") != "" {
+		t.Fatalf("no namespaces: %v: %s", err, out)
+	}
+	if err != nil {
+		t.Skipf("no namespaces: %v: %s", err, out)
 	}
 }

@@ -1,0 +1,59 @@
+"""An orchestrator in a process of its own, for tests that kill it.
+
+Run as `python -m tests.integration.orchestrator_child`, with an order as JSON for its argument.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from containers.action import Action, Mount
+from containers.docker import connect
+from containers.policy import Limits, Policy
+from containers.sandbox import SandboxEngine
+from orchestrator.store import Store
+from reproducibility.digest import Digest
+from reproducibility.variations import STANDARD, VARIED
+
+if TYPE_CHECKING:
+    from containers.engine import Outcome
+
+
+def main(order: dict[str, str]) -> None:
+    """Run one action that does nothing for a long time, and say how it ended."""
+    store = Store(Path(order["store"]))
+    scratch = Path(order["scratch"])
+    where = VARIED if order["surroundings"] == "varied" else STANDARD
+    tree = store.load_tree(Digest.parse(order["input"]))
+    action = Action(
+        name="sleep",
+        command=("/bin/probe", "sleep", "1000", order["token"]),
+        environment=(),
+        directory=where.work,
+        root=store.load_tree(Digest.parse(order["root"])),
+        mounts=(Mount("/input", tree), Mount(f"{where.work}/copy", tree, "private")),
+        outputs=(),
+        epoch=1_600_000_000,
+        architecture=order["architecture"],
+        surroundings=where,
+    )
+    into = Path(tempfile.mkdtemp(dir=order["into"]))
+    policy = Policy(Limits(seconds=300))
+    outcome: Outcome
+    if order["engine"] == "sandbox":
+        with SandboxEngine(scratch) as sandbox:
+            outcome = sandbox.run(action, policy, store, into, threading.Event())
+    else:
+        transfer = "bind" if order["engine"] == "docker-bind" else "api"
+        with connect(scratch, transfer) as engine:  # type: ignore[arg-type] # one of the two
+            outcome = engine.run(action, policy, store, into, threading.Event())
+    sys.stdout.write(f"{outcome}\n")
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

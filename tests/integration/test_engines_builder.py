@@ -1,0 +1,128 @@
+"""The builder image is the tree that the sandbox runs on, and real work comes out the same."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import docker
+import pytest
+
+from containers import builder_image
+from containers.docker import connect
+from containers.docker_api import Api
+from reproducibility import manifest
+from reproducibility.errors import InfrastructureError
+from reproducibility.manifest import merge
+from tests.integration.engine_fixtures import ENGINES, EPOCH, Bench, Builder, compile_probe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.store import Store
+    from reproducibility.manifest import Tree
+    from tests.integration.engine_fixtures import Engines
+
+_BESIDE = {
+    *(".dockerenv", "dev", "etc", "proc", "sys", "tmp", "work"),
+}
+
+
+def test_the_action_sees_the_tree_and_nothing_else(bench: Bench) -> None:
+    seen = bench.probe("look")
+    assert set(seen["root"]) - _BESIDE == {"bin", "bootstrap"}
+    modes = bench.probe("modes", "/bin", "/bootstrap")
+    files = {
+        path.lstrip("/"): (entry["Mode"], entry["Time"])
+        for path, entry in modes.items()
+        if entry["Mode"].startswith("-")
+    }
+    assert files == {entry.path: ("-r-xr-xr-x", EPOCH) for entry in bench.builder.root}
+
+
+@pytest.mark.slow
+@pytest.mark.needs_sandbox
+@pytest.mark.needs_docker
+def test_compiling_gives_the_same_bits_on_every_engine(
+    engines: Engines, whole_root: tuple[Store, Tree], tmp_path: Path
+) -> None:
+    builder = Builder(*whole_root)
+    trees = {}
+    for parameter in ENGINES:
+        name = str(parameter.values[0])
+        outcome = Bench(engines[name], builder, tmp_path).run(compile_probe(builder))
+        assert outcome.exit_status == 0, outcome.stderr.read_text()
+        trees[name] = manifest.scan(outcome.outputs)
+    assert len(set(trees.values())) == 1, trees
+    assert [entry.path for entry in trees["sandbox"]] == ["probe"]
+
+
+@pytest.fixture
+def api(docker_host: str, monkeypatch: pytest.MonkeyPatch) -> Api:
+    monkeypatch.setenv("DOCKER_HOST", docker_host)
+    return Api()
+
+
+@pytest.mark.needs_docker
+def test_an_image_is_made_once_and_verified(api: Api, builder: Builder, docker_host: str) -> None:
+    root, store = builder.root, builder.store
+    with closing(api):
+        first = builder_image.ensure(api, root, EPOCH + 2, store.path, {})
+        assert builder_image.ensure(api, root, EPOCH + 2, store.path, {}) == first
+    tag = f"{builder_image.NAME}:{root.digest.hex[:40]}-{EPOCH + 2}"
+    with closing(docker.DockerClient(docker_host)) as client:
+        assert client.images.get(tag).id == first
+        assert client.images.get(tag).labels == {"sourcery.tree": str(root.digest)}
+        client.images.remove(tag)
+
+
+@pytest.mark.needs_docker
+def test_an_image_with_the_right_tag_and_other_files_is_not_used(
+    api: Api, builder: Builder, docker_host: str, tmp_path: Path
+) -> None:
+    store = builder.store
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "backdoor").write_text("not wanted")
+    other = merge([("root", builder.root), ("more", store.put_tree(tmp_path))])
+    tag = f"{builder_image.NAME}:{builder.root.digest.hex[:40]}-{EPOCH + 4}"
+    with closing(api), closing(docker.DockerClient(docker_host)) as client:
+        wrong = builder_image.ensure(api, other, EPOCH + 4, store.path, {})
+        client.images.get(wrong).tag(*tag.split(":"))
+        right = builder_image.ensure(api, builder.root, EPOCH + 4, store.path, {})
+        assert right != wrong
+        assert client.images.get(tag).id == right
+        for image in (wrong, right):
+            client.images.remove(image, force=True)
+
+
+@pytest.mark.needs_docker
+def test_what_the_dockerfile_does_not_copy_is_missed(
+    api: Api, builder: Builder, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").write_text("not copied")
+    store = builder.store
+    root = merge([("root", builder.root), ("more", store.put_tree(tmp_path))])
+    with closing(api), pytest.raises(InfrastructureError, match="elsewhere/file is missing"):
+        builder_image.ensure(api, root, EPOCH, store.path, {})
+
+
+@pytest.mark.needs_docker
+def test_bind_mounts_are_tried_and_not_guessed(
+    builder: Builder, docker_host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", docker_host)
+    with connect(tmp_path / "scratch") as engine:
+        bench = Bench(engine, builder, tmp_path)
+        tree = bench.input({"file": "content"})
+        from containers.action import Mount
+
+        action = builder.action("modes", "/input", mounts=(Mount("/input", tree),))
+        outcome = bench.run(action)
+        assert json.loads(outcome.stdout.read_text())["/input/file"]["Data"] == "content"
+        with closing(docker.DockerClient(docker_host)) as client:
+            label = f"sourcery.run={next((tmp_path / 'scratch').glob('docker-*[0-9a-f]')).name}"
+            volumes = client.volumes.list(filters={"label": label})
+        # The engine of these tests is on this machine: no volume was needed for the input.
+        assert volumes == []

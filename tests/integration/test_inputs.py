@@ -1,0 +1,208 @@
+"""Inputs from the real registries: locked, fetched, proved by the public log, bundled."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator import lock as locks
+from orchestrator import locking, spec
+from orchestrator.inputs import Clients, bundle, ensure, machine
+from orchestrator.inputs.go_module import GoTransport
+from orchestrator.lock import Absent, GoModule, PythonWheel, Recorded
+from orchestrator.store import BLOB_TIME, Store
+from reproducibility import digest as digests
+from reproducibility import gomodule
+from reproducibility.errors import InfrastructureError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from threading import Event
+
+    from containers.process import Completed
+    from orchestrator.inputs import Inputs
+    from orchestrator.lock import Lock
+    from orchestrator.spec import Spec
+
+pytestmark = [
+    pytest.mark.needs_network,
+    pytest.mark.needs_tools("apt-get", "apt-cache", "apt-config"),
+    pytest.mark.slow,
+]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Nobody:
+    """A network on which nobody is to be asked."""
+
+    def __call__(  # noqa: PLR0913 - those of `process.run`
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        directory: Path | None = None,
+        seconds: float = 600,
+        stop: Event | None = None,
+        check: bool = True,
+    ) -> Completed:
+        raise AssertionError(command, environment, directory, seconds, stop, check)
+
+
+@pytest.fixture(scope="module", name="wanted")
+def _wanted() -> Spec:
+    return spec.load(ROOT / "sourcery.toml")
+
+
+@pytest.fixture(scope="module", name="store")
+def _store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with closing(Store(tmp_path_factory.mktemp("inputs") / "store")) as store:
+        yield store
+
+
+@pytest.fixture(scope="module", name="lock")
+def _lock(wanted: Spec, store: Store) -> Lock:
+    """The default spec, locked from nothing with an empty store."""
+    return locking.lock(wanted, None, store)
+
+
+@pytest.fixture(scope="module", name="inputs")
+def _inputs(wanted: Spec, store: Store, lock: Lock) -> Inputs:
+    return ensure(lock, store, folder=wanted.folder, artefacts=True)
+
+
+def test_locking_from_nothing_pins_what_the_log_says(lock: Lock, wanted: Spec) -> None:
+    lock.check_fits(wanted)
+    host = machine.architecture()
+    go = lock.find("go", host)
+    assert isinstance(go, GoModule)
+    assert lock.published(host) == go.h1
+    assert lock.published("arm64"), "the log has a record of it, whether or not a mirror serves it"
+    for entry in lock.toolchain.log.values():
+        assert isinstance(entry, Recorded) or "404 Not Found" in entry.reason
+    assert locks.parse(locks.dump(lock)) == lock
+
+
+def test_the_repositorys_lock_says_the_same_of_what_does_not_move(lock: Lock) -> None:
+    kept = locks.load(ROOT / "sourcery.lock")
+    for name in ("bootstrap", "go", "u-root"):
+        mine, theirs = (one.find(name, machine.architecture()) for one in (lock, kept))
+        for field in ("version", "blake3", "tree", "h1", "sha256", "vendored"):
+            assert getattr(mine, field, None) == getattr(theirs, field, None), (name, field)
+    assert lock.toolchain.bin == kept.toolchain.bin
+    assert lock.toolchain.tool == kept.toolchain.tool
+
+
+def test_locking_again_asks_nobody_and_gives_the_same_bytes(
+    lock: Lock, wanted: Spec, store: Store
+) -> None:
+    again = locking.lock(wanted, lock, store, clients=Clients(run=Nobody()))
+    assert locks.dump(again) == locks.dump(lock)
+
+
+def test_looking_the_toolchain_up_anew_keeps_the_proof(
+    lock: Lock, wanted: Spec, store: Store
+) -> None:
+    again = locking.lock(wanted, lock, store, update="go")
+    assert locking.moved(lock, again) == []
+
+
+def test_the_published_toolchain_is_the_one_in_the_log(
+    inputs: Inputs, lock: Lock, store: Store
+) -> None:
+    host = machine.architecture()
+    version = gomodule.toolchain_version(lock.toolchain.version, host)
+    found = gomodule.h1_of_tree(
+        inputs.release,
+        store.path,
+        prefix=f"{gomodule.TOOLCHAIN}@{version}",
+        rename=gomodule.published_name,
+    )
+    assert found == lock.published(host)
+
+
+def test_both_toolchains_and_uname_run(inputs: Inputs, lock: Lock, store: Store) -> None:
+    for tree, version in (
+        (inputs.release, lock.toolchain.version),
+        (inputs.bootstrap, lock.find("bootstrap", machine.architecture()).version),
+    ):
+        go = store.checkout(tree, BLOB_TIME) / "bin" / "go"
+        said = subprocess.run([go, "version"], env={}, capture_output=True, check=True).stdout
+        assert f"go{version} linux/{machine.architecture()}" in said.decode()
+    uname = store.checkout(inputs.uname, BLOB_TIME) / "bin" / "uname"
+    said = subprocess.run([uname, "-m"], env={}, capture_output=True, check=True).stdout
+    assert said.decode().strip() == os.uname().machine
+
+
+def test_a_source_holds_all_that_its_packages_import(inputs: Inputs) -> None:
+    tree = inputs.sources["u-root"]
+    assert tree.get("go.mod") is not None
+    assert tree.get("vendor/modules.txt") is not None
+    assert not any(entry.executable for entry in tree)
+
+
+def test_a_bundle_stands_for_the_network(
+    inputs: Inputs, lock: Lock, wanted: Spec, store: Store, tmp_path: Path
+) -> None:
+    host = machine.architecture()
+    path = tmp_path / "inputs.tar.zst"
+    bundle.write(lock, store, path, host)
+    with closing(Store(tmp_path / "store")) as empty:
+        bundle.read(path, lock, empty, host)
+        offline = Clients(run=Nobody(), offline=True)
+        found = ensure(lock, empty, folder=wanted.folder, clients=offline)
+    assert found == inputs
+
+
+def test_a_wheel_with_another_hash_is_refused_by_pip(
+    lock: Lock, wanted: Spec, tmp_path: Path
+) -> None:
+    changed = tuple(
+        found.model_copy(update={"sha256": digests.sha256_of_bytes(b"")})
+        if isinstance(found, PythonWheel)
+        else found
+        for found in lock.inputs
+    )
+    wrong = lock.model_copy(update={"inputs": changed})
+    with (
+        closing(Store(tmp_path / "store")) as empty,
+        pytest.raises(InputError, match=r"bootstrap .* is not what the lock pins"),
+    ):
+        ensure(wrong, empty, folder=wanted.folder)
+
+
+@pytest.mark.parametrize("change", [('"1.26.6"', '"1.26.99"'), ('"1.27.3"', '"1.27.99"')])
+def test_a_version_that_does_not_exist_is_the_persons_matter(
+    change: tuple[str, str], store: Store, lock: Lock
+) -> None:
+    text = (ROOT / "sourcery.toml").read_text().replace(*change)
+    with pytest.raises(InputError, match=r"no wheel for bootstrap|there is no go "):
+        locking.lock(spec.parse(text, ROOT / "sourcery.toml"), lock, store)
+
+
+def test_a_network_that_fails_is_not_a_log_without_a_record(inputs: Inputs, store: Store) -> None:
+    nowhere = "http://127.0.0.1:9"
+    environ = {
+        **{name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
+        **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), nowhere),
+    }
+    go = store.checkout(inputs.bootstrap, BLOB_TIME) / "bin" / "go"
+    broken = GoTransport(Clients(environ=environ, attempts=1), lambda: go)
+    version = gomodule.toolchain_version("1.27.3", "riscv64")
+    with pytest.raises(InfrastructureError, match="the public log's record of"):
+        broken.log_entry(gomodule.TOOLCHAIN, version, store)
+    working = GoTransport(Clients(), lambda: go)
+    assert isinstance(working.log_entry(gomodule.TOOLCHAIN, version, store), Absent | Recorded)
+
+
+def test_a_record_is_had_without_the_module(inputs: Inputs, lock: Lock, store: Store) -> None:
+    go = store.checkout(inputs.bootstrap, BLOB_TIME) / "bin" / "go"
+    version = gomodule.toolchain_version(lock.toolchain.version, "arm64")
+    entry = GoTransport(Clients(), lambda: go).log_entry(gomodule.TOOLCHAIN, version, store)
+    assert isinstance(entry, Recorded)
+    assert entry.h1(gomodule.TOOLCHAIN, version) == lock.published("arm64")

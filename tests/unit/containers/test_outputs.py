@@ -1,0 +1,125 @@
+"""Taking outputs: what was declared, at its place, with plain modes, and nothing over a link."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from containers.outputs import outermost, take
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+Take = "Callable[..., Path]"
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@pytest.fixture(params=["rename", "copy"])
+def taken(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Path]:
+    """Take outputs of `tmp_path/work`, on one file system and between two."""
+    if request.param == "copy":
+
+        def refuse(*_: Any, **__: Any) -> None:  # noqa: ANN401 - as os.rename
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+        monkeypatch.setattr(os, "rename", refuse)
+
+    def run(*outputs: str) -> Path:
+        into = tmp_path / "into"
+        with opened(tmp_path / "work") as work:
+            take(work, outputs, into)
+        return into
+
+    return run
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+def test_declared_paths_come_out_at_their_places(work: Path, taken: Callable[..., Path]) -> None:
+    (work / "out" / "deep").mkdir(parents=True)
+    (work / "out" / "deep" / "file").write_text("deep")
+    (work / "out" / "empty").mkdir()
+    (work / "single").write_text("one")
+    (work / "other").write_text("no")
+    into = taken("out/deep", "single", "absent", "out/absent", "single/below")
+    assert (into / "out" / "deep" / "file").read_text() == "deep"
+    assert (into / "single").read_text() == "one"
+    assert {path.name for path in into.iterdir()} == {"out", "single"}
+    assert {path.name for path in (into / "out").iterdir()} == {"deep"}
+
+
+def test_modes_become_plain(work: Path, taken: Callable[..., Path]) -> None:
+    (work / "out" / "closed").mkdir(parents=True)
+    for name, mode in (("a", 0), ("b", 0o4755), ("c", 0o010), ("d", 0o600)):
+        (work / "out" / "closed" / name).write_text(name)
+        (work / "out" / "closed" / name).chmod(mode)
+    (work / "out" / "closed").chmod(0o300)
+    (work / "out").chmod(0)
+    into = taken("out/closed")
+    found = {
+        path.name: path.stat().st_mode & 0o7777 for path in (into / "out" / "closed").iterdir()
+    }
+    assert found == {"a": 0o644, "b": 0o755, "c": 0o755, "d": 0o644}
+    assert (into / "out" / "closed").stat().st_mode & 0o7777 == 0o755
+    assert (into / "out" / "closed" / "a").read_text() == "a"
+
+
+def test_nothing_is_reached_over_a_link(
+    work: Path, taken: Callable[..., Path], tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "file").write_text("secret")
+    (work / "behind").symlink_to(secret)
+    (work / "link").symlink_to(secret / "file")
+    (work / "out").mkdir()
+    (work / "out" / "link").symlink_to(secret)
+    into = taken("behind/file", "link", "out")
+    assert {path.name for path in into.iterdir()} == {"link", "out"}
+    assert (into / "link").is_symlink()
+    assert (into / "out" / "link").is_symlink()
+    assert (secret / "file").read_text() == "secret"
+    assert secret.stat().st_mode & 0o777 != 0
+
+
+def test_special_files_stay_special(work: Path, taken: Callable[..., Path]) -> None:
+    (work / "out").mkdir()
+    os.mkfifo(work / "out" / "pipe")
+    assert (taken("out") / "out" / "pipe").is_fifo()
+
+
+def test_too_deep_a_copy_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = tmp_path / "work"
+    work.joinpath(*["d"] * 300).mkdir(parents=True)
+
+    def refuse(*_: Any, **__: Any) -> None:  # noqa: ANN401 - as os.rename
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with opened(work) as descriptor, pytest.raises(OSError, match="nested too deeply"):
+        take(descriptor, ["d"], tmp_path / "into")
+
+
+def test_outputs_in_outputs_are_one() -> None:
+    assert outermost(["out/a", "out", "output", "x/y", "x/z"]) == ["out", "output", "x/y", "x/z"]
+    assert outermost(["a", "a"]) == ["a"]

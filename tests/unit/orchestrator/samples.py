@@ -1,0 +1,199 @@
+"""A Go release, a module and what building them gives, in a few files: enough for every step."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from orchestrator import device
+from orchestrator.compiling import BATCHES, Compiling, batch_name, list_name, seed_name
+from orchestrator.scheduler import Result
+from orchestrator.spec import Source
+from orchestrator.toolchain.chain import DIST_BUILD, Chain, Programs
+from reproducibility import digest, manifest
+from reproducibility.manifest import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from containers.action import Action
+    from orchestrator.scheduler import Results, Step
+    from reproducibility.digest import Digest
+
+MODULE = "example.com/tools"
+EPOCH = 1_700_000_000
+PROGRAMS = Programs(
+    binaries=("go", "gofmt"),
+    tools=("asm", "cgo", "compile", "cover", "fix", "link", "preprofile", "vet"),
+)
+BUILD_GO = """\
+package main
+
+func cmdbootstrap() {
+	timelog("build", "toolchain1")
+	bootstrapBuildTools()
+	timelog("build", "go_bootstrap")
+	timelog("build", "toolchain2")
+	timelog("build", "toolchain3")
+}
+"""
+TOOLS = {f"pkg/tool/linux_amd64/{name}": name.encode() for name in PROGRAMS.tools}
+RELEASE: dict[str, bytes] = {
+    "VERSION": b"go1.27.3\n",
+    "go.mod": b"module std\n",
+    "src/fmt/print.go": b"package fmt\n",
+    "src/time/zversion.go": b"package time\n",
+    DIST_BUILD: BUILD_GO.encode(),
+    "bin/go": b"go",
+    "bin/gofmt": b"gofmt",
+    **TOOLS,
+}
+BUILT = {name: name.encode() for name in (*PROGRAMS.binaries, *PROGRAMS.tools)}
+
+
+def tree(content: Mapping[str, bytes], put: Callable[[bytes], Digest] = digest.of_bytes) -> Tree:
+    return Tree(
+        manifest.file(path, put(data), len(data), executable=not path.endswith((".go", ".mod")))
+        for path, data in content.items()
+    )
+
+
+def result(made: Tree, stdout: Digest | None = None) -> Result:
+    nothing = digest.of_bytes(b"")
+    return Result(nothing, made, stdout or nothing, nothing, 0.0, 0, cached=False)
+
+
+def chain(*, stops_early: bool = True, put: Callable[[bytes], Digest] = digest.of_bytes) -> Chain:
+    patched = tree({DIST_BUILD: b"patched"}, put) if stops_early else None
+    return Chain(
+        host="amd64",
+        root=tree({"bootstrap/bin/go": b"old go", "bin/uname": b"uname"}, put),
+        release=tree(RELEASE, put),
+        dist_build=patched,
+        programs=PROGRAMS,
+    )
+
+
+def chain_results(put: Callable[[bytes], Digest] = digest.of_bytes) -> dict[str, Result]:
+    """What the steps of the chain give, F1, F2 and the release being the same."""
+    source = {path: data for path, data in RELEASE.items() if path.startswith("src/")}
+    t1 = {f"go/{path}": data for path, data in source.items()}
+    t1 |= {f"go/pkg/tool/linux_amd64/{name}": b"t1" for name in ("asm", "cgo", "compile", "link")}
+    t1 |= {
+        "go/pkg/tool/linux_amd64/go_bootstrap": b"t1 go",
+        "go/bin/go": b"t1 go",
+        f"go/{DIST_BUILD}": b"patched",
+        "go/src/internal/buildcfg/zbootstrap.go": b"package buildcfg\n",
+    }
+    built = {f"out/{name}": data for name, data in BUILT.items()}
+    made = {
+        "T1/dist": {"dist": b"dist"},
+        "T1/toolchain": t1,
+        "T1/preprofile": {"out/preprofile": b"t1"},
+        "F1": built,
+        "F2": built,
+        "cross/arm64": built,
+        "cross/riscv64": built,
+        "cross-by-F2/riscv64": built,
+        "observe/build": {"observe": b"observe"},
+        "recorder": {"out/buildcache": b"buildcache of the host"},
+    }
+    return {name: result(tree(content, put)) for name, content in made.items()}
+
+
+def source() -> Source:
+    return Source.model_validate({"module": MODULE, "version": "v1.0.0", "commands": ["cmds/*"]})
+
+
+SOURCE: dict[str, bytes] = {
+    "go.mod": b"module example.com/tools\n",
+    "cmds/ls/ls.go": b"package main\n",
+    "cmds/ip/ip.go": b"package main // ip\n",
+    "cmds/w/w_windows.go": b"package main // w\n",
+    "lib/lib.go": b"package lib\n",
+    "lib/unused.txt": b"of the same folder\n",
+    "vendor/modules.txt": b"# none\n",
+    "other/other.go": b"package other\n",
+}
+LISTING = [
+    {"ImportPath": "fmt", "Name": "fmt", "Dir": "/go/src/fmt", "Standard": True, "DepOnly": True},
+    {
+        "ImportPath": f"{MODULE}/lib",
+        "Name": "lib",
+        "Dir": f"/src/{MODULE}/lib",
+        "DepOnly": True,
+        "GoFiles": ["lib.go"],
+    },
+    *(
+        {
+            "ImportPath": f"{MODULE}/cmds/{name}",
+            "Name": "main",
+            "Dir": f"/src/{MODULE}/cmds/{name}",
+            "GoFiles": [f"{name}.go"],
+        }
+        for name in ("ip", "ls")
+    ),
+    {
+        "ImportPath": f"{MODULE}/cmds/w",
+        "Dir": f"/src/{MODULE}/cmds/w",
+        "IgnoredGoFiles": ["w_windows.go"],
+        "Error": {"Err": "build constraints exclude all Go files"},
+    },
+]
+
+
+class Blobs:
+    """Small files in memory."""
+
+    def __init__(self) -> None:
+        self._content: dict[Digest, bytes] = {}
+        self.reads = 0
+
+    def put(self, data: bytes) -> Digest:
+        found = digest.of_bytes(data)
+        self._content[found] = data
+        return found
+
+    def read(self, wanted: Digest) -> bytes:
+        self.reads += 1
+        return self._content[wanted]
+
+
+def compiling(blobs: Blobs, *, seeded: bool = True) -> Compiling:
+    return Compiling(
+        chain=chain(put=blobs.put),
+        sources={MODULE: (source(), tree(SOURCE, blobs.put))},
+        userland=tree({"go.mod": b"module sourcery/userland\n"}, blobs.put),
+        seeded=seeded,
+        epoch=EPOCH,
+        read=blobs.read,
+    )
+
+
+def seed_index(*actions: int) -> bytes:
+    return b"SRCSEED1" + b"".join(bytes([n]) * 64 + bytes(8) for n in sorted(actions))
+
+
+def compiling_results(blobs: Blobs, architecture: str) -> dict[str, Result]:
+    """What the steps of an architecture give beside those of the chain."""
+    listed = blobs.put("".join(map(json.dumps, LISTING)).encode())
+    programs = {f"out/{name}": name.encode() for name in device.PREBUILT}
+    seed = {"out/index": seed_index(1, 2), "out/aa/1": b"fmt", "out/bb/2": b"lib"}
+    found = {
+        f"programs/{architecture}": result(tree(programs, blobs.put)),
+        list_name(MODULE, architecture): result(Tree(), listed),
+        seed_name(MODULE, architecture): result(tree(seed, blobs.put)),
+    }
+    for number in range(BATCHES):
+        # Batches record some of the same packages again.
+        batch = {"out/index": seed_index(2, 3 + number), "out/bb/2": b"lib"}
+        batch[f"out/cc/{number}"] = b"main %d" % number
+        found[batch_name(MODULE, architecture, number)] = result(tree(batch, blobs.put))
+    return found
+
+
+def made_by(step: Step, results: Results) -> Action:
+    """The action of a step that has something to do."""
+    action = step.make(results)
+    assert action is not None
+    return action

@@ -1,0 +1,163 @@
+"""The plan: every step that a build needs, and every check that must be there at its end."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator import device, plan
+from orchestrator import lock as locks
+from orchestrator import spec as specs
+from orchestrator.inputs import Inputs
+from orchestrator.toolchain import checks, observe
+from orchestrator.toolchain.chain import DIST_BUILD
+from reproducibility.errors import InputError
+from reproducibility.manifest import Tree
+from reproducibility.variations import VARIED
+from tests.unit.orchestrator import samples
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.spec import Architecture
+    from orchestrator.store import Store
+
+ABSENT = {"state": "absent", "reason": "the mirror has no such module"}
+RECORDED = {"state": "recorded", "number": 1, "record": [], "tree_head": [], "proof": []}
+ALL: tuple[Architecture, ...] = ("amd64", "arm64", "riscv64")
+
+
+def draw(
+    store: Store,
+    *,
+    architectures: tuple[Architecture, ...] = ALL,
+    host: Architecture = "amd64",
+    limits: Mapping[str, object] | None = None,
+    release: Mapping[str, bytes] = samples.RELEASE,
+) -> plan.Plan:
+    spec = specs.Spec.model_validate(
+        {
+            "image": {"epoch": samples.EPOCH, "architectures": list(architectures)},
+            "go": {"version": "1.27.3", "bootstrap": "1.26.6"},
+            "source": [samples.source().model_dump()],
+            "limits": dict(limits or {}),
+        }
+    )
+    lock = locks.Lock.model_validate(
+        {
+            "schema": 1,
+            "wanted": {},
+            "toolchain": {
+                "version": "1.27.3",
+                "bin": list(samples.PROGRAMS.binaries),
+                "tool": list(samples.PROGRAMS.tools),
+                "log": {"amd64": RECORDED, "arm64": RECORDED, "riscv64": ABSENT},
+            },
+            "inputs": [],
+        }
+    )
+    have = Inputs(
+        bootstrap=samples.tree({"bin/go": b"old go"}, store.put_bytes),
+        uname=samples.tree({"bin/uname": b"uname"}, store.put_bytes),
+        release=samples.tree(release, store.put_bytes),
+        sources={spec.sources[0].name: samples.tree(samples.SOURCE, store.put_bytes)},
+        modules={spec.sources[0].name: samples.MODULE},
+        files=Tree(),
+    )
+    return plan.draw(spec, lock, have, store, host=host, architectures=architectures)
+
+
+def names(drawn: plan.Plan) -> list[str]:
+    return [step.name for step in drawn.steps]
+
+
+@pytest.mark.parametrize(
+    ("host", "architectures"),
+    [("amd64", ALL), ("arm64", ALL), ("amd64", ("riscv64",)), ("amd64", ("amd64",))],
+)
+def test_a_plan_is_whole_and_each_step_comes_after_what_it_needs(
+    store: Store, host: Architecture, architectures: tuple[Architecture, ...]
+) -> None:
+    known: set[str] = set()
+    for step in draw(store, host=host, architectures=architectures).steps:
+        assert step.name not in known
+        assert known.issuperset(step.needs), step
+        known.add(step.name)
+    assert {"F1", "F2", observe.USUAL, observe.OTHER} <= known
+
+
+def test_every_architecture_is_compared_with_something(store: Store) -> None:
+    drawn = draw(store)
+    found = names(drawn)
+    assert {"cross/arm64", "cross/riscv64", "cross-by-F2/riscv64"} <= set(found)
+    assert "cross-by-F2/arm64" not in found
+    assert "cross/amd64" not in found
+    assert set(drawn.expected) == {
+        (checks.FIXED_POINT, "amd64"),
+        (checks.GENERATED, "amd64"),
+        *(("variation", name) for name in observe.FIELDS),
+        *((checks.RELEASE, name) for name in ALL),
+        (checks.LOG, "amd64"),
+        (checks.LOG, "arm64"),
+        (checks.CROSS_AGAIN, "riscv64"),
+    }
+
+
+def test_the_builders_own_toolchain_is_compared_in_any_case(store: Store) -> None:
+    drawn = draw(store, architectures=("riscv64",))
+    assert {(checks.RELEASE, "amd64"), (checks.LOG, "amd64")} <= set(drawn.expected)
+    assert (checks.RELEASE, "arm64") not in drawn.expected
+    assert not any(name.endswith("arm64") for name in names(drawn))
+
+
+def test_the_builder_image_holds_the_bootstrap_go_and_uname_only(store: Store) -> None:
+    root = draw(store).chain.root
+    assert [entry.path for entry in root] == ["bin/uname", "bootstrap/bin/go"]
+
+
+def test_the_source_of_dist_is_patched_where_the_patch_fits(store: Store) -> None:
+    patched = draw(store).chain.dist_build
+    assert patched is not None
+    (entry,) = patched
+    assert entry.path == DIST_BUILD
+    assert store.path(entry).read_text().count("\treturn\n") == 1
+    other = {**samples.RELEASE, DIST_BUILD: b"package main // of another version\n"}
+    assert draw(store, release=other).chain.dist_build is None
+
+
+def test_a_release_without_dist_is_no_go_release(store: Store) -> None:
+    other = {path: data for path, data in samples.RELEASE.items() if path != DIST_BUILD}
+    with pytest.raises(InputError, match="build"):
+        draw(store, release=other)
+
+
+@pytest.mark.parametrize(
+    ("limits", "processors", "parallelism"),
+    [({}, 2, 3), ({}, 3, 2), ({"cpus": 3}, 8, 2), ({"cpus": 2}, 3, 3)],
+)
+def test_the_varied_parallelism_differs_from_the_machines(
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    limits: dict[str, object],
+    processors: int,
+    parallelism: int,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+    drawn = draw(store, limits=limits)
+    assert drawn.chain.varied.parallelism == parallelism
+    assert drawn.chain.varied.work == VARIED.work
+    results = samples.chain_results(store.put_bytes)
+    steps = {step.name: step for step in drawn.steps}
+    for name in ("F2", "cross-by-F2/riscv64", observe.OTHER):
+        assert samples.made_by(steps[name], results).surroundings == drawn.chain.varied
+
+
+def test_userland_is_taken_without_what_an_editor_or_a_build_left_in_it(store: Store) -> None:
+    userland = draw(store).compiling.userland
+    assert userland.get("go.mod") is not None
+    assert all(entry.path.endswith((".go", ".mod", ".md")) for entry in userland)
+    assert not any(entry.executable for entry in userland)
+    for name in device.PREBUILT:
+        assert len(userland.under(f"cmd/{name}"))
