@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator import commands, device, seed
 from orchestrator.compiling import BATCHES, batch_name, seed_name
-from reproducibility.errors import InputError
+from reproducibility.errors import InfrastructureError, InputError
 from reproducibility.manifest import Tree, directory, file, merge
 
 if TYPE_CHECKING:
@@ -169,8 +169,22 @@ def _seed(
         compiling.read(entry.content) for _, tree in recorded if (entry := tree.get(seed.INDEX))
     ]
     content = seed.merge(indexes)
-    objects = [
-        (name, tree.where(lambda entry: entry.path != seed.INDEX)) for name, tree in recorded
-    ]
+    wanted = seed.outputs(content)
+    parts = []
+    for name, tree in recorded:
+        objects = tree.where(lambda entry: entry.path != seed.INDEX)
+        stray = [entry.path for entry in objects if entry.path not in wanted]
+        if stray:
+            raise InfrastructureError(
+                f"{name} recorded files that its index does not name: {stray[:3]}", subject=name
+            )
+        parts.append((name, objects))
     index = Tree([file(seed.INDEX, put(content), len(content))])
-    return merge([*objects, ("the index", index)])
+    merged = merge([*parts, ("the index", index)])
+    missing = [path for path in sorted(wanted) if merged.get(path) is None]
+    if missing:
+        raise InfrastructureError(
+            f"the seed for {architecture} lacks files that its index names: {missing[:3]}",
+            subject=architecture,
+        )
+    return merged

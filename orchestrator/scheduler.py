@@ -180,11 +180,15 @@ class Scheduler:
                 if result is None:
                     self._observer.started(step.name)
                     result = self._execute(step, action, halt)
+                    # What differs from before stays out: the next comparison, of a second round
+                    # too, is with the same base, and finds the same.
+                    if before is None or _agree(before, result):
+                        self._remember(step, result)
         else:
             result = before
         if self._rebuild and before is not None:
             state.compared.append(step.name)
-            if (before.tree, before.stdout) != (result.tree, result.stdout):
+            if not _agree(before, result):
                 state.differences.append(Difference(step.name, before.tree, result.tree))
         state.results[step.name] = result
         self._observer.finished(step.name, cached=result.cached, seconds=time.monotonic() - started)
@@ -229,20 +233,22 @@ class Scheduler:
             self._demand_outputs(step, action, tree, outcome)
             stdout = self._store.put_file(outcome.stdout)
             stderr = self._store.put_file(outcome.stderr)
-        self._store.remember(
-            self._kind,
-            action.key,
-            {
-                "name": step.name,
-                "outputs": str(tree.digest),
-                "stdout": str(stdout),
-                "stderr": str(stderr),
-                "milliseconds": round(outcome.seconds * 1000),
-                "peak_memory": outcome.peak_memory,
-            },
-        )
         return Result(
             action.key, tree, stdout, stderr, outcome.seconds, outcome.peak_memory, cached=False
+        )
+
+    def _remember(self, step: Step, result: Result) -> None:
+        self._store.remember(
+            self._kind,
+            result.key,
+            {
+                "name": step.name,
+                "outputs": str(result.tree.digest),
+                "stdout": str(result.stdout),
+                "stderr": str(result.stderr),
+                "milliseconds": round(result.seconds * 1000),
+                "peak_memory": result.peak_memory,
+            },
         )
 
     def _demand_outputs(self, step: Step, action: Action, tree: Tree, outcome: Outcome) -> None:
@@ -285,6 +291,11 @@ class Scheduler:
             target.write(b"\n--- standard output\n")
             target.write(outcome.stdout.read_bytes())
         return str(log)
+
+
+def _agree(before: Result, now: Result) -> bool:
+    """Whether two runs gave the same; errors, times and memory may differ."""
+    return (before.tree, before.stdout) == (now.tree, now.stdout)
 
 
 class _Either(threading.Event):

@@ -18,6 +18,7 @@ MAGIC = b"SRCSEED1"
 INDEX = "index"
 _RECORD = 72
 _ACTION = 32
+_OUTPUT = 32
 
 
 def records(index: bytes) -> dict[bytes, bytes]:
@@ -34,6 +35,16 @@ def records(index: bytes) -> dict[bytes, bytes]:
     if len(found) != len(body) // _RECORD or list(found) != sorted(found):
         raise InputError("a compile seed's index is not sorted, or names an action twice")
     return found
+
+
+def outputs(index: bytes) -> frozenset[str]:
+    """Where the outputs that an index names lie beside it.
+
+    Raises:
+        InputError: not a seed index of format 1.
+    """
+    names = (rest[:_OUTPUT].hex() for rest in records(index).values())
+    return frozenset(f"{name[:2]}/{name[2:]}" for name in names)
 
 
 def merge(indexes: Iterable[bytes]) -> bytes:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from containers.engine import Blobs
     from containers.policy import Policy
 
+
 @dataclass(frozen=True)
 class Made:
     """What a fake action leaves behind; `files`: path below the work directory to content.

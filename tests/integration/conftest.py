@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.durable import remove_folder
 from tests.conftest import ROOT
 from tests.integration import building
 from tests.integration.building import Orchestrate, Ran
@@ -62,7 +61,7 @@ def workshop(shared_store: Path) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="itest-", dir=shared_store.parent))
     folder.chmod(0o755)
     yield folder
-    remove_folder(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -71,7 +70,7 @@ def place(workshop: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=f"{request.function.__name__[:40]}-", dir=workshop))
     folder.chmod(0o755)
     yield folder
-    remove_folder(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

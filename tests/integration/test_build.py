@@ -27,7 +27,10 @@ pytestmark = [pytest.mark.needs_sandbox, pytest.mark.needs_network, pytest.mark.
 def expected_checks(
     pinned: Lock, architectures: tuple[str, ...] = ARCHITECTURES
 ) -> dict[tuple[str, str], str]:
-    """Every check that a build must make, with the verdict that it must come to."""
+    """Every check that a build must make, with the verdict that it must come to.
+
+    The machine's own toolchain is held against its release whether it goes on the stick or not.
+    """
     found = {
         (checks.FIXED_POINT, HOST): "PASS",
         (checks.GENERATED, HOST): "PASS",
@@ -36,7 +39,7 @@ def expected_checks(
         **{("variation", name): "PASS" for name in observe.FIELDS},
     }
     log = {str(name): entry for name, entry in pinned.toolchain.log.items()}
-    for name in architectures:
+    for name in {HOST, *architectures}:
         if isinstance(log[name], Absent):
             # The one architecture of which the log may have no record.
             assert name == "riscv64"
@@ -44,6 +47,14 @@ def expected_checks(
             found[checks.CROSS_AGAIN, name] = "PASS"
         else:
             found[checks.RELEASE, name] = found[checks.LOG, name] = "PASS"
+    return found
+
+
+def checked(ran: Ran) -> dict[tuple[str, str], str]:
+    """The verdicts of a run, but for a comparison that only an image made again gets."""
+    found = ran.checks()
+    if found.get((making.REMEMBERED, making.IMAGE)) == "PASS":
+        del found[making.REMEMBERED, making.IMAGE]
     return found
 
 
@@ -158,7 +169,7 @@ def test_second_run_only_checks(full: Built, orchestrate: Orchestrate) -> None:
     assert again.started == []
     for name in ("image", "cpio"):
         assert again.document[name] == full.ran.document[name]
-    assert again.document["checks"] == full.ran.document["checks"]
+    assert checked(again) == checked(full.ran)
     assert _keys(again) == _keys(full.ran)
     assert not {path.name for path in full.out.iterdir()} & {"sourcery.img.again"}
 
@@ -183,7 +194,7 @@ def test_damaged_output_is_made_again(full: Built, orchestrate: Orchestrate) -> 
 def test_one_architecture(own_architecture: Built, full: Built, orchestrate: Orchestrate) -> None:
     ran = own_architecture.ran
     wanted = expected_checks(orchestrate.lock, (HOST,))
-    assert ran.checks() == wanted
+    assert checked(ran) == wanted
     assert ran.document["verdict"] == "PASS"
     # Nothing that was not made for three architectures already.
     assert ran.executed() == []
@@ -206,7 +217,7 @@ def test_only_a_foreign_architecture(
     assert "image.architectures" in refused.error["summary"]
     command.run("lock")
     ran = command.build(place / "out")
-    assert ran.checks() == expected_checks(command.lock, (foreign,))
+    assert checked(ran) == expected_checks(command.lock, (foreign,))
     assert ran.document["verdict"] == "PASS"
     assert ran.executed() == []
     assert set(ran.document["root"]["prebuilt"]) == {foreign}

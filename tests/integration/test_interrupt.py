@@ -19,6 +19,7 @@ from orchestrator.store import Store
 from reproducibility.digest import Digest
 from tests.integration import building
 from tests.integration.building import HOST, SMALL, Orchestrate, check_gone, check_no_trace
+from tests.integration.test_build import checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,7 +126,7 @@ def test_damaged_blobs_heal(own: Orchestrate, small_own: Built, place: Path) -> 
         building.flip(building.blob(own.store, entry.digest))
     ran = own.build(place / "out", *ARCH)
     assert ran.image == small_own.ran.image
-    assert ran.checks() == small_own.ran.checks()
+    assert checked(ran) == checked(small_own.ran)
     # Those two steps and no other; `executed` would only tell of the last attempt.
     assert steps(ran) == {f"seed ({SMALL} for {HOST})", f"F1 (toolchain for {HOST})"}
     assert {seed.digest, program.digest} <= {p.name for p in (own.store / "damaged").iterdir()}
@@ -149,7 +150,7 @@ def test_missing_blobs_heal(own: Orchestrate, small_own: Built, place: Path) -> 
         building.blob(own.store, entry.digest).unlink()
     ran = own.build(place / "out", *ARCH)
     assert ran.image == small_own.ran.image
-    assert ran.checks() == small_own.ran.checks()
+    assert checked(ran) == checked(small_own.ran)
     assert steps(ran) == {f"seed ({SMALL} for {HOST})", f"programs ({HOST})"}
 
 

@@ -19,7 +19,7 @@ from tests.integration.building import (
     Orchestrate,
     spec_text,
 )
-from tests.integration.test_build import expected_checks
+from tests.integration.test_build import checked, expected_checks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ def test_another_module_with_one_command(
     small: Orchestrate, full: Built, place: Path, orchestrate: Orchestrate
 ) -> None:
     ran = small.build(place / "out")
-    assert ran.checks() == expected_checks(small.lock)
+    assert checked(ran) == expected_checks(small.lock)
     # The toolchains are those of the default image: only what is compiled for the stick is new.
     assert all(SMALL in name for name in ran.executed()), ran.executed()
     keys = {stage["name"]: stage["key"] for stage in full.ran.document["stages"]}
@@ -66,7 +66,7 @@ def test_an_older_go(orchestrate: Orchestrate, usable_lock: Path, place: Path) -
     assert "fix" not in programs.tool
     assert "fix" in orchestrate.lock.toolchain.tool
     ran = command.build(place / "out")
-    assert ran.checks() == expected_checks(command.lock, (HOST,))
+    assert checked(ran) == expected_checks(command.lock, (HOST,))
     assert ran.document["verdict"] == "PASS"
     again = command.build(place / "out")
     assert again.executed() == []

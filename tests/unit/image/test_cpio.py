@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -18,9 +19,6 @@ from reproducibility.manifest import Tree
 
 from . import tools
 from .samples import EPOCH, Blobs, Content, contents, data, listed
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _SMALL: Content = {
     "bin": None,
@@ -118,10 +116,10 @@ def test_the_number_of_threads_changes_no_byte(blobs: Blobs, tmp_path: Path) -> 
 
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(content=contents())
-def test_any_tree(content: Content, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("any")
-    blobs = Blobs(folder / "blobs")
-    archive = _unpacked(blobs.tree(content), blobs, folder / "archive")
+def test_any_tree(content: Content) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        blobs = Blobs(Path(folder, "blobs"))
+        archive = _unpacked(blobs.tree(content), blobs, Path(folder, "archive"))
     *found, _ = _members(archive)
     names = [name for name, _, _ in found]
     assert names == sorted(set(names))

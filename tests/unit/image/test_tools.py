@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,9 +16,6 @@ from reproducibility import manifest
 
 from . import tools
 from .samples import EPOCH, SMALL, VOLUME, Blobs, Content, contents, data, disk
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _MIB = 1 << 20
 _MTOOLS = pytest.mark.needs_tools("mdir", "mcopy", "mlabel", "mattrib")
@@ -91,10 +89,9 @@ def test_fsck_sees_damage(tmp_path: Path) -> None:
 @_FSCK
 @settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 @given(content=contents())
-def test_fsck_is_clean_for_any_tree(
-    content: Content, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    _fsck(_write(content, tmp_path_factory.mktemp("any")))
+def test_fsck_is_clean_for_any_tree(content: Content) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        _fsck(_write(content, Path(folder)))
 
 
 @_MTOOLS

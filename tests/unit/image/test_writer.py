@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,8 +21,6 @@ from . import strict
 from .samples import EPOCH, SMALL, VOLUME, Blobs, Content, contents, data, disk, listed
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from orchestrator.image.disk import Disk
     from orchestrator.image.writer import Order
 
@@ -97,6 +97,22 @@ def test_neither_order_of_entries_nor_modes_change_a_byte(blobs: Blobs, tmp_path
     assert images[0] == images[1]
 
 
+def test_names_are_sorted_within_a_folder_not_by_whole_paths(blobs: Blobs, tmp_path: Path) -> None:
+    # By whole paths "a/x" comes last, since "/" comes after "-" and ".".
+    content: Content = {"a-b": b"1", "a.b": b"2", "a/x": b"3", "a/x-y": b"4", "a/x.y/z": b"5"}
+    made = disk(blobs.tree(content))
+    assert [placed.entry.path for placed in made.layout.files] == [
+        "a-b",
+        "a.b",
+        "a/x",
+        "a/x-y",
+        "a/x.y/z",
+    ]
+    order = [made.layout.folders.index(field) for field in (b"A       ", b"A-B     ", b"A       B")]
+    assert order == sorted(order)
+    assert _strictly(_write(made, blobs, tmp_path / "image")).files == content
+
+
 def test_what_was_in_the_target_is_gone(blobs: Blobs, tmp_path: Path) -> None:
     target = tmp_path / "image"
     made = disk(blobs.tree(SMALL))
@@ -109,18 +125,17 @@ def test_what_was_in_the_target_is_gone(blobs: Blobs, tmp_path: Path) -> None:
 
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(content=contents(), order=st.sampled_from(["forward", "backward"]))
-def test_any_tree(content: Content, order: Order, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("any")
-    blobs = Blobs(folder / "blobs")
-    tree = blobs.tree(content)
-    target = folder / "image"
-    image = _write(disk(tree), blobs, target, order)
+def test_any_tree(content: Content, order: Order) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        blobs = Blobs(Path(folder, "blobs"))
+        tree = blobs.tree(content)
+        target = Path(folder, "image")
+        image = _write(disk(tree), blobs, target, order)
+        reading = reader.read(target)
     assert _strictly(image).files == content
-    reading = reader.read(target)
     assert reading.tree == tree
     assert (reading.label, reading.volume_id) == (VOLUME.label, VOLUME.volume_id)
     assert reading.stray_times(EPOCH) == []
-    target.unlink()
 
 
 @pytest.mark.parametrize("count", [4, 5, 7, 8, 900])

@@ -97,6 +97,12 @@ def test_a_zip_becomes_a_tree_and_its_hashes(store: Store, tmp_path: Path) -> No
         assert store.path(entry).read_bytes() == files[entry.path.removeprefix("in/")]
 
 
+def test_a_member_that_ends_early_is_refused(store: Store) -> None:
+    for size in (4, 5 << 20):
+        with pytest.raises(InputError, match=rf"promises {size} bytes and holds 3"):
+            unpack.keep_stream(io.BytesIO(b"abc"), size, "a", store, executable=False)
+
+
 BAD_ZIPS = [
     ("no zip", b"something else", "not a whole zip archive"),
     ("empty", b"", "not a whole zip archive"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,11 +14,12 @@ from orchestrator.inputs import ensure
 from orchestrator.lock import Absent, LocalPath
 from orchestrator.store import Store
 from reproducibility.errors import InfrastructureError, InputError
-from tests.unit.inputs.world import POOL, TOOLCHAIN, TOOLS, WHEEL, module_zip
+from tests.unit.inputs.world import POOL, TOOLCHAIN, TOOLS, WHEEL, done, module_zip
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
+    from containers.process import Completed
     from orchestrator.inputs import Inputs
     from orchestrator.lock import Lock
     from orchestrator.spec import Spec
@@ -289,6 +291,48 @@ def test_a_zip_that_unpacks_to_something_else_is_refused_with_both_digests(
     store.blob(other.tree).unlink()
     with pytest.raises(InputError, match=DIGESTS):
         take(wrong, spec, store, world)
+
+
+@pytest.mark.parametrize("name", ["bootstrap", "go", "uname"])
+def test_the_digest_of_the_lock_counts_beside_the_ecosystems_own_hash(  # noqa: PLR0913 - fixtures
+    world: World, spec: Spec, lock: Lock, store: Store, tmp_path: Path, name: str
+) -> None:
+    pinned = lock.find(name, "amd64")
+    other = pinned.model_copy(update={"blake3": lock.find("tools").blake3})
+    wrong = lock.model_copy(
+        update={"inputs": tuple(other if one == pinned else one for one in lock.inputs)}
+    )
+    empty = Store(tmp_path / "other")
+    with pytest.raises(InputError, match=f"^{name} .*: {DIGESTS.replace(', f', '.*, f')}"):
+        take(wrong, spec, empty, world)
+    assert store.has(pinned.blake3)
+
+
+def test_the_module_hash_counts_beside_the_digest(
+    world: World, spec: Spec, store: Store, lock: Lock
+) -> None:
+    pinned = lock.find("go", "amd64")
+    other = pinned.model_copy(update={"h1": "h1:" + "A" * 43 + "="})
+    wrong = lock.model_copy(
+        update={"inputs": tuple(other if one == pinned else one for one in lock.inputs)}
+    )
+    store.blob(pinned.tree).unlink()
+    with pytest.raises(InputError, match=r"expected h1:A{43}=, found h1:"):
+        take(wrong, spec, store, world)
+
+
+def test_a_client_that_lies_about_the_hash_is_found_out(
+    world: World, spec: Spec, lock: Lock, tmp_path: Path
+) -> None:
+    def lie(command: Sequence[str]) -> Completed | None:
+        if "download-file" not in command:
+            return None
+        Path(command[3]).write_bytes(b"something else")
+        return done("")
+
+    world.failing = lie
+    with pytest.raises(InputError, match=r"uname .*expected sha256:\w{64}, found sha256:\w{64}"):
+        take(lock, spec, Store(tmp_path / "other"), world)
 
 
 def test_an_input_for_another_machine_is_not_there(

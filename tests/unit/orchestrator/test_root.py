@@ -109,6 +109,22 @@ def test_a_batch_with_nothing_to_do_is_no_trouble() -> None:
     assert tree.get("linux_amd64/seed/cc/2") is not None
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"out/bb/2": b"lib"},
+        {"out/index": samples.seed_index(2), "out/.bb-2.part": b"li", "out/bb/2": b"lib"},
+    ],
+)
+def test_a_seed_that_is_not_whole_stops_the_build(content: dict[str, bytes]) -> None:
+    parts = Parts(("amd64",))
+    name = batch_name(MODULE, "amd64", 1)
+    parts.results[name] = samples.result(samples.tree(content, parts.blobs.put))
+    with pytest.raises(InfrastructureError, match="before its compile seed") as caught:
+        parts.assemble()
+    assert caught.value.subject == name
+
+
 def test_two_outputs_of_one_compilation_stop_the_build() -> None:
     parts = Parts(("amd64",))
     other = seed.MAGIC + bytes([2]) * 32 + bytes([9]) * 32 + bytes(8)

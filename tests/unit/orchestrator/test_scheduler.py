@@ -371,8 +371,9 @@ def test_a_failing_step_ends_the_others_and_keeps_its_log(store: Store) -> None:
         started.set()
         try:
             return asked.until_stopped()
-        finally:
+        except Stopped:
             ended.set()
+            raise
 
     engine = FakeEngine({"long": go_on, "list/a/b": fail, "later": made(b"")})
     steps = [step("long"), step("list/a/b"), step("later", "list/a/b")]
@@ -532,6 +533,17 @@ def test_a_rebuild_reports_other_outputs(store: Store) -> None:
     assert (difference.step, difference.before) == ("a", before)
     assert content(store, difference.now) == {"out": b"2"}
     assert ran.compared == ["a"]
+
+
+def test_a_difference_is_found_again_by_the_next_rebuild(store: Store) -> None:
+    # As in a second round after a damaged blob: what differed has not become the base.
+    steps = [step("a")]
+    run(store, steps, FakeEngine({"a": made(b"1")}))
+    for _ in range(2):
+        ran = run(store, steps, FakeEngine({"a": made(b"2")}), rebuild=True)
+        assert [difference.step for difference in ran.differences] == ["a"]
+    remembered = run(store, steps, FakeEngine({})).results["a"]
+    assert content(store, remembered.tree) == {"out": b"1"}
 
 
 def test_a_rebuild_reports_other_words(store: Store) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import io
 import os
 import threading
+import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,12 +24,13 @@ from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.unit.orchestrator.conftest import Child
 
 KEY = digest.of_bytes(b"key")
 OTHER = digest.of_bytes(b"another key")
+# Who holds which lock, and who waits for it (proc_locks(5)).
+LOCKS = Path("/proc/locks")
 
 
 def place_of(store: Store, content: bytes) -> Path:
@@ -393,6 +397,31 @@ def test_waiting_for_a_lock_can_be_stopped(store: Store) -> None:
             pytest.fail("two hold it")
     with store.only_one(KEY, stop):
         pass
+
+
+def test_a_lock_on_a_file_that_its_last_holder_removed_is_no_lock(store: Store) -> None:
+    place = store.root / "scratch" / f"{KEY.hex}.lock"
+    entered = threading.Event()
+
+    def wait() -> None:
+        with store.only_one(KEY):
+            entered.set()
+
+    waiting = threading.Thread(target=wait)
+    with place.open("ab") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        waiting.start()
+        waited_for = f":{place.stat().st_ino} "
+        for _ in range(1000):
+            if any("->" in line and waited_for in line for line in LOCKS.read_text().splitlines()):
+                break
+            time.sleep(0.01)
+        place.unlink()
+        with store.only_one(KEY):
+            fcntl.flock(holder, fcntl.LOCK_UN)
+            assert not entered.wait(0.3)
+    waiting.join()
+    assert entered.is_set()
 
 
 def test_a_lock_waits_for_another_process_and_dies_with_it(

@@ -111,6 +111,14 @@ def test_a_note_by_another_key_of_the_same_name_is_refused() -> None:
         )
 
 
+def test_a_second_spelling_of_the_same_signature_is_refused() -> None:
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    assert NOTE.endswith("=\n")
+    last = alphabet[alphabet.index(NOTE[-3]) ^ 1]  # a bit that no byte holds
+    with pytest.raises(InputError, match="not a signature"):
+        check(NUMBER, RECORD, f"{NOTE[:-3]}{last}=\n", PROOF)
+
+
 def test_a_further_signature_does_no_harm() -> None:
     key, verifier = make_key("witness")
     more = sign(key, verifier, NOTE.partition("\n\n")[0] + "\n").splitlines()[-1]

@@ -180,7 +180,7 @@ func TestRunKilled(t *testing.T) {
 func TestShellSession(t *testing.T) {
 	m := boot(t, "sourcery.shell=nosuch,master sourcery.debug")
 	m.see("mounted tmpfs on /bin")
-	m.see("Sourcery: a system that is mostly source. linux/")
+	m.see("Sourcery: a system that is mostly source.\r\nlinux/")
 	m.see("welcome to the test") // from the stick's /etc/motd
 	m.see("master waits\r\n")    // so it has the console as its controlling terminal
 	m.typeIn("\x03")
@@ -212,6 +212,12 @@ func TestEmergencyShell(t *testing.T) {
 	m.typeIn("\x03") // for the command, not for the shell
 	m.see("master interrupted")
 	m.see("emergency# ")
+	m.typeIn("slow\n")
+	m.see("compiling slow ...") // a terminal sees what takes long
+	m.typeIn("\x03")
+	m.see("emergency# ")
+	m.typeIn("ls /tmp/cache/work\n")
+	m.see("work\r\nemergency# ") // nothing is left there
 	m.typeIn("exit\n")
 	m.see("sourcery: no shell: broken: could not be compiled\r\n") // it was tried again
 	m.see("emergency# ")

@@ -1,0 +1,102 @@
+"""Every rule of the policy has a statement from each engine, and nothing is claimed that is not."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from containers import docker_enforcement, sandbox_enforcement
+from containers.cgroup import Cgroups
+from containers.policy import RULES, Enforcement, Limits, Policy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPARE = {"first": 1879048192, "count": 4194304}
+CAPABLE = {"MemoryLimit": True, "PidsLimit": True, "CpuCfsQuota": True}
+
+
+@pytest.fixture
+def undelegated(tmp_path: Path) -> Cgroups:
+    found = Cgroups(tmp_path / "absent", tmp_path / "absent")
+    assert found.reason
+    return found
+
+
+@pytest.fixture
+def delegated(undelegated: Cgroups) -> Cgroups:
+    undelegated.reason, undelegated.cpu = "", True
+    return undelegated
+
+
+def by_rule(entries: tuple[Enforcement, ...]) -> dict[str, Enforcement]:
+    assert [entry.rule for entry in entries] == sorted(rule.name for rule in RULES)
+    assert all(entry.means for entry in entries)
+    return {entry.rule: entry for entry in entries}
+
+
+def refused(entries: dict[str, Enforcement]) -> set[str]:
+    return {rule for rule, entry in entries.items() if entry.state == "not enforced"}
+
+
+def test_the_policy_can_be_printed() -> None:
+    told = Policy(Limits(cpus=2)).describe()
+    assert list(told) == ["rules", "limits"]
+    rules, limits = told["rules"], told["limits"]
+    assert isinstance(rules, dict)
+    assert isinstance(limits, dict)
+    assert list(rules) == sorted(rule.name for rule in RULES)
+    assert limits["cpus"] == 2
+    assert len(limits) == 7
+
+
+def test_the_sandbox_with_control_groups(delegated: Cgroups) -> None:
+    entries = by_rule(sandbox_enforcement.enforcement(Policy(Limits(cpus=1)), delegated, SPARE))
+    assert refused(entries) == set()
+    assert entries["memory"].means == "the cgroup's memory.max"
+    assert entries["processes"].means == "the cgroup's pids.max"
+    assert "cpu.max" in entries["cpus"].means
+
+
+def test_the_sandbox_with_resource_limits(undelegated: Cgroups) -> None:
+    entries = by_rule(sandbox_enforcement.enforcement(Policy(), undelegated, SPARE))
+    assert refused(entries) == set()
+    assert "RLIMIT_DATA" in entries["memory"].means
+    assert undelegated.reason in entries["memory"].means
+    assert "a user id of its own" in entries["processes"].means
+    assert "1879048192" in entries["unprivileged-user"].means
+
+
+def test_processor_affinity_is_not_claimed_as_a_limit(
+    undelegated: Cgroups, delegated: Cgroups
+) -> None:
+    delegated.reason, delegated.cpu = "", False
+    limited = Policy(Limits(cpus=1))
+    for cgroups in (undelegated, delegated):
+        entries = by_rule(sandbox_enforcement.enforcement(limited, cgroups, SPARE))
+        assert refused(entries) == {"cpus"}
+        assert "can undo" in entries["cpus"].means
+    free = by_rule(sandbox_enforcement.enforcement(Policy(Limits(cpus=0)), undelegated, SPARE))
+    assert refused(free) == set()
+
+
+@pytest.mark.parametrize(("user", "expected"), [(1000, set()), (0, {"unprivileged-user"})])
+def test_the_sandbox_without_another_user(
+    undelegated: Cgroups, monkeypatch: pytest.MonkeyPatch, user: int, expected: set[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    entries = by_rule(sandbox_enforcement.enforcement(Policy(), undelegated, None))
+    assert refused(entries) == expected
+    assert "besides" in entries["processes"].means
+
+
+def test_docker_says_what_its_machine_offers() -> None:
+    limited = Policy(Limits(cpus=1))
+    entries = by_rule(docker_enforcement.enforcement(limited, CAPABLE))
+    assert refused(entries) == {"bounded-work"}
+    entries = by_rule(docker_enforcement.enforcement(limited, {}))
+    assert refused(entries) == {"bounded-work", "memory", "processes", "cpus"}
+    assert "MemoryLimit is false" in entries["memory"].means
+    assert "cpus" not in refused(by_rule(docker_enforcement.enforcement(Policy(), {})))
