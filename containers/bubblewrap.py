@@ -47,8 +47,8 @@ def refusal(words: str) -> InfrastructureError:
             )
     return InfrastructureError(
         f"bubblewrap cannot make a sandbox: {words}",
-        remedy="allow user namespaces (inside a container: run it with "
-        "--security-opt seccomp=unconfined), or use --engine docker",
+        remedy="allow user namespaces (inside a container: run it with --security-opt "
+        "seccomp=unconfined, and as root with --cap-add SYS_ADMIN too), or use --engine docker",
     )
 
 

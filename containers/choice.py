@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from containers import docker_address
 from containers.sandbox import SandboxEngine
 from reproducibility.errors import InfrastructureError, InputError
 
@@ -52,6 +53,7 @@ def choose(name: str, scratch: Path) -> Engine:
 
 
 def _docker(scratch: Path) -> Engine:
+    docker_address.knock()
     from containers import docker  # noqa: PLC0415 - its library takes long to import
 
     return docker.connect(scratch)

@@ -127,6 +127,10 @@ class DockerEngine:
             if scratch is not None:
                 self._api.remove_labelled(f"{LABEL}={scratch.folder.name}")
                 clean = True
+        except InfrastructureError:
+            # What went wrong first is what matters; the reaper tries again.
+            if exception[0] is None:
+                raise
         finally:
             if reaper is not None:
                 reaper.close(clean=clean)

@@ -6,19 +6,16 @@ engine.
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import docker
 import requests
 import tenacity
-from docker.constants import DEFAULT_UNIX_SOCKET
 from docker.errors import APIError, DockerException, NotFound
-from docker.utils import kwargs_from_env
 
+from containers import docker_address
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -51,7 +48,7 @@ class Api:
             with self._lock:
                 client = self._idle.pop() if self._idle else None
             if client is None:
-                _knock()
+                docker_address.knock()
                 client = docker.from_env(timeout=_TIMEOUT, use_ssh_client=True).api
             try:
                 yield client
@@ -117,24 +114,9 @@ def asking(what: str) -> Iterator[None]:
         words = error.explanation if isinstance(error, APIError) else None
         raise InfrastructureError(
             f"the container engine cannot {what}: {words or error}",
-            subject=os.environ.get("DOCKER_HOST", "the engine's usual address"),
-            remedy="start a container engine or set DOCKER_HOST to one, or use --engine sandbox",
+            subject=docker_address.address(),
+            remedy=docker_address.REMEDY,
         ) from error
-
-
-def _knock() -> None:
-    """See whether anybody listens on the engine's Unix socket, if that is what it has.
-
-    The library would leave a socket open that it could not connect.
-    """
-    host = kwargs_from_env().get("base_url") or DEFAULT_UNIX_SOCKET
-    if host.startswith(("unix://", "http+unix://")):
-        path = "/" + host.partition("://")[2].lstrip("/")
-        with closing(socket.socket(socket.AF_UNIX)) as connection:
-            try:
-                connection.connect(path)
-            except OSError as error:
-                raise DockerException(error.strerror) from error
 
 
 @contextmanager

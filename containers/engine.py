@@ -25,7 +25,10 @@ class Blobs(Protocol):
         """
 
     def checkout(self, tree: Tree, epoch: int) -> Path:
-        """A read-only folder that holds the tree, every modification time `epoch` (seconds)."""
+        """A folder that holds the tree and is not written to, readable for everybody.
+
+        Files have mode 0444 or 0555, folders 0755; every modification time is `epoch` (seconds).
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _LAUNCHER = Path(__file__).with_name("confine.py")
 _MESSAGE = 1 << 16
 _KEPT = 2000
+# What Python itself may not start without; bubblewrap gets nothing of it.
+_NEEDED = ("LD_LIBRARY_PATH",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def _start(order: Mapping[str, Any]) -> subprocess.Popen[bytes]:
             stderr=subprocess.PIPE,
             bufsize=0,
             pass_fds=(order["report"], order["status"]),
-            env={},
+            env={name: os.environ[name] for name in _NEEDED if name in os.environ},
             cwd="/",
             start_new_session=True,
         )

@@ -169,7 +169,7 @@ def parse(data: bytes, subject: str = "sourcery.lock") -> Lock:
     document = canonical.loads(data, subject=subject)
     if not isinstance(document, dict) or not isinstance(document.get("checksum"), str):
         raise InputError("not a lock: it has no checksum", subject=subject, remedy=_AGAIN)
-    if document.get("schema") != SCHEMA:
+    if document.get("schema") != SCHEMA or document["schema"] is True:
         raise InputError(
             f"the lock has schema {document.get('schema')!r}, expected {SCHEMA}",
             subject=subject,

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.image import cpio, fingerprint, layout, lint, reader, writer
+from orchestrator.image import cpio, fingerprint, layout, reader, writer
 from orchestrator.image.disk import Disk
 from orchestrator.image.volume import Volume
 from reproducibility import canonical
@@ -153,13 +153,9 @@ def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
         for name, _, _ in STAGES:
             observer.finished(name, cached=True, seconds=0)
         return remembered
-    lint.check(order.tree, lambda entry: _head(store, entry))
-    disk = Disk(
-        layout.lay_out(
-            order.tree, Volume(order.volume_id, order.label, order.epoch, order.free_space)
-        ),
-        order.signature,
-    )
+    volume = Volume(order.volume_id, order.label, order.epoch, order.free_space)
+    placed = layout.lay_out(order.tree, volume, lambda entry: _head(store, entry))
+    disk = Disk(placed, order.signature)
     with ThreadPoolExecutor(2) as pool:
         archive = pool.submit(_cpio, order, store, fresh, observer)
         image = _image(disk, store, fresh, observer)

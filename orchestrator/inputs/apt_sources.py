@@ -109,7 +109,12 @@ def parse_one_line(text: str) -> Iterator[_Source]:
 
 def parse_deb822(text: str) -> Iterator[_Source]:
     """Sources in the deb822 form; stanzas that are disabled or no binary source are passed over."""
-    for stanza in Deb822.iter_paragraphs(text, use_apt_pkg=False):
+    try:
+        # As lines, since python-debian takes a text for the name of a file if there is one.
+        stanzas = list(Deb822.iter_paragraphs(text.split("\n"), use_apt_pkg=False))
+    except ValueError:  # apt would not read it either
+        return
+    for stanza in stanzas:
         if "deb" not in stanza.get("Types", "").split() or stanza.get("Enabled", "") == "no":
             continue
         for uri in stanza.get("URIs", "").split():

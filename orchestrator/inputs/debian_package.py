@@ -7,6 +7,7 @@ only to lock; a locked package is fetched by its place in the pool and its SHA-2
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _HELPER = Path("/usr/lib/apt/apt-helper")
 _WRONG_HASH = re.compile(r"hash sum mismatch|hashes mismatch|unexpected size", re.IGNORECASE)
+_FIELDS = {"Filename", "SHA256", "Version"}
 _NO_KEY = re.compile(r"NO_PUBKEY|is not signed|couldn't be verified")
 _NOT_FOUND = re.compile(r"\b(?:403|404|410)\b")
 # The person's settings that apt-config shows and that decide how something is downloaded.
@@ -120,9 +122,11 @@ class DebianTransport:
         name = f"{request.package}:{request.architecture}"
         show = [apt_cache, "--no-all-versions", "show", name]
         shown = self.clients.run(show, environment=environment, directory=scratch, check=False)
-        for stanza in Packages.iter_paragraphs(shown.stdout, use_apt_pkg=False):
-            if stanza.get("Package") == request.package:
-                return dict(stanza)
+        with contextlib.suppress(ValueError):  # what is no stanza is no such package
+            lines = shown.stdout.splitlines()
+            for stanza in Packages.iter_paragraphs(lines, use_apt_pkg=False):
+                if stanza.get("Package") == request.package and stanza.keys() >= _FIELDS:
+                    return dict(stanza)
         raise InputError(
             f"{request.suite} has no package {request.package} for {request.architecture}",
             subject=label,

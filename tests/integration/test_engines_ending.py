@@ -214,6 +214,26 @@ def test_an_orchestrator_killed_at_any_moment_leaves_no_process(
         assert _eventually(lambda: not any(map(_alive, launched)))  # noqa: B023 - used at once
 
 
+@pytest.mark.needs_docker
+def test_an_orchestrator_killed_at_any_moment_leaves_nothing_on_an_engine(
+    engines: Engines, builder: Builder, tmp_path: Path
+) -> None:
+    host = engines.docker_host
+    before = _labelled(host)
+    for moment in (0, 2, 4):
+        folder = tmp_path / str(moment)
+        folder.mkdir()
+        child = _Child("docker-api", builder, folder, "varied" if moment % 2 else "standard", host)
+        # From its lock on, the run has a label, and soon after a reaper.
+        assert _eventually(lambda: bool(list(child.scratch.glob("docker-*"))))  # noqa: B023
+        time.sleep(0.2 * moment)
+        child.end(signal.SIGKILL)
+        own = _reapers_of(os.getpid())
+        assert _eventually(lambda: _running("/reap.py") == own)  # noqa: B023 - used at once
+        assert _labelled(host) <= before
+        assert _running(child.token) == []
+
+
 def _children(parent: int) -> list[int]:
     with suppress(OSError):
         return [

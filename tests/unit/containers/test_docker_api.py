@@ -12,7 +12,7 @@ import pytest
 import requests
 from docker.errors import APIError, DockerException, NotFound
 
-from containers import docker_api
+from containers import docker_address
 from containers.docker_api import Api, asking
 from reproducibility.errors import InfrastructureError
 
@@ -170,4 +170,4 @@ def test_other_addresses_are_left_to_the_library(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", address)
-    docker_api._knock()
+    docker_address.knock()

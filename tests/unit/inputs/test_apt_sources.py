@@ -118,6 +118,27 @@ def test_any_text_is_read(text: str) -> None:
     list(apt_sources.parse_one_line(text))
 
 
-@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+PIECES = [
+    "Types:",
+    "URIs:",
+    "Suites:",
+    "deb",
+    " ",
+    "\n",
+    "\n\n",
+    "\r",
+    "\u2028",
+    "#",
+    "A",
+    "-----BEGIN",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=3)).map("".join))
 def test_any_stanzas_are_read_or_passed_over(text: str) -> None:
     list(apt_sources.parse_deb822(text))
+
+
+def test_a_text_that_is_the_name_of_a_file_is_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "source").write_text(DEB822)
+    assert not list(apt_sources.parse_deb822(str(tmp_path / "source")))

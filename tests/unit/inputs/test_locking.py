@@ -305,9 +305,10 @@ def test_an_answer_that_is_none_is_not_believed(world: World, spec: Spec, store:
 
 
 def test_a_package_that_the_suite_lacks_is_refused(world: World, spec: Spec, store: Store) -> None:
-    world.stanza = {}
-    with pytest.raises(InputError, match="trixie has no package busybox-static for amd64"):
-        make(world, spec, store)
+    for stanza in ({}, {"Package": "busybox"}, {"Package": "busybox-static", "Version": "1"}):
+        world.stanza = stanza
+        with pytest.raises(InputError, match="trixie has no package busybox-static for amd64"):
+            make(world, spec, store)
 
 
 def test_a_lock_that_the_machine_itself_cannot_use_is_not_made(

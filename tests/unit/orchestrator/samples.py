@@ -170,25 +170,36 @@ def compiling(blobs: Blobs, *, seeded: bool = True) -> Compiling:
     )
 
 
-def seed_index(*actions: int) -> bytes:
-    return b"SRCSEED1" + b"".join(bytes([n]) * 64 + bytes(8) for n in sorted(actions))
+def seed_index(*numbers: int) -> bytes:
+    """A seed's index of compilations whose actions and outputs are named by a number."""
+    return b"SRCSEED1" + b"".join(bytes([n]) * 64 + bytes(8) for n in sorted(numbers))
+
+
+def output(number: int) -> str:
+    """Where such an output lies beside the index."""
+    name = (bytes([number]) * 32).hex()
+    return f"{name[:2]}/{name[2:]}"
+
+
+def recorded(*numbers: int) -> dict[str, bytes]:
+    """What a step leaves that compiled those."""
+    outputs = {f"out/{output(n)}": b"output %d" % n for n in numbers}
+    return {"out/index": seed_index(*numbers), **outputs}
 
 
 def compiling_results(blobs: Blobs, architecture: str) -> dict[str, Result]:
     """What the steps of an architecture give beside those of the chain."""
     listed = blobs.put("".join(map(json.dumps, LISTING)).encode())
     programs = {f"out/{name}": name.encode() for name in device.PREBUILT}
-    seed = {"out/index": seed_index(1, 2), "out/aa/1": b"fmt", "out/bb/2": b"lib"}
     found = {
         f"programs/{architecture}": result(tree(programs, blobs.put)),
         list_name(MODULE, architecture): result(Tree(), listed),
-        seed_name(MODULE, architecture): result(tree(seed, blobs.put)),
+        seed_name(MODULE, architecture): result(tree(recorded(1, 2), blobs.put)),
     }
     for number in range(BATCHES):
         # Batches record some of the same packages again.
-        batch = {"out/index": seed_index(2, 3 + number), "out/bb/2": b"lib"}
-        batch[f"out/cc/{number}"] = b"main %d" % number
-        found[batch_name(MODULE, architecture, number)] = result(tree(batch, blobs.put))
+        batch = tree(recorded(2, 3 + number), blobs.put)
+        found[batch_name(MODULE, architecture, number)] = result(batch)
     return found
 
 

@@ -91,7 +91,7 @@ def test_the_seed_is_merged_from_everything_that_was_recorded() -> None:
     index = parts.content(tree, "linux_amd64/seed/index")
     assert {action[0] for action in seed.records(index)} == {1, 2, *range(3, 3 + BATCHES)}
     outputs = {e.path for e in tree.under("linux_amd64/seed")} - {"index"}
-    assert outputs == {"aa/1", "bb/2", *(f"cc/{number}" for number in range(BATCHES))}
+    assert outputs == {samples.output(number) for number in range(1, 3 + BATCHES)}
 
 
 def test_without_a_seed_there_is_none() -> None:
@@ -105,48 +105,52 @@ def test_a_batch_with_nothing_to_do_is_no_trouble() -> None:
     parts = Parts(("amd64",))
     parts.results[batch_name(MODULE, "amd64", 3)] = samples.result(Tree())
     tree = parts.assemble().tree
-    assert tree.get("linux_amd64/seed/cc/3") is None
-    assert tree.get("linux_amd64/seed/cc/2") is not None
+    assert tree.get(f"linux_amd64/seed/{samples.output(3 + 3)}") is None
+    assert tree.get(f"linux_amd64/seed/{samples.output(3 + 2)}") is not None
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"out/bb/2": b"lib"},
-        {"out/index": samples.seed_index(2), "out/.bb-2.part": b"li", "out/bb/2": b"lib"},
-    ],
-)
-def test_a_seed_that_is_not_whole_stops_the_build(content: dict[str, bytes]) -> None:
-    parts = Parts(("amd64",))
+def record(parts: Parts, content: dict[str, bytes]) -> str:
+    """Let one of the batches have left this; its name."""
     name = batch_name(MODULE, "amd64", 1)
     parts.results[name] = samples.result(samples.tree(content, parts.blobs.put))
-    with pytest.raises(InfrastructureError, match="before its compile seed") as caught:
+    return name
+
+
+@pytest.mark.parametrize("stray", [".part", "README", samples.output(200)])
+def test_a_file_that_no_index_names_stops_the_build(stray: str) -> None:
+    parts = Parts(("amd64",))
+    name = record(parts, {**samples.recorded(2), f"out/{stray}": b"half"})
+    with pytest.raises(InfrastructureError) as caught:
         parts.assemble()
     assert caught.value.subject == name
+    assert stray in caught.value.summary
+
+
+def test_an_output_that_is_named_and_not_there_stops_the_build() -> None:
+    parts = Parts(("amd64",))
+    record(parts, {"out/index": samples.seed_index(2, 200)})
+    with pytest.raises(InfrastructureError) as caught:
+        parts.assemble()
+    assert samples.output(200) in caught.value.summary
+    assert "amd64" in caught.value.summary
 
 
 def test_two_outputs_of_one_compilation_stop_the_build() -> None:
     parts = Parts(("amd64",))
     other = seed.MAGIC + bytes([2]) * 32 + bytes([9]) * 32 + bytes(8)
-    content = {"out/index": other, "out/dd/9": b"other"}
-    parts.results[batch_name(MODULE, "amd64", 1)] = samples.result(
-        samples.tree(content, parts.blobs.put)
-    )
+    record(parts, {"out/index": other, f"out/{samples.output(9)}": b"other"})
     with pytest.raises(InfrastructureError, match="two different outputs"):
         parts.assemble()
 
 
 def test_two_contents_of_one_output_name_both_steps() -> None:
     parts = Parts(("amd64",))
-    content = {"out/index": samples.seed_index(2), "out/bb/2": b"not the same"}
-    parts.results[batch_name(MODULE, "amd64", 1)] = samples.result(
-        samples.tree(content, parts.blobs.put)
-    )
+    name = record(parts, {**samples.recorded(2), f"out/{samples.output(2)}": b"not the same"})
     with pytest.raises(InputError) as caught:
         parts.assemble()
-    assert caught.value.subject == "bb/2"
+    assert caught.value.subject == samples.output(2)
     assert seed_name(MODULE, "amd64") in caught.value.summary
-    assert batch_name(MODULE, "amd64", 1) in caught.value.summary
+    assert name in caught.value.summary
 
 
 @pytest.mark.parametrize(
