@@ -155,7 +155,7 @@ def _export_root(bench: Bench, document: dict[str, object], place: Path) -> None
 
 
 def _changed(bench: Bench, figures: Figures, folder: Path, store: Path) -> None:
-    """One command's source changed: the source module is a local folder, as for a developer."""
+    """One command's source changed: the module is a local folder with its dependencies."""
     project = folder / "project"
     project.mkdir()
     shutil.copytree(bench.scratch / "module", project / "module", copy_function=shutil.copyfile)
@@ -243,7 +243,7 @@ def _lay_out(bench: Bench, store: Store) -> None:
     parts = {
         "source": source,
         "bootstrap": have.bootstrap,
-        "module": module.where(lambda entry: not entry.path.startswith("vendor/")),
+        "module": module,
     }
     for name, tree in parts.items():
         store.export(tree, bench.scratch / name, BLOB_TIME)

@@ -66,6 +66,8 @@ def main() -> NoReturn:
     os.set_inheritable(channel, False)  # noqa: FBT003 - positional only
     try:
         parent = _parent(order["parent"])
+        # Opened with the rights of now, which count when it is written to: cgroups(7).
+        group = os.open(order["cgroup"], os.O_WRONLY) if order["cgroup"] else None
         places = _prepare(order, channel)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
@@ -85,6 +87,9 @@ def main() -> NoReturn:
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != guard:
                 os._exit(1)
+            if group is not None:
+                # Not the guard: the kernel ends a group that is out of memory as a whole.
+                os.write(group, b"0")
             os.execve(arguments[0], arguments, {})  # noqa: S606 - no shell wanted
     except (OSError, ValueError, _RefusedError) as error:
         os.write(channel, json.dumps({"error": str(error)}).encode())
@@ -161,8 +166,6 @@ def _terminate(_number: int, _frame: object) -> NoReturn:
 
 def _prepare(order: dict[str, Any], channel: int) -> list[str]:
     """Set the stage; the folders that the order's numbered places stand for."""
-    if order["cgroup"]:
-        _write(order["cgroup"], str(os.getpid()))
     os.umask(_UMASK)
     sources: list[str] = order["sources"]
     work: str = order["work"]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _LAUNCHER = Path(__file__).with_name("confine.py")
 _MESSAGE = 1 << 16
 _KEPT = 2000
+_SIGNAL = 128
 # What Python itself may not start without; bubblewrap gets nothing of it.
 _NEEDED = ("LD_LIBRARY_PATH",)
 
@@ -78,7 +79,8 @@ def launch(
             channel.drop()
             raise
     status = progress.status()
-    if status is None and ended.ended_by:
+    if status is None and (ended.ended_by or (progress.begun() and ended.status > _SIGNAL)):
+        # Ended by us, or by the kernel for want of memory, and bubblewrap with it.
         status = ended.status
     if status is None:
         channel.drop()
@@ -167,12 +169,19 @@ class _Progress:
         self._told += data
         return bool(data)
 
+    def begun(self) -> bool:
+        """Whether there was a sandbox."""
+        return self._find("child-pid") is not None
+
     def status(self) -> int | None:
         """The command's exit status, or None where it was not run to its end."""
+        return self._find("exit-code")
+
+    def _find(self, key: str) -> int | None:
         for line in self._told.decode(errors="replace").splitlines():
             document = json.loads(line)
-            if "exit-code" in document:
-                return int(document["exit-code"])
+            if key in document:
+                return int(document[key])
         return None
 
 

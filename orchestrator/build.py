@@ -20,7 +20,7 @@ from orchestrator.store import DamagedBlob, Store
 from orchestrator.toolchain import checks
 from reproducibility import digest as digests
 from reproducibility.compare import Check, Verdict, complete, fold, trees
-from reproducibility.errors import InputError, Stopped
+from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
     import threading
@@ -160,8 +160,6 @@ class _Job:
                 found = complete(found, drawn.expected + making.EXPECTED)
                 document = self._document(image, found, ran, drawn, assembled)
                 result.write(fresh, document, results, self.store)
-                if self.stop.is_set():
-                    raise Stopped("stopped")
         return Built(fold(found), document, self.options.out)
 
     def _actions(self, drawn: plan.Plan) -> _Ran:
@@ -189,9 +187,15 @@ class _Job:
             epoch=self.wanted.image.epoch,
             free_space=self.wanted.image.free_space,
         )
-        old = self.options.out
-        again = self.options.rebuild
-        return making.make(order, self.store, fresh, old, self.observer, again=again)
+        return making.make(
+            order,
+            self.store,
+            fresh,
+            self.options.out,
+            self.observer,
+            again=self.options.rebuild,
+            stop=self.stop,
+        )
 
     def _document(
         self,

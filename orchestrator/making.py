@@ -22,11 +22,12 @@ from reproducibility import canonical
 from reproducibility import digest as digests
 from reproducibility.compare import Check, Verdict, trees
 from reproducibility.digest import Digest
-from reproducibility.errors import ComparisonError, InputError
+from reproducibility.errors import ComparisonError, InputError, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from threading import Event
 
     from orchestrator.scheduler import Observer
     from orchestrator.store import Store
@@ -138,15 +139,23 @@ class Image:
 
 
 def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
-    order: Order, store: Store, fresh: Path, old: Path, observer: Observer, *, again: bool
+    order: Order,
+    store: Store,
+    fresh: Path,
+    old: Path,
+    observer: Observer,
+    *,
+    again: bool,
+    stop: Event,
 ) -> Image:
     """Make both files in the folder `fresh`, or take them over from the output directory `old`.
 
-    `again`: make them whatever is remembered, and compare.
+    `again`: make them whatever is remembered, and compare. `stop`: looked at between the stages.
 
     Raises:
         InputError: the tree cannot lie on VFAT; names the paths.
         InfrastructureError: the disk is full, or a blob is damaged.
+        Stopped: `stop` was set.
     """
     remembered = _recall(order, store)
     if remembered and not again and _taken_over(remembered, fresh, old):
@@ -159,15 +168,22 @@ def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
     with ThreadPoolExecutor(2) as pool:
         archive = pool.submit(_cpio, order, store, fresh, observer)
         image = _image(disk, store, fresh, observer)
+        _refuse_if(stop)
         twice = pool.submit(_again, disk, store, fresh, image, observer)
         read = _read_back(order, store, fresh, observer)
-        checks = [twice.result(), read]
-        made = Image(image, archive.result(), tuple(checks))
-    if all(check.verdict is Verdict.PASS for check in checks):
-        _remember(order, store, made)
+        made = Image(image, archive.result(), (twice.result(), read))
+    _refuse_if(stop)
     if remembered:
+        # What was remembered stays the base of comparison, whatever this run gave.
         return Image(made.image, made.cpio, (*made.checks, _against(remembered, made)))
+    if all(check.verdict is Verdict.PASS for check in made.checks):
+        _remember(order, store, made)
     return made
+
+
+def _refuse_if(stop: Event) -> None:
+    if stop.is_set():
+        raise Stopped("stopped")
 
 
 def _image(disk: Disk, store: Store, fresh: Path, observer: Observer) -> Artefact:

@@ -181,10 +181,14 @@ def _seed(
         parts.append((name, objects))
     index = Tree([file(seed.INDEX, put(content), len(content))])
     merged = merge([*parts, ("the index", index)])
-    missing = [path for path in sorted(wanted) if merged.get(path) is None]
+    missing = [
+        path
+        for path, size in sorted(wanted.items())
+        if (entry := merged.get(path)) is None or entry.size != size
+    ]
     if missing:
         raise InfrastructureError(
-            f"the seed for {architecture} lacks files that its index names: {missing[:3]}",
+            f"the seed for {architecture} lacks what its index names: {missing[:3]}",
             subject=architecture,
         )
     return merged

@@ -37,14 +37,17 @@ def records(index: bytes) -> dict[bytes, bytes]:
     return found
 
 
-def outputs(index: bytes) -> frozenset[str]:
-    """Where the outputs that an index names lie beside it.
+def outputs(index: bytes) -> dict[str, int]:
+    """Where the outputs that an index names lie beside it, with their sizes in bytes.
 
     Raises:
         InputError: not a seed index of format 1.
     """
-    names = (rest[:_OUTPUT].hex() for rest in records(index).values())
-    return frozenset(f"{name[:2]}/{name[2:]}" for name in names)
+    found = {}
+    for rest in records(index).values():
+        name = rest[:_OUTPUT].hex()
+        found[f"{name[:2]}/{name[2:]}"] = int.from_bytes(rest[_OUTPUT:], "big")
+    return found
 
 
 def merge(indexes: Iterable[bytes]) -> bytes:

@@ -42,6 +42,8 @@ _HIDDEN = ".sourcery-new-"
 
 # (what, seconds) of every run, for the summary at the end.
 timings: list[tuple[str, float]] = []
+# What a test found out that no assertion shows; in the summary too.
+remarks: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -256,7 +258,7 @@ def check_whole(out: Path, document: Mapping[str, Any]) -> None:
 
 def check_nothing_beside(out: Path) -> None:
     """What a run made beside its output directory has taken its place, or is gone."""
-    if out.parent.exists():
+    if out.parent.is_dir():
         assert [p.name for p in out.parent.iterdir() if p.name.startswith(_HIDDEN)] == []
 
 

@@ -158,6 +158,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("runs of the command line")
         for what, seconds in building.timings:
             terminalreporter.write_line(f"{seconds:8.1f} s  {what}")
+    for remark in building.remarks:
+        terminalreporter.write_line(remark)
     if _renewed:
         terminalreporter.section("sourcery.lock is out of date", red=True, bold=True)
         for line in _renewed:

@@ -27,7 +27,7 @@ from tests.integration.building import HOST, Orchestrate, check_gone, check_no_t
 from tests.integration.test_build import checked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.integration.conftest import Built
 
@@ -136,9 +136,7 @@ def _closed(path: Path) -> Path | None:
 
 
 @pytest.mark.needs_tools("setpriv", "unshare")
-def test_another_user_in_another_place(
-    elsewhere: Elsewhere, own_architecture: Built, record_property: Callable[[str, object], None]
-) -> None:
+def test_another_user_in_another_place(elsewhere: Elsewhere, own_architecture: Built) -> None:
     out = elsewhere.folder / "results" / "out"
     options = (
         *("build", "--engine", "sandbox", "--arch", HOST, "--out", out, "--offline"),
@@ -146,7 +144,7 @@ def test_another_user_in_another_place(
     )
     command = elsewhere.command
     seed = time.time_ns()
-    record_property("killed at moments drawn with the seed", seed)
+    building.remarks.append(f"killed at moments drawn with the seed {seed}")
     moments = random.Random(seed)  # noqa: S311 - not a secret
     for stage in ("T1 (compiler, linker, go)", "F1"):
         running = command.start(*options)

@@ -172,7 +172,13 @@ def compiling(blobs: Blobs, *, seeded: bool = True) -> Compiling:
 
 def seed_index(*numbers: int) -> bytes:
     """A seed's index of compilations whose actions and outputs are named by a number."""
-    return b"SRCSEED1" + b"".join(bytes([n]) * 64 + bytes(8) for n in sorted(numbers))
+    sizes = {n: len(content(n)).to_bytes(8, "big") for n in numbers}
+    return b"SRCSEED1" + b"".join(bytes([n]) * 64 + sizes[n] for n in sorted(sizes))
+
+
+def content(number: int) -> bytes:
+    """What such a compilation gives."""
+    return b"output %d" % number
 
 
 def output(number: int) -> str:
@@ -183,7 +189,7 @@ def output(number: int) -> str:
 
 def recorded(*numbers: int) -> dict[str, bytes]:
     """What a step leaves that compiled those."""
-    outputs = {f"out/{output(n)}": b"output %d" % n for n in numbers}
+    outputs = {f"out/{output(n)}": content(n) for n in numbers}
     return {"out/index": seed_index(*numbers), **outputs}
 
 
