@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BATCHES = 8
 _RECORDED = "out"
 _RECORDER = "recorder"
+_HELPERS = ("buildcache", "compileonly")
 _CACHE = "/tmp/cache"  # noqa: S108 - inside the sandbox
 
 
@@ -84,12 +85,12 @@ class Compiling:
         return {}
 
     def recorder(self) -> Step:
-        """The helper that records seeds and reads them, for the machine that builds."""
+        """This machine's helpers: one records seeds and reads them, one compiles without linking."""
 
         def make(results: Results) -> Action:
-            return self._userland(_RECORDER, ("buildcache",), self.chain.host, results, ())
+            return self._userland(_RECORDER, _HELPERS, self.chain.host, results, ())
 
-        return Step(_RECORDER, "programs", f"buildcache for {self.chain.host}", ("F1",), make)
+        return Step(_RECORDER, "programs", f"helpers for {self.chain.host}", ("F1",), make)
 
     def _programs(self, architecture: str) -> Step:
         name = f"programs/{architecture}"
@@ -193,7 +194,14 @@ class Compiling:
                 name,
                 # Not `go list -export`: go list never closes the build cache (Builder.Do in
                 # cmd/go/internal/work/exec.go), so whether anything is recorded would be luck.
-                ("build", "-o", "/dev/null", *(f"./{folder}" for folder in batch)),
+                # And nobody wants the programs that `go build` would link.
+                (
+                    "build",
+                    "-toolexec=/helper/compileonly",
+                    "-o",
+                    "/dev/null",
+                    *(f"./{folder}" for folder in batch),
+                ),
                 architecture,
                 results,
                 mounts=(mount,),

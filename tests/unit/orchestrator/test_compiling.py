@@ -155,7 +155,8 @@ def test_every_command_is_compiled_in_one_batch(blobs: Blobs) -> None:
     compiled = [part for action in batches for part in action.command if part.startswith("./")]
     assert sorted(compiled) == ["./cmds/ip", "./cmds/ls"]
     for action in batches:
-        assert action.command[:4] == ("/go/bin/go", "build", "-o", "/dev/null")
+        without_linking = "-toolexec=/helper/compileonly"
+        assert action.command[:5] == ("/go/bin/go", "build", without_linking, "-o", "/dev/null")
         seed = results_of(blobs, "arm64")[seed_name(MODULE, "arm64")].tree.under("out")
         assert mounts(action)["/seed/0"] == seed
         assert "src/main.go" not in {entry.path for entry in mounts(action)[f"/src/{MODULE}"]}
@@ -174,7 +175,7 @@ def test_the_helper_is_built_for_the_building_machine_without_a_helper(blobs: Bl
     action = made_by(samples.compiling(blobs).recorder(), results_of(blobs, "arm64"))
     assert dict(action.environment)["GOARCH"] == "amd64"
     assert "GOCACHEPROG" not in dict(action.environment)
-    assert action.outputs == ("out/buildcache",)
+    assert action.outputs == ("out/buildcache", "out/compileonly")
 
 
 def test_a_change_of_one_command_changes_its_batch_and_the_list_only(blobs: Blobs) -> None:
