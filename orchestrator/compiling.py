@@ -85,7 +85,7 @@ class Compiling:
         return {}
 
     def recorder(self) -> Step:
-        """This machine's helpers: one records seeds and reads them, one compiles without linking."""
+        """The helpers: one records seeds and reads them, one compiles without linking."""
 
         def make(results: Results) -> Action:
             return self._userland(_RECORDER, _HELPERS, self.chain.host, results, ())
