@@ -29,10 +29,11 @@ _RENAME_EXCHANGE = 2
 
 
 def refuse_foreign(out: Path) -> None:
-    """Make sure that replacing `out` loses nothing that a build did not make.
+    """Make sure that replacing `out` loses nothing that a build did not make, and is possible.
 
     Raises:
         InputError: it is a file, or a folder with something in it but no result of a build.
+        InfrastructureError: nothing can be written there; better said before the work than after.
     """
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise InputError(
@@ -45,6 +46,13 @@ def refuse_foreign(out: Path) -> None:
             f"the folder is not empty and holds no {RESULT} of a build",
             subject=str(out),
             remedy="give another folder with --out, or empty this one",
+        )
+    nearest = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise InfrastructureError(
+            "cannot write beside the output directory",
+            subject=str(nearest),
+            remedy="give another folder with --out, or mend its permissions",
         )
 
 

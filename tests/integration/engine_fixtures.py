@@ -27,7 +27,6 @@ from containers.policy import Limits, Policy
 from containers.sandbox import SandboxEngine
 from orchestrator import inputs, lock
 from orchestrator.store import Store
-from reproducibility.errors import SourceryError
 from reproducibility.manifest import Tree, merge
 from reproducibility.variations import STANDARD, Surroundings
 from tests.integration.private_docker import PrivateDocker
@@ -140,7 +139,7 @@ def engine_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def whole_root(shared_store: Path) -> tuple[Store, Tree]:
+def whole_root(request: pytest.FixtureRequest, shared_store: Path) -> tuple[Store, Tree]:
     """The real builder tree, from the locked inputs, and the store that holds it.
 
     `SOURCERY_TEST_GOROOT` (and busybox on PATH) may stand in for it on a person's machine.
@@ -154,10 +153,8 @@ def whole_root(shared_store: Path) -> tuple[Store, Tree]:
             shutil.copy(busybox, folder / "bin" / "uname")
             uname = store.put_tree(folder)
         return store, merge([("go", store.put_tree(Path(instead)).at("bootstrap")), ("u", uname)])
-    try:
-        have = inputs.ensure(lock.load(CHECKOUT / "sourcery.lock"), store, folder=CHECKOUT)
-    except SourceryError as error:
-        pytest.skip(f"the bootstrap Go cannot be had: {error.summary}")
+    pinned: Path = request.getfixturevalue("usable_lock")
+    have = inputs.ensure(lock.load(pinned), store, folder=pinned.parent, offline=True)
     return store, merge([("go", have.bootstrap.at("bootstrap")), ("uname", have.uname)])
 
 

@@ -23,10 +23,16 @@ _MOUNT_POINT = 4
 
 
 class PrivateDocker:
-    """`dockerd` with its own socket, folders and containerd, and no bridge or firewall rule."""
+    """`dockerd` with its own socket, folders and containerd, and no bridge or firewall rule.
 
-    def __init__(self, program: str, folder: Path) -> None:
-        self._program = program
+    `hidden`: a folder that it sees empty, as an engine on another machine would.
+    """
+
+    def __init__(self, program: str, folder: Path, hidden: Path | None = None) -> None:
+        self._command = [program]
+        if hidden is not None:
+            covered = 'mount -t tmpfs none "$0" && exec "$@"'
+            self._command = ["unshare", "--mount", "sh", "-c", covered, str(hidden), program]
         self._folder = folder
         self.host = f"unix://{folder / 'docker.sock'}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -36,7 +42,7 @@ class PrivateDocker:
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 [
-                    self._program,
+                    *self._command,
                     *("--data-root", str(self._folder / "data")),
                     *("--exec-root", str(self._folder / "exec")),
                     *("--pidfile", str(self._folder / "pid")),

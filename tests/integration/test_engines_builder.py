@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import docker
 import pytest
 
-from containers import builder_image
+from containers import builder_image, choose
+from containers.action import Mount
 from containers.docker import connect
 from containers.docker_api import Api
 from reproducibility import manifest
 from reproducibility.errors import InfrastructureError
 from reproducibility.manifest import merge
 from tests.integration.engine_fixtures import EPOCH, Bench, Builder, compile_probe
+from tests.integration.private_docker import PrivateDocker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,8 +119,6 @@ def test_bind_mounts_are_tried_and_not_guessed(
     with connect(tmp_path / "scratch") as engine:
         bench = Bench(engine, builder, tmp_path)
         tree = bench.input({"file": "content"})
-        from containers.action import Mount
-
         action = builder.action("modes", "/input", mounts=(Mount("/input", tree),))
         outcome = bench.run(action)
         assert json.loads(outcome.stdout.read_text())["/input/file"]["Data"] == "content"
@@ -125,3 +127,41 @@ def test_bind_mounts_are_tried_and_not_guessed(
             volumes = client.volumes.list(filters={"label": label})
         # The engine of these tests is on this machine: no volume was needed for the input.
         assert volumes == []
+
+
+@pytest.mark.needs_docker
+def test_an_engine_that_does_not_see_our_folders_gets_everything_through_the_api(
+    builder: Builder, tmp_path: Path, engine_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dockerd = shutil.which("dockerd")
+    if dockerd is None or os.geteuid() != 0:
+        pytest.skip("no dockerd that this user may start")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with PrivateDocker(dockerd, engine_folder / "remote", hidden=tmp_path) as remote:
+        monkeypatch.setenv("DOCKER_HOST", remote.host)
+        with connect(scratch) as engine:
+            bench = Bench(engine, builder, tmp_path)
+            tree = bench.input({"file": "content", "folder/inner": "inner"})
+            mounts = (Mount("/input", tree), Mount("/work/copy", tree, "private"))
+            action = builder.action("produce", outputs=("out", "copy"), mounts=mounts)
+            outcome = bench.run(action)
+            assert outcome.exit_status == 0, outcome.stderr.read_text()
+            assert (outcome.outputs / "copy" / "folder" / "inner").read_text() == "inner"
+            assert bench.probe("modes", "/input", mounts=mounts)["/input/file"]["Data"] == "content"
+            with closing(docker.DockerClient(remote.host)) as client:
+                assert client.volumes.list(filters={"label": "sourcery.run"}) != []
+        with closing(docker.DockerClient(remote.host)) as client:
+            assert client.volumes.list() == []
+            assert client.containers.list(all=True) == []
+
+
+@pytest.mark.needs_sandbox
+@pytest.mark.needs_docker
+def test_auto_takes_what_there_is(
+    docker_host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", docker_host)
+    assert choose("auto", tmp_path).name == "docker"
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/absent.sock")
+    assert choose("auto", tmp_path).name == "sandbox"

@@ -17,10 +17,11 @@ from containers.action import Mount
 from containers.policy import RULES, Limits, Policy
 from reproducibility.errors import Stopped
 from reproducibility.variations import STANDARD, VARIED
+from tests.integration.engine_fixtures import Bench
 
 if TYPE_CHECKING:
     from reproducibility.variations import Surroundings
-    from tests.integration.engine_fixtures import Bench
+    from tests.integration.engine_fixtures import Builder, Engines
 
 _MIB = 1 << 20
 _NO_CAPABILITY = "0000000000000000"
@@ -85,6 +86,26 @@ def test_a_file_in_the_work_directory_is_bounded(bench: Bench) -> None:
     seen = bench.probe("fill", "/work/large", limits=Limits(work=8 * _MIB, seconds=60))
     assert seen["written"] <= 8 * _MIB
     assert "file too large" in seen["error"]
+
+
+@pytest.mark.needs_sandbox
+def test_the_work_directory_is_bounded_as_a_whole_in_the_sandbox(
+    engines: Engines, builder: Builder, tmp_path: Path
+) -> None:
+    bench = Bench(engines["sandbox"], builder, tmp_path)
+    action = builder.action("scatter", "/work", "3000", outputs=("0",))
+    outcome = bench.run(action, limits=Limits(work=32 * _MIB, seconds=60))
+    assert outcome.ended_by == "work"
+    assert (outcome.outputs / "0").stat().st_size == _MIB
+
+
+@pytest.mark.needs_docker
+def test_outputs_are_bounded_on_docker(engines: Engines, builder: Builder, tmp_path: Path) -> None:
+    bench = Bench(engines["docker-api"], builder, tmp_path)
+    action = builder.action("scatter", "/work", "12", outputs=tuple(map(str, range(12))))
+    outcome = bench.run(action, limits=Limits(work=8 * _MIB, seconds=60))
+    assert (outcome.exit_status, outcome.ended_by) == (0, "work")
+    assert sum(path.stat().st_size for path in outcome.outputs.iterdir()) <= 8 * _MIB
 
 
 def test_the_action_is_an_ordinary_user_without_privileges(bench: Bench) -> None:

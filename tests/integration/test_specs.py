@@ -35,6 +35,7 @@ def test_another_module_with_one_command(
     ran = small.build(place / "out")
     assert checked(ran) == expected_checks(small.lock)
     # The toolchains are those of the default image: only what is compiled for the stick is new.
+    # (The prebuilt programs are compiled with what the seed's step has compiled before.)
     programs = {f"programs/{name}" for name in ARCHITECTURES}
     assert {name for name in ran.executed() if SMALL not in name} <= programs
     keys = {stage["name"]: stage["key"] for stage in full.ran.document["stages"]}

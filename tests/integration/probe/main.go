@@ -25,6 +25,7 @@ func main() {
 		"modes":      modes,
 		"write":      write,
 		"fill":       fill,
+		"scatter":    scatter,
 		"privileges": privileges,
 		"network":    network,
 		"fork":       fork,
@@ -270,6 +271,15 @@ func fill(arguments []string) {
 			say(map[string]any{"written": total, "error": ""})
 			return
 		}
+	}
+}
+
+// scatter writes so many files of a mebibyte each, no faster than somebody can look.
+func scatter(arguments []string) {
+	piece := []byte(strings.Repeat("scatter ", 1<<17))
+	for count := 0; count < number(arguments[1]); count++ {
+		check(os.WriteFile(fmt.Sprintf("%s/%d", arguments[0], count), piece, 0o644))
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
