@@ -44,7 +44,7 @@ def steps(
                 "/probe/observe.go",
             ),
             environment=environment_of(host, GOROOT="/bootstrap"),
-            directory="/tmp",  # noqa: S108 - inside the sandbox
+            directory=STANDARD.work,
             root=root,
             mounts=(Mount("/probe", program),),
             outputs=("observe",),

@@ -224,6 +224,8 @@ def test_an_output_directory_that_cannot_be_written(
     (place / "file").write_text("")
     ran = small.build(place / "file" / "out", *ARCH, status=4)
     assert str(place / "file") in ran.error["subject"]
+    # That is said before the work, not after it.
+    assert ran.started == []
 
 
 def test_two_builds_at_once(own: Orchestrate, small_own: Built, place: Path) -> None:
