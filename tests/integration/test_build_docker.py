@@ -59,7 +59,12 @@ def test_engines_agree(
     shared = by_sandbox.keys() & by_docker.keys()
     assert {key.removeprefix("blake3:") for key in keys.values()} & by_docker.keys() <= shared
     assert len(shared) >= len(building.ARCHITECTURES) * 5
-    assert {key: by_docker[key] for key in shared} == {key: by_sandbox[key] for key in shared}
+    for key in shared:
+        name, outputs, words = by_docker[key]
+        # What an observer saw of the order of files is its file system's, which the checks want
+        # to differ between F1 and F2, not to be the same under two engines.
+        seen = by_sandbox[key][2] if name.startswith("observe/") else words
+        assert (name, outputs, seen) == by_sandbox[key]
     with_engine = docker.DockerClient(docker_host)
     try:
         assert with_engine.containers.list(all=True) == []
