@@ -160,6 +160,8 @@ class Scheduler:
                 halt.set()
                 wait(running)
                 raise
+        # In the plan's order, not in that of completion, which varies from run to run.
+        state.results = {step.name: state.results[step.name] for step in steps}
         return state
 
     def _do(self, step: Step, state: Run, halt: threading.Event) -> None:
