@@ -100,9 +100,10 @@ def _is_result(path: Path) -> bool:
 
 def _put_in_place(fresh: Path, out: Path) -> None:
     try:
-        _exchange(fresh, out)
-    except FileNotFoundError:
-        fresh.rename(out)
+        try:
+            _exchange(fresh, out)
+        except FileNotFoundError:
+            _first_or_exchange(fresh, out)
     except OSError as error:
         if error.errno not in {errno.EINVAL, errno.ENOSYS}:
             raise
@@ -115,6 +116,16 @@ def _put_in_place(fresh: Path, out: Path) -> None:
             old.rename(out)
             raise
     durable.sync(out.parent)
+
+
+def _first_or_exchange(fresh: Path, out: Path) -> None:
+    # Another build may put its first result there between the look and the rename.
+    try:
+        fresh.rename(out)
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+        _exchange(fresh, out)
 
 
 def _exchange(first: Path, second: Path) -> None:
