@@ -1,0 +1,1 @@
+"""Every boot file at its path on the stick."""
