@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import zstandard
 
-from orchestrator.image import folders
+from orchestrator.image import folders, newc
 from orchestrator.image.gather import Gatherer
 from reproducibility.errors import InfrastructureError, InputError
 
@@ -32,14 +32,6 @@ LEVEL: Final = 1
 # Each takes some 6 MiB.
 _MOST_THREADS = 8
 
-_MAGIC = b"070701"
-_FOLDER = 0o040755
-_PROGRAM = 0o100755
-_FILE = 0o100644
-_TRAILER = "TRAILER!!!"
-_HEADER = 110
-_WORD = 4
-_BLOCK = 512
 _LARGEST = (1 << 32) - 1
 
 
@@ -81,10 +73,8 @@ def write(tree: Tree, blob: Blob, target: Path, *, epoch: int, threads: int | No
 
 def size(tree: Tree) -> int:
     """Bytes of the archive before compression."""
-    total = _length(_TRAILER, 0)
-    for path, entry in _members(tree):
-        total += _length(path, entry.size if entry else 0)
-    return -(-total // _BLOCK) * _BLOCK
+    total = sum(newc.length(path, entry.size if entry else 0) for path, entry in _members(tree))
+    return total + len(newc.end(total))
 
 
 def _members(tree: Tree) -> Iterator[tuple[str, Entry | None]]:
@@ -112,33 +102,15 @@ def _append(
     total = 0
     for number, (path, entry) in enumerate(members, 1):
         if entry is None:
-            gatherer.add(_header(path, number, _FOLDER, 2, epoch, 0))
-            total += _length(path, 0)
+            gatherer.add(newc.header(path, number, newc.FOLDER, epoch=epoch))
+            total += newc.length(path, 0)
             continue
-        mode = _PROGRAM if entry.executable else _FILE
-        gatherer.add(_header(path, number, mode, 1, epoch, entry.size))
+        mode = newc.PROGRAM if entry.executable else newc.FILE
+        gatherer.add(newc.header(path, number, mode, entry.size, epoch=epoch))
         gatherer.file(entry, blob(entry))
-        gatherer.zeros(-entry.size % _WORD)
-        total += _length(path, entry.size)
-    gatherer.add(_header(_TRAILER, 0, 0, 1, 0, 0))
-    gatherer.zeros(-(total + _length(_TRAILER, 0)) % _BLOCK)
-
-
-def _header(  # noqa: PLR0913 - the fields of the format
-    path: str, inode: int, mode: int, links: int, epoch: int, length: int
-) -> bytes:
-    """The header and the name, padded to a multiple of four."""
-    name = path.encode() + b"\0"
-    # Inode, mode, owner, group, links, time, size, four device numbers, length of the name, sum.
-    fields = (inode, mode, 0, 0, links, epoch, length, 0, 0, 0, 0, len(name), 0)
-    header = _MAGIC + b"".join(b"%08X" % value for value in fields) + name
-    return header + bytes(-len(header) % _WORD)
-
-
-def _length(path: str, length: int) -> int:
-    """Bytes of a member: header, name, content, each padded."""
-    named = _HEADER + len(path.encode()) + 1
-    return named + -named % _WORD + length + -length % _WORD
+        gatherer.zeros(-entry.size % newc.WORD)
+        total += newc.length(path, entry.size)
+    gatherer.add(newc.end(total))
 
 
 def _unwritable(target: Path, error: OSError) -> InfrastructureError:
