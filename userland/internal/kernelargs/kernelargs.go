@@ -1,5 +1,5 @@
-// Package kernelargs reads what the person who boots the device has asked for on
-// the kernel's command line.
+// Package kernelargs reads what the person who boots the device, or its boot
+// loader, has asked for on the kernel's command line.
 package kernelargs
 
 import (
@@ -10,14 +10,24 @@ import (
 	"sourcery/userland/internal/words"
 )
 
-// Options are what init can be told. On the command line each begins with
+// Options are what init and the initramfs can be told. On the command line each begins with
 // "sourcery.".
 type Options struct {
 	Shells   []string // sourcery.shell=NAME[,NAME...]: the first that is there runs on the consoles
 	Run      []string // sourcery.run="COMMAND ARGUMENT...": run this instead of a shell, then power off
 	Debug    bool     // sourcery.debug: say what is being done
 	Hostname string   // sourcery.hostname=NAME
+
+	// What the initramfs is told.
+	Volume  string // sourcery.volume=XXXX-XXXX: the ID of the stick's file system, in upper case
+	Missing string // sourcery.missing=shell|reboot: what to do without the stick
 }
+
+// Values of Options.Missing.
+const (
+	MissingShell  = "shell"
+	MissingReboot = "reboot"
+)
 
 const prefix = "sourcery."
 
@@ -68,10 +78,26 @@ func (o *Options) set(name, value string, hasValue bool) error {
 			return fmt.Errorf("%q cannot be a host name", value)
 		}
 		o.Hostname = value
+	case "volume":
+		high, low, _ := strings.Cut(value, "-")
+		if !isHexadecimal(high) || !isHexadecimal(low) {
+			return fmt.Errorf("%q is not the ID of a FAT volume, XXXX-XXXX in hexadecimal digits", value)
+		}
+		o.Volume = strings.ToUpper(value)
+	case "missing":
+		if value != MissingShell && value != MissingReboot {
+			return fmt.Errorf("%q is neither %s nor %s", value, MissingShell, MissingReboot)
+		}
+		o.Missing = value
 	default:
-		return fmt.Errorf("is unknown; there are shell, run, debug and hostname")
+		return fmt.Errorf("is unknown; there are shell, run, debug, hostname, volume and missing")
 	}
 	return nil
+}
+
+// isHexadecimal reports whether s is half of a volume ID.
+func isHexadecimal(s string) bool {
+	return len(s) == 4 && strings.Trim(s, "0123456789abcdefABCDEF") == ""
 }
 
 // split gives the arguments of a kernel command line, as next_arg in the

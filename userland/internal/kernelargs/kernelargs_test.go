@@ -18,6 +18,7 @@ func TestParse(t *testing.T) {
 		`sourcery.run="gosh -c 'ls | wc -l'"`:                          {Run: []string{"gosh", "-c", "ls | wc -l"}},
 		"sourcery.run=ls":                                              {Run: []string{"ls"}},
 		"console=tty0\tsourcery.hostname=box sourcery.shell=a":         {Hostname: "box", Shells: []string{"a"}},
+		"sourcery.volume=1a2b-3C4D sourcery.missing=reboot":            {Volume: "1A2B-3C4D", Missing: "reboot"},
 		`x="sourcery.debug " y.sourcery.debug --  sourcery.shell=gosh`: {Shells: []string{"gosh"}},
 	} {
 		got, mistakes := Parse(line)
@@ -29,14 +30,19 @@ func TestParse(t *testing.T) {
 
 func TestMistakesAreNamedAndTheRestIsRead(t *testing.T) {
 	for argument, want := range map[string]string{
-		"sourcery.shel=gosh":     "sourcery.shel: is unknown; there are shell, run",
-		"sourcery.shell=":        "sourcery.shell: names no shell",
-		"sourcery.shell=,":       "sourcery.shell: names no shell",
-		"sourcery.run":           "sourcery.run: names no command",
-		`sourcery.run="ls 'a"`:   "sourcery.run: quotation without an end",
-		"sourcery.debug=yes":     `sourcery.debug: "yes" is neither 0 nor 1`,
-		"sourcery.hostname=":     "cannot be a host name",
-		`sourcery.hostname="a/"`: "cannot be a host name",
+		"sourcery.shel=gosh":        "sourcery.shel: is unknown; there are shell, run",
+		"sourcery.shell=":           "sourcery.shell: names no shell",
+		"sourcery.shell=,":          "sourcery.shell: names no shell",
+		"sourcery.run":              "sourcery.run: names no command",
+		`sourcery.run="ls 'a"`:      "sourcery.run: quotation without an end",
+		"sourcery.debug=yes":        `sourcery.debug: "yes" is neither 0 nor 1`,
+		"sourcery.volume":           `sourcery.volume: "" is not the ID of a FAT volume`,
+		"sourcery.volume=1a2b3c4d":  `"1a2b3c4d" is not the ID`,
+		"sourcery.volume=1a2b-3c4":  `"1a2b-3c4" is not the ID`,
+		"sourcery.volume=1a2b-3c4g": `"1a2b-3c4g" is not the ID`,
+		"sourcery.missing=halt":     `sourcery.missing: "halt" is neither shell nor reboot`,
+		"sourcery.hostname=":        "cannot be a host name",
+		`sourcery.hostname="a/"`:    "cannot be a host name",
 	} {
 		o, mistakes := Parse(argument + " sourcery.debug")
 		if len(mistakes) != 1 || !strings.Contains(mistakes[0].Error(), want) {
