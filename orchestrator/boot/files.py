@@ -1,1 +1,185 @@
-"""Every boot file at its path on the stick."""
+"""Every boot file at its path on the stick, where the firmware of each platform looks for it.
+
+    /boot/<arch>/vmlinuz, initramfs.zst (or initramfs.cpio), dtb/
+    /boot/licences/<package>
+    /syslinux/          a PC with a BIOS
+    /EFI/BOOT/, /loader/    UEFI
+    /extlinux/          U-Boot
+
+`/syslinux/ldlinux.sys` is in its full size, but does not name its sectors yet: see `install`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchestrator.boot import initramfs, kernel, menus, syslinux
+from orchestrator.boot.modules import Modules
+from reproducibility.errors import InputError
+from reproducibility.manifest import Tree, file, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from orchestrator.boot.kernel import Kernel
+    from orchestrator.boot.menus import Choice
+    from orchestrator.boot.order import Boot, Machine
+    from orchestrator.boot.syslinux import Loader
+    from reproducibility.digest import Digest
+    from reproducibility.manifest import Entry
+
+    Read = Callable[[Digest], bytes]
+    Put = Callable[[bytes], Digest]
+
+# The version of what is made here; whoever remembers it makes it part of the key.
+FORMAT = 1
+
+# U-Boot also runs on PCs, but those have a BIOS or UEFI; the label would only cost time elsewhere.
+_U_BOOT = frozenset({"arm64", "riscv64"})
+_COPYRIGHT = re.compile(r"usr/share/doc/([^/]+)/copyright")
+
+
+def files(boot: Boot, read: Read, put: Put) -> Tree:
+    """All of them. `read` gives a blob's bytes, `put` keeps bytes as a blob.
+
+    Raises:
+        InputError: a package has not what it must have, or the spec names what it does not have;
+            names which.
+    """
+    parts: list[tuple[str, Tree]] = []
+    choices: list[Choice] = []
+    for machine in boot.machines:
+        tree, choice = _machine(boot, machine, read, put)
+        parts.append((f"the kernel for {machine.architecture}", tree))
+        choices.append(choice)
+    texts = _texts(boot, choices)
+    if found := loader(boot, read):
+        parts.append(
+            (
+                "syslinux",
+                _kept({syslinux.LDLINUX: found.unpatched, syslinux.MODULE: found.module}, put),
+            )
+        )
+    parts += [
+        ("the boot menus", _kept({path: text.encode() for path, text in texts.items()}, put)),
+        ("the boot loaders", Tree(_uefi(boot.machines))),
+        ("the licences", Tree(_licences(boot))),
+    ]
+    return merge(parts)
+
+
+def loader(boot: Boot, read: Read) -> Loader | None:
+    """SYSLINUX, or None where nothing boots by a BIOS.
+
+    Raises:
+        InputError: the packages have not what they must have.
+    """
+    if boot.syslinux is None or all(one.architecture != "amd64" for one in boot.machines):
+        return None
+    return syslinux.loader(boot.syslinux, read)
+
+
+def _machine(boot: Boot, machine: Machine, read: Read, put: Put) -> tuple[Tree, Choice]:
+    subject = f"the kernel for {machine.architecture}"
+    found = kernel.find(machine.kernel, subject, read)
+    folder = f"boot/{machine.architecture}"
+    image = _image(machine, found, read, put)
+    modules = Modules(found.modules, f"{subject}, {found.release}", read).wanted(machine.modules)
+    compressed = found.unpacks_zstandard
+    memory = initramfs.packed(read(machine.init.content), modules, compressed=compressed)
+    name = "initramfs.zst" if compressed else "initramfs.cpio"
+    trees = found.chosen_device_trees(machine.device_trees)
+    choice = menus.Choice(
+        machine.architecture,
+        found.release,
+        f"{folder}/vmlinuz",
+        f"{folder}/{name}",
+        menus.command_line(boot, machine),
+        f"{folder}/dtb" if len(trees) else None,
+    )
+    tree = Tree(
+        [
+            replace(image, path=choice.kernel, executable=False),
+            file(choice.initramfs, put(memory), len(memory)),
+            *trees.at(f"{folder}/dtb"),
+        ]
+    )
+    return tree, choice
+
+
+def _image(machine: Machine, found: Kernel, read: Read, put: Put) -> Entry:
+    data = read(found.image.content)
+    subject = f"{found.subject}, {found.image.path}"
+    image = kernel.startable(data, machine.architecture, subject, uefi=machine.uefi is not None)
+    return found.image if image is data else file(found.image.path, put(image), len(image))
+
+
+def _texts(boot: Boot, choices: Iterable[Choice]) -> dict[str, str]:
+    """Path -> text of each loader's configuration."""
+    by_architecture = {choice.architecture: choice for choice in choices}
+    texts: dict[str, str] = {}
+    if boot.syslinux is not None and (personal := by_architecture.get("amd64")):
+        texts[f"{syslinux.FOLDER}/syslinux.cfg"] = menus.syslinux(personal, boot.timeout)
+    boards = [choice for name, choice in by_architecture.items() if name in _U_BOOT]
+    if boards:
+        texts["extlinux/extlinux.conf"] = menus.extlinux(boards, boot.timeout)
+    uefi = [one.architecture for one in boot.machines if one.uefi is not None]
+    if uefi:
+        texts["loader/loader.conf"] = menus.loader(boot.timeout)
+        texts["loader/entries.srel"] = "type1\n"
+    for architecture in uefi:
+        texts[f"loader/entries/{architecture}.conf"] = menus.entry(by_architecture[architecture])
+    return texts
+
+
+def _uefi(machines: Iterable[Machine]) -> Iterator[Entry]:
+    """The path of removable media: UEFI specification, section 3.5.1.1."""
+    for machine in machines:
+        if machine.uefi is None:
+            continue
+        name = menus.uefi_name(machine.architecture)
+        source = f"usr/lib/systemd/boot/efi/systemd-boot{name}.efi"
+        entry = machine.uefi.get(source)
+        if entry is None or entry.kind != "file":
+            raise InputError(
+                f"the package systemd-boot-efi for {machine.architecture} has no {source}",
+                subject=f"package systemd-boot-efi, {machine.architecture}",
+                remedy="name a suite whose package has it",
+            )
+        yield replace(entry, path=f"EFI/BOOT/BOOT{name.upper()}.EFI", executable=False)
+
+
+def _licences(boot: Boot) -> Iterator[Entry]:
+    """Each package's copyright file, named for the package.
+
+    The architecture is added where the same package says different things.
+    """
+    packages: list[tuple[str, Tree]] = [
+        (one.architecture, tree)
+        for one in boot.machines
+        for tree in (one.kernel, one.uefi)
+        if tree is not None
+    ]
+    if boot.syslinux is not None:
+        packages.append(("amd64", boot.syslinux))
+    found: dict[str, dict[str, Entry]] = defaultdict(dict)
+    for architecture, tree in packages:
+        for entry in tree.files():
+            if match := _COPYRIGHT.fullmatch(entry.path):
+                found[match[1]][architecture] = entry
+    for package, entries in found.items():
+        alike = len({entry.digest for entry in entries.values()}) == 1
+        named = (
+            {package: next(iter(entries.values()))}
+            if alike
+            else {f"{package}-{architecture}": entry for architecture, entry in entries.items()}
+        )
+        for name, entry in named.items():
+            yield replace(entry, path=f"boot/licences/{name}", executable=False)
+
+
+def _kept(contents: dict[str, bytes], put: Put) -> Tree:
+    return Tree(file(path, put(content), len(content)) for path, content in contents.items())
