@@ -1,7 +1,7 @@
-"""One section of an ELF file, as a kernel module's own description is kept in.
+"""The little of ELF that is needed: one section of a file, and where a file within bytes ends.
 
-Source: System V ABI, "Object Files", ELF header and section headers; 64 bits, little-endian, which
-is what the kernels of all supported architectures are.
+Source: System V ABI, "Object Files", ELF header and section headers; little-endian. Kernel modules
+of all supported architectures have 64 bits, SYSLINUX's have 32.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ _HEADER = struct.Struct("<16xHHIQQQIHHHHHH")
 # Name, type, flags, address, offset, size, link, information, alignment, size of an entry.
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _NO_BITS = 8
+_STRINGS = 3
+_IDENTITY_32 = b"\x7fELF\x01\x01\x01"
+_HEADER_32 = struct.Struct("<16xHHIIIIIHHHHHH")
+_SECTION_32 = struct.Struct("<10I")
 
 
 def section(data: bytes, name: str, subject: str) -> bytes | None:
@@ -58,3 +62,23 @@ def _content(data: bytes, header: tuple[int, ...]) -> bytes:
     if start + size > len(data):
         raise ValueError("cut short")
     return data[start : start + size]
+
+
+def length_32(data: bytes, start: int) -> int | None:
+    """Bytes of the 32-bit ELF file that starts at `start`, or None where none starts there."""
+    if not data.startswith(_IDENTITY_32, start):
+        return None
+    try:
+        header = _HEADER_32.unpack_from(data, start)
+        table, size, count, names_at = header[5], header[10], header[11], header[12]
+        sections = [
+            _SECTION_32.unpack_from(data, start + table + _SECTION_32.size * index)
+            for index in range(count)
+        ]
+    except struct.error:
+        return None
+    if size != _SECTION_32.size or names_at >= count or sections[names_at][1] != _STRINGS:
+        return None
+    ends = [found[4] + found[5] for found in sections if found[1] != _NO_BITS]
+    length = max([table + size * count, *ends])
+    return length if start + length <= len(data) else None

@@ -13,6 +13,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from orchestrator.boot import elf
 from orchestrator.image.volume import SECTOR, BootCode
 from reproducibility.errors import InputError
 
@@ -28,7 +29,6 @@ MODULE: Final = f"{FOLDER}/ldlinux.c32"
 
 _INSTALLER = "usr/bin/syslinux"
 _MASTER = "usr/lib/syslinux/mbr/mbr.bin"
-_MODULE = "usr/lib/syslinux/modules/bios/ldlinux.c32"
 _REMEDY = "name a suite whose packages syslinux and syslinux-common are of version 6"
 
 _SECTOR_START = b"\xeb\x58\x90SYSLINUX\0"
@@ -137,35 +137,34 @@ def extents(sectors: Sequence[int]) -> list[tuple[int, int]]:
 def loader(packages: Tree, read: Callable[[Digest], bytes]) -> Loader:
     """Find the loader's parts in the unpacked packages syslinux and syslinux-common.
 
-    The boot sector and `ldlinux.sys` exist in Debian only as data of the installer, one after the
-    other and followed by `ldlinux.c32`, which is a file as well; that is how they are found.
+    The boot sector, `ldlinux.sys` and the `ldlinux.c32` that goes with it lie one after the other
+    in the data of the installer. `ldlinux.c32` exists as a file too, in syslinux-common, but from
+    another build: the two halves of the loader must come from one.
 
     Raises:
         InputError: a part is missing, or is not of a version that is understood; names it.
     """
-    installer, master, module = (
-        _file(packages, path, read) for path in (_INSTALLER, _MASTER, _MODULE)
-    )
+    installer = _file(packages, _INSTALLER, read)
     start = installer.find(_SECTOR_END + _IMAGE_START) + len(_SECTOR_END)
-    end = installer.find(module, start)
     sector = installer[max(0, start - SECTOR) : start]
-    system = installer[start:end]
-    if (
-        start < SECTOR
-        or end < 0
-        or not sector.startswith(_SECTOR_START)
-        or len(system) % SECTOR
-        or not module
-    ):
-        raise InputError(
-            "the program holds no boot sector that ldlinux.sys and the ldlinux.c32 of "
-            "syslinux-common follow",
-            subject=f"package syslinux, {_INSTALLER}",
-            remedy=_REMEDY,
-        )
-    found = Loader(master, sector, system, module)
-    _check(found)
-    return found
+    if not sector.startswith(_SECTOR_START):
+        raise _not_found("a boot sector that ldlinux.sys follows")
+    # bin2c.pl fills ldlinux.sys up to a whole sector, so the next one starts at such a border.
+    for end in range(start + SECTOR, len(installer), SECTOR):
+        if length := elf.length_32(installer, end):
+            module = installer[end : end + length]
+            found = Loader(_file(packages, _MASTER, read), sector, installer[start:end], module)
+            _check(found)
+            return found
+    raise _not_found("an ldlinux.c32 after ldlinux.sys")
+
+
+def _not_found(what: str) -> InputError:
+    return InputError(
+        f"the program does not hold {what}",
+        subject=f"package syslinux, {_INSTALLER}",
+        remedy=_REMEDY,
+    )
 
 
 def _check(found: Loader) -> None:
@@ -179,11 +178,7 @@ def _check(found: Loader) -> None:
         ends = (adv + 16, folder + room, table + most * _EXTENT.size)
         if max(ends) <= len(found.system) and max(low, high) <= SECTOR - 6:
             return
-    raise InputError(
-        "ldlinux.sys has no patch area of the form of SYSLINUX 6",
-        subject=f"package syslinux, {_INSTALLER}",
-        remedy=_REMEDY,
-    )
+    raise _not_found("an ldlinux.sys with a patch area of the form of SYSLINUX 6")
 
 
 def _patch_area(system: bytes) -> int:
