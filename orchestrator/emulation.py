@@ -1,0 +1,172 @@
+"""Programs of another architecture on this machine: is an emulator there, and how is it asked for?
+
+The kernel's binfmt_misc hands a program to an emulator by the first bytes of its file (Linux,
+Documentation/admin-guide/binfmt-misc.rst). Inside a root there is no emulator, so one counts only
+where it was opened when it was registered (flag F). Where none is registered for the machine, one
+can be registered for a user namespace alone (Linux 6.7 and later); nothing of the machine changes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reproducibility.errors import InfrastructureError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REGISTERED = Path("/proc/sys/fs/binfmt_misc")
+# Kernel, commit 21ca59b365c0 "binfmt_misc: enable sandboxed mounts".
+_PRIVATE_SINCE = (6, 7)
+# Go's name: ELF e_machine (System V ABI, registry of machines), QEMU's name.
+_MACHINES = {"amd64": (62, "x86_64"), "arm64": (183, "aarch64"), "riscv64": (243, "riscv64")}
+_EXECUTABLE = 2
+_INTERPRETER = 3  # PT_INTERP
+# 64 bits, little endian, version 1, any ABI; executable or shared object; the machine.
+_IDENTITY = b"\x7fELF\x02\x01\x01\x00" + bytes(8)
+_MASK = b"\xff" * 7 + b"\x00" + b"\xff" * 8 + b"\xfe\xff\xff\xff"
+
+
+@dataclass(frozen=True, slots=True)
+class Emulation:
+    """How foreign programs are run.
+
+    `by`: in words. `handler`: what is to be written to `register` of a private binfmt_misc; empty
+    where the machine has one registered.
+    """
+
+    by: str
+    handler: str
+
+
+def find(
+    architecture: str,
+    *,
+    registered: Path = REGISTERED,
+    which: Callable[[str], str | None] = shutil.which,
+    kernel: str | None = None,
+) -> Emulation:
+    """How programs of a foreign architecture run here. `kernel`: its release, as uname says it.
+
+    Raises:
+        InfrastructureError: there is no emulator, or none can be asked for; says how to get it.
+    """
+    _, name = _MACHINES[architecture]
+    found = _registered(header(architecture), registered)
+    if found is not None:
+        return Emulation(f"{found}, registered on this machine", "")
+    programs = (which(f"qemu-{name}-static"), which(f"qemu-{name}"))
+    program = next((path for path in programs if path and is_static(Path(path))), None)
+    if program is None:
+        raise InfrastructureError(
+            f"programs for {architecture} do not run on this machine, and no static emulator for "
+            "them is installed",
+            subject=architecture,
+            remedy="install one: `apt install qemu-user-static` (it is registered for the whole "
+            "machine if binfmt-support or systemd is there, else for the run alone)",
+        )
+    kernel = kernel or os.uname().release
+    if _version(kernel) < _PRIVATE_SINCE:
+        raise InfrastructureError(
+            f"programs for {architecture} do not run on this machine: {program} is there but not "
+            f"registered with flag F, and Linux {kernel} registers for the whole machine only",
+            subject=str(registered),
+            remedy="register it, as root: `apt install qemu-user-static binfmt-support`, or write "
+            f"{_registration(architecture, program)!r} to {registered}/register; or use Linux 6.7",
+        )
+    return Emulation(
+        f"{program}, registered for this run alone", _registration(architecture, program)
+    )
+
+
+def header(architecture: str) -> bytes:
+    """The first 20 bytes of an executable."""
+    machine, _ = _MACHINES[architecture]
+    return _IDENTITY + struct.pack("<HH", _EXECUTABLE, machine)
+
+
+def _registration(architecture: str, program: str) -> str:
+    def escaped(data: bytes) -> str:
+        return "".join(f"\\x{byte:02x}" for byte in data)
+
+    # F: open the emulator now. P: hand over argv[0] as it is.
+    magic, mask = escaped(header(architecture)), escaped(_MASK)
+    return f":sourcery-{architecture}:M::{magic}:{mask}:{program}:PF"
+
+
+def _registered(wanted: bytes, folder: Path) -> str | None:
+    """The interpreter of an entry that takes a header and is open already."""
+    try:
+        entries = sorted(path for path in folder.iterdir() if path.name != "register")
+        if (folder / "status").read_text("ascii").strip() != "enabled":
+            return None
+    except OSError:
+        return None
+    for path in entries:
+        try:
+            entry = _parsed(path.read_text("utf-8", "replace"))
+        except OSError:
+            continue
+        if entry is not None and entry.takes(wanted):
+            return entry.interpreter
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    interpreter: str
+    magic: bytes
+    mask: bytes
+    offset: int
+
+    def takes(self, wanted: bytes) -> bool:
+        if self.offset or len(self.magic) > len(wanted):
+            return False
+        mask = self.mask or b"\xff" * len(self.magic)
+        triples = zip(wanted, self.magic, mask, strict=False)
+        return all(byte & bits == magic & bits for byte, magic, bits in triples)
+
+
+def _parsed(text: str) -> _Entry | None:
+    """An entry as the kernel shows it; None for one that is off, or not opened already."""
+    lines = text.splitlines()
+    words = dict(line.split(" ", 1) for line in lines if " " in line)
+    flags = words.get("flags:", "")
+    if lines[:1] != ["enabled"] or "F" not in flags or "magic" not in words:
+        return None
+    try:
+        return _Entry(
+            words.get("interpreter", ""),
+            bytes.fromhex(words["magic"]),
+            bytes.fromhex(words.get("mask", "")),
+            int(words.get("offset", "0")),
+        )
+    except ValueError:
+        return None
+
+
+def is_static(program: Path) -> bool:
+    """Whether a program names no interpreter, so that it starts where there are no libraries."""
+    try:
+        data = program.read_bytes()[:4096]
+        offset, size, count = (
+            struct.unpack_from("<Q", data, 32)[0],
+            *struct.unpack_from("<HH", data, 54),
+        )
+        kinds = [struct.unpack_from("<I", data, offset + n * size)[0] for n in range(count)]
+    except (OSError, struct.error):
+        return False
+    return data.startswith(b"\x7fELF\x02\x01") and _INTERPRETER not in kinds
+
+
+def _version(release: str) -> tuple[int, int]:
+    parts = release.replace("-", ".").split(".")
+    try:
+        return int(parts[0]), int(parts[1])
+    except (IndexError, ValueError):
+        return 0, 0

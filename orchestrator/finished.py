@@ -1,0 +1,121 @@
+"""A finished build as others use it: what its result says, and its root as a folder.
+
+The root comes out of the store where the store holds it; else the archive beside the result is
+unpacked into the store first, and must be the tree that the result names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import output, unpacking
+from orchestrator.store import DamagedBlob
+from reproducibility import canonical, digest
+from reproducibility.digest import Digest
+from reproducibility.errors import ComparisonError, InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.store import Store
+    from reproducibility.manifest import Tree
+
+_AGAIN = "build again: `orchestrate build`, or name another folder with --out"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An output directory with a result in it. `document`: the content of `result.json`."""
+
+    out: Path
+    document: dict[str, Any]
+
+    @classmethod
+    def load(cls, out: Path) -> Finished:
+        """Read a result.
+
+        Raises:
+            InputError: there is none, or it is not one of a build.
+        """
+        path = out / output.RESULT
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"there is no result of a build: {error.strerror}",
+                subject=str(path),
+                remedy="`orchestrate build` first, or name its output directory with --out",
+            ) from error
+        document = canonical.loads(data, subject=str(path))
+        if not isinstance(document, dict) or not document.keys() >= _WANTED:
+            raise InputError("this is not the result of a build", subject=str(path), remedy=_AGAIN)
+        return cls(out, document)
+
+    @property
+    def image(self) -> Path:
+        """The disk image."""
+        return self._part("image")
+
+    @property
+    def image_digest(self) -> Digest:
+        """What the image must be."""
+        return Digest("blake3", str(self.document["image"]["blake3"]))
+
+    @property
+    def architectures(self) -> list[str]:
+        """Those that the root has commands for, by their Go names."""
+        return sorted(self.document["root"]["commands"])
+
+    @property
+    def archive(self) -> Path:
+        """The root as a cpio archive."""
+        return self._part("cpio")
+
+    def _part(self, name: str) -> Path:
+        return self.out / str(self.document[name]["path"])
+
+    def root(self, store: Store) -> Path:
+        """The root as a read-only folder in the store, every time its epoch.
+
+        Raises:
+            ComparisonError: the archive is not what the result says.
+            InputError: the archive cannot be read.
+        """
+        try:
+            epoch = unpacking.epoch(self.archive)
+            wanted = Digest.parse(str(self.document["root"]["tree"]))
+            try:
+                return store.checkout(store.load_tree(wanted), epoch)
+            except DamagedBlob:
+                return store.checkout(self._unpacked(store, wanted), epoch)
+        except OSError as error:
+            raise InputError(
+                f"the root cannot be read: {error.strerror}",
+                subject=str(error.filename or self.archive),
+                remedy=_AGAIN,
+            ) from error
+
+    def _unpacked(self, store: Store, wanted: Digest) -> Tree:
+        said = str(self.document["cpio"]["blake3"])
+        if digest.of_file(self.archive).hex != said:
+            raise ComparisonError(
+                f"the archive is not the one that the result names: it should be blake3 {said}",
+                subject=str(self.archive),
+                remedy=_AGAIN,
+            )
+        with store.temporary() as scratch:
+            folder = scratch / "root"
+            folder.mkdir()
+            unpacking.unpack(self.archive, folder)
+            tree = store.put_tree(folder, move=True)
+        if tree.digest != wanted:
+            raise ComparisonError(
+                f"the archive holds the tree {tree.digest}, and the result names {wanted}",
+                subject=str(self.archive),
+                remedy=_AGAIN,
+            )
+        return tree
+
+
+_WANTED = frozenset({"schema", "verdict", "image", "cpio", "root"})

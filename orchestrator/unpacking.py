@@ -1,0 +1,120 @@
+"""Unpacks the archive that a build leaves (`image/cpio.py`) into a folder.
+
+Strict: it reads what our own writer writes, and refuses everything else; a path that could lead out
+of the folder is among that.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+import zstandard
+
+from reproducibility.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_MAGIC = b"070701"
+_HEADER = 110
+_TRAILER = "TRAILER!!!"
+_PIECE = 1 << 20
+_FOLDER, _FILE = 0o040000, 0o100000
+_EXECUTABLE = 0o111
+_HEX = re.compile(rb"[0-9A-Fa-f]{104}")
+
+
+class Member(NamedTuple):
+    """A member's path, mode (with its type), time (seconds since 1970-01-01 UTC), size in bytes."""
+
+    path: str
+    mode: int
+    time: int
+    size: int
+
+
+def epoch(archive: Path) -> int:
+    """The time that every file of the archive has, in seconds since 1970-01-01 UTC.
+
+    Raises:
+        InputError: it is not such an archive.
+        OSError: it cannot be read.
+    """
+    with archive.open("rb") as packed:
+        member = next(_members(_Source(packed, archive)), None)
+    if member is None:
+        raise InputError("the archive is empty", subject=str(archive))
+    return member.time
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack into an empty folder: names, content and executable bits.
+
+    Raises:
+        InputError: it is not such an archive.
+        OSError: it cannot be read, or the folder not be written.
+    """
+    with archive.open("rb") as packed:
+        source = _Source(packed, archive)
+        for member in _members(source):
+            place = folder / member.path
+            if member.mode & ~0o7777 == _FOLDER:
+                place.mkdir()
+                continue
+            left = member.size
+            with place.open("xb") as sink:
+                while left:
+                    piece = source.take(min(left, _PIECE))
+                    sink.write(piece)
+                    left -= len(piece)
+            source.take(-member.size % 4)
+            if member.mode & _EXECUTABLE:
+                place.chmod(0o755)
+
+
+class _Source:
+    """The archive's bytes, in order."""
+
+    def __init__(self, packed: BinaryIO, archive: Path) -> None:
+        self.archive = archive
+        self._stream = zstandard.ZstdDecompressor().stream_reader(packed, read_size=_PIECE)
+
+    def take(self, size: int) -> bytes:
+        """Exactly so many bytes."""
+        data = bytearray()
+        try:
+            while len(data) < size and (piece := self._stream.read(size - len(data))):
+                data += piece
+        except zstandard.ZstdError as error:
+            raise self.refused(f"not a Zstandard stream: {error}") from error
+        if len(data) < size:
+            raise self.refused("it ends too early")
+        return bytes(data)
+
+    def refused(self, why: str) -> InputError:
+        return InputError(
+            f"this is not an archive of a build: {why}",
+            subject=str(self.archive),
+            remedy="build again, or name another folder with --out",
+        )
+
+
+def _members(source: _Source) -> Iterator[Member]:
+    """Every member; whoever takes a file's content takes its padding too."""
+    while True:
+        header = source.take(_HEADER)
+        if not header.startswith(_MAGIC) or not _HEX.fullmatch(header[6:]):
+            raise source.refused("a member has no header of the format newc")
+        fields = [int(header[at : at + 8], 16) for at in range(6, _HEADER, 8)]
+        mode, time, size, length = fields[1], fields[5], fields[6], fields[11]
+        name = source.take(length + -(_HEADER + length) % 4)[: length - 1]
+        path = name.decode("utf-8", "surrogateescape")
+        if path == _TRAILER:
+            return
+        if not all(part not in {"", ".", ".."} for part in path.split("/")) or "\0" in path:
+            raise source.refused(f"the path {path!r}")
+        if mode & ~0o7777 not in {_FOLDER, _FILE}:
+            raise source.refused(f"{path} is neither a file nor a folder")
+        yield Member(path, mode, time, size)
