@@ -1,0 +1,108 @@
+"""The machines that an image is to boot on, as data: program, firmware, disks.
+
+Pure. What firmware reads from the stick is told in `docs/boot.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Disk = Literal["virtio", "ahci", "nvme", "usb", "sd"]
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """A file that a machine starts from: QEMU's option for it, where Debian's package has it."""
+
+    option: str
+    path: str
+    package: str
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """A kind of machine.
+
+    `program`: QEMU's, from the Debian package `package`. `firmware`: none where QEMU's own is used.
+    `disks`: how a stick can be attached so that the firmware boots from it, the usual way first.
+    """
+
+    name: str
+    title: str
+    architecture: str
+    program: str
+    package: str
+    machine: str
+    cpu: str
+    firmware: tuple[Firmware, ...]
+    disks: tuple[Disk, ...]
+
+
+_OVMF = Firmware("-bios", "/usr/share/ovmf/OVMF.fd", "ovmf")
+_AAVMF = Firmware("-bios", "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd", "qemu-efi-aarch64")
+_U_BOOT_ARM64 = Firmware("-bios", "/usr/lib/u-boot/qemu_arm64/u-boot.bin", "u-boot-qemu")
+_OPENSBI = Firmware("-bios", "/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_jump.bin", "opensbi")
+# U-Boot in the processor's S-mode, started by OpenSBI in M-mode.
+_U_BOOT_RISCV64 = Firmware(
+    "-kernel", "/usr/lib/u-boot/qemu-riscv64_smode/u-boot.bin", "u-boot-qemu"
+)
+
+PLATFORMS = (
+    Platform(
+        name="pc-bios",
+        title="PC with BIOS (SeaBIOS, SYSLINUX)",
+        architecture="amd64",
+        program="qemu-system-x86_64",
+        package="qemu-system-x86",
+        machine="pc",
+        cpu="max",
+        firmware=(),
+        disks=("virtio", "ahci", "nvme", "usb", "sd"),
+    ),
+    Platform(
+        name="pc-uefi",
+        title="PC with UEFI (OVMF, systemd-boot)",
+        architecture="amd64",
+        program="qemu-system-x86_64",
+        package="qemu-system-x86",
+        machine="q35",
+        cpu="max",
+        firmware=(_OVMF,),
+        disks=("virtio", "ahci", "nvme", "usb", "sd"),
+    ),
+    Platform(
+        name="arm64-uboot",
+        title="ARM board with U-Boot (extlinux)",
+        architecture="arm64",
+        program="qemu-system-aarch64",
+        package="qemu-system-arm",
+        machine="virt",
+        cpu="cortex-a57",
+        firmware=(_U_BOOT_ARM64,),
+        disks=("virtio", "ahci", "nvme", "usb"),
+    ),
+    Platform(
+        name="arm64-uefi",
+        title="ARM machine with UEFI (AAVMF, systemd-boot)",
+        architecture="arm64",
+        program="qemu-system-aarch64",
+        package="qemu-system-arm",
+        machine="virt",
+        cpu="cortex-a57",
+        firmware=(_AAVMF,),
+        disks=("virtio", "nvme", "usb"),
+    ),
+    Platform(
+        name="riscv64-uboot",
+        title="RISC-V board with U-Boot (OpenSBI, extlinux)",
+        architecture="riscv64",
+        program="qemu-system-riscv64",
+        package="qemu-system-misc",
+        machine="virt",
+        cpu="rv64",
+        firmware=(_OPENSBI, _U_BOOT_RISCV64),
+        disks=("virtio", "nvme", "usb"),
+    ),
+)
+BY_NAME = {platform.name: platform for platform in PLATFORMS}
