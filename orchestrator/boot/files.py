@@ -1,9 +1,9 @@
 """Every boot file at its path on the stick, where the firmware of each platform looks for it.
 
-    /boot/<arch>/vmlinuz, initramfs.zst (or initramfs.cpio), dtb/
-    /boot/licences/<package>
+    /boot/<arch>/       vmlinuz, initramfs.zst (or initramfs.cpio), dtb/
+    /boot/licences/     the copyright file of each package
     /syslinux/          a PC with a BIOS
-    /EFI/BOOT/, /loader/    UEFI
+    /EFI/BOOT/          UEFI, with /loader/
     /extlinux/          U-Boot
 
 `/syslinux/ldlinux.sys` is in its full size, but does not name its sectors yet: see `install`.
@@ -49,26 +49,47 @@ def files(boot: Boot, read: Read, put: Put) -> Tree:
         InputError: a package has not what it must have, or the spec names what it does not have;
             names which.
     """
-    parts: list[tuple[str, Tree]] = []
-    choices: list[Choice] = []
-    for machine in boot.machines:
-        tree, choice = _machine(boot, machine, read, put)
-        parts.append((f"the kernel for {machine.architecture}", tree))
-        choices.append(choice)
-    texts = _texts(boot, choices)
-    if found := loader(boot, read):
-        parts.append(
-            (
-                "syslinux",
-                _kept({syslinux.LDLINUX: found.unpatched, syslinux.MODULE: found.module}, put),
-            )
+    own = [(one.architecture, machine(one, read, put)) for one in boot.machines]
+    return merge([*own, ("what the architectures share", shared(boot, read, put))])
+
+
+def machine(order: Machine, read: Read, put: Put) -> Tree:
+    """One architecture's kernel, initramfs, device trees and UEFI boot loader: what takes time.
+
+    It depends on nothing else of a `Boot`, nor on the machine's command line, so that it can be
+    remembered. Raises as `files`.
+    """
+    found = kernel.find(order.kernel, _subject(order), read)
+    choice = _choice(order, found, "")
+    modules = Modules(found.modules, f"{found.subject}, {found.release}", read)
+    memory = initramfs.packed(
+        read(order.init.content),
+        modules.wanted(order.modules),
+        compressed=found.unpacks_zstandard,
+    )
+    return Tree(
+        [
+            replace(_image(order, found, read, put), path=choice.kernel, executable=False),
+            file(choice.initramfs, put(memory), len(memory)),
+            *_device_trees(order, found),
+            *_uefi(order),
+        ]
+    )
+
+
+def shared(boot: Boot, read: Read, put: Put) -> Tree:
+    """Everything but what `machine` gives: the menus, SYSLINUX, the licences. Raises as `files`."""
+    choices = [
+        _choice(
+            order, kernel.find(order.kernel, _subject(order), read), menus.command_line(boot, order)
         )
-    parts += [
-        ("the boot menus", _kept({path: text.encode() for path, text in texts.items()}, put)),
-        ("the boot loaders", Tree(_uefi(boot.machines))),
-        ("the licences", Tree(_licences(boot))),
+        for order in boot.machines
     ]
-    return merge(parts)
+    contents = {path: text.encode() for path, text in _texts(boot, choices).items()}
+    if found := loader(boot, read):
+        contents |= {syslinux.LDLINUX: found.unpatched, syslinux.MODULE: found.module}
+    kept = [file(path, put(content), len(content)) for path, content in contents.items()]
+    return Tree([*kept, *_licences(boot)])
 
 
 def loader(boot: Boot, read: Read) -> Loader | None:
@@ -82,39 +103,32 @@ def loader(boot: Boot, read: Read) -> Loader | None:
     return syslinux.loader(boot.syslinux, read)
 
 
-def _machine(boot: Boot, machine: Machine, read: Read, put: Put) -> tuple[Tree, Choice]:
-    subject = f"the kernel for {machine.architecture}"
-    found = kernel.find(machine.kernel, subject, read)
-    folder = f"boot/{machine.architecture}"
-    image = _image(machine, found, read, put)
-    modules = Modules(found.modules, f"{subject}, {found.release}", read).wanted(machine.modules)
-    compressed = found.unpacks_zstandard
-    memory = initramfs.packed(read(machine.init.content), modules, compressed=compressed)
-    name = "initramfs.zst" if compressed else "initramfs.cpio"
-    trees = found.chosen_device_trees(machine.device_trees)
-    choice = menus.Choice(
-        machine.architecture,
+def _subject(order: Machine) -> str:
+    return f"the kernel for {order.architecture}"
+
+
+def _choice(order: Machine, found: Kernel, command_line: str) -> Choice:
+    folder = f"boot/{order.architecture}"
+    name = "initramfs.zst" if found.unpacks_zstandard else "initramfs.cpio"
+    return menus.Choice(
+        order.architecture,
         found.release,
         f"{folder}/vmlinuz",
         f"{folder}/{name}",
-        menus.command_line(boot, machine),
-        f"{folder}/dtb" if len(trees) else None,
+        command_line,
+        f"{folder}/dtb" if order.device_trees else None,
     )
-    tree = Tree(
-        [
-            replace(image, path=choice.kernel, executable=False),
-            file(choice.initramfs, put(memory), len(memory)),
-            *trees.at(f"{folder}/dtb"),
-        ]
-    )
-    return tree, choice
 
 
-def _image(machine: Machine, found: Kernel, read: Read, put: Put) -> Entry:
+def _image(order: Machine, found: Kernel, read: Read, put: Put) -> Entry:
     data = read(found.image.content)
     subject = f"{found.subject}, {found.image.path}"
-    image = kernel.startable(data, machine.architecture, subject, uefi=machine.uefi is not None)
+    image = kernel.startable(data, order.architecture, subject, uefi=order.uefi is not None)
     return found.image if image is data else file(found.image.path, put(image), len(image))
+
+
+def _device_trees(order: Machine, found: Kernel) -> Tree:
+    return found.chosen_device_trees(order.device_trees).at(f"boot/{order.architecture}/dtb")
 
 
 def _texts(boot: Boot, choices: Iterable[Choice]) -> dict[str, str]:
@@ -135,21 +149,20 @@ def _texts(boot: Boot, choices: Iterable[Choice]) -> dict[str, str]:
     return texts
 
 
-def _uefi(machines: Iterable[Machine]) -> Iterator[Entry]:
+def _uefi(order: Machine) -> Iterator[Entry]:
     """The path of removable media: UEFI specification, section 3.5.1.1."""
-    for machine in machines:
-        if machine.uefi is None:
-            continue
-        name = menus.uefi_name(machine.architecture)
-        source = f"usr/lib/systemd/boot/efi/systemd-boot{name}.efi"
-        entry = machine.uefi.get(source)
-        if entry is None or entry.kind != "file":
-            raise InputError(
-                f"the package systemd-boot-efi for {machine.architecture} has no {source}",
-                subject=f"package systemd-boot-efi, {machine.architecture}",
-                remedy="name a suite whose package has it",
-            )
-        yield replace(entry, path=f"EFI/BOOT/BOOT{name.upper()}.EFI", executable=False)
+    if order.uefi is None:
+        return
+    name = menus.uefi_name(order.architecture)
+    source = f"usr/lib/systemd/boot/efi/systemd-boot{name}.efi"
+    entry = order.uefi.get(source)
+    if entry is None or entry.kind != "file":
+        raise InputError(
+            f"the package systemd-boot-efi for {order.architecture} has no {source}",
+            subject=f"package systemd-boot-efi, {order.architecture}",
+            remedy="name a suite whose package has it",
+        )
+    yield replace(entry, path=f"EFI/BOOT/BOOT{name.upper()}.EFI", executable=False)
 
 
 def _licences(boot: Boot) -> Iterator[Entry]:
@@ -179,7 +192,3 @@ def _licences(boot: Boot) -> Iterator[Entry]:
         )
         for name, entry in named.items():
             yield replace(entry, path=f"boot/licences/{name}", executable=False)
-
-
-def _kept(contents: dict[str, bytes], put: Put) -> Tree:
-    return Tree(file(path, put(content), len(content)) for path, content in contents.items())
