@@ -9,6 +9,15 @@ import (
 	"sourcery/userland/internal/device"
 )
 
+// Print writes to all consoles of the machine: who looks at the screen should not
+// miss what is said on the serial line, which may be the only one that
+// /dev/console stands for.
+func Print(text string) {
+	for _, c := range (&Init{}).findConsoles() {
+		c.print(text)
+	}
+}
+
 // Rescue is PID 1 of a machine that has no device to run: the emergency shell on
 // each console, part of the program that this process is. When somebody leaves
 // one, all are ended, and again is called, to become another program. Signals do

@@ -111,13 +111,25 @@ func (d *drivers) pass() (more bool) {
 				continue
 			}
 			more = true
-			if modalias, err := os.ReadFile(filepath.Join(path, "modalias")); err == nil {
-				d.loader.LoadFor(strings.TrimSpace(string(modalias)))
+			if modalias := readModalias(path); modalias != "" {
+				d.loader.LoadFor(modalias)
 			}
 		}
 	}
 	d.seen = present // one that went and comes back is new
 	return more
+}
+
+// readModalias gives the modalias of a device, "" where it has none. It is always
+// in the file uevent; a file modalias is there on some buses only, not for cards.
+func readModalias(device string) string {
+	data, _ := os.ReadFile(filepath.Join(device, "uevent"))
+	for line := range strings.Lines(string(data)) {
+		if modalias, found := strings.CutPrefix(line, "MODALIAS="); found {
+			return strings.TrimSpace(modalias)
+		}
+	}
+	return ""
 }
 
 func (d *drivers) load(names []string) {

@@ -143,9 +143,8 @@ func (s *starter) reboot() {
 	s.say("rebooting: %v", err)
 }
 
-// say writes to the console that the kernel has given us.
 func (s *starter) say(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "sourcery: "+format+"\n", args...)
+	pid1.Print(fmt.Sprintf("sourcery: "+format+"\n", args...))
 }
 
 // debug is say, with the time since the start, where sourcery.debug asks for it.
