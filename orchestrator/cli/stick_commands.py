@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from orchestrator.cli.commands import application
 from orchestrator.cli.options import (
+    FLAG,
     OUT,
     Architecture,
     Json,
@@ -19,6 +21,8 @@ from orchestrator.cli.options import (
 )
 from orchestrator.cli.registering import command as _command
 from orchestrator.cli.session import Call, Manner
+
+__all__ = ["application"]
 
 
 @_command(
@@ -53,3 +57,48 @@ def run(
 
     options = running.Options(architecture.value, tuple(command or ()), out, store_folder(store))
     return Call(lambda session: running.run(options, session), Manner(json, verbose, quiet))
+
+
+@_command(
+    application,
+    ("The image of the last build", "orchestrate write /dev/sdX"),
+    ("Without being asked, for scripts", "orchestrate write /dev/sdX --yes --json"),
+)
+def write(
+    *,
+    device: Annotated[
+        Path, typer.Argument(metavar="DEVICE", help="A whole disk, or a file that is there.")
+    ],
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            "--image",
+            metavar="FILE",
+            help="Another image, with its result.json beside it.",
+            rich_help_panel="Files and folders",
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            metavar=FLAG,
+            help="A disk that is not removable, or larger than 256 GiB; never one in use.",
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", metavar=FLAG, help="Do not ask.")] = False,
+    out: Out = OUT,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> Call:
+    """Put the image on a stick, and read it back. What the stick holds is lost.
+
+    The image is compared with the result of its build first. Disks that are in use, or that the
+    running system lies on, are refused. What will be lost is shown, and asked about. Exit status 1:
+    the stick gives back other bytes than were written.
+    """
+    from orchestrator.cli import writing
+
+    options = writing.Options(device, out, image, force, yes)
+    return Call(lambda session: writing.write(options, session), Manner(json, verbose, quiet))

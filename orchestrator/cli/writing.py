@@ -1,0 +1,253 @@
+"""`orchestrate write`: an image onto a stick, after saying what that costs, and read back."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from orchestrator.cli.session import coloured
+from orchestrator.cli.wording import quantity, short
+from reproducibility.errors import ComparisonError, InputError, Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.cli.session import Session
+    from orchestrator.contents import Contents
+    from orchestrator.disks import Target
+    from orchestrator.stick import Tell
+    from reproducibility.digest import Digest
+
+SCHEMA = 1
+_SHARES = 10  # lines of progress where there is no terminal
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person asks for. `image`: None for that of the build in `out`."""
+
+    device: Path
+    out: Path
+    image: Path | None
+    force: bool
+    yes: bool
+
+
+def write(options: Options, session: Session) -> int:
+    """Write; exit status 1 where the stick gives back other bytes.
+
+    Raises:
+        SourceryError: of the kind that says whose matter it is, and whether the stick is spoilt.
+    """
+    from orchestrator import stick
+    from orchestrator.disks import Kernel
+
+    image, expected = _image(options)
+    target = Kernel().examine(options.device, needed=(image,))
+    size = image.stat().st_size
+    stick.refuse(target, image, size, force=options.force)
+    _check_image(image, expected)
+    holds = stick.lost(target)
+    if not session.manner.quiet or not options.yes:
+        for line in told(target, holds):
+            typer.echo(line, err=True)
+    _confirm(target, options, session)
+    begun = time.monotonic()
+    written, past_cache, between = _carry_out(image, target, session)
+    if written != expected:
+        raise ComparisonError(
+            f"the image changed while it was written: blake3 {written.hex}, not {expected.hex}",
+            subject=str(image),
+            remedy="write it again when nothing else writes to it",
+        )
+    seconds = {"write": round(between - begun, 3), "check": round(time.monotonic() - between, 3)}
+    document = {
+        "schema": SCHEMA,
+        "verdict": "PASS",
+        "device": str(target.path),
+        "kind": target.kind,
+        "model": target.model,
+        "size": target.size,
+        "lost": lost(holds),
+        "image": {"path": str(image), "size": size, "blake3": expected.hex},
+        "read_past_cache": past_cache,
+        "seconds": seconds,
+    }
+    session.result(document, _summary(document))
+    return 0
+
+
+def _image(options: Options) -> tuple[Path, Digest]:
+    """The image, and what a build says that it is."""
+    from orchestrator.finished import Finished
+
+    finished = Finished.load(options.out if options.image is None else options.image.parent)
+    if options.image is not None and options.image.name != finished.image.name:
+        raise InputError(
+            f"the result beside it is that of {finished.image.name}",
+            subject=str(options.image),
+            remedy="an image is written where its result.json lies, so that it can be checked",
+        )
+    if not finished.image.is_file():
+        raise InputError("there is no image", subject=str(finished.image), remedy="build again")
+    return finished.image, finished.image_digest
+
+
+def _check_image(image: Path, expected: Digest) -> None:
+    from reproducibility import digest
+
+    found = digest.of_file(image)
+    if found != expected:
+        raise InputError(
+            f"this is not the image that was built: blake3 {found.hex}, "
+            f"and its result says {expected.hex}",
+            subject=str(image),
+            remedy="build again; nothing was written",
+        )
+
+
+def told(target: Target, holds: Contents) -> Iterator[str]:
+    """What will be lost, for a person."""
+    yield f"{target.path}: {_described(target)}"
+    if not holds.parts:
+        yield "  holds nothing that is known here; whatever it holds will be lost"
+        return
+    yield f"  everything on it will be lost ({holds.table or 'no'} partition table):"
+    for part in holds.parts:
+        number = f"{part.number}: " if part.number else ""
+        yield f"  {number}{part}, {short(part.size)}"
+
+
+def lost(holds: Contents) -> dict[str, Any]:
+    """The same as data."""
+    parts = [
+        {"number": part.number, "size": part.size, "kind": part.kind, "label": part.label}
+        for part in holds.parts
+    ]
+    return {"table": holds.table or None, "parts": parts}
+
+
+def _described(target: Target) -> str:
+    if target.kind == "file":
+        return f"a file of {quantity(target.size)}"
+    kind = "removable disk" if target.removable else "disk"
+    return ", ".join(part for part in (target.model, kind, quantity(target.size)) if part)
+
+
+def _confirm(target: Target, options: Options, session: Session) -> None:
+    if options.yes:
+        return
+    if session.manner.json or not sys.stdin.isatty():
+        raise InputError(
+            "nobody can be asked here whether it is to be overwritten",
+            subject=str(target.path),
+            remedy="give --yes if it is; nothing was written",
+        )
+    name = target.path.name
+    answer = typer.prompt(f"To overwrite it, type its name ({name})", default="", err=True)
+    if answer.strip() != name:
+        raise InputError("nothing was written", subject=str(target.path))
+
+
+def _carry_out(image: Path, target: Target, session: Session) -> tuple[Digest, bool, float]:
+    """Write and read back; the digest, whether past the cache, and when the writing ended."""
+    from orchestrator import stick
+
+    stopping = session.stopping
+    spoilt = False
+    try:
+        with stopping.gracefully(tell=True), _progress(session) as tell:
+            spoilt = True
+            written = stick.write(image, target, tell("writing"), stopping.event)
+            between = time.monotonic()
+            spoilt = False
+            past_cache = stick.check(written, target, tell("reading back"), stopping.event)
+    except (Stopped, KeyboardInterrupt):
+        _say_spoilt(session, spoilt=spoilt)
+        raise
+    finally:
+        stopping.worked = False
+    return written.digest, past_cache, between
+
+
+def _say_spoilt(session: Session, *, spoilt: bool) -> None:
+    from orchestrator import stick
+
+    if spoilt:
+        session.note(stick.UNUSABLE)
+    else:
+        session.note("the image was written whole, but not all of it was read back")
+
+
+@contextmanager
+def _progress(session: Session) -> Iterator[Any]:
+    """Gives a function of a title, which gives a function that is told (bytes done, in all)."""
+    if session.manner.quiet:
+        yield lambda _title: _silent
+        return
+    if not sys.stderr.isatty():
+        yield _lines
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description:12}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+
+        def titled(title: str) -> Tell:
+            task = progress.add_task(title, total=None)
+            return lambda done, total: progress.update(task, completed=done, total=total)
+
+        yield titled
+
+
+def _silent(_done: int, _total: int) -> None:
+    pass
+
+
+def _lines(title: str) -> Tell:
+    begun = time.monotonic()
+    said = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal said
+        share = done * _SHARES // total
+        if share > said:
+            said = share
+            rate = done / max(time.monotonic() - begun, 1e-9)
+            typer.echo(f"{title}: {short(done)} of {short(total)}, {short(int(rate))}/s", err=True)
+
+    return tell
+
+
+def _summary(document: dict[str, Any]) -> Iterator[str]:
+    image, seconds = document["image"], document["seconds"]
+    yield f"{coloured('PASS')}  {document['device']} holds the image, read back and compared"
+    yield f"      blake3 {image['blake3']}"
+    yield (
+        f"      {quantity(image['size'])}, written in {seconds['write']:.0f} s, "
+        f"read in {seconds['check']:.0f} s"
+    )
+    if not document["read_past_cache"]:
+        yield "      it could not be read past the kernel's cache, which may have answered"
+    if document["kind"] == "disk":
+        yield "      it can be taken out now"

@@ -1,0 +1,144 @@
+"""What a disk holds, as far as its first sectors tell: partition table, partitions, file systems.
+
+Only to tell a person what would be lost. Sources: UEFI specification 2.10, chapter 5 (MBR, GPT);
+blkid's table of magic numbers (util-linux, libblkid/src/superblocks).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    # Offset and size in bytes; fewer bytes at the end of the disk.
+    Read = Callable[[int, int], bytes]
+
+_SECTOR = 512
+_TABLE = 446
+# Status, first sector, type, last sector, first sector by number, how many.
+_PARTITION = struct.Struct("<4xB3xII")
+_BOOTABLE = b"\x55\xaa"
+_PROTECTIVE = 0xEE
+_GPT = b"EFI PART"
+_MOST = 256  # entries of a GPT that are looked at
+_NAMES = {
+    0x05: "extended",
+    0x07: "NTFS or exFAT",
+    0x0B: "FAT32",
+    0x0C: "FAT32",
+    0x0E: "FAT16",
+    0x0F: "extended",
+    0x82: "Linux swap",
+    0x83: "Linux",
+    0x8E: "Linux LVM",
+    0xEF: "EFI system",
+    0xFD: "Linux RAID",
+}
+# Name, where its magic number is, the number, where the label is (None: none), its length.
+_SYSTEMS: tuple[tuple[str, int, bytes, int | None, int], ...] = (
+    ("FAT32", 82, b"FAT32   ", 71, 11),
+    ("FAT16", 54, b"FAT16   ", 43, 11),
+    ("FAT12", 54, b"FAT12   ", 43, 11),
+    ("exFAT", 3, b"EXFAT   ", None, 0),
+    ("NTFS", 3, b"NTFS    ", None, 0),
+    ("LUKS", 0, b"LUKS\xba\xbe", None, 0),
+    ("XFS", 0, b"XFSB", 108, 12),
+    ("squashfs", 0, b"hsqs", None, 0),
+    ("LVM", 512, b"LABELONE", None, 0),
+    ("ext2, ext3 or ext4", 1080, b"\x53\xef", 1144, 16),
+    ("swap", 4086, b"SWAPSPACE2", 1052, 16),
+    ("ISO 9660", 32769, b"CD001", 32808, 32),
+    ("btrfs", 65600, b"_BHRfS_M", 65835, 256),
+)
+_LOOKED_AT = 66 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A partition, or the whole disk where it has none (number 0).
+
+    `size`: bytes. `kind`: of the file system, else of the partition. `label`: of either.
+    """
+
+    number: int
+    size: int
+    kind: str
+    label: str = ""
+
+    def __str__(self) -> str:
+        named = f" {self.label!r}" if self.label else ""
+        return f"{self.kind}{named}"
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """`table`: `GPT`, `MBR`, or empty where there is none."""
+
+    table: str
+    parts: tuple[Part, ...]
+
+
+def examine(read: Read, size: int, block: int = _SECTOR) -> Contents:
+    """Look at a disk of `size` bytes with logical blocks of `block` bytes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    first = read(0, _SECTOR)
+    if len(first) == _SECTOR and first.endswith(_BOOTABLE):
+        found = list(_PARTITION.iter_unpack(first[_TABLE:-2]))
+        if any(kind == _PROTECTIVE for kind, _, _ in found):
+            header = read(block, 92)
+            if header.startswith(_GPT):
+                return Contents("GPT", tuple(_gpt(read, header, block)))
+        whole = _file_system(read, 0)
+        if whole is None or not whole[0].startswith("FAT"):
+            parts = [
+                _part(read, number, start * block, count * block, _NAMES.get(kind, f"{kind:#04x}"))
+                for number, (kind, start, count) in enumerate(found, 1)
+                if kind and count
+            ]
+            if parts:
+                return Contents("MBR", tuple(parts))
+    whole = _file_system(read, 0)
+    return Contents("", () if whole is None else (Part(0, size, *whole),))
+
+
+def _part(read: Read, number: int, start: int, size: int, kind: str, label: str = "") -> Part:  # noqa: PLR0913 - the parts of a partition
+    found = _file_system(read, start)
+    if found is None:
+        return Part(number, size, kind, label)
+    return Part(number, size, found[0], found[1] or label)
+
+
+def _gpt(read: Read, header: bytes, block: int) -> list[Part]:
+    first, count, length = struct.unpack_from("<QII", header, 72)
+    if length < 128:  # noqa: PLR2004 - the least that the specification allows
+        return []
+    data = read(first * block, min(count, _MOST) * length)
+    parts = []
+    for at in range(0, len(data) - 127, length):
+        kind, start, end = struct.unpack_from("<16s16xQQ", data, at)
+        if any(kind):
+            name = data[at + 56 : at + 128].decode("utf-16-le", "replace").partition("\0")[0]
+            number, size = at // length + 1, (end - start + 1) * block
+            parts.append(_part(read, number, start * block, size, "partition", name))
+    return parts
+
+
+def _file_system(read: Read, start: int) -> tuple[str, str] | None:
+    """Kind and label of the file system that starts at a byte."""
+    data = read(start, _LOOKED_AT)
+    for name, at, magic, label, length in _SYSTEMS:
+        if data[at : at + len(magic)] == magic:
+            text = b"" if label is None else data[label : label + length].partition(b"\0")[0]
+            return name, _printable(text)
+    return None
+
+
+def _printable(text: bytes) -> str:
+    found = "".join(c for c in text.decode("utf-8", "replace") if c.isprintable()).strip()
+    return "" if found == "NO NAME" else found

@@ -1,0 +1,177 @@
+"""What a disk is, and who uses it: facts from the kernel's own accounts, decided on elsewhere.
+
+Sources: Linux, Documentation/ABI/stable/sysfs-block; proc_pid_mountinfo(5); proc_swaps(5).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from reproducibility.errors import InputError
+
+_SECTOR = 512  # what /sys counts in, whatever the disk does
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+# What the running system cannot do without.
+_SYSTEM = ("/", "/boot", "/boot/efi", "/efi", "/usr", "/etc", "/var", "/home", "/nix", "/sysroot")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Something that uses a disk or a part of it.
+
+    `device`: kernel name, such as `sdb1`. `how`: `mounted`, `swap`, or `held` (LVM, RAID, an
+    encrypted volume). `where`: the mount point, or who holds it.
+    """
+
+    device: str
+    how: str
+    where: str
+
+    def __str__(self) -> str:
+        if self.how == "mounted":
+            return f"{self.device} is mounted on {self.where}"
+        return f"{self.device} is {'swap space' if self.how == 'swap' else f'in {self.where}'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is to be written to.
+
+    `kind`: `disk`, `partition` or `file`. `size`, `block`: bytes of all of it and of a logical
+    block. `removable`: made to be taken out (removable medium, USB, SD card). `disk`: of a
+    partition, the disk that it lies on. `system`: the running system depends on it.
+    """
+
+    path: Path
+    kind: str
+    size: int
+    block: int = _SECTOR
+    model: str = ""
+    removable: bool = False
+    read_only: bool = False
+    disk: str = ""
+    uses: tuple[Use, ...] = ()
+    system: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """Where the kernel tells of itself; other folders in tests."""
+
+    proc: Path = Path("/proc")
+    sys: Path = Path("/sys")
+
+    def examine(self, path: Path, needed: tuple[Path, ...] = ()) -> Target:
+        """Look at a disk or a file. `needed`: files whose disk must not be written to.
+
+        Raises:
+            InputError: it is not there, or neither a disk nor a file.
+            OSError: the kernel tells nothing of it.
+        """
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise InputError(
+                f"nothing can be written there: {error.strerror}",
+                subject=str(path),
+                remedy="`lsblk` shows the disks of this machine",
+            ) from error
+        if stat.S_ISREG(found.st_mode):
+            return Target(path, "file", found.st_size)
+        if not stat.S_ISBLK(found.st_mode):
+            raise InputError(
+                "this is neither a disk nor a file",
+                subject=str(path),
+                remedy="`lsblk` shows the disks of this machine",
+            )
+        numbers = [file.stat().st_dev for file in needed]
+        return self.disk(path, _numbered(found.st_rdev), {_numbered(number) for number in numbers})
+
+    def disk(self, path: Path, number: str, needed: set[str]) -> Target:
+        """A block device by its number, `8:16`. `needed`: numbers of devices that are needed."""
+        folder = (self.sys / "dev/block" / number).resolve(strict=True)
+        size = int(_read(folder / "size") or 0) * _SECTOR
+        if (folder / "partition").exists():
+            parent = folder.parent.name
+            return Target(path, "partition", size, disk=str(Path("/dev", parent)))
+        device = folder / "device"
+        names = [_read(device / "vendor"), _read(device / "model") or _read(device / "name")]
+        parts = self._parts(folder)
+        uses = self._uses(parts)
+        return Target(
+            path,
+            "disk",
+            size,
+            block=int(_read(folder / "queue/logical_block_size") or _SECTOR),
+            model=" ".join(name for name in names if name),
+            removable=_read(folder / "removable") == "1"
+            or any(part.startswith("usb") for part in folder.parts)
+            or _read(device / "type") == "SD",
+            read_only=_read(folder / "ro") == "1",
+            uses=tuple(uses),
+            system=any(use.how == "mounted" and use.where in _SYSTEM for use in uses)
+            or not needed.isdisjoint(parts.values()),
+        )
+
+    def _parts(self, folder: Path) -> dict[str, str]:
+        """Names and numbers of a disk, its partitions, and everything built on them."""
+        found: dict[str, str] = {}
+        waiting = [folder]
+        while waiting:
+            here = waiting.pop()
+            if here.name in found:
+                continue
+            found[here.name] = _read(here / "dev")
+            waiting += [path.parent for path in sorted(here.glob("*/partition"))]
+            waiting += [path.resolve() for path in sorted(here.glob("holders/*"))]
+        return found
+
+    def _uses(self, parts: dict[str, str]) -> list[Use]:
+        uses = [
+            Use(name, "held", _holder(holder))
+            for name in parts
+            for holder in sorted((self.sys / "class/block" / name / "holders").glob("*"))
+        ]
+        names = {number: name for name, number in parts.items()}
+        for line in _read(self.proc / "self/mountinfo").splitlines():
+            fields, _, rest = line.partition(" - ")
+            words, source = fields.split(" "), rest.split(" ")[1:2]
+            # A file system of several disks has a number of its own, and names one of them.
+            given = _name(source[0]) if source else ""
+            name = names.get(words[2], given if given in parts else "")
+            if name:
+                uses.append(Use(name, "mounted", _unescaped(words[4])))
+        for line in _read(self.proc / "swaps").splitlines()[1:]:
+            name = _name(_unescaped(line.split()[0]))
+            if name in parts:
+                uses.append(Use(name, "swap", ""))
+        return uses
+
+
+def _holder(path: Path) -> str:
+    given = _read(path.resolve() / "dm/name")
+    return f"{given} ({path.name})" if given else path.name
+
+
+def _name(source: str) -> str:
+    """The kernel's name of a device by its path; links such as /dev/mapper/x are followed."""
+    return Path(source).resolve().name if source.startswith("/") else ""
+
+
+def _numbered(device: int) -> str:
+    return f"{os.major(device)}:{os.minor(device)}"
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), text)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace").strip()
+    except OSError:
+        return ""
