@@ -16,6 +16,7 @@ CODE := containers orchestrator reproducibility tests $(wildcard bench)
 # program=package: the Debian package is installed where the program is not there.
 RUN_PROGRAMS := bwrap=bubblewrap
 TEST_PROGRAMS := $(RUN_PROGRAMS) dockerd=docker.io fsck.fat=dosfstools mcopy=mtools \
+	syslinux=syslinux \
 	unshare=util-linux cpio=cpio zstd=zstd
 # In bench: what the image writer is measured against.
 BENCH_PROGRAMS := $(RUN_PROGRAMS) mcopy=mtools mkfs.vfat=dosfstools

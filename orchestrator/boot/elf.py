@@ -32,7 +32,7 @@ def section(data: bytes, name: str, subject: str) -> bytes | None:
     """
     try:
         return _section(data, name.encode() + b"\0")
-    except (struct.error, ValueError) as error:
+    except (struct.error, ValueError, OverflowError) as error:
         raise InputError(
             f"not a whole 64-bit little-endian ELF file: {error}",
             subject=subject,

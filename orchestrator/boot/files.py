@@ -98,9 +98,13 @@ def loader(boot: Boot, read: Read) -> Loader | None:
     Raises:
         InputError: the packages have not what they must have.
     """
-    if boot.syslinux is None or all(one.architecture != "amd64" for one in boot.machines):
-        return None
-    return syslinux.loader(boot.syslinux, read)
+    packages = _syslinux(boot)
+    return None if packages is None else syslinux.loader(packages, read)
+
+
+def _syslinux(boot: Boot) -> Tree | None:
+    """The packages of SYSLINUX, where there is something for it to start."""
+    return boot.syslinux if any(one.architecture == "amd64" for one in boot.machines) else None
 
 
 def _subject(order: Machine) -> str:
@@ -135,7 +139,8 @@ def _texts(boot: Boot, choices: Iterable[Choice]) -> dict[str, str]:
     """Path -> text of each loader's configuration."""
     by_architecture = {choice.architecture: choice for choice in choices}
     texts: dict[str, str] = {}
-    if boot.syslinux is not None and (personal := by_architecture.get("amd64")):
+    if _syslinux(boot) is not None:
+        personal = by_architecture["amd64"]
         texts[f"{syslinux.FOLDER}/syslinux.cfg"] = menus.syslinux(personal, boot.timeout)
     boards = [choice for name, choice in by_architecture.items() if name in _U_BOOT]
     if boards:
@@ -176,8 +181,8 @@ def _licences(boot: Boot) -> Iterator[Entry]:
         for tree in (one.kernel, one.uefi)
         if tree is not None
     ]
-    if boot.syslinux is not None:
-        packages.append(("amd64", boot.syslinux))
+    if (loaders := _syslinux(boot)) is not None:
+        packages.append(("amd64", loaders))
     found: dict[str, dict[str, Entry]] = defaultdict(dict)
     for architecture, tree in packages:
         for entry in tree.files():

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import zstandard
 
@@ -87,8 +87,6 @@ DEFAULT: Final = (
 )
 
 _SUFFIXES = (".ko", ".ko.xz", ".ko.gz", ".ko.zst")
-# The largest module that is believed; the kernel's own are below 20 MiB.
-_LARGEST = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -207,11 +205,11 @@ def _unpacked(data: bytes, packing: str, subject: str) -> bytes:
     try:
         match packing:
             case ".xz":
-                return lzma.LZMADecompressor().decompress(data, _LARGEST)
+                return _whole(lzma.LZMADecompressor(), data)
             case ".gz":
                 return gzip.decompress(data)
             case ".zst":
-                return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+                return _whole(zstandard.ZstdDecompressor().decompressobj(), data)
             case _:
                 return data
     except (lzma.LZMAError, zlib.error, zstandard.ZstdError, OSError, EOFError) as error:
@@ -220,3 +218,18 @@ def _unpacked(data: bytes, packing: str, subject: str) -> bytes:
             subject=subject,
             remedy="fetch the kernel package again",
         ) from error
+
+
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+def _whole(decompressor: _Decompressor, data: bytes) -> bytes:
+    """One stream to its end; neither library minds by itself that the end is missing."""
+    content = decompressor.decompress(data)
+    if not decompressor.eof:
+        raise EOFError("it is cut short")
+    return content

@@ -48,7 +48,6 @@ _CHECKSUM_AT = 16
 _EXTENDED = struct.Struct("<10H")
 _EXTENT = struct.Struct("<QH")
 _ADV_SECTORS = 2
-_LOADED_AT = 0x8000
 _SEGMENT = 1 << 16
 _UINT32 = 0xFFFFFFFF
 
@@ -114,23 +113,19 @@ class Loader:
 
 
 def extents(sectors: Sequence[int]) -> list[tuple[int, int]]:
-    """Runs of sectors, (first, how many), as the loader reads them.
+    """Runs of sectors, (first, how many), as the loader reads them: each less than 64 KiB.
 
-    None crosses a border of 64 KiB in memory, where the first is read to 0x8000.
+    The installer has a further condition, on borders of 64 KiB in memory. It compares two addresses
+    within one sector, so it never parts anything; and neither is anything parted here.
     """
     runs: list[tuple[int, int]] = []
-    base = _LOADED_AT
-    for index, sector in enumerate(sectors):
-        address = _LOADED_AT + index * SECTOR
+    for sector in sectors:
         if runs:
             start, length = runs[-1]
-            size = (length + 1) * SECTOR
-            last = base + size - 1
-            if sector == start + length and size < _SEGMENT and not (address ^ last) // _SEGMENT:
+            if sector == start + length and (length + 1) * SECTOR < _SEGMENT:
                 runs[-1] = (start, length + 1)
                 continue
         runs.append((sector, 1))
-        base = address
     return runs
 
 

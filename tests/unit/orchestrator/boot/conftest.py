@@ -1,0 +1,12 @@
+"""What the tests of the boot files share."""
+
+from __future__ import annotations
+
+import pytest
+
+from .made import Memory
+
+
+@pytest.fixture
+def memory() -> Memory:
+    return Memory()
