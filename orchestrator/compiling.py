@@ -12,8 +12,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from containers.action import Action, Mount
-from orchestrator import commands, device
+from orchestrator import commands, device, recording
 from orchestrator.scheduler import Results, Step
+from orchestrator.toolchain.chain import recorded, standard_name
 from reproducibility.variations import STANDARD
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
     from reproducibility.manifest import Tree
 
 BATCHES = 8
-_RECORDED = "out"
-_RECORDER = "recorder"
-_HELPERS = ("buildcache", "compileonly")
-_CACHE = "/tmp/cache"  # noqa: S108 - inside the sandbox
 
 
 @dataclass(frozen=True)
@@ -88,18 +85,18 @@ class Compiling:
         """The helpers: one records seeds and reads them, one compiles without linking."""
 
         def make(results: Results) -> Action:
-            return self._userland(_RECORDER, _HELPERS, self.chain.host, results, ())
+            return self._userland(recording.STEP, recording.HELPERS, self.chain.host, results, ())
 
-        return Step(_RECORDER, "programs", f"helpers for {self.chain.host}", ("F1",), make)
+        return Step(recording.STEP, "programs", f"helpers for {self.chain.host}", ("F1",), make)
 
     def _programs(self, architecture: str) -> Step:
         name = f"programs/{architecture}"
-        seeds = self._seeds(architecture)[:1]
+        records = (standard_name(architecture),)
 
         def make(results: Results) -> Action:
-            return self._userland(name, device.PREBUILT, architecture, results, seeds)
+            return self._userland(name, device.PREBUILT, architecture, results, records)
 
-        return Step(name, "programs", architecture, ("F1", _RECORDER, *seeds), make)
+        return Step(name, "programs", architecture, ("F1", recording.STEP, *records), make)
 
     def _userland(
         self,
@@ -107,7 +104,7 @@ class Compiling:
         programs: tuple[str, ...],
         architecture: str,
         results: Results,
-        seeds: tuple[str, ...],
+        records: tuple[str, ...],
     ) -> Action:
         place = f"/{device.source(device.USERLAND)}"
         return self._go(
@@ -123,18 +120,14 @@ class Compiling:
             mounts=(Mount(place, self.userland),),
             directory=place,
             outputs=tuple(f"out/{program}" for program in programs),
-            seeds=seeds,
+            records=records,
         )
-
-    def _seeds(self, architecture: str) -> tuple[str, ...]:
-        """The steps that record what an architecture's commands import."""
-        if not self.seeded:
-            return ()
-        return tuple(seed_name(module, architecture) for module in self.sources)
 
     def _list(self, module: str, architecture: str) -> Step:
         source, tree = self.sources[module]
         name = list_name(module, architecture)
+        # For its index of the standard library: go list compiles nothing.
+        records = (standard_name(architecture),)
 
         def make(results: Results) -> Action | None:
             folders = commands.candidates(source, tree, architecture)
@@ -149,37 +142,41 @@ class Compiling:
                 mounts=(Mount(f"/{device.source(module)}", tree),),
                 directory=f"/{device.source(module)}",
                 outputs=(),
+                records=records,
             )
 
-        return Step(name, "list", f"{module} for {architecture}", ("F1",), make)
+        needs = ("F1", recording.STEP, *records)
+        return Step(name, "list", f"{module} for {architecture}", needs, make)
 
     def _seed(self, module: str, architecture: str) -> Step:
         _, tree = self.sources[module]
+        name = seed_name(module, architecture)
+        records = (standard_name(architecture),)
 
         def make(results: Results) -> Action | None:
             listing = self.listing(results, module, architecture)
             if not listing.commands:
                 return None
             return self._go(
-                seed_name(module, architecture),
+                name,
                 ("build", *listing.imports),
                 architecture,
                 results,
                 mounts=(Mount(f"/{device.source(module)}", commands.only(tree, listing.needed)),),
                 directory=f"/{device.source(module)}",
-                outputs=(_RECORDED,),
-                recording=True,
+                outputs=(recording.FOLDER,),
+                records=records,
+                record=True,
             )
 
-        needs = (list_name(module, architecture), "F1", _RECORDER)
-        return Step(
-            seed_name(module, architecture), "seed", f"{module} for {architecture}", needs, make
-        )
+        needs = (list_name(module, architecture), "F1", recording.STEP, *records)
+        return Step(name, "seed", f"{module} for {architecture}", needs, make)
 
     def _batch(self, module: str, architecture: str, number: int) -> Step:
         _, tree = self.sources[module]
         name = batch_name(module, architecture, number)
         seeds = (seed_name(module, architecture),) if self.seeded else ()
+        records = (standard_name(architecture), *seeds)
 
         def make(results: Results) -> Action | None:
             listing = self.listing(results, module, architecture)
@@ -197,7 +194,7 @@ class Compiling:
                 # And nobody wants the programs that `go build` would link.
                 (
                     "build",
-                    "-toolexec=/helper/compileonly",
+                    f"-toolexec={recording.COMPILE_ONLY}",
                     "-o",
                     "/dev/null",
                     *(f"./{folder}" for folder in batch),
@@ -206,12 +203,12 @@ class Compiling:
                 results,
                 mounts=(mount,),
                 directory=f"/{device.source(module)}",
-                outputs=(_RECORDED,),
-                seeds=seeds,
-                recording=True,
+                outputs=(recording.FOLDER,),
+                records=records,
+                record=True,
             )
 
-        needs = (list_name(module, architecture), "F1", _RECORDER, *seeds)
+        needs = (list_name(module, architecture), "F1", recording.STEP, *records)
         return Step(name, "commands", f"{module} for {architecture}", needs, make)
 
     def _go(  # noqa: PLR0913 - an action has these parts
@@ -224,36 +221,33 @@ class Compiling:
         mounts: tuple[Mount, ...],
         directory: str,
         outputs: tuple[str, ...],
-        seeds: tuple[str, ...] = (),
-        recording: bool = False,
+        records: tuple[str, ...] = (),
+        record: bool = False,
     ) -> Action:
         """An action of F1's go command under the device's settings.
 
-        `seeds`: steps whose recorded packages need not be compiled again. `recording`: what is
+        `records`: steps whose recorded packages need not be compiled again. `record`: what is
         compiled goes into the work directory in the seed's form.
         """
         environment = {
             **device.build_environment(architecture),
-            "GOCACHE": _CACHE,
-            "GOGC": "400",
+            **recording.MEMORY,
+            "GOCACHE": recording.CACHE,
             "GOPATH": "/tmp/gopath",  # noqa: S108 - inside the sandbox
             "HOME": "/tmp/home",  # noqa: S108 - inside the sandbox
             "LC_ALL": "C",
             "PATH": "/bin",
             "TMPDIR": "/tmp",  # noqa: S108 - inside the sandbox
         }
-        if seeds or recording:
+        if records or record:
             # Only the helper: a change of another program must not compile a seed again.
-            helper = results[_RECORDER].tree.under("out")
-            mounts = (*mounts, Mount("/helper", helper))
-            arguments_of_helper = ["/helper/buildcache"]
-            for number, step in enumerate(step for step in seeds if len(results[step].tree)):
-                mounts = (*mounts, Mount(f"/seed/{number}", results[step].tree.under(_RECORDED)))
-                arguments_of_helper += ["-seed", f"/seed/{number}"]
-            arguments_of_helper += (
-                ["-record", f"{STANDARD.work}/{_RECORDED}"] if recording else ["-cache", _CACHE]
+            cache = recording.Cache(
+                results[recording.STEP].tree.under("out"),
+                [recorded(results, step) for step in records],
+                STANDARD.work if record else None,
             )
-            environment["GOCACHEPROG"] = " ".join(arguments_of_helper)
+            mounts = (*mounts, *cache.mounts)
+            environment.update(cache.environment)
         goroot = self.chain.goroot("F1", results["F1"].tree.under("out"))
         return Action(
             name=name,

@@ -13,7 +13,9 @@ USERLAND = "sourcery/userland"
 MOUNT_POINTS = ("bin", "dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp")
 PREBUILT = ("buildcache", "init", "installcommand")
 
-_FLAGS = "-trimpath -ldflags=-w -gcflags=all=-dwarf=false"
+# The standard library is compiled as the toolchain's own builds compile it, so that it is compiled
+# once for both; all else without debugging data, which a stick has no room for.
+_FLAGS = "-trimpath -ldflags=-w -gcflags=all=-dwarf=false -gcflags=std="
 
 
 def folder(architecture: str) -> str:

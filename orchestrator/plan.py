@@ -64,12 +64,13 @@ def draw(  # noqa: PLR0913 - what a plan depends on
     steps = chain.steps()
     steps += observe.steps(host, chain.root, chain.source, _observer(store), chain.varied)
     steps.append(compiling.recorder())
+    steps += [chain.standard(name) for name in dict.fromkeys((host, *architectures))]
+    # The longest way comes first, and what fills the gaps last.
+    steps.append(chain.second())
+    steps += [chain.cross_again(name) for name in unpublished]
+    steps += [chain.cross(name) for name in foreign]
     for name in architectures:
         steps += compiling.steps(name)
-    # The long builds come after what others wait for.
-    steps.append(chain.second())
-    steps += [chain.cross(name) for name in foreign]
-    steps += [chain.cross_again(name) for name in unpublished]
     return Plan(chain, compiling, steps, _expected(lock, host, architectures, unpublished))
 
 

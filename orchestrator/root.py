@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator import commands, device, seed
 from orchestrator.compiling import BATCHES, batch_name, seed_name
+from orchestrator.toolchain.chain import standard_name
 from reproducibility.errors import InfrastructureError, InputError
 from reproducibility.manifest import Tree, directory, file, merge
 
@@ -156,7 +157,8 @@ def _environment(architecture: str, put: Callable[[bytes], Digest]) -> Tree:
 def _seed(
     compiling: Compiling, results: Results, architecture: str, put: Callable[[bytes], Digest]
 ) -> Tree:
-    names = [
+    names = [standard_name(architecture)]
+    names += [
         name
         for module in compiling.sources
         for name in (

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from containers.action import Action, Mount
+from orchestrator import recording
 from orchestrator.scheduler import Results, Step
 from orchestrator.store import BLOB_TIME
 from reproducibility.errors import ActionError
@@ -28,13 +29,13 @@ _AFTER_GO_BOOTSTRAP = re.compile(r'^(?=\ttimelog\("build", "toolchain2"\)$)', re
 _STOP = "\treturn\n"
 DIST_BUILD = "src/cmd/dist/build.go"
 
-# Set for every go command of the chain; nothing is inherited. GOGC trades memory for time.
+# Set for every go command of the chain; nothing is inherited.
 _GO_ENVIRONMENT = {
     "CGO_ENABLED": "0",
-    "GOCACHE": "/tmp/cache",  # noqa: S108 - inside the sandbox
+    "GOCACHE": recording.CACHE,
     "GOENV": "off",
     "GOFLAGS": "",
-    "GOGC": "400",
+    **recording.MEMORY,
     "GOOS": "linux",
     "GOPATH": "/tmp/gopath",  # noqa: S108 - inside the sandbox
     "GOPROXY": "off",
@@ -48,6 +49,8 @@ _GO_ENVIRONMENT = {
     "TMPDIR": "/tmp",  # noqa: S108 - inside the sandbox
     "TZ": "UTC",
 }
+# cmd/dist is built to be run once: its own speed does not matter.
+_QUICK = "-gcflags=all=-N -l -dwarf=false"
 # What make.bash uses for a release (cmd/dist: -trimpath, no DWARF in the programs).
 _RELEASE_FLAGS = ("-trimpath", "-ldflags=-w", "-gcflags=cmd/...=-dwarf=false")
 
@@ -143,32 +146,44 @@ class Chain:
             ),
         ]
 
+    def standard(self, architecture: str) -> Step:
+        """The standard library for an architecture, compiled by F1 and recorded.
+
+        What is built with it need not compile it again, the stick's commands among them. That of
+        the host is a part of F2, so it is compiled in F2's varied surroundings.
+        """
+        name = standard_name(architecture)
+        around = self.varied if architecture == self.host else STANDARD
+
+        def make(results: Results) -> Action:
+            cache = recording.Cache(_helper(results), into=around.work)
+            return self._go_build(
+                name, self._goroot_f1(results), architecture, around, ("std",), cache=cache
+            )
+
+        needs = ("F1", recording.STEP)
+        return Step(name, "standard library", f"for {architecture}", needs, make)
+
     def second(self) -> Step:
         """F2: the toolchain built by F1, in varied surroundings."""
-        return Step(
-            "F2",
-            "F2",
-            f"toolchain for {self.host}",
-            ("F1",),
-            lambda results: self._build(
-                "F2", self.goroot("F1", results["F1"].tree.under("out")), self.host, self.varied
-            ),
-        )
+        return self._by_f1("F2", "F2", self.host, self.varied)
 
     def cross(self, architecture: str) -> Step:
         """The toolchain for another architecture, built by F1."""
-        return Step(
-            f"cross/{architecture}",
-            "cross",
-            f"toolchain for {architecture}",
-            ("F1",),
-            lambda results: self._build(
-                f"cross/{architecture}",
-                self.goroot("F1", results["F1"].tree.under("out")),
-                architecture,
-                STANDARD,
-            ),
-        )
+        return self._by_f1(f"cross/{architecture}", "cross", architecture, STANDARD)
+
+    def _by_f1(self, name: str, stage: str, architecture: str, around: Surroundings) -> Step:
+        standard = standard_name(architecture)
+
+        def make(results: Results) -> Action:
+            cache = recording.Cache(_helper(results), [recorded(results, standard)])
+            return self._build(name, self._goroot_f1(results), architecture, around, cache=cache)
+
+        needs = ("F1", recording.STEP, standard)
+        return Step(name, stage, f"toolchain for {architecture}", needs, make)
+
+    def _goroot_f1(self, results: Results) -> Tree:
+        return self.goroot("F1", results["F1"].tree.under("out"))
 
     def cross_again(self, architecture: str) -> Step:
         """The same built by F2, in varied surroundings."""
@@ -189,7 +204,7 @@ class Chain:
         environment = environment_of(self.host, GO111MODULE="off", GOROOT="/bootstrap")
         return self._action(
             "T1/dist",
-            ("/bootstrap/bin/go", "build", "-o", f"{STANDARD.work}/dist", "./cmd/dist"),
+            ("/bootstrap/bin/go", "build", _QUICK, "-o", f"{STANDARD.work}/dist", "./cmd/dist"),
             environment,
             (Mount("/go", self._patched_source()),),
             directory="/go/src",
@@ -275,7 +290,7 @@ class Chain:
         goroot = self._t1(results).overlaid(Tree([preprofile]))
         return self._build("F1", goroot, self.host, STANDARD, go=self._t1_go)
 
-    def _build(
+    def _build(  # noqa: PLR0913 - a build has these parts
         self,
         name: str,
         goroot: Tree,
@@ -283,23 +298,31 @@ class Chain:
         around: Surroundings,
         *,
         go: str = "bin/go",
+        cache: recording.Cache | None = None,
+    ) -> Action:
+        """All programs of a toolchain."""
+        what = ("-o", f"{around.work}/out/", *self.programs.packages)
+        return self._go_build(name, goroot, architecture, around, what, go=go, cache=cache)
+
+    def _go_build(  # noqa: PLR0913 - a build has these parts
+        self,
+        name: str,
+        goroot: Tree,
+        architecture: str,
+        around: Surroundings,
+        what: tuple[str, ...],
+        *,
+        go: str = "bin/go",
+        cache: recording.Cache | None = None,
     ) -> Action:
         threads = around.parallelism
         extra = {"GOMAXPROCS": str(threads)} if threads else {}
         flags = (f"-p={threads}",) if threads else ()
         return self._action(
             name,
-            (
-                f"/go/{go}",
-                "build",
-                *flags,
-                *_RELEASE_FLAGS,
-                "-o",
-                f"{around.work}/out/",
-                *self.programs.packages,
-            ),
-            environment_of(architecture, **extra),
-            (Mount("/go", goroot),),
+            (f"/go/{go}", "build", *flags, *_RELEASE_FLAGS, *what),
+            environment_of(architecture, **extra, **(cache.environment if cache else {})),
+            (Mount("/go", goroot), *(cache.mounts if cache else ())),
             directory="/go/src",
             outputs=("out",),
             surroundings=around,
@@ -335,6 +358,20 @@ def environment_of(architecture: str, **changes: str | None) -> tuple[tuple[str,
     """The go command's environment for a target architecture; None takes a variable away."""
     merged = {**_GO_ENVIRONMENT, "GOARCH": architecture, **changes}
     return tuple(sorted((key, value) for key, value in merged.items() if value is not None))
+
+
+def standard_name(architecture: str) -> str:
+    """The name of the step that compiles the standard library for an architecture."""
+    return f"std/{architecture}"
+
+
+def recorded(results: Results, step: str) -> Tree:
+    """What a step has recorded."""
+    return results[step].tree.under(recording.FOLDER)
+
+
+def _helper(results: Results) -> Tree:
+    return results[recording.STEP].tree.under("out")
 
 
 def stopping_early(dist_build: str) -> str | None:
