@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from reproducibility.digest import Digest
 
 MODULE = "example.com/tools"
+ARCHITECTURES = ("amd64", "arm64", "riscv64")
 EPOCH = 1_700_000_000
 PROGRAMS = Programs(
     binaries=("go", "gofmt"),
@@ -98,6 +99,7 @@ def chain_results(put: Callable[[bytes], Digest] = digest.of_bytes) -> dict[str,
         "observe/build": {"observe": b"observe"},
         "recorder": {"out/buildcache": b"buildcache of the host"},
     }
+    made |= {f"std/{name}": recorded(number) for number, name in enumerate(ARCHITECTURES, 100)}
     return {name: result(tree(content, put)) for name, content in made.items()}
 
 

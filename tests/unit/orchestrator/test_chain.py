@@ -27,7 +27,8 @@ USUAL = {
     "GOCACHE": "/tmp/cache",  # noqa: S108 - inside the sandbox
     "GOENV": "off",
     "GOFLAGS": "",
-    "GOGC": "400",
+    "GOGC": "off",
+    "GOMEMLIMIT": "1536MiB",
     "GOOS": "linux",
     "GOPATH": "/tmp/gopath",  # noqa: S108 - inside the sandbox
     "GOPROXY": "off",
@@ -42,6 +43,8 @@ USUAL = {
     "TZ": "UTC",
 }
 WITHOUT_CGO = {name: value for name, value in USUAL.items() if name != "CGO_ENABLED"}
+READING = {"GOCACHEPROG": "/helper/buildcache -seed /seed/0 -cache /tmp/cache"}
+RECORDING = {"GOCACHEPROG": f"/helper/buildcache -record '{VARIED.work}/out'"}
 ENVIRONMENTS = {
     "T1/dist": {**USUAL, "GO111MODULE": "off", "GOROOT": "/bootstrap"},
     # With CGO_ENABLED=0 here, that would be baked into the go command as its default.
@@ -53,9 +56,14 @@ ENVIRONMENTS = {
     },
     "T1/preprofile": USUAL,
     "F1": USUAL,
-    "F2": {**USUAL, "GOMAXPROCS": "3"},
-    "cross/arm64": {**USUAL, "GOARCH": "arm64"},
-    "cross/riscv64": {**USUAL, "GOARCH": "riscv64"},
+    "std/amd64": {**USUAL, **RECORDING, "GOMAXPROCS": "3"},
+    "std/arm64": {
+        **USUAL,
+        "GOARCH": "arm64",
+        "GOCACHEPROG": "/helper/buildcache -record '/work/out'",
+    },
+    "F2": {**USUAL, **READING, "GOMAXPROCS": "3"},
+    "cross/arm64": {**USUAL, **READING, "GOARCH": "arm64"},
     "cross-by-F2/riscv64": {**USUAL, "GOARCH": "riscv64", "GOMAXPROCS": "3"},
 }
 
@@ -63,9 +71,10 @@ ENVIRONMENTS = {
 def steps(chain: Chain) -> dict[str, Step]:
     found = [
         *chain.steps(),
+        chain.standard("amd64"),
+        chain.standard("arm64"),
         chain.second(),
         chain.cross("arm64"),
-        chain.cross("riscv64"),
         chain.cross_again("riscv64"),
     ]
     return {step.name: step for step in found}
@@ -122,7 +131,8 @@ def test_every_action_has_a_key_of_its_own() -> None:
 
 def test_only_the_second_builds_are_varied() -> None:
     for name, action in actions().items():
-        second = name in {"F2", "cross-by-F2/riscv64"}
+        # The host's standard library is a part of F2.
+        second = name in {"std/amd64", "F2", "cross-by-F2/riscv64"}
         assert action.surroundings == (VARIED if second else STANDARD)
 
 
@@ -130,7 +140,7 @@ def test_f2_differs_from_f1_in_surroundings_and_compiler_only() -> None:
     made = actions()
     first, second = made["F1"], made["F2"]
     assert second.surroundings != first.surroundings
-    assert second.environment == tuple(sorted([*first.environment, ("GOMAXPROCS", "3")]))
+    assert dict(second.environment) == {**dict(first.environment), **READING, "GOMAXPROCS": "3"}
 
     def flags(action: Action, work: str) -> list[str]:
         return [part.replace(work, "") for part in action.command[1:] if part != "-p=3"]
@@ -144,10 +154,11 @@ def test_f2_differs_from_f1_in_surroundings_and_compiler_only() -> None:
 def test_other_varied_surroundings_are_those_of_every_second_build() -> None:
     around = Surroundings("/x", "h", 1, 2, parallelism=2, order_seed=3)
     made = actions(replace(samples.chain(), varied=around))
-    for name in ("F2", "cross-by-F2/riscv64"):
+    for name in ("std/amd64", "F2", "cross-by-F2/riscv64"):
         assert made[name].surroundings == around
         assert dict(made[name].environment)["GOMAXPROCS"] == "2"
-        assert "/x/out/" in made[name].command
+        assert "/x/out/" in made[name].command or name == "std/amd64"
+    assert "'/x/out'" in dict(made["std/amd64"].environment)["GOCACHEPROG"]
 
 
 def test_what_builds_what() -> None:
@@ -158,27 +169,53 @@ def test_what_builds_what() -> None:
         "T1/toolchain": ("T1/dist",),
         "T1/preprofile": ("T1/toolchain",),
         "F1": ("T1/toolchain", "T1/preprofile"),
-        "F2": ("F1",),
-        "cross/arm64": ("F1",),
-        "cross/riscv64": ("F1",),
+        "std/amd64": ("F1", "recorder"),
+        "std/arm64": ("F1", "recorder"),
+        "F2": ("F1", "recorder", "std/amd64"),
+        "cross/arm64": ("F1", "recorder", "std/arm64"),
         "cross-by-F2/riscv64": ("F2",),
     }
 
 
-@pytest.mark.parametrize("name", ["F1", "F2", "cross/arm64", "cross-by-F2/riscv64"])
+@pytest.mark.parametrize(
+    "name", ["F1", "std/amd64", "F2", "std/arm64", "cross/arm64", "cross-by-F2/riscv64"]
+)
 def test_a_toolchain_is_built_as_a_release_is(name: str) -> None:
     action = actions()[name]
     for flag in ("-trimpath", "-ldflags=-w", "-gcflags=cmd/...=-dwarf=false"):
         assert flag in action.command
-    assert set(PROGRAMS.packages) <= set(action.command)
+    packages = {"std"} if name.startswith("std/") else set(PROGRAMS.packages)
+    assert packages <= set(action.command)
     assert action.command[1] == "build"
     assert action.outputs == ("out",)
+
+
+@pytest.mark.parametrize(("name", "architecture"), [("F2", "amd64"), ("cross/arm64", "arm64")])
+def test_what_f1_builds_takes_the_standard_library_of_f1_and_nothing_else(
+    name: str, architecture: str
+) -> None:
+    results = samples.chain_results()
+    action = actions()[name]
+    assert [mount.at for mount in action.mounts] == ["/go", "/helper", "/seed/0"]
+    assert mounted(action, "/helper") == results["recorder"].tree.under("out")
+    assert mounted(action, "/seed/0") == results[f"std/{architecture}"].tree.under("out")
+    # It is compiled where and by what the rest is.
+    standard = actions()[f"std/{architecture}"]
+    assert mounted(standard) == mounted(action)
+    assert standard.surroundings == action.surroundings
+
+
+@pytest.mark.parametrize("name", ["F1", "cross-by-F2/riscv64"])
+def test_these_compile_everything_themselves(name: str) -> None:
+    action = actions()[name]
+    assert [mount.at for mount in action.mounts] == ["/go"]
+    assert "GOCACHEPROG" not in dict(action.environment)
 
 
 # -- the compilers that are used -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["T1/preprofile", "F1", "F2", "cross/arm64", "cross/riscv64"])
+@pytest.mark.parametrize("name", ["T1/preprofile", "F1", "F2", "std/arm64", "cross/arm64"])
 def test_no_published_program_is_used(name: str) -> None:
     # Else "built by itself" would be true of the published compiler.
     published = samples.tree(samples.RELEASE)
@@ -241,6 +278,11 @@ def test_a_program_that_was_not_built_is_named(step: str, missing: str, name: st
     results[missing] = samples.result(kept)
     with pytest.raises(ActionError, match=f"{name} was not built"):
         steps(samples.chain())[step].make(results)
+
+
+def test_dist_is_compiled_in_haste_and_nothing_else() -> None:
+    hasty = {n for n, a in actions().items() if any("-N" in part for part in a.command)}
+    assert hasty == {"T1/dist"}
 
 
 # -- the early stop --------------------------------------------------------------------------------
@@ -331,7 +373,7 @@ def test_a_goroot_is_put_together_once_for_a_toolchain() -> None:
 
 
 def test_an_environment_can_be_changed_and_reduced() -> None:
-    changed = dict(environment_of("arm64", GOGC="off", TZ=None, NEW="1"))
-    expected = {**USUAL, "GOARCH": "arm64", "GOGC": "off", "NEW": "1"}
+    changed = dict(environment_of("arm64", GOGC="100", TZ=None, NEW="1"))
+    expected = {**USUAL, "GOARCH": "arm64", "GOGC": "100", "NEW": "1"}
     del expected["TZ"]
     assert changed == expected

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 OURS = {
     "GOCACHE": "/tmp/cache",  # noqa: S108 - inside the sandbox
-    "GOGC": "400",
+    "GOGC": "off",
+    "GOMEMLIMIT": "1536MiB",
     "GOPATH": "/tmp/gopath",  # noqa: S108 - inside the sandbox
     "HOME": "/tmp/home",  # noqa: S108 - inside the sandbox
     "LC_ALL": "C",
@@ -33,8 +34,9 @@ OURS = {
 
 # How the helper is called, by kind of step.
 HELPED = {
-    "seed": "-record /work/out",
-    "commands": "-seed /seed/0 -record /work/out",
+    "list": "-seed /seed/0 -cache /tmp/cache",
+    "seed": "-seed /seed/0 -record '/work/out'",
+    "commands": "-seed /seed/0 -seed /seed/1 -record '/work/out'",
     "programs": "-seed /seed/0 -cache /tmp/cache",
 }
 
@@ -72,22 +74,22 @@ def test_the_steps_of_an_architecture() -> None:
     batches = [batch_name(MODULE, "arm64", number) for number in range(BATCHES)]
     listed, seed = list_name(MODULE, "arm64"), seed_name(MODULE, "arm64")
     assert set(steps) == {"programs/arm64", listed, seed, *batches}
-    assert steps[listed].needs == ("F1",)
-    assert set(steps[seed].needs) == {listed, "F1", "recorder"}
-    assert set(steps[batches[0]].needs) == {listed, "F1", "recorder", seed}
-    assert set(steps["programs/arm64"].needs) == {"F1", "recorder", seed}
+    assert set(steps[listed].needs) == {"F1", "recorder", "std/arm64"}
+    assert set(steps[seed].needs) == {listed, "F1", "recorder", "std/arm64"}
+    assert set(steps[batches[0]].needs) == {listed, "F1", "recorder", "std/arm64", seed}
+    assert set(steps["programs/arm64"].needs) == {"F1", "recorder", "std/arm64"}
 
 
 def test_without_a_seed_commands_are_compiled_all_the_same() -> None:
     steps = steps_of(samples.compiling(Blobs(), seeded=False), "arm64")
     assert seed_name(MODULE, "arm64") not in steps
     needs = steps[batch_name(MODULE, "arm64", 0)].needs
-    assert set(needs) == {list_name(MODULE, "arm64"), "F1", "recorder"}
+    assert set(needs) == {list_name(MODULE, "arm64"), "F1", "recorder", "std/arm64"}
 
 
 def test_steps_come_before_those_that_need_them() -> None:
     compiling = samples.compiling(Blobs())
-    known = {"F1"}
+    known = {"F1", "std/amd64", "std/arm64"}
     for step in [compiling.recorder(), *compiling.steps("arm64"), *compiling.steps("amd64")]:
         assert known.issuperset(step.needs)
         known.add(step.name)
@@ -103,9 +105,8 @@ def test_the_environment_is_the_devices_and_nothing_else(
     assert len(actions) > 4
     for name, action in actions.items():
         expected = {**device.build_environment(architecture), **OURS}
-        helped = HELPED.get(name.partition("/")[0])
-        if helped:
-            expected["GOCACHEPROG"] = f"/helper/buildcache {helped}"
+        helped = HELPED[name.partition("/")[0]]
+        expected["GOCACHEPROG"] = f"/helper/buildcache {helped}"
         assert dict(action.environment) == expected
         assert len(action.environment) == len(expected)
 
@@ -146,7 +147,10 @@ def test_the_seed_compiles_what_commands_import_and_sees_no_command(blobs: Blobs
         "lib/unused.txt",
         "vendor/modules.txt",
     }
-    assert not any(at.startswith("/seed") for at in mounts(action))
+    standard = results_of(blobs, "arm64")["std/arm64"].tree.under("out")
+    assert {at: tree for at, tree in mounts(action).items() if at.startswith("/seed")} == {
+        "/seed/0": standard
+    }
 
 
 def test_every_command_is_compiled_in_one_batch(blobs: Blobs) -> None:
@@ -158,17 +162,15 @@ def test_every_command_is_compiled_in_one_batch(blobs: Blobs) -> None:
         without_linking = "-toolexec=/helper/compileonly"
         assert action.command[:5] == ("/go/bin/go", "build", without_linking, "-o", "/dev/null")
         seed = results_of(blobs, "arm64")[seed_name(MODULE, "arm64")].tree.under("out")
-        assert mounts(action)["/seed/0"] == seed
+        assert mounts(action)["/seed/1"] == seed
         assert "src/main.go" not in {entry.path for entry in mounts(action)[f"/src/{MODULE}"]}
 
 
 def test_the_helper_is_the_building_machines_and_alone(blobs: Blobs) -> None:
     results = results_of(blobs, "arm64")
     helper = results["recorder"].tree.under("out")
-    for name, action in actions_of(blobs, "arm64").items():
-        assert ("/helper" in mounts(action)) == (name.partition("/")[0] in HELPED)
-        if "/helper" in mounts(action):
-            assert mounts(action)["/helper"] == helper
+    for action in actions_of(blobs, "arm64").values():
+        assert mounts(action)["/helper"] == helper
 
 
 def test_the_helper_is_built_for_the_building_machine_without_a_helper(blobs: Blobs) -> None:
@@ -237,7 +239,7 @@ def test_where_every_command_is_excluded_nothing_is_asked_or_compiled(blobs: Blo
 
 def test_a_seed_with_nothing_in_it_is_not_read(blobs: Blobs) -> None:
     results = results_of(blobs, "arm64")
-    results[seed_name(MODULE, "arm64")] = samples.result(Tree())
+    results["std/arm64"] = samples.result(Tree())
     step = steps_of(samples.compiling(blobs), "arm64")["programs/arm64"]
     action = made_by(step, results)
     assert dict(action.environment)["GOCACHEPROG"] == "/helper/buildcache -cache /tmp/cache"

@@ -81,7 +81,7 @@ def test_counts() -> None:
     assert counts.prebuilt == dict.fromkeys(BOTH, 10 + len(device.PREBUILT))
     assert counts.commands == dict.fromkeys(BOTH, 2)
     assert counts.constrained == dict.fromkeys(BOTH, (f"src/{MODULE}/cmds/w",))
-    assert counts.seed_files == 2 * (1 + 2 + BATCHES)
+    assert counts.seed_files == 2 * (1 + 1 + 2 + BATCHES)
     assert counts.seed_bytes > 0
 
 
@@ -89,9 +89,9 @@ def test_the_seed_is_merged_from_everything_that_was_recorded() -> None:
     parts = Parts(("amd64",))
     tree = parts.assemble().tree
     index = parts.content(tree, "linux_amd64/seed/index")
-    assert {action[0] for action in seed.records(index)} == {1, 2, *range(3, 3 + BATCHES)}
+    assert {action[0] for action in seed.records(index)} == {1, 2, *range(3, 3 + BATCHES), 100}
     outputs = {e.path for e in tree.under("linux_amd64/seed")} - {"index"}
-    assert outputs == {samples.output(number) for number in range(1, 3 + BATCHES)}
+    assert outputs == {samples.output(number) for number in (*range(1, 3 + BATCHES), 100)}
 
 
 def test_without_a_seed_there_is_none() -> None:
