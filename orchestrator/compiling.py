@@ -39,7 +39,8 @@ class Compiling:
     `sources`: module path -> source and vendored tree. `userland`: tree of the module
     `sourcery/userland`. `seeded`: whether a compile seed goes on the stick. `read`: gives a blob's
     bytes (a listing is an action's output that later actions depend on). `epoch`: the stick's one
-    time, seconds: the go command hashes the files' times into what it looks up.
+    time, seconds: the go command hashes the files' times into what it looks up. `boots`: whether
+    there is an initramfs, which takes a program more.
     """
 
     chain: Chain
@@ -48,6 +49,7 @@ class Compiling:
     seeded: bool
     epoch: int
     read: Callable[[Digest], bytes]
+    boots: bool = False
 
     def steps(self, architecture: str) -> list[Step]:
         """All steps for one architecture."""
@@ -95,9 +97,10 @@ class Compiling:
     def _programs(self, architecture: str) -> Step:
         name = f"programs/{architecture}"
         seeds = self._seeds(architecture)[:1]
+        programs = (*device.PREBUILT, device.STICK_INIT) if self.boots else device.PREBUILT
 
         def make(results: Results) -> Action:
-            return self._userland(name, device.PREBUILT, architecture, results, seeds)
+            return self._userland(name, programs, architecture, results, seeds)
 
         return Step(name, "programs", architecture, ("F1", _RECORDER, *seeds), make)
 

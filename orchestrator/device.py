@@ -12,6 +12,8 @@ USERLAND = "sourcery/userland"
 # Empty folders that `init` mounts on.
 MOUNT_POINTS = ("bin", "dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp")
 PREBUILT = ("buildcache", "init", "installcommand")
+# The first process, in the initramfs of each kernel; it lies in no folder of programs.
+STICK_INIT = "stickinit"
 
 _FLAGS = "-trimpath -ldflags=-w -gcflags=all=-dwarf=false"
 
