@@ -259,8 +259,7 @@ def test_a_lock_that_was_changed_or_damaged_is_refused(data: bytes, words: str) 
         (("[seed]", '[debian]\nsuite = "forky"\n[seed]'), "debian.suite: the spec says forky"),
         (
             ("[seed]", '[debian]\nsuite = "forky"\n[seed]'),
-            "boot.kernel.amd64: the spec says linux-image-amd64 of forky, the lock was made for "
-            "linux-image-amd64 of trixie",
+            "boot.kernel.amd64: the spec says linux-image-amd64 of forky, the lock was made for",
         ),
         (
             ('sha256 = "abe9', 'sha256 = "bbe9'),
