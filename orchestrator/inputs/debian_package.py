@@ -223,8 +223,8 @@ class DebianTransport:
                 raise InputError(
                     f"the mirror no longer has {label}",
                     subject=where,
-                    remedy=f"run `orchestrate lock --update {name}`; "
-                    "mirrors drop superseded versions",
+                    remedy=f"run `orchestrate lock --update {name}`; where the spec gives its "
+                    "place in the pool, correct that first; mirrors drop superseded versions",
                 ) from error
             raise
         found = digests.sha256_of_file(target)
