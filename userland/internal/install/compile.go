@@ -20,6 +20,15 @@ import (
 // patience is how long the compiler may take to clean up after a signal.
 const patience = 2 * time.Second
 
+// The go command and the linker live for so short a time that to collect garbage
+// is a tenth of their work (measured: 0.48 s with these settings, 0.53 s without,
+// for the largest command). From the limit on they collect as ever. Neither has
+// an effect on what they make.
+const (
+	collect       = "400"
+	collectAlways = "256MiB"
+)
+
 // compile runs "go build" in the package's directory, in the environment that
 // the seed was made in, whatever the caller's is. Its output goes to words.
 //
@@ -46,7 +55,8 @@ func (in *Installer) compile(ctx context.Context, c stub.Command, output string,
 	build := exec.CommandContext(ctx, filepath.Join(in.Layout.Programs(), "go"), "build", "-o", output, ".")
 	build.Dir = dir
 	counts := filepath.Join(work, "counts")
-	build.Env = withCounts(environment.With("GOTMPDIR", work).With("PWD", dir), counts).Pairs()
+	environment = environment.With("GOTMPDIR", work).With("PWD", dir).With("GOGC", collect).With("GOMEMLIMIT", collectAlways)
+	build.Env = withCounts(environment, counts).Pairs()
 	build.Stdout, build.Stderr = words, words
 	build.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	build.Cancel = func() error { return syscall.Kill(-build.Process.Pid, syscall.SIGTERM) }
