@@ -31,6 +31,7 @@ def table(root: Mapping[str, Any]) -> str:
     rows += [
         ("source", root["source_files"], root["source_bytes"]),
         ("packages compiled ahead", root["seed_files"], root["seed_bytes"]),
+        ("kernels, initramfs, boot loaders", root["boot_files"], root["boot_bytes"]),
     ]
     lines = ["| on the image | files | | bytes | |", "| --- | ---: | ---: | ---: | ---: |"]
     lines += [
