@@ -167,8 +167,8 @@ def test_the_outcome_as_json(stick: Device) -> None:
 
 def test_an_architecture_that_was_not_built(own_architecture: Built, stick: Device) -> None:
     other = next(name for name in building.ARCHITECTURES if name != HOST)
-    device = Device(own_architecture.out, stick.store)
-    done = device.run("true", architecture=other)
+    narrow = Device(own_architecture.out, stick.store)
+    done = narrow.run("true", architecture=other)
     assert done.returncode == 2
     assert f"the build has no {other}" in done.stderr
 
@@ -278,16 +278,23 @@ def test_the_callers_terminal_is_as_it_was(stick: Device) -> None:
 # -- somebody else ---------------------------------------------------------------------------------
 
 
+def device_home() -> str:
+    return device.environment(HOST)["HOME"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="is an ordinary user already")
-def test_an_ordinary_user_runs_it_from_the_archive(full: Built, place: Path) -> None:
+def test_an_ordinary_user_runs_it_from_the_archive(small_own: Built, place: Path) -> None:
     """In a store of the user's own, that the archive is unpacked into."""
     store = place / "store"
     store.mkdir()
     os.chown(store, _USER, _USER)
     helper = Path(__file__).with_name("as_ordinary_user.py")
-    seen = (str(ROOT), sys.prefix, sys.base_prefix, str(full.out), str(store))
+    seen = (str(ROOT), sys.prefix, sys.base_prefix, str(small_own.out), str(store))
     prefix = (sys.executable, str(helper), str(_USER), *seen, "--")
-    device = Device(full.out, store, prefix)
-    done = device.run("gosh", "-c", "id -u; echo > /src/x")
-    assert done.stdout == "0\n", done.stderr
-    assert "read-only" in done.stderr
+    theirs = Device(small_own.out, store, prefix)
+    done = theirs.run("2fa", "-list")
+    # It looks for its keys in the device's home.
+    assert f"{device_home()}/.2fa" in done.stderr, done
+    done = theirs.run("go", "build", "-o", "/src/x", "cmd/nm")
+    assert done.returncode != 0
+    assert "read-only file system" in done.stderr
