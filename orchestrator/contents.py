@@ -135,7 +135,7 @@ def _gpt(read: Read, header: bytes, block: int) -> list[Part]:
         kind, start, end = struct.unpack_from("<16s16xQQ", data, at)
         if any(kind):
             name = data[at + 56 : at + 128].decode("utf-16-le", "replace").partition("\0")[0]
-            number, size = at // length + 1, (end - start + 1) * block
+            number, size = at // length + 1, max(0, end - start + 1) * block
             parts.append(_part(read, number, start * block, size, "partition", name))
     return parts
 
