@@ -17,7 +17,8 @@ CODE := containers orchestrator reproducibility tests $(wildcard bench)
 RUN_PROGRAMS := bwrap=bubblewrap
 TEST_PROGRAMS := $(RUN_PROGRAMS) dockerd=docker.io fsck.fat=dosfstools mcopy=mtools \
 	syslinux=syslinux \
-	unshare=util-linux cpio=cpio zstd=zstd
+	unshare=util-linux cpio=cpio zstd=zstd losetup=mount \
+	qemu-aarch64-static=qemu-user-static qemu-riscv64-static=qemu-user-static
 # In bench: what the image writer is measured against.
 BENCH_PROGRAMS := $(RUN_PROGRAMS) mcopy=mtools mkfs.vfat=dosfstools
 
@@ -26,6 +27,7 @@ help:
 	@echo 'make build   set everything up, then build the image with the embedded engine'
 	echo 'make test    set everything up, then run every check and every test'
 	echo 'make bench   measure; ARGS="--rounds 3" for medians'
+	echo 'make counts  put what the image in out/ consists of into README.md'
 	echo 'make fmt     format the Python code, mend what can be mended'
 	echo 'make relock  pin the newest dependencies in requirements*.lock'
 	echo 'make clean   remove .venv and the tools'"'"' caches (not out/, not the store)'
@@ -55,6 +57,10 @@ unit: setup-tests
 .PHONY: bench
 bench: setup-bench
 	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: counts
+counts: setup
+	@$(BIN)/python -m bench.counts --readme README.md $(ARGS)
 
 .PHONY: fmt
 fmt: setup-tests

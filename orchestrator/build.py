@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from containers import choice
 from containers.policy import Policy
-from orchestrator import inputs, lock, making, output, plan, result, root, spec
+from orchestrator import bootfiles, inputs, lock, making, output, plan, result, root, spec
 from orchestrator.inputs import bundle, machine
 from orchestrator.progress.inputs import InputEvents
 from orchestrator.scheduler import Scheduler, default_jobs
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from containers.policy import Enforcement
-    from orchestrator.scheduler import Observer, Run
+    from orchestrator.scheduler import Observer, Results, Run
     from orchestrator.spec import Architecture
     from reproducibility.digest import Digest
 
@@ -147,16 +147,17 @@ class _Job:
         ran = self._actions(drawn)
         results = ran.run.results
         made = checks.toolchains(drawn.chain, results, self.architectures)
+        boot = self._boot(have, results)
         with ThreadPoolExecutor(1) as pool:
             compared = pool.submit(
                 checks.all_checks, drawn.chain, results, self.store, made, self.pinned
             )
             assembled = root.assemble(
-                drawn.compiling, results, made, have.files, self.store.put_bytes
+                drawn.compiling, results, made, have.files, self.store.put_bytes, boot.tree
             )
             with output.replacing(self.options.out) as fresh:
-                image = self._image(assembled, fresh)
-                found = [*compared.result(), *_rebuilt(ran.run), *image.checks]
+                image = self._image(assembled, boot, fresh)
+                found = [*compared.result(), *_rebuilt(ran.run), *boot.checks, *image.checks]
                 found = complete(found, drawn.expected + making.EXPECTED)
                 document = self._document(image, found, ran, drawn, assembled)
                 result.write(fresh, document, results, self.store)
@@ -164,7 +165,9 @@ class _Job:
 
     def _actions(self, drawn: plan.Plan) -> _Ran:
         self.observer.planned(
-            [(step.name, step.stage, step.subject) for step in drawn.steps] + making.STAGES
+            [(step.name, step.stage, step.subject) for step in drawn.steps]
+            + bootfiles.stages(self.wanted.boot, self.architectures)
+            + making.STAGES
         )
         with choice.choose(self.options.engine, self.store.root / "scratch") as engine:
             scheduler = Scheduler(
@@ -179,13 +182,28 @@ class _Job:
             run = scheduler.run(drawn.steps)
             return _Ran(run, engine.name, engine.enforcement(self._policy))
 
-    def _image(self, assembled: root.Root, fresh: Path) -> making.Image:
+    def _boot(self, have: inputs.Inputs, results: Results) -> bootfiles.BootFiles:
+        if self.wanted.boot is None:
+            return bootfiles.BootFiles()
+        return bootfiles.make(
+            self.wanted.boot,
+            have.boot,
+            results,
+            self.architectures,
+            making.volume_id(_identity(self.wanted, self.pinned)),
+            self.store,
+            self.observer,
+            again=self.options.rebuild,
+        )
+
+    def _image(self, assembled: root.Root, boot: bootfiles.BootFiles, fresh: Path) -> making.Image:
         order = making.Order(
             tree=assembled.tree,
             label=self.wanted.image.label,
             identity=_identity(self.wanted, self.pinned),
             epoch=self.wanted.image.epoch,
             free_space=self.wanted.image.free_space,
+            loader=boot.loader,
         )
         return making.make(
             order,

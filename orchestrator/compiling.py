@@ -36,7 +36,8 @@ class Compiling:
     `sources`: module path -> source and vendored tree. `userland`: tree of the module
     `sourcery/userland`. `seeded`: whether a compile seed goes on the stick. `read`: gives a blob's
     bytes (a listing is an action's output that later actions depend on). `epoch`: the stick's one
-    time, seconds: the go command hashes the files' times into what it looks up.
+    time, seconds: the go command hashes the files' times into what it looks up. `boots`: whether
+    there is an initramfs, which takes a program more.
     """
 
     chain: Chain
@@ -45,6 +46,7 @@ class Compiling:
     seeded: bool
     epoch: int
     read: Callable[[Digest], bytes]
+    boots: bool = False
 
     def steps(self, architecture: str) -> list[Step]:
         """All steps for one architecture."""
@@ -92,9 +94,10 @@ class Compiling:
     def _programs(self, architecture: str) -> Step:
         name = f"programs/{architecture}"
         records = (standard_name(architecture),)
+        programs = (*device.PREBUILT, device.STICK_INIT) if self.boots else device.PREBUILT
 
         def make(results: Results) -> Action:
-            return self._userland(name, device.PREBUILT, architecture, results, records)
+            return self._userland(name, programs, architecture, results, records)
 
         return Step(name, "programs", architecture, ("F1", recording.STEP, *records), make)
 

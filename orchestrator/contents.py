@@ -23,6 +23,9 @@ _PARTITION = struct.Struct("<4xB3xII")
 _BOOTABLE = b"\x55\xaa"
 _PROTECTIVE = 0xEE
 _GPT = b"EFI PART"
+_GPT_HEADER = 92
+# Sizes of an entry; more than 128 bytes are allowed, and nobody uses them.
+_GPT_ENTRIES = range(128, 4097)
 _MOST = 256  # entries of a GPT that are looked at
 _NAMES = {
     0x05: "extended",
@@ -87,12 +90,20 @@ def examine(read: Read, size: int, block: int = _SECTOR) -> Contents:
     Raises:
         OSError: it cannot be read.
     """
+
+    def within(at: int, length: int) -> bytes:
+        return read(at, min(length, size - at)) if at < size else b""
+
+    return _examine(within, size, block)
+
+
+def _examine(read: Read, size: int, block: int) -> Contents:
     first = read(0, _SECTOR)
     if len(first) == _SECTOR and first.endswith(_BOOTABLE):
         found = list(_PARTITION.iter_unpack(first[_TABLE:-2]))
         if any(kind == _PROTECTIVE for kind, _, _ in found):
-            header = read(block, 92)
-            if header.startswith(_GPT):
+            header = read(block, _GPT_HEADER)
+            if header.startswith(_GPT) and len(header) == _GPT_HEADER:
                 return Contents("GPT", tuple(_gpt(read, header, block)))
         whole = _file_system(read, 0)
         if whole is None or not whole[0].startswith("FAT"):
@@ -116,7 +127,7 @@ def _part(read: Read, number: int, start: int, size: int, kind: str, label: str 
 
 def _gpt(read: Read, header: bytes, block: int) -> list[Part]:
     first, count, length = struct.unpack_from("<QII", header, 72)
-    if length < 128:  # noqa: PLR2004 - the least that the specification allows
+    if length not in _GPT_ENTRIES:
         return []
     data = read(first * block, min(count, _MOST) * length)
     parts = []
@@ -124,7 +135,7 @@ def _gpt(read: Read, header: bytes, block: int) -> list[Part]:
         kind, start, end = struct.unpack_from("<16s16xQQ", data, at)
         if any(kind):
             name = data[at + 56 : at + 128].decode("utf-16-le", "replace").partition("\0")[0]
-            number, size = at // length + 1, (end - start + 1) * block
+            number, size = at // length + 1, max(0, end - start + 1) * block
             parts.append(_part(read, number, start * block, size, "partition", name))
     return parts
 

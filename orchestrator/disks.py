@@ -88,11 +88,10 @@ class Kernel:
                 subject=str(path),
                 remedy="`lsblk` shows the disks of this machine",
             )
-        numbers = [file.stat().st_dev for file in needed]
-        return self.disk(path, _numbered(found.st_rdev), {_numbered(number) for number in numbers})
+        return self.disk(path, _numbered(found.st_rdev), needed)
 
-    def disk(self, path: Path, number: str, needed: set[str]) -> Target:
-        """A block device by its number, `8:16`. `needed`: numbers of devices that are needed."""
+    def disk(self, path: Path, number: str, needed: tuple[Path, ...]) -> Target:
+        """A block device by its number, such as `8:16`; see `examine`."""
         folder = (self.sys / "dev/block" / number).resolve(strict=True)
         size = int(_read(folder / "size") or 0) * _SECTOR
         if (folder / "partition").exists():
@@ -114,7 +113,7 @@ class Kernel:
             read_only=_read(folder / "ro") == "1",
             uses=tuple(uses),
             system=any(use.how == "mounted" and use.where in _SYSTEM for use in uses)
-            or not needed.isdisjoint(parts.values()),
+            or any(_lies_on(file, folder, parts) for file in needed),
         )
 
     def _parts(self, folder: Path) -> dict[str, str]:
@@ -150,6 +149,14 @@ class Kernel:
             if name in parts:
                 uses.append(Use(name, "swap", ""))
         return uses
+
+
+def _lies_on(file: Path, folder: Path, parts: dict[str, str]) -> bool:
+    """Whether a file lies on a disk, or is what a loop device shows as one."""
+    backing = _read(folder / "loop/backing_file")
+    if backing and Path(backing).exists() and file.samefile(backing):
+        return True
+    return _numbered(file.stat().st_dev) in parts.values()
 
 
 def _holder(path: Path) -> str:

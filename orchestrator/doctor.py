@@ -258,6 +258,11 @@ def tmpfs(kinds: Path = Path("/proc/filesystems"), shared: Path = Path("/dev/shm
 _TOOLS = (
     ("dosfstools", ("fsck.fat",), "to have an image checked by another program"),
     ("mtools", ("mcopy", "mdir"), "to look into an image without mounting it"),
+    (
+        "qemu-user-static",
+        ("qemu-aarch64-static", "qemu-riscv64-static"),
+        "to run commands of other architectures (`orchestrate run`)",
+    ),
     ("qemu-system-x86", ("qemu-system-x86_64",), "to boot an image as a PC"),
     ("qemu-system-arm", ("qemu-system-aarch64",), "to boot an image as an ARM machine"),
     ("qemu-system-misc", ("qemu-system-riscv64",), "to boot an image as a RISC-V machine"),

@@ -32,7 +32,8 @@ from reproducibility.errors import ComparisonError, InfrastructureError, InputEr
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from orchestrator.spec import Spec
+    from orchestrator.boot_section import Origin
+    from orchestrator.spec import Architecture, Spec
     from reproducibility.digest import Digest
 
 __all__ = [
@@ -136,7 +137,15 @@ def wanted(spec: Spec) -> dict[str, str]:
         parts[f"source.{source.name}"] = f"{source.module}{place}"
     for file in spec.files:
         parts[f"file.{file.destination}"] = file.source
+    for name, (_, origin) in boot_origins(spec).items():
+        suite = f" of {spec.debian.suite}" if origin.package else ""
+        parts[f"boot.{name}"] = f"{origin}{suite}"
     return parts
+
+
+def boot_origins(spec: Spec) -> dict[str, tuple[Architecture, Origin]]:
+    """What the boot files are made from, as `boot_section.Boot.origins`; empty without `[boot]`."""
+    return spec.boot.origins(spec.image.architectures) if spec.boot else {}
 
 
 def make(wanted_parts: Mapping[str, str], toolchain: Toolchain, inputs: Iterable[Input]) -> Lock:
@@ -288,7 +297,7 @@ def _wrong_inputs(lock: Lock, present: set[tuple[str, str]]) -> Iterator[str]:
     }
     for part in lock.wanted:
         kind, _, name = part.partition(".")
-        if kind in {"source", "file"}:
+        if kind in {"source", "file", "boot"}:
             expected.add((name, ""))
     for name, host in sorted(expected ^ present):
         presence = "is missing" if (name, host) in expected else "belongs to no part of the spec"

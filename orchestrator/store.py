@@ -137,6 +137,11 @@ class Store(BlobFolder):
         """
         return self._checkouts.checkout(tree, epoch)
 
+    def existing(self, digest: Digest, epoch: int) -> Path | None:
+        """A checkout that is there already, as it is: for uses that no result depends on."""
+        place = self.root / "checkouts" / f"{digest.hex}-{epoch}"
+        return place if place.is_dir() else None
+
     def export(self, tree: Tree, folder: Path, epoch: int) -> None:
         """Copy a tree into a folder that does not exist yet; writable, nothing shared.
 

@@ -105,13 +105,14 @@ def extlinux(choices: Sequence[Choice], timeout: int) -> str:
 
     The file cannot say for which architecture a label is. U-Boot tries the first, sees by the
     kernel's mark that it is not one of its own, and tries the next (boot/pxe_utils.c,
-    boot_unattempted_labels).
+    boot_unattempted_labels). TIMEOUT 0 would not mean that it starts at once but that it waits for
+    ever; the shortest is a tenth of a second, which it rounds up to a whole one.
     """
     lines = [
         _WRITTEN,
         "MENU TITLE Sourcery\n",
         f"DEFAULT {choices[0].architecture}\n",
-        f"TIMEOUT {timeout * 10}\n",
+        f"TIMEOUT {timeout * 10 or 1}\n",
         "PROMPT 0\n",
     ]
     for choice in choices:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from orchestrator.cli.boot_command import application
 from orchestrator.cli.session import Call, Manner, Session, print_error, silence_output
-from orchestrator.cli.stick_commands import application
 from orchestrator.cli.stopping import Interrupted, Stopping
 from reproducibility.errors import InfrastructureError, InputError, SourceryError, Stopped
 

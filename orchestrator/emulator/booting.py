@@ -94,11 +94,18 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Booted:
-    """What came of all: the worst verdict, the content of `boot.json`, each platform's outcome."""
+    """What came of all, and the worst verdict.
+
+    `document`: the content of `boot.json`, which lies at `path`. `proof`: whether the session was
+    the one that proves that all works.
+    """
 
     verdict: Verdict
     document: dict[str, Any]
+    path: Path
     outcomes: tuple[Outcome, ...]
+    checks: tuple[Check, ...]
+    proof: bool
 
 
 def programs(platforms: Sequence[Platform]) -> dict[str, str]:
@@ -174,8 +181,9 @@ def boot(options: Options, observer: Observer, stop: threading.Event) -> Booted:
         "checks": [check.document() for check in checks],
         "seconds": round(time.monotonic() - since, 3),
     }
-    durable.write(options.log / DOCUMENT, canonical.pretty(document))
-    return Booted(verdict, document, outcomes)
+    path = options.log / DOCUMENT
+    durable.write(path, canonical.pretty(document))
+    return Booted(verdict, document, path, outcomes, tuple(checks), not options.commands)
 
 
 def interact(

@@ -52,7 +52,8 @@ DEAD_ENDS = (
     Dead("the kernel panicked", re.compile(rb"Kernel panic - not syncing[^\r\n]*")),
     Dead("the machine gave an emergency shell", re.compile(_DRAWN + rb"emergency# ")),
     Dead("the BIOS found nothing to boot", re.compile(rb"No bootable device"), "kernel"),
-    Dead("SYSLINUX asks what to boot", re.compile(rb"\nboot: "), "kernel"),
+    Dead("SYSLINUX found no kernel", re.compile(rb"Could not find kernel image"), "kernel"),
+    Dead("SYSLINUX found no menu", re.compile(rb"No DEFAULT or UI configuration"), "kernel"),
     Dead("the UEFI firmware found nothing to boot", re.compile(rb"Shell> "), "kernel"),
     Dead("U-Boot found nothing to boot", re.compile(rb"\n=> "), "kernel"),
 )

@@ -34,8 +34,11 @@ if TYPE_CHECKING:
 
 _HELPER = Path("/usr/lib/apt/apt-helper")
 _WRONG_HASH = re.compile(r"hash sum mismatch|hashes mismatch|unexpected size", re.IGNORECASE)
+# A metapackage leads to the package, or by one more of its kind.
+_HOPS = 3
 _FIELDS = {"Filename", "SHA256", "Version"}
 _NO_KEY = re.compile(r"NO_PUBKEY|is not signed|couldn't be verified")
+_BAD_INDEX = re.compile(r"unexpected size|hash sum mismatch", re.IGNORECASE)
 _NOT_FOUND = re.compile(r"\b(?:403|404|410)\b")
 # The person's settings that apt-config shows and that decide how something is downloaded.
 _KEPT_SETTING = re.compile(r"^(?:Acquire|APT::Sandbox)(?:::(?!IndexTargets|Languages)[^ ]*)? \"")
@@ -43,13 +46,32 @@ _KEPT_SETTING = re.compile(r"^(?:Acquire|APT::Sandbox)(?:::(?!IndexTargets|Langu
 
 @dataclass(frozen=True, slots=True)
 class PackageRequest:
-    """A package of a suite; `host` where only that machine needs it."""
+    """A package of a suite; `host` where only that machine needs it.
+
+    `follow`: how the names of packages start to which a metapackage leads; empty to follow none.
+    """
 
     name: str
     package: str
     suite: str
     architecture: Architecture
     host: Architecture | None = None
+    follow: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRequest:
+    """A package by its place in the pool, vouched for by its SHA-256: no index is asked.
+
+    `suite`: decides which of the machine's mirrors it comes from.
+    """
+
+    name: str
+    package: str
+    version: str
+    suite: str
+    where: str
+    sha256: Digest
 
 
 @dataclass(frozen=True)
@@ -60,20 +82,30 @@ class DebianTransport:
     root: Path = Path("/")
     _mirror: list[Mirror] = field(default_factory=list)
 
-    def resolve(self, request: PackageRequest, store: Store) -> DebianPackage:
-        """Pin what the suite has of a package today. Raises as `Transport.resolve`."""
-        label = f"{request.name} ({request.package} of {request.suite}, {request.architecture})"
+    def resolve(self, request: PackageRequest | PoolRequest, store: Store) -> DebianPackage:
+        """Pin what the suite has of a package today, or what lies in a place of the pool.
+
+        A metapackage is followed to the package that it stands for. Raises as `Transport.resolve`.
+        """
         with store.temporary() as scratch:
-            stanza = self._stanza(label, request, scratch)
-            where, sha256 = stanza["Filename"], Digest("sha256", stanza["SHA256"])
+            if isinstance(request, PoolRequest):
+                label = f"{request.name} ({request.package})"
+                name, version, host = request.package, request.version, None
+                where, sha256 = request.where, request.sha256
+            else:
+                label = f"{request.name} ({request.package} of {request.suite}, "
+                label += f"{request.architecture})"
+                stanza = self._stanza(label, request, scratch)
+                name, version, host = stanza["Package"], stanza["Version"], request.host
+                where, sha256 = stanza["Filename"], Digest("sha256", stanza["SHA256"])
             package = self._download(label, where, sha256, request.suite, scratch)
             size = package.stat().st_size
             blake3 = store.put_file(package, move=True)
         pinned = DebianPackage(
             name=request.name,
-            host=request.host,
-            version=stanza["Version"],
-            package=request.package,
+            host=host,
+            version=version,
+            package=name,
             suite=request.suite,
             where=where,
             size=size,
@@ -118,17 +150,50 @@ class DebianTransport:
                 raise InfrastructureError(
                     error.summary, subject=error.subject, remedy="install debian-archive-keyring"
                 ) from error
+            if _BAD_INDEX.search(error.output):
+                raise InfrastructureError(
+                    f"the mirror's index for {request.architecture} is not the one that its "
+                    f"release file signs: {error.summary}",
+                    subject=error.subject,
+                    remedy="try again later; a kernel or a boot loader can also be named by its "
+                    "place in the pool: `pool` and `sha256` in the spec",
+                ) from error
             raise
-        name = f"{request.package}:{request.architecture}"
+        followed = request.package
+        for _ in range(_HOPS):
+            stanza = self._shown(followed, request, label, apt_cache, environment, scratch)
+            further = list(_depended(stanza.get("Depends", ""), request.follow))
+            if not further:
+                return stanza
+            if len(further) > 1:
+                break
+            followed = further[0]
+        raise InputError(
+            f"{request.package} of {request.suite} does not stand for one package",
+            subject=label,
+            remedy="name the package itself in the spec",
+        )
+
+    def _shown(  # noqa: PLR0913 - what is asked of whom, and where
+        self,
+        package: str,
+        request: PackageRequest,
+        label: str,
+        apt_cache: str,
+        environment: Mapping[str, str],
+        scratch: Path,
+    ) -> Mapping[str, str]:
+        """The stanza of a package in the indexes that were read."""
+        name = f"{package}:{request.architecture}"
         show = [apt_cache, "--no-all-versions", "show", name]
         shown = self.clients.run(show, environment=environment, directory=scratch, check=False)
         with contextlib.suppress(ValueError):  # what is no stanza is no such package
             lines = shown.stdout.splitlines()
             for stanza in Packages.iter_paragraphs(lines, use_apt_pkg=False):
-                if stanza.get("Package") == request.package and stanza.keys() >= _FIELDS:
+                if stanza.get("Package") == package and stanza.keys() >= _FIELDS:
                     return dict(stanza)
         raise InputError(
-            f"{request.suite} has no package {request.package} for {request.architecture}",
+            f"{request.suite} has no package {package} for {request.architecture}",
             subject=label,
             remedy="name another suite in the spec, [debian] suite",
         )
@@ -158,8 +223,8 @@ class DebianTransport:
                 raise InputError(
                     f"the mirror no longer has {label}",
                     subject=where,
-                    remedy=f"run `orchestrate lock --update {name}`; "
-                    "mirrors drop superseded versions",
+                    remedy=f"run `orchestrate lock --update {name}`; where the spec gives its "
+                    "place in the pool, correct that first; mirrors drop superseded versions",
                 ) from error
             raise
         found = digests.sha256_of_file(target)
@@ -218,6 +283,15 @@ class DebianTransport:
             )
         )
         return {**environment, "APT_CONFIG": str(base / "apt.conf"), "LC_ALL": "C.UTF-8"}
+
+
+def _depended(depends: str, start: str) -> Iterator[str]:
+    """The packages that a Depends field names whose names start so; none if `start` is empty."""
+    for group in depends.split(",") if start else ():
+        for alternative in group.split("|"):
+            name = alternative.split("(")[0].strip().partition(":")[0]
+            if name.startswith(start):
+                yield name
 
 
 def _kept_settings(dump: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ its artefact in the store, or else fetched first.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.inputs import machine
@@ -35,7 +35,8 @@ class Inputs:
     `bootstrap`: the GOROOT that starts the chain. `uname`: `bin/uname`, a static program.
     `release`: the published toolchain for this machine as a GOROOT. `sources`: by the source's
     name in the spec, the module with its dependencies in `vendor/`. `modules`: module path by the
-    same name. `files`: a person's own files at their places on the stick.
+    same name. `files`: a person's own files at their places on the stick. `boot`: by the input's
+    name, the packages that boot files are made from, unpacked.
     """
 
     bootstrap: Tree
@@ -44,6 +45,7 @@ class Inputs:
     sources: Mapping[str, Tree]
     modules: Mapping[str, str]
     files: Tree
+    boot: Mapping[str, Tree] = field(default_factory=dict)
 
 
 def ensure(  # noqa: PLR0913 - two things to work on, and keywords
@@ -84,12 +86,14 @@ def ensure(  # noqa: PLR0913 - two things to work on, and keywords
         for found in lock.inputs
         if isinstance(found, LocalPath) and found.destination is not None
     ]
+    boot = [found for found in lock.inputs if f"boot.{found.name}" in lock.wanted]
     with ThreadPoolExecutor(max_workers=4) as pool:
         bootstrap = pool.submit(shelf.toolchain, "bootstrap")
         uname = pool.submit(shelf.tree, lock.find("uname", host))
         release = pool.submit(shelf.toolchain, "go")
         placed = {found.name: pool.submit(_placed, shelf, found) for found in files}
         vendored = {found.name: pool.submit(shelf.source, found) for found in sources}
+        booting = {found.name: pool.submit(shelf.tree, found) for found in boot}
         inputs = Inputs(
             bootstrap=bootstrap.result(),
             uname=_uname(uname.result()),
@@ -97,6 +101,7 @@ def ensure(  # noqa: PLR0913 - two things to work on, and keywords
             sources={name: future.result() for name, future in vendored.items()},
             modules={found.name: str(found.module) for found in sources},
             files=manifest.merge((name, future.result()) for name, future in placed.items()),
+            boot={name: future.result() for name, future in booting.items()},
         )
     for pinned in needed(lock, host) if artefacts else ():
         shelf.artefact(pinned)

@@ -115,7 +115,7 @@ def test_mtools_read_every_file(subject: Subject, place: Path) -> None:
     mtools = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "MTOOLSRC": os.devnull}
     image = f"{subject.image}@@{start}"
     listing = subprocess.run(
-        ["mdir", "-b", "-i", image, "::/"],  # noqa: S607 - found on PATH
+        ["mdir", "-a", "-b", "-i", image, "::/"],  # noqa: S607 - found on PATH
         env=mtools,
         capture_output=True,
         text=True,

@@ -257,20 +257,37 @@ def test_a_lock_that_was_changed_or_damaged_is_refused(data: bytes, words: str) 
             "the spec says a, the lock",
         ),
         (("[seed]", '[debian]\nsuite = "forky"\n[seed]'), "debian.suite: the spec says forky"),
+        (
+            ("[seed]", '[debian]\nsuite = "forky"\n[seed]'),
+            "boot.kernel.amd64: the spec says linux-image-amd64 of forky, the lock was made for",
+        ),
+        (
+            ('sha256 = "abe9', 'sha256 = "bbe9'),
+            "boot.kernel.riscv64: the spec says pool/main/l/linux/linux-image-6.12.107+deb13-",
+        ),
     ],
 )
 def test_a_lock_for_another_spec_is_refused(change: tuple[str, str], words: str) -> None:
     text = (CHECKOUT / "sourcery.toml").read_text()
     assert change[0] in text
+    text = text.replace(*change)
+    if '"riscv64"' not in text:
+        text = text.partition("[boot.kernel.riscv64]")[0]
     with pytest.raises(InputError, match=re.escape(words)) as refused:
-        locks.parse(DATA).check_fits(spec.parse(text.replace(*change)))
+        locks.parse(DATA).check_fits(spec.parse(text))
     assert refused.value.status == 2
     assert refused.value.remedy == "run `orchestrate lock`"
 
 
 def test_what_needs_no_other_input_needs_no_other_lock() -> None:
     text = (CHECKOUT / "sourcery.toml").read_text()
-    for change in (("64 MiB", "1 GiB"), ("enabled = true", "enabled = false"), ("/*/*", "/core/*")):
+    for change in (
+        ("64 MiB", "1 GiB"),
+        ("enabled = true", "enabled = false"),
+        ("/*/*", "/core/*"),
+        ("timeout = 1", "timeout = 9"),
+        ("console=tty0 ", "quiet "),
+    ):
         assert change[0] in text
         locks.parse(DATA).check_fits(spec.parse(text.replace(*change)))
 

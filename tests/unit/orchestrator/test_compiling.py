@@ -257,3 +257,7 @@ def test_userland_programs_are_built_for_the_architecture(blobs: Blobs) -> None:
     action = actions_of(blobs, "arm64")["programs/arm64"]
     assert dict(action.environment)["GOARCH"] == "arm64"
     assert set(action.outputs) == {f"out/{name}" for name in device.PREBUILT}
+    booting = replace(samples.compiling(blobs), boots=True)
+    more = made_by(steps_of(booting, "arm64")["programs/arm64"], results_of(blobs, "arm64"))
+    assert set(more.outputs) - set(action.outputs) == {f"out/{device.STICK_INIT}"}
+    assert f"{device.USERLAND}/cmd/{device.STICK_INIT}" in more.command

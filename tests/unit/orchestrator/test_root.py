@@ -33,13 +33,16 @@ class Parts:
         self.compiling = samples.compiling(self.blobs, seeded=seeded)
         self.architectures = architectures
         self.files = Tree()
+        self.boot: Tree | None = None
         self.results: dict[str, Result] = samples.chain_results(self.blobs.put)
         for architecture in architectures:
             self.results |= samples.compiling_results(self.blobs, architecture)
 
     def assemble(self) -> root.Root:
         made = checks.toolchains(self.compiling.chain, self.results, self.architectures)
-        return root.assemble(self.compiling, self.results, made, self.files, self.blobs.put)
+        return root.assemble(
+            self.compiling, self.results, made, self.files, self.blobs.put, self.boot
+        )
 
     def content(self, tree: Tree, path: str) -> bytes:
         entry = tree.get(path)
@@ -83,6 +86,42 @@ def test_counts() -> None:
     assert counts.constrained == dict.fromkeys(BOTH, (f"src/{MODULE}/cmds/w",))
     assert counts.seed_files == 2 * (1 + 1 + 2 + BATCHES)
     assert counts.seed_bytes > 0
+    assert (counts.boot_files, counts.boot_bytes) == (0, 0)
+    for architecture in BOTH:
+        paths = counts.programs[architecture]
+        assert len(paths) == counts.prebuilt[architecture]
+        assert f"linux_{architecture}/bin/init" in paths
+        assert f"go/pkg/tool/linux_{architecture}/compile" in paths
+
+
+def test_boot_files_are_neither_source_nor_seed() -> None:
+    parts = Parts()
+    before = parts.assemble()
+    boot = {"boot/amd64/vmlinuz": b"kernel", "syslinux/ldlinux.sys": b"loader!"}
+    parts.boot = samples.tree(boot, parts.blobs.put)
+    found = parts.assemble()
+    assert (found.counts.boot_files, found.counts.boot_bytes) == (2, 13)
+    assert replace(found.counts, boot_files=0, boot_bytes=0) == before.counts
+    assert found.tree.where(lambda entry: entry.path not in boot) == before.tree
+
+
+def test_the_initramfs_s_program_is_no_program_of_the_stick() -> None:
+    parts = Parts()
+    before = parts.assemble()
+    for architecture in BOTH:
+        built = parts.results[f"programs/{architecture}"]
+        more = samples.tree({f"out/{device.STICK_INIT}": b"init"}, parts.blobs.put)
+        tree = built.tree.overlaid(more)
+        parts.results[f"programs/{architecture}"] = replace(built, tree=tree)
+    assert parts.assemble() == before
+
+
+def test_a_persons_file_in_the_place_of_a_boot_file_is_refused() -> None:
+    parts = Parts()
+    parts.files = samples.tree({"boot/x": b"mine"}, parts.blobs.put)
+    parts.boot = samples.tree({"boot/x": b"theirs"}, parts.blobs.put)
+    with pytest.raises(InputError, match="the boot files both bring boot/x"):
+        parts.assemble()
 
 
 def test_the_seed_is_merged_from_everything_that_was_recorded() -> None:

@@ -13,13 +13,17 @@
 // Signals to PID 1, as in busybox: SIGUSR1 halts, SIGUSR2 powers off, SIGTERM and
 // SIGINT (Ctrl-Alt-Delete) reboot.
 //
-// Started as any other process it does nothing, and exits with status 2.
+// As the interpreter of the scripts halt, poweroff and reboot, which it has put
+// into /bin, it sends itself these signals. Started as any other process it does
+// nothing, and exits with status 2.
 package main
 
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"syscall"
+	"time"
 
 	"sourcery/userland/internal/device"
 	"sourcery/userland/internal/emergency"
@@ -34,11 +38,33 @@ func main() {
 		os.Exit(shell.Run())
 	case os.Getpid() == 1:
 		pid1.Run(device.Here())
+	case ask(os.Args[1:]):
 	default:
 		fmt.Fprintln(os.Stderr, "init: this is the first process of a Sourcery device; it only runs as process 1, which the kernel starts.\n"+
 			"To stop the machine use poweroff or reboot.")
 		os.Exit(2)
 	}
+}
+
+// patience is how long the machine may take before it has ended us.
+const patience = 30 * time.Second
+
+// ask does what the scripts in /bin are for, and reports whether this is one.
+func ask(arguments []string) bool {
+	s, found := pid1.PowerSignal(arguments)
+	if !found {
+		return false
+	}
+	// We would be among the first to be ended, and the shell show its prompt.
+	signal.Ignore(syscall.SIGTERM, syscall.SIGHUP)
+	err := signalInit(s)
+	if err == nil {
+		time.Sleep(patience)
+		err = fmt.Errorf("the machine has not stopped after %v", patience)
+	}
+	fmt.Fprintf(os.Stderr, "init: %v\n", err)
+	os.Exit(1)
+	return true
 }
 
 func signalInit(s syscall.Signal) error { return syscall.Kill(1, s) }

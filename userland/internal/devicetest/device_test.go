@@ -18,7 +18,7 @@ import (
 const platform = "/linux_" + runtime.GOARCH
 
 // mountPoints are the empty directories of a device.
-var mountPoints = []string{"go", "bin", "tmp", "proc", "sys", "dev", "etc", "run"}
+var mountPoints = []string{"go", "bin", "tmp", "proc", "sys", "dev", "etc", "root", "run"}
 
 // sources are the commands of the device, in the module example.com/box.
 var sources = map[string]string{
@@ -93,6 +93,58 @@ func main() {
 	terminal.WriteString("master waits\n")
 	<-signals
 	terminal.WriteString("master interrupted\n")
+}
+`,
+	// jobs is a shell as far as its terminal is concerned: it starts one job in the
+	// foreground, and sees it stop, twice, and end.
+	"cmd/jobs/main.go": `package main
+
+import (
+	"bufio"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"unsafe"
+)
+
+func main() {
+	if len(os.Args) > 1 {
+		lines := bufio.NewScanner(os.Stdin)
+		println("the job reads")
+		for lines.Scan() {
+			println("the job got", lines.Text())
+		}
+		return
+	}
+	signal.Ignore(syscall.SIGTTOU)
+	job, err := os.StartProcess("/proc/self/exe", []string{"jobs", "job"}, &os.ProcAttr{
+		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
+		Sys:   &syscall.SysProcAttr{Foreground: true, Ctty: 0},
+	})
+	if err != nil {
+		println("jobs:", err.Error())
+		os.Exit(1)
+	}
+	wait := func() syscall.WaitStatus {
+		var status syscall.WaitStatus
+		syscall.Wait4(job.Pid, &status, syscall.WUNTRACED, nil)
+		give(os.Getpid())
+		return status
+	}
+	println("stopped by", strconv.Itoa(int(wait().StopSignal())))
+	syscall.Kill(-job.Pid, syscall.SIGCONT) // in the background
+	println("stopped by", strconv.Itoa(int(wait().StopSignal())))
+	println("once more in the foreground")
+	give(job.Pid)
+	syscall.Kill(-job.Pid, syscall.SIGCONT)
+	println("ended by", strconv.Itoa(int(wait().Signal())))
+}
+
+// give makes a process group that of the foreground.
+func give(group int) {
+	g := int32(group)
+	syscall.Syscall(syscall.SYS_IOCTL, 0, syscall.TIOCSPGRP, uintptr(unsafe.Pointer(&g)))
 }
 `,
 	"cmd/broken/main.go":  "package main\n\nfunc main() { undefined() }\n",

@@ -193,6 +193,50 @@ func TestShellSession(t *testing.T) {
 	m.endsBy(syscall.SIGINT)
 }
 
+// A shell that knows how can stop jobs and continue them on the console.
+func TestJobControl(t *testing.T) {
+	m := boot(t, "sourcery.run=jobs")
+	m.see("the job reads\r\n")
+	m.typeIn("\x1a") // Ctrl-Z
+	m.see(fmt.Sprintf("stopped by %d\r\n", syscall.SIGTSTP))
+	m.see(fmt.Sprintf("stopped by %d\r\n", syscall.SIGTTIN))
+	m.see("once more in the foreground\r\n")
+	m.typeIn("a line\n")
+	m.see("the job got a line\r\n")
+	m.typeIn("\x03")
+	m.see(fmt.Sprintf("ended by %d\r\n", syscall.SIGINT))
+	m.see("sourcery: run exited with status 0\r\n")
+	m.endsBy(syscall.SIGINT)
+}
+
+// The commands in /bin, which need no compiler.
+func TestPowerCommands(t *testing.T) {
+	for command, want := range map[string]struct {
+		words string
+		end   syscall.Signal
+	}{
+		"halt":     {"sourcery: halting\r\n", syscall.SIGINT},
+		"poweroff": {"sourcery: powering off\r\n", syscall.SIGINT},
+		"reboot":   {"sourcery: rebooting\r\n", syscall.SIGHUP},
+	} {
+		t.Run(command, func(t *testing.T) {
+			m := boot(t, "sourcery.shell=nosuch")
+			m.see("emergency# ")
+			m.typeIn("/bin/" + command + " now\n")
+			m.see(want.words)
+			m.endsBy(want.end)
+		})
+	}
+}
+
+// What the machine was asked to do first is what it does: the end of the command
+// that has asked must not make a poweroff of it.
+func TestRebootAsTheCommandToRun(t *testing.T) {
+	m := boot(t, "sourcery.run=reboot")
+	m.see("sourcery: rebooting\r\n")
+	m.endsBy(syscall.SIGHUP)
+}
+
 func TestEmergencyShell(t *testing.T) {
 	m := boot(t, "sourcery.shell=broken,nosuch sourcery.hostname=box")
 	m.see("undefined: undefined")

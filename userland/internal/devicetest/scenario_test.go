@@ -41,6 +41,7 @@ var scenarios = map[string]func(*stage){
 	"many at once":                manyAtOnce,
 	"signal while compiling":      signalWhileCompiling,
 	"full disks":                  fullDisks,
+	"damaged seed":                damagedSeed,
 	"go commands by hand":         goByHand,
 	"change source and rebuild":   changeSource,
 	"not the first process":       notTheFirst,
@@ -293,6 +294,39 @@ func fullDisks(s *stage) {
 	if len(left) != 0 {
 		s.errorf("left behind: %q", left)
 	}
+}
+
+// damagedSeed flips a byte of one package that words imports: the command is
+// compiled all the same, and the stick's owner told.
+func damagedSeed(s *stage) {
+	const seed = platform + "/seed"
+	s.check(os.CopyFS("/tmp/seed", os.DirFS(seed)))
+	s.check(syscall.Mount("/tmp/seed", seed, "", syscall.MS_BIND, ""))
+	s.check(os.WriteFile("/tmp/environment", []byte(environment(platform+"/bin/buildcache -seed "+seed+" -cache /tmp/cache/go-build")), 0o644))
+	s.check(syscall.Mount("/tmp/environment", platform+"/environment", "", syscall.MS_BIND, ""))
+	e, err := device.ReadEnvironment(device.Here())
+	s.check(err)
+	s.check(os.MkdirAll("/tmp/home", 0o755))
+	list := s.command(e.Pairs(), "go", "list", "-export", "-f", "{{.Export}}", "strconv")
+	list.Dir = "/src/example.com/box"
+	got := s.finish(list)
+	object := strings.TrimSpace(got.out)
+	if !strings.HasPrefix(object, seed+"/") {
+		s.errorf("go list: %+v", got)
+		return
+	}
+	s.expect("<words>\n", "words") // no complaint of an intact seed
+	s.check(os.Remove("/bin/words"))
+	data, err := os.ReadFile(object)
+	s.check(err)
+	data[len(data)/2] ^= 1
+	s.check(os.Chmod(object, 0o644))
+	s.check(os.WriteFile(object, data, 0o644))
+	got = s.run("words")
+	if got.status != 0 || got.out != "<words>\n" || !strings.Contains(got.err, "installcommand: words: the compile seed on this stick is damaged: 1 of the objects") {
+		s.errorf("a flipped byte: %+v", got)
+	}
+	s.clean("words")
 }
 
 func goByHand(s *stage) {

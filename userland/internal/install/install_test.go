@@ -377,3 +377,28 @@ func TestFullDiskIsExplained(t *testing.T) {
 	b.fails(StatusCannotRun, "There is no space left to compile it: "+b.layout.Temporary()+" has ")
 	b.clean()
 }
+
+// The cache's statistics are the last word of GOCACHEPROG.
+func TestDamagedSeedIsMentioned(t *testing.T) {
+	const stats = `echo '{"gets":3,"hits":1,"misses":2,"puts":2,"damaged":'$n'}' >"${GOCACHEPROG##* }"` + "\n"
+	b := newBench(t, "n=2; "+stats+copies)
+	file := b.layout.Path("/linux_test/environment")
+	environment, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.write("/linux_test/environment", string(environment)+"GOCACHEPROG=helper -cache x\n", 0o644)
+	if _, err := b.installer().Install(t.Context(), hello); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.stderr.String(); !strings.Contains(got, "installcommand: hello: the compile seed on this stick is damaged: 2 of the objects") {
+		t.Errorf("said %q", got)
+	}
+	b.clean("hello")
+
+	b = newBench(t, "n=0; "+stats+copies)
+	b.write("/linux_test/environment", string(environment)+"GOCACHEPROG=helper -cache x\n", 0o644)
+	if _, err := b.installer().Install(t.Context(), hello); err != nil || b.stderr.String() != "" {
+		t.Errorf("intact: %v, said %q", err, b.stderr.String())
+	}
+}

@@ -220,3 +220,34 @@ func TestFilesThatAreNoModules(t *testing.T) {
 		t.Errorf("no directory: %v", mistakes)
 	}
 }
+
+func TestObjectsThatAreCutOff(t *testing.T) {
+	whole := object(".modinfo", []byte("depends=a\x00"))
+	if got, err := modinfoOf(bytes.NewReader(whole)); err != nil || string(got) != "depends=a\x00" {
+		t.Fatalf("whole: %q, %v", got, err)
+	}
+	for size := range len(whole) {
+		if _, err := modinfoOf(bytes.NewReader(whole[:size])); err == nil {
+			t.Errorf("%d bytes of it: no error", size)
+		}
+	}
+}
+
+// A section that package debug/elf finds is found, and the other way round.
+func FuzzModinfoOf(f *testing.F) {
+	f.Add(object(".modinfo", []byte("alias=x\x00")))
+	f.Add(object(".data", nil))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := modinfoOf(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		parsed, err := elf.NewFile(bytes.NewReader(data))
+		if err != nil || parsed.Section(".modinfo") == nil || parsed.Section(".modinfo").Type == elf.SHT_NOBITS {
+			return // it is stricter in what does not matter here
+		}
+		if want, err := parsed.Section(".modinfo").Data(); err == nil && parsed.Section(".modinfo").Flags&elf.SHF_COMPRESSED == 0 && !bytes.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}

@@ -6,8 +6,8 @@ package kmodule
 
 import (
 	"bytes"
-	"debug/elf"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -30,18 +30,14 @@ func Canonical(name string) string { return strings.ReplaceAll(name, "-", "_") }
 // Read reads a module file, an ELF object that is not compressed.
 func Read(path string) (Module, error) {
 	name := Canonical(strings.TrimSuffix(filepath.Base(path), ".ko"))
-	object, err := elf.Open(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return Module{}, err
+	}
+	defer f.Close()
+	data, err := modinfoOf(f)
 	if err != nil {
 		return Module{}, fmt.Errorf("%s is no kernel module: %w", path, err)
-	}
-	defer object.Close()
-	section := object.Section(".modinfo")
-	if section == nil {
-		return Module{}, fmt.Errorf("%s is no kernel module: it has no section .modinfo", path)
-	}
-	data, err := section.Data()
-	if err != nil {
-		return Module{}, fmt.Errorf("%s: .modinfo: %w", path, err)
 	}
 	m := Parse(data)
 	m.Name, m.Path = name, path

@@ -80,6 +80,7 @@ func (i *Init) setUp() {
 	i.readOptions()
 	i.mountAll(mounts)
 	i.linkDevices()
+	i.makePowerCommands()
 	i.makeEtc()
 	i.readEnvironment()
 	i.check("host name", syscall.Sethostname([]byte(i.hostname())))

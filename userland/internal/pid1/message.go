@@ -26,7 +26,7 @@ linux/%s, kernel %s, processors: %d
   Type one: at first it is compiled, which takes a moment; then it is in /bin.
   All source is in /src, the Go tree in /go; go build, go test and gofmt work.
   To change a command:  installcommand -edit NAME
-  To end:               poweroff
+  To end:               poweroff, or reboot
   The stick is never written to. What you make in /tmp is gone then.
 
 `, arch, kernel, processors, commands, programs)

@@ -30,8 +30,9 @@ var mounts = []mount{
 	{kind: "sysfs", target: "/sys", flags: syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC},
 	{kind: "devtmpfs", target: "/dev", flags: syscall.MS_NOSUID, options: "mode=0755"},
 	{kind: "devpts", target: "/dev/pts", flags: syscall.MS_NOSUID | syscall.MS_NOEXEC, options: "mode=0620,ptmxmode=0666", folder: true},
-	{kind: "tmpfs", target: "/dev/shm", flags: syscall.MS_NOSUID | syscall.MS_NODEV, options: "mode=1777,size=10%", folder: true},
-	{kind: "tmpfs", target: "/run", flags: syscall.MS_NOSUID | syscall.MS_NODEV, options: "mode=0755,size=10%"},
+	{kind: "tmpfs", target: "/dev/shm", flags: syscall.MS_NOSUID | syscall.MS_NODEV, options: "mode=1777,size=5%", folder: true},
+	{kind: "tmpfs", target: "/run", flags: syscall.MS_NOSUID | syscall.MS_NODEV, options: "mode=0755,size=5%"},
+	{kind: "tmpfs", target: "/root", flags: syscall.MS_NOSUID | syscall.MS_NODEV, options: "mode=0700,size=10%"},
 	{kind: "tmpfs", target: "/tmp", flags: syscall.MS_NOSUID | syscall.MS_NODEV, options: "mode=1777,size=40%"},
 	{kind: "tmpfs", target: "/bin", flags: syscall.MS_NODEV, options: "mode=0755,size=35%"},
 }

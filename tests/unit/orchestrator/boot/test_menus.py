@@ -77,6 +77,10 @@ def test_extlinux() -> None:
     )
 
 
+def test_u_boot_never_waits_for_ever() -> None:
+    assert "TIMEOUT 1\n" in menus.extlinux([_ARM64], 0)
+
+
 def test_systemd_boot() -> None:
     assert menus.loader(3).endswith("timeout 3\nconsole-mode keep\n")
     assert menus.entry(_ARM64) == (

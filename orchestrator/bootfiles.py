@@ -1,0 +1,172 @@
+"""The boot files of a build: made from what the lock pins and what the build compiled, remembered.
+
+A kernel's part takes seconds (modules are unpacked and packed again) and hangs on its package and
+the initramfs's program alone, so it is remembered in the store. The menus name the volume, which
+another spec or lock names otherwise; they are made each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from orchestrator import device
+from orchestrator.boot import files
+from orchestrator.boot.order import Boot, Machine
+from orchestrator.boot_section import SYSLINUX, kernel_name, loader_name
+from reproducibility import canonical
+from reproducibility import digest as digests
+from reproducibility.compare import Check, trees
+from reproducibility.digest import Digest
+from reproducibility.errors import InputError
+from reproducibility.manifest import Tree, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from orchestrator import boot_section
+    from orchestrator.boot.syslinux import Loader
+    from orchestrator.scheduler import Observer, Results
+    from orchestrator.spec import Architecture
+    from orchestrator.store import Store
+
+_KIND = "boot"
+
+
+@dataclass(frozen=True)
+class BootFiles:
+    """Every boot file at its place on the stick, and the BIOS loader that the image is patched for.
+
+    `checks`: for parts that were made again, whether they are what was remembered.
+    """
+
+    tree: Tree = field(default_factory=Tree)
+    loader: Loader | None = None
+    checks: tuple[Check, ...] = ()
+
+
+def stages(
+    section: boot_section.Boot | None, architectures: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """The (name, stage, subject) of what `make` tells its observer."""
+    return [(_stage_name(name), "boot files", name) for name in architectures if section]
+
+
+def make(  # noqa: PLR0913 - what they are made from, who is told
+    section: boot_section.Boot,
+    packages: Mapping[str, Tree],
+    results: Results,
+    architectures: Sequence[Architecture],
+    volume_id: int,
+    store: Store,
+    observer: Observer,
+    *,
+    again: bool,
+) -> BootFiles:
+    """All boot files for some architectures.
+
+    `packages`: unpacked, by the input's name. `again`: make them whatever is remembered, and
+    compare.
+
+    Raises:
+        InputError: a package has not what it must have.
+        DamagedBlob: a blob is missing or damaged.
+    """
+    boot = Boot(
+        machines=tuple(_machine(section, packages, results, name) for name in architectures),
+        syslinux=_syslinux(packages) if "amd64" in architectures else None,
+        volume_id=volume_id,
+        timeout=section.timeout,
+        missing=section.missing,
+    )
+    made = [_own(machine, store, observer, again=again) for machine in boot.machines]
+    shared = files.shared(boot, store.read, store.put_bytes)
+    parts = [
+        (f"the kernel for {name}", tree)
+        for name, (tree, _) in zip(architectures, made, strict=True)
+    ]
+    return BootFiles(
+        merge([*parts, ("the boot menus", shared)]),
+        files.loader(boot, store.read),
+        tuple(check for _, check in made if check),
+    )
+
+
+def _machine(
+    section: boot_section.Boot,
+    packages: Mapping[str, Tree],
+    results: Results,
+    architecture: Architecture,
+) -> Machine:
+    program = f"out/{device.STICK_INIT}"
+    init = results[f"programs/{architecture}"].tree.get(program)
+    if init is None:
+        raise InputError(f"the programs for {architecture} lack {program}", subject=architecture)
+    kernel = section.kernel(architecture)
+    return Machine(
+        architecture=architecture,
+        kernel=packages[kernel_name(architecture)],
+        command_line=section.command_line(architecture),
+        init=init,
+        uefi=packages[loader_name(architecture)],
+        modules=kernel.modules,
+        device_trees=kernel.device_trees,
+    )
+
+
+def _syslinux(packages: Mapping[str, Tree]) -> Tree:
+    return merge((name, packages[name]) for name in SYSLINUX)
+
+
+def _own(
+    machine: Machine, store: Store, observer: Observer, *, again: bool
+) -> tuple[Tree, Check | None]:
+    """What only one architecture has, and how it compares with what is remembered if asked."""
+    key = _key(machine)
+    name = _stage_name(machine.architecture)
+    remembered = _recalled(store, key)
+    if remembered is not None and not again:
+        observer.finished(name, cached=True, seconds=0)
+        return remembered, None
+    observer.started(name)
+    started = time.monotonic()
+    made = files.machine(machine, store.read, store.put_bytes)
+    observer.finished(name, cached=False, seconds=time.monotonic() - started)
+    if remembered is not None:
+        # What was remembered stays the base of comparison, whatever this run gave.
+        return made, trees("built again", name, remembered, made)
+    store.remember(_KIND, key, {"tree": str(store.save_tree(made))})
+    return made, None
+
+
+def _key(machine: Machine) -> Digest:
+    """BLAKE3 of everything that decides the bits of a machine's own part."""
+    return digests.of_bytes(
+        canonical.dumps(
+            {
+                "format": files.FORMAT,
+                "architecture": machine.architecture,
+                "kernel": str(machine.kernel.digest),
+                "init": machine.init.digest,
+                "uefi": str(machine.uefi.digest) if machine.uefi is not None else None,
+                "modules": list(machine.modules),
+                "device_trees": list(machine.device_trees),
+            }
+        )
+    )
+
+
+def _recalled(store: Store, key: Digest) -> Tree | None:
+    document = store.recall(_KIND, key)
+    with contextlib.suppress(InputError, KeyError, TypeError, AttributeError):
+        digest = Digest.parse(document["tree"]) if document else None
+        if digest is not None and store.has(digest):
+            tree = store.load_tree(digest)
+            return tree if store.holds(tree) else None
+    return None
+
+
+def _stage_name(architecture: str) -> str:
+    return f"boot files/{architecture}"

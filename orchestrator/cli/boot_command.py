@@ -1,0 +1,138 @@
+"""`orchestrate boot` as typer reads it; see `commands.py`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from orchestrator.cli.options import FLAG, OUT, Json, Out, Quiet, Verbose
+from orchestrator.cli.registering import command as _command
+from orchestrator.cli.session import Call, Manner
+from orchestrator.cli.stick_commands import application
+
+__all__ = ["application"]
+
+# The names of orchestrator.emulator.platforms (a test compares them), here because importing that
+# would slow every `--help` down.
+Disk = Literal["virtio", "ahci", "nvme", "usb", "sd"]
+Accelerator = Literal["tcg", "kvm"]
+
+
+class Platform(StrEnum):
+    """A platform's name; typer reads lists of enumerations only."""
+
+    PC_BIOS = "pc-bios"
+    PC_UEFI = "pc-uefi"
+    ARM64_UBOOT = "arm64-uboot"
+    ARM64_UEFI = "arm64-uefi"
+    RISCV64_UBOOT = "riscv64-uboot"
+    ALL = "all"
+
+
+@_command(
+    application,
+    ("Prove that the image boots and compiles everywhere", "orchestrate boot"),
+    ("Look at it yourself; Ctrl-] leaves", "orchestrate boot --platform pc-uefi --interactive"),
+    (
+        "What a command says on a RISC-V machine",
+        "orchestrate boot --platform riscv64-uboot --run 'uname -a'",
+    ),
+    ("From a USB stick, with little memory", "orchestrate boot --disk usb --memory '512 MiB'"),
+)
+def boot(
+    *,
+    platform: Annotated[
+        list[Platform] | None,
+        typer.Option(
+            "--platform",
+            "-p",
+            metavar="NAME",
+            help="pc-bios, pc-uefi, arm64-uboot, arm64-uefi, riscv64-uboot or all; may be given "
+            "several times. [dim]\\[default: all that the image is for][/dim]",
+        ),
+    ] = None,
+    interactive: Annotated[
+        bool,
+        typer.Option(
+            "--interactive",
+            "-i",
+            metavar=FLAG,
+            help="Hand the machine's serial line to this terminal; Ctrl-] leaves.",
+        ),
+    ] = False,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--run",
+            metavar="COMMAND",
+            help="Run this and power off; may be given several times.",
+        ),
+    ] = None,
+    memory: Annotated[
+        str, typer.Option(metavar="SIZE", help="The machine's memory, a number of MiB or GiB.")
+    ] = "1 GiB",
+    disk: Annotated[
+        Disk | None,
+        typer.Option(
+            help="How the stick is attached. [dim]\\[default: virtio][/dim]",
+        ),
+    ] = None,
+    accel: Annotated[
+        Accelerator,
+        typer.Option(help="What runs the machine's instructions: QEMU, or the kernel's KVM."),
+    ] = "tcg",
+    timeout: Annotated[
+        int,
+        typer.Option(
+            metavar="SECONDS", min=1, help="How long the boot, and each command, may take."
+        ),
+    ] = 600,
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Another image than that of the last build.",
+            rich_help_panel="Files and folders",
+        ),
+    ] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where transcripts, recordings and boot.json go. [dim]\\[default: boot/ beside "
+            "the image][/dim]",
+            rich_help_panel="Files and folders",
+        ),
+    ] = None,
+    out: Out = OUT,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> Call:
+    """Boot the image in QEMU, as the firmware of five kinds of machines does, and talk to it.
+
+    By default a session proves on each platform that the stick works: it lists the root, runs a
+    pipe, compiles a command once, writes a program, builds and runs it, and powers off. The machine
+    has no network and no graphics; what it writes to the stick is thrown away, and the image's
+    BLAKE3 is compared afterwards. Exit status 0: all holds; 1: something does not, or the image
+    changed; 3: a machine did not come up or down; with --run otherwise that of the first command
+    that failed.
+    """
+    from orchestrator.cli import booting
+
+    asked = booting.Asked(
+        platforms=tuple(one.value for one in platform or ()),
+        interactive=interactive,
+        commands=tuple(run or ()),
+        memory=memory,
+        disk=disk,
+        accelerator=accel,
+        seconds=timeout,
+        image=image,
+        log=log,
+        out=out,
+    )
+    return Call(lambda session: booting.boot(asked, session), Manner(json, verbose, quiet))

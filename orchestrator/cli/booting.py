@@ -1,0 +1,209 @@
+"""`orchestrate boot`: which machines to boot, what to tell of them, and the exit status."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.session import coloured
+from reproducibility.compare import Verdict
+from reproducibility.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from orchestrator.cli.session import Session
+    from orchestrator.emulator.booting import Booted, Options, Outcome
+    from orchestrator.emulator.platforms import Disk, Platform
+    from orchestrator.finished import Finished
+    from reproducibility.compare import Check
+
+_ALL = "all"
+# What today's PC has.
+_USUAL = "pc-uefi"
+_SIZE = re.compile(r"([1-9][0-9]{0,6}) ?(?:([MG])(?:i?B)?)?")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person asks for; see the options of the same names."""
+
+    platforms: tuple[str, ...]
+    interactive: bool
+    commands: tuple[str, ...]
+    memory: str
+    disk: Disk | None
+    accelerator: str
+    seconds: int
+    image: Path | None
+    log: Path | None
+    out: Path
+
+
+def boot(asked: Asked, session: Session) -> int:
+    """Boot; gives the exit status of `status`, or of an interactive session.
+
+    Raises:
+        SourceryError: of the kind that says whose matter it is.
+    """
+    from orchestrator.emulator import booting
+
+    options = _options(asked)
+    if asked.interactive:
+        return _interact(options, session)
+    with session.working("orchestrate boot") as progress:
+        booted = booting.boot(options, progress, session.stopping.event)
+    session.result(booted.document, summary(booted, commands=bool(asked.commands)))
+    return status(booted)
+
+
+def memory(text: str) -> int:
+    """Bytes of `1 GiB`, `512M`, or of a plain number of MiB as QEMU takes it.
+
+    Raises:
+        InputError: it is no size.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise InputError(
+            f"not a size of memory: {text!r}",
+            subject="--memory",
+            remedy='give it as in "1 GiB" or "512 MiB"',
+        )
+    return int(match[1]) << (30 if match[2] == "G" else 20)
+
+
+def status(booted: Booted) -> int:
+    """The exit status that tells the worst of what came.
+
+    1: the image changed; 3: a machine did not come up or down; 1: the proof does not hold; else
+    that of the first command of `--run` that failed, or 0.
+    """
+    checks = {check.name: check.verdict for check in booted.checks}
+    if checks["image unchanged"] is Verdict.FAIL:
+        return 1
+    errors = [outcome.error for outcome in booted.outcomes if outcome.error is not None]
+    if errors:
+        return max(error.status for error in errors)
+    if booted.verdict is Verdict.FAIL:
+        return 1
+    if not booted.proof:
+        return next(
+            (
+                ran.status
+                for outcome in booted.outcomes
+                for ran in outcome.commands
+                if ran.status != 0
+            ),
+            0,
+        )
+    return 0
+
+
+def summary(booted: Booted, *, commands: bool) -> Iterator[str]:
+    """What came of it, for a person; with `commands`, what each wrote."""
+    for outcome in booted.outcomes:
+        if commands:
+            yield from _told(outcome, alone=len(booted.outcomes) == 1)
+    for check in booted.checks:
+        yield _line(check)
+    yield ""
+    for outcome in booted.outcomes:
+        yield f"      transcript of {outcome.platform.name}: {outcome.recording.transcript}"
+    yield f"      all of it: {booted.path}"
+
+
+def _told(outcome: Outcome, *, alone: bool) -> Iterator[str]:
+    for ran in outcome.commands:
+        where = "" if alone else f"{outcome.platform.name} "
+        yield f"{where}> {ran.command}"
+        yield from ran.output.rstrip("\n").splitlines()
+        yield f"({ran.seconds:.1f} s, exit status {ran.status})"
+        yield ""
+
+
+def _line(check: Check) -> str:
+    return f"{coloured(check.verdict.name)}  {check.subject}, {check.name}: {check.reason}"
+
+
+def _options(asked: Asked) -> Options:
+    from orchestrator.emulator import booting
+    from orchestrator.emulator.machine import Machine
+
+    finished = _finished(asked)
+    image = asked.image or (finished.image if finished else asked.out / "sourcery.img")
+    built = finished if finished and finished.image == image else None
+    return booting.Options(
+        image=image,
+        platforms=_platforms(asked, built),
+        log=asked.log or image.parent / "boot",
+        machine=Machine(
+            memory=memory(asked.memory), accelerator=asked.accelerator, disk=asked.disk
+        ),
+        commands=asked.commands,
+        seconds=asked.seconds,
+        expected=built.image_digest if built else None,
+    )
+
+
+def _finished(asked: Asked) -> Finished | None:
+    """The build that the image is of; an image that is named may be there without one."""
+    from orchestrator.finished import Finished
+
+    if asked.image is None:
+        return Finished.load(asked.out)
+    try:
+        return Finished.load(asked.image.parent)
+    except InputError:
+        return None
+
+
+def _platforms(asked: Asked, built: Finished | None) -> tuple[Platform, ...]:
+    from orchestrator.emulator.platforms import BY_NAME, PLATFORMS
+
+    if built and not built.document["root"].get("boot_files", 1):
+        raise InputError(
+            "this image has no boot files, so no machine boots from it",
+            subject=str(built.image),
+            remedy="write a [boot] table in the spec, `orchestrate lock`, and build again",
+        )
+    there = built.architectures if built else None
+    able = [one for one in PLATFORMS if there is None or one.architecture in there]
+    names = asked.platforms or ((_USUAL,) if asked.interactive else (_ALL,))
+    chosen = able if _ALL in names else [BY_NAME[name] for name in dict.fromkeys(names)]
+    for platform in chosen:
+        if platform not in able:
+            raise InputError(
+                f"the image is not for {platform.architecture}, which {platform.name} is",
+                subject=", ".join(there or ()),
+                remedy="build that architecture too, or boot another platform",
+            )
+    if asked.interactive and (len(chosen) != 1 or asked.commands):
+        raise InputError(
+            "with --interactive it is one platform, and no --run",
+            subject="--interactive",
+            remedy=f"name one, such as --platform {_USUAL}",
+        )
+    return tuple(chosen)
+
+
+def _interact(options: Options, session: Session) -> int:
+    from orchestrator.emulator import booting
+
+    if session.manner.json or not sys.stdin.isatty():
+        raise InputError(
+            "--interactive needs a terminal, and nothing else on it",
+            subject="--interactive",
+            remedy="leave out --json, or use --run for a script",
+        )
+    (platform,) = options.platforms
+    session.note(f"{platform.title}; Ctrl-] leaves, `poweroff` ends it")
+    streams = (sys.stdin.fileno(), sys.stdout.fileno())
+    check, ended = booting.interact(options, streams, session.stopping.event)
+    session.result({}, ["", _line(check)])
+    if check.verdict is Verdict.FAIL:
+        return 1
+    return 3 if ended else 0

@@ -1,0 +1,300 @@
+"""`orchestrate run`: the root of a build on this machine, as its commands see it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pexpect
+import pytest
+
+from orchestrator import device
+from tests.conftest import ROOT
+from tests.integration import building
+from tests.integration.building import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.integration.building import Orchestrate
+    from tests.integration.conftest import Built
+
+pytestmark = [pytest.mark.needs_sandbox, pytest.mark.needs_network, pytest.mark.slow]
+
+_PATIENCE = 300
+_USER = 4242
+
+
+@dataclass(frozen=True)
+class Device:
+    """Runs commands in the root of a build."""
+
+    out: Path
+    store: Path
+    prefix: tuple[str, ...] = ()
+
+    def line(
+        self, *command: str, architecture: str = HOST, options: tuple[str, ...] = ()
+    ) -> list[str]:
+        where = ["--out", str(self.out), "--store", str(self.store), *options]
+        program = [*self.prefix, sys.executable, "-m", "orchestrator"]
+        return [*program, "run", architecture, *where, "--", *command]
+
+    def run(
+        self,
+        *command: str,
+        given: str = "",
+        architecture: str = HOST,
+        options: tuple[str, ...] = (),
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.line(*command, architecture=architecture, options=options),
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PATIENCE,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "GOFLAGS": "-wrong", "SECRET": "x"},
+            start_new_session=True,
+        )
+
+    def shell(self, script: str) -> str:
+        """Output of a script that ends well."""
+        done = self.run("gosh", "-c", script)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def stick(full: Built, orchestrate: Orchestrate) -> Device:
+    return Device(full.out, orchestrate.store)
+
+
+def test_streams_arguments_and_exit_status(stick: Device) -> None:
+    done = stick.run("gosh", "-c", "cat; echo 'a  b|' >&2; exit 7", given="in\n")
+    assert (done.returncode, done.stdout, done.stderr) == (7, "in\n", "a  b|\n")
+    assert stick.run("echo", "a  b", "", "c").stdout == "a  b  c\n"
+
+
+def test_a_stub_is_compiled_once(stick: Device) -> None:
+    said = stick.shell("ls /bin; echo one; echo two; ls /bin")
+    first, second = said.split("one\ntwo\n")
+    assert "echo" not in first.split()
+    assert "gosh" in first.split()
+    assert "ls" in second.split()
+
+
+def test_the_environment_is_the_stick_s(stick: Device) -> None:
+    text = stick.shell("cat /proc/self/environ")
+    found = dict(pair.split("=", 1) for pair in text.split("\0") if pair)
+    wanted = device.environment(HOST)
+    assert {key: found.get(key) for key in wanted} == wanted
+    # What a shell sets by itself.
+    assert set(found) - set(wanted) <= {"PWD", "OLDPWD", "UID", "EUID", "GID", "IFS", "OPTIND"}
+
+
+def test_the_root_is_read_only_and_memory_is_not(stick: Device) -> None:
+    for place in ("/x", "/src/x", "/go/x", "/linux_amd64/bin/x", "/mnt/x"):
+        done = stick.run("gosh", "-c", f"echo > {place}")
+        assert done.returncode != 0
+        assert "read-only" in done.stderr
+    stick.shell("for at in /bin /tmp /run /root /etc /dev/shm; do echo > $at/x; done")
+
+
+def test_the_root_cannot_be_made_writable(stick: Device) -> None:
+    """Root in the namespaces may mount, as on the device; it may not undo what holds it."""
+    said = stick.run(
+        "gosh", "-c", "mount -t tmpfs none /mnt && echo mounted > /mnt/x && cat /mnt/x"
+    )
+    assert said.stdout == "mounted\n", said.stderr
+    program = (
+        'package main\nimport ("fmt"; "syscall")\nfunc main() {\n'
+        'fmt.Println(syscall.Mount("", "/", "", 32, ""), syscall.Mount("", "/", "", 32|4096, ""),'
+        'syscall.Unmount("/bin", 2) == nil && false)\n}\n'
+    )
+    script = "cd /tmp && cat > m.go && go build -o m m.go && ./m; echo > /src/x"
+    done = stick.run("gosh", "-c", script, given=program)
+    assert done.stdout.startswith("operation not permitted operation not permitted"), done
+    assert "read-only" in done.stderr
+
+
+def test_go_works_as_typed_by_hand(stick: Device) -> None:
+    program = 'package main\nfunc main() { println("typed by hand") }\n'
+    script = "mkdir /tmp/m && cd /tmp/m && cat > main.go && gofmt -l . && go run main.go"
+    done = stick.run("gosh", "-c", script, given=program)
+    assert (done.returncode, done.stderr) == (0, "typed by hand\n")
+
+
+def test_there_is_no_network_and_no_other_process(stick: Device) -> None:
+    lines = stick.shell("cat /proc/net/dev").splitlines()[2:]
+    assert [line.split(":")[0].strip() for line in lines] == ["lo"]
+    said = stick.shell("echo /proc/[0-9]*; cat /proc/sys/kernel/hostname").split("\n")
+    assert set(said[0].split()) <= {"/proc/1", "/proc/2", "/proc/3"}
+    assert said[1] == "sourcery"
+
+
+def test_settings_of_the_machine_cannot_be_written(stick: Device) -> None:
+    done = stick.run("gosh", "-c", "echo x > /proc/sys/kernel/core_pattern")
+    assert done.returncode != 0
+    assert "permission denied" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [("no-such-command", 127, "no such command"), ("/src", 126, "Permission denied")],
+)
+def test_what_cannot_be_run(stick: Device, command: str, status: int, said: str) -> None:
+    done = stick.run(command)
+    assert done.returncode == status
+    assert said in done.stderr
+
+
+def test_the_outcome_as_json(stick: Device) -> None:
+    done = stick.run("gosh", "-c", "echo said; exit 3", options=("--json",))
+    assert done.returncode == 3
+    assert done.stderr == "said\n"
+    assert '"status": 3' in done.stdout
+
+
+def test_an_architecture_that_was_not_built(own_architecture: Built, stick: Device) -> None:
+    other = next(name for name in building.ARCHITECTURES if name != HOST)
+    narrow = Device(own_architecture.out, stick.store)
+    done = narrow.run("true", architecture=other)
+    assert done.returncode == 2
+    assert f"the build has no {other}" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signals_reach_the_command_and_nothing_is_left(stick: Device, number: int) -> None:
+    process = subprocess.Popen(
+        stick.line("gosh", "-c", "echo ready; sleep 1000 & sleep 2000"),
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    below = building.descendants(process.pid)
+    assert len(below) >= 3
+    process.send_signal(number)
+    assert process.wait(_PATIENCE) != 0
+    process.stdout.close()
+    building.check_gone(below)
+
+
+def test_a_killed_orchestrator_leaves_nothing(stick: Device) -> None:
+    process = subprocess.Popen(
+        stick.line("gosh", "-c", "echo ready; sleep 1000"),
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    below = building.descendants(process.pid)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    building.check_gone(below)
+
+
+# -- a terminal ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def terminal(stick: Device) -> Iterator[pexpect.spawn[str]]:
+    line = stick.line(
+        "gosh", "-c", "stty; echo ready; sleep 1000; echo status $?; read x; echo got $x"
+    )
+    child = pexpect.spawn(
+        line[0],
+        line[1:],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        encoding="utf-8",
+        timeout=_PATIENCE,
+        dimensions=(33, 77),
+    )
+    yield child
+    child.close(force=True)
+
+
+def test_ctrl_c_ends_the_command_not_the_shell(terminal: pexpect.spawn[str]) -> None:
+    terminal.expect("rows:33 cols:77")
+    terminal.expect("ready")
+    # What is typed is echoed by the command's terminal only: ours is raw.
+    deadline = time.monotonic() + _PATIENCE
+    while "sleep" not in _programs(terminal.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    terminal.send("\x03")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 130
+
+
+def _programs(pid: int | None) -> set[str]:
+    assert pid is not None
+    found = set()
+    for child in building.descendants(pid):
+        try:
+            found.add(Path(f"/proc/{child}/comm").read_text("utf-8").strip())
+        except OSError:
+            continue
+    return found
+
+
+def test_the_callers_terminal_is_as_it_was(stick: Device) -> None:
+    """And never the command's own: it cannot push input into it."""
+    master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
+    process = subprocess.Popen(
+        stick.line("gosh", "-c", "stty raw; echo $TERM; ls -l /proc/self/fd/0"),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "vt100"},
+        start_new_session=True,
+    )
+    said = bytearray()
+    while process.poll() is None:
+        if select.select([master], [], [], 0.1)[0]:
+            said += os.read(master, 4096)
+    assert process.wait() == 0, said
+    assert b"vt100" in said
+    assert os.ttyname(slave).encode() not in said
+    assert termios.tcgetattr(slave) == before
+    os.close(slave)
+    os.close(master)
+
+
+# -- somebody else ---------------------------------------------------------------------------------
+
+
+def device_home() -> str:
+    return device.environment(HOST)["HOME"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="is an ordinary user already")
+def test_an_ordinary_user_runs_it_from_the_archive(small_own: Built, place: Path) -> None:
+    """In a store of the user's own, that the archive is unpacked into."""
+    store = place / "store"
+    store.mkdir()
+    os.chown(store, _USER, _USER)
+    helper = Path(__file__).with_name("as_ordinary_user.py")
+    seen = (str(ROOT), sys.prefix, sys.base_prefix, str(small_own.out), str(store))
+    prefix = (sys.executable, str(helper), str(_USER), *seen, "--")
+    theirs = Device(small_own.out, store, prefix)
+    done = theirs.run("2fa", "-list")
+    # It looks for its keys in the device's home.
+    assert f"{device_home()}/.2fa" in done.stderr, done
+    done = theirs.run("go", "build", "-o", "/src/x", "cmd/nm")
+    assert done.returncode != 0
+    assert "read-only file system" in done.stderr

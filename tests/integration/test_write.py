@@ -1,0 +1,163 @@
+"""`orchestrate write` on a disk: a loop device, which the kernel treats as one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reproducibility import digest
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.integration.building import Orchestrate
+    from tests.integration.conftest import Built
+
+pytestmark = [
+    pytest.mark.needs_sandbox,
+    pytest.mark.needs_network,
+    pytest.mark.needs_tools("losetup", "mke2fs"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root makes loop devices"),
+    pytest.mark.slow,
+]
+
+_MORE = 3 << 20
+
+
+@contextmanager
+def loop(backing: Path, *options: str) -> Iterator[str]:
+    command = ["losetup", "--find", "--show", *options, str(backing)]
+    name = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    try:
+        yield name
+    finally:
+        subprocess.run(["losetup", "--detach", name], check=True)  # noqa: S607 - found on PATH
+
+
+@pytest.fixture
+def backing(small_own: Built, place: Path) -> Path:
+    """A file a little larger than the image, full of something."""
+    path = place / "disk"
+    size = (small_own.out / "sourcery.img").stat().st_size + _MORE
+    with path.open("wb") as stream:
+        stream.truncate(size - _MORE)
+        stream.seek(size - _MORE)
+        stream.write(b"r" * _MORE)
+    return path
+
+
+def test_a_whole_image(small: Orchestrate, small_own: Built, backing: Path) -> None:
+    image = small_own.ran.document["image"]
+    with loop(backing) as device:
+        ran = write(small, small_own, device, status=0)
+        assert ran["verdict"] == "PASS"
+        assert ran["kind"] == "disk"
+        assert ran["read_past_cache"] is True
+        assert ran["image"]["blake3"] == image["blake3"]
+        # Again: now it says what is on it.
+        again = write(small, small_own, device, status=0)
+        (part,) = again["lost"]["parts"]
+        assert (again["lost"]["table"], part["kind"], part["label"]) == ("MBR", "FAT32", "SOURCERY")
+    with backing.open("r+b") as stream:
+        stream.seek(image["size"])
+        assert stream.read() == b"r" * _MORE, "the rest of the disk is not touched"
+        stream.truncate(image["size"])
+    assert digest.of_file(backing).hex == image["blake3"]
+
+
+def write(small: Orchestrate, built: Built, device: str, *, status: int) -> dict[str, Any]:
+    done = subprocess.run(
+        line(built, device, "--json"),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=small.project,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == status, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def line(built: Built, device: str, *more: str) -> list[str]:
+    program = [sys.executable, "-m", "orchestrator", "write", device]
+    return [*program, "--out", str(built.out), "--yes", "--force", *more]
+
+
+def test_a_mounted_disk_is_refused(small: Orchestrate, small_own: Built, place: Path) -> None:
+    """Even with --force; the kernel's own account says where it is mounted."""
+    backing = place / "mounted"
+    with backing.open("wb") as stream:
+        stream.truncate(64 << 20)
+    folder = place / "at"
+    folder.mkdir()
+    with loop(backing) as device:
+        subprocess.run(["mke2fs", "-q", device], check=True)  # noqa: S607 - found on PATH
+        subprocess.run(["mount", device, str(folder)], check=True)  # noqa: S607 - found on PATH
+        try:
+            ran = write(small, small_own, device, status=2)
+        finally:
+            subprocess.run(["umount", str(folder)], check=True)  # noqa: S607 - found on PATH
+        assert "in use" in ran["error"]["summary"]
+        assert str(folder) in ran["error"]["subject"]
+
+
+def test_the_disk_of_the_system_is_refused(small: Orchestrate, small_own: Built) -> None:
+    number = Path("/").stat().st_dev
+    device = Path("/sys/dev/block", f"{os.major(number)}:{os.minor(number)}")
+    if not device.exists():
+        # In a container: no disk of this machine is to be seen, so none can be written to.
+        assert not list(Path("/dev").glob("[sv]d[a-z]"))
+        return
+    found = Path("/dev", device.resolve().name)
+    if not found.exists():
+        return
+    ran = write(small, small_own, str(found), status=2)
+    assert ran["error"]["summary"].startswith(("the running system", "this is a partition"))
+
+
+def test_a_disk_that_is_too_small(small: Orchestrate, small_own: Built, place: Path) -> None:
+    backing = place / "small"
+    with backing.open("wb") as stream:
+        stream.truncate(1 << 20)
+    with loop(backing) as device:
+        ran = write(small, small_own, device, status=2)
+    assert "does not fit" in ran["error"]["summary"]
+
+
+def test_a_write_that_is_stopped_leaves_a_blank_beginning(small_own: Built, backing: Path) -> None:
+    with loop(backing) as device:
+        process = subprocess.Popen(
+            line(small_own, device),
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            text=True,
+        )
+        assert process.stderr is not None
+        said = ""
+        while "writing: " not in said:
+            part = process.stderr.readline()
+            assert part, said
+            said += part
+        process.send_signal(signal.SIGINT)
+        said += process.stderr.read()
+        status = process.wait()
+        # On a fast disk it may have come to the reading; then the image is whole.
+        whole = "written whole" in said or status == 0
+    with backing.open("rb") as stream:
+        first = stream.read(512)
+    if whole:
+        assert first.endswith(b"\x55\xaa")
+    else:
+        assert status == 130
+        assert "write it again to use it" in said
+        assert first == bytes(512)
