@@ -49,8 +49,9 @@ _GO_ENVIRONMENT = {
     "TMPDIR": "/tmp",  # noqa: S108 - inside the sandbox
     "TZ": "UTC",
 }
-# cmd/dist is built to be run once: its own speed does not matter.
+# cmd/dist and go_bootstrap are for once: how fast they are built matters, not how fast they run.
 _QUICK = "-gcflags=all=-N -l -dwarf=false"
+_QUICK_BOOTSTRAP = {"BOOT_GO_GCFLAGS": "-l -dwarf=false", "BOOT_GO_LDFLAGS": "-w"}
 # What make.bash uses for a release (cmd/dist: -trimpath, no DWARF in the programs).
 _RELEASE_FLAGS = ("-trimpath", "-ldflags=-w", "-gcflags=cmd/...=-dwarf=false")
 
@@ -220,6 +221,7 @@ class Chain:
             GOROOT_BOOTSTRAP="/bootstrap",
             GOHOSTARCH=self.host,
             CGO_ENABLED=None,
+            **_QUICK_BOOTSTRAP,
         )
         return self._action(
             "T1/toolchain",

@@ -50,6 +50,8 @@ ENVIRONMENTS = {
     # With CGO_ENABLED=0 here, that would be baked into the go command as its default.
     "T1/toolchain": {
         **WITHOUT_CGO,
+        "BOOT_GO_GCFLAGS": "-l -dwarf=false",
+        "BOOT_GO_LDFLAGS": "-w",
         "GOHOSTARCH": "amd64",
         "GOROOT": "/work/go",
         "GOROOT_BOOTSTRAP": "/bootstrap",
