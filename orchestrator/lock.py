@@ -30,7 +30,7 @@ from reproducibility import digest as digests
 from reproducibility.errors import ComparisonError, InfrastructureError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from orchestrator.boot_section import Origin
     from orchestrator.spec import Architecture, Spec
@@ -134,13 +134,17 @@ def wanted(spec: Spec) -> dict[str, str]:
     }
     for source in spec.sources:
         place = f"@{source.version}" if source.version else f" in {source.path}"
-        parts[f"source.{source.name}"] = f"{source.module}{place}"
+        parts[f"source.{source.name}"] = f"{source.module}{place}{_newer(source.require)}"
     for file in spec.files:
         parts[f"file.{file.destination}"] = file.source
     for name, (_, origin) in boot_origins(spec).items():
         suite = f" of {spec.debian.suite}" if origin.package else ""
         parts[f"boot.{name}"] = f"{origin}{suite}"
     return parts
+
+
+def _newer(require: Sequence[str] | None) -> str:
+    return f" with {' '.join(require)}" if require else ""
 
 
 def boot_origins(spec: Spec) -> dict[str, tuple[Architecture, Origin]]:
@@ -313,7 +317,8 @@ def _module_contradictions(lock: Lock, found: GoModule) -> Iterator[str]:
             return
     else:
         entry = found.log
-        if lock.wanted.get(f"source.{found.name}") != f"{found.module}@{found.version}":
+        made_for = f"{found.module}@{found.version}{_newer(found.require)}"
+        if lock.wanted.get(f"source.{found.name}") != made_for:
             yield f"{found.label} is not the source that the lock was made for"
             return
     if isinstance(entry, Recorded):

@@ -237,8 +237,9 @@ class _Locking:
             if isinstance(kept, LocalPath) and kept.tree == local.tree:
                 self._add(kept)
                 return
-            vendored = self._shelf.vendor(local.label, tree)
-            self._add(local.model_copy(update={"vendored": self._store.save_tree(vendored)}))
+            vendored = self._shelf.vendor(local.label, tree, source.require)
+            made = {"vendored": self._store.save_tree(vendored), "require": source.require or None}
+            self._add(local.model_copy(update=made))
             return
         # What is vendored hangs on the go command too, if ever so little.
         made_for = self._previous.wanted if self._previous else {}
@@ -249,11 +250,14 @@ class _Locking:
         wanted = ModuleRequest(source.name, source.module, version)
         module = self._resolved(source.name, self._shelf.module, wanted)
         before = self._previous_module(source.name)
-        vendored = self._shelf.vendor(module.label, self._store.load_tree(module.tree))
+        vendored = self._shelf.vendor(
+            module.label, self._store.load_tree(module.tree), source.require
+        )
         self._add(
             module.model_copy(
                 update={
                     "vendored": self._store.save_tree(vendored),
+                    "require": source.require or None,
                     "log": _older(before.log if before else None, _asked(module)),
                 }
             )

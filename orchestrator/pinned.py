@@ -118,13 +118,15 @@ class GoModule(_Input):
     """A module from a Go module proxy.
 
     For a `[[source]]` only: `vendored`, digest of the tree with all its dependencies in `vendor/`,
-    and `log`, the public log's record of it. Those of toolchains are in `Toolchain.log`.
+    `require`, those of them that the spec wants newer than the module does (`module@version`), and
+    `log`, the public log's record of it. Those of toolchains are in `Toolchain.log`.
     """
 
     kind: Literal["go-module"] = "go-module"
     module: Text
     h1: ModuleHash
     vendored: Blake3 | None = None
+    require: Annotated[tuple[Text, ...], Field(strict=False)] | None = None
     log: LogEntry | None = None
 
 
@@ -140,8 +142,8 @@ class DebianPackage(_Input):
 class LocalPath(_Input):
     """A file or folder of the person's own; `blake3` is that of the tree's manifest.
 
-    `module` and `vendored`: for a `[[source]]`; `destination`: for a `[[file]]`. `single`: a file,
-    its tree has one entry.
+    `module`, `vendored` and `require`: for a `[[source]]`; `destination`: for a `[[file]]`.
+    `single`: a file, its tree has one entry.
     """
 
     kind: Literal["local-path"] = "local-path"
@@ -149,6 +151,7 @@ class LocalPath(_Input):
     where: Text
     module: str | None = None
     vendored: Blake3 | None = None
+    require: Annotated[tuple[Text, ...], Field(strict=False)] | None = None
     destination: str | None = None
     single: bool = False
 

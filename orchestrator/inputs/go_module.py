@@ -23,7 +23,7 @@ from reproducibility.errors import InfrastructureError, InputError
 from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from orchestrator.spec import Architecture
 
@@ -144,8 +144,11 @@ class GoTransport:
             remedy="unset GOSUMDB, or set it to sum.golang.org",
         )
 
-    def vendor(self, label: str, tree: Tree, store: Store) -> Tree:
+    def vendor(self, label: str, tree: Tree, store: Store, require: Sequence[str] = ()) -> Tree:
         """A module's tree with everything its packages import in `vendor/`.
+
+        `require`: dependencies to take in a newer version, each as `module@version`; the module's
+        own go.mod and go.sum then say so.
 
         Raises:
             InputError: not a module, or one that the go command cannot vendor as it stands.
@@ -153,14 +156,16 @@ class GoTransport:
         """
         if tree.get("go.mod") is None:
             raise InputError(f"{label} is no Go module: it has no go.mod", subject=label)
-        if tree.get("vendor/modules.txt") is not None:
+        if tree.get("vendor/modules.txt") is not None and not require:
             return tree
         with store.temporary() as scratch:
             folder = scratch / "module"
             store.export(tree, folder, BLOB_TIME)
             environment = self._environment(scratch)
+            newer = [("get", *require)] if require else []
             try:
-                self._ask(f"{label} (its dependencies)", ("mod", "vendor"), environment, folder)
+                for command in (*newer, ("mod", "vendor")):
+                    self._ask(f"{label} (its dependencies)", command, environment, folder)
             except RefusedError as error:
                 if _TOO_OLD.search(error.output) or "updates to go.mod" in error.output:
                     raise InputError(error.summary, subject=label) from error

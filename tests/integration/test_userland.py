@@ -22,7 +22,7 @@ from containers.sandbox import SandboxEngine
 from orchestrator import device
 from orchestrator.store import Store
 from reproducibility.digest import Digest
-from reproducibility.manifest import Entry, Tree
+from reproducibility.manifest import Entry, Tree, file
 from tests.conftest import ROOT
 from tests.integration import building
 from tests.integration.building import HOST, U_ROOT
@@ -133,16 +133,30 @@ class Device:
 
     def go(self, at: str, *arguments: str, outputs: tuple[str, ...] = ()) -> Path:
         """Run the device's go command in a folder of u-root; gives the folder with its outputs."""
+        return self.tool("go", *arguments, at=f"/src/{U_ROOT}/{at}".rstrip("/"), outputs=outputs)
+
+    def tool(
+        self,
+        program: str,
+        *arguments: str,
+        at: str,
+        outputs: tuple[str, ...] = (),
+        more: tuple[Mount, ...] = (),
+    ) -> Path:
+        """Run a program of the device in a folder; gives the folder with its outputs."""
         environment = device.environment(HOST)
         helper = f"{environment['GOCACHEPROG']} -stats /work/stats"
         # PATH is the device's: an action has no other programs, so the go command finds none.
         action = Action(
-            name=f"go {arguments[0]} {at}",
-            command=(f"/{_OWN}/bin/go", *arguments),
+            name=f"{program} {arguments[0]} {at}",
+            command=(f"/{_OWN}/bin/{program}", *arguments),
             environment=tuple(sorted({**environment, "GOCACHEPROG": helper}.items())),
-            directory=f"/src/{U_ROOT}/{at}".rstrip("/"),
+            directory=at,
             root=Tree(),
-            mounts=tuple(Mount(f"/{name}", self.tree.under(name)) for name in ("go", "src", _OWN)),
+            mounts=(
+                *(Mount(f"/{name}", self.tree.under(name)) for name in ("go", "src", _OWN)),
+                *more,
+            ),
             outputs=(*outputs, "stats"),
             epoch=self.epoch,
             architecture=HOST,
@@ -235,6 +249,62 @@ def test_the_compiled_command_runs(stick: Device) -> None:
         architecture=HOST,
     )
     assert (stick.run(action) / "stdout").read_text() == "compiled on demand\n"
+
+
+_TYPED = b"""package main
+
+import "fmt"
+
+func main() { fmt.Println("typed by hand") }
+"""
+_UNTIDY = b"""package main
+
+import "fmt"
+
+func  broken() { fmt.Printf("%d", "no number") }
+"""
+
+
+def _typed(stick: Device, **files: bytes) -> Mount:
+    """A module of one's own, at /mine."""
+    content = {"go.mod": b"module example.com/mine\n"}
+    content |= {f"{name}.go": data for name, data in files.items()}
+    entries = [file(name, stick.store.put_bytes(data), len(data)) for name, data in content.items()]
+    return Mount("/mine", Tree(entries))
+
+
+def test_a_program_typed_by_hand_is_built_and_runs(stick: Device) -> None:
+    mine = _typed(stick, main=_TYPED)
+    arguments = ("build", "-o", "/work/out/program", ".")
+    into = stick.tool("go", *arguments, at="/mine", outputs=("out",), more=(mine,))
+    program = stick.store.put_tree(into / "outputs" / "out")
+    action = Action(
+        name="a program typed by hand",
+        command=("/new/program",),
+        environment=(),
+        directory="/work",
+        root=Tree(),
+        mounts=(Mount("/new", _executable(program)),),
+        outputs=(),
+        epoch=stick.epoch,
+        architecture=HOST,
+    )
+    assert (stick.run(action) / "stdout").read_text() == "typed by hand\n"
+
+
+def test_the_source_on_the_stick_can_be_tested_and_vetted(stick: Device) -> None:
+    """Without a network: the sandbox has none, and what tests need is vendored."""
+    stick.go("cmds/core/echo", "vet", ".")
+    tested = stick.go("cmds/core/echo", "test", ".")
+    assert (tested / "stdout").read_text().startswith(f"ok  \t{U_ROOT}/cmds/core/echo\t")
+
+
+def test_vet_and_gofmt_find_what_is_wrong(stick: Device) -> None:
+    mine = _typed(stick, main=_TYPED, untidy=_UNTIDY)
+    named = stick.tool("gofmt", "-l", ".", at="/mine", more=(mine,))
+    assert (named / "stdout").read_text() == "untidy.go\n"
+    with pytest.raises(AssertionError, match='format %d has arg "no number" of wrong type string'):
+        stick.tool("go", "vet", ".", at="/mine", more=(mine,))
 
 
 def _executable(tree: Tree) -> Tree:

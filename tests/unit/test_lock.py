@@ -251,7 +251,11 @@ def test_a_lock_that_was_changed_or_damaged_is_refused(data: bytes, words: str) 
             "image.architectures: the spec says amd64 arm64, the lock was made",
         ),
         (("v0.16.0", "v0.15.0"), "source.u-root: the spec says github.com/u-root/u-root@v0.15.0"),
-        (('version = "v0.16.0"', 'path = "."'), "github.com/u-root/u-root in ., the lock was made"),
+        (('version = "v0.16.0"', 'path = "."'), "github.com/u-root/u-root in . with github.com/"),
+        (
+            ("bubbletea@v0.24.2", "bubbletea@v0.25.0"),
+            "with github.com/charmbracelet/bubbletea@v0.25.0, the lock was made for",
+        ),
         (
             ("[seed]", '[[file]]\nsource = "a"\ndestination = "/a"\n[seed]'),
             "the spec says a, the lock",

@@ -140,6 +140,12 @@ BAD = [
     ("module is a URL", ('"example.org/tools"', '"https://example.org/t"'), 12, "a module path"),
     ("path is absolute", ('path = "own"', 'path = "/own"'), 23, "relative to the spec"),
     ("no commands", ('commands = ["cmd/*"]', "commands = []"), 14, "a list of patterns"),
+    (
+        "no version",
+        ('commands = ["cmd/*"]', 'commands = ["cmd/*"]\nrequire = ["golang.org/x/sys"]'),
+        15,
+        "a list of newer dependencies",
+    ),
     ("pattern leads outside", ('"cmd/*"', '"../cmd"'), 14, "source[0].commands[0]"),
     ("pattern is absolute", ('"cmd/*"', '"/cmd"'), 14, "a folder in the module"),
     ("exclusion without reason", ('reason = "the stick has its own"\n', ""), 16, "reason: missing"),

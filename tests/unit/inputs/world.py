@@ -222,9 +222,11 @@ class World:
     ) -> Completed:
         if arguments[0] == "env":
             return done(json.dumps(self.settings))
-        if arguments == ["mod", "vendor"]:
+        if arguments[0] == "get" or arguments == ["mod", "vendor"]:
             assert directory is not None
-            for path, content in self.vendored.items():
+            asked = f"require {' '.join(arguments[1:])}\n".encode()
+            made = {"go.mod": asked} if arguments[0] == "get" else self.vendored
+            for path, content in made.items():
                 (directory / path).parent.mkdir(parents=True, exist_ok=True)
                 (directory / path).write_bytes(content)
             return done("")

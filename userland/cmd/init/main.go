@@ -21,7 +21,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/signal"
 	"syscall"
 	"time"
 
@@ -46,7 +45,7 @@ func main() {
 	}
 }
 
-// patience is how long the machine may take before it has ended us.
+// patience is how long the machine may take before it has ended us, too.
 const patience = 30 * time.Second
 
 // ask does what the scripts in /bin are for, and reports whether this is one.
@@ -55,8 +54,6 @@ func ask(arguments []string) bool {
 	if !found {
 		return false
 	}
-	// We would be among the first to be ended, and the shell show its prompt.
-	signal.Ignore(syscall.SIGTERM, syscall.SIGHUP)
 	err := signalInit(s)
 	if err == nil {
 		time.Sleep(patience)

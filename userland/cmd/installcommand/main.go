@@ -88,13 +88,9 @@ func runStub(argument, stubPath string, arguments []string) int {
 }
 
 // fail reports an installation that did not succeed, and gives its exit status.
-// Who has sent a signal knows about it.
 func fail(err error) int {
-	status := install.Status(err)
-	if status < install.StatusSignal {
-		say(err)
-	}
-	return status
+	say(err)
+	return install.Status(err)
 }
 
 // openSource makes a directory of source writable.

@@ -259,6 +259,7 @@ func TestEmergencyShell(t *testing.T) {
 	m.typeIn("slow\n")
 	m.see("compiling slow ...") // a terminal sees what takes long
 	m.typeIn("\x03")
+	m.see("installcommand: slow: not compiled, nothing of it is left: ended by a signal: interrupt\r\n")
 	m.see("emergency# ")
 	m.typeIn("ls /tmp/cache/work\n")
 	m.see("work\r\nemergency# ") // nothing is left there

@@ -227,12 +227,17 @@ func manyAtOnce(s *stage) {
 func signalWhileCompiling(s *stage) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		slow := s.command(nil, "slow")
+		var words bytes.Buffer
+		slow.Stderr = &words
 		s.check(slow.Start())
 		s.waitFor("a compiler", func() bool { return len(processes("compile")) > 0 })
 		s.check(slow.Process.Signal(sig))
 		slow.Wait()
 		if got := slow.ProcessState.ExitCode(); got != 128+int(sig) {
 			s.errorf("%v: status %d", sig, got)
+		}
+		if want := "installcommand: slow: not compiled, nothing of it is left: ended by a signal: " + sig.String() + "\n"; !strings.HasSuffix(words.String(), want) {
+			s.errorf("%v: said %q", sig, words.String())
 		}
 		s.clean()
 		for _, name := range []string{"go", "compile", "buildcache"} {

@@ -108,6 +108,7 @@ func (in *Installer) install(ctx context.Context, c stub.Command, again bool) (s
 // failure gives an error from the middle of an installation its exit status.
 func (in *Installer) failure(ctx context.Context, c stub.Command, err error) *Failure {
 	if f := interruption(ctx); f != nil {
+		f.Err = fmt.Errorf("%s: not compiled, nothing of it is left: %w", c.Name, f.Err)
 		return f
 	}
 	return cannotRun(fmt.Errorf("%s: %w", c.Name, in.explain(err)))

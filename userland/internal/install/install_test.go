@@ -311,6 +311,9 @@ func TestSignalWhileCompiling(t *testing.T) {
 	if Status(err) != 128+int(syscall.SIGTERM) {
 		t.Errorf("status %d (%v)", Status(err), err)
 	}
+	if want := "hello: not compiled, nothing of it is left: ended by a signal: terminated"; err == nil || err.Error() != want {
+		t.Errorf("error %q, want %q", err, want)
+	}
 	b.clean()
 	var child int
 	data, _ := os.ReadFile(b.layout.Path("/tmp/log.child"))

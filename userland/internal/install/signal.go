@@ -12,7 +12,7 @@ import (
 // wanted this process to end.
 type Signal struct{ Number syscall.Signal }
 
-func (s Signal) Error() string { return "ended by signal: " + s.Number.String() }
+func (s Signal) Error() string { return "ended by a signal: " + s.Number.String() }
 
 // Interruption gives a *Failure where ctx ended because of a Signal, else nil.
 func Interruption(ctx context.Context) error {
