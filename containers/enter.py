@@ -224,6 +224,7 @@ def _change_root() -> None:
 
 def _command(order: dict[str, Any], channel: socket.socket) -> int:
     command, environment = order["command"], order["environment"]
+    os.chdir(order["directory"])
     path = _find(command[0], environment.get("PATH", ""))
     if path is None:
         _report(channel, "command", f"{command[0]}: there is no such command")
@@ -235,7 +236,6 @@ def _command(order: dict[str, Any], channel: socket.socket) -> int:
             if order["terminal"] is not None:
                 fcntl.ioctl(order["terminal"], termios.TIOCSCTTY, 0)
             _control(_PR_SET_NO_NEW_PRIVS, 1)
-            os.chdir(order["directory"])
             ignored = set(order["ignored"])
             for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
                 usual = signal.SIG_IGN if number in ignored else signal.SIG_DFL

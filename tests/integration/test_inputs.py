@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +15,7 @@ from orchestrator import lock as locks
 from orchestrator import locking, spec
 from orchestrator.inputs import Clients, bundle, ensure, machine
 from orchestrator.inputs.go_module import GoTransport
-from orchestrator.lock import Absent, GoModule, PythonWheel, Recorded
+from orchestrator.lock import Absent, DebianPackage, GoModule, PythonWheel, Recorded
 from orchestrator.store import BLOB_TIME, Store
 from reproducibility import digest as digests
 from reproducibility import gomodule
@@ -144,6 +145,23 @@ def test_a_source_holds_all_that_its_packages_import(inputs: Inputs) -> None:
     assert tree.get("go.mod") is not None
     assert tree.get("vendor/modules.txt") is not None
     assert not any(entry.executable for entry in tree)
+
+
+def test_what_boots_is_pinned_and_had(inputs: Inputs, lock: Lock, wanted: Spec) -> None:
+    for architecture in wanted.image.architectures:
+        kernel = lock.find(f"kernel.{architecture}")
+        assert isinstance(kernel, DebianPackage)
+        # The metapackage was followed: the name holds the version.
+        assert re.fullmatch(r"linux-image-[0-9.]+\S*-" + architecture, kernel.package)
+        paths = [entry.path for entry in inputs.boot[kernel.name]]
+        release = kernel.package.removeprefix("linux-image-")
+        assert {f"boot/vmlinuz-{release}", f"boot/vmlinux-{release}"} & set(paths)
+        assert any(path.endswith("/vfat.ko.xz") for path in paths)
+        loader = inputs.boot[f"systemd-boot.{architecture}"]
+        assert any(entry.path.endswith(".efi") for entry in loader)
+    if "amd64" in wanted.image.architectures:
+        assert inputs.boot["syslinux"].get("usr/bin/syslinux") is not None
+        assert inputs.boot["syslinux-common"].get("usr/lib/syslinux/mbr/mbr.bin") is not None
 
 
 def test_a_bundle_stands_for_the_network(

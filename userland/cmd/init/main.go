@@ -54,6 +54,11 @@ func ask(arguments []string) bool {
 	if !found {
 		return false
 	}
+	// The kernel puts the script's path behind the interpreter's argument.
+	if len(arguments) > 2 {
+		fmt.Fprintf(os.Stderr, "Usage: %s    stops all programs, writes what is to be written, then does it\n", arguments[0][1:])
+		os.Exit(2)
+	}
 	err := signalInit(s)
 	if err == nil {
 		time.Sleep(patience)

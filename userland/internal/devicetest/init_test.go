@@ -222,7 +222,10 @@ func TestPowerCommands(t *testing.T) {
 		t.Run(command, func(t *testing.T) {
 			m := boot(t, "sourcery.shell=nosuch")
 			m.see("emergency# ")
-			m.typeIn("/bin/" + command + " now\n")
+			m.typeIn("/bin/" + command + " --help\n")
+			m.see("Usage: " + command)
+			m.see("emergency# ")
+			m.typeIn("/bin/" + command + "\n")
 			m.see(want.words)
 			m.endsBy(want.end)
 		})

@@ -1,0 +1,116 @@
+"""A finished build as others use it: its root comes from the store, or from the archive beside."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator.finished import Finished
+from orchestrator.image import cpio
+from orchestrator.store import Store
+from reproducibility import digest
+from reproducibility.errors import ComparisonError, InputError
+from reproducibility.manifest import Tree, file, scan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_EPOCH = 1_767_225_600
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store with nothing in it."""
+    with closing(Store(tmp_path / "store")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return archived(tmp_path, b"package main\n")
+
+
+def archived(tmp_path: Path, content: bytes) -> Tree:
+    """An output directory with an archive of a tree."""
+    out = tmp_path / "out"
+    out.mkdir(exist_ok=True)
+    with closing(Store(tmp_path / "builder")) as builder:
+        entry = file("src/main.go", builder.put_bytes(content), len(content))
+        tree = Tree([entry, file("bin/x", builder.put_bytes(b"x"), 1, executable=True)])
+        cpio.write(tree, builder.path, out / "sourcery.cpio.zst", epoch=_EPOCH)
+    return tree
+
+
+def load(tmp_path: Path, tree: Tree, **changes: Any) -> Finished:  # noqa: ANN401 - JSON
+    out = tmp_path / "out"
+    archive = out / "sourcery.cpio.zst"
+    document = {
+        "schema": 1,
+        "verdict": "PASS",
+        "image": {"path": "sourcery.img", "blake3": "0" * 64},
+        "cpio": {"path": archive.name, "blake3": digest.of_file(archive).hex},
+        "root": {"tree": str(tree.digest), "commands": {"riscv64": 1, "amd64": 2}},
+        **changes,
+    }
+    (out / "result.json").write_text(json.dumps(document))
+    return Finished.load(out)
+
+
+def test_from_the_archive_then_from_the_store(tmp_path: Path, tree: Tree, store: Store) -> None:
+    finished = load(tmp_path, tree)
+    root = finished.root(store)
+    assert scan(root).digest == tree.digest
+    assert {path.stat().st_mtime for path in root.rglob("*")} == {_EPOCH}
+    inode = root.stat().st_ino
+    assert finished.root(store).stat().st_ino == inode
+    assert store.load_tree(tree.digest) == tree
+
+
+def test_a_tree_that_the_store_has_is_not_unpacked(
+    tmp_path: Path, tree: Tree, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = load(tmp_path, tree)
+    source = finished.root(store)
+    with closing(Store(tmp_path / "other")) as other:
+        other.put_tree(source)
+        monkeypatch.setattr("orchestrator.unpacking.unpack", None)
+        assert scan(finished.root(other)).digest == tree.digest
+
+
+def test_another_archive_is_refused(tmp_path: Path, tree: Tree, store: Store) -> None:
+    finished = load(tmp_path, tree)
+    archived(tmp_path, b"package other\n")
+    with pytest.raises(ComparisonError, match="not the one that the result names"):
+        finished.root(store)
+
+
+def test_another_tree_is_refused(tmp_path: Path, tree: Tree, store: Store) -> None:
+    archived(tmp_path, b"package other\n")
+    finished = load(tmp_path, tree)
+    with pytest.raises(ComparisonError, match="the archive holds the tree"):
+        finished.root(store)
+
+
+def test_no_archive(tmp_path: Path, tree: Tree, store: Store) -> None:
+    finished = load(tmp_path, tree)
+    finished.archive.unlink()
+    with pytest.raises(InputError, match=r"sourcery\.cpio\.zst"):
+        finished.root(store)
+
+
+def test_what_a_result_says(tmp_path: Path, tree: Tree) -> None:
+    finished = load(tmp_path, tree)
+    assert finished.architectures == ["amd64", "riscv64"]
+    assert finished.image == tmp_path / "out" / "sourcery.img"
+    assert finished.image_digest.hex == "0" * 64
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1, "image": {}}'])
+def test_what_is_no_result(tmp_path: Path, text: str) -> None:
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(InputError):
+        Finished.load(tmp_path)
