@@ -28,7 +28,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 # Below this size the threads and the mapping cost more than they save.
 _MAP_FROM = 4 << 20
 # A file is mapped piece by piece: what is mapped counts as this process's memory.
-_WINDOW = 32 << 20
+_WINDOW = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, order=True)
