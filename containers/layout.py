@@ -46,6 +46,11 @@ def lay_out(action: Action) -> Layout:
     work = action.surroundings.work
     _check_absolute(work, "the work directory")
     _check_absolute(action.directory, "the starting directory")
+    if is_below(action.directory, "/tmp") and not any(  # noqa: S108 - a path inside
+        is_below(action.directory, mount.at) for mount in action.mounts
+    ):
+        # runc would make it, and /tmp with it, with modes of its own.
+        raise InputError("an action cannot start in /tmp", subject=action.directory)
     if not action.command or not action.command[0].startswith("/"):
         raise InputError("a command starts with an absolute path", subject=action.name)
     for output in action.outputs:

@@ -78,6 +78,8 @@ def test_folders_that_must_be_there_lie_below_the_work_directory() -> None:
         ({"directory": "/"}, "starting directory"),
         ({"directory": "//work"}, "starting directory"),
         ({"directory": "/work/"}, "starting directory"),
+        ({"directory": "/tmp"}, "cannot start in /tmp"),  # noqa: S108 - a path inside
+        ({"directory": "/tmp/a/b"}, "cannot start in /tmp"),  # noqa: S108 - a path inside
         ({"command": ("program",)}, "absolute path"),
         ({"command": ()}, "absolute path"),
         ({"outputs": ("/etc",)}, "clean relative path"),
