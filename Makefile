@@ -13,11 +13,17 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 BIN := .venv/bin
 CODE := containers orchestrator reproducibility tests $(wildcard bench)
 
-# program=package: the Debian package is installed where the program is not there.
+# program=package: the Debian package is installed where the program, or the file, is not there.
 RUN_PROGRAMS := bwrap=bubblewrap
+# What boots an image: QEMU, and firmware by its path.
+BOOT_PROGRAMS := qemu-system-x86_64=qemu-system-x86 qemu-system-aarch64=qemu-system-arm \
+	qemu-system-riscv64=qemu-system-misc /usr/share/ovmf/OVMF.fd=ovmf \
+	/usr/share/qemu-efi-aarch64/QEMU_EFI.fd=qemu-efi-aarch64 \
+	/usr/lib/u-boot/qemu_arm64/u-boot.bin=u-boot-qemu \
+	/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_jump.bin=opensbi
 TEST_PROGRAMS := $(RUN_PROGRAMS) dockerd=docker.io fsck.fat=dosfstools mcopy=mtools \
 	syslinux=syslinux \
-	unshare=util-linux cpio=cpio zstd=zstd losetup=mount \
+	unshare=util-linux cpio=cpio zstd=zstd losetup=mount $(BOOT_PROGRAMS) \
 	qemu-aarch64-static=qemu-user-static qemu-riscv64-static=qemu-user-static
 # In bench: what the image writer is measured against.
 BENCH_PROGRAMS := $(RUN_PROGRAMS) mcopy=mtools mkfs.vfat=dosfstools
@@ -123,7 +129,7 @@ elif ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then
 	missing+=(python3-venv)
 fi
 for pair in $(1); do
-	command -v "$${pair%%=*}" >/dev/null || missing+=("$${pair#*=}")
+	command -v "$${pair%%=*}" >/dev/null || [ -e "$${pair%%=*}" ] || missing+=("$${pair#*=}")
 done
 if [ "$${#missing[@]}" -gt 0 ]; then
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

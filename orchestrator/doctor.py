@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from containers.choice import choose
 from containers.policy import RULES, Policy
+from orchestrator.emulator.platforms import PLATFORMS
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def examine(store: Path, out: Path) -> list[Finding]:
         memory(),
         tmpfs(),
         *(tool(*known) for known in _TOOLS),
+        *(firmware(*known) for known in _firmware()),
     ]
 
 
@@ -279,6 +281,28 @@ def tool(package: str, programs: tuple[str, ...], reason: str) -> Finding:
         reason,
         f"`apt install {package}`",
     )
+
+
+def firmware(path: str, package: str, reason: str) -> Finding:
+    """A file that an emulated machine starts from."""
+    there = Path(path).is_file()
+    return Finding(
+        path,
+        "ok" if there else "optional",
+        "installed" if there else "not installed",
+        reason,
+        f"`apt install {package}`",
+    )
+
+
+def _firmware() -> list[tuple[str, str, str]]:
+    """Path, Debian package and reason of each firmware file, once."""
+    found: dict[str, tuple[str, str, str]] = {}
+    for machine in PLATFORMS:
+        for file in machine.firmware:
+            reason = f"to boot an image as a {machine.title}"
+            found.setdefault(file.path, (file.path, file.package, reason))
+    return list(found.values())
 
 
 def find(program: str) -> str | None:

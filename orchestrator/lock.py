@@ -134,7 +134,7 @@ def wanted(spec: Spec) -> dict[str, str]:
     }
     for source in spec.sources:
         place = f"@{source.version}" if source.version else f" in {source.path}"
-        parts[f"source.{source.name}"] = f"{source.module}{place}{_newer(source.require)}"
+        parts[f"source.{source.name}"] = f"{source.module}{place}{_replaced(source.replace)}"
     for file in spec.files:
         parts[f"file.{file.destination}"] = file.source
     for name, (_, origin) in boot_origins(spec).items():
@@ -143,8 +143,8 @@ def wanted(spec: Spec) -> dict[str, str]:
     return parts
 
 
-def _newer(require: Sequence[str] | None) -> str:
-    return f" with {' '.join(require)}" if require else ""
+def _replaced(replace: Sequence[str] | None) -> str:
+    return f" with {' '.join(replace)}" if replace else ""
 
 
 def boot_origins(spec: Spec) -> dict[str, tuple[Architecture, Origin]]:
@@ -317,7 +317,7 @@ def _module_contradictions(lock: Lock, found: GoModule) -> Iterator[str]:
             return
     else:
         entry = found.log
-        made_for = f"{found.module}@{found.version}{_newer(found.require)}"
+        made_for = f"{found.module}@{found.version}{_replaced(found.replace)}"
         if lock.wanted.get(f"source.{found.name}") != made_for:
             yield f"{found.label} is not the source that the lock was made for"
             return

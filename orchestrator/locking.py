@@ -237,8 +237,8 @@ class _Locking:
             if isinstance(kept, LocalPath) and kept.tree == local.tree:
                 self._add(kept)
                 return
-            vendored = self._shelf.vendor(local.label, tree, source.require)
-            made = {"vendored": self._store.save_tree(vendored), "require": source.require or None}
+            vendored = self._shelf.vendor(local.label, tree, source.replace)
+            made = {"vendored": self._store.save_tree(vendored), "replace": source.replace or None}
             self._add(local.model_copy(update=made))
             return
         # What is vendored hangs on the go command too, if ever so little.
@@ -251,13 +251,13 @@ class _Locking:
         module = self._resolved(source.name, self._shelf.module, wanted)
         before = self._previous_module(source.name)
         vendored = self._shelf.vendor(
-            module.label, self._store.load_tree(module.tree), source.require
+            module.label, self._store.load_tree(module.tree), source.replace
         )
         self._add(
             module.model_copy(
                 update={
                     "vendored": self._store.save_tree(vendored),
-                    "require": source.require or None,
+                    "replace": source.replace or None,
                     "log": _older(before.log if before else None, _asked(module)),
                 }
             )

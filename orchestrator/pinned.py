@@ -118,7 +118,7 @@ class GoModule(_Input):
     """A module from a Go module proxy.
 
     For a `[[source]]` only: `vendored`, digest of the tree with all its dependencies in `vendor/`,
-    `require`, those of them that the spec wants newer than the module does (`module@version`), and
+    `replace`, those of them that the spec wants in another version (`module@version`), and
     `log`, the public log's record of it. Those of toolchains are in `Toolchain.log`.
     """
 
@@ -126,7 +126,7 @@ class GoModule(_Input):
     module: Text
     h1: ModuleHash
     vendored: Blake3 | None = None
-    require: Annotated[tuple[Text, ...], Field(strict=False)] | None = None
+    replace: Annotated[tuple[Text, ...], Field(strict=False)] | None = None
     log: LogEntry | None = None
 
 
@@ -142,7 +142,7 @@ class DebianPackage(_Input):
 class LocalPath(_Input):
     """A file or folder of the person's own; `blake3` is that of the tree's manifest.
 
-    `module`, `vendored` and `require`: for a `[[source]]`; `destination`: for a `[[file]]`.
+    `module`, `vendored` and `replace`: for a `[[source]]`; `destination`: for a `[[file]]`.
     `single`: a file, its tree has one entry.
     """
 
@@ -151,7 +151,7 @@ class LocalPath(_Input):
     where: Text
     module: str | None = None
     vendored: Blake3 | None = None
-    require: Annotated[tuple[Text, ...], Field(strict=False)] | None = None
+    replace: Annotated[tuple[Text, ...], Field(strict=False)] | None = None
     destination: str | None = None
     single: bool = False
 

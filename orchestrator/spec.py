@@ -101,7 +101,7 @@ _PATTERN_HELP = "a folder in the module; * matches within one part, a last /... 
 Epoch = Annotated[int, BeforeValidator(_epoch)]
 Bytes = Annotated[int, BeforeValidator(_size), Field(ge=0, le=1 << 50)]
 FolderPattern = Annotated[str, BeforeValidator(_folder_pattern)]
-Requirement = Annotated[
+Replacement = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9._~/-]+@v[0-9]+\.[0-9]+\.[0-9]+[A-Za-z0-9.+-]*$")
 ]
 RelativePath = Annotated[str, BeforeValidator(_relative)]
@@ -153,7 +153,7 @@ class Source(_Model):
     """`[[source]]`: a Go module, published (`version`) or local (`path`), and its commands.
 
     `name`: what `orchestrate lock --update` calls it; by default the module path's last part.
-    `require`: dependencies that are taken in a newer version than the module itself asks for.
+    `replace`: dependencies that are taken in another version than the module itself asks for.
     """
 
     module: str = Field(
@@ -174,9 +174,9 @@ class Source(_Model):
     exclude: Annotated[tuple[Exclusion, ...], Field(strict=False)] = Field(
         default=(), description="a list of { command, reason, architectures }"
     )
-    require: Annotated[tuple[Requirement, ...], Field(strict=False)] = Field(
+    replace: Annotated[tuple[Replacement, ...], Field(strict=False)] = Field(
         default=(),
-        description='a list of newer dependencies, such as "golang.org/x/sys@v0.30.0"',
+        description='a list of versions of dependencies, such as "golang.org/x/sys@v0.30.0"',
     )
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9._-]*$", description="lower-case letters, digits, . _ and -"

@@ -144,10 +144,10 @@ class GoTransport:
             remedy="unset GOSUMDB, or set it to sum.golang.org",
         )
 
-    def vendor(self, label: str, tree: Tree, store: Store, require: Sequence[str] = ()) -> Tree:
+    def vendor(self, label: str, tree: Tree, store: Store, replaced: Sequence[str] = ()) -> Tree:
         """A module's tree with everything its packages import in `vendor/`.
 
-        `require`: dependencies to take in a newer version, each as `module@version`; the module's
+        `replaced`: dependencies to take in another version, each as `module@version`; the module's
         own go.mod and go.sum then say so.
 
         Raises:
@@ -156,15 +156,14 @@ class GoTransport:
         """
         if tree.get("go.mod") is None:
             raise InputError(f"{label} is no Go module: it has no go.mod", subject=label)
-        if tree.get("vendor/modules.txt") is not None and not require:
+        if tree.get("vendor/modules.txt") is not None and not replaced:
             return tree
         with store.temporary() as scratch:
             folder = scratch / "module"
             store.export(tree, folder, BLOB_TIME)
             environment = self._environment(scratch)
-            newer = [("get", *require)] if require else []
             try:
-                for command in (*newer, ("mod", "vendor")):
+                for command in (*_replacing(replaced), ("mod", "vendor")):
                     self._ask(f"{label} (its dependencies)", command, environment, folder)
             except RefusedError as error:
                 if _TOO_OLD.search(error.output) or "updates to go.mod" in error.output:
@@ -244,3 +243,19 @@ class GoTransport:
         )
         settings = {key: value for key, value in json.loads(answer.stdout).items() if value}
         return {**own, **settings, **fixed, "GOENV": "off"}
+
+
+def _replacing(replaced: Sequence[str]) -> list[tuple[str, ...]]:
+    """Commands that write replacements into go.mod, and the hashes of what they bring into go.sum.
+
+    A replacement wins over whatever other modules ask for; `go get` would raise those as well.
+    """
+    if not replaced:
+        return []
+    modules = [one.partition("@")[0] for one in replaced]
+    edits = [f"-replace={name}={one}" for name, one in zip(modules, replaced, strict=True)]
+    return [
+        ("mod", "edit", *edits),
+        ("list", "-mod=mod", "-m", "all"),
+        ("mod", "download", *modules),
+    ]

@@ -70,20 +70,20 @@ class Shelf:
         present = self._present(pinned.vendored)
         if present is not None:
             return present
-        vendored = self.vendor(pinned.label, tree or self.tree(pinned), pinned.require or ())
+        vendored = self.vendor(pinned.label, tree or self.tree(pinned), pinned.replace or ())
         return self._checked(f"{pinned.label} with its dependencies", vendored, pinned.vendored)
 
-    def vendor(self, label: str, tree: Tree, require: Sequence[str] = ()) -> Tree:
+    def vendor(self, label: str, tree: Tree, replace: Sequence[str] = ()) -> Tree:
         """A module's tree with all its dependencies, as the go command finds them.
 
-        `require`: dependencies to take in a newer version, each as `module@version`.
+        `replace`: dependencies to take in another version, each as `module@version`.
 
         Raises:
             InputError: not a module, or one that cannot be vendored as it stands.
             InfrastructureError: a dependency could not be had.
         """
         self._clients.events.started(label, "vendoring")
-        vendored = self._vendoring.vendor(label, tree, self._store, require)
+        vendored = self._vendoring.vendor(label, tree, self._store, replace)
         self._clients.events.finished(label)
         return vendored
 

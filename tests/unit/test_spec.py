@@ -142,9 +142,9 @@ BAD = [
     ("no commands", ('commands = ["cmd/*"]', "commands = []"), 14, "a list of patterns"),
     (
         "no version",
-        ('commands = ["cmd/*"]', 'commands = ["cmd/*"]\nrequire = ["golang.org/x/sys"]'),
+        ('commands = ["cmd/*"]', 'commands = ["cmd/*"]\nreplace = ["golang.org/x/sys"]'),
         15,
-        "a list of newer dependencies",
+        "a list of versions of dependencies",
     ),
     ("pattern leads outside", ('"cmd/*"', '"../cmd"'), 14, "source[0].commands[0]"),
     ("pattern is absolute", ('"cmd/*"', '"/cmd"'), 14, "a folder in the module"),

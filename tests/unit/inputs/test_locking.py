@@ -204,21 +204,21 @@ def test_modules_that_the_log_is_not_asked_for_say_so(
 LOCAL = SPEC.replace('version = "v1.2.3"', 'path = "own"')
 
 
-def test_a_dependency_can_be_taken_newer_than_the_source_asks_for(
+def test_a_dependency_can_be_taken_in_another_version_than_the_source_asks_for(
     world: World, spec: Spec, store: Store
 ) -> None:
     before = make(world, spec, store)
     newer = changed(
-        spec, 'commands = ["cmd/*"]', 'commands = ["cmd/*"]\nrequire = ["x.org/y@v1.2.0"]'
+        spec, 'commands = ["cmd/*"]', 'commands = ["cmd/*"]\nreplace = ["x.org/y@v1.2.0"]'
     )
     after = make(world, newer, store, before)
     tools = after.find("tools")
     assert tools.kind == "go-module"
-    assert tools.require == ("x.org/y@v1.2.0",)
+    assert tools.replace == ("x.org/y@v1.2.0",)
     assert tools.vendored is not None
     go_mod = store.load_tree(tools.vendored).get("go.mod")
     assert go_mod is not None
-    assert store.path(go_mod).read_text() == "require x.org/y@v1.2.0\n"
+    assert store.path(go_mod).read_text() == "replace x.org/y=x.org/y@v1.2.0\n"
     assert make(world, newer, store, after) == after
     assert make(world, spec, store, after) == before
     after.check_fits(newer)

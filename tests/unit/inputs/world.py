@@ -222,10 +222,10 @@ class World:
     ) -> Completed:
         if arguments[0] == "env":
             return done(json.dumps(self.settings))
-        if arguments[0] == "get" or arguments == ["mod", "vendor"]:
+        if "-json" not in arguments:
             assert directory is not None
-            asked = f"require {' '.join(arguments[1:])}\n".encode()
-            made = {"go.mod": asked} if arguments[0] == "get" else self.vendored
+            asked = f"{' '.join(arguments[2:])}\n".replace("-replace=", "replace ").encode()
+            made = {"edit": {"go.mod": asked}, "vendor": self.vendored}.get(arguments[1], {})
             for path, content in made.items():
                 (directory / path).parent.mkdir(parents=True, exist_ok=True)
                 (directory / path).write_bytes(content)
