@@ -93,11 +93,17 @@ def test_the_readme_s_commands_exist() -> None:
 
 
 def test_the_readme_s_spec_is_one() -> None:
-    (example,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    example, kernel = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
     default = (ROOT / "sourcery.toml").read_text("utf-8")
     parsed = spec.parse(f"{default}\n{example}", ROOT / "sourcery.toml")
     assert [source.module for source in parsed.sources][-1] == "example.org/tools"
     assert [file.destination for file in parsed.files] == ["/etc/motd"]
+    before, table, rest = default.partition("[boot.kernel.amd64]\n")
+    assert kernel.startswith(table)
+    after = rest[rest.index("[boot.kernel.arm64]") :]
+    booting = spec.parse(before + kernel + after, ROOT / "sourcery.toml").boot
+    assert booting is not None
+    assert booting.kernel("amd64").modules == ("megaraid_sas",)
 
 
 def test_the_readme_s_exit_statuses_are_those_of_the_errors() -> None:
