@@ -1,0 +1,226 @@
+"""The image boots on five platforms and compiles there; where it does not boot, it says why.
+
+Emulated by software, two machines at once: no figure here says how fast a real machine is. What the
+whole session wrote is kept in `.cache/boot`, for `make picture`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+
+from orchestrator.emulator import booting, platforms, proof
+from orchestrator.emulator.machine import Machine
+from reproducibility import digest
+from reproducibility.compare import Verdict
+from tests.conftest import ROOT
+from tests.fakes import FakeObserver
+
+if TYPE_CHECKING:
+    from orchestrator.emulator.booting import Booted, Options
+    from orchestrator.emulator.platforms import Disk
+    from tests.integration.conftest import Built
+
+pytestmark = [
+    pytest.mark.needs_sandbox,
+    pytest.mark.needs_network,
+    pytest.mark.needs_tools(*sorted({platform.program for platform in platforms.PLATFORMS})),
+    pytest.mark.slow,
+]
+
+# Exit status, document, folder of transcripts.
+Proven: TypeAlias = tuple[int, dict[str, Any], Path]
+KEPT = ROOT / ".cache" / "boot"
+PC = platforms.BY_NAME["pc-bios"]
+# Only to end what hangs.
+_SECONDS = 1200
+_MBR_FIRST_SECTOR = 446 + 8
+_SECTOR = 512
+# Of a FAT32 volume: its ID, and the copy of its boot sector (Microsoft's FAT specification, 3.3).
+_VOLUME_ID, _BACKUP = 67, 6
+
+
+@pytest.fixture(scope="session")
+def image(full: Built) -> Path:
+    assert full.ran.status == 0
+    return full.out / "sourcery.img"
+
+
+def orchestrate_boot(*arguments: str | Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "orchestrator", "boot", *map(str, arguments), "--json"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def boot(options: Options) -> Booted:
+    """Boot in this process."""
+    return booting.boot(options, FakeObserver(), threading.Event())
+
+
+def machines(image: Path) -> list[int]:
+    """Processes that have the image on their command line: QEMU."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"qemu-system" in line and os.fsencode(image) in line:
+            found.append(int(folder.name))
+    return found
+
+
+# -- all is well ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def proven(image: Path, workshop: Path) -> Proven:
+    """The whole session on every platform: exit status, document, folder of transcripts."""
+    log = workshop / "boot"
+    process = orchestrate_boot("--out", image.parent, "--log", log, "--timeout", str(_SECONDS))
+    told, said = process.communicate()
+    assert told, said.decode()
+    shutil.rmtree(KEPT, ignore_errors=True)
+    shutil.copytree(log, KEPT)
+    return process.returncode, json.loads(told), log
+
+
+def test_the_image_boots_and_compiles_on_every_platform(proven: Proven, full: Built) -> None:
+    status, document, _ = proven
+    assert status == 0, json.dumps(document["checks"], indent=1)
+    assert document["verdict"] == "PASS"
+    assert document["image"]["blake3"] == full.ran.image
+    assert document["machine"]["memory"] == 1 << 30
+    assert {found["name"] for found in document["platforms"]} == set(platforms.BY_NAME)
+    checked = {(check["subject"], check["name"]) for check in document["checks"]}
+    for name, platform in platforms.BY_NAME.items():
+        expected = {check.name for check in proof.judge(platform, [])}
+        expected |= {"boots to a prompt", "powers off"}
+        assert {found for subject, found in checked if subject == name} == expected
+    assert ("image", "image unchanged") in checked
+
+
+def test_what_came_over_the_serial_lines_is_kept(
+    proven: Proven,
+) -> None:
+    _, document, log = proven
+    assert json.loads((log / booting.DOCUMENT).read_bytes()) == document
+    for found in document["platforms"]:
+        transcript = Path(found["transcript"]).read_text()
+        assert "Sourcery: a system that is mostly source." in transcript
+        assert f"linux/{found['architecture']}, kernel " in transcript
+        assert "reboot: Power down" in transcript
+        header, *events = Path(found["recording"]).read_text().splitlines()
+        assert json.loads(header)["version"] == 2
+        assert len(events) > 100
+        # A command that the device had to compile said so; once it is there, nothing compiles it.
+        by_command: dict[str, list[list[str]]] = {}
+        for ran in found["commands"]:
+            by_command.setdefault(ran["command"], []).append(ran["compiled"])
+        assert by_command["ls /"] == [["ls"]]
+        assert by_command["uname -m"][1] == []
+
+
+@pytest.mark.parametrize("disk", ["ahci", "nvme", "usb", "sd"])
+def test_the_stick_may_be_on_any_bus(image: Path, place: Path, disk: Disk) -> None:
+    """On a PC with BIOS, on one with UEFI."""
+
+    def one(name: str) -> Booted:
+        platform = platforms.BY_NAME[name]
+        machine = Machine(disk=disk)
+        log = place / name
+        return boot(booting.Options(image, (platform,), log, machine, ("ls /boot",), (), _SECONDS))
+
+    with ThreadPoolExecutor(2) as pool:
+        for booted in pool.map(one, ["pc-bios", "pc-uefi"]):
+            assert booted.verdict is Verdict.PASS, booted.document["checks"]
+            (ran,) = booted.outcomes[0].commands
+            assert ran.status == 0
+            assert {"amd64", "licences"} <= set(ran.output.split())
+
+
+def test_commands_of_one_s_own_and_their_status(image: Path, place: Path) -> None:
+    process = orchestrate_boot(
+        "--image", image, "--log", place / "log", "--platform", "pc-bios", "--memory", "512 MiB",
+        "--run", "echo $((6 * 7)) | cat", "--run", "/linux_amd64/bin/none", "--run", "false",
+    )  # fmt: skip
+    told, said = process.communicate()
+    assert process.returncode == 127, said.decode()
+    (found,) = json.loads(told)["platforms"]
+    assert [ran["status"] for ran in found["commands"]] == [0, 127, 1]
+    assert found["commands"][0]["output"] == "42\n"
+    assert found["commands"][0]["compiled"] == ["cat"]
+
+
+# -- faults --------------------------------------------------------------------------------------
+
+
+def failed(booted: Booted) -> str:
+    """The transcript of a boot that ended in the emergency shell."""
+    (outcome,) = booted.outcomes
+    assert outcome.error is not None
+    assert outcome.error.status == 3
+    assert "emergency shell" in outcome.error.summary
+    assert booted.verdict is Verdict.FAIL
+    return outcome.recording.transcript.read_text()
+
+
+def test_a_stick_that_is_missing(image: Path, place: Path) -> None:
+    """The volume's ID is another one than the boot files name: as good as no stick."""
+    other = place / "other.img"
+    shutil.copyfile(image, other)
+    with other.open("r+b") as stream:
+        stream.seek(_MBR_FIRST_SECTOR)
+        start = int.from_bytes(stream.read(4), "little") * _SECTOR
+        stream.seek(start + _VOLUME_ID)
+        wanted = stream.read(4)[::-1].hex().upper()
+        for sector in (0, _BACKUP):
+            stream.seek(start + sector * _SECTOR + _VOLUME_ID)
+            stream.write(bytes.fromhex("78563412"))
+    booted = boot(booting.Options(other, (PC,), place / "log", seconds=_SECONDS))
+    said = failed(booted)
+    assert f"no disk has the FAT32 volume {wanted[:4]}-{wanted[4:]}" in said
+    seen = [line for line in said.splitlines() if line.lstrip().startswith("vda1")]
+    assert seen, said
+    assert "1234-5678" in seen[-1]
+
+
+def test_two_sticks_of_one_name(image: Path, place: Path) -> None:
+    asked = booting.Options(image, (PC,), place / "log", others=(image,), seconds=_SECONDS)
+    said = failed(boot(asked))
+    assert "2 disks have the FAT32 volume " in said
+    (line,) = [line for line in said.splitlines() if "2 disks have" in line]
+    assert "vda1" in line
+    assert "vdb1" in line
+
+
+def test_a_signal_leaves_no_machine(image: Path, place: Path) -> None:
+    before = digest.of_file(image)
+    process = orchestrate_boot("--image", image, "--log", place / "log", "--platform", "pc-bios")
+    said = b""
+    assert process.stderr is not None
+    while b"started     pc-bios (ls /)" not in said:
+        line = process.stderr.readline()
+        assert line, said.decode()
+        said += line
+    assert len(machines(image)) == 1
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate()
+    assert process.returncode == 128 + signal.SIGINT
+    assert json.loads(told)["error"]["kind"] == "Stopped"
+    assert machines(image) == []
+    assert digest.of_file(image) == before
