@@ -34,6 +34,7 @@ help:
 	echo 'make test    set everything up, then run every check and every test'
 	echo 'make bench   measure; ARGS="--rounds 3" for medians'
 	echo 'make counts  put what the image in out/ consists of into README.md'
+	echo 'make picture draw docs/session.svg from what the tests of booting recorded'
 	echo 'make fmt     format the Python code, mend what can be mended'
 	echo 'make relock  pin the newest dependencies in requirements*.lock'
 	echo 'make clean   remove .venv and the tools'"'"' caches (not out/, not the store)'
@@ -63,6 +64,10 @@ unit: setup-tests
 .PHONY: bench
 bench: setup-bench
 	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: picture
+picture: setup-tests
+	@$(BIN)/python -m tests.picture
 
 .PHONY: counts
 counts: setup
