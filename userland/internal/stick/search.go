@@ -11,6 +11,7 @@ import (
 // Times of a search.
 const (
 	patience    = 30 * time.Second // USB controllers, hubs and sticks may need as long
+	mostPatient = 10               // times that, where there is always something new
 	lastResort  = 5 * time.Second  // when to load all the drivers
 	reportEvery = 3 * time.Second
 	lookEvery   = 50 * time.Millisecond
@@ -36,10 +37,13 @@ type search struct {
 	read    chan blockDevice
 	retry   map[string]time.Time // when to read one again that could not be read
 	changed time.Time            // when the last new device was seen
+	module  string               // the one that was being loaded when it was last asked
+	moved   time.Time            // when that was last another one, or nothing
 }
 
 // run gives the devices with the volume: one, as it should be, several, or none
-// when the limit has passed. A message on wake makes it look again at once.
+// when nothing has happened for the limit: a slow machine may load drivers for as
+// long. A message on wake makes it look again at once.
 func (s *search) run(wake <-chan struct{}) []blockDevice {
 	s.known = make(map[string]blockDevice)
 	s.reading = make(map[string]bool)
@@ -51,7 +55,7 @@ func (s *search) run(wake <-chan struct{}) []blockDevice {
 		now := time.Now()
 		s.look(now)
 		found := s.found()
-		if len(found) > 0 && s.settled(found, now) || now.Sub(begun) >= s.limit {
+		if len(found) > 0 && s.settled(found, now) || s.hopeless(begun, now) {
 			return found
 		}
 		if now.Sub(begun) >= lastResort && !all {
@@ -69,6 +73,20 @@ func (s *search) run(wake <-chan struct{}) []blockDevice {
 		case <-time.After(lookEvery):
 		}
 	}
+}
+
+// hopeless reports whether nothing has happened for the limit, or too much.
+func (s *search) hopeless(begun, now time.Time) bool {
+	if module := s.loading(); module != s.module {
+		s.module, s.moved = module, now
+	}
+	last := begun
+	for _, t := range []time.Time{s.changed, s.moved} {
+		if t.After(last) {
+			last = t
+		}
+	}
+	return now.Sub(last) >= s.limit || now.Sub(begun) >= mostPatient*s.limit
 }
 
 // look finds the devices that are there now, and has the new ones read.

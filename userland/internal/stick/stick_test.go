@@ -118,6 +118,32 @@ func TestOneThatComesLaterIsFound(t *testing.T) {
 	}
 }
 
+// On a slow machine a driver may take longer than the limit, and the next one is
+// the one that matters.
+func TestALimitPassesOnlyWhileNothingHappens(t *testing.T) {
+	machine := newMachine(t)
+	s, _ := machine.search(100 * time.Millisecond)
+	begun := time.Now()
+	plugged := false
+	s.loading = func() string {
+		passed := time.Since(begun)
+		if passed > 400*time.Millisecond && !plugged {
+			plugged = true
+			machine.plug("vda1", "pci0", 2048, volume(0x1A2B3C4D))
+		}
+		return fmt.Sprint("driver", passed/(50*time.Millisecond))
+	}
+	if found := s.run(nil); names(found) != "vda1" {
+		t.Errorf("found %q", names(found))
+	}
+	s, _ = machine.search(20 * time.Millisecond)
+	s.volume = "0000-0000"
+	s.loading = func() string { return fmt.Sprint(time.Now()) }
+	if found := s.run(nil); len(found) > 0 { // but not for ever
+		t.Errorf("found %q", names(found))
+	}
+}
+
 func TestTwoMatchingVolumesAreBothNamed(t *testing.T) {
 	f := newMachine(t)
 	for _, name := range []string{"sdc1", "sda1"} {
