@@ -137,7 +137,8 @@ def test_what_came_over_the_serial_lines_is_kept(
 
 @pytest.mark.parametrize("disk", ["ahci", "nvme", "usb", "sd"])
 def test_the_stick_may_be_on_any_bus(image: Path, place: Path, disk: Disk) -> None:
-    """On a PC with BIOS, on one with UEFI."""
+    """On a PC with BIOS, on one with UEFI where its firmware knows the bus."""
+    names = [name for name in ("pc-bios", "pc-uefi") if disk in platforms.BY_NAME[name].disks]
 
     def one(name: str) -> Booted:
         platform = platforms.BY_NAME[name]
@@ -146,7 +147,7 @@ def test_the_stick_may_be_on_any_bus(image: Path, place: Path, disk: Disk) -> No
         return boot(booting.Options(image, (platform,), log, machine, ("ls /boot",), (), _SECONDS))
 
     with ThreadPoolExecutor(2) as pool:
-        for booted in pool.map(one, ["pc-bios", "pc-uefi"]):
+        for booted in pool.map(one, names):
             assert booted.verdict is Verdict.PASS, booted.document["checks"]
             (ran,) = booted.outcomes[0].commands
             assert ran.status == 0
@@ -218,9 +219,9 @@ def test_a_signal_leaves_no_machine(image: Path, place: Path) -> None:
         assert line, said.decode()
         said += line
     assert len(machines(image)) == 1
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     told, _ = process.communicate()
-    assert process.returncode == 128 + signal.SIGINT
+    assert process.returncode == 128 + signal.SIGTERM
     assert json.loads(told)["error"]["kind"] == "Stopped"
     assert machines(image) == []
     assert digest.of_file(image) == before
