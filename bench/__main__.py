@@ -18,12 +18,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import image, seed_procedure
+from bench import first_runs, image, seed_procedure
 from containers import process
 from orchestrator import inputs, lock, spec
+from orchestrator.finished import Finished
+from orchestrator.inputs import machine
 from orchestrator.store import BLOB_TIME, Store, remove_folder
 from reproducibility.digest import Digest
 from reproducibility.errors import SourceryError
@@ -33,6 +36,7 @@ _PEER_ALL = "peer: all"
 _PEER_ESTIMATED = "peer: all (host + 2 x the further one)"
 _STORE = Path(".cache/bench-store")
 CHANGED = "cmds/core/ls"
+_SAMPLE = ("cat", "echo", "ls", "pwd", "uname")
 
 
 @dataclass
@@ -143,9 +147,21 @@ def _ours(bench: Bench, figures: Figures, folder: Path, number: int) -> None:
     )
     figures.add("a further architecture", seconds)
     remove_folder(fewer)
+    _first_runs(figures, out, store)
     _export_root(bench, document, store)
     _changed(bench, figures, folder, store)
     remove_folder(store)
+
+
+def _first_runs(figures: Figures, out: Path, place: Path) -> None:
+    """Every command's first run in the root, on this machine's own architecture."""
+    host = machine.architecture()
+    with closing(Store(place)) as store:
+        root = Finished.load(out).root(store)
+        for name, seconds in first_runs.figures(first_runs.measure(root, host)).items():
+            figures.add(f"first run of a command, {name}", seconds)
+        sample = first_runs.measure(root, host, _SAMPLE, again=True)
+        figures.add("second run, over the bare binary", first_runs.overhead(sample))
 
 
 def _export_root(bench: Bench, document: dict[str, object], place: Path) -> None:
@@ -187,7 +203,7 @@ def table(figures: Figures, writer: dict[str, object]) -> str:
     lines = [f"{'what':<46} {'median':>9} {'least':>9} {'most':>9}"]
     for name, values in figures.seconds.items():
         lines.append(
-            f"{name:<46} {statistics.median(values):>9.2f} {min(values):>9.2f} {max(values):>9.2f}"
+            f"{name:<46} {statistics.median(values):>9.3f} {min(values):>9.3f} {max(values):>9.3f}"
         )
     pairs = (
         ("cold build, 3 architectures", _PEER_ALL),
