@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,12 +48,26 @@ def shared_store() -> Path:
     return folder.resolve()
 
 
+def _hear_signals() -> None:
+    """A shell has what it starts in the background ignore Ctrl-C, and so do all children of that.
+
+    Tests are about what happens at a terminal, wherever they run themselves.
+    """
+    for number, usual in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGQUIT, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Find programs where administrators have them, and keep the promise of a run without network.
 
     Raises:
         pytest.UsageError: `SOURCERY_NO_NETWORK` is set and there is a network.
     """
+    _hear_signals()
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
     os.environ["PATH"] = os.pathsep.join([*path, *(p for p in _ADMINISTRATORS if p not in path)])
     if os.environ.get("SOURCERY_NO_NETWORK"):
