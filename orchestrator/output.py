@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from containers.scratch import Scratch
-from orchestrator import durable
+from orchestrator.store import durable
 from reproducibility import canonical
 from reproducibility.errors import InfrastructureError, InputError
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from containers.action import Action
 from containers.engine import Outcome
 from containers.policy import RULES, Enforcement
-from orchestrator.blobs import BLOB_TIME
+from orchestrator.store.blobs import BLOB_TIME
 from reproducibility.errors import InfrastructureError, Stopped
 from reproducibility.manifest import Tree
 from reproducibility.variations import STANDARD

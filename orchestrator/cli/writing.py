@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.cli.session import Session
-    from orchestrator.contents import Contents
-    from orchestrator.disks import Target
-    from orchestrator.stick import Tell
+    from orchestrator.stick.contents import Contents
+    from orchestrator.stick.disks import Target
+    from orchestrator.stick.writer import Tell
     from reproducibility.digest import Digest
 
 SCHEMA = 1
@@ -45,15 +45,15 @@ def write(options: Options, session: Session) -> int:
     Raises:
         SourceryError: of the kind that says whose matter it is, and whether the stick is spoilt.
     """
-    from orchestrator import stick
-    from orchestrator.disks import Kernel
+    from orchestrator.stick import writer
+    from orchestrator.stick.disks import Kernel
 
     image, expected = _image(options)
     target = Kernel().examine(options.device, needed=(image,))
     size = image.stat().st_size
-    stick.refuse(target, image, size, force=options.force)
+    writer.refuse(target, image, size, force=options.force)
     _check_image(image, expected)
-    holds = stick.lost(target)
+    holds = writer.lost(target)
     if not session.manner.quiet or not options.yes:
         for line in told(target, holds):
             typer.echo(line, err=True)
@@ -157,17 +157,17 @@ def _confirm(target: Target, options: Options, session: Session) -> None:
 
 def _carry_out(image: Path, target: Target, session: Session) -> tuple[Digest, bool, float]:
     """Write and read back; the digest, whether past the cache, and when the writing ended."""
-    from orchestrator import stick
+    from orchestrator.stick import writer
 
     stopping = session.stopping
     spoilt = False
     try:
         with stopping.gracefully(tell=True), _progress(session) as tell:
             spoilt = True
-            written = stick.write(image, target, tell("writing"), stopping.event)
+            written = writer.write(image, target, tell("writing"), stopping.event)
             between = time.monotonic()
             spoilt = False
-            past_cache = stick.check(written, target, tell("reading back"), stopping.event)
+            past_cache = writer.check(written, target, tell("reading back"), stopping.event)
     except (Stopped, KeyboardInterrupt):
         _say_spoilt(session, spoilt=spoilt)
         raise
@@ -177,10 +177,10 @@ def _carry_out(image: Path, target: Target, session: Session) -> tuple[Digest, b
 
 
 def _say_spoilt(session: Session, *, spoilt: bool) -> None:
-    from orchestrator import stick
+    from orchestrator.stick import writer
 
     if spoilt:
-        session.note(stick.UNUSABLE)
+        session.note(writer.UNUSABLE)
     else:
         session.note("the image was written whole, but not all of it was read back")
 

@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator import durable
 from orchestrator.emulator import machine, proof, script
 from orchestrator.emulator.guest import Guest
 from orchestrator.emulator.recording import Recording
+from orchestrator.store import durable
 from reproducibility import canonical, digest
 from reproducibility.compare import Check, Verdict, fold
 from reproducibility.errors import InfrastructureError, InputError, SourceryError, Stopped

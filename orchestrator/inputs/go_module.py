@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.blobs import BLOB_TIME
 from orchestrator.inputs import checksum_database, unpack
 from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
 from orchestrator.lock import Absent, GoModule, Recorded
+from orchestrator.store.blobs import BLOB_TIME
 from reproducibility import digest as digests
 from reproducibility import gomodule
 from reproducibility.errors import InfrastructureError, InputError

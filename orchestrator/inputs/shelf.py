@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from orchestrator.blobs import BLOB_TIME
 from orchestrator.inputs.debian_package import DebianTransport
 from orchestrator.inputs.go_module import GoTransport
 from orchestrator.inputs.local_path import LocalTransport
 from orchestrator.inputs.python_wheel import WheelTransport
 from orchestrator.lock import DebianPackage, GoModule, Input, LocalPath, PythonWheel
+from orchestrator.store.blobs import BLOB_TIME
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:

@@ -60,7 +60,7 @@ _KEPT = 2000
 
 
 class Store(Protocol):
-    """What the transports need of the store (`orchestrator.store.Store`)."""
+    """What the transports need of the store (`orchestrator.store.store.Store`)."""
 
     def has(self, digest: Digest) -> bool:
         """Whether a blob is there."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.durable import remove_folder
+from orchestrator.store.durable import remove_folder
 from tests.conftest import ROOT
 from tests.integration import building
 from tests.integration.building import HOST, Orchestrate, check_gone, check_no_trace

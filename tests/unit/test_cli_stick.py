@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator import running, stick
+from orchestrator import running
 from orchestrator.cli import writing
 from orchestrator.cli.main import run
-from orchestrator.contents import Contents, Part
-from orchestrator.disks import Target
+from orchestrator.stick import writer
+from orchestrator.stick.contents import Contents, Part
+from orchestrator.stick.disks import Target
 from reproducibility import digest
 
 if TYPE_CHECKING:
@@ -128,16 +129,16 @@ def test_without_a_build(tmp_path: Path, target: Path, capsys: Captured) -> None
 def test_other_bytes_read_back_are_status_1(
     out: Path, target: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = stick.write
+    write = writer.write
 
-    def worn(*given: Any) -> stick.Written:  # noqa: ANN401 - whatever is passed
+    def worn(*given: Any) -> writer.Written:  # noqa: ANN401 - whatever is passed
         done = write(*given)
         with target.open("r+b") as stream:
             stream.seek(1000)
             stream.write(b"worn out")
         return done
 
-    monkeypatch.setattr(stick, "write", worn)
+    monkeypatch.setattr(writer, "write", worn)
     assert run(["write", str(target), "--out", str(out), "--yes"]) == 1
     assert "gives back other bytes" in capsys.readouterr().err
 
@@ -147,13 +148,13 @@ def test_a_stopped_write_says_that_the_stick_is_spoilt(
 ) -> None:
     from reproducibility.errors import Stopped
 
-    def stopped(*_given: Any) -> stick.Written:  # noqa: ANN401 - whatever is passed
+    def stopped(*_given: Any) -> writer.Written:  # noqa: ANN401 - whatever is passed
         raise Stopped("stopped")
 
-    monkeypatch.setattr(stick, "write", stopped)
+    monkeypatch.setattr(writer, "write", stopped)
     assert run(["write", str(target), "--out", str(out), "--yes"]) == 130
     told = capsys.readouterr().err
-    assert stick.UNUSABLE in told
+    assert writer.UNUSABLE in told
     assert "finished steps are remembered" not in told
 
 

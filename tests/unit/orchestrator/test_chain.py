@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.blobs import BLOB_TIME
+from orchestrator.store.blobs import BLOB_TIME
 from orchestrator.toolchain.chain import DIST_BUILD, Chain, environment_of, stopping_early
 from reproducibility import digest, manifest
 from reproducibility.errors import ActionError

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator import checkouts
-from orchestrator.blobs import BLOB_TIME
-from orchestrator.store import DamagedBlob, Store
+from orchestrator.store import DamagedBlob, Store, checkouts
+from orchestrator.store.blobs import BLOB_TIME
 from reproducibility import manifest
 from reproducibility.manifest import Tree
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.contents import Contents, Part, examine
+from orchestrator.stick.contents import Contents, Part, examine
 
 _BLOCK = 512
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.disks import Kernel, Target, Use
+from orchestrator.stick.disks import Kernel, Target, Use
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:

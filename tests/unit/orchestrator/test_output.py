@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator import durable, output
+from orchestrator import output
+from orchestrator.store import durable
 from reproducibility import canonical
 from reproducibility.errors import InfrastructureError, InputError
 

@@ -12,9 +12,9 @@ import pytest
 from containers.action import Action, Mount
 from containers.policy import Limits, Policy
 from orchestrator import scheduler
-from orchestrator.blobs import BLOB_TIME
 from orchestrator.scheduler import Results, Run, Scheduler, Step
 from orchestrator.store import DamagedBlob, Store
+from orchestrator.store.blobs import BLOB_TIME
 from reproducibility import digest
 from reproducibility.errors import ActionError, InfrastructureError, Stopped
 from tests.fakes import Asked, FakeEngine, FakeObserver, Made, Work, action, made

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator import durable
-from orchestrator.blobs import BLOB_TIME
-from orchestrator.store import DamagedBlob, Store, remove_folder
+from orchestrator.store import DamagedBlob, Store, durable, remove_folder
+from orchestrator.store.blobs import BLOB_TIME
 from reproducibility import digest, manifest
 from reproducibility.errors import InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree

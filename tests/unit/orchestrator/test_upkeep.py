@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator import durable, upkeep
-from orchestrator.blobs import BLOB_TIME
-from orchestrator.store import Store
+from orchestrator.store import Store, durable, upkeep
+from orchestrator.store.blobs import BLOB_TIME
 from reproducibility import digest, manifest
 from reproducibility.errors import InfrastructureError
 from reproducibility.manifest import Tree

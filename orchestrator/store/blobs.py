@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from blake3 import blake3
 
-from orchestrator import durable
+from orchestrator.store import durable
 from reproducibility import digest as digests
 from reproducibility.digest import Digest
 from reproducibility.errors import InfrastructureError

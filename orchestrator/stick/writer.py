@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from orchestrator import contents
+from orchestrator.stick import contents
 from reproducibility.digest import Digest
 from reproducibility.errors import ComparisonError, InfrastructureError, InputError, Stopped
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
-    from orchestrator.contents import Contents
-    from orchestrator.disks import Target
+    from orchestrator.stick.contents import Contents
+    from orchestrator.stick.disks import Target
 
     # Bytes done, bytes in all.
     Tell = Callable[[int, int], None]

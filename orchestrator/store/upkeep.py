@@ -9,7 +9,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING
 
-from orchestrator import durable
+from orchestrator.store import durable
 from reproducibility import canonical
 from reproducibility import digest as digests
 from reproducibility.digest import Digest

@@ -14,7 +14,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from orchestrator.blobs import BlobFolder, DamagedBlob
+from orchestrator.store.blobs import BlobFolder, DamagedBlob
 from reproducibility import digest as digests
 
 if TYPE_CHECKING:

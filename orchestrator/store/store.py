@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from containers.scratch import Scratch
-from orchestrator import durable, upkeep
-from orchestrator.blobs import BLOB_TIME, BlobFolder, DamagedBlob
-from orchestrator.checkouts import Checkouts
-from orchestrator.durable import remove_folder
+from orchestrator.store import durable, upkeep
+from orchestrator.store.blobs import BLOB_TIME, BlobFolder, DamagedBlob
+from orchestrator.store.checkouts import Checkouts
+from orchestrator.store.durable import remove_folder
 from reproducibility import canonical
 from reproducibility.errors import InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree
