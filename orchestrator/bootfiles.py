@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator import device
-from orchestrator.boot import files
+from orchestrator.boot import files, initramfs, modules
 from orchestrator.boot.order import Boot, Machine
 from orchestrator.boot_section import SYSLINUX, kernel_name, loader_name
 from reproducibility import canonical
@@ -147,6 +147,8 @@ def _key(machine: Machine) -> Digest:
         canonical.dumps(
             {
                 "format": files.FORMAT,
+                "compression": initramfs.COMPRESSION,
+                "usual_modules": list(modules.DEFAULT),
                 "architecture": machine.architecture,
                 "kernel": str(machine.kernel.digest),
                 "init": machine.init.digest,

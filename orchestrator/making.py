@@ -77,6 +77,7 @@ class Order:
             canonical.dumps(
                 {
                     "format": FORMAT,
+                    "compression": cpio.COMPRESSION,
                     "tree": str(self.tree.digest),
                     "label": self.label,
                     "identity": str(self.identity),

@@ -4,8 +4,9 @@ Schema 1 of `result.json`: `schema`, `verdict`, `image` and `cpio` (`path`, `siz
 `sha256`), `checks` (`name`, `subject`, `verdict`, `reason`),
 `stages` (`name`, `key`, `seconds`, `cached`, `peak_memory`), `patches` (`file`, `change`,
 `blake3`: what the build changed in a private copy of a published file), `inputs`, `root`,
-`isolation`, `engine`, `seconds`, `peak_memory`. Sizes are bytes. It holds times, so it is not part
-of what must come out the same.
+`isolation`, `engine`, `compression` (the library and level of archive and initramfs: another
+version may give other bytes), `seconds`, `peak_memory`. Sizes are bytes. It holds times, so it is
+not part of what must come out the same.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import output, scheduler
+from orchestrator.boot import initramfs
+from orchestrator.image import cpio
 from reproducibility import canonical
 
 if TYPE_CHECKING:
@@ -66,6 +69,7 @@ def document(  # noqa: PLR0913 - the parts of a result
             for name, result in run.results.items()
         ],
         "patches": chain.patches(),
+        "compression": {"archive": cpio.COMPRESSION, "initramfs": initramfs.COMPRESSION},
         "inputs": pinned.model_dump(mode="json")["inputs"],
         "root": {
             "tree": str(image.tree),

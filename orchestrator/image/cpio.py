@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from reproducibility.manifest import Entry, Tree
 
 LEVEL: Final = 1
+# What decides the compressed bytes: libzstd promises none from one version to the next.
+COMPRESSION: Final = f"libzstd {'.'.join(map(str, zstandard.ZSTD_VERSION))}, level {LEVEL}"
 # Each takes some 6 MiB.
 _MOST_THREADS = 8
 

@@ -133,7 +133,7 @@ class Chain:
         ]
 
     def steps(self) -> list[Step]:
-        """T1 (in three steps), F1, F2."""
+        """T1 (in three steps) and F1."""
         return [
             Step("T1/dist", "T1", "cmd/dist", (), lambda _: self._dist()),
             Step("T1/toolchain", "T1", "compiler, linker, go", ("T1/dist",), self._bootstrap),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator import bootfiles, making
-from orchestrator.boot import files
+from orchestrator.boot import files, initramfs, modules
 from orchestrator.boot.syslinux import LDLINUX
 from orchestrator.boot_section import Boot, Kernel, Kernels
 from orchestrator.image import reader
@@ -153,7 +153,19 @@ def test_another_volume_makes_only_the_menus_anew(order: Order) -> None:
     }
 
 
-@pytest.mark.parametrize("what", ["program", "kernel", "loader", "modules", "trees", "format"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "program",
+        "kernel",
+        "loader",
+        "modules",
+        "trees",
+        "format",
+        "libzstd",
+        "usual modules",
+    ],
+)
 def test_what_decides_its_bits_makes_an_architectures_part_again(
     order: Order, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,13 +184,18 @@ def test_what_decides_its_bits_makes_an_architectures_part_again(
         kernel = kernel.model_copy(update={"modules": ("snd",)})
     elif what == "trees":
         kernel = kernel.model_copy(update={"device_trees": ("vendor/*.dtb",)})
+    elif what == "libzstd":
+        monkeypatch.setattr(initramfs, "COMPRESSION", "libzstd 9.9.9")
+    elif what == "usual modules":
+        monkeypatch.setattr(modules, "DEFAULT", (*modules.DEFAULT, "unheard_of"))
     else:
         monkeypatch.setattr(files, "FORMAT", files.FORMAT + 1)
     kernels = order.section.kernels.model_copy(update={"riscv64": kernel})
     order.section = order.section.model_copy(update={"kernels": kernels})
     after = order.make()
-    assert order.watcher.done == (STAGES if what == "format" else {"boot files/riscv64"})
-    assert (after.tree == before.tree) == (what in {"loader", "format"})
+    ours = what in {"format", "libzstd", "usual modules"}
+    assert order.watcher.done == (STAGES if ours else {"boot files/riscv64"})
+    assert (after.tree == before.tree) == (ours or what == "loader")
 
 
 def test_made_again_on_request_and_compared(order: Order, store: Store) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator import making
-from orchestrator.image import reader, writer
+from orchestrator.image import cpio, reader, writer
 from orchestrator.store import BLOB_TIME, Store
 from reproducibility import digest as digests
 from reproducibility.compare import Verdict, fold
@@ -161,6 +161,14 @@ def test_every_parameter_counts(
     other = replace(order, **change)  # type: ignore[arg-type]
     assert other.key != order.key
     assert maker.make(order).image.blake3 != maker.make(other).image.blake3
+
+
+def test_another_libzstd_makes_another_archive(
+    order: making.Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = order.key
+    monkeypatch.setattr(cpio, "COMPRESSION", "libzstd 9.9.9, level 1")
+    assert order.key != before
 
 
 def test_a_difference_between_the_two_writings_fails(
