@@ -213,7 +213,10 @@ def spec_text(  # noqa: PLR0913 - what differs between the tests' specs
     bootstrap: str = "1.26.6",
     label: str = "SOURCERY",
 ) -> str:
-    """A spec: the default one but for what is given. `source`, `files`: whole tables."""
+    """A spec: the default one without boot files, but for what is given.
+
+    `source`, `files`: whole tables.
+    """
     names = ", ".join(f'"{name}"' for name in architectures)
     return (
         f'[image]\nlabel = "{label}"\nepoch = 2026-01-01T00:00:00Z\narchitectures = [{names}]\n\n'
@@ -229,13 +232,9 @@ module = "{SMALL}"
 version = "v1.2.0"
 commands = ["."]
 """
-U_ROOT_SOURCE = f"""\
-[[source]]
-module = "{U_ROOT}"
-version = "v0.16.0"
-commands = ["cmds/*/*"]
-exclude = [{{ command = "cmds/core/init", reason = "the stick has its own" }}]
-"""
+# The default spec's own table.
+_DEFAULT = (ROOT / "sourcery.toml").read_text("utf-8")
+U_ROOT_SOURCE = _DEFAULT[_DEFAULT.index("[[source]]") : _DEFAULT.index("[seed]")]
 
 
 # -- output directories --------------------------------------------------------------------------

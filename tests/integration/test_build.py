@@ -219,7 +219,8 @@ def test_only_a_foreign_architecture(
     ran = command.build(place / "out")
     assert checked(ran) == expected_checks(command.lock, (foreign,))
     assert ran.document["verdict"] == "PASS"
-    assert ran.executed() == []
+    # Without boot files there is no program for an initramfs; all else was made already.
+    assert set(ran.executed()) <= {f"programs/{foreign}"}
     assert set(ran.document["root"]["prebuilt"]) == {foreign}
     log = {check["name"]: check["reason"] for check in full.ran.document["checks"]}
     assert log[checks.FIXED_POINT]
