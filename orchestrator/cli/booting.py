@@ -204,8 +204,10 @@ def _interact(options: Options, session: Session) -> int:
     (platform,) = options.platforms
     session.note(f"{platform.title}; Ctrl-] leaves, `poweroff` ends it")
     streams = (sys.stdin.fileno(), sys.stdout.fileno())
-    check, ended = booting.interact(options, streams, session.stopping.event)
+    check, error = booting.interact(options, streams, session.stopping.event)
     session.result({}, ["", _line(check)])
     if check.verdict is Verdict.FAIL:
         return 1
-    return 3 if ended else 0
+    if error is not None:
+        raise error
+    return 0
