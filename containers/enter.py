@@ -71,19 +71,24 @@ def main() -> NoReturn:
     """Read the order, carry it out, end with the command's exit status."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
-    with channel.makefile("r", encoding="utf-8") as stream:
-        order = json.load(stream)
     signal.pthread_sigmask(signal.SIG_BLOCK, RELAYED | {signal.SIGCHLD})
     status = STATUS_NOT_SET_UP
     try:
+        with channel.makefile("r", encoding="utf-8") as stream:
+            order = json.load(stream)
         status = _launch(order, channel)
-    except OSError as error:
-        _report(channel, "setup", str(error))
+    except Exception as error:  # noqa: BLE001 - a status alone would tell nobody what happened
+        _report(channel, "setup", _words(error))
     os._exit(status)
 
 
 def _report(channel: socket.socket, stage: str, words: str) -> None:
     channel.sendall(json.dumps({"stage": stage, "words": words}).encode() + b"\n")
+
+
+def _words(error: Exception) -> str:
+    """What to say of an error: only those of the system say by themselves what they are."""
+    return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
 
 
 def _launch(order: dict[str, Any], channel: socket.socket) -> int:
@@ -112,8 +117,8 @@ def _launch(order: dict[str, Any], channel: socket.socket) -> int:
         status = STATUS_NOT_SET_UP
         try:
             status = _first(order, channel, me)
-        except OSError as error:
-            _report(channel, "setup", str(error))
+        except Exception as error:  # noqa: BLE001 - as above
+            _report(channel, "setup", _words(error))
         finally:
             os._exit(status)
     channel.close()
@@ -169,6 +174,9 @@ def _first(order: dict[str, Any], channel: socket.socket, launcher: int) -> int:
     _change_root()
     _unshare(_NEWUSER | _NEWNS | _NEWUTS | _NEWIPC | _NEWNET)
     _map(0, 0)
+    # The command is root here, and could open and trace this process: this machine's Python lies
+    # behind its /proc/1/exe, map_files and mem. Undone for the command by execve (prctl(2)).
+    _control(_PR_SET_DUMPABLE, 0)
     host = Path("/etc/hostname").read_text("utf-8", "replace").strip()
     socket.sethostname(host)
     _raise_loopback()
@@ -245,6 +253,8 @@ def _command(order: dict[str, Any], channel: socket.socket) -> int:
             os.execve(path, command, environment)  # noqa: S606 - no shell is wanted
         except OSError as error:
             _report(channel, "command", f"{command[0]}: {error.strerror} (errno {error.errno})")
+        except Exception as error:  # noqa: BLE001 - as above
+            _report(channel, "command", f"{command[0]}: {_words(error)}")
         finally:
             os._exit(STATUS_CANNOT_RUN)
     channel.close()
@@ -261,12 +271,23 @@ def _drop_streams() -> None:
 
 
 def _find(name: str, path: str) -> str | None:
+    """The path of a command; None where there is none.
+
+    A path that cannot be looked at is given as it is: execve says best what is in the way.
+    """
+    # os.path, since methods of Path raise where a name is too long, or a folder is not to be read.
     if "/" in name:
-        return name if Path(name).exists() else None
+        try:
+            os.stat(name)  # noqa: PTH116 - a Path would drop a slash at the end
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            pass
+        return name
     for folder in path.split(":"):
-        candidate = Path(folder, name)
-        if folder and name and candidate.is_file() and os.access(candidate, os.X_OK):
-            return str(candidate)
+        candidate = f"{folder}/{name}"
+        if folder and name and os.path.isfile(candidate) and os.access(candidate, os.X_OK):  # noqa: PTH113
+            return candidate
     return None
 
 

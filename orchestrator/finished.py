@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator import output, unpacking
 from orchestrator.store import DamagedBlob
 from reproducibility import canonical, digest
+from reproducibility.compare import Verdict
 from reproducibility.digest import Digest
 from reproducibility.errors import ComparisonError, InputError
 
@@ -61,6 +62,19 @@ class Finished:
     def image_digest(self) -> Digest:
         """What the image must be."""
         return Digest("blake3", str(self.document["image"]["blake3"]))
+
+    @property
+    def doubt(self) -> str:
+        """Why the image is not to be trusted, in words; empty where the build's checks held."""
+        verdict = self.document["verdict"]
+        if verdict in {Verdict.PASS.name, Verdict.SKIP.name}:
+            return ""
+        return f"the verdict of this build is {verdict}, so its image is not to be trusted"
+
+    @property
+    def made(self) -> tuple[Path, ...]:
+        """The files that the build made."""
+        return (self.image, self.archive, *(self.out / name for name in output.BESIDE))
 
     @property
     def architectures(self) -> list[str]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RESULT = "result.json"
+# What lies beside the image and the archive.
+BESIDE = (RESULT, "SHA256SUMS", "B3SUMS")
 _PREFIX = ".sourcery-new"
 # linux/fcntl.h and linux/fs.h
 _AT_FDCWD = -100

@@ -3,24 +3,21 @@
 What `init` makes of the stick on a device is made here by `containers/enter.py`: the root
 read-only, file systems in memory over what has to be writable, the device's environment and nothing
 else. Here is what lies around it: the order, and the way between the caller's streams and the
-command's. Where the caller has a terminal, the command gets one of its own, whose bytes are passed
-on: it can do with that what it likes, and Ctrl-C, Ctrl-Z and job control are its own matter.
+command's. In the place of the caller's terminal, on whichever of the three streams, the command
+gets one of its own, whose bytes are passed on: it can do with that what it likes, and where it has
+the caller's whole attention, Ctrl-C, Ctrl-Z and job control are its own matter.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-import pty
 import selectors
 import signal
 import socket
 import subprocess
 import sys
-import termios
-import tty
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +25,7 @@ from containers import enter
 from containers.sandbox_order import spare_users
 from orchestrator import device
 from orchestrator.inputs import machine
+from orchestrator.line import Line
 from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
@@ -56,6 +54,8 @@ ETC = {
 _FOLDERS = ("HOME", "GOCACHE", "GOPATH", "GOTMPDIR", "TMPDIR")
 _PIECE = 1 << 16
 _STREAMS = (0, 1, 2)
+# How often a terminal that others use is looked at, in seconds.
+_GLANCE = 0.25
 
 
 @dataclass(frozen=True)
@@ -112,33 +112,26 @@ def run(asked: Run, streams: Sequence[int] = _STREAMS) -> Ended:
 
     Raises:
         InputError: the root is not one for the architecture.
-        InfrastructureError: the namespaces cannot be made here; says what to do about it.
+        InfrastructureError: no process can be started, or the namespaces cannot be made here; says
+            what to do about it.
     """
     variables = environment(asked.root, asked.architecture)
     terminals = [os.isatty(descriptor) for descriptor in streams]
-    if terminals[0] or terminals[1]:
+    if any(terminals):
         variables["TERM"] = os.environ.get("TERM", "dumb")
     variables |= asked.additions
     with contextlib.ExitStack() as stack:
         line = None
-        if terminals[0] and terminals[1]:
-            line = stack.enter_context(_Line(streams[0], streams[1]))
+        if any(terminals):
+            line = stack.enter_context(Line(streams, terminals))
             streams = [
                 line.slave if terminal else descriptor
                 for terminal, descriptor in zip(terminals, streams, strict=True)
             ]
-        order = _order(asked, variables, terminal=0 if line else None)
+        order = _order(asked, variables, terminal=terminals.index(True) if line else None)
         signals = stack.enter_context(_Signals())
         ours, theirs = stack.enter_context(_channel())
-        launcher = subprocess.Popen(  # noqa: S603 - argv list, no shell
-            [sys.executable, "-I", "-S", "-B", enter.__file__, str(theirs.fileno())],
-            stdin=streams[0],
-            stdout=streams[1],
-            stderr=streams[2],
-            env={},
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,
-        )
+        launcher = _launched(theirs.fileno(), streams)
         stack.callback(_end, launcher)
         theirs.close()
         if line is not None:
@@ -149,6 +142,25 @@ def run(asked: Run, streams: Sequence[int] = _STREAMS) -> Ended:
         _attend(launcher, signals, line)
         status = launcher.wait()
         return _ended(status, _received(ours), asked)
+
+
+def _launched(channel: int, streams: Sequence[int]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(  # noqa: S603 - argv list, no shell
+            [sys.executable, "-I", "-S", "-B", enter.__file__, str(channel)],
+            stdin=streams[0],
+            stdout=streams[1],
+            stderr=streams[2],
+            env={},
+            pass_fds=[channel],
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise InfrastructureError(
+            f"cannot start a process: {error.strerror}",
+            subject=sys.executable,
+            remedy="see whether this machine has room for another process (`ulimit -u`, `free`)",
+        ) from error
 
 
 def _order(asked: Run, variables: Mapping[str, str], *, terminal: int | None) -> dict[str, Any]:
@@ -256,103 +268,32 @@ def _noted(_number: int, _frame: FrameType | None) -> None:
     """Nothing to do: the byte on the wake-up descriptor says it."""
 
 
-class _Line:
-    """A terminal for the command, and the caller's own in raw mode, within a `with` block."""
-
-    def __init__(self, source: int, sink: int) -> None:
-        self.source, self.sink = source, sink
-        self._settings = termios.tcgetattr(source)
-        self.master, self.slave = pty.openpty()
-        self.pending = bytearray()
-
-    def __enter__(self) -> Self:
-        termios.tcsetattr(self.slave, termios.TCSANOW, self._settings)
-        self.resize()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.drain()
-        with contextlib.suppress(termios.error):
-            termios.tcsetattr(self.source, termios.TCSADRAIN, self._settings)
-        os.close(self.master)
-        if self.slave >= 0:
-            os.close(self.slave)
-
-    def begin(self) -> None:
-        """The command has its end: let go of it here, and take what is typed as it comes."""
-        os.close(self.slave)
-        self.slave = -1
-        os.set_blocking(self.master, False)
-        tty.setraw(self.source)
-
-    def resize(self) -> None:
-        """Give the command's terminal the size of the caller's."""
-        with contextlib.suppress(OSError):
-            size = fcntl.ioctl(self.source, termios.TIOCGWINSZ, bytes(8))
-            fcntl.ioctl(self.master, termios.TIOCSWINSZ, size)
-
-    def typed(self) -> bool:
-        """Take what was typed; False where the caller's terminal is gone."""
-        try:
-            data = os.read(self.source, _PIECE)
-        except OSError:
-            data = b""
-        self.pending += data
-        return bool(data)
-
-    def feed(self) -> None:
-        """Give the command what was typed, as far as it takes it."""
-        with contextlib.suppress(OSError):
-            del self.pending[: os.write(self.master, self.pending)]
-
-    def drain(self) -> bool:
-        """Show what the command has written; False where nobody can write to it any more."""
-        while True:
-            try:
-                data = os.read(self.master, _PIECE)
-            except BlockingIOError:
-                return True
-            except OSError:  # EIO: the last one that had it open is gone
-                return False
-            if not data:
-                return False
-            _write(self.sink, data)
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(descriptor, view) :]
-        except BlockingIOError:  # somebody has made the terminal so
-            with selectors.DefaultSelector() as selector:
-                selector.register(descriptor, selectors.EVENT_WRITE)
-                selector.select()
-
-
-def _attend(launcher: subprocess.Popen[bytes], signals: _Signals, line: _Line | None) -> None:
+def _attend(launcher: subprocess.Popen[bytes], signals: _Signals, line: Line | None) -> None:
     """Pass on signals, keys and output until the launcher has ended."""
     ended = os.pidfd_open(launcher.pid)
     try:
         with selectors.DefaultSelector() as selector:
             selector.register(ended, selectors.EVENT_READ)
             selector.register(signals.descriptor, selectors.EVENT_READ)
+            glance = None
             if line is not None:
                 selector.register(line.master, selectors.EVENT_READ)
-                selector.register(line.source, selectors.EVENT_READ)
+                _exchange(line, selector, {}, launcher)
+                glance = _GLANCE if line.is_aside else None
             while True:
-                ready = {key.fd: events for key, events in selector.select()}
+                ready = {key.fd: events for key, events in selector.select(glance)}
                 if signals.descriptor.fileno() in ready:
                     _pass_on(signals.came(), launcher, line)
                 if line is not None:
                     _exchange(line, selector, ready, launcher)
+                    glance = _GLANCE if line.is_aside else None
                 if ended in ready:
                     return
     finally:
         os.close(ended)
 
 
-def _pass_on(numbers: bytes, launcher: subprocess.Popen[bytes], line: _Line | None) -> None:
+def _pass_on(numbers: bytes, launcher: subprocess.Popen[bytes], line: Line | None) -> None:
     for number in numbers:
         if number == signal.SIGWINCH:
             if line is not None:
@@ -362,7 +303,7 @@ def _pass_on(numbers: bytes, launcher: subprocess.Popen[bytes], line: _Line | No
 
 
 def _exchange(
-    line: _Line,
+    line: Line,
     selector: selectors.BaseSelector,
     ready: Mapping[int, int],
     launcher: subprocess.Popen[bytes],
@@ -370,11 +311,29 @@ def _exchange(
     events = ready.get(line.master, 0)
     if events & selectors.EVENT_READ and not line.drain():
         selector.unregister(line.master)
-    if line.source in ready and not line.typed():
-        selector.unregister(line.source)
-        launcher.send_signal(signal.SIGHUP)
+    if line.source is not None:
+        _take(line, line.source, selector, ready, launcher)
     if line.pending:
         line.feed()
     if line.master in selector.get_map():
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if line.pending else 0)
         selector.modify(line.master, wanted)
+
+
+def _take(
+    line: Line,
+    source: int,
+    selector: selectors.BaseSelector,
+    ready: Mapping[int, int],
+    launcher: subprocess.Popen[bytes],
+) -> None:
+    watched = source in selector.get_map()
+    if line.is_aside:
+        if watched:
+            selector.unregister(source)
+    elif not watched:
+        selector.register(source, selectors.EVENT_READ)
+    elif source in ready and not line.typed():
+        selector.unregister(source)
+        line.source = None
+        launcher.send_signal(signal.SIGHUP)

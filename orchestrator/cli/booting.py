@@ -51,7 +51,7 @@ def boot(asked: Asked, session: Session) -> int:
     """
     from orchestrator.emulator import booting
 
-    options = _options(asked)
+    options = _options(asked, session)
     if asked.interactive:
         return _interact(options, session)
     with session.working("orchestrate boot") as progress:
@@ -129,13 +129,15 @@ def _line(check: Check) -> str:
     return f"{coloured(check.verdict.name)}  {check.subject}, {check.name}: {check.reason}"
 
 
-def _options(asked: Asked) -> Options:
+def _options(asked: Asked, session: Session) -> Options:
     from orchestrator.emulator import booting
     from orchestrator.emulator.machine import Machine
 
     finished = _finished(asked)
     image = asked.image or (finished.image if finished else asked.out / "sourcery.img")
     built = finished if finished and finished.image == image else None
+    if built and built.doubt:
+        session.note(built.doubt)
     return booting.Options(
         image=image,
         platforms=_platforms(asked, built),
@@ -202,8 +204,10 @@ def _interact(options: Options, session: Session) -> int:
     (platform,) = options.platforms
     session.note(f"{platform.title}; Ctrl-] leaves, `poweroff` ends it")
     streams = (sys.stdin.fileno(), sys.stdout.fileno())
-    check, ended = booting.interact(options, streams, session.stopping.event)
+    check, error = booting.interact(options, streams, session.stopping.event)
     session.result({}, ["", _line(check)])
     if check.verdict is Verdict.FAIL:
         return 1
-    return 3 if ended else 0
+    if error is not None:
+        raise error
+    return 0

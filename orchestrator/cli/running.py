@@ -48,6 +48,8 @@ def run(options: Options, session: Session) -> int:
             subject=str(options.out),
             remedy="build that architecture too, or run another one",
         )
+    if finished.doubt:
+        session.note(finished.doubt)
     emulated = None
     if running.is_foreign(options.architecture):
         emulated = emulation.find(options.architecture)

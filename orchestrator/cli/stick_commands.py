@@ -83,7 +83,8 @@ def write(
         typer.Option(
             "--force",
             metavar=FLAG,
-            help="A disk that is not removable, or larger than 256 GiB; never one in use.",
+            help="A disk that is not removable, or larger than 256 GiB, but never one in use; "
+            "or a build whose verdict is FAIL.",
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", metavar=FLAG, help="Do not ask.")] = False,
@@ -94,9 +95,9 @@ def write(
 ) -> Call:
     """Put the image on a stick, and read it back. What the stick holds is lost.
 
-    The image is compared with the result of its build first. Disks that are in use, or that the
-    running system lies on, are refused. What will be lost is shown, and asked about. Exit status 1:
-    the stick gives back other bytes than were written.
+    The image is compared with the result of its build first, which must not be FAIL. Disks that are
+    in use, or that the running system lies on, are refused. What will be lost is shown, and asked
+    about. Exit status 1: the stick gives back other bytes than were written.
     """
     from orchestrator.cli import writing
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,16 @@ import typer
 
 from orchestrator.cli.session import coloured
 from orchestrator.cli.wording import quantity, short
-from reproducibility.errors import ComparisonError, InputError, Stopped
+from reproducibility.errors import ComparisonError, InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.cli.session import Session
+    from orchestrator.finished import Finished
     from orchestrator.stick.contents import Contents
     from orchestrator.stick.disks import Target
+    from orchestrator.stick.medium import Medium
     from orchestrator.stick.writer import Tell
     from reproducibility.digest import Digest
 
@@ -48,10 +50,11 @@ def write(options: Options, session: Session) -> int:
     from orchestrator.stick import writer
     from orchestrator.stick.disks import Kernel
 
-    image, expected = _image(options)
+    finished = _finished(options, session)
+    image, expected = finished.image, finished.image_digest
     target = Kernel().examine(options.device, needed=(image,))
     size = image.stat().st_size
-    writer.refuse(target, image, size, force=options.force)
+    writer.refuse(target, image, size, force=options.force, made=finished.made)
     _check_image(image, expected)
     holds = writer.lost(target)
     if not session.manner.quiet or not options.yes:
@@ -75,7 +78,12 @@ def write(options: Options, session: Session) -> int:
         "model": target.model,
         "size": target.size,
         "lost": lost(holds),
-        "image": {"path": str(image), "size": size, "blake3": expected.hex},
+        "image": {
+            "path": str(image),
+            "size": size,
+            "blake3": expected.hex,
+            "verdict": finished.document["verdict"],
+        },
         "read_past_cache": past_cache,
         "seconds": seconds,
     }
@@ -83,8 +91,8 @@ def write(options: Options, session: Session) -> int:
     return 0
 
 
-def _image(options: Options) -> tuple[Path, Digest]:
-    """The image, and what a build says that it is."""
+def _finished(options: Options, session: Session) -> Finished:
+    """The build whose image is to be written."""
     from orchestrator.finished import Finished
 
     finished = Finished.load(options.out if options.image is None else options.image.parent)
@@ -96,7 +104,15 @@ def _image(options: Options) -> tuple[Path, Digest]:
         )
     if not finished.image.is_file():
         raise InputError("there is no image", subject=str(finished.image), remedy="build again")
-    return finished.image, finished.image_digest
+    if finished.doubt and not options.force:
+        raise InputError(
+            finished.doubt,
+            subject=str(finished.out / "result.json"),
+            remedy="`checks` in it says what did not hold; to write it nevertheless, give --force",
+        )
+    if finished.doubt:
+        session.note(finished.doubt)
+    return finished
 
 
 def _check_image(image: Path, expected: Digest) -> None:
@@ -158,31 +174,38 @@ def _confirm(target: Target, options: Options, session: Session) -> None:
 def _carry_out(image: Path, target: Target, session: Session) -> tuple[Digest, bool, float]:
     """Write and read back; the digest, whether past the cache, and when the writing ended."""
     from orchestrator.stick import writer
+    from orchestrator.stick.medium import held
 
     stopping = session.stopping
-    spoilt = False
     try:
-        with stopping.gracefully(tell=True), _progress(session) as tell:
-            spoilt = True
-            written = writer.write(image, target, tell("writing"), stopping.event)
+        with (
+            stopping.gracefully(tell=True),
+            held(target) as medium,
+            _saying(medium),
+            _progress(session) as tell,
+        ):
+            written = writer.write(image, medium, tell("writing"), stopping.event)
             between = time.monotonic()
-            spoilt = False
-            past_cache = writer.check(written, target, tell("reading back"), stopping.event)
-    except (Stopped, KeyboardInterrupt):
-        _say_spoilt(session, spoilt=spoilt)
-        raise
+            past_cache = writer.check(written, medium, tell("reading back"), stopping.event)
+            # Not before: whoever mounts it changes what is on it.
+            medium.announce()
     finally:
         stopping.worked = False
     return written.digest, past_cache, between
 
 
-def _say_spoilt(session: Session, *, spoilt: bool) -> None:
-    from orchestrator.stick import writer
-
-    if spoilt:
-        session.note(writer.UNUSABLE)
-    else:
-        session.note("the image was written whole, but not all of it was read back")
+@contextmanager
+def _saying(medium: Medium) -> Iterator[None]:
+    """Say what became of the stick however the work ends, with --quiet too."""
+    try:
+        yield
+    except (ComparisonError, InfrastructureError):
+        raise  # they say it themselves
+    except BaseException:
+        # The signal that comes second ends work of any kind by an exception of its own.
+        with suppress(OSError):
+            typer.echo(f"note: {medium.state}", err=True)
+        raise
 
 
 @contextmanager

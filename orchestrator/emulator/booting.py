@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -188,11 +188,11 @@ def boot(options: Options, observer: Observer, stop: threading.Event) -> Booted:
 
 def interact(
     options: Options, console: tuple[int, int], stop: threading.Event
-) -> tuple[Check, int | None]:
+) -> tuple[Check, SourceryError | None]:
     """Hand one platform's serial line to a terminal until the machine ends or the person leaves.
 
     `console`: the file descriptors to read keys from and to write to. Gives the check that the
-    image is unchanged, and QEMU's exit status, None where the person left the machine.
+    image is unchanged, and what went wrong with the machine; None where it was powered off or left.
 
     Raises:
         InputError: there is no such image, or the disk does not suit.
@@ -209,8 +209,8 @@ def interact(
         Guest(platform, line, recording, stop) as guest,
     ):
         left = terminal.connect(guest.line, *console, recording)
-        status = None if left else guest.ended()
-    return _unchanged(before, digest.of_file(options.image), options.expected), status
+        error = None if left else guest.failure()
+    return _unchanged(before, digest.of_file(options.image), options.expected), error
 
 
 def _steps(platforms: Sequence[Platform], commands: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -304,13 +304,26 @@ def _session(guest: Guest, outcome: Outcome, options: Options, observer: Observe
 
 @contextmanager
 def _line(options: Options, platform: Platform, program: str) -> Iterator[list[str]]:
-    """QEMU's command line, with such copies of images as the disk needs."""
+    """QEMU's command line, with such copies of images as the disk needs.
+
+    Raises:
+        InfrastructureError: there is no room for the copies.
+    """
     images = (_existing(options.image), *(_existing(other) for other in options.others))
     if machine.chosen_disk(platform, options.machine) != "sd":
         yield machine.command(platform, options.machine, program, images)
         return
-    with tempfile.TemporaryDirectory(prefix="orchestrate-boot-") as folder:
-        copies = [_card(image, Path(folder, f"{n}.img")) for n, image in enumerate(images)]
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrate-boot-"))
+            copies = [_card(image, Path(folder, f"{n}.img")) for n, image in enumerate(images)]
+        except OSError as error:
+            size = 1 + (sum(image.stat().st_size for image in images) >> 20)
+            raise InfrastructureError(
+                f"cannot make the copy that an SD card needs: {error.strerror}",
+                subject=tempfile.gettempdir(),
+                remedy=f"set TMPDIR to a folder with {size} MiB of room, or leave out --disk sd",
+            ) from error
         yield machine.command(platform, options.machine, program, copies)
 
 

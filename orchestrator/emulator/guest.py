@@ -95,6 +95,7 @@ class Guest:
         self.recording = recording
         self._stop = stop
         self._numbers = 0
+        self._kvm = "kvm" in command
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self.line, end = pty.openpty()
         try:
@@ -204,6 +205,10 @@ class Guest:
             raise self._failed(f"QEMU did not end well (exit status {status})")
         return time.monotonic() - since
 
+    def failure(self) -> ActionError | InfrastructureError | None:
+        """What to say of a machine whose serial line was closed; None where it ended well."""
+        return None if self.ended() == 0 else self._gone()
+
     def ended(self) -> int | None:
         """QEMU's exit status, waited for; None where it does not end."""
         try:
@@ -248,8 +253,12 @@ class Guest:
             return InfrastructureError(
                 f"{self.platform.program} failed (exit status {status}): {words}",
                 subject=self.platform.name,
+                remedy="leave out `--accel kvm`" if self._kvm else "",
             )
-        return self._failed(f"the machine went off (exit status {status}){words and ': '}{words}")
+        how = "its line was closed, but QEMU runs on"
+        if status is not None:
+            how = f"the machine went off (exit status {status})"
+        return self._failed(f"{how}{words and ': '}{words}")
 
     def _failed(self, what: str) -> ActionError:
         last = self.recording.last_line

@@ -63,10 +63,20 @@ def check(command: str) -> None:
     """Make sure that a command can be typed.
 
     Raises:
-        InputError: it is empty, or holds control characters, which a line editor obeys.
+        InputError: it is empty, or no text in UTF-8, or holds control characters, which a line
+            editor obeys.
     """
     if not command.strip():
         raise InputError("an empty command cannot be run", subject="--run")
+    try:
+        command.encode()
+    except UnicodeEncodeError as error:
+        # As Python reads an argument's other bytes.
+        raise InputError(
+            "a command that is no text in UTF-8 cannot be typed",
+            subject=ascii(command),
+            remedy="give other bytes to a command on the device, as in printf '\\200'",
+        ) from error
     if _CONTROL.search(command):
         raise InputError(
             "a command with control characters cannot be typed",

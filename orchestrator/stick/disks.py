@@ -43,7 +43,10 @@ class Target:
 
     `kind`: `disk`, `partition` or `file`. `size`, `block`: bytes of all of it and of a logical
     block. `removable`: made to be taken out (removable medium, USB, SD card). `disk`: of a
-    partition, the disk that it lies on. `system`: the running system depends on it.
+    partition, the disk that it lies on. `system`: the running system depends on it. `number`,
+    `sequence`: by what it is known again: of a disk the kernel's number (`8:16`) and the sequence
+    number of what is plugged in (empty before Linux 5.15), of a file its device and inode.
+    `in_dev`: a file among the device nodes, where somebody wrote to a stick that was not there.
     """
 
     path: Path
@@ -56,6 +59,9 @@ class Target:
     disk: str = ""
     uses: tuple[Use, ...] = ()
     system: bool = False
+    number: str = ""
+    sequence: str = ""
+    in_dev: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,7 @@ class Kernel:
 
     proc: Path = Path("/proc")
     sys: Path = Path("/sys")
+    dev: Path = Path("/dev")
 
     def examine(self, path: Path, needed: tuple[Path, ...] = ()) -> Target:
         """Look at a disk or a file. `needed`: files whose disk must not be written to.
@@ -81,18 +88,26 @@ class Kernel:
                 remedy="`lsblk` shows the disks of this machine",
             ) from error
         if stat.S_ISREG(found.st_mode):
-            return Target(path, "file", found.st_size)
+            return Target(
+                path,
+                "file",
+                found.st_size,
+                number=f"{found.st_dev}:{found.st_ino}",
+                in_dev=self._is_among_devices(path, found.st_dev),
+            )
         if not stat.S_ISBLK(found.st_mode):
             raise InputError(
                 "this is neither a disk nor a file",
                 subject=str(path),
                 remedy="`lsblk` shows the disks of this machine",
             )
-        return self.disk(path, _numbered(found.st_rdev), needed)
+        return self.disk(path, numbered(found.st_rdev), needed)
 
     def disk(self, path: Path, number: str, needed: tuple[Path, ...]) -> Target:
         """A block device by its number, such as `8:16`; see `examine`."""
         folder = (self.sys / "dev/block" / number).resolve(strict=True)
+        # First: what is plugged in after this has another, so that its facts are not mixed up.
+        sequence = _read(folder / "diskseq")
         size = int(_read(folder / "size") or 0) * _SECTOR
         if (folder / "partition").exists():
             parent = folder.parent.name
@@ -114,7 +129,15 @@ class Kernel:
             uses=tuple(uses),
             system=any(use.how == "mounted" and use.where in _SYSTEM for use in uses)
             or any(_lies_on(file, folder, parts) for file in needed),
+            number=number,
+            sequence=sequence,
         )
+
+    def _is_among_devices(self, path: Path, device: int) -> bool:
+        """Whether a file lies in /dev itself; not in /dev/shm where that is mounted there."""
+        if not path.resolve().is_relative_to(self.dev.resolve()):
+            return False
+        return device == self.dev.stat().st_dev
 
     def _parts(self, folder: Path) -> dict[str, str]:
         """Names and numbers of a disk, its partitions, and everything built on them."""
@@ -156,7 +179,7 @@ def _lies_on(file: Path, folder: Path, parts: dict[str, str]) -> bool:
     backing = _read(folder / "loop/backing_file")
     if backing and Path(backing).exists() and file.samefile(backing):
         return True
-    return _numbered(file.stat().st_dev) in parts.values()
+    return numbered(file.stat().st_dev) in parts.values()
 
 
 def _holder(path: Path) -> str:
@@ -169,7 +192,8 @@ def _name(source: str) -> str:
     return Path(source).resolve().name if source.startswith("/") else ""
 
 
-def _numbered(device: int) -> str:
+def numbered(device: int) -> str:
+    """A device's number as the kernel writes it."""
     return f"{os.major(device)}:{os.minor(device)}"
 
 

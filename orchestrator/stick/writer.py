@@ -6,11 +6,8 @@ and written last, so that one that was interrupted is not taken for a whole one.
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
 import os
-import stat
 from dataclasses import dataclass
 from mmap import mmap
 from typing import TYPE_CHECKING
@@ -18,16 +15,18 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from orchestrator.stick import contents
+from orchestrator.stick.medium import SPOILT, UNREAD, WHOLE, looked_at
 from reproducibility.digest import Digest
-from reproducibility.errors import ComparisonError, InfrastructureError, InputError, Stopped
+from reproducibility.errors import ComparisonError, InputError, Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
     from threading import Event
 
     from orchestrator.stick.contents import Contents
     from orchestrator.stick.disks import Target
+    from orchestrator.stick.medium import Medium
 
     # Bytes done, bytes in all.
     Tell = Callable[[int, int], None]
@@ -37,12 +36,20 @@ LARGEST = 256 << 30
 PIECE = 4 << 20
 # With a cache in between, progress is honest where it is emptied now and then.
 _FLUSH = 64 << 20
-# linux/fs.h
-_BLKRRPART, _BLKFLSBUF = 0x125F, 0x1261
 
 
-def refuse(target: Target, image: Path, size: int, *, force: bool, largest: int = LARGEST) -> None:
+def refuse(  # noqa: PLR0913 - what is to be written, where to, and who says that it may be
+    target: Target,
+    image: Path,
+    size: int,
+    *,
+    force: bool,
+    made: Iterable[Path] = (),
+    largest: int = LARGEST,
+) -> None:
     """Make sure that an image of `size` bytes may and can be written to a target.
+
+    `made`: what the build made beside the image.
 
     Raises:
         InputError: it must not, or only with `force`, or does not fit; says which.
@@ -55,8 +62,7 @@ def refuse(target: Target, image: Path, size: int, *, force: bool, largest: int 
             remedy=f"write to the disk that it lies on: {target.disk}",
         )
     if target.kind == "file":
-        if target.path.samefile(image):
-            raise InputError("this is the image itself", subject=subject)
+        _refuse_file(target, image, made)
         return
     if target.system:
         raise InputError(
@@ -94,20 +100,34 @@ def refuse(target: Target, image: Path, size: int, *, force: bool, largest: int 
         )
 
 
+def _refuse_file(target: Target, image: Path, made: Iterable[Path]) -> None:
+    subject = str(target.path)
+    if target.in_dev:
+        raise InputError(
+            "this is a file, not a device: what is written there stays in this machine's memory",
+            subject=subject,
+            remedy="remove it and plug the stick in",
+        )
+    if target.path.samefile(image):
+        raise InputError("this is the image itself", subject=subject)
+    if any(path.exists() and target.path.samefile(path) for path in made):
+        raise InputError(
+            "this is a file of the build that is to be written",
+            subject=subject,
+            remedy="name the stick, or another file",
+        )
+
+
 def lost(target: Target) -> Contents:
     """What is on the target now.
 
     Raises:
-        InfrastructureError: it cannot be read.
+        InfrastructureError: it cannot be read, or is not what it was any more.
     """
-    try:
-        with target.path.open("rb", buffering=0) as stream:
-            descriptor = stream.fileno()
-            return contents.examine(
-                lambda at, size: os.pread(descriptor, size, at), target.size, target.block
-            )
-    except OSError as error:
-        raise _failed(target, error, "cannot be read", unusable=False) from error
+    with looked_at(target) as descriptor:
+        return contents.examine(
+            lambda at, size: os.pread(descriptor, size, at), target.size, target.block
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,33 +139,29 @@ class Written:
     size: int
 
 
-def write(image: Path, target: Target, tell: Tell, stop: Event) -> Written:
+def write(image: Path, medium: Medium, tell: Tell, stop: Event) -> Written:
     """Write the image, and have it on the medium when this returns.
 
+    `medium.state` says at any moment, and so after any exception, what is true of it.
+
     Raises:
-        InfrastructureError: the target cannot be opened or written; says whether it is spoilt.
-        Stopped: `stop` was set; the target is spoilt.
+        InfrastructureError: the image cannot be read or the medium written.
+        Stopped: `stop` was set.
     """
-    with contextlib.ExitStack() as stack:
-        source = stack.enter_context(image.open("rb", buffering=0))
-        try:
-            sink = _open(target, os.O_RDWR)
-        except OSError as error:
-            raise _failed(target, error, "cannot be opened", unusable=False) from error
-        stack.callback(os.close, sink)
+    with image.open("rb", buffering=0) as source:
         # Never closed by hand: a failure's traceback may still hold a view of it.
         buffer = mmap(-1, PIECE)
         total = os.fstat(source.fileno()).st_size
         try:
-            return _write(_Copy(source.fileno(), sink, buffer, total), target, tell, stop)
+            return _write(_Copy(source.fileno(), medium, buffer, total), tell, stop)
         except OSError as error:
-            raise _failed(target, error, "cannot be written", unusable=True) from error
+            raise medium.failed(error, "cannot be written") from error
 
 
 @dataclass(frozen=True)
 class _Copy:
     source: int
-    sink: int
+    sink: Medium
     buffer: mmap
     total: int
 
@@ -163,18 +179,20 @@ class _Copy:
 
     def put(self, view: memoryview, at: int) -> None:
         """Write bytes of the buffer to a place."""
+        self.sink.state = SPOILT
         done = 0
         while done < len(view):
             try:
-                done += os.pwritev(self.sink, [view[done:]], at + done)
+                done += os.pwritev(self.sink.descriptor, [view[done:]], at + done)
             except OSError as error:
                 # The end need not be a multiple of the disk's blocks.
-                if error.errno != errno.EINVAL or not _direct(self.sink):
+                if error.errno != errno.EINVAL or not self.sink.direct:
                     raise
-                _indirect(self.sink)
+                self.sink.indirect()
 
 
-def _write(copy: _Copy, target: Target, tell: Tell, stop: Event) -> Written:
+def _write(copy: _Copy, tell: Tell, stop: Event) -> Written:
+    sink = copy.sink.descriptor
     hasher = blake3(max_threads=blake3.AUTO)
     pieces: list[bytes] = []
     flushed = 0
@@ -188,64 +206,55 @@ def _write(copy: _Copy, target: Target, tell: Tell, stop: Event) -> Written:
             copy.buffer[: len(view)] = bytes(len(view))
         copy.put(view, at)
         view.release()
-        if at - flushed >= _FLUSH and not _direct(copy.sink):
-            os.fdatasync(copy.sink)
+        if at - flushed >= _FLUSH and not copy.sink.direct:
+            os.fdatasync(sink)
             flushed = at
         tell(min(at + PIECE, copy.total), copy.total)
-    os.fsync(copy.sink)
+    os.fsync(sink)
     with copy.piece(0) as view:
         if blake3(view).digest() != pieces[0]:
             raise OSError(errno.EIO, "the image changed while it was read")
         copy.put(view, 0)
-    os.fsync(copy.sink)
-    _forget(copy.sink, target)
-    if target.kind == "disk":
-        # Have the kernel read the new partition table; who has udev may get the stick mounted.
-        with contextlib.suppress(OSError):
-            fcntl.ioctl(copy.sink, _BLKRRPART)
+    os.fsync(sink)
+    copy.sink.state = UNREAD
     return Written(Digest("blake3", hasher.hexdigest()), tuple(pieces), copy.total)
 
 
-def check(written: Written, target: Target, tell: Tell, stop: Event) -> bool:
-    """Read the target back and compare; whether that went past the kernel's cache.
+def check(written: Written, medium: Medium, tell: Tell, stop: Event) -> bool:
+    """Read the medium back and compare; whether all of it went past the kernel's cache.
 
     Raises:
         ComparisonError: it gives back other bytes than were written; says where the first are.
         InfrastructureError: it cannot be read.
         Stopped: `stop` was set.
     """
+    hasher = blake3(max_threads=blake3.AUTO)
+    wrong = []
     try:
-        source = _open(target, os.O_RDONLY, exclusive=False)
-    except OSError as error:
-        raise _failed(target, error, "cannot be read back", unusable=False) from error
-    try:
-        _forget(source, target)
-        past_cache = _direct(source)
-        hasher = blake3(max_threads=blake3.AUTO)
-        wrong = []
-        for number, (at, view) in enumerate(_pieces(source, written.size)):
+        medium.forget()
+        for number, (at, view) in enumerate(_pieces(medium, written.size)):
             if stop.is_set():
                 raise Stopped("stopped")
             hasher.update(view)
             if blake3(view).digest() != written.pieces[number]:
                 wrong.append(at)
             tell(at + len(view), written.size)
+        past_cache = medium.direct
     except OSError as error:
-        raise _failed(target, error, "cannot be read back", unusable=True) from error
-    finally:
-        os.close(source)
+        raise medium.failed(error, "cannot be read back") from error
     if wrong or hasher.hexdigest() != written.digest.hex:
         where = f"{len(wrong)} of {len(written.pieces)} pieces of {PIECE >> 20} MiB differ"
         raise ComparisonError(
             f"the stick gives back other bytes than were written: {where}"
             + (f", the first one at byte {wrong[0]:,}" if wrong else ""),
-            subject=str(target.path),
+            subject=str(medium.target.path),
             remedy="do not use it: write it again, and take another stick if it differs again",
         )
+    medium.state = WHOLE
     return past_cache
 
 
-def _pieces(source: int, size: int) -> Iterator[tuple[int, memoryview]]:
+def _pieces(source: Medium, size: int) -> Iterator[tuple[int, memoryview]]:
     """Place and bytes of each piece; the bytes are there until the next one is asked for."""
     buffer = mmap(-1, PIECE)
     for at in range(0, size, PIECE):
@@ -261,68 +270,11 @@ def _pieces(source: int, size: int) -> Iterator[tuple[int, memoryview]]:
         yield at, whole[:wanted]
 
 
-def _read(source: int, view: memoryview, at: int) -> int:
+def _read(source: Medium, view: memoryview, at: int) -> int:
     try:
-        return os.preadv(source, [view], at)
+        return os.preadv(source.descriptor, [view], at)
     except OSError as error:
-        if error.errno != errno.EINVAL or not _direct(source):
+        if error.errno != errno.EINVAL or not source.direct:
             raise
-    _indirect(source)
-    return os.preadv(source, [view], at)
-
-
-def _open(target: Target, flags: int, *, exclusive: bool = True) -> int:
-    """Open the target past the kernel's cache where that can be, and for us alone if it is a disk.
-
-    O_EXCL on a disk fails where the kernel itself uses it or a partition of it, in whatever
-    namespace that was mounted (open(2)).
-    """
-    flags |= os.O_CLOEXEC | os.O_NOCTTY
-    if target.kind == "disk" and exclusive:
-        flags |= os.O_EXCL
-    try:
-        descriptor = os.open(target.path, flags | os.O_DIRECT)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        descriptor = os.open(target.path, flags)
-    expected = stat.S_ISBLK if target.kind == "disk" else stat.S_ISREG
-    if not expected(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.ENODEV, "it is not what it was a moment ago")
-    return descriptor
-
-
-def _direct(descriptor: int) -> bool:
-    return bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT)
-
-
-def _indirect(descriptor: int) -> None:
-    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
-    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & ~os.O_DIRECT)
-
-
-def _forget(descriptor: int, target: Target) -> None:
-    """Drop what the kernel has cached of the target, so that reading asks the medium."""
-    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    if target.kind == "disk":
-        with contextlib.suppress(OSError):  # for administrators only
-            fcntl.ioctl(descriptor, _BLKFLSBUF)
-
-
-def _failed(target: Target, error: OSError, what: str, *, unusable: bool) -> InfrastructureError:
-    remedies = {
-        errno.EACCES: "run it as root, or let your user write to the device",
-        errno.EPERM: "run it as root, or let your user write to the device",
-        errno.EBUSY: "something uses it, perhaps in another mount namespace: unmount it there",
-        errno.ENOSPC: "make room, or take a larger stick",
-    }
-    remedy = remedies.get(error.errno or 0, "is it still plugged in? Try another port or stick")
-    if unusable:
-        remedy = f"{remedy}. {UNUSABLE}"
-    return InfrastructureError(
-        f"the stick {what}: {error.strerror or error}", subject=str(target.path), remedy=remedy
-    )
-
-
-UNUSABLE = "what was on the stick is gone, and the image is not on it: write it again to use it"
+    source.indirect()
+    return os.preadv(source.descriptor, [view], at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -13,11 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from orchestrator.cli import writing
+from orchestrator.cli.main import run
+from orchestrator.stick import writer
+from orchestrator.stick.disks import Kernel
+from orchestrator.stick.medium import held
 from reproducibility import digest
+from reproducibility.errors import InfrastructureError
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from tests.integration.building import Orchestrate
     from tests.integration.conftest import Built
@@ -31,6 +38,7 @@ pytestmark = [
 ]
 
 _MORE = 3 << 20
+_BLKRRPART = 0x125F  # linux/fs.h
 
 
 @contextmanager
@@ -74,9 +82,11 @@ def test_a_whole_image(small: Orchestrate, small_own: Built, backing: Path) -> N
     assert digest.of_file(backing).hex == image["blake3"]
 
 
-def write(small: Orchestrate, built: Built, device: str, *, status: int) -> dict[str, Any]:
+def write(
+    small: Orchestrate, built: Built, device: str, *, status: int, within: Sequence[str] = ()
+) -> dict[str, Any]:
     done = subprocess.run(
-        line(built, device, "--json"),
+        [*within, *line(built, device, "--json")],
         capture_output=True,
         text=True,
         check=False,
@@ -111,18 +121,89 @@ def test_a_mounted_disk_is_refused(small: Orchestrate, small_own: Built, place: 
         assert str(folder) in ran["error"]["subject"]
 
 
-def test_the_disk_of_the_system_is_refused(small: Orchestrate, small_own: Built) -> None:
-    number = Path("/").stat().st_dev
-    device = Path("/sys/dev/block", f"{os.major(number)}:{os.minor(number)}")
-    if not device.exists():
-        # In a container: no disk of this machine is to be seen, so none can be written to.
-        assert not list(Path("/dev").glob("[sv]d[a-z]"))
-        return
-    found = Path("/dev", device.resolve().name)
-    if not found.exists():
-        return
-    ran = write(small, small_own, str(found), status=2)
-    assert ran["error"]["summary"].startswith(("the running system", "this is a partition"))
+@pytest.mark.needs_tools("unshare")
+def test_the_disk_of_the_system_is_refused(
+    small: Orchestrate, small_own: Built, place: Path
+) -> None:
+    """A real disk where the system has one, whatever machine this is: in mounts of our own."""
+    backing = place / "system"
+    with backing.open("wb") as stream:
+        stream.truncate(64 << 20)
+    with loop(backing) as device:
+        subprocess.run(["mke2fs", "-q", device], check=True)  # noqa: S607 - found on PATH
+        before = digest.of_file(backing)
+        script = 'mount "$1" /boot && shift && exec "$@"'
+        command = ["unshare", "--mount", "sh", "-c", script, "sh", device]
+        ran = write(small, small_own, device, status=2, within=command)
+    assert ran["error"]["summary"].startswith("the running system")
+    assert f"{Path(device).name} is mounted on /boot" in ran["error"]["subject"]
+    after = digest.of_file(backing)
+    assert after != before, "it was mounted"
+    with backing.open("rb") as stream:
+        assert stream.read(1024) == bytes(1024), "no boot sector was written"
+
+
+def test_a_disk_that_was_changed_while_a_person_was_asked(place: Path) -> None:
+    """The same name, number and size; only the kernel's sequence number tells."""
+    first, second = place / "first", place / "second"
+    for path in (first, second):
+        path.write_bytes(b"o" * (2 << 20))
+    with loop(first) as device:
+        target = Kernel().examine(Path(device))
+        assert target.sequence, "the kernel numbers what is plugged in, from Linux 5.15 on"
+    subprocess.run(["losetup", device, str(second)], check=True)  # noqa: S607 - found on PATH
+    try:
+        now = Kernel().examine(Path(device))
+        assert (now.number, now.size) == (target.number, target.size)
+        with pytest.raises(InfrastructureError, match="not what it was"), held(target):
+            pass
+        with pytest.raises(InfrastructureError, match="not what it was"):
+            writer.lost(target)
+        with held(now):
+            pass
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)  # noqa: S607 - found on PATH
+    assert second.read_bytes() == b"o" * (2 << 20)
+
+
+def test_nobody_gets_the_disk_before_it_is_read_back(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does the kernel read its new partition table, which has others mount what is there."""
+    image, backing = place / "sourcery.img", place / "disk"
+    image.write_bytes(b"i" * (1 << 20))
+    backing.write_bytes(b"o" * (2 << 20))
+    result = {
+        "schema": 1,
+        "verdict": "PASS",
+        "image": {"path": image.name, "blake3": digest.of_file(image).hex},
+        "cpio": {"path": "sourcery.cpio.zst"},
+        "root": {},
+    }
+    (place / "result.json").write_text(json.dumps(result))
+    done: list[str] = []
+    ioctl = fcntl.ioctl
+
+    def recorded(descriptor: int, what: int, *more: Any) -> Any:  # noqa: ANN401 - as ioctl
+        if what == _BLKRRPART:
+            done.append("table")
+        return ioctl(descriptor, what, *more)
+
+    def lines(title: str) -> Callable[[int, int], None]:
+        def tell(_done: int, _total: int) -> None:
+            done.append(title)
+            with pytest.raises(OSError, match="busy"):
+                os.close(os.open(device, os.O_RDWR | os.O_EXCL))
+
+        return tell
+
+    monkeypatch.setattr(fcntl, "ioctl", recorded)
+    monkeypatch.setattr(writing, "_lines", lines)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    with loop(backing) as device:
+        assert run(["write", device, "--out", str(place), "--yes", "--force"]) == 0
+        os.close(os.open(device, os.O_RDWR | os.O_EXCL))
+    assert done == ["writing", "reading back", "table"]
 
 
 def test_a_disk_that_is_too_small(small: Orchestrate, small_own: Built, place: Path) -> None:
@@ -135,13 +216,15 @@ def test_a_disk_that_is_too_small(small: Orchestrate, small_own: Built, place: P
 
 
 def test_a_write_that_is_stopped_leaves_a_blank_beginning(small_own: Built, backing: Path) -> None:
-    with loop(backing) as device:
-        process = subprocess.Popen(
+    with (
+        loop(backing) as device,
+        subprocess.Popen(
             line(small_own, device),
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             text=True,
-        )
+        ) as process,
+    ):
         assert process.stderr is not None
         said = ""
         while "writing: " not in said:

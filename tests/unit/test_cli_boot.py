@@ -107,6 +107,17 @@ def test_by_default_all_that_the_image_is_for(fake: FakeBoot, out: Path) -> None
     assert asked.machine.accelerator == "tcg"
 
 
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize("verdict", ["PASS", "SKIP", "FAIL"])
+def test_the_verdict_of_the_build_is_told(out: Path, capsys: Captured, verdict: str) -> None:
+    result = canonical.loads((out / "result.json").read_bytes())
+    assert isinstance(result, dict)
+    (out / "result.json").write_bytes(canonical.pretty({**result, "verdict": verdict}))
+    assert run(["boot", "--out", str(out)]) == 0
+    told = "note: the verdict of this build is FAIL" in capsys.readouterr().err
+    assert told is (verdict == "FAIL")
+
+
 def test_options_of_a_machine(fake: FakeBoot, out: Path, tmp_path: Path) -> None:
     status = run(
         ["boot", "--out", str(out), "-p", "pc-uefi", "-p", "pc-uefi", "--memory", "512M",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,10 +15,13 @@ import pytest
 from orchestrator import running
 from orchestrator.cli import writing
 from orchestrator.cli.main import run
-from orchestrator.stick import writer
+from orchestrator.cli.session import Manner, Session
+from orchestrator.cli.stopping import Stopping
+from orchestrator.stick import medium, writer
 from orchestrator.stick.contents import Contents, Part
 from orchestrator.stick.disks import Target
 from reproducibility import digest
+from reproducibility.errors import Stopped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,10 +42,10 @@ def out(tmp_path: Path) -> Path:
     return folder
 
 
-def describe(folder: Path, image: bytes) -> None:
+def describe(folder: Path, image: bytes, *, verdict: object = "PASS") -> None:
     document: dict[str, Any] = {
         "schema": 1,
-        "verdict": "PASS",
+        "verdict": verdict,
         "image": {"path": "sourcery.img", "blake3": digest.of_bytes(image).hex},
         "cpio": {"path": "sourcery.cpio.zst", "blake3": "0" * 64},
         "root": {"tree": f"blake3:{'0' * 64}", "commands": {"amd64": 1, "riscv64": 1}},
@@ -143,19 +149,110 @@ def test_other_bytes_read_back_are_status_1(
     assert "gives back other bytes" in capsys.readouterr().err
 
 
-def test_a_stopped_write_says_that_the_stick_is_spoilt(
-    out: Path, target: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+# The whole command; writing waits where the test wants it to, deaf to the first signal.
+PROGRAM = """
+import pathlib, sys, time
+from orchestrator.cli import main
+from orchestrator.stick import writer
+
+def wait():
+    pathlib.Path("begun").touch()
+    while True:
+        time.sleep(0.02)
+
+piece, put, pieces = writer._Copy.piece, writer._Copy.put, writer._pieces
+where = sys.argv.pop(1)
+if where == "before":
+    writer._Copy.piece = lambda *given: wait()
+elif where == "within":
+    writer._Copy.put = lambda *given: (put(*given), wait())
+else:
+    writer._pieces = lambda *given: wait()
+main()
+"""
+
+
+@pytest.mark.parametrize("more", [[], ["--quiet"]])
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [("before", medium.NOTHING), ("within", medium.SPOILT), ("after", medium.UNREAD)],
+)
+def test_a_second_ctrl_c_says_what_became_of_the_stick(  # noqa: PLR0913 - parametrized
+    out: Path, target: Path, tmp_path: Path, where: str, said: str, more: list[str]
 ) -> None:
-    from reproducibility.errors import Stopped
-
-    def stopped(*_given: Any) -> writer.Written:  # noqa: ANN401 - whatever is passed
-        raise Stopped("stopped")
-
-    monkeypatch.setattr(writer, "write", stopped)
-    assert run(["write", str(target), "--out", str(out), "--yes"]) == 130
-    told = capsys.readouterr().err
-    assert writer.UNUSABLE in told
+    (tmp_path / "program.py").write_text(PROGRAM)
+    options = ["write", str(target), "--out", str(out), "--yes", *more]
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "program.py"), where, *options],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        while not (tmp_path / "begun").exists():
+            with suppress(subprocess.TimeoutExpired):
+                pytest.fail(f"ended with {process.wait(0.05)}: {process.stderr.read()}")
+        process.send_signal(signal.SIGINT)
+        told = ""
+        while "once more stops at once" not in told:
+            told += process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        told += process.stderr.read()
+        assert process.wait() == 130
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+    assert f"note: {said}\n" in told
     assert "finished steps are remembered" not in told
+    image = (out / "sourcery.img").read_bytes()
+    begins = {"before": b"o" * _SIZE, "within": bytes(_SIZE), "after": image}[where]
+    assert target.read_bytes() == begins + b"o" * 10
+
+
+def test_the_first_ctrl_c_ends_it_cleanly(out: Path, target: Path, capsys: Captured) -> None:
+    stopping = Stopping()
+    session = Session(["write"], Manner(), stopping)
+    stopping.event.set()
+    with pytest.raises(Stopped):
+        writing.write(writing.Options(target, out, None, force=False, yes=True), session)
+    assert f"note: {medium.NOTHING}\n" in capsys.readouterr().err
+    assert untouched(target)
+    assert not stopping.worked
+
+
+@pytest.mark.parametrize("verdict", ["FAIL", "fail", "", None, 0])
+def test_an_image_of_a_build_that_failed(
+    out: Path, target: Path, capsys: Captured, verdict: object
+) -> None:
+    describe(out, (out / "sourcery.img").read_bytes(), verdict=verdict)
+    line = ["write", str(target), "--out", str(out), "--yes"]
+    assert run(line) == 2
+    assert f"the verdict of this build is {verdict}" in capsys.readouterr().err
+    assert untouched(target)
+    assert run([*line, "--force", "--json"]) == 0
+    told = capsys.readouterr()
+    assert "not to be trusted" in told.err
+    assert json.loads(told.out)["image"]["verdict"] == verdict
+
+
+def test_a_build_with_a_check_that_was_skipped(out: Path, target: Path, capsys: Captured) -> None:
+    describe(out, (out / "sourcery.img").read_bytes(), verdict="SKIP")
+    assert run(["write", str(target), "--out", str(out), "--yes"]) == 0
+    assert "not to be trusted" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["sourcery.img", "result.json", "SHA256SUMS", "sourcery.cpio.zst"])
+def test_not_over_the_build(out: Path, capsys: Captured, name: str) -> None:
+    path = out / name
+    if not path.exists():
+        path.write_bytes(b"made")
+    before = path.read_bytes()
+    assert run(["write", str(path), "--out", str(out), "--yes", "--force"]) == 2
+    assert "this is " in capsys.readouterr().err
+    assert path.read_bytes() == before
 
 
 def test_what_is_told_before(tmp_path: Path) -> None:
@@ -182,6 +279,12 @@ def test_an_architecture_that_the_build_has_not(out: Path, capsys: Captured) -> 
 def test_run_without_a_build(tmp_path: Path, capsys: Captured) -> None:
     assert run(["run", "amd64", "--out", str(tmp_path)]) == 2
     assert "orchestrate build" in capsys.readouterr().err
+
+
+def test_run_says_that_the_build_failed(out: Path, tmp_path: Path, capsys: Captured) -> None:
+    describe(out, b"", verdict="FAIL")
+    run(["run", "amd64", "--out", str(out), "--store", str(tmp_path / "store")])
+    assert "note: the verdict of this build is FAIL" in capsys.readouterr().err
 
 
 def test_an_archive_that_is_gone(out: Path, tmp_path: Path, capsys: Captured) -> None:

@@ -30,6 +30,10 @@ def test_a_bare_name_is_looked_for_and_a_path_is_not(tmp_path: Path) -> None:
         assert enter._find(name, path) is None
     assert enter._find(f"{second}/tool", "") == f"{second}/tool"
     assert enter._find(f"{second}/none", path) is None
+    assert enter._find(f"{second}/tool/", path) is None
+    assert enter._find("n" * 300, path) is None
+    # Left to execve, which says what is in the way.
+    assert enter._find("/" + "n" * 300, path) == "/" + "n" * 300
 
 
 _ATTENDING = """
@@ -92,10 +96,9 @@ def test_a_terminal_s_signals_go_to_the_whole_group() -> None:
     assert process.returncode == 9
 
 
-def test_what_cannot_be_set_up_is_reported(tmp_path: Path) -> None:
-    """A root that is not there, and a status that says that no command ran."""
+def started(order: bytes) -> tuple[int, dict[str, str]]:
+    """The status and the report that come of an order."""
     ours, theirs = socket.socketpair()
-    order = {"parent": os.getpid(), "user": 0, "root": str(tmp_path / "none"), "handler": ""}
     with ours, theirs:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-B", enter.__file__, str(theirs.fileno())],
@@ -103,9 +106,24 @@ def test_what_cannot_be_set_up_is_reported(tmp_path: Path) -> None:
             start_new_session=True,
         )
         theirs.close()
-        ours.sendall(json.dumps(order).encode())
+        ours.sendall(order)
         ours.shutdown(socket.SHUT_WR)
-        assert process.wait() == enter.STATUS_NOT_SET_UP
-        report = json.loads(ours.recv(4096))
+        status = process.wait()
+        return status, json.loads(ours.recv(4096))
+
+
+def test_what_cannot_be_set_up_is_reported(tmp_path: Path) -> None:
+    """A root that is not there, and a status that says that no command ran."""
+    order = {"parent": os.getpid(), "user": 0, "root": str(tmp_path / "none"), "handler": ""}
+    status, report = started(json.dumps(order).encode())
+    assert status == enter.STATUS_NOT_SET_UP
     assert report["stage"] == "setup"
     assert report["words"]
+
+
+@pytest.mark.parametrize(("order", "words"), [(b"{}", "KeyError: 'user'"), (b"{", "JSONDecode")])
+def test_what_goes_wrong_otherwise_is_reported_too(order: bytes, words: str) -> None:
+    status, report = started(order)
+    assert status == enter.STATUS_NOT_SET_UP
+    assert report["stage"] == "setup"
+    assert words in report["words"]

@@ -179,6 +179,25 @@ def test_a_file(tmp_path: Path) -> None:
     assert (found.kind, found.size) == ("file", 1000)
 
 
+def test_by_what_a_disk_is_known_again(machine: Machine) -> None:
+    machine.device("a/block/sdq", "8:0", diskseq="41")
+    found = machine.look("8:0")
+    assert (found.number, found.sequence) == ("8:0", "41")
+    machine.device("a/block/sdr", "8:16")
+    assert machine.look("8:16").sequence == "", "before Linux 5.15"
+
+
+def test_a_file_among_the_device_nodes(tmp_path: Path) -> None:
+    for folder in ("dev", "home"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "sdz").touch()
+    (tmp_path / "link").symlink_to("dev/sdz")
+    kernel = Kernel(dev=tmp_path / "dev")
+    assert kernel.examine(tmp_path / "dev/sdz").in_dev
+    assert kernel.examine(tmp_path / "link").in_dev
+    assert not kernel.examine(tmp_path / "home/sdz").in_dev
+
+
 @pytest.mark.parametrize("name", ["nothing", "folder"])
 def test_what_is_no_disk(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()

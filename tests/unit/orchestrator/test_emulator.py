@@ -173,7 +173,7 @@ def test_marks_are_found_where_the_shell_prints_them() -> None:
     assert script.PROMPT.search(came) is not None
 
 
-@pytest.mark.parametrize("command", ["", "  ", "a\tb", "a\x1bb", "a\rb", "a\x7f"])
+@pytest.mark.parametrize("command", ["", "  ", "a\tb", "a\x1bb", "a\rb", "a\x7f", "a\udc80"])
 def test_what_cannot_be_typed_is_refused(command: str) -> None:
     with pytest.raises(InputError):
         script.check(command)

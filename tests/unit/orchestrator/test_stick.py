@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.stick import writer
-from orchestrator.stick.disks import Target, Use
+from orchestrator.stick import medium, writer
+from orchestrator.stick.disks import Kernel, Target, Use
+from orchestrator.stick.medium import Medium, held
 from reproducibility import digest
 from reproducibility.errors import ComparisonError, InfrastructureError, InputError, Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _SIZE = 2 * writer.PIECE + 1536
 _GIB = 1 << 30
@@ -33,7 +40,13 @@ def image(tmp_path: Path) -> Path:
 def target(tmp_path: Path) -> Target:
     path = tmp_path / "stick"
     path.write_bytes(b"o" * (_SIZE + 1000))
-    return Target(path, "file", path.stat().st_size)
+    return Kernel().examine(path)
+
+
+@pytest.fixture
+def stick(target: Target) -> Iterator[Medium]:
+    with held(target) as opened:
+        yield opened
 
 
 DISK = Target(Path("/dev/sdz"), "disk", 16 * _GIB, model="Stick", removable=True)
@@ -80,94 +93,191 @@ def test_not_onto_itself(image: Path) -> None:
     assert "the image itself" in refused(Target(image, "file", _SIZE), image, force=True)
 
 
-def test_written_and_read_back(image: Path, target: Target) -> None:
+def test_written_and_read_back(image: Path, stick: Medium) -> None:
     told: list[tuple[int, int]] = []
     stop = threading.Event()
-    written = writer.write(image, target, lambda *done: told.append(done), stop)
+    written = writer.write(image, stick, lambda *done: told.append(done), stop)
     assert written.digest == digest.of_file(image)
     assert told[-1] == (_SIZE, _SIZE)
-    found = target.path.read_bytes()
+    found = stick.target.path.read_bytes()
     assert found == image.read_bytes() + b"o" * 1000, "what the image does not reach is as it was"
-    writer.check(written, target, silent, stop)
+    writer.check(written, stick, silent, stop)
 
 
-def test_a_smaller_file_grows(image: Path, target: Target) -> None:
-    target.path.write_bytes(b"")
-    written = writer.write(image, target, silent, threading.Event())
-    writer.check(written, target, silent, threading.Event())
-    assert target.path.read_bytes() == image.read_bytes()
+def test_a_smaller_file_grows(image: Path, stick: Medium) -> None:
+    stick.target.path.write_bytes(b"")
+    written = writer.write(image, stick, silent, threading.Event())
+    writer.check(written, stick, silent, threading.Event())
+    assert stick.target.path.read_bytes() == image.read_bytes()
 
 
 @pytest.mark.parametrize("at", [0, writer.PIECE - 1, writer.PIECE, _SIZE - 1])
-def test_one_changed_bit_is_found_and_placed(image: Path, target: Target, at: int) -> None:
-    written = writer.write(image, target, silent, threading.Event())
-    with target.path.open("r+b") as stream:
+def test_one_changed_bit_is_found_and_placed(image: Path, stick: Medium, at: int) -> None:
+    written = writer.write(image, stick, silent, threading.Event())
+    with stick.target.path.open("r+b") as stream:
         stream.seek(at)
         byte = stream.read(1)[0]
         stream.seek(at)
         stream.write(bytes([byte ^ 1]))
     with pytest.raises(ComparisonError, match=f"at byte {at // writer.PIECE * writer.PIECE:,}"):
-        writer.check(written, target, silent, threading.Event())
+        writer.check(written, stick, silent, threading.Event())
 
 
-def test_a_change_behind_the_image_is_none(image: Path, target: Target) -> None:
-    written = writer.write(image, target, silent, threading.Event())
-    with target.path.open("r+b") as stream:
+def test_a_change_behind_the_image_is_none(image: Path, stick: Medium) -> None:
+    written = writer.write(image, stick, silent, threading.Event())
+    with stick.target.path.open("r+b") as stream:
         stream.seek(_SIZE)
         stream.write(b"x")
-    writer.check(written, target, silent, threading.Event())
+    writer.check(written, stick, silent, threading.Event())
 
 
-def test_a_target_that_ends_too_early_is_noticed(image: Path, target: Target) -> None:
-    written = writer.write(image, target, silent, threading.Event())
-    os.truncate(target.path, _SIZE - 1)
-    with pytest.raises(InfrastructureError, match="ends too early"):
-        writer.check(written, target, silent, threading.Event())
+def test_a_target_that_ends_too_early_is_noticed(image: Path, stick: Medium) -> None:
+    written = writer.write(image, stick, silent, threading.Event())
+    os.truncate(stick.target.path, _SIZE - 1)
+    with pytest.raises(InfrastructureError, match="ends too early") as caught:
+        writer.check(written, stick, silent, threading.Event())
+    assert medium.UNREAD in caught.value.remedy
+    assert medium.SPOILT not in caught.value.remedy
 
 
-def test_an_interrupted_stick_is_not_taken_for_a_whole_one(image: Path, target: Target) -> None:
+def test_an_interrupted_stick_is_not_taken_for_a_whole_one(image: Path, stick: Medium) -> None:
     stop = threading.Event()
     with pytest.raises(Stopped):
-        writer.write(image, target, lambda _done, _total: stop.set(), stop)
-    found = target.path.read_bytes()
+        writer.write(image, stick, lambda _done, _total: stop.set(), stop)
+    assert stick.state == medium.SPOILT
+    found = stick.target.path.read_bytes()
     assert found[: writer.PIECE] == bytes(writer.PIECE)
     assert found[writer.PIECE :] == b"o" * (_SIZE + 1000 - writer.PIECE)
 
 
-def test_reading_back_can_be_stopped(image: Path, target: Target) -> None:
-    written = writer.write(image, target, silent, threading.Event())
+def test_reading_back_can_be_stopped(image: Path, stick: Medium) -> None:
+    written = writer.write(image, stick, silent, threading.Event())
     stop = threading.Event()
     with pytest.raises(Stopped):
-        writer.check(written, target, lambda _done, _total: stop.set(), stop)
+        writer.check(written, stick, lambda _done, _total: stop.set(), stop)
+    assert stick.state == medium.UNREAD
 
 
-def test_an_image_that_changes_meanwhile_is_no_image(image: Path, target: Target) -> None:
+def test_stopped_before_anything_is_written(image: Path, stick: Medium) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Stopped):
+        writer.write(image, stick, silent, stop)
+    assert stick.state == medium.NOTHING
+    assert stick.target.path.read_bytes() == b"o" * (_SIZE + 1000)
+
+
+def test_an_image_that_cannot_be_read_spoils_nothing(image: Path, stick: Medium) -> None:
+    class Shorter:
+        """Says that nothing is to stop, and cuts the image."""
+
+        def is_set(self) -> bool:
+            os.truncate(image, 0)
+            return False
+
+    with pytest.raises(InfrastructureError, match="became shorter") as caught:
+        writer.write(image, stick, silent, Shorter())  # type: ignore[arg-type]
+    assert medium.NOTHING in caught.value.remedy
+    assert stick.target.path.read_bytes() == b"o" * (_SIZE + 1000)
+
+
+def test_nobody_else_gets_it_while_it_is_written_and_read(image: Path, stick: Medium) -> None:
+    refused = []
+
+    def tell(_done: int, _total: int) -> None:
+        with stick.target.path.open("rb") as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        refused.append(stick.state)
+
+    written = writer.write(image, stick, tell, threading.Event())
+    writer.check(written, stick, tell, threading.Event())
+    assert refused == [medium.SPOILT] * 3 + [medium.UNREAD] * 3
+    assert stick.state == medium.WHOLE
+
+
+def test_what_another_has_locked_is_not_written(target: Target) -> None:
+    with target.path.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        with (
+            pytest.raises(InfrastructureError, match="another program has locked it"),
+            held(target, patience=0),
+        ):
+            pass
+
+
+def test_reading_that_falls_back_to_the_cache_says_so(
+    image: Path, stick: Medium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = writer.write(image, stick, silent, threading.Event())
+    preadv, asked = os.preadv, []
+
+    def stubborn(descriptor: int, views: list[memoryview], at: int) -> int:
+        asked.append(at)
+        if at and stick.direct:
+            raise OSError(errno.EINVAL, "not aligned as this disk wants it")
+        return preadv(descriptor, views, at)
+
+    monkeypatch.setattr(os, "preadv", stubborn)
+    assert writer.check(written, stick, silent, threading.Event()) is False
+    assert asked[0] == 0
+
+
+def test_an_image_that_changes_meanwhile_is_no_image(image: Path, stick: Medium) -> None:
     def change(done: int, _total: int) -> None:
         if done == _SIZE:
             with image.open("r+b") as stream:
                 stream.write(b"changed")
 
     with pytest.raises(InfrastructureError, match="changed while it was read") as caught:
-        writer.write(image, target, change, threading.Event())
-    assert writer.UNUSABLE in caught.value.remedy
-    assert target.path.read_bytes()[:512] == bytes(512)
+        writer.write(image, stick, change, threading.Event())
+    assert medium.SPOILT in caught.value.remedy
+    assert stick.target.path.read_bytes()[:512] == bytes(512)
 
 
-def test_an_image_that_becomes_shorter_is_noticed(image: Path, target: Target) -> None:
+def test_an_image_that_becomes_shorter_is_noticed(image: Path, stick: Medium) -> None:
     def cut(_done: int, _total: int) -> None:
         os.truncate(image, writer.PIECE)
 
     with pytest.raises(InfrastructureError, match="became shorter"):
-        writer.write(image, target, cut, threading.Event())
+        writer.write(image, stick, cut, threading.Event())
 
 
-def test_a_disk_that_became_a_file_is_refused(image: Path, target: Target) -> None:
-    with pytest.raises(InfrastructureError, match="a moment ago"):
-        writer.write(image, replace(target, kind="disk"), silent, threading.Event())
-    assert target.path.read_bytes()[:8] == b"oooooooo"
+def test_a_disk_that_became_a_file_is_refused(target: Target) -> None:
+    with (
+        pytest.raises(InfrastructureError, match="not what it was when it was looked at") as caught,
+        held(replace(target, kind="disk")),
+    ):
+        pass
+    assert medium.NOTHING in caught.value.remedy
+
+
+def test_another_file_of_the_same_name_is_refused(target: Target) -> None:
+    data = target.path.read_bytes()
+    other = target.path.with_name("other")
+    other.write_bytes(data)
+    other.replace(target.path)
+    with pytest.raises(InfrastructureError, match="not what it was"), held(target):
+        pass
+    with pytest.raises(InfrastructureError, match="not what it was"):
+        writer.lost(target)
 
 
 def test_what_is_lost_is_read(target: Target) -> None:
     assert writer.lost(target).parts == ()
     with pytest.raises(InfrastructureError, match="cannot be read"):
         writer.lost(replace(target, path=target.path.with_name("gone")))
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_file_where_a_device_should_be(image: Path, target: Target, force: bool) -> None:
+    said = refused(replace(target, in_dev=True), image, force=force)
+    assert "this is a file, not a device" in said
+    assert "remove it and plug the stick in" in said
+
+
+def test_not_onto_what_the_build_made(image: Path, target: Target, tmp_path: Path) -> None:
+    writer.refuse(target, image, _SIZE, force=False, made=(image, tmp_path / "gone"))
+    link = tmp_path / "link"
+    link.symlink_to(target.path)
+    with pytest.raises(InputError, match="a file of the build"):
+        writer.refuse(target, image, _SIZE, force=True, made=(tmp_path / "gone", link))
