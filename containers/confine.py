@@ -41,6 +41,8 @@ _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
 _MS_NOSUID, _MS_NODEV = 2, 4
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
+_RT_SIGACTION = {"x86_64": 13, "aarch64": 134, "riscv64": 134}
+_SIGNALS = 64
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -80,9 +82,7 @@ def main() -> NoReturn:
         guard = os.getpid()
         child = os.fork()
         if child == 0:
-            # Python ignores some of these, and what is ignored stays so over an execve.
-            for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
-                signal.signal(number, signal.SIG_DFL)
+            _forget_signals()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != guard:
@@ -252,6 +252,21 @@ def _limit(limits: dict[str, int], cpus: list[int]) -> None:
         _, hard = resource.getrlimit(kind)
         value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(kind, (value, value))
+
+
+def _forget_signals() -> None:
+    """Give every signal its usual effect: what is ignored stays so over an execve.
+
+    Python ignores some, and GNU make has its children ignore two that the C library keeps for
+    itself, so they can only be set by the system call.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    usual = bytes(32)  # a struct sigaction of the kernel, all zeros
+    for number in set(range(1, _SIGNALS + 1)) - {signal.SIGKILL, signal.SIGSTOP}:
+        status = library.syscall(
+            ctypes.c_long(_RT_SIGACTION[os.uname().machine]), number, usual, None, ctypes.c_long(8)
+        )
+        _check(status, "rt_sigaction")
 
 
 def _prctl(option: int, value: int) -> None:

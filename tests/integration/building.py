@@ -325,6 +325,7 @@ def wait_for_descendant(pid: int, program: str) -> dict[int, str]:
         found = descendants(pid)
         if any(_program(child) == program for child in found):
             return found
+        assert _status(pid) is not None, f"ended without having run {program}"
         time.sleep(0.02)
     raise AssertionError(f"{program} did not run")
 

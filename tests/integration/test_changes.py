@@ -7,6 +7,7 @@ The source is a folder of the person's own here, a copy of u-root. Each test has
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from orchestrator.lock import GoModule, LocalPath
 from orchestrator.store import Store
 from reproducibility.compare import differences
 from reproducibility.digest import Digest
-from tests.integration.building import HOST, U_ROOT, Orchestrate, spec_text
+from tests.integration.building import HOST, U_ROOT, U_ROOT_SOURCE, Orchestrate, spec_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,13 +35,10 @@ FOREIGN = "arm64" if HOST != "arm64" else "amd64"
 BOTH = (HOST, FOREIGN)
 _EPOCH = 1_600_000_000
 _ECHO = "cmds/core/echo/echo.go"
-_SOURCE = f"""\
-[[source]]
-module = "{U_ROOT}"
-path = "u-root"
-commands = ["cmds/*/*"]
-exclude = [{{ command = "cmds/core/init", reason = "the stick has its own" }}]
-"""
+# The default source as a local folder; and the same once that folder's go.mod says itself what is
+# replaced.
+_FIRST_SOURCE = U_ROOT_SOURCE.replace('version = "v0.16.0"', 'path = "u-root"')
+_SOURCE = re.sub(r"replace = \[.*?^\]", "", _FIRST_SOURCE, flags=re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def workplaces(
     project = workshop / "changes"
     project.mkdir()
     (project / "sourcery.lock").write_bytes(usable_lock.read_bytes())
-    (project / "sourcery.toml").write_text(spec_text(architectures=BOTH, source=_SOURCE))
+    (project / "sourcery.toml").write_text(spec_text(architectures=BOTH, source=_FIRST_SOURCE))
     pinned = orchestrate.lock.find("u-root")
     assert isinstance(pinned, GoModule)
     command = Orchestrate(project, orchestrate.store)
@@ -105,10 +103,11 @@ def workplaces(
         # The same source, so the same dependencies, whichever way they came.
         assert local.vendored == pinned.vendored
         assert pinned.vendored is not None
-        vendored = store.load_tree(pinned.vendored)
-        store.export(vendored.under("vendor"), project / "u-root" / "vendor", _EPOCH)
+        shutil.rmtree(project / "u-root")
+        store.export(store.load_tree(pinned.vendored), project / "u-root", _EPOCH)
+    (project / "sourcery.toml").write_text(spec_text(architectures=BOTH, source=_SOURCE))
     # From here on the source brings its dependencies along: nothing is fetched any more.
-    command.run("lock", "--update", "u-root")
+    command.run("lock")
     again = command.lock.find("u-root")
     assert isinstance(again, LocalPath)
     assert again.vendored == pinned.vendored

@@ -88,12 +88,12 @@ def test_a_signal_stops_cleanly(
 
 def test_going_on_after_a_signal(own: Orchestrate, small_own: Built, place: Path) -> None:
     """What was finished is not done again, what was not is; two signals end it at once."""
-    name = f"seed/{SMALL}/{HOST}"
+    name = f"std/{HOST}"
     forget(own.store, name)
-    forget(own.store, f"list/{SMALL}/{HOST}")
+    forget(own.store, "recorder")
     out = place / "out"
     running = own.start("build", "--engine", "sandbox", "--out", out, *ARCH)
-    running.wait_for(r"started +seed ")
+    running.wait_for(r"started +standard library ")
     had = building.wait_for_descendant(running.process.pid, "compile")
     running.process.send_signal(signal.SIGINT)
     running.process.send_signal(signal.SIGINT)
@@ -120,8 +120,8 @@ def entries(tree: Tree, folder: str) -> list[Entry]:
 def test_damaged_blobs_heal(own: Orchestrate, small_own: Built, place: Path) -> None:
     """A flipped bit in a seed object and one in a toolchain program are noticed and mended.
 
-    The seed's step runs again. The program need not be built again: the published release, an input
-    that is in the store, has the same bytes, which is what the build is about.
+    The step that compiled the object runs again. The program need not be built again: the published
+    release, an input that is in the store, has the same bytes, which is what the build is about.
     """
     tree = tree_of(own.store, small_own.ran)
     seed = entries(tree, f"linux_{HOST}/seed/")[0]
@@ -132,7 +132,7 @@ def test_damaged_blobs_heal(own: Orchestrate, small_own: Built, place: Path) -> 
     assert ran.image == small_own.ran.image
     assert checked(ran) == checked(small_own.ran)
     # That step and no other; `executed` would only tell of the last attempt.
-    assert steps(ran) == {f"seed ({SMALL} for {HOST})"}
+    assert steps(ran) == {f"standard library (for {HOST})"}
     assert {seed.digest, program.digest} <= {p.name for p in (own.store / "damaged").iterdir()}
     assert own.run("store", "verify").document["damaged"] == []
     for entry in (seed, program):
@@ -155,7 +155,7 @@ def test_missing_blobs_heal(own: Orchestrate, small_own: Built, place: Path) -> 
     ran = own.build(place / "out", *ARCH)
     assert ran.image == small_own.ran.image
     assert checked(ran) == checked(small_own.ran)
-    assert steps(ran) == {f"seed ({SMALL} for {HOST})", f"programs ({HOST})"}
+    assert steps(ran) == {f"standard library (for {HOST})", f"programs ({HOST})"}
 
 
 # -- inputs --------------------------------------------------------------------------------------
