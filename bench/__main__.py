@@ -47,7 +47,8 @@ class Figures:
     seconds: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, name: str, value: float) -> None:
-        """Note a measurement."""
+        """Note a measurement, and say it: a round takes long."""
+        sys.stderr.write(f"{name}: {value:.3f}\n")
         self.seconds.setdefault(name, []).append(value)
 
 
@@ -77,7 +78,7 @@ class Bench:
         place = self.scratch / name
         _clone(self.store, place)
         for results in (place / "results").iterdir():
-            if results.name.startswith(("action-", "h1-")) or results.name == "image":
+            if results.name.startswith(("action-", "h1-")) or results.name in {"boot", "image"}:
                 shutil.rmtree(results)
         remove_folder(place / "checkouts")
         return place
