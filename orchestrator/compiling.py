@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from containers.action import Action, Mount
 from orchestrator import commands, device, recording
 from orchestrator.scheduler import Results, Step
-from orchestrator.toolchain.chain import recorded, standard_name
+from orchestrator.toolchain.chain import helper, recorded, standard_name
 from reproducibility.variations import STANDARD
 
 if TYPE_CHECKING:
@@ -245,20 +245,19 @@ class Compiling:
         if records or record:
             # Only the helper: a change of another program must not compile a seed again.
             cache = recording.Cache(
-                results[recording.STEP].tree.under("out"),
+                helper(results),
                 [recorded(results, step) for step in records],
                 STANDARD.work if record else None,
             )
             mounts = (*mounts, *cache.mounts)
             environment.update(cache.environment)
-        goroot = self.chain.goroot("F1", results["F1"].tree.under("out"))
         return Action(
             name=name,
             command=("/go/bin/go", *arguments),
             environment=tuple(sorted(environment.items())),
             directory=directory,
             root=self.chain.root,
-            mounts=(Mount("/go", goroot), *mounts),
+            mounts=(Mount("/go", self.chain.goroot_f1(results)), *mounts),
             outputs=outputs,
             epoch=self.epoch,
             architecture=self.chain.host,

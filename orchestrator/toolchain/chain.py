@@ -157,9 +157,9 @@ class Chain:
         around = self.varied if architecture == self.host else STANDARD
 
         def make(results: Results) -> Action:
-            cache = recording.Cache(_helper(results), into=around.work)
+            cache = recording.Cache(helper(results), into=around.work)
             return self._go_build(
-                name, self._goroot_f1(results), architecture, around, ("std",), cache=cache
+                name, self.goroot_f1(results), architecture, around, ("std",), cache=cache
             )
 
         needs = ("F1", recording.STEP)
@@ -177,13 +177,14 @@ class Chain:
         standard = standard_name(architecture)
 
         def make(results: Results) -> Action:
-            cache = recording.Cache(_helper(results), [recorded(results, standard)])
-            return self._build(name, self._goroot_f1(results), architecture, around, cache=cache)
+            cache = recording.Cache(helper(results), [recorded(results, standard)])
+            return self._build(name, self.goroot_f1(results), architecture, around, cache=cache)
 
         needs = ("F1", recording.STEP, standard)
         return Step(name, stage, f"toolchain for {architecture}", needs, make)
 
-    def _goroot_f1(self, results: Results) -> Tree:
+    def goroot_f1(self, results: Results) -> Tree:
+        """The GOROOT whose programs are F1's."""
         return self.goroot("F1", results["F1"].tree.under("out"))
 
     def cross_again(self, architecture: str) -> Step:
@@ -372,7 +373,8 @@ def recorded(results: Results, step: str) -> Tree:
     return results[step].tree.under(recording.FOLDER)
 
 
-def _helper(results: Results) -> Tree:
+def helper(results: Results) -> Tree:
+    """The programs that record and read records."""
     return results[recording.STEP].tree.under("out")
 
 

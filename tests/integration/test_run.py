@@ -191,37 +191,36 @@ def test_an_architecture_that_was_not_built(own_architecture: Built, stick: Devi
     assert f"the build has no {other}" in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_signals_reach_the_command_and_nothing_is_left(stick: Device, number: int) -> None:
+def ready(stick: Device, script: str) -> subprocess.Popen[bytes]:
+    """A shell's script that goes on, once it has said so."""
     process = subprocess.Popen(
-        stick.line("gosh", "-c", "echo ready; sleep 1000 & sleep 2000"),
+        stick.line("gosh", "-c", script),
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         start_new_session=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signals_reach_the_command_and_nothing_is_left(stick: Device, number: int) -> None:
+    process = ready(stick, "echo ready; sleep 1000 & sleep 2000")
     below = building.descendants(process.pid)
     assert len(below) >= 3
     process.send_signal(number)
     assert process.wait(_PATIENCE) != 0
-    process.stdout.close()
+    process.communicate()
     building.check_gone(below)
 
 
 def test_a_killed_orchestrator_leaves_nothing(stick: Device) -> None:
-    process = subprocess.Popen(
-        stick.line("gosh", "-c", "echo ready; sleep 1000"),
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
+    process = ready(stick, "echo ready; sleep 1000")
     below = building.descendants(process.pid)
     process.kill()
     process.wait()
-    process.stdout.close()
+    process.communicate()
     building.check_gone(below)
 
 
