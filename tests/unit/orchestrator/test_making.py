@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator import making
-from orchestrator.image import cpio, reader, writer
+from orchestrator.image import backwards, cpio, reader
 from orchestrator.store import BLOB_TIME, Store
 from reproducibility import digest as digests
 from reproducibility.compare import Verdict, fold
@@ -19,6 +19,10 @@ from reproducibility.manifest import Tree, directory, file
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from orchestrator.image.disk import Disk
+    from orchestrator.image.gather import Blob
+    from reproducibility.digest import Digest
 
 KINDS = {"image", "image/again", "image/read back", "cpio"}
 
@@ -171,18 +175,16 @@ def test_another_libzstd_makes_another_archive(
     assert order.key != before
 
 
-def test_a_difference_between_the_two_writings_fails(
+def test_a_difference_between_the_two_ways_fails(
     maker: Maker, order: making.Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = writer.write
+    right = backwards.digest
 
-    def wrong(disk: object, blob: object, target: Path, *, order: str = "forward") -> None:
-        right(disk, blob, target, order=order)  # type: ignore[arg-type]
-        if order == "backward":
-            with target.open("r+b") as stream:
-                stream.write(b"x")
+    def wrong(disk: Disk, blob: Blob) -> Digest:
+        layout = replace(disk.layout, folders=disk.layout.folders[:-1] + b"x")
+        return right(replace(disk, layout=layout), blob)
 
-    monkeypatch.setattr(writer, "write", wrong)
+    monkeypatch.setattr(backwards, "digest", wrong)
     made = maker.make(order)
     assert {c.name for c in made.checks if c.verdict is Verdict.FAIL} == {making.TWICE}
     assert maker.make(order).checks[0].verdict is Verdict.FAIL, "a failure is not remembered"
