@@ -7,7 +7,10 @@ enforces it. Nothing here starts a process.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _MIB = 1 << 20
 
@@ -67,10 +70,34 @@ class Enforcement:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """A part of the processors: the `number`th, from 0, of `of` parts.
+
+    For speed, not for isolation: actions side by side that each have their own processors do not
+    drive one another out of the caches. An engine that cannot tell which processors there are may
+    pass over it.
+    """
+
+    number: int
+    of: int
+
+    def among(self, processors: Sequence[int]) -> list[int]:
+        """This part of `processors`; empty where there are fewer than parts."""
+        count = len(processors)
+        return list(
+            processors[count * self.number // self.of : count * (self.number + 1) // self.of]
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules and the limits that an action runs under."""
+    """The rules and the limits that an action runs under.
+
+    `share`: the processors it is to keep to while others run beside it, None for all.
+    """
 
     limits: Limits = field(default_factory=Limits)
+    share: Share | None = None
 
     def describe(self) -> dict[str, object]:
         """The policy as a JSON object, sorted by rule."""

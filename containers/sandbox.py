@@ -90,7 +90,7 @@ class SandboxEngine:
             order = sandbox_order.for_action(self._program, action, layout, limits, blobs)
             group = _join(self._cgroups, f"action-{os.getpid()}-{number}", limits, stack)
             order["cgroup"] = group.entrance if group else ""
-            order["cpus"] = sandbox_order.processors(limits.cpus, number)
+            order["cpus"] = sandbox_order.processors(limits.cpus, number, policy.share)
             order["work"] = str(work)
             launched = launch(order, limits, into, stop, Growth(work, limits.work).too_large)
             descriptor = launched.work

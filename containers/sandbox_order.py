@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from containers.action import Action
     from containers.engine import Blobs
     from containers.layout import Layout
-    from containers.policy import Limits
+    from containers.policy import Limits, Share
     from reproducibility.manifest import Tree
 
 _OPEN_FILES = 16384
@@ -151,9 +151,15 @@ def _rlimits(limits: Limits) -> dict[str, int]:
     }
 
 
-def processors(wanted: int, number: int) -> list[int]:
-    """The processors of the `number`th action, taken in turns; empty for all of them."""
+def processors(wanted: int, number: int, share: Share | None = None) -> list[int]:
+    """The processors of the `number`th action; empty for all of them.
+
+    `wanted`: how many at most, 0 for no limit. Those of its share, else taken in turns.
+    """
     available = sorted(os.sched_getaffinity(0))
+    own = share.among(available) if share else []
+    if own:
+        return own[: wanted or len(own)]
     if not wanted or wanted >= len(available):
         return []
     first = number * wanted

@@ -14,16 +14,12 @@ from typing import TYPE_CHECKING
 from containers.action import Action, Mount
 from orchestrator import commands, device, recording
 from orchestrator.scheduler import Results, Step
-from orchestrator.toolchain.chain import helper, recorded, standard_name
 from reproducibility.variations import STANDARD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from orchestrator.commands import Listing
     from orchestrator.spec import Source
     from orchestrator.toolchain.chain import Chain
-    from reproducibility.digest import Digest
     from reproducibility.manifest import Tree
 
 BATCHES = 8
@@ -33,20 +29,15 @@ BATCHES = 8
 class Compiling:
     """What the steps are made from.
 
-    `sources`: module path -> source and vendored tree. `userland`: tree of the module
-    `sourcery/userland`. `seeded`: whether a compile seed goes on the stick. `read`: gives a blob's
-    bytes (a listing is an action's output that later actions depend on). `epoch`: the stick's one
-    time, seconds: the go command hashes the files' times into what it looks up. `boots`: whether
-    there is an initramfs, which takes a program more.
+    `sources`: module path -> source and vendored tree. `seeded`: whether a compile seed goes on the
+    stick. `epoch`: the stick's one time, seconds: the go command hashes the files' times into what
+    it looks up.
     """
 
     chain: Chain
     sources: dict[str, tuple[Source, Tree]]
-    userland: Tree
     seeded: bool
     epoch: int
-    read: Callable[[Digest], bytes]
-    boots: bool = False
 
     def steps(self, architecture: str) -> list[Step]:
         """All steps for one architecture."""
@@ -70,7 +61,7 @@ class Compiling:
         known = self._listings.get(key)
         if known is None:
             known = commands.parse_listing(
-                self.read(results[name].stdout).decode(),
+                self.chain.read(results[name].stdout).decode(),
                 module,
                 commands.candidates(source, tree, architecture),
                 name,
@@ -83,54 +74,35 @@ class Compiling:
         """Parsed once for each list: every batch of commands needs it."""
         return {}
 
-    def recorder(self) -> Step:
-        """The helpers: one records seeds and reads them, one compiles without linking."""
-
-        def make(results: Results) -> Action:
-            return self._userland(recording.STEP, recording.HELPERS, self.chain.host, results, ())
-
-        return Step(recording.STEP, "programs", f"helpers for {self.chain.host}", ("F1",), make)
-
     def _programs(self, architecture: str) -> Step:
         name = f"programs/{architecture}"
-        records = (standard_name(architecture),)
-        programs = (*device.PREBUILT, device.STICK_INIT) if self.boots else device.PREBUILT
+        records = (recording.standard_name(architecture),)
+        place = f"/{device.source(device.USERLAND)}"
 
         def make(results: Results) -> Action:
-            return self._userland(name, programs, architecture, results, records)
+            return self._go(
+                name,
+                (
+                    "build",
+                    "-o",
+                    f"{STANDARD.work}/out/",
+                    *(f"{device.USERLAND}/cmd/{program}" for program in device.PROGRAMS),
+                ),
+                architecture,
+                results,
+                mounts=(Mount(place, self.chain.userland),),
+                directory=place,
+                outputs=tuple(f"out/{program}" for program in device.PROGRAMS),
+                records=records,
+            )
 
         return Step(name, "programs", architecture, ("F1", recording.STEP, *records), make)
-
-    def _userland(
-        self,
-        name: str,
-        programs: tuple[str, ...],
-        architecture: str,
-        results: Results,
-        records: tuple[str, ...],
-    ) -> Action:
-        place = f"/{device.source(device.USERLAND)}"
-        return self._go(
-            name,
-            (
-                "build",
-                "-o",
-                f"{STANDARD.work}/out/",
-                *(f"{device.USERLAND}/cmd/{program}" for program in programs),
-            ),
-            architecture,
-            results,
-            mounts=(Mount(place, self.userland),),
-            directory=place,
-            outputs=tuple(f"out/{program}" for program in programs),
-            records=records,
-        )
 
     def _list(self, module: str, architecture: str) -> Step:
         source, tree = self.sources[module]
         name = list_name(module, architecture)
         # For its index of the standard library: go list compiles nothing.
-        records = (standard_name(architecture),)
+        records = (recording.standard_name(architecture),)
 
         def make(results: Results) -> Action | None:
             folders = commands.candidates(source, tree, architecture)
@@ -154,7 +126,7 @@ class Compiling:
     def _seed(self, module: str, architecture: str) -> Step:
         _, tree = self.sources[module]
         name = seed_name(module, architecture)
-        records = (standard_name(architecture),)
+        records = (recording.standard_name(architecture),)
 
         def make(results: Results) -> Action | None:
             listing = self.listing(results, module, architecture)
@@ -179,7 +151,7 @@ class Compiling:
         _, tree = self.sources[module]
         name = batch_name(module, architecture, number)
         seeds = (seed_name(module, architecture),) if self.seeded else ()
-        records = (standard_name(architecture), *seeds)
+        records = (recording.standard_name(architecture), *seeds)
 
         def make(results: Results) -> Action | None:
             listing = self.listing(results, module, architecture)
@@ -245,8 +217,8 @@ class Compiling:
         if records or record:
             # Only the helper: a change of another program must not compile a seed again.
             cache = recording.Cache(
-                helper(results),
-                [recorded(results, step) for step in records],
+                recording.helper(results),
+                [recording.recorded(results, step) for step in records],
                 STANDARD.work if record else None,
             )
             mounts = (*mounts, *cache.mounts)

@@ -14,6 +14,8 @@ MOUNT_POINTS = ("bin", "dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp")
 PREBUILT = ("buildcache", "init", "installcommand")
 # The first process, in the initramfs of each kernel; it lies in no folder of programs.
 STICK_INIT = "stickinit"
+# What is built for each architecture, whether or not a spec wants boot files.
+PROGRAMS = (*PREBUILT, STICK_INIT)
 
 # The standard library is compiled as the toolchain's own builds compile it, so that it is compiled
 # once for both; all else without debugging data, which a stick has no room for.

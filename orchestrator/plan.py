@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from orchestrator import resources
 from orchestrator.compiling import Compiling
 from orchestrator.lock import Absent
-from orchestrator.toolchain import checks, observe
+from orchestrator.toolchain import checks, observe, shared
 from orchestrator.toolchain.chain import DIST_BUILD, Chain, Programs, stopping_early
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree, file, merge
@@ -49,29 +49,28 @@ def draw(  # noqa: PLR0913 - what a plan depends on
         release=have.release,
         dist_build=_dist_build(have.release, store),
         programs=Programs(binaries=lock.toolchain.bin, tools=lock.toolchain.tool),
+        userland=_userland(store),
+        read=store.read,
         varied=varied(spec.limits.cpus or len(os.sched_getaffinity(0))),
     )
     compiling = Compiling(
         chain=chain,
         sources={source.module: (source, have.sources[source.name]) for source in spec.sources},
-        userland=_userland(store),
         seeded=spec.seed.enabled,
         epoch=spec.image.epoch,
-        read=store.read,
-        boots=spec.boot is not None,
     )
     foreign = [name for name in architectures if name != host]
     unpublished = [name for name in foreign if isinstance(lock.toolchain.log[name], Absent)]
     steps = chain.steps()
-    steps += observe.steps(host, chain.root, chain.source, _observer(store), chain.varied)
-    steps.append(compiling.recorder())
-    steps += [chain.standard(name) for name in dict.fromkeys((host, *architectures))]
+    for name in dict.fromkeys((host, *architectures)):
+        steps += shared.standard(chain, name)
     # The longest way comes first, and what fills the gaps last.
     steps.append(chain.second())
     steps += [chain.cross_again(name) for name in unpublished]
     steps += [chain.cross(name) for name in foreign]
-    for name in architectures:
-        steps += compiling.steps(name)
+    compiled = [step for name in architectures for step in compiling.steps(name)]
+    steps += sorted(compiled, key=lambda step: step.stage not in {"list", "seed"})
+    steps += [shared.helpers_again(chain), *observe.steps(chain, _observer(store))]
     return Plan(chain, compiling, steps, _expected(lock, host, architectures, unpublished))
 
 
@@ -81,7 +80,9 @@ def _expected(
     architectures: tuple[Architecture, ...],
     unpublished: list[Architecture],
 ) -> list[tuple[str, str]]:
-    expected: list[tuple[str, str]] = [(checks.FIXED_POINT, host), (checks.GENERATED, host)]
+    expected: list[tuple[str, str]] = [
+        (name, host) for name in (checks.FIXED_POINT, checks.GENERATED, checks.HELPERS)
+    ]
     expected += [("variation", name) for name in observe.FIELDS]
     for name in dict.fromkeys((host, *architectures)):
         expected.append((checks.RELEASE, name))

@@ -15,9 +15,10 @@ from containers.action import Mount
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from orchestrator.scheduler import Results
     from reproducibility.manifest import Tree
 
-STEP = "recorder"
+STEP = "T1/helpers"
 HELPERS = ("buildcache", "compileonly")
 FOLDER = "out"  # below the work directory
 COMPILE_ONLY = "/helper/compileonly"
@@ -26,6 +27,22 @@ CACHE = "/tmp/cache"  # noqa: S108 - inside the sandbox
 # For every go command. Most compilers end before they have to collect garbage once; one that needs
 # much memory begins at the limit.
 MEMORY: Mapping[str, str] = {"GOGC": "off", "GOMEMLIMIT": "1536MiB"}
+
+
+def standard_name(architecture: str) -> str:
+    """The name of the step that compiles the standard library for an architecture."""
+    return f"std/{architecture}"
+
+
+def recorded(results: Results, step: str) -> Tree:
+    """What a step has recorded."""
+    return results[step].tree.under(FOLDER)
+
+
+def helper(results: Results, step: str = STEP) -> Tree:
+    """The programs that record and read records."""
+    made = results[step].tree.under("out")
+    return made.where(lambda entry: entry.path in HELPERS)
 
 
 @dataclass(frozen=True)

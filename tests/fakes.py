@@ -73,13 +73,15 @@ Work = Callable[[Asked], Made]
 class FakeEngine:
     """Runs actions as functions: a table from action name to what it does.
 
-    `runs`: names of the actions that were run, in the order of their starts.
+    `runs`: names of the actions that were run, in the order of their starts. `shares`: by name, the
+    part of the processors that each was given, (number, of), or None.
     """
 
     def __init__(self, table: Mapping[str, Work], name: str = "fake") -> None:
         self.name = name
         self.table = dict(table)
         self.runs: list[str] = []
+        self.shares: dict[str, tuple[int, int] | None] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -89,9 +91,10 @@ class FakeEngine:
         pass
 
     def run(self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event) -> Outcome:
-        del policy
+        share = policy.share
         with self._lock:
             self.runs.append(action.name)
+            self.shares[action.name] = (share.number, share.of) if share else None
         made = self.table[action.name](Asked(action, blobs, stop))
         outputs = into / "outputs"
         outputs.mkdir()

@@ -2,7 +2,7 @@
 
 T1 is what cmd/dist makes with the bootstrap Go: a compiler, an assembler, a linker and a go
 command of the new version. F1 is the whole toolchain built by T1, F2 the same built by F1 in
-varied surroundings. Pure: trees in, actions out.
+varied surroundings. Pure: trees and a listing in, actions out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from containers.action import Action, Mount
-from orchestrator import recording
+from orchestrator import device, recording
 from orchestrator.scheduler import Results, Step
 from orchestrator.store import BLOB_TIME
 from reproducibility.errors import ActionError
@@ -21,7 +21,10 @@ from reproducibility.manifest import Entry, Tree, merge
 from reproducibility.variations import STANDARD, VARIED, Surroundings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orchestrator.spec import Architecture
+    from reproducibility.digest import Digest
 
 # Where cmd/dist has built the go command and goes on to build the toolchain twice more; the plan
 # does that itself, so dist can stop here. Unchanged from Go 1.24 to 1.27 (src/cmd/dist/build.go).
@@ -54,6 +57,9 @@ _QUICK = "-gcflags=all=-N -l -dwarf=false"
 _QUICK_BOOTSTRAP = {"BOOT_GO_GCFLAGS": "-l -dwarf=false", "BOOT_GO_LDFLAGS": "-w"}
 # What make.bash uses for a release (cmd/dist: -trimpath, no DWARF in the programs).
 _RELEASE_FLAGS = ("-trimpath", "-ldflags=-w", "-gcflags=cmd/...=-dwarf=false")
+# Where cmd/preprofile and the helpers can be built by one command, so that what they share is
+# compiled once: a GOPATH, because they are of two modules.
+_HELPERS = "/helpers"
 
 
 @dataclass(frozen=True)
@@ -91,8 +97,9 @@ class Chain:
 
     `host`: the architecture that builds. `root`: the builder image's tree, with the bootstrap Go at
     `bootstrap/`. `release`: the published host toolchain as a GOROOT. `dist_build`: DIST_BUILD with
-    the early stop, as a tree of that one file, or None where the patch does not fit. `varied`: the
-    surroundings of what is built a second time.
+    the early stop, as a tree of that one file, or None where the patch does not fit. `userland`:
+    the module `sourcery/userland`. `read`: gives a blob's bytes (a listing is an action's output).
+    `varied`: the surroundings of what is built a second time.
     """
 
     host: Architecture
@@ -100,6 +107,8 @@ class Chain:
     release: Tree
     dist_build: Tree | None
     programs: Programs
+    userland: Tree
+    read: Callable[[Digest], bytes]
     varied: Surroundings = VARIED
 
     @cached_property
@@ -133,37 +142,34 @@ class Chain:
         ]
 
     def steps(self) -> list[Step]:
-        """T1 (in three steps) and F1."""
+        """T1 (in three steps) and F1; nothing else can run before F1 is there."""
         return [
-            Step("T1/dist", "T1", "cmd/dist", (), lambda _: self._dist()),
-            Step("T1/toolchain", "T1", "compiler, linker, go", ("T1/dist",), self._bootstrap),
-            Step("T1/preprofile", "T1", "cmd/preprofile", ("T1/toolchain",), self._preprofile),
+            Step("T1/dist", "T1", "cmd/dist", (), lambda _: self._dist(), alone=True),
+            Step(
+                "T1/toolchain",
+                "T1",
+                "compiler, linker, go",
+                ("T1/dist",),
+                self._bootstrap,
+                alone=True,
+            ),
+            Step(
+                recording.STEP,
+                "T1",
+                "cmd/preprofile, recorder",
+                ("T1/toolchain",),
+                lambda results: self.helpers(recording.STEP, self._t1(results), self._t1_go),
+                alone=True,
+            ),
             Step(
                 "F1",
                 "F1",
                 f"toolchain for {self.host}",
-                ("T1/toolchain", "T1/preprofile"),
+                ("T1/toolchain", recording.STEP),
                 self._f1,
+                alone=True,
             ),
         ]
-
-    def standard(self, architecture: str) -> Step:
-        """The standard library for an architecture, compiled by F1 and recorded.
-
-        What is built with it need not compile it again, the stick's commands among them. That of
-        the host is a part of F2, so it is compiled in F2's varied surroundings.
-        """
-        name = standard_name(architecture)
-        around = self.varied if architecture == self.host else STANDARD
-
-        def make(results: Results) -> Action:
-            cache = recording.Cache(helper(results), into=around.work)
-            return self._go_build(
-                name, self.goroot_f1(results), architecture, around, ("std",), cache=cache
-            )
-
-        needs = ("F1", recording.STEP)
-        return Step(name, "standard library", f"for {architecture}", needs, make)
 
     def second(self) -> Step:
         """F2: the toolchain built by F1, in varied surroundings."""
@@ -174,10 +180,12 @@ class Chain:
         return self._by_f1(f"cross/{architecture}", "cross", architecture, STANDARD)
 
     def _by_f1(self, name: str, stage: str, architecture: str, around: Surroundings) -> Step:
-        standard = standard_name(architecture)
+        standard = recording.standard_name(architecture)
 
         def make(results: Results) -> Action:
-            cache = recording.Cache(helper(results), [recorded(results, standard)])
+            cache = recording.Cache(
+                recording.helper(results), [recording.recorded(results, standard)]
+            )
             return self._build(name, self.goroot_f1(results), architecture, around, cache=cache)
 
         needs = ("F1", recording.STEP, standard)
@@ -204,7 +212,7 @@ class Chain:
 
     def _dist(self) -> Action:
         environment = environment_of(self.host, GO111MODULE="off", GOROOT="/bootstrap")
-        return self._action(
+        return self.action(
             "T1/dist",
             ("/bootstrap/bin/go", "build", _QUICK, "-o", f"{STANDARD.work}/dist", "./cmd/dist"),
             environment,
@@ -224,7 +232,7 @@ class Chain:
             CGO_ENABLED=None,
             **_QUICK_BOOTSTRAP,
         )
-        return self._action(
+        return self.action(
             "T1/toolchain",
             ("/dist/dist", "bootstrap", "-a"),
             environment,
@@ -267,26 +275,34 @@ class Chain:
         )
         return self.source.overlaid(generated).overlaid(Tree([*placed, binary]))
 
-    def _preprofile(self, results: Results) -> Action:
-        return self._action(
-            "T1/preprofile",
+    def helpers(
+        self, name: str, goroot: Tree, go: str = "bin/go", *, cache: recording.Cache | None = None
+    ) -> Action:
+        """cmd/preprofile and the recorder's programs, for this machine."""
+        own = [f"{device.USERLAND}/cmd/{program}" for program in recording.HELPERS]
+        needed = tuple(
+            f"{folder}/" for folder in ("internal", *(f"cmd/{n}" for n in recording.HELPERS))
+        )
+        source = self.userland.where(lambda entry: entry.path.startswith(needed))
+        out = f"{STANDARD.work}/out/"
+        extra = {"GO111MODULE": "off", "GOPATH": _HELPERS, **(cache.environment if cache else {})}
+        return self.action(
+            name,
+            # There is no preprofile yet that reads a profile.
+            (f"/go/{go}", "build", "-pgo=off", *_RELEASE_FLAGS, "-o", out, "cmd/preprofile", *own),
+            environment_of(self.host, **extra),
             (
-                f"/go/{self._t1_go}",
-                "build",
-                "-pgo=off",
-                "-o",
-                f"{STANDARD.work}/out/",
-                "cmd/preprofile",
+                Mount("/go", goroot),
+                Mount(f"{_HELPERS}/src/{device.USERLAND}", source),
+                *(cache.mounts if cache else ()),
             ),
-            environment_of(self.host),
-            (Mount("/go", self._t1(results)),),
             directory="/go/src",
-            outputs=("out/preprofile",),
+            outputs=("out",),
         )
 
     def _f1(self, results: Results) -> Action:
         preprofile = _moved(
-            results["T1/preprofile"].tree,
+            results[recording.STEP].tree,
             "out/preprofile",
             f"pkg/tool/linux_{self.host}/preprofile",
         )
@@ -305,9 +321,9 @@ class Chain:
     ) -> Action:
         """All programs of a toolchain."""
         what = ("-o", f"{around.work}/out/", *self.programs.packages)
-        return self._go_build(name, goroot, architecture, around, what, go=go, cache=cache)
+        return self.go_build(name, goroot, architecture, around, what, go=go, cache=cache)
 
-    def _go_build(  # noqa: PLR0913 - a build has these parts
+    def go_build(  # noqa: PLR0913 - a build has these parts
         self,
         name: str,
         goroot: Tree,
@@ -318,10 +334,11 @@ class Chain:
         go: str = "bin/go",
         cache: recording.Cache | None = None,
     ) -> Action:
+        """What `go build` makes with a release's flags; below `out/` or recorded there."""
         threads = around.parallelism
         extra = {"GOMAXPROCS": str(threads)} if threads else {}
         flags = (f"-p={threads}",) if threads else ()
-        return self._action(
+        return self.action(
             name,
             (f"/go/{go}", "build", *flags, *_RELEASE_FLAGS, *what),
             environment_of(architecture, **extra, **(cache.environment if cache else {})),
@@ -331,7 +348,7 @@ class Chain:
             surroundings=around,
         )
 
-    def _action(  # noqa: PLR0913 - an action has these parts
+    def action(  # noqa: PLR0913 - an action has these parts
         self,
         name: str,
         command: tuple[str, ...],
@@ -342,6 +359,7 @@ class Chain:
         outputs: tuple[str, ...],
         surroundings: Surroundings = STANDARD,
     ) -> Action:
+        """An action of this chain: on this machine, from the builder image's tree."""
         return Action(
             name=name,
             command=command,
@@ -361,21 +379,6 @@ def environment_of(architecture: str, **changes: str | None) -> tuple[tuple[str,
     """The go command's environment for a target architecture; None takes a variable away."""
     merged = {**_GO_ENVIRONMENT, "GOARCH": architecture, **changes}
     return tuple(sorted((key, value) for key, value in merged.items() if value is not None))
-
-
-def standard_name(architecture: str) -> str:
-    """The name of the step that compiles the standard library for an architecture."""
-    return f"std/{architecture}"
-
-
-def recorded(results: Results, step: str) -> Tree:
-    """What a step has recorded."""
-    return results[step].tree.under(recording.FOLDER)
-
-
-def helper(results: Results) -> Tree:
-    """The programs that record and read records."""
-    return results[recording.STEP].tree.under("out")
 
 
 def stopping_early(dist_build: str) -> str | None:

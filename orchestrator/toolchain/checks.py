@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator import recording
 from orchestrator.lock import Absent
 from orchestrator.toolchain import observe
 from orchestrator.toolchain.chain import DIST_BUILD
+from orchestrator.toolchain.shared import HELPERS_AGAIN
 from reproducibility import gomodule
 from reproducibility.compare import Check, Verdict, trees
 from reproducibility.errors import SourceryError
@@ -25,6 +27,7 @@ FIXED_POINT = "F1 == F2"
 RELEASE = "== published release"
 LOG = "in the transparency log"
 CROSS_AGAIN = "cross by F1 == cross by F2"
+HELPERS = "recorder by T1 == recorder by F1"
 GENERATED = "generated source == published source"
 
 
@@ -55,6 +58,9 @@ def all_checks(
             results["F2"].tree.under("out"),
         ),
         _generated(chain, results),
+        trees(
+            HELPERS, chain.host, recording.helper(results), recording.helper(results, HELPERS_AGAIN)
+        ),
         *observe.checks(
             store.read(results[observe.USUAL].stdout), store.read(results[observe.OTHER].stdout)
         ),

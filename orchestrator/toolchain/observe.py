@@ -11,46 +11,28 @@ from typing import TYPE_CHECKING
 from containers.action import Action, Mount
 from orchestrator.scheduler import Results, Step
 from orchestrator.store import BLOB_TIME
+from orchestrator.toolchain import shared
 from orchestrator.toolchain.chain import environment_of
 from reproducibility import canonical
 from reproducibility.compare import Check, Verdict
 from reproducibility.errors import InputError
-from reproducibility.variations import STANDARD, VARIED, Surroundings
+from reproducibility.variations import STANDARD, Surroundings
 
 if TYPE_CHECKING:
+    from orchestrator.toolchain.chain import Chain
     from reproducibility.manifest import Tree
 
 FIELDS = ("directory", "group", "host", "order", "parallelism", "user")
 USUAL, OTHER = "observe/usual", "observe/varied"
+_PROBE = "/probe"
 
 
-def steps(
-    host: str, root: Tree, source: Tree, program: Tree, varied: Surroundings = VARIED
-) -> list[Step]:
-    """Build the observer with the bootstrap Go, then run it in both surroundings.
+def steps(chain: Chain, program: Tree) -> list[Step]:
+    """Build the observer with F1, then run it in both surroundings.
 
-    `source`: the folder whose order of entries is looked at. `program`: the tree of `observe.go`.
-    `varied`: the other surroundings.
+    `program`: the tree of `observe.go`. The folder whose order of entries is looked at is the Go
+    source.
     """
-
-    def build(_: Results) -> Action:
-        return Action(
-            name="observe/build",
-            command=(
-                "/bootstrap/bin/go",
-                "build",
-                "-o",
-                f"{STANDARD.work}/observe",
-                "/probe/observe.go",
-            ),
-            environment=environment_of(host, GOROOT="/bootstrap"),
-            directory=STANDARD.work,
-            root=root,
-            mounts=(Mount("/probe", program),),
-            outputs=("observe",),
-            epoch=BLOB_TIME,
-            architecture=host,
-        )
 
     def look(name: str, around: Surroundings) -> Step:
         def make(results: Results) -> Action:
@@ -59,22 +41,27 @@ def steps(
             return Action(
                 name=name,
                 command=("/observe/observe", "/go/src"),
-                environment=environment_of(host, **extra),
+                environment=environment_of(chain.host, **extra),
                 directory=around.work,
-                root=root,
-                mounts=(Mount("/observe", results["observe/build"].tree), Mount("/go", source)),
+                root=chain.root,
+                mounts=(
+                    Mount("/observe", results["observe/build"].tree.under("out")),
+                    Mount("/go", chain.source),
+                ),
                 outputs=(),
                 epoch=BLOB_TIME,
-                architecture=host,
+                architecture=chain.host,
                 surroundings=around,
             )
 
-        return Step(name, "observe", "surroundings", ("observe/build",), make)
+        # F1 had all processors too; and what is seen must not hang on what else runs.
+        return Step(name, "observe", "surroundings", ("observe/build",), make, alone=True)
 
+    mount, words = Mount(_PROBE, program), ("observe", "the observer")
     return [
-        Step("observe/build", "observe", "the observer", (), build),
+        shared.program(chain, "observe/build", words, f"{_PROBE}/observe.go", mount),
         look(USUAL, STANDARD),
-        look(OTHER, varied),
+        look(OTHER, chain.varied),
     ]
 
 

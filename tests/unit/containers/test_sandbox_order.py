@@ -12,7 +12,7 @@ import pytest
 from containers import sandbox_order
 from containers.action import Action, Mount
 from containers.layout import lay_out
-from containers.policy import Limits
+from containers.policy import Limits, Share
 from reproducibility import digest, manifest
 from reproducibility.manifest import Entry, Tree
 from reproducibility.variations import STANDARD, VARIED
@@ -120,6 +120,18 @@ def test_processors_are_given_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sandbox_order.processors(9, 3) == []
     assert [sandbox_order.processors(2, number) for number in range(3)] == [[0, 1], [2, 5], [0, 1]]
     assert [sandbox_order.processors(3, number) for number in (0, 1)] == [[0, 1, 2], [0, 1, 5]]
+
+
+def test_an_action_keeps_to_its_share_of_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 5, 7})
+    parts = [sandbox_order.processors(0, 9, Share(number, 2)) for number in range(2)]
+    assert parts == [[0, 1], [2, 5, 7]]
+    assert sandbox_order.processors(1, 9, Share(1, 2)) == [2]
+    assert sandbox_order.processors(4, 9, Share(0, 2)) == [0, 1]
+    # The only part is all of them; a part without a processor is none.
+    assert sandbox_order.processors(0, 9, Share(0, 1)) == [0, 1, 2, 5, 7]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
+    assert [sandbox_order.processors(0, 9, Share(number, 2)) for number in range(2)] == [[], [3]]
 
 
 @pytest.mark.parametrize(

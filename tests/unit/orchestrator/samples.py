@@ -49,6 +49,16 @@ RELEASE: dict[str, bytes] = {
     "bin/gofmt": b"gofmt",
     **TOOLS,
 }
+USERLAND = {
+    "go.mod": b"module sourcery/userland\n",
+    "cmd/buildcache/main.go": b"package main // buildcache\n",
+    "cmd/compileonly/main.go": b"package main // compileonly\n",
+    "cmd/init/main.go": b"package main // init\n",
+    "internal/seed/seed.go": b"package seed\n",
+}
+HELPERS = {f"out/{name}": name.encode() + b" of the host" for name in ("buildcache", "compileonly")}
+# What the toolchain's programs import, as the go command lists it.
+LISTED = b"unsafe\nfmt\nvendor/golang.org/x/text\ncmd/internal/obj\ncmd/go\ntesting\n"
 BUILT = {name: name.encode() for name in (*PROGRAMS.binaries, *PROGRAMS.tools)}
 
 
@@ -64,7 +74,16 @@ def result(made: Tree, stdout: Digest | None = None) -> Result:
     return Result(nothing, made, stdout or nothing, nothing, 0.0, 0, cached=False)
 
 
-def chain(*, stops_early: bool = True, put: Callable[[bytes], Digest] = digest.of_bytes) -> Chain:
+def _of_listings(wanted: Digest) -> bytes:
+    return {digest.of_bytes(LISTED): LISTED}[wanted]
+
+
+def chain(
+    *,
+    stops_early: bool = True,
+    put: Callable[[bytes], Digest] = digest.of_bytes,
+    read: Callable[[Digest], bytes] = _of_listings,
+) -> Chain:
     patched = tree({DIST_BUILD: b"patched"}, put) if stops_early else None
     return Chain(
         host="amd64",
@@ -72,6 +91,8 @@ def chain(*, stops_early: bool = True, put: Callable[[bytes], Digest] = digest.o
         release=tree(RELEASE, put),
         dist_build=patched,
         programs=PROGRAMS,
+        userland=tree(USERLAND, put),
+        read=read,
     )
 
 
@@ -90,17 +111,18 @@ def chain_results(put: Callable[[bytes], Digest] = digest.of_bytes) -> dict[str,
     made = {
         "T1/dist": {"dist": b"dist"},
         "T1/toolchain": t1,
-        "T1/preprofile": {"out/preprofile": b"t1"},
+        "T1/helpers": {"out/preprofile": b"t1", **HELPERS},
         "F1": built,
         "F2": built,
         "cross/arm64": built,
         "cross/riscv64": built,
         "cross-by-F2/riscv64": built,
-        "observe/build": {"observe": b"observe"},
-        "recorder": {"out/buildcache": b"buildcache of the host"},
+        "observe/build": {"out/observe": b"observe"},
+        "F1/helpers": {"out/preprofile": b"f1", **HELPERS},
     }
     made |= {f"std/{name}": recorded(number) for number, name in enumerate(ARCHITECTURES, 100)}
-    return {name: result(tree(content, put)) for name, content in made.items()}
+    found = {name: result(tree(content, put)) for name, content in made.items()}
+    return found | {f"std/{name}/list": result(Tree(), put(LISTED)) for name in ARCHITECTURES}
 
 
 def source() -> Source:
@@ -163,12 +185,10 @@ class Blobs:
 
 def compiling(blobs: Blobs, *, seeded: bool = True) -> Compiling:
     return Compiling(
-        chain=chain(put=blobs.put),
+        chain=chain(put=blobs.put, read=blobs.read),
         sources={MODULE: (source(), tree(SOURCE, blobs.put))},
-        userland=tree({"go.mod": b"module sourcery/userland\n"}, blobs.put),
         seeded=seeded,
         epoch=EPOCH,
-        read=blobs.read,
     )
 
 
@@ -198,7 +218,7 @@ def recorded(*numbers: int) -> dict[str, bytes]:
 def compiling_results(blobs: Blobs, architecture: str) -> dict[str, Result]:
     """What the steps of an architecture give beside those of the chain."""
     listed = blobs.put("".join(map(json.dumps, LISTING)).encode())
-    programs = {f"out/{name}": name.encode() for name in device.PREBUILT}
+    programs = {f"out/{name}": name.encode() for name in device.PROGRAMS}
     found = {
         f"programs/{architecture}": result(tree(programs, blobs.put)),
         list_name(MODULE, architecture): result(Tree(), listed),

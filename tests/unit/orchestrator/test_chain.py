@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from containers.action import Mount
+from orchestrator import recording
 from orchestrator.store.blobs import BLOB_TIME
+from orchestrator.toolchain import shared
 from orchestrator.toolchain.chain import DIST_BUILD, Chain, environment_of, stopping_early
 from reproducibility import digest, manifest
 from reproducibility.errors import ActionError
@@ -45,6 +48,7 @@ USUAL = {
 WITHOUT_CGO = {name: value for name, value in USUAL.items() if name != "CGO_ENABLED"}
 READING = {"GOCACHEPROG": "/helper/buildcache -seed /seed/0 -cache /tmp/cache"}
 RECORDING = {"GOCACHEPROG": f"/helper/buildcache -record '{VARIED.work}/out'"}
+PROBE = Mount("/probe", samples.tree({"a.go": b"package main\n"}))
 ENVIRONMENTS = {
     "T1/dist": {**USUAL, "GO111MODULE": "off", "GOROOT": "/bootstrap"},
     # With CGO_ENABLED=0 here, that would be baked into the go command as its default.
@@ -56,7 +60,7 @@ ENVIRONMENTS = {
         "GOROOT": "/work/go",
         "GOROOT_BOOTSTRAP": "/bootstrap",
     },
-    "T1/preprofile": USUAL,
+    "T1/helpers": {**USUAL, "GO111MODULE": "off", "GOPATH": "/helpers"},
     "F1": USUAL,
     "std/amd64": {**USUAL, **RECORDING, "GOMAXPROCS": "3"},
     "std/arm64": {
@@ -64,6 +68,10 @@ ENVIRONMENTS = {
         "GOARCH": "arm64",
         "GOCACHEPROG": "/helper/buildcache -record '/work/out'",
     },
+    "std/amd64/list": USUAL,
+    "std/arm64/list": {**USUAL, "GOARCH": "arm64"},
+    "F1/helpers": {**USUAL, **READING, "GO111MODULE": "off", "GOPATH": "/helpers"},
+    "program": {**USUAL, **READING},
     "F2": {**USUAL, **READING, "GOMAXPROCS": "3"},
     "cross/arm64": {**USUAL, **READING, "GOARCH": "arm64"},
     "cross-by-F2/riscv64": {**USUAL, "GOARCH": "riscv64", "GOMAXPROCS": "3"},
@@ -73,8 +81,10 @@ ENVIRONMENTS = {
 def steps(chain: Chain) -> dict[str, Step]:
     found = [
         *chain.steps(),
-        chain.standard("amd64"),
-        chain.standard("arm64"),
+        *shared.standard(chain, "amd64"),
+        *shared.standard(chain, "arm64"),
+        shared.helpers_again(chain),
+        shared.program(chain, "program", ("a stage", "a subject"), "/probe/a.go", PROBE),
         chain.second(),
         chain.cross("arm64"),
         chain.cross_again("riscv64"),
@@ -169,12 +179,16 @@ def test_what_builds_what() -> None:
     assert {name: step.needs for name, step in found.items()} == {
         "T1/dist": (),
         "T1/toolchain": ("T1/dist",),
-        "T1/preprofile": ("T1/toolchain",),
-        "F1": ("T1/toolchain", "T1/preprofile"),
-        "std/amd64": ("F1", "recorder"),
-        "std/arm64": ("F1", "recorder"),
-        "F2": ("F1", "recorder", "std/amd64"),
-        "cross/arm64": ("F1", "recorder", "std/arm64"),
+        "T1/helpers": ("T1/toolchain",),
+        "F1": ("T1/toolchain", "T1/helpers"),
+        "std/amd64/list": ("F1",),
+        "std/amd64": ("F1", "T1/helpers", "std/amd64/list"),
+        "std/arm64/list": ("F1",),
+        "std/arm64": ("F1", "T1/helpers", "std/arm64/list"),
+        "F1/helpers": ("F1", "T1/helpers", "std/amd64"),
+        "program": ("F1", "T1/helpers", "std/amd64"),
+        "F2": ("F1", "T1/helpers", "std/amd64"),
+        "cross/arm64": ("F1", "T1/helpers", "std/arm64"),
         "cross-by-F2/riscv64": ("F2",),
     }
 
@@ -186,8 +200,8 @@ def test_a_toolchain_is_built_as_a_release_is(name: str) -> None:
     action = actions()[name]
     for flag in ("-trimpath", "-ldflags=-w", "-gcflags=cmd/...=-dwarf=false"):
         assert flag in action.command
-    packages = {"std"} if name.startswith("std/") else set(PROGRAMS.packages)
-    assert packages <= set(action.command)
+    packages = {"fmt", "testing"} if name.startswith("std/") else set(PROGRAMS.packages)
+    assert packages == {part for part in action.command[2:] if part[0] not in "-/3"}
     assert action.command[1] == "build"
     assert action.outputs == ("out",)
 
@@ -199,7 +213,7 @@ def test_what_f1_builds_takes_the_standard_library_of_f1_and_nothing_else(
     results = samples.chain_results()
     action = actions()[name]
     assert [mount.at for mount in action.mounts] == ["/go", "/helper", "/seed/0"]
-    assert mounted(action, "/helper") == results["recorder"].tree.under("out")
+    assert mounted(action, "/helper") == recording.helper(results)
     assert mounted(action, "/seed/0") == results[f"std/{architecture}"].tree.under("out")
     # It is compiled where and by what the rest is.
     standard = actions()[f"std/{architecture}"]
@@ -214,10 +228,41 @@ def test_these_compile_everything_themselves(name: str) -> None:
     assert "GOCACHEPROG" not in dict(action.environment)
 
 
+def test_the_helpers_are_built_from_what_they_need_and_nothing_else() -> None:
+    made = actions()
+    own = ["sourcery/userland/cmd/buildcache", "sourcery/userland/cmd/compileonly"]
+    for name in ("T1/helpers", "F1/helpers"):
+        source = mounted(made[name], "/helpers/src/sourcery/userland")
+        assert {entry.path for entry in source.files()} == {
+            "cmd/buildcache/main.go",
+            "cmd/compileonly/main.go",
+            "internal/seed/seed.go",
+        }
+        assert list(made[name].command[-3:]) == ["cmd/preprofile", *own]
+    first, again = made["T1/helpers"].command, made["F1/helpers"].command
+    assert (first[0], again[0]) == ("/go/pkg/tool/linux_amd64/go_bootstrap", "/go/bin/go")
+    assert first[1:] == again[1:]
+
+
+def test_only_the_standard_library_of_a_listing_is_named() -> None:
+    assert shared.standard_packages(samples.LISTED.decode()) == ("fmt", "testing")
+
+
+def test_a_program_of_one_file() -> None:
+    action = actions()["program"]
+    assert action.command[-1] == "/probe/a.go"
+    assert PROBE in action.mounts
+
+
+def test_what_cannot_run_beside_anything_has_all_processors() -> None:
+    alone = {name for name, step in steps(samples.chain()).items() if step.alone}
+    assert alone == {"T1/dist", "T1/toolchain", "T1/helpers", "F1"}
+
+
 # -- the compilers that are used -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["T1/preprofile", "F1", "F2", "std/arm64", "cross/arm64"])
+@pytest.mark.parametrize("name", ["T1/helpers", "F1", "F2", "std/arm64", "cross/arm64"])
 def test_no_published_program_is_used(name: str) -> None:
     # Else "built by itself" would be true of the published compiler.
     published = samples.tree(samples.RELEASE)
@@ -228,7 +273,7 @@ def test_no_published_program_is_used(name: str) -> None:
     for entry in goroot.files():
         if entry.path.startswith(("bin/", "pkg/")):
             assert entry.digest in made
-            if name in {"T1/preprofile", "F1"}:
+            if name in {"T1/helpers", "F1"}:
                 assert entry.digest != getattr(published.get(entry.path), "digest", None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -142,13 +143,8 @@ def test_one_changed_source_file_fails_too(
         store.put_bytes(data)
     publish(published_hash(store, chain, placed("amd64"), "amd64"))
     release = {**samples.RELEASE, "src/fmt/print.go": b"package fmt // changed\n"}
-    changed = samples.chain()
-    changed = type(changed)(
-        host="amd64",
-        root=changed.root,
-        release=samples.tree(release, store.put_bytes),
-        dist_build=None,
-        programs=samples.PROGRAMS,
+    changed = replace(
+        samples.chain(), release=samples.tree(release, store.put_bytes), dist_build=None
     )
     found = checks.against_release(changed, store, placed("amd64"), "amd64", lock(amd64=RECORD))
     assert verdicts(found)[checks.RELEASE, "amd64"] is Verdict.FAIL
@@ -233,6 +229,7 @@ def test_all_that_is_compared(store: Store, chain: Chain, results: dict[str, Res
     expected: dict[tuple[str, str], Verdict] = {
         (checks.FIXED_POINT, "amd64"): Verdict.PASS,
         (checks.GENERATED, "amd64"): Verdict.PASS,
+        (checks.HELPERS, "amd64"): Verdict.PASS,
         **{("variation", name): Verdict.PASS for name in observe.FIELDS},
         **{(checks.RELEASE, name): Verdict.SKIP for name in ARCHITECTURES},
         (checks.CROSS_AGAIN, "riscv64"): Verdict.PASS,
@@ -275,6 +272,15 @@ def test_one_other_or_one_more_program_fails(  # noqa: PLR0913 - fixtures
     assert verdicts(found)[check] is Verdict.FAIL
     (said,) = (one.reason for one in found if (one.name, one.subject) == check)
     assert next(iter(change)).removeprefix("out/") in said
+
+
+@pytest.mark.parametrize("step", ["T1/helpers", "F1/helpers"])
+def test_a_recorder_that_f1_does_not_build_again_fails(
+    store: Store, chain: Chain, results: dict[str, Result], step: str
+) -> None:
+    content = {**samples.HELPERS, "out/buildcache": b"another recorder"}
+    results[step] = samples.result(samples.tree(content, store.put_bytes))
+    assert verdicts(everything(store, chain, results))[checks.HELPERS, "amd64"] is Verdict.FAIL
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator import device
+from orchestrator import device, recording
 from orchestrator.compiling import BATCHES, Compiling, batch_name, list_name, seed_name
 from orchestrator.spec import Exclusion
 from reproducibility.errors import InputError
@@ -74,23 +74,23 @@ def test_the_steps_of_an_architecture() -> None:
     batches = [batch_name(MODULE, "arm64", number) for number in range(BATCHES)]
     listed, seed = list_name(MODULE, "arm64"), seed_name(MODULE, "arm64")
     assert set(steps) == {"programs/arm64", listed, seed, *batches}
-    assert set(steps[listed].needs) == {"F1", "recorder", "std/arm64"}
-    assert set(steps[seed].needs) == {listed, "F1", "recorder", "std/arm64"}
-    assert set(steps[batches[0]].needs) == {listed, "F1", "recorder", "std/arm64", seed}
-    assert set(steps["programs/arm64"].needs) == {"F1", "recorder", "std/arm64"}
+    assert set(steps[listed].needs) == {"F1", "T1/helpers", "std/arm64"}
+    assert set(steps[seed].needs) == {listed, "F1", "T1/helpers", "std/arm64"}
+    assert set(steps[batches[0]].needs) == {listed, "F1", "T1/helpers", "std/arm64", seed}
+    assert set(steps["programs/arm64"].needs) == {"F1", "T1/helpers", "std/arm64"}
 
 
 def test_without_a_seed_commands_are_compiled_all_the_same() -> None:
     steps = steps_of(samples.compiling(Blobs(), seeded=False), "arm64")
     assert seed_name(MODULE, "arm64") not in steps
     needs = steps[batch_name(MODULE, "arm64", 0)].needs
-    assert set(needs) == {list_name(MODULE, "arm64"), "F1", "recorder", "std/arm64"}
+    assert set(needs) == {list_name(MODULE, "arm64"), "F1", "T1/helpers", "std/arm64"}
 
 
 def test_steps_come_before_those_that_need_them() -> None:
     compiling = samples.compiling(Blobs())
-    known = {"F1", "std/amd64", "std/arm64"}
-    for step in [compiling.recorder(), *compiling.steps("arm64"), *compiling.steps("amd64")]:
+    known = {"F1", "T1/helpers", "std/amd64", "std/arm64"}
+    for step in [*compiling.steps("arm64"), *compiling.steps("amd64")]:
         assert known.issuperset(step.needs)
         known.add(step.name)
 
@@ -168,16 +168,10 @@ def test_every_command_is_compiled_in_one_batch(blobs: Blobs) -> None:
 
 def test_the_helper_is_the_building_machines_and_alone(blobs: Blobs) -> None:
     results = results_of(blobs, "arm64")
-    helper = results["recorder"].tree.under("out")
+    helper = samples.tree({path.removeprefix("out/"): d for path, d in samples.HELPERS.items()})
+    assert helper == recording.helper(results)
     for action in actions_of(blobs, "arm64").values():
         assert mounts(action)["/helper"] == helper
-
-
-def test_the_helper_is_built_for_the_building_machine_without_a_helper(blobs: Blobs) -> None:
-    action = made_by(samples.compiling(blobs).recorder(), results_of(blobs, "arm64"))
-    assert dict(action.environment)["GOARCH"] == "amd64"
-    assert "GOCACHEPROG" not in dict(action.environment)
-    assert action.outputs == ("out/buildcache", "out/compileonly")
 
 
 def test_a_change_of_one_command_changes_its_batch_and_the_list_only(blobs: Blobs) -> None:
@@ -256,8 +250,7 @@ def test_a_wrong_pattern_is_told_when_the_list_is_made(blobs: Blobs) -> None:
 def test_userland_programs_are_built_for_the_architecture(blobs: Blobs) -> None:
     action = actions_of(blobs, "arm64")["programs/arm64"]
     assert dict(action.environment)["GOARCH"] == "arm64"
-    assert set(action.outputs) == {f"out/{name}" for name in device.PREBUILT}
-    booting = replace(samples.compiling(blobs), boots=True)
-    more = made_by(steps_of(booting, "arm64")["programs/arm64"], results_of(blobs, "arm64"))
-    assert set(more.outputs) - set(action.outputs) == {f"out/{device.STICK_INIT}"}
-    assert f"{device.USERLAND}/cmd/{device.STICK_INIT}" in more.command
+    # stickinit too, whether or not there are boot files: a spec's `boot` changes no action.
+    names = ("buildcache", "init", "installcommand", "stickinit")
+    assert action.outputs == tuple(f"out/{name}" for name in names)
+    assert set(action.command[4:]) == {f"{device.USERLAND}/cmd/{name}" for name in names}

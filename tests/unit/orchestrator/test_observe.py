@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from containers.action import Mount
 from orchestrator import resources
 from orchestrator.toolchain import observe
 from reproducibility.compare import Verdict
@@ -81,8 +83,8 @@ def test_both_observations_are_the_same_but_for_the_surroundings() -> None:
     chain = samples.chain()
     program = samples.tree({"observe.go": Path(resources.observer()).read_bytes()})
     results = samples.chain_results()
-    build, usual, other = observe.steps("amd64", chain.root, chain.source, program, varied(3))
-    assert build.needs == ()
+    build, usual, other = observe.steps(replace(chain, varied=varied(3)), program)
+    assert build.needs == ("F1", "T1/helpers", "std/amd64")
     assert usual.needs == other.needs == ("observe/build",)
     first, second = made_by(usual, results), made_by(other, results)
     assert (first.surroundings, second.surroundings) == (STANDARD, varied(3))
@@ -90,4 +92,9 @@ def test_both_observations_are_the_same_but_for_the_surroundings() -> None:
     assert first.mounts == second.mounts
     assert first.command == second.command
     assert set(second.environment) - set(first.environment) == {("GOMAXPROCS", "2")}
-    assert made_by(build, results).outputs == ("observe",)
+    made = made_by(build, results)
+    assert made.command[-1] == "/probe/observe.go"
+    assert Mount("/probe", program) in made.mounts
+    # What they see must not hang on what else is running.
+    assert usual.alone
+    assert other.alone

@@ -97,6 +97,7 @@ def test_every_architecture_is_compared_with_something(store: Store) -> None:
     assert set(drawn.expected) == {
         (checks.FIXED_POINT, "amd64"),
         (checks.GENERATED, "amd64"),
+        (checks.HELPERS, "amd64"),
         *(("variation", name) for name in observe.FIELDS),
         *((checks.RELEASE, name) for name in ALL),
         (checks.LOG, "amd64"),
@@ -135,7 +136,7 @@ def test_a_release_without_dist_is_no_go_release(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("limits", "processors", "parallelism"),
-    [({}, 2, 3), ({}, 3, 2), ({"cpus": 3}, 8, 2), ({"cpus": 2}, 3, 3)],
+    [({}, 2, 1), ({}, 1, 2), ({"cpus": 6}, 8, 3), ({"cpus": 1}, 3, 2)],
 )
 def test_the_varied_parallelism_differs_from_the_machines(
     store: Store,
@@ -155,7 +156,7 @@ def test_the_varied_parallelism_differs_from_the_machines(
 
 
 def test_userland_is_taken_without_what_an_editor_or_a_build_left_in_it(store: Store) -> None:
-    userland = draw(store).compiling.userland
+    userland = draw(store).chain.userland
     assert userland.get("go.mod") is not None
     assert all(entry.path.endswith((".go", ".mod", ".md")) for entry in userland)
     assert not any(entry.executable for entry in userland)

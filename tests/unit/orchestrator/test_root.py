@@ -56,7 +56,7 @@ def test_everything_is_in_its_place() -> None:
     chain = parts.compiling.chain
     assert tree.under("go").where(lambda e: not e.path.startswith("pkg/")) == chain.source
     assert tree.under(f"src/{MODULE}") == samples.tree(samples.SOURCE)
-    assert tree.under("src/sourcery/userland") == parts.compiling.userland
+    assert tree.under("src/sourcery/userland") == parts.compiling.chain.userland
     for architecture in BOTH:
         tools = {e.path for e in tree.under(f"go/pkg/tool/linux_{architecture}")}
         assert tools == set(samples.PROGRAMS.tools)
@@ -79,7 +79,7 @@ def test_counts() -> None:
     parts = Parts()
     parts.files = samples.tree({"notes/a.txt": b"12345"}, parts.blobs.put)
     counts = parts.assemble().counts
-    own = len(samples.RELEASE) - 10 + len(samples.SOURCE) + 1 + 1
+    own = len(samples.RELEASE) - 10 + len(samples.SOURCE) + len(samples.USERLAND) + 1
     assert counts.source_files == own
     assert counts.prebuilt == dict.fromkeys(BOTH, 10 + len(device.PREBUILT))
     assert counts.commands == dict.fromkeys(BOTH, 2)
