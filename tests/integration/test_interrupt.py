@@ -90,7 +90,7 @@ def test_going_on_after_a_signal(own: Orchestrate, small_own: Built, place: Path
     """What was finished is not done again, what was not is; two signals end it at once."""
     name = f"std/{HOST}"
     forget(own.store, name)
-    forget(own.store, "recorder")
+    forget(own.store, "T1/helpers")
     out = place / "out"
     running = own.start("build", "--engine", "sandbox", "--out", out, *ARCH)
     running.wait_for(r"started +standard library ")
