@@ -145,7 +145,7 @@ class Compiling:
             )
 
         needs = (list_name(module, architecture), "F1", recording.STEP, *records)
-        return Step(name, "seed", f"{module} for {architecture}", needs, make)
+        return Step(name, "seed", f"{module} for {architecture}", needs, make, long=True)
 
     def _batch(self, module: str, architecture: str, number: int) -> Step:
         _, tree = self.sources[module]

@@ -63,8 +63,8 @@ class Step:
     """A named action that is known once its predecessors' results are.
 
     `make` gives None where there turns out to be nothing to do; the result is then an empty tree.
-    `stage` and `subject` are the words for people: what kind of work, on what. `alone`: it is to
-    have all processors, whatever runs beside it.
+    `stage` and `subject` are the words for people: what kind of work, on what. `long`: it
+    takes so long that it keeps to its share of the processors while others like it are waiting.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Step:
     subject: str
     needs: tuple[str, ...]
     make: Callable[[Results], Action | None]
-    alone: bool = False
+    long: bool = False
 
 
 class Observer(Protocol):
@@ -154,7 +154,10 @@ class Scheduler:
                     for step in ready[: len(free)]:
                         waiting.remove(step)
                         number = free.pop(0)
-                        own = Share(number, self._jobs) if crowded and not step.alone else None
+                        # The last ones take all that there is: nothing comes to fill the gaps.
+                        many = sum(other.long for other in waiting) >= self._jobs
+                        shares = crowded and many and step.long
+                        own = Share(number, self._jobs) if shares else None
                         running[pool.submit(self._do, step, state, halt, own)] = number
                     done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
                     for future in done:

@@ -142,24 +142,16 @@ class Chain:
         ]
 
     def steps(self) -> list[Step]:
-        """T1 (in three steps) and F1; nothing else can run before F1 is there."""
+        """T1 (in three steps) and F1."""
         return [
-            Step("T1/dist", "T1", "cmd/dist", (), lambda _: self._dist(), alone=True),
-            Step(
-                "T1/toolchain",
-                "T1",
-                "compiler, linker, go",
-                ("T1/dist",),
-                self._bootstrap,
-                alone=True,
-            ),
+            Step("T1/dist", "T1", "cmd/dist", (), lambda _: self._dist()),
+            Step("T1/toolchain", "T1", "compiler, linker, go", ("T1/dist",), self._bootstrap),
             Step(
                 recording.STEP,
                 "T1",
                 "cmd/preprofile, recorder",
                 ("T1/toolchain",),
                 lambda results: self.helpers(recording.STEP, self._t1(results), self._t1_go),
-                alone=True,
             ),
             Step(
                 "F1",
@@ -167,7 +159,6 @@ class Chain:
                 f"toolchain for {self.host}",
                 ("T1/toolchain", recording.STEP),
                 self._f1,
-                alone=True,
             ),
         ]
 
@@ -189,7 +180,7 @@ class Chain:
             return self._build(name, self.goroot_f1(results), architecture, around, cache=cache)
 
         needs = ("F1", recording.STEP, standard)
-        return Step(name, stage, f"toolchain for {architecture}", needs, make)
+        return Step(name, stage, f"toolchain for {architecture}", needs, make, long=True)
 
     def goroot_f1(self, results: Results) -> Tree:
         """The GOROOT whose programs are F1's."""
@@ -208,6 +199,7 @@ class Chain:
                 architecture,
                 self.varied,
             ),
+            long=True,
         )
 
     def _dist(self) -> Action:

@@ -54,8 +54,7 @@ def steps(chain: Chain, program: Tree) -> list[Step]:
                 surroundings=around,
             )
 
-        # F1 had all processors too; and what is seen must not hang on what else runs.
-        return Step(name, "observe", "surroundings", ("observe/build",), make, alone=True)
+        return Step(name, "observe", "surroundings", ("observe/build",), make)
 
     mount, words = Mount(_PROBE, program), ("observe", "the observer")
     return [

@@ -50,7 +50,7 @@ def standard(chain: Chain, architecture: str) -> list[Step]:
     stage, needs = "standard library", ("F1", recording.STEP, listing)
     return [
         Step(listing, stage, f"list for {architecture}", ("F1",), make_list),
-        Step(name, stage, f"for {architecture}", needs, make),
+        Step(name, stage, f"for {architecture}", needs, make, long=True),
     ]
 
 

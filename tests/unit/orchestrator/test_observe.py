@@ -91,10 +91,10 @@ def test_both_observations_are_the_same_but_for_the_surroundings() -> None:
     assert (first.directory, second.directory) == (STANDARD.work, VARIED.work)
     assert first.mounts == second.mounts
     assert first.command == second.command
-    assert set(second.environment) - set(first.environment) == {("GOMAXPROCS", "2")}
+    assert set(second.environment) - set(first.environment) == {("GOMAXPROCS", "1")}
     made = made_by(build, results)
     assert made.command[-1] == "/probe/observe.go"
     assert Mount("/probe", program) in made.mounts
-    # What they see must not hang on what else is running.
-    assert usual.alone
-    assert other.alone
+    # Nor are they ever given a share of the processors, which they would see.
+    assert not usual.long
+    assert not other.long
