@@ -19,6 +19,7 @@ from orchestrator.boot import install
 from orchestrator.image import backwards, cpio, fingerprint, layout, reader, writer
 from orchestrator.image.disk import Disk
 from orchestrator.image.volume import Volume
+from orchestrator.store import durable
 from reproducibility import canonical
 from reproducibility import digest as digests
 from reproducibility.compare import Check, Verdict, trees
@@ -186,14 +187,17 @@ def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
         )
         order = replace(order, tree=tree)
     _refuse_if(stop)
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(4) as pool:
         archive = pool.submit(_cpio, order, store, fresh, observer)
         with _stage("image", observer):
             writer.write(disk, store.path, fresh / IMAGE)
             _refuse_if(stop)
+            # It must be on the disk before it is put in place: the disk works meanwhile.
+            kept = pool.submit(durable.sync, fresh / IMAGE)
             second = pool.submit(_again, disk, store, observer)
             read = pool.submit(_read_back, order, store, fresh, observer)
             image = _artefact(fresh, IMAGE)
+        kept.result()
         checks = (_twice(image.blake3, second.result()), read.result())
         made = Image(image, archive.result(), order.tree.digest, checks)
     _refuse_if(stop)

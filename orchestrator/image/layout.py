@@ -141,7 +141,9 @@ def _place(drafts: list[_Draft], chosen: Geometry, volume: Volume) -> Layout:
         starts[draft.folder.path] = cluster
         cluster -= -draft.size // bytes_per_cluster
         ends.append(cluster - 1)
-    parts: list[bytes] = []
+    parts: list[bytes | memoryview] = []
+    # One for all folders: together they are most of what the folders take.
+    padding = memoryview(bytes(bytes_per_cluster))
     files: list[Placed] = []
     for draft in drafts:
         folder = draft.folder
@@ -161,7 +163,7 @@ def _place(drafts: list[_Draft], chosen: Geometry, volume: Volume) -> Layout:
             attributes = _FIXED if entry.path in volume.fixed else records.ARCHIVE
             parts.append(records.short(field, attributes, start, entry.size, when))
             files.append(Placed(entry, start))
-        parts.append(bytes(-draft.size % bytes_per_cluster))
+        parts.append(padding[: -draft.size % bytes_per_cluster])
     return Layout(
         volume,
         chosen,

@@ -12,6 +12,7 @@ import calendar
 import os
 import struct
 import warnings
+from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -100,6 +101,8 @@ def read(image: Path, *, offset: int | None = None) -> Reading:
     with _judged(image), image.open("rb", buffering=1 << 16) as stream:
         volume = _Volume(offset=start)
         volume.set_fp(stream)
+        # As a list of numbers it takes ten times the memory.
+        volume.fat = array("I", volume.fat)
         return _Walk(volume, stream.fileno(), start).reading()
 
 

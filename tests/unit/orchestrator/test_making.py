@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import pytest
 
 from orchestrator import making
 from orchestrator.image import backwards, cpio, reader
-from orchestrator.store import BLOB_TIME, Store
+from orchestrator.store import BLOB_TIME, Store, durable
 from reproducibility import digest as digests
 from reproducibility.compare import Verdict, fold
 from reproducibility.errors import InputError, Stopped
@@ -209,6 +210,22 @@ def test_lint_comes_first(maker: Maker, order: making.Order, store: Store) -> No
     with pytest.raises(InputError):
         maker.make(replace(order, tree=order.tree.overlaid(Tree([clash]))))
     assert maker.watcher.done == set()
+
+
+def test_an_image_that_does_not_reach_the_disk(
+    maker: Maker, order: making.Order, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = durable.sync
+
+    def full(path: Path) -> None:
+        if path.name == making.IMAGE:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        right(path)
+
+    monkeypatch.setattr(durable, "sync", full)
+    with pytest.raises(OSError, match="Input/output"):
+        maker.make(order)
+    assert store.recall("image", order.key) is None
 
 
 def test_stopped_between_the_stages(maker: Maker, order: making.Order) -> None:
