@@ -132,7 +132,6 @@ def _write(tree: Tree, folder: Path, target: Path, phases: dict[str, list[float]
     laid_out = start.until_now().clock
     writer.write(disk, blob, target)
     written = start.until_now()
-    target.unlink()
     again = Spent.by_now()
     backwards.digest(disk, blob)
     phases["layout"].append(laid_out)
