@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from containers import choice
 from containers.policy import Policy
-from orchestrator import bootfiles, inputs, lock, making, output, plan, result, root, spec
+from orchestrator import bootfiles, inputs, lock, making, memory, output, plan, result, root, spec
 from orchestrator.inputs import bundle, machine
 from orchestrator.progress.inputs import InputEvents
 from orchestrator.scheduler import Scheduler, default_jobs
@@ -147,7 +147,10 @@ class _Job:
         ran = self._actions(drawn)
         results = ran.run.results
         made = checks.toolchains(drawn.chain, results, self.architectures)
+        # What comes needs the most, and much was freed: unpacked inputs, and then whole kernels.
+        memory.give_back()
         boot = self._boot(have, results)
+        memory.give_back()
         with ThreadPoolExecutor(1) as pool:
             compared = pool.submit(
                 checks.all_checks, drawn.chain, results, self.store, made, self.pinned
