@@ -17,8 +17,8 @@ from orchestrator.mistakes import Mistake
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from orchestrator.architecture import Architecture
     from orchestrator.mistakes import Key
-    from orchestrator.spec import Architecture
 
 # The parameters of the kernel command line that the build itself writes, and the one that the
 # loaders do.

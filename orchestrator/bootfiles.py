@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orchestrator import boot_section
+    from orchestrator.architecture import Architecture
     from orchestrator.boot.syslinux import Loader
     from orchestrator.scheduler import Observer, Results
-    from orchestrator.spec import Architecture
     from orchestrator.store import Store
 
 _KIND = "boot"

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from containers.policy import Enforcement
+    from orchestrator.architecture import Architecture
     from orchestrator.scheduler import Observer, Results, Run
-    from orchestrator.spec import Architecture
     from reproducibility.digest import Digest
 
 # A damaged blob sends the build back to the step that makes it; more rounds than this mean a disk

@@ -32,8 +32,9 @@ from reproducibility.errors import ComparisonError, InfrastructureError, InputEr
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from orchestrator.architecture import Architecture
     from orchestrator.boot_section import Origin
-    from orchestrator.spec import Architecture, Spec
+    from orchestrator.spec import Spec
     from reproducibility.digest import Digest
 
 __all__ = [

@@ -32,10 +32,11 @@ from reproducibility.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orchestrator.architecture import Architecture
     from orchestrator.boot_section import Origin
     from orchestrator.inputs.transport import Store, Transport
     from orchestrator.lock import LogEntry
-    from orchestrator.spec import Architecture, Source, Spec
+    from orchestrator.spec import Source, Spec
     from reproducibility.manifest import Tree
 
 _Request = TypeVar("_Request")

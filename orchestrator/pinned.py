@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from orchestrator.spec import Architecture
+from orchestrator.architecture import Architecture
 from reproducibility import transparency
 from reproducibility.digest import Digest
 from reproducibility.errors import InputError

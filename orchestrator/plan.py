@@ -16,10 +16,11 @@ from reproducibility.manifest import Tree, file, merge
 from reproducibility.variations import varied
 
 if TYPE_CHECKING:
+    from orchestrator.architecture import Architecture
     from orchestrator.inputs import Inputs
     from orchestrator.lock import Lock
     from orchestrator.scheduler import Step
-    from orchestrator.spec import Architecture, Spec
+    from orchestrator.spec import Spec
     from orchestrator.store import Store
 
 

@@ -17,9 +17,9 @@ from reproducibility.manifest import Tree, directory, file, merge
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from orchestrator.architecture import Architecture
     from orchestrator.compiling import Compiling
     from orchestrator.scheduler import Results
-    from orchestrator.spec import Architecture
     from reproducibility.digest import Digest
 
 

@@ -11,7 +11,7 @@ import tomllib
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import (
     BaseModel,
@@ -25,6 +25,7 @@ from pydantic import (
 
 from containers import policy
 from orchestrator import boot_section
+from orchestrator.architecture import Architecture
 from orchestrator.boot_section import Boot
 from orchestrator.mistakes import Mistake, from_pydantic, refusal
 from reproducibility import canonical
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     from reproducibility.digest import Digest
 
-Architecture = Literal["amd64", "arm64", "riscv64"]
 
 # FAT stores the years 1980 to 2107, and seconds in steps of two (Microsoft FAT specification,
 # section 6, date and time formats).

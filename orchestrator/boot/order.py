@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from orchestrator.spec import Architecture
+    from orchestrator.architecture import Architecture
     from reproducibility.manifest import Entry, Tree
 
 # What the initramfs does when it finds no stick, or two.

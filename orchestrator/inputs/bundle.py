@@ -27,9 +27,9 @@ from reproducibility.errors import InfrastructureError, InputError, SourceryErro
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from orchestrator.architecture import Architecture
     from orchestrator.inputs.transport import Store
     from orchestrator.lock import Lock
-    from orchestrator.spec import Architecture
     from reproducibility.manifest import Tree
 
 _SCHEMA = 1

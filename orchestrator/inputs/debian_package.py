@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import tarfile
     from collections.abc import Iterator, Mapping, Sequence
 
+    from orchestrator.architecture import Architecture
     from orchestrator.inputs.apt_sources import Mirror
-    from orchestrator.spec import Architecture
 
 _HELPER = Path("/usr/lib/apt/apt-helper")
 _WRONG_HASH = re.compile(r"hash sum mismatch|hashes mismatch|unexpected size", re.IGNORECASE)

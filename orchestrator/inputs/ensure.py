@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
+    from orchestrator.architecture import Architecture
     from orchestrator.inputs.transport import Store
     from orchestrator.lock import Input, Lock
-    from orchestrator.spec import Architecture
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from reproducibility.manifest import Tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from orchestrator.spec import Architecture
+    from orchestrator.architecture import Architecture
 
 # Settings of the person's that decide where modules come from and what is verified how.
 _SETTINGS = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
-    from orchestrator.spec import Architecture
+    from orchestrator.architecture import Architecture
 
 _ARCHITECTURES: dict[str, Architecture] = {
     "x86_64": "amd64",

@@ -16,7 +16,7 @@ from reproducibility.errors import InfrastructureError, InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.spec import Architecture
+    from orchestrator.architecture import Architecture
     from reproducibility.manifest import Tree
 
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "riscv64": "riscv64"}

@@ -23,7 +23,7 @@ from reproducibility.variations import STANDARD, VARIED, Surroundings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.spec import Architecture
+    from orchestrator.architecture import Architecture
     from reproducibility.digest import Digest
 
 # Where cmd/dist has built the go command and goes on to build the toolchain twice more; the plan

@@ -17,9 +17,9 @@ from reproducibility.manifest import Tree, merge
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orchestrator.architecture import Architecture
     from orchestrator.lock import Lock
     from orchestrator.scheduler import Results
-    from orchestrator.spec import Architecture
     from orchestrator.store import Store
     from orchestrator.toolchain.chain import Chain
 

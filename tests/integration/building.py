@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from orchestrator import lock as locks
+from orchestrator.architecture import Architecture
 from orchestrator.inputs import machine
-from orchestrator.spec import Architecture
 from reproducibility import digest
 from tests.conftest import ROOT
 

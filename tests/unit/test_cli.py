@@ -14,7 +14,7 @@ import pytest
 
 from containers import choice
 from orchestrator import build as building
-from orchestrator import spec
+from orchestrator.architecture import Architecture
 from orchestrator.build import Built, Options
 from orchestrator.cli import options as cli_options
 from orchestrator.cli.main import run
@@ -349,7 +349,7 @@ def test_version(capsys: Captured) -> None:
 
 
 def test_names_agree_with_the_layers_below() -> None:
-    assert [name.value for name in cli_options.Architecture] == list(get_args(spec.Architecture))
+    assert [name.value for name in cli_options.Architecture] == list(get_args(Architecture))
     assert get_args(cli_options.Engine) == choice.NAMES
 
 

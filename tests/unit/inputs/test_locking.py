@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from containers.process import Completed
+    from orchestrator.architecture import Architecture
     from orchestrator.lock import Lock
-    from orchestrator.spec import Architecture, Spec
+    from orchestrator.spec import Spec
     from orchestrator.store import Store
     from tests.unit.inputs.world import World
 

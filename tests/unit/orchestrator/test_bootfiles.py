@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from orchestrator.architecture import Architecture
     from orchestrator.scheduler import Result
-    from orchestrator.spec import Architecture
 
 BOTH: tuple[Architecture, ...] = ("amd64", "riscv64")
 STAGES = {f"boot files/{name}" for name in BOTH}

@@ -21,8 +21,8 @@ from tests.unit.orchestrator import samples
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from orchestrator.architecture import Architecture
     from orchestrator.scheduler import Result
-    from orchestrator.spec import Architecture
     from orchestrator.store import Store
     from orchestrator.toolchain.chain import Chain
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import spec
+from orchestrator.architecture import Architecture
 from orchestrator.cli import boot_command, booting
 from orchestrator.emulator import machine, platforms, proof, screen, script
 from orchestrator.emulator.guest import Ran
@@ -45,7 +45,7 @@ def test_a_machine_has_no_network_and_leaves_the_image_alone(platform: platforms
         assert {"snapshot=on", "format=raw", f"file={IMAGE}"} <= set(drive.split(","))
         for firmware in platform.firmware:
             assert options(line, firmware.option) == [firmware.path]
-    assert platform.architecture in get_args(spec.Architecture)
+    assert platform.architecture in get_args(Architecture)
 
 
 def test_commas_in_a_path_are_not_taken_for_options() -> None:

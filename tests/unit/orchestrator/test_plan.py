@@ -21,7 +21,7 @@ from tests.unit.orchestrator import samples
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.spec import Architecture
+    from orchestrator.architecture import Architecture
     from orchestrator.store import Store
 
 ABSENT = {"state": "absent", "reason": "the mirror has no such module"}

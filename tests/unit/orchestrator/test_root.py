@@ -17,8 +17,8 @@ from tests.unit.orchestrator import samples
 from tests.unit.orchestrator.samples import MODULE, Blobs
 
 if TYPE_CHECKING:
+    from orchestrator.architecture import Architecture
     from orchestrator.scheduler import Result
-    from orchestrator.spec import Architecture
 
 BOTH: tuple[Architecture, ...] = ("amd64", "arm64")
 

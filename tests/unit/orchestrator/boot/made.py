@@ -13,7 +13,7 @@ from reproducibility.manifest import Tree
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.spec import Architecture
+    from orchestrator.architecture import Architecture
 
 RELEASE = "6.12.1-test"
 VOLUME_ID = 0x5A1D_B007

@@ -1,0 +1,7 @@
+"""The architectures that images are for, by the go command's names for them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Architecture = Literal["amd64", "arm64", "riscv64"]
