@@ -80,3 +80,8 @@ class Cache:
     @property
     def _filled(self) -> list[Tree]:
         return [tree for tree in self.records if len(tree)]
+
+
+def reading(results: Results, *steps: str) -> Cache:
+    """The build cache of an action that reads what these steps recorded."""
+    return Cache(helper(results), [recorded(results, step) for step in steps])

@@ -335,8 +335,8 @@ def default_jobs() -> int:
     """How many actions run at once.
 
     The go command keeps all processors busy by itself most of the time; a second action fills the
-    gaps while the first one links. Each keeps to its share of the processors: measured on 2 cores,
-    two builds side by side take 6 to 10 % less time than where both use both.
+    gaps while the first one links. Long ones keep to their share of the processors: measured on 2
+    cores, two builds side by side take 6 to 10 % less time than where both use both.
     """
     return 2 if (os.cpu_count() or 1) < 8 else 4  # noqa: PLR2004 - measured on 2 cores
 

@@ -174,9 +174,7 @@ class Chain:
         standard = recording.standard_name(architecture)
 
         def make(results: Results) -> Action:
-            cache = recording.Cache(
-                recording.helper(results), [recording.recorded(results, standard)]
-            )
+            cache = recording.reading(results, standard)
             return self._build(name, self.goroot_f1(results), architecture, around, cache=cache)
 
         needs = ("F1", recording.STEP, standard)

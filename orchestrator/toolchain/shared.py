@@ -96,5 +96,4 @@ def _needs(chain: Chain) -> tuple[str, ...]:
 
 
 def _of_the_host(chain: Chain, results: Results) -> recording.Cache:
-    records = [recording.recorded(results, recording.standard_name(chain.host))]
-    return recording.Cache(recording.helper(results), records)
+    return recording.reading(results, recording.standard_name(chain.host))
