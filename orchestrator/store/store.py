@@ -158,12 +158,18 @@ class Store(BlobFolder):
         durable.write(self._result(kind, key), canonical.pretty(document))
 
     def recall(self, kind: str, key: Digest) -> dict[str, Any] | None:
-        """What came of a key, or None; an unreadable result is forgotten."""
+        """What came of a key, or None; a result that is no JSON object is forgotten.
+
+        Raises:
+            InfrastructureError: there is one, and it cannot be read.
+        """
         place = self._result(kind, key)
         try:
             data = place.read_bytes()
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise _unreadable(place, error) from error
         with contextlib.suppress(InputError):
             found = canonical.loads(data, subject=str(place))
             if isinstance(found, dict):
@@ -172,6 +178,33 @@ class Store(BlobFolder):
                 return found
         self.move_aside(place)
         return None
+
+    def remembers(self, kind: str, key: Digest) -> bool:
+        """Whether anything is written down of a key, readable or not.
+
+        Raises:
+            InfrastructureError: the folder cannot be looked into.
+        """
+        place = self._result(kind, key)
+        try:
+            place.lstat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _unreadable(place, error) from error
+        return True
+
+    def kinds(self) -> list[str]:
+        """The kinds of results that there are, sorted.
+
+        Raises:
+            InfrastructureError: the folder cannot be looked into.
+        """
+        folder = self.root / "results"
+        try:
+            return sorted(path.name for path in folder.iterdir())
+        except OSError as error:
+            raise _unreadable(folder, error) from error
 
     def forget(self, kind: str, key: Digest) -> None:
         """Drop what is remembered of a key."""
@@ -254,6 +287,15 @@ def _unusable(root: Path, error: OSError) -> InfrastructureError:
         f"cannot use the store: {error.strerror}",
         subject=str(root),
         remedy="give another folder with --store, or mend its permissions",
+    )
+
+
+def _unreadable(place: Path, error: OSError) -> InfrastructureError:
+    return InfrastructureError(
+        f"cannot read what the store remembers: {error.strerror}",
+        subject=str(place),
+        remedy="mend its permissions or the disk; or remove it, and the step that made it runs "
+        "again",
     )
 
 
