@@ -32,6 +32,7 @@ BENCH_PROGRAMS := $(RUN_PROGRAMS) mcopy=mtools mkfs.vfat=dosfstools
 help:
 	@echo 'make build   set everything up, then build the image with the embedded engine'
 	echo 'make test    set everything up, then run every check and every test'
+	echo 'make test-engines  compare every action of both engines, for all architectures'
 	echo 'make bench   measure; ARGS="--rounds 3" for medians'
 	echo 'make counts  put what the image in out/ consists of into README.md'
 	echo 'make picture draw docs/session.svg from what the tests of booting recorded'
@@ -60,6 +61,12 @@ test: setup-tests
 unit: setup-tests
 	@$(without_network)
 	"$${netless[@]}" $(BIN)/python -m pytest tests/unit $(ARGS)
+
+# What `make test` compares of the two engines for one architecture, for all of them.
+.PHONY: test-engines
+test-engines: setup-tests
+	@SOURCERY_TEST_ALL_ARCHITECTURES=1 \
+		$(BIN)/python -m pytest tests/integration/test_build_docker.py $(ARGS)
 
 .PHONY: bench
 bench: setup-bench

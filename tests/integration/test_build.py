@@ -9,7 +9,7 @@ import pytest
 from blake3 import blake3
 
 from containers.policy import RULES
-from orchestrator import making
+from orchestrator import logged, making, resources, source_checks
 from orchestrator.lock import Absent
 from orchestrator.toolchain import checks, observe
 from tests.integration.building import ARCHITECTURES, HOST, Orchestrate, check_whole, spec_text
@@ -37,8 +37,11 @@ def expected_checks(
         (checks.HELPERS, HOST): "PASS",
         (making.TWICE, making.IMAGE): "PASS",
         (making.READ_BACK, making.IMAGE): "PASS",
-        **{("variation", name): "PASS" for name in observe.FIELDS},
+        **{(observe.NAME, name): "PASS" for name in observe.FIELDS},
     }
+    for source in logged.sources(pinned):
+        subject = logged.subject(source)
+        found[logged.LOG, subject] = found[source_checks.PUBLISHED, subject] = "PASS"
     log = {str(name): entry for name, entry in pinned.toolchain.log.items()}
     for name in {HOST, *architectures}:
         if isinstance(log[name], Absent):
@@ -96,6 +99,11 @@ def test_result_has_its_schema(full: Built, orchestrate: Orchestrate) -> None:
     for stage in document["stages"]:
         types = {"name": str, "key": str, "seconds": float, "cached": bool}
         assert types.items() <= _shape(stage).items()
+        made = stage["provenance"]
+        if made["origin"] != "nothing to do":
+            assert made["origin"] == ("remembered" if stage["cached"] else "ran here")
+            assert made["tool"] == resources.VERSION
+            assert made["when"].endswith("Z")
         assert stage["key"].startswith("blake3:")
     pinned = orchestrate.lock
     assert [(found["name"], found["host"]) for found in document["inputs"]] == [
@@ -124,15 +132,20 @@ def test_isolation_is_told_rule_by_rule(full: Built) -> None:
     isolation = full.ran.document["isolation"]
     names = sorted(rule.name for rule in RULES)
     assert sorted(isolation["rules"]) == names
-    assert sorted(found["rule"] for found in isolation["enforcement"]) == names
-    for found in isolation["enforcement"]:
-        assert found["state"] in {"enforced", "not enforced"}
-        assert found["means"]
-    # What bubblewrap itself gives is enforced wherever it runs at all.
-    states = {found["rule"]: found["state"] for found in isolation["enforcement"]}
-    for name in ("no-network", "read-only-root", "read-only-inputs", "no-capabilities", "time"):
-        assert states[name] == "enforced"
-    assert isolation["limits"]["memory_bytes"] > 0
+    # Each stage says in which of these its result was made.
+    stages = [stage["provenance"] for stage in full.ran.document["stages"]]
+    used = {made["isolation"] for made in stages if made["origin"] != "nothing to do"}
+    assert {kept["id"] for kept in isolation["enforced"]} == used
+    for kept in isolation["enforced"]:
+        assert sorted(found["rule"] for found in kept["enforcement"]) == names
+        for found in kept["enforcement"]:
+            assert found["state"] in {"enforced", "not enforced"}
+            assert found["means"]
+        # What bubblewrap itself gives is enforced wherever it runs at all.
+        states = {found["rule"]: found["state"] for found in kept["enforcement"]}
+        for name in ("no-network", "read-only-root", "read-only-inputs", "no-capabilities", "time"):
+            assert states[name] == "enforced"
+        assert kept["limits"]["memory_bytes"] > 0
 
 
 @pytest.mark.needs_tools("sha256sum")

@@ -1,0 +1,127 @@
+"""`build --rebuild` where what it is compared with cannot be read, and where there is nothing.
+
+That it finds another byte, on real actions, is in `test_build_docker.py`: a whole rebuild takes
+minutes, and one is enough. Here small actions are run in the real sandbox, and the command line is
+stopped by what it finds before it has run anything.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from containers.action import Mount
+from containers.policy import Limits, Policy
+from containers.sandbox import SandboxEngine
+from orchestrator import rebuilding
+from orchestrator.scheduler import Run, Scheduler, Step
+from orchestrator.store import Store
+from reproducibility.compare import Check, Verdict, complete
+from tests.fakes import FakeObserver
+from tests.integration import building
+from tests.integration.building import Orchestrate, clone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.integration.conftest import Built
+    from tests.integration.engine_fixtures import Builder
+
+pytestmark = [pytest.mark.needs_sandbox, pytest.mark.needs_network, pytest.mark.slow]
+
+
+def of_step(store: Path, name: str) -> Path:
+    """Where the sandbox's newest result of a step lies."""
+    paths = (store / "results" / "action-sandbox").rglob("*.json")
+    named = [path for path in paths if json.loads(path.read_bytes())["name"] == name]
+    return max(named, key=lambda path: path.stat().st_mtime_ns)
+
+
+def a_folder(place: Path) -> None:
+    place.unlink()
+    place.mkdir()
+
+
+def a_loop(place: Path) -> None:
+    place.unlink()
+    place.symlink_to(place)
+
+
+@pytest.mark.parametrize("options", [(), ("--rebuild",)], ids=["build", "rebuild"])
+@pytest.mark.parametrize("spoil", [a_folder, a_loop])
+def test_an_earlier_result_that_cannot_be_read_is_the_disks_matter(
+    small_own: Built,
+    small: Orchestrate,
+    place: Path,
+    spoil: Callable[[Path], None],
+    options: tuple[str, ...],
+) -> None:
+    assert small_own.ran.status == 0
+    command = Orchestrate(small.project, clone(small.store, place / "store"))
+    spoil(record := of_step(command.store, "T1/dist"))
+    ran = command.build(place / "out", "--arch", building.HOST, *options, status=4)
+    assert ran.error["summary"].startswith("cannot read what the store remembers: ")
+    assert ran.error["subject"] == str(record)
+    assert ran.error["remedy"]
+    assert not any(line.startswith("T1") for line in ran.started)
+
+
+def steps(builder: Builder) -> list[Step]:
+    """Two small actions, the second one reading the first one's outputs."""
+    return [
+        Step("first", "", "", (), lambda _: builder.action("produce", outputs=("out",))),
+        Step(
+            "second",
+            "",
+            "",
+            ("first",),
+            lambda results: builder.action(
+                "produce", outputs=("single",), mounts=(Mount("/input", results["first"].tree),)
+            ),
+        ),
+    ]
+
+
+def rebuild(builder: Builder, store: Path, scratch: Path) -> dict[str, Check]:
+    """Every step again, in the sandbox; the checks by step."""
+    planned = steps(builder)
+    with closing(Store(store)) as opened, SandboxEngine(scratch) as engine:
+        opened.save_tree(builder.root)
+        ran: Run = Scheduler(
+            engine=engine,
+            store=opened,
+            policy=Policy(Limits(seconds=120)),
+            observer=FakeObserver(),
+            jobs=2,
+            rebuild=True,
+            stop=threading.Event(),
+        ).run(planned)
+    found = complete(rebuilding.checks(ran.compared.values()), rebuilding.expected(planned))
+    return {check.subject: check for check in found}
+
+
+def test_a_rebuild_into_an_empty_store_is_no_pass_and_the_next_one_is(
+    builder: Builder, place: Path
+) -> None:
+    store = place / "store"
+    store.mkdir()
+    with closing(Store(store)) as opened, builder.store.temporary() as folder:
+        builder.store.export(builder.root, folder / "root", 0)
+        opened.put_tree(folder / "root")
+    for expected in (Verdict.SKIP, Verdict.PASS):
+        found = rebuild(builder, store, place / "scratch")
+        assert {name: check.verdict for name, check in found.items()} == {
+            "first": expected,
+            "second": expected,
+        }
+    place_of_first = of_step(store, "first")
+    document = json.loads(place_of_first.read_bytes())
+    document["outputs"] = json.loads(of_step(store, "second").read_bytes())["outputs"]
+    place_of_first.write_text(json.dumps(document))
+    found = rebuild(builder, store, place / "scratch")
+    assert (found["first"].verdict, found["second"].verdict) == (Verdict.FAIL, Verdict.PASS)
