@@ -1,4 +1,4 @@
-"""`build --rebuild` where what it is compared with cannot be read, and where there is nothing.
+"""Earlier results that cannot be read or are not there, and a lock that claims what is not so.
 
 That it finds another byte, on real actions, is in `test_build_docker.py`: a whole rebuild takes
 minutes, and one is enough. Here small actions are run in the real sandbox, and the command line is
@@ -17,9 +17,12 @@ import pytest
 from containers.action import Mount
 from containers.policy import Limits, Policy
 from containers.sandbox import SandboxEngine
-from orchestrator import rebuilding
+from orchestrator import logged, rebuilding, source_checks
 from orchestrator.scheduler import Run, Scheduler, Step
 from orchestrator.store import Store
+from orchestrator.toolchain import checks
+from reproducibility import canonical
+from reproducibility import digest as digests
 from reproducibility.compare import Check, Verdict, complete
 from tests.fakes import FakeObserver
 from tests.integration import building
@@ -69,6 +72,35 @@ def test_an_earlier_result_that_cannot_be_read_is_the_disks_matter(
     assert ran.error["subject"] == str(record)
     assert ran.error["remedy"]
     assert not any(line.startswith("T1") for line in ran.started)
+
+
+def test_a_false_record_of_the_log_fails_the_build_that_relies_on_it(
+    small_own: Built, small: Orchestrate, place: Path
+) -> None:
+    """The lock is read; what it claims of the public log is verified by checks, all at once."""
+    assert small_own.ran.status == 0
+    project = place / "project"
+    project.mkdir()
+    (project / "sourcery.toml").write_bytes((small.project / "sourcery.toml").read_bytes())
+    document = json.loads((small.project / "sourcery.lock").read_bytes())
+    (source,) = (found for found in document["inputs"] if found.get("module") == building.SMALL)
+    source["log"]["proof"].reverse()
+    document["toolchain"]["log"][building.HOST]["number"] ^= 1
+    del document["checksum"]
+    document["checksum"] = str(digests.of_bytes(canonical.dumps(document)))
+    (project / "sourcery.lock").write_bytes(canonical.pretty(document))
+    command = Orchestrate(project, small.store)
+    ran = command.build(place / "out", "--arch", building.HOST, status=1)
+    subject = f"{building.SMALL}@{source['version']}"
+    failed = {key for key, said in ran.checks().items() if said == "FAIL"}
+    assert failed == {
+        (logged.LOG, building.HOST),
+        (checks.RELEASE, building.HOST),
+        (logged.LOG, subject),
+        (source_checks.PUBLISHED, subject),
+    }
+    assert ran.document["verdict"] == "FAIL"
+    assert ran.executed() == []
 
 
 def steps(builder: Builder) -> list[Step]:
