@@ -74,6 +74,20 @@ def test_summary_of_very_many_subjects_counts_them() -> None:
     assert "built again: 100 of them" in lines[0]
 
 
+def test_summary_says_once_what_could_not_be_compared_and_each_failure() -> None:
+    skipped = [check("built again", f"s{n}", "SKIP", "nothing before") for n in range(3)]
+    failed = [check("built again", f"f{n}", "FAIL", "not checked") for n in range(2)]
+    found = built("FAIL", *skipped, check("built again", "t", "SKIP", "other"), *failed)
+    lines = list(building.summary(found, Path("out"), verbose=False))
+    assert [line.partition("  ")[2] for line in lines[:4]] == [
+        "built again, s0, s1, s2: nothing before",
+        "built again, t: other",
+        "built again, f0: not checked",
+        "built again, f1: not checked",
+    ]
+    assert len(list(building.summary(found, Path("out"), verbose=True))) == len(lines) + 2
+
+
 # -- compare -------------------------------------------------------------------------------------
 
 
