@@ -16,7 +16,6 @@ import pytest
 
 from containers.action import Mount
 from containers.policy import Limits, Policy
-from containers.sandbox import SandboxEngine
 from orchestrator import logged, rebuilding, source_checks
 from orchestrator.scheduler import Run, Scheduler, Step
 from orchestrator.store import Store
@@ -32,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from containers.engine import Engine
     from tests.integration.conftest import Built
-    from tests.integration.engine_fixtures import Builder
+    from tests.integration.engine_fixtures import Builder, Engines
 
 pytestmark = [pytest.mark.needs_sandbox, pytest.mark.needs_network, pytest.mark.slow]
 
@@ -119,11 +119,10 @@ def steps(builder: Builder) -> list[Step]:
     ]
 
 
-def rebuild(builder: Builder, store: Path, scratch: Path) -> dict[str, Check]:
-    """Every step again, in the sandbox; the checks by step."""
+def rebuild(builder: Builder, store: Path, engine: Engine) -> dict[str, Check]:
+    """Every step again; the checks by step."""
     planned = steps(builder)
-    with closing(Store(store)) as opened, SandboxEngine(scratch) as engine:
-        opened.save_tree(builder.root)
+    with closing(Store(store)) as opened:
         ran: Run = Scheduler(
             engine=engine,
             store=opened,
@@ -137,23 +136,53 @@ def rebuild(builder: Builder, store: Path, scratch: Path) -> dict[str, Check]:
     return {check.subject: check for check in found}
 
 
-def test_a_rebuild_into_an_empty_store_is_no_pass_and_the_next_one_is(
-    builder: Builder, place: Path
-) -> None:
+def verdicts(found: dict[str, Check]) -> tuple[Verdict, Verdict]:
+    """Of the first step and the second one."""
+    assert set(found) == {"first", "second"}
+    return found["first"].verdict, found["second"].verdict
+
+
+@pytest.fixture
+def empty(builder: Builder, place: Path) -> Path:
+    """A store in which nothing is remembered; it has what the actions run on."""
     store = place / "store"
-    store.mkdir()
     with closing(Store(store)) as opened, builder.store.temporary() as folder:
         builder.store.export(builder.root, folder / "root", 0)
         opened.put_tree(folder / "root")
-    for expected in (Verdict.SKIP, Verdict.PASS):
-        found = rebuild(builder, store, place / "scratch")
-        assert {name: check.verdict for name, check in found.items()} == {
-            "first": expected,
-            "second": expected,
-        }
-    place_of_first = of_step(store, "first")
-    document = json.loads(place_of_first.read_bytes())
+    return store
+
+
+def plant_another_result(store: Path) -> None:
+    """Let the sandbox have made of the first step what it made of the second one."""
+    place = of_step(store, "first")
+    document = json.loads(place.read_bytes())
     document["outputs"] = json.loads(of_step(store, "second").read_bytes())["outputs"]
-    place_of_first.write_text(json.dumps(document))
-    found = rebuild(builder, store, place / "scratch")
-    assert (found["first"].verdict, found["second"].verdict) == (Verdict.FAIL, Verdict.PASS)
+    place.write_text(json.dumps(document))
+
+
+def test_a_rebuild_into_an_empty_store_is_no_pass_and_the_next_one_is(
+    builder: Builder, empty: Path, engines: Engines
+) -> None:
+    sandbox = engines["sandbox"]
+    assert verdicts(rebuild(builder, empty, sandbox)) == (Verdict.SKIP, Verdict.SKIP)
+    assert verdicts(rebuild(builder, empty, sandbox)) == (Verdict.PASS, Verdict.PASS)
+    plant_another_result(empty)
+    assert verdicts(rebuild(builder, empty, sandbox)) == (Verdict.FAIL, Verdict.PASS)
+
+
+@pytest.mark.needs_docker
+def test_what_another_engine_made_is_the_base_and_is_named(
+    builder: Builder, empty: Path, engines: Engines
+) -> None:
+    rebuild(builder, empty, engines["sandbox"])
+    plant_another_result(empty)
+    docker = engines["docker-api"]
+    found = rebuild(builder, empty, docker)
+    assert verdicts(found) == (Verdict.FAIL, Verdict.PASS)
+    own = engines["sandbox"].identity.own
+    assert all(f"the earlier result of sandbox ({own}, " in one.reason for one in found.values())
+    assert docker.processors >= 1
+    # What differed has not become a base of its own; what agreed has.
+    again = rebuild(builder, empty, docker)
+    assert verdicts(again) == (Verdict.FAIL, Verdict.PASS)
+    assert f"the earlier result of docker ({docker.identity.own}, " in again["second"].reason
