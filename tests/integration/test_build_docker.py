@@ -64,13 +64,10 @@ class Rebuilt:
         return {one["subject"]: one for one in found if one["name"] == rebuilding.AGAIN}
 
 
-def records(store: Path, engine: str) -> dict[str, Path]:
-    """Where an engine's results lie, by the step's name; of each the newest."""
-    found: dict[str, Path] = {}
-    paths = (store / "results" / f"action-{engine}").rglob("*.json")
-    for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns):
-        found[json.loads(path.read_bytes())["name"]] = path
-    return found
+def write(place: Path, record: bytes) -> None:
+    """Write a result into this store only: others may share the file."""
+    place.unlink(missing_ok=True)
+    place.write_bytes(record)
 
 
 def with_another_byte(store: Path, record: bytes) -> bytes:
@@ -98,18 +95,19 @@ def rebuilt(
     store = orchestrate.store
     # A store that is kept from one session to the next may have its own.
     shutil.rmtree(store / "results" / "action-docker", ignore_errors=True)
-    places = records(store, "sandbox")
-    keys = {stage["name"]: stage["key"] for stage in base.ran.document["stages"]}
-    planted = {name: places[name] for name in (OTHER_BYTE, GONE, NO_JSON)}
-    assert {name: f"blake3:{place.stem}" for name, place in planted.items()}.items() <= keys.items()
+    keys = {stage["name"]: Digest.parse(stage["key"]).hex for stage in base.ran.document["stages"]}
+    folder = store / "results" / "action-sandbox"
+    planted = {
+        name: folder / keys[name][:2] / f"{keys[name]}.json" for name in (OTHER_BYTE, GONE, NO_JSON)
+    }
     kept = {place: place.read_bytes() for place in planted.values()}
     environment = {**orchestrate.environment, "DOCKER_HOST": docker_host}
     command = replace(orchestrate, environment=environment)
     arguments = () if WHOLE else ("--arch", building.HOST)
     client = docker.DockerClient(docker_host)
     try:
-        planted[OTHER_BYTE].write_bytes(with_another_byte(store, kept[planted[OTHER_BYTE]]))
-        planted[NO_JSON].write_bytes(kept[planted[NO_JSON]][:-9])
+        write(planted[OTHER_BYTE], with_another_byte(store, kept[planted[OTHER_BYTE]]))
+        write(planted[NO_JSON], kept[planted[NO_JSON]][:-9])
         planted[GONE].unlink()
         ran = command.build(workshop / "docker", "--rebuild", *arguments, engine="docker", status=1)
         yield Rebuilt(base.ran, ran, client.info())
@@ -118,7 +116,7 @@ def rebuilt(
     finally:
         client.close()
         for place, record in kept.items():
-            place.write_bytes(record)
+            write(place, record)
 
 
 def test_every_action_gives_the_same_on_both_engines(rebuilt: Rebuilt) -> None:
