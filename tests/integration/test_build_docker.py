@@ -47,7 +47,7 @@ WHOLE = os.environ.get("SOURCERY_TEST_ALL_ARCHITECTURES") == "1"
 OTHER_BYTE = HELPERS_AGAIN
 GONE = f"programs/{building.HOST}"
 NO_JSON = f"commands/{building.U_ROOT}/{building.HOST}/7"
-_SANDBOX = "the earlier result of sandbox (Linux "
+_SANDBOX = "the earlier result of sandbox ("
 
 
 @dataclass(frozen=True)
