@@ -1,4 +1,4 @@
-"""`make bench` in its quickest form: from relative folders it produces its table; no time counts."""
+"""`make bench` in its quickest form produces its table, from relative folders; no time counts."""
 
 from __future__ import annotations
 
