@@ -49,20 +49,22 @@ help:
 build: setup
 	@$(BIN)/orchestrate build --engine sandbox $(ARGS)
 
+# The other Pythons take their turn beside what needs one processor only.
 .PHONY: test
 test: setup-tests setup-pythons
-	@echo '== style'
+	@$(without_network)
+	# Style and types are checked here, so the unit tests need not do it again.
+	export SOURCERY_STYLE_CHECKED=1
+	$(begin_on_other_pythons)
+	echo '== style'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	echo '== types'
 	$(BIN)/mypy
-	# So the unit tests need not check both again.
-	export SOURCERY_STYLE_CHECKED=1
 	echo '== unit tests, without a network'
-	$(without_network)
 	"$${netless[@]}" $(BIN)/python -m pytest tests/unit $(ARGS)
 	echo '== unit tests on the other Pythons'
-	$(on_other_pythons)
+	$(end_on_other_pythons)
 	echo '== integration tests'
 	$(BIN)/python -m pytest tests/integration $(ARGS)
 
@@ -74,7 +76,8 @@ unit: setup-tests
 .PHONY: unit-pythons
 unit-pythons: setup-tests setup-pythons
 	@$(without_network)
-	$(on_other_pythons)
+	$(begin_on_other_pythons)
+	$(end_on_other_pythons)
 
 .PHONY: bench
 bench: setup-bench
@@ -199,9 +202,10 @@ if ! grep -qx -e '$(2)' -e dev $(1)/made; then
 fi
 endef
 
-# The unit tests on all other Pythons at once, each told when it is done.
-define on_other_pythons
+# Begins the unit tests on all other Pythons at once; what each says goes into a file.
+define begin_on_other_pythons
 running=()
+trap 'for one in $${running[@]+"$${running[@]}"}; do kill "$${one#* }" 2>/dev/null || true; done' EXIT
 for place in $(PYTHONS)/*/; do
 	[ -x "$$place/bin/python" ] || continue
 	version=$$(basename "$$place")
@@ -209,17 +213,21 @@ for place in $(PYTHONS)/*/; do
 		-p no:cacheprovider $(ARGS) > "$(PYTHONS)/$$version.log" 2>&1 &
 	running+=("$$version $$!")
 done
+endef
+
+# Waits for them; shows everything of one that fails.
+define end_on_other_pythons
 failed=0
 for one in $${running[@]+"$${running[@]}"}; do
-	version=$${one%% *}
 	if wait "$${one#* }"; then
-		echo "Python $$version: $$(tail -n 1 "$(PYTHONS)/$$version.log")"
+		echo "Python $${one%% *}: $$(tail -n 1 "$(PYTHONS)/$${one%% *}.log")"
 	else
 		failed=1
-		echo "== the unit tests fail on Python $$version" >&2
-		cat "$(PYTHONS)/$$version.log" >&2
+		cat "$(PYTHONS)/$${one%% *}.log" >&2
+		echo "== the unit tests fail on Python $${one%% *}" >&2
 	fi
 done
+running=()
 [ "$$failed" = 0 ]
 endef
 

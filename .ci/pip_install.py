@@ -28,6 +28,7 @@ KEPT = frozenset(
         *("timeout", "trusted-host", "use-deprecated", "use-feature"),
     }
 )
+MACHINE = Path("/etc/pip.conf")
 _PREFIX = "PIP_"
 _SECTIONS = ("global", "install")
 
@@ -71,7 +72,7 @@ def files(variables: Mapping[str, str]) -> list[Path]:
         return []
     home = Path(variables.get("HOME") or Path.home())
     everybody = (variables.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep)
-    found = [*(Path(part, "pip", "pip.conf") for part in everybody if part), Path("/etc/pip.conf")]
+    found = [*(Path(part, "pip", "pip.conf") for part in everybody if part), MACHINE]
     if not own or not Path(own).exists():
         user = variables.get("XDG_CONFIG_HOME") or home / ".config"
         found += [home / ".pip" / "pip.conf", Path(user, "pip", "pip.conf")]
