@@ -99,6 +99,7 @@ class DockerEngine:
         self._volumes: Volumes | None = None
         self._images: dict[tuple[str, int], str] = {}
         self._lock = threading.Lock()
+        self._used = False
 
     def about(self) -> dict[str, Any]:
         """What the engine says of itself.
@@ -107,7 +108,7 @@ class DockerEngine:
             InfrastructureError: it does not answer.
         """
         if not self._about:
-            self._about = self._api.ask("say what it is", lambda client: client.info())
+            self._about = self._api.meet()
         return self._about
 
     @property
@@ -144,7 +145,8 @@ class DockerEngine:
         clean = False
         try:
             if scratch is not None:
-                self._api.remove_labelled(f"{LABEL}={scratch.folder.name}")
+                if self._used:
+                    self._api.remove_labelled(f"{LABEL}={scratch.folder.name}")
                 clean = True
         except InfrastructureError:
             # What went wrong first is what matters; the reaper tries again.
@@ -160,6 +162,7 @@ class DockerEngine:
     def run(self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event) -> Outcome:
         """See `Engine.run`."""
         layout = lay_out(action)
+        self._used = True
         self._check_machine(action)
         limits = policy.limits
         image = self._image(action.root, action.epoch, blobs)

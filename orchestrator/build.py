@@ -30,7 +30,7 @@ from orchestrator.inputs import bundle, machine
 from orchestrator.module_hash import ModuleHashes
 from orchestrator.progress.inputs import InputEvents
 from orchestrator.scheduler import Scheduler, default_jobs
-from orchestrator.store import DamagedBlob, Store
+from orchestrator.store import DamagedBlob, Store, trial
 from orchestrator.toolchain import checks
 from reproducibility import digest as digests
 from reproducibility.compare import Check, Verdict, complete, fold
@@ -93,6 +93,7 @@ def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
     architectures = _selected(wanted, options.architectures)
     output.refuse_foreign(options.out)
     with closing(Store(options.store)) as store:
+        trial.require_store(options.store)
         job = _Job(options, wanted, pinned, architectures, store, observer, stop, started)
         if options.bundle is not None:
             bundle.read(options.bundle, pinned, store, machine.architecture())

@@ -26,6 +26,7 @@ from orchestrator.cli.options import (
     Spec,
     StoreFolder,
     Verbose,
+    place,
     store_folder,
 )
 from orchestrator.cli.registering import application
@@ -167,6 +168,7 @@ def fetch(
     bundle: Annotated[
         Path | None,
         typer.Option(
+            parser=place("--bundle"),
             metavar="FILE",
             help="Write the inputs to this file too, for `build --bundle` elsewhere.",
         ),
@@ -192,8 +194,12 @@ def fetch(
 )
 def compare(
     *,
-    first: Annotated[Path, typer.Argument(metavar="A", help="A file or a folder.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another one of the same kind.")],
+    first: Annotated[
+        Path, typer.Argument(parser=place("A"), metavar="A", help="A file or a folder.")
+    ],
+    second: Annotated[
+        Path, typer.Argument(parser=place("B"), metavar="B", help="Another one of the same kind.")
+    ],
     json: Json = False,
     verbose: Verbose = False,
     quiet: Quiet = False,

@@ -45,6 +45,9 @@ def run(arguments: Sequence[str]) -> int:
         refused = InputError(error.format_message(), remedy=_help(arguments))
         print_error(refused, status=refused.status, json=json)
         return refused.status
+    except SourceryError as error:
+        print_error(error, status=error.status, json=json)
+        return error.status
     except typer.Abort:
         return Stopped.status
     if not isinstance(call, Call):

@@ -22,6 +22,7 @@ from tenacity import (
 )
 
 from containers import process
+from orchestrator import places
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -39,9 +40,10 @@ if TYPE_CHECKING:
 LARGEST = 8 << 30
 
 _SHARED = (
-    "HOME", "LANG", "LOGNAME", "NETRC", "PATH", "SSH_AUTH_SOCK", "SSL_CERT_DIR", "SSL_CERT_FILE",
-    "TMPDIR", "USER", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "all_proxy", "ftp_proxy", "http_proxy",
-    "https_proxy", "no_proxy", "ALL_PROXY", "FTP_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+    "CURL_CA_BUNDLE", "HOME", "LANG", "LOGNAME", "NETRC", "PATH", "REQUESTS_CA_BUNDLE",
+    "SSH_AUTH_SOCK", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "USER", "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME", "all_proxy", "ftp_proxy", "http_proxy", "https_proxy", "no_proxy",
+    "ALL_PROXY", "FTP_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
 )  # fmt: skip
 _PASSING = re.compile(
     r"timed? ?out|timeout|deadline exceeded|connection (?:refused|reset|aborted|failed|broken)"
@@ -201,7 +203,7 @@ class Clients:
     many; `longest_wait`: seconds between two of them at most. `stop`: ends the work when set.
     """
 
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    environ: Mapping[str, str] = field(default_factory=lambda: places.environment(os.environ))
     run: Run = process.run
     events: Events = field(default_factory=Silent)
     offline: bool = False
