@@ -197,8 +197,10 @@ def _with_trees(blobs: Path, wanted: set[str]) -> set[str]:
                 is_tree = stream.read(len(MAGIC)) == MAGIC
                 data = MAGIC + stream.read() if is_tree else b""
         except FileNotFoundError:
-            # Not fetched, or moved aside: whoever makes it again makes all that is in it.
-            continue
+            aside = blobs.with_name("damaged") / name
+            if os.path.lexists(aside):
+                raise _moved_aside(aside) from None
+            continue  # what other machines need is pinned and never fetched here
         except OSError as error:
             raise _unreadable(error, place) from error
         if found != name:
@@ -249,6 +251,16 @@ def _no_record(place: Path, reason: str) -> InfrastructureError:
         subject=str(place),
         remedy="remove it, build again what you still need, and run it again then; nothing was "
         "removed",
+    )
+
+
+def _moved_aside(place: Path) -> InfrastructureError:
+    return InfrastructureError(
+        "a blob that results refer to was moved aside as damaged and not made again, so it is not "
+        "known what it needs",
+        subject=str(place),
+        remedy="build again what you still need, or remove that file if it is of no use to you; "
+        "nothing was removed",
     )
 
 

@@ -183,6 +183,9 @@ def test_gc_removes_nothing_when_a_manifest_cannot_be_read(
     # What the message says to do works.
     if "verify" in caught.value.remedy:
         assert store.verify()[1] == [tree.digest]
+        with pytest.raises(InfrastructureError, match="moved aside"):
+            store.collect(unused_since=EARLY)
+        assert blobs(store) | {tree.digest.hex} == before
         tree_of(store, b"1", b"2")
         store.collect(unused_since=EARLY)
         assert blobs(store) == before - {digest.of_bytes(b"of no result").hex}
