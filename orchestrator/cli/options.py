@@ -42,7 +42,8 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="FOLDER",
-        help="Where image and evidence are put, in one step at the end.",
+        help="Where image and evidence are put, in one step at the end; a mount point is filled, "
+        "result.json last.",
         rich_help_panel=_PLACES,
     ),
 ]
