@@ -13,10 +13,7 @@ import os
 import select
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, TextIO
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
+from typing import Any, TextIO
 
 _INPUT, _OUTPUT, _ERRORS = 0, 1, 2
 
@@ -54,7 +51,7 @@ class _End(io.FileIO):
         super().__init__(descriptor, "w", closefd=False)
         self.error: OSError | None = None
 
-    def write(self, data: Buffer, /) -> int:
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - whatever lies in memory
         """Write all of it; what cannot be written is dropped."""
         view = memoryview(data).cast("B")
         size = view.nbytes

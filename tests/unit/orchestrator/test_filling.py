@@ -322,8 +322,9 @@ except InfrastructureError as error:
 @pytest.mark.needs_tools("unshare", "setpriv")
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 def test_a_folder_of_one_s_own_in_a_folder_of_somebody_else_s(tmp_path: Path) -> None:
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
+    for parent in (tmp_path, *tmp_path.parents):
+        if len(parent.parts) > 2:
+            parent.chmod(parent.stat().st_mode | 0o055)
     told = apart(TWICE, tmp_path, "mkdir out; chown 65534 out", user=65534).splitlines()
     assert told == [f"{NAMES} {content} ['out']" for content in ("1", "2")]
 
