@@ -81,7 +81,7 @@ class Built:
 
 
 def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
-    """Do everything; the output directory is put in place at the end, in one step.
+    """Do everything; the output directory is put in place at the end, in one step where it can be.
 
     Raises:
         SourceryError: of the kind that says whose matter it is; nothing is left half done.

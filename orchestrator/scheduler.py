@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from containers.policy import Share
 from orchestrator import resources
+from orchestrator.filling import log_name
 from orchestrator.results import Comparison, Provenance, Remembered, Result, Results
 from reproducibility.errors import ActionError, InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree
@@ -285,7 +286,7 @@ class Scheduler:
         """Keep a failed action's own words where the next run does not remove them."""
         folder = self._store.root / "failures"
         folder.mkdir(exist_ok=True)
-        log = folder / f"{_file_name(name)}-{action.key.hex[:12]}.log"
+        log = folder / log_name(name, action.key.hex)
         with log.open("wb") as target:
             target.write(b"action: " + action.document + b"\n--- standard error\n")
             target.write(outcome.stderr.read_bytes())
@@ -343,11 +344,7 @@ def logs(results: Results, store: Store, folder: Path) -> None:
     """Write each action's own output and errors into a folder, one file an action."""
     for name, result in sorted(results.items(), key=lambda item: item[0]):
         parts = [store.read(digest) for digest in (result.stderr, result.stdout)]
-        log = folder / f"{_file_name(name)}.log"
+        log = folder / log_name(name)
         if log.exists():  # a/b-c and a-b/c
-            log = folder / f"{_file_name(name)}-{result.key.hex[:12]}.log"
+            log = folder / log_name(name, result.key.hex)
         log.write_bytes(b"".join(parts))
-
-
-def _file_name(step: str) -> str:
-    return step.replace("/", "-")

@@ -261,7 +261,10 @@ def gc(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> Call:
-    """Remove results that were not used lately, and everything that only they refer to."""
+    """Remove results that were not used lately, and everything that only they refer to.
+
+    Something that says what is needed and cannot be read stops it before anything is removed.
+    """
     from orchestrator.cli import storing
 
     manner = Manner(json, verbose, quiet)
@@ -278,8 +281,8 @@ def verify(
 ) -> Call:
     """Read everything in the store and compare it with its digest.
 
-    What is damaged is moved aside, and made again by the next build that needs it. Exit status 1:
-    something was damaged.
+    A damaged blob is moved aside, and made again by the next build that needs it. Exit status 1:
+    something was damaged; 4: something could not be read.
     """
     from orchestrator.cli import storing
 

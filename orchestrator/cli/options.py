@@ -73,7 +73,8 @@ Out = Annotated[
         "--out",
         parser=place("--out"),
         metavar="FOLDER",
-        help="Where image and evidence are put, in one step at the end.",
+        help="Where image and evidence are put, in one step at the end; a mount point is filled, "
+        "result.json last.",
         rich_help_panel=_PLACES,
     ),
 ]

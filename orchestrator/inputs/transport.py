@@ -144,6 +144,12 @@ class Transport(Protocol[Request_contra, Pinned]):
 class Events(Protocol):
     """Who wants to know how the inputs come along. Called from several threads."""
 
+    def expected(self, labels: Sequence[str]) -> None:
+        """The inputs that there will be, all of them, before the work on the first one begins."""
+
+    def settled(self, label: str, *others: str) -> None:
+        """Nothing more is to be done for an input. `others`: labels that work on it had."""
+
     def started(self, label: str, doing: str) -> None:
         """Work on an input begins (`resolving`, `fetching`, `unpacking`, `vendoring`)."""
 
@@ -156,6 +162,12 @@ class Events(Protocol):
 
 class Silent:
     """Nobody wants to know."""
+
+    def expected(self, labels: Sequence[str]) -> None:
+        """Nothing."""
+
+    def settled(self, label: str, *others: str) -> None:
+        """Nothing."""
 
     def started(self, label: str, doing: str) -> None:
         """Nothing."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
 import pwd
@@ -382,18 +381,6 @@ def test_variables_that_change_nothing_are_named(
     assert "GOAMD64" in told.err
     assert "image.epoch" in told.err
     assert json.loads(told.out) == fake.outcome
-
-
-def test_a_reader_that_is_gone_is_no_error(
-    fake: FakeBuild, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Gone(io.StringIO):
-        def write(self, _text: str) -> int:
-            raise BrokenPipeError
-
-    monkeypatch.setattr(sys, "stdout", Gone())
-    assert run(["build"]) == 141
-    assert fake.options
 
 
 def test_version(capsys: Captured) -> None:

@@ -214,7 +214,12 @@ def test_size_of_the_store(store: Path, capsys: Captured) -> None:
 
 def test_a_sound_store(store: Path, capsys: Captured) -> None:
     assert run(["store", "verify", "--store", str(store), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"schema": 1, "blobs": 2, "damaged": []}
+    assert json.loads(capsys.readouterr().out) == {
+        "schema": 1,
+        "blobs": 2,
+        "damaged": [],
+        "damaged_results": [],
+    }
 
 
 def test_a_damaged_store(store: Path, capsys: Captured) -> None:
@@ -225,6 +230,21 @@ def test_a_damaged_store(store: Path, capsys: Captured) -> None:
     assert run(["store", "verify", "--store", str(store)]) == 1
     assert f"FAIL  damaged, moved aside: {name}" in capsys.readouterr().out
     assert not place.exists()
+
+
+def test_a_damaged_record_stops_gc_and_is_found_by_verify(store: Path, capsys: Captured) -> None:
+    with closing(Store(store)) as opened:
+        opened.remember("inputs", digest.of_bytes(b"lock"), {})
+    (place,) = (store / "results").rglob("*.json")
+    place.unlink()
+    place.mkdir()
+    assert run(["store", "gc", "--store", str(store)]) == 4
+    told = capsys.readouterr().err
+    assert f"where: {place}" in told
+    assert "nothing was removed" in told
+    assert run(["store", "verify", "--store", str(store)]) == 1
+    assert f"FAIL  damaged, no result any more: {place}" in capsys.readouterr().out
+    assert len(list((store / "blobs").rglob("?" * 64))) == 2
 
 
 def test_collecting_everything(store: Path, capsys: Captured) -> None:
