@@ -43,7 +43,7 @@ def refuse_foreign(out: Path) -> None:
             subject=str(out),
             remedy="give another folder with --out",
         )
-    if out.is_dir() and any(out.iterdir()) and not _is_result(out / RESULT):
+    if out.is_dir() and any(out.iterdir()) and not is_result(out / RESULT):
         raise InputError(
             f"the folder is not empty and holds no {RESULT} of a build",
             subject=str(out),
@@ -56,6 +56,11 @@ def refuse_foreign(out: Path) -> None:
             subject=str(nearest),
             remedy="give another folder with --out, or mend its permissions",
         )
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a folder's name is that of an output directory in the making."""
+    return name.startswith(_PREFIX)
 
 
 @contextlib.contextmanager
@@ -92,7 +97,8 @@ def replacing(out: Path) -> Iterator[Path]:
             scratch.close()
 
 
-def _is_result(path: Path) -> bool:
+def is_result(path: Path) -> bool:
+    """Whether a file is the result that a build leaves in its output directory."""
     try:
         document = canonical.loads(path.read_bytes())
     except (OSError, InputError):

@@ -68,9 +68,9 @@ def test_everything_that_can_be_said_is_read() -> None:
     assert (found.go.version, found.go.bootstrap) == ("1.27.3", "1.26.6")
     published, local = found.sources
     assert (published.name, published.version, published.path) == ("tools", "v1.2.3", None)
-    assert published.exclude[0].architectures == ("riscv64",)
+    assert published.exclusions[0].architectures == ("riscv64",)
     assert (local.name, local.version, local.path) == ("own", None, "own")
-    assert local.exclude[0].architectures == ()
+    assert local.exclusions[0].architectures == ()
     assert found.files[0].destination == "/notes/A.txt"
     assert found.debian.suite == "forky"
     assert not found.seed.enabled

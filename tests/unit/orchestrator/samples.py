@@ -140,12 +140,12 @@ SOURCE: dict[str, bytes] = {
     "other/other.go": b"package other\n",
 }
 LISTING = [
-    {"ImportPath": "fmt", "Name": "fmt", "Dir": "/go/src/fmt", "Standard": True, "DepOnly": True},
+    {"ImportPath": "fmt", "Name": "fmt", "Dir": "/go/src/fmt", "GoFiles": ["print.go"]},
     {
         "ImportPath": f"{MODULE}/lib",
         "Name": "lib",
         "Dir": f"/src/{MODULE}/lib",
-        "DepOnly": True,
+        "Match": ["./..."],
         "GoFiles": ["lib.go"],
     },
     *(
@@ -153,15 +153,28 @@ LISTING = [
             "ImportPath": f"{MODULE}/cmds/{name}",
             "Name": "main",
             "Dir": f"/src/{MODULE}/cmds/{name}",
+            "Match": [f"./cmds/{name}", "./..."],
             "GoFiles": [f"{name}.go"],
+            "Imports": ["fmt", f"{MODULE}/lib"],
         }
         for name in ("ip", "ls")
     ),
     {
         "ImportPath": f"{MODULE}/cmds/w",
         "Dir": f"/src/{MODULE}/cmds/w",
+        "Match": ["./cmds/w"],
         "IgnoredGoFiles": ["w_windows.go"],
         "Error": {"Err": "build constraints exclude all Go files"},
+    },
+    # What no command imports is listed too, since the whole module is.
+    {
+        "ImportPath": f"{MODULE}/other",
+        "Name": "other",
+        "Dir": f"/src/{MODULE}/other",
+        "Match": ["./..."],
+        "GoFiles": ["other.go"],
+        "Imports": ["missing.example/x"],
+        "Error": {"Err": "cannot find missing.example/x"},
     },
 ]
 
