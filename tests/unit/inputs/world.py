@@ -217,7 +217,7 @@ class World:
                 return done("")
         return done("ERROR: No matching distribution found", 1)
 
-    def _go(
+    def _go(  # noqa: PLR0911 - an answer for each of its commands
         self, arguments: Sequence[str], environment: Mapping[str, str], directory: Path | None
     ) -> Completed:
         if arguments[0] == "env":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator import device
 from orchestrator.compiling import BATCHES, Compiling, batch_name, list_name, seed_name
@@ -139,7 +139,7 @@ SOURCE: dict[str, bytes] = {
     "vendor/modules.txt": b"# none\n",
     "other/other.go": b"package other\n",
 }
-LISTING = [
+LISTING: list[dict[str, Any]] = [
     {"ImportPath": "fmt", "Name": "fmt", "Dir": "/go/src/fmt", "GoFiles": ["print.go"]},
     {
         "ImportPath": f"{MODULE}/lib",
