@@ -42,7 +42,8 @@ def candidates(source: Source, tree: Tree, architecture: str) -> tuple[str, ...]
             raise InputError(
                 f"the pattern {pattern!r} matches no folder with Go files in {source.module}",
                 subject=f"source {source.module}, commands",
-                remedy="give the folder of a command relative to the module, such as cmds/core/*",
+                remedy="give the folder of a command relative to the module, such as cmds/core/*; "
+                "a folder with a go.mod of its own is another module, for a [[source]] of its own",
             )
         selected.update(matched)
     for exclusion in source.exclusions:

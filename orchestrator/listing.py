@@ -188,7 +188,8 @@ def _closure(
         if package is None:
             raise _cut(module, where, [path])
         if "Error" in package:
-            words = str(package["Error"].get("Err", "")).strip().replace(f"{base}/", "")
+            told = (str(package["Error"].get(part) or "").strip() for part in ("Pos", "Err"))
+            words = ": ".join(filter(None, told)).replace(f"{base}/", "")
             raise ActionError(
                 f"{where}: the go command cannot load {path}: {words}",
                 subject=f"{module}, {chosen.get(path) or path}",

@@ -189,7 +189,8 @@ class _Locking:
             found = self._inputs[source.name, None]
             if isinstance(found, GoModule | LocalPath):
                 pinned[source.name] = found
-                trees[source.name] = self._shelf.source(found)
+                present = found.vendored and self._shelf.present(found.vendored)
+                trees[source.name] = present or self._shelf.source(found)
         files = []
         for file in self._spec.files:
             found = self._inputs[file.destination, None]

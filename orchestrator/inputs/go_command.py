@@ -46,7 +46,11 @@ class GoCommand:
             answer = self._run(("mod", "edit", "-json"), scratch, folder, machine.architecture())
             if answer.status != 0:
                 words = answer.stderr.decode(errors="replace").replace(f"{folder}/", "").strip()
-                raise InputError(f"the go command cannot read {where}: {words}", subject=where)
+                raise InputError(
+                    f"the go command cannot read {where}: {words}",
+                    subject=where,
+                    remedy="correct it; `go mod edit -json` there says whether it is right",
+                )
         found: dict[str, Any] = json.loads(answer.stdout)
         return found
 

@@ -48,7 +48,15 @@ class LocalTransport:
         That is what the project makes itself: spec, lock, output folder, store.
         """
         self.folder = folder
-        self._own = frozenset(Path(os.path.realpath(path)) for path in own)
+        # Each with and without what it may be a link to.
+        self._own = frozenset(
+            place
+            for path in own
+            for place in (
+                Path(os.path.realpath(path)),
+                Path(os.path.realpath(path.absolute().parent), path.name),
+            )
+        )
 
     def resolve(self, request: PathRequest, store: Store) -> LocalPath:
         """Pin what lies there now. Raises as `Transport.resolve`."""

@@ -77,7 +77,7 @@ class Shelf:
         if pinned.vendored is None:
             raise InputError("the lock pins no dependencies", subject=pinned.label)
         tree = self.tree(pinned) if isinstance(pinned, LocalPath) else None
-        present = self._present(pinned.vendored)
+        present = self.present(pinned.vendored)
         if present is not None:
             return present
         vendored = self.vendor(pinned, tree or self.tree(pinned))
@@ -122,7 +122,7 @@ class Shelf:
         return self._store.checkout(self.toolchain(name), BLOB_TIME) / "bin" / "go"
 
     def _unpacked(self, transport: Transport[Any, _Artefact], pinned: _Artefact) -> Tree:
-        present = self._present(pinned.tree)
+        present = self.present(pinned.tree)
         if present is not None:
             return present
         self._fetched(transport, pinned)
@@ -138,7 +138,7 @@ class Shelf:
             transport.fetch(pinned, self._store)
             self._clients.events.finished(pinned.label)
 
-    def _present(self, digest: Digest) -> Tree | None:
+    def present(self, digest: Digest) -> Tree | None:
         """A tree that is in the store with all its files."""
         if not self._store.has(digest):
             return None
