@@ -301,7 +301,9 @@ class _Locking:
         local = self._shelf.local.resolve(request, self._store)
         omitted = self._shelf.local.omitted(local)
         if omitted:
-            self._note(f"{source.name}: no part of the module, and left out: {', '.join(omitted)}")
+            self._note(
+                f"{source.name}: a module goes without links; left out: {', '.join(omitted)}"
+            )
         if before is not None and before.tree == local.tree and self._same_go():
             self._add(before)
             return
