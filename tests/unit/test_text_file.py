@@ -51,7 +51,7 @@ def test_another_encoding_is_named(
     for read, data in ((lambda data: loaded(tmp_path, data), SPEC), (locks.parse, DATA)):
         other = start + data.decode().encode(encoding)
         with pytest.raises(InputError) as refused:
-            read(other)  # type: ignore[operator]
+            read(other)
         assert refused.value.status == 2
         assert f"is not UTF-8 but {words}" in refused.value.summary
         assert "save it as UTF-8" in refused.value.remedy
