@@ -58,6 +58,8 @@ __all__ = [
 ]
 
 SCHEMA: Literal[1] = 1
+# How the file of every lock begins: its keys are sorted.
+MAGIC = b'{\n  "checksum": "blake3:'
 _AGAIN = "run `orchestrate lock`"
 
 

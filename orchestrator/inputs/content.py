@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator import output
+from orchestrator import lock, output
 from orchestrator.store import store
 from reproducibility.errors import InputError
 
@@ -90,7 +90,7 @@ def of_folder(folder: Path, rules: Rules) -> Content:
                 _refuse_irregular(path, rules)
                 kind = "a link" if stat.S_ISLNK(status.st_mode) else "neither a file nor a folder"
                 found.omitted.append(f"{path} ({kind})")
-            elif not (rules.module and _is_vendored_below(path)):
+            elif not (rules.module and _is_vendored_below(path)) and not _is_lock(child):
                 found.files[path] = status
     found.omitted.sort()
     if rules.module:
@@ -137,6 +137,14 @@ def _counts(path: str, place: Path, rules: Rules) -> bool:
 def _is_made(place: Path) -> bool:
     """Whether a folder is what a build leaves, or a store."""
     return output.is_result(place / output.RESULT) or store.is_store(place)
+
+
+def _is_lock(child: os.DirEntry[str]) -> bool:
+    """Whether a file is a lock. Two specs in one folder would pin each other's without end."""
+    if not child.name.endswith(".lock"):
+        return False
+    with Path(child.path).open("rb") as stream:
+        return stream.read(len(lock.MAGIC)) == lock.MAGIC
 
 
 def _is_nested(path: str, place: Path, rules: Rules) -> bool:

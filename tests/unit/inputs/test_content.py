@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +14,7 @@ from orchestrator.inputs.local_path import LocalTransport, PathRequest
 from orchestrator.store import Store
 from reproducibility.errors import InputError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+CHECKOUT = Path(__file__).parents[3]
 MODULE = Rules(module=True)
 
 
@@ -137,6 +135,12 @@ def test_what_the_project_makes_is_never_content(tmp_path: Path, *, module: bool
     assert found.empty == [], "no folder is there because a build made it"
     write(folder, "mine/result.json", "mine/version")
     assert {"mine/result.json", "mine/version"} <= paths(folder, Rules(module=module, own=own))
+
+
+def test_the_lock_of_another_spec_is_no_content_either(tmp_path: Path) -> None:
+    write(tmp_path, "go.mod", "flake.lock")
+    (tmp_path / "other.lock").write_bytes((CHECKOUT / "sourcery.lock").read_bytes())
+    assert paths(tmp_path, MODULE) == paths(tmp_path, Rules()) == {"go.mod", "flake.lock"}
 
 
 def test_empty_folders_count_among_files_only(tmp_path: Path) -> None:
