@@ -70,6 +70,12 @@ class Options:
     rebuild: bool
     store: Path
 
+    @property
+    def own(self) -> tuple[Path, ...]:
+        """What the project makes itself, and what is therefore never content of its image."""
+        bundle = () if self.bundle is None else (self.bundle,)
+        return self.spec, self.lock, self.out, self.store, *bundle
+
 
 @dataclass(frozen=True)
 class Built:
@@ -144,6 +150,7 @@ class _Job:
             self.pinned,
             self.store,
             folder=self.wanted.folder,
+            own=self.options.own,
             offline=self.options.offline,
             events=InputEvents(self.observer),
             stop=self.stop,

@@ -1,45 +1,25 @@
-"""Which commands go on the stick, from the spec's patterns and what the go command says of them.
+"""Which folders may be commands by the spec's patterns, and whose name is whose on the stick.
 
-Pure: a source tree and the text of `go list` in, commands out.
+Pure: a source tree in, candidates out. Which of them are commands says the go command: `listing`.
 """
 
 from __future__ import annotations
 
 import fnmatch
-import json
 import re
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator import device
-from reproducibility.errors import ActionError, InputError
+from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from orchestrator.spec import Source
     from reproducibility.manifest import Tree
 
 # v2 and later; v0, v1 and v01 are no such suffixes.
 _MAJOR_VERSION = re.compile(r"v(?:[2-9]|[1-9][0-9]+)")
-LIST_FIELDS = "ImportPath,Name,Dir,Standard,DepOnly,GoFiles,IgnoredGoFiles,EmbedFiles,Error"
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What `go list -deps` says of a source's candidates for one architecture.
-
-    `commands`: folders of main packages. `constrained`: candidates whose build constraints exclude
-    the architecture. `imports`: import paths of all other packages that the commands need.
-    `needed`: folders of those that lie in the module. Folders are relative to the module; with each
-    come the files that its package embeds.
-    """
-
-    commands: Mapping[str, tuple[str, ...]]
-    constrained: tuple[str, ...]
-    imports: tuple[str, ...]
-    needed: Mapping[str, tuple[str, ...]]
 
 
 def candidates(source: Source, tree: Tree, architecture: str) -> tuple[str, ...]:
@@ -55,19 +35,19 @@ def candidates(source: Source, tree: Tree, architecture: str) -> tuple[str, ...]
             if entry.path.endswith(".go") and not entry.path.endswith("_test.go")
         }
     )
-    folders = [name for name in folders if not _ignored(name)]
     selected: set[str] = set()
     for pattern in source.commands:
-        matched = [name for name in folders if matches(name, pattern)]
+        matched = _matched(folders, pattern)
         if not matched:
             raise InputError(
                 f"the pattern {pattern!r} matches no folder with Go files in {source.module}",
                 subject=f"source {source.module}, commands",
-                remedy="give the folder of a command relative to the module, such as cmds/core/*",
+                remedy="give the folder of a command relative to the module, such as cmds/core/*; "
+                "a folder with a go.mod of its own is another module, for a [[source]] of its own",
             )
         selected.update(matched)
-    for exclusion in source.exclude:
-        matched = [name for name in folders if matches(name, exclusion.command)]
+    for exclusion in source.exclusions:
+        matched = _matched(folders, exclusion.command)
         if not matched:
             raise InputError(
                 f"the exclusion {exclusion.command!r} matches no folder with Go files "
@@ -78,6 +58,38 @@ def candidates(source: Source, tree: Tree, architecture: str) -> tuple[str, ...]
         if not exclusion.architectures or architecture in exclusion.architectures:
             selected.difference_update(matched)
     return tuple(sorted(selected))
+
+
+def named(source: Source) -> frozenset[str]:
+    """The folders that a source's patterns name in full, without a wildcard."""
+    plain = (pattern.removeprefix("./") for pattern in source.commands)
+    return frozenset(name for name in plain if not _is_wildcard(name))
+
+
+def check_chosen(source: Source, folders: Sequence[str], dropped: Collection[str]) -> None:
+    """Refuse a pattern of whose candidates the go command counts none to the module's packages.
+
+    Raises:
+        InputError: there is one.
+    """
+    for pattern in source.commands:
+        matched = _matched(folders, pattern)
+        if matched and all(name in dropped for name in matched):
+            raise InputError(
+                f"the go command takes nothing that the pattern {pattern!r} selects for a package "
+                f"of {source.module}",
+                subject=f"source {source.module}, commands",
+                remedy="look at `ignore` in its go.mod, or name the folder in full",
+            )
+
+
+def prebuilt(binaries: Iterable[str]) -> dict[str, str]:
+    """The programs of a stick by name, each with the folder of its source there.
+
+    `binaries`: those of the toolchain.
+    """
+    found = {name: f"{device.source(device.USERLAND)}/cmd/{name}" for name in device.PREBUILT}
+    return found | {name: f"go/src/cmd/{name}" for name in binaries}
 
 
 def matches(folder: str, pattern: str) -> bool:
@@ -94,67 +106,6 @@ def matches(folder: str, pattern: str) -> bool:
     return len(parts) == len(wanted) and all(
         fnmatch.fnmatchcase(part, want) for part, want in zip(parts, wanted, strict=True)
     )
-
-
-def parse_listing(text: str, module: str, asked: Sequence[str], where: str) -> Listing:
-    """Read the output of `go list -e -deps -json=LIST_FIELDS`.
-
-    `asked`: the candidates. `where`: the step, for messages.
-
-    Raises:
-        ActionError: a command or one of its dependencies cannot be loaded; the list is not whole.
-    """
-    base = f"/{device.source(module)}"
-    constrained, imports = [], []
-    answered: set[str] = set()
-    commands: dict[str, tuple[str, ...]] = {}
-    needed: dict[str, tuple[str, ...]] = {}
-    for package in _documents(text):
-        folder = package.get("Dir", "")
-        relative = "." if folder == base else folder.removeprefix(base + "/")
-        inside = folder == base or folder.startswith(base + "/")
-        asked_for = inside and not package.get("DepOnly") and relative in asked
-        if asked_for:
-            answered.add(relative)
-        if asked_for and not package.get("GoFiles") and package.get("IgnoredGoFiles"):
-            constrained.append(relative)
-            continue
-        if "Error" in package:
-            raise ActionError(
-                f"{where}: the go command cannot load {package['ImportPath']}: "
-                f"{package['Error'].get('Err', '').strip()}",
-                subject=f"{module}, {relative}",
-                remedy="exclude the command in the spec with a reason, or mend its source",
-            )
-        embedded = tuple(
-            str(PurePosixPath(relative, name)) for name in package.get("EmbedFiles", ())
-        )
-        if package.get("Name") == "main":
-            if asked_for:
-                commands[relative] = embedded
-        elif package["ImportPath"] != "unsafe":  # which has no code to compile
-            imports.append(package["ImportPath"])
-            if inside:
-                needed[relative] = embedded
-    unanswered = sorted(set(asked) - answered)
-    if unanswered:
-        raise ActionError(
-            f"{where}: the go command's list says nothing of {unanswered[0]}",
-            subject=f"{module}, {', '.join(unanswered)}",
-            remedy="raise limits.log in the spec if the list was cut",
-        )
-    return Listing(commands, tuple(sorted(constrained)), tuple(sorted(imports)), needed)
-
-
-def only(tree: Tree, folders: Mapping[str, tuple[str, ...]]) -> Tree:
-    """A module's files that compiling some of its folders needs, and its module files.
-
-    All files of a folder are kept, those of other architectures and tests too: the go command
-    hashes their names into its index of the package.
-    """
-    wanted = {path for paths in folders.values() for path in paths}
-    wanted |= {"go.mod", "go.sum", "vendor/modules.txt"}
-    return tree.where(lambda entry: entry.path in wanted or _folder(entry.path) in folders)
 
 
 def names(module: str, commands: Iterable[str]) -> dict[str, str]:
@@ -200,6 +151,18 @@ def _folder(path: str) -> str:
     return path.rpartition("/")[0] or "."
 
 
+def _matched(folders: Iterable[str], pattern: str) -> list[str]:
+    """What a pattern selects; with wildcards, nothing that the go command's own leave out."""
+    found = [name for name in folders if matches(name, pattern)]
+    if _is_wildcard(pattern):
+        return [name for name in found if not _ignored(name)]
+    return [name for name in found if not name.startswith("vendor/")]
+
+
+def _is_wildcard(pattern: str) -> bool:
+    return pattern.endswith("...") or any(sign in pattern for sign in "*?[")
+
+
 def _ignored(folder: str) -> bool:
     """Folders that the go command's own patterns leave out."""
     return folder != "." and any(
@@ -222,17 +185,3 @@ def _collision(name: str, first: str, second: str) -> InputError:
         subject=f"{first} and {second}",
         remedy="exclude one of them in the spec, with a reason",
     )
-
-
-def _documents(text: str) -> Iterator[dict[str, Any]]:
-    decoder = json.JSONDecoder()
-    at = 0
-    while at < len(text):
-        if text[at].isspace():
-            at += 1
-            continue
-        try:
-            document, at = decoder.raw_decode(text, at)
-        except json.JSONDecodeError as error:
-            raise ActionError("the go command's list of packages is not JSON") from error
-        yield document

@@ -12,12 +12,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from containers.action import Action, Mount
-from orchestrator import commands, device, recording
+from orchestrator import commands, device, listing, recording
 from orchestrator.scheduler import Results, Step
 from reproducibility.variations import STANDARD
 
 if TYPE_CHECKING:
-    from orchestrator.commands import Listing
+    from collections.abc import Mapping
+
+    from orchestrator.listing import Listing
     from orchestrator.spec import Source
     from orchestrator.toolchain.chain import Chain
     from reproducibility.manifest import Tree
@@ -60,11 +62,12 @@ class Compiling:
         key = (name, results[name].stdout.hex)
         known = self._listings.get(key)
         if known is None:
-            known = commands.parse_listing(
+            known = listing.parse(
                 self.chain.read(results[name].stdout).decode(),
                 module,
                 commands.candidates(source, tree, architecture),
                 name,
+                named=commands.named(source),
             )
             self._listings[key] = known
         return known
@@ -108,10 +111,9 @@ class Compiling:
             folders = commands.candidates(source, tree, architecture)
             if not folders:
                 return None
-            asked = [f"./{folder}" for folder in folders]
             return self._go(
                 name,
-                ("list", "-e", "-deps", f"-json={commands.LIST_FIELDS}", *asked),
+                listing.arguments(folders),
                 architecture,
                 results,
                 mounts=(Mount(f"/{device.source(module)}", tree),),
@@ -129,15 +131,15 @@ class Compiling:
         records = (recording.standard_name(architecture),)
 
         def make(results: Results) -> Action | None:
-            listing = self.listing(results, module, architecture)
-            if not listing.commands:
+            listed = self.listing(results, module, architecture)
+            if not listed.commands:
                 return None
             return self._go(
                 name,
-                ("build", *listing.imports),
+                ("build", *listed.imports),
                 architecture,
                 results,
-                mounts=(Mount(f"/{device.source(module)}", commands.only(tree, listing.needed)),),
+                mounts=(self._mount(module, tree, listed.needed, listed),),
                 directory=f"/{device.source(module)}",
                 outputs=(recording.FOLDER,),
                 records=records,
@@ -154,14 +156,12 @@ class Compiling:
         records = (recording.standard_name(architecture), *seeds)
 
         def make(results: Results) -> Action | None:
-            listing = self.listing(results, module, architecture)
-            batch = commands.batches(listing.commands, BATCHES)[number]
+            listed = self.listing(results, module, architecture)
+            batch = commands.batches(listed.commands, BATCHES)[number]
             if not batch:
                 return None
-            folders = {folder: listing.commands[folder] for folder in batch}
-            mount = Mount(
-                f"/{device.source(module)}", commands.only(tree, {**listing.needed, **folders})
-            )
+            folders = {folder: listed.commands[folder] for folder in batch}
+            mount = self._mount(module, tree, {**listed.needed, **folders}, listed)
             return self._go(
                 name,
                 # Not `go list -export`: go list never closes the build cache (Builder.Do in
@@ -185,6 +185,13 @@ class Compiling:
 
         needs = (list_name(module, architecture), "F1", recording.STEP, *records)
         return Step(name, "commands", f"{module} for {architecture}", needs, make)
+
+    def _mount(
+        self, module: str, tree: Tree, folders: Mapping[str, tuple[str, ...]], listed: Listing
+    ) -> Mount:
+        """As much of a module as compiling these of its folders needs, at its place."""
+        seen = listing.only(tree, folders, listed, lambda entry: self.chain.read(entry.content))
+        return Mount(f"/{device.source(module)}", seen)
 
     def _go(  # noqa: PLR0913 - an action has these parts
         self,

@@ -17,9 +17,12 @@ STICK_INIT = "stickinit"
 # What is built for each architecture, whether or not a spec wants boot files.
 PROGRAMS = (*PREBUILT, STICK_INIT)
 
-# The standard library is compiled as the toolchain's own builds compile it, so that it is compiled
-# once for both; all else without debugging data, which a stick has no room for.
-_FLAGS = "-trimpath -ldflags=-w -gcflags=all=-dwarf=false -gcflags=std="
+# A module's dependencies lie in its folder vendor, whatever its go.mod says of Go's version: below
+# 1.14 the go command would not look there by itself. A profile (default.pgo) would have everything
+# that its command imports compiled again for it, the standard library too. The standard library is
+# compiled as the toolchain's own builds compile it, so that it is compiled once for both; all else
+# without debugging data, which a stick has no room for.
+_FLAGS = "-mod=vendor -pgo=off -trimpath -ldflags=-w -gcflags=all=-dwarf=false -gcflags=std="
 
 
 def folder(architecture: str) -> str:
@@ -45,6 +48,8 @@ def build_environment(architecture: str) -> dict[str, str]:
         "GOSUMDB": "off",
         "GOTELEMETRY": "off",
         "GOTOOLCHAIN": "local",
+        # A module is built for itself, even where a go.work lies beside its go.mod.
+        "GOWORK": "off",
         "TZ": "UTC",
     }
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from orchestrator import logged
+from orchestrator import logged, text_file
 from orchestrator.pinned import (
     Absent,
     DebianPackage,
@@ -59,6 +59,8 @@ __all__ = [
 ]
 
 SCHEMA: Literal[1] = 1
+# How the file of every lock begins: its keys are sorted.
+MAGIC = b'{\n  "checksum": "blake3:'
 _AGAIN = "run `orchestrate lock`"
 
 
@@ -122,9 +124,10 @@ def wanted(spec: Spec) -> dict[str, str]:
     }
     for source in spec.sources:
         place = f"@{source.version}" if source.version else f" in {source.path}"
-        parts[f"source.{source.name}"] = f"{source.module}{place}{_replaced(source.replace)}"
+        told = f"{source.module}{place}{_replaced(source.replace)}{_without(source.left_out)}"
+        parts[f"source.{source.name}"] = told
     for file in spec.files:
-        parts[f"file.{file.destination}"] = file.source
+        parts[f"file.{file.destination}"] = f"{file.source}{_without(file.exclude)}"
     for name, (_, origin) in boot_origins(spec).items():
         suite = f" of {spec.debian.suite}" if origin.package else ""
         parts[f"boot.{name}"] = f"{origin}{suite}"
@@ -133,6 +136,10 @@ def wanted(spec: Spec) -> dict[str, str]:
 
 def _replaced(replace: Sequence[str] | None) -> str:
     return f" with {' '.join(replace)}" if replace else ""
+
+
+def _without(exclude: Sequence[str]) -> str:
+    return f" without {' '.join(exclude)}" if exclude else ""
 
 
 def boot_origins(spec: Spec) -> dict[str, tuple[Architecture, Origin]]:
@@ -173,6 +180,7 @@ def parse(data: bytes, subject: str = "sourcery.lock") -> Lock:
     Raises:
         InputError: not a lock, of another schema, changed by hand, or inconsistent.
     """
+    data = text_file.without_mark(data, "the lock", subject)
     document = canonical.loads(data, subject=subject)
     if not isinstance(document, dict) or not isinstance(document.get("checksum"), str):
         raise InputError("not a lock: it has no checksum", subject=subject, remedy=_AGAIN)

@@ -6,11 +6,14 @@ bytes; `update` names the one that is looked up anew.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+import dataclasses
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator import lock as locks
+from orchestrator import sources
 from orchestrator.inputs import machine
 from orchestrator.inputs.debian_package import PackageRequest, PoolRequest
+from orchestrator.inputs.ensure import at_destination
 from orchestrator.inputs.go_module import ModuleRequest
 from orchestrator.inputs.local_path import PathRequest
 from orchestrator.inputs.python_wheel import WheelRequest
@@ -28,9 +31,11 @@ from orchestrator.lock import (
 from reproducibility import gomodule
 from reproducibility.digest import Digest
 from reproducibility.errors import InputError
+from reproducibility.manifest import merge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from orchestrator.architecture import Architecture
     from orchestrator.boot_section import Origin
@@ -58,15 +63,20 @@ def lock(  # noqa: PLR0913 - three things to work on, and keywords
     update: str | None = None,
     hosts: Sequence[Architecture] = (),
     clients: Clients | None = None,
+    own: Iterable[Path] = (),
+    note: Callable[[str], None] = lambda _: None,
 ) -> Lock:
     """The lock for a spec.
 
     `previous`: what is pinned there and still wanted is kept. `update`: the name of an input to
     look up anew. `hosts`: pin what machines of these architectures need too, so far as it is
     published; by default those that `previous` was made for. This machine's is always there.
+    `own`: what is never content of a local folder (spec, lock, store). `note`: told what of one was
+    passed over.
 
     Raises:
-        InputError: the spec names something that does not exist, or `update` names no input.
+        InputError: the spec names something that does not exist, or that cannot be built or written
+            onto a stick; or `update` names no input.
         InfrastructureError: something could not be had.
     """
     known = {"go", "bootstrap", "uname", *(source.name for source in spec.sources)}
@@ -79,7 +89,8 @@ def lock(  # noqa: PLR0913 - three things to work on, and keywords
         )
     if not hosts and previous is not None:
         hosts = [found.host for found in previous.inputs if found.host is not None]
-    return _Locking(spec, previous, store, update, hosts, clients or Clients()).lock()
+    shared = clients or Clients()
+    return _Locking(spec, previous, store, update, hosts, shared, own, note).lock()
 
 
 def moved(previous: Lock | None, new: Lock) -> list[str]:
@@ -126,6 +137,8 @@ class _Locking:
         update: str | None,
         hosts: Sequence[Architecture],
         clients: Clients,
+        own: Iterable[Path],
+        note: Callable[[str], None],
     ) -> None:
         self._spec = spec
         self._previous = previous
@@ -135,7 +148,8 @@ class _Locking:
         self._host = machine.architecture()
         self._wanted = locks.wanted(spec)
         self._events = clients.events
-        self._shelf = Shelf(clients, store, spec.folder, self._own)
+        self._note = note
+        self._shelf = Shelf(clients, store, spec.folder, self._own, own)
         self._inputs: dict[tuple[str, Architecture | None], Input] = {}
         self._log: dict[Architecture, LogEntry] = {}
 
@@ -162,13 +176,45 @@ class _Locking:
         for file in self._spec.files:
             self._add(
                 self._shelf.local.resolve(
-                    PathRequest(file.destination, file.source, destination=file.destination),
+                    PathRequest(
+                        file.destination,
+                        file.source,
+                        destination=file.destination,
+                        exclude=file.exclude,
+                    ),
                     self._store,
                 )
             )
         for name, (architecture, origin) in locks.boot_origins(self._spec).items():
             self._boot(name, architecture, origin)
-        return locks.make(self._wanted, self._toolchain(), tuple(self._inputs.values()))
+        toolchain = self._toolchain()
+        self._check_sources(toolchain)
+        return locks.make(self._wanted, toolchain, tuple(self._inputs.values()))
+
+    def _check_sources(self, toolchain: Toolchain) -> None:
+        """Ask now what would stop the build later. Raises as `sources.Sources.check`."""
+        pinned: dict[str, GoModule | LocalPath] = {}
+        trees: dict[str, Tree] = {}
+        for source in self._spec.sources:
+            found = self._inputs[source.name, None]
+            if isinstance(found, GoModule | LocalPath):
+                pinned[source.name] = found
+                present = found.vendored and self._shelf.present(found.vendored)
+                trees[source.name] = present or self._shelf.source(found)
+        files = []
+        for file in self._spec.files:
+            found = self._inputs[file.destination, None]
+            if isinstance(found, LocalPath):
+                tree = self._store.load_tree(found.tree)
+                files.append((file.destination, at_destination(found, tree)))
+        sources.Sources(
+            spec=self._spec,
+            pinned=pinned,
+            trees=trees,
+            files=merge(files),
+            binaries=toolchain.bin,
+            release=self._own("go").tree,
+        ).check(self._store, self._shelf.go)
 
     def _for_host(self, host: Architecture) -> None:
         """What a machine of an architecture needs to build."""
@@ -242,38 +288,75 @@ class _Locking:
     def _source(self, source: Source) -> None:
         kept = self._kept(source.name, None, f"source.{source.name}")
         if source.path is not None:
-            request = PathRequest(source.name, source.path, module=source.module)
-            local = self._shelf.local.resolve(request, self._store)
-            tree = self._store.load_tree(local.tree)
-            _check_module(tree, source, self._store)
-            if isinstance(kept, LocalPath) and kept.tree == local.tree:
-                self._add(kept)
-                return
-            vendored = self._shelf.vendor(local.label, tree, source.replace)
-            made = {"vendored": self._store.save_tree(vendored), "replace": source.replace or None}
-            self._add(local.model_copy(update=made))
+            self._local_source(source, source.path, kept)
             return
         # What is vendored hangs on the go command too, if ever so little.
-        made_for = self._previous.wanted if self._previous else {}
-        if kept is not None and made_for.get("go.version") == self._wanted["go.version"]:
+        if kept is not None and self._same_go():
             self._add(kept)
             return
         version = source.version or ""
         wanted = ModuleRequest(source.name, source.module, version)
         module = self._resolved(source.name, self._shelf.module, wanted)
         before = self._previous_module(source.name)
-        vendored = self._shelf.vendor(
-            module.label, self._store.load_tree(module.tree), source.replace
+        log = _older(before.log if before else None, _asked(module))
+        self._vendored(
+            module.model_copy(update={"replace": source.replace or None, "log": log}),
         )
-        self._add(
-            module.model_copy(
-                update={
-                    "vendored": self._store.save_tree(vendored),
-                    "replace": source.replace or None,
-                    "log": _older(before.log if before else None, _asked(module)),
-                }
+
+    def _local_source(self, source: Source, path: str, kept: Input | None) -> None:
+        before = kept if isinstance(kept, LocalPath) else None
+        nested = (before.nested or ()) if before else ()
+        request = PathRequest(
+            source.name, path, module=source.module, exclude=source.left_out, nested=nested
+        )
+        local = self._shelf.local.resolve(request, self._store)
+        omitted = self._shelf.local.omitted(local)
+        if omitted:
+            self._note(
+                f"{source.name}: a module goes without links; left out: {', '.join(omitted)}"
             )
-        )
+        if before is not None and before.tree == local.tree and self._same_go():
+            self._add(before)
+            return
+        described = self._described(local, source)
+        wanted = sources.nested(described, source, own=self._has_vendor(local))
+        if wanted != nested:
+            request = dataclasses.replace(request, nested=wanted)
+            local = self._shelf.local.resolve(request, self._store)
+        self._vendored(local.model_copy(update={"replace": source.replace or None}))
+
+    def _has_vendor(self, local: LocalPath) -> bool:
+        return self._store.load_tree(local.tree).get("vendor/modules.txt") is not None
+
+    def _vendored(self, pinned: GoModule | LocalPath) -> None:
+        """Pin a source with its dependencies."""
+        vendored = self._shelf.vendor(pinned, self._store.load_tree(pinned.tree))
+        self._add(pinned.model_copy(update={"vendored": self._store.save_tree(vendored)}))
+
+    def _described(self, local: LocalPath, source: Source) -> dict[str, Any]:
+        """What the go.mod of a local source says; it must be that of the spec's module.
+
+        Raises:
+            InputError: it is another's, or there is none.
+        """
+        entry = self._store.load_tree(local.tree).get("go.mod")
+        if entry is None:
+            raise InputError(
+                f"{source.path} is no Go module: it has no go.mod", subject=f"source {source.name}"
+            )
+        where = f"{source.path}/go.mod"
+        described = self._shelf.go.describe(where, self._store.path(entry).read_bytes())
+        if (described.get("Module") or {}).get("Path") != source.module:
+            raise InputError(
+                f"go.mod in {source.path} does not say `module {source.module}`",
+                subject=f"source {source.name}",
+                remedy="correct the key module in the spec",
+            )
+        return described
+
+    def _same_go(self) -> bool:
+        made_for = self._previous.wanted if self._previous else {}
+        return made_for.get("go.version") == self._wanted["go.version"]
 
     def _previous_module(self, name: str) -> GoModule | None:
         inputs = self._previous.inputs if self._previous else ()
@@ -347,27 +430,3 @@ def _older(before: LogEntry | None, now: LogEntry) -> LogEntry:
 
 def _names(tree: Tree) -> tuple[str, ...]:
     return tuple(entry.path for entry in tree.files())
-
-
-def _check_module(tree: Tree, source: Source, store: Store) -> None:
-    """A local source must be the module that the spec says.
-
-    Raises:
-        InputError: it is another, or none.
-    """
-    entry = tree.get("go.mod")
-    if entry is None:
-        raise InputError(
-            f"{source.path} is no Go module: it has no go.mod", subject=f"source {source.name}"
-        )
-    for line in store.path(entry).read_text(errors="replace").splitlines():
-        words = line.partition("//")[0].split()
-        if words[:1] == ["module"] and len(words) > 1:
-            if words[1].strip('"`') != source.module:
-                break
-            return
-    raise InputError(
-        f"go.mod in {source.path} does not say `module {source.module}`",
-        subject=f"source {source.name}",
-        remedy="correct the key module in the spec",
-    )

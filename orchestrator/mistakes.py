@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pydantic import ValidationError
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Key = tuple[str | int, ...]
 
 _SHOWN = 60
+# How a model tags the two forms that an element of a list may have; no part of a key.
+TABLE, TEXT = "<table>", "<text>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,12 @@ def from_pydantic(
     `choices`: words of which a misspelt one gets its nearest.
     """
     errors = error.errors()
-    keys = [found["loc"] for found in errors]
+    keys = [tuple(part for part in found["loc"] if part not in {TABLE, TEXT}) for found in errors]
     return [
-        _mistake(found["loc"], found["type"], found["input"], root, choices)
-        for found in errors
+        _mistake(key, found["type"], found["input"], root, choices)
+        for key, found in zip(keys, errors, strict=True)
         # A list whose elements are wrong is said to be too short as well.
-        if not any(key[: len(found["loc"])] == found["loc"] != key for key in keys)
+        if not any(other[: len(key)] == key != other for other in keys)
     ]
 
 
@@ -86,11 +88,16 @@ def _place(key: Key, root: type[BaseModel]) -> tuple[type[BaseModel], str]:
         if part not in fields:
             break
         expected = fields[part].description or expected
-        kinds = [fields[part].annotation, *get_args(fields[part].annotation)]
-        inside = next(
-            (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None
-        )
+        inside = next(_models(fields[part].annotation), None)
     return model, expected
+
+
+def _models(kind: object) -> Iterator[type[BaseModel]]:
+    """The models in an annotation, as deep as they lie."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield kind
+    for part in get_args(kind):
+        yield from _models(part)
 
 
 def refusal(mistakes: Sequence[Mistake], text: str, origin: Path) -> InputError:

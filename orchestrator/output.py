@@ -71,6 +71,11 @@ def unfinished(out: Path) -> bool:
     return os.path.lexists(out / filling.MARK) and not os.path.lexists(out / RESULT)
 
 
+def is_unfinished(name: str) -> bool:
+    """Whether a folder's name is that of an output directory in the making."""
+    return name.startswith(_PREFIX)
+
+
 @contextlib.contextmanager
 def replacing(out: Path) -> Iterator[Path]:
     """A fresh folder that takes the place of `out` when the block ends well, else vanishes.
@@ -162,7 +167,7 @@ def _try_writing(folder: Path, refusal: str) -> None:
 def _holds_foreign(out: Path) -> bool:
     """Whether something lies in a folder that a build neither made nor may replace."""
     names = {path.name for path in out.iterdir()}
-    if filling.MARK in names or _is_result(out / RESULT):
+    if filling.MARK in names or is_result(out / RESULT):
         return False
     # mkfs makes the second one at the top of a file system.
     return any(
@@ -171,7 +176,8 @@ def _holds_foreign(out: Path) -> bool:
     )
 
 
-def _is_result(path: Path) -> bool:
+def is_result(path: Path) -> bool:
+    """Whether a file is the result that a build leaves in its output directory."""
     try:
         document = canonical.loads(path.read_bytes())
     except (OSError, InputError):

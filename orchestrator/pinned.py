@@ -143,7 +143,9 @@ class LocalPath(_Input):
     """A file or folder of the person's own; `blake3` is that of the tree's manifest.
 
     `module`, `vendored` and `replace`: for a `[[source]]`; `destination`: for a `[[file]]`.
-    `single`: a file, its tree has one entry.
+    `single`: a file, its tree has one entry. `exclude`: patterns of what is left out of a folder.
+    `nested`: folders of a module that hold others, which its go.mod puts in the place of published
+    ones; pinned with it, and then in its `vendor/`.
     """
 
     kind: Literal["local-path"] = "local-path"
@@ -154,6 +156,8 @@ class LocalPath(_Input):
     replace: Annotated[tuple[Text, ...], Field(strict=False)] | None = None
     destination: str | None = None
     single: bool = False
+    exclude: Lines | None = None
+    nested: Lines | None = None
 
 
 Input = Annotated[PythonWheel | GoModule | DebianPackage | LocalPath, Field(discriminator="kind")]

@@ -142,8 +142,7 @@ def _prebuilt(results: Results, toolchain: Tree, architecture: str) -> Tree:
 def _stubs(
     compiling: Compiling, results: Results, architecture: str, put: Callable[[bytes], Digest]
 ) -> tuple[Tree, tuple[str, ...]]:
-    prebuilt = {name: f"{device.source(device.USERLAND)}/cmd/{name}" for name in device.PREBUILT}
-    prebuilt |= {name: f"go/src/cmd/{name}" for name in compiling.chain.programs.binaries}
+    prebuilt = commands.prebuilt(compiling.chain.programs.binaries)
     parts, left_out = [], []
     for module in compiling.sources:
         listing = compiling.listing(results, module, architecture)

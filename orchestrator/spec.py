@@ -17,17 +17,19 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PrivateAttr,
+    Tag,
     ValidationError,
     model_validator,
 )
 
 from containers import policy
-from orchestrator import boot_section
+from orchestrator import boot_section, text_file
 from orchestrator.architecture import Architecture
 from orchestrator.boot_section import Boot
-from orchestrator.mistakes import Mistake, from_pydantic, refusal
+from orchestrator.mistakes import TABLE, TEXT, Mistake, from_pydantic, refusal
 from reproducibility import canonical
 from reproducibility import digest as digests
 from reproducibility.errors import InputError
@@ -92,6 +94,15 @@ def _folder_pattern(value: object) -> object:
     return value
 
 
+def _path_pattern(value: object) -> object:
+    if not isinstance(value, str):
+        return value  # a table, which says of a command what is wrong with it
+    parts = value.removeprefix("./").rstrip("/").split("/")
+    if any(part in {"", "..", "."} for part in parts):
+        raise ValueError("not a relative path pattern")
+    return value
+
+
 def _relative(value: object) -> object:
     if isinstance(value, str) and (not value or value.startswith("/") or _CONTROL.search(value)):
         raise ValueError("not a relative path")
@@ -99,12 +110,17 @@ def _relative(value: object) -> object:
 
 
 _PATTERN_HELP = "a folder in the module; * matches within one part, a last /... all below"
+_PATH_HELP = (
+    "a path in the folder, or a name anywhere in it; * matches within one part, and a folder goes "
+    "with all in it"
+)
 Epoch = Annotated[int, BeforeValidator(_epoch)]
 Bytes = Annotated[int, BeforeValidator(_size), Field(ge=0, le=1 << 50)]
 FolderPattern = Annotated[str, BeforeValidator(_folder_pattern)]
 Replacement = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9._~/-]+@v[0-9]+\.[0-9]+\.[0-9]+[A-Za-z0-9.+-]*$")
 ]
+PathPattern = Annotated[str, BeforeValidator(_path_pattern)]
 RelativePath = Annotated[str, BeforeValidator(_relative)]
 Architectures = Annotated[tuple[Architecture, ...], Field(strict=False)]
 
@@ -150,6 +166,17 @@ class Exclusion(_Model):
     )
 
 
+def _kind_of_exclusion(value: object) -> str:
+    return TEXT if isinstance(value, str) else TABLE
+
+
+# The tags stand in the places that pydantic names; `mistakes` takes them out.
+_Excluded = Annotated[
+    Annotated[Exclusion, Tag(TABLE)] | Annotated[PathPattern, Tag(TEXT)],
+    Discriminator(_kind_of_exclusion),
+]
+
+
 class Source(_Model):
     """`[[source]]`: a Go module, published (`version`) or local (`path`), and its commands.
 
@@ -172,8 +199,10 @@ class Source(_Model):
     commands: Annotated[tuple[FolderPattern, ...], Field(strict=False)] = Field(
         min_length=1, description=f"a list of patterns: {_PATTERN_HELP}"
     )
-    exclude: Annotated[tuple[Exclusion, ...], Field(strict=False)] = Field(
-        default=(), description="a list of { command, reason, architectures }"
+    exclude: Annotated[tuple[_Excluded, ...], Field(strict=False)] = Field(
+        default=(),
+        description="a list of { command, reason, architectures } for commands, and of "
+        f'text such as "testdata" for what of a local folder is no content: {_PATH_HELP}',
     )
     replace: Annotated[tuple[Replacement, ...], Field(strict=False)] = Field(
         default=(),
@@ -182,6 +211,16 @@ class Source(_Model):
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9._-]*$", description="lower-case letters, digits, . _ and -"
     )
+
+    @property
+    def exclusions(self) -> tuple[Exclusion, ...]:
+        """The commands that stay off."""
+        return tuple(one for one in self.exclude if isinstance(one, Exclusion))
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Patterns of what of the local folder is no content."""
+        return tuple(one for one in self.exclude if isinstance(one, str))
 
     @model_validator(mode="before")
     @classmethod
@@ -199,6 +238,9 @@ class File(_Model):
     source: RelativePath = Field(description="a file or folder, relative to the spec")
     destination: str = Field(
         pattern=r"^/[^/]", description='an absolute path on the stick such as "/notes/a.txt"'
+    )
+    exclude: Annotated[tuple[PathPattern, ...], Field(strict=False)] = Field(
+        default=(), description=f'a list of text such as "drafts/*.tmp": {_PATH_HELP}'
     )
 
 
@@ -270,14 +312,14 @@ def load(path: Path) -> Spec:
         InputError: there is no such file, or it holds mistakes; names each with its line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        data = path.read_bytes()
+    except OSError as error:
         raise InputError(
-            f"cannot read the spec: {getattr(error, 'strerror', None) or 'not UTF-8'}",
+            f"cannot read the spec: {error.strerror}",
             subject=str(path),
             remedy="give its place with --spec",
         ) from error
-    return parse(text, path)
+    return parse(text_file.decoded(data, "the spec", str(path)), path)
 
 
 def parse(text: str, origin: Path = Path("sourcery.toml")) -> Spec:
@@ -325,6 +367,13 @@ def _cross_checks(spec: Spec) -> Iterator[Mistake]:
             f"Go {spec.go.bootstrap} cannot build Go {spec.go.version}",
             f"expected 1.{needed}.0 or later",
         )
+    yield from _sources(spec)
+    yield from _destinations(spec.files)
+    if spec.boot is not None:
+        yield from spec.boot.mistakes(spec.image.architectures)
+
+
+def _sources(spec: Spec) -> Iterator[Mistake]:
     names: dict[str, int] = {}
     modules: dict[str, int] = {}
     for index, source in enumerate(spec.sources):
@@ -347,11 +396,14 @@ def _cross_checks(spec: Spec) -> Iterator[Mistake]:
                 f"the module is already source[{modules[source.module]}]",
                 "put all its commands into one [[source]]",
             )
+        if source.left_out and source.version is not None:
+            yield Mistake(
+                ("source", index, "exclude"),
+                f"{source.left_out[0]!r} is to be left out of a published module",
+                "expected tables { command, reason } only: a published module is taken whole",
+            )
         names.setdefault(source.name, index)
         modules.setdefault(source.module, index)
-    yield from _destinations(spec.files)
-    if spec.boot is not None:
-        yield from spec.boot.mistakes(spec.image.architectures)
 
 
 def _destinations(files: Sequence[File]) -> Iterator[Mistake]:

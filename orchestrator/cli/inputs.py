@@ -26,6 +26,11 @@ class Where:
     lock: Path
     store: Path
 
+    @property
+    def own(self) -> tuple[Path, ...]:
+        """What the project makes itself, and what is therefore never content of its image."""
+        return self.spec, self.lock, self.store
+
 
 def lock(where: Where, update: str | None, session: Session) -> int:
     """Pin every input; the lock is written only if something moved.
@@ -45,7 +50,15 @@ def lock(where: Where, update: str | None, session: Session) -> int:
     with session.working("orchestrate lock") as progress, closing(Store(where.store)) as store:
         trial.require_store(where.store)
         clients = Clients(events=InputEvents(progress), stop=session.stopping.event)
-        pinned = locking.lock(wanted, previous, store, update=update, clients=clients)
+        pinned = locking.lock(
+            wanted,
+            previous,
+            store,
+            update=update,
+            clients=clients,
+            own=where.own,
+            note=progress.note,
+        )
     moved = locking.moved(previous, pinned)
     changed = previous is None or locks.dump(previous) != locks.dump(pinned)
     if changed:
@@ -97,6 +110,7 @@ def fetch(where: Where, bundle: Path | None, session: Session) -> int:
             pinned,
             store,
             folder=wanted.folder,
+            own=where.own if bundle is None else (*where.own, bundle),
             events=InputEvents(progress),
             stop=session.stopping.event,
             artefacts=bundle is not None,

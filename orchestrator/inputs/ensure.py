@@ -19,7 +19,7 @@ from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
     from threading import Event
 
@@ -59,12 +59,14 @@ def ensure(  # noqa: PLR0913 - two things to work on, and keywords
     stop: Event | None = None,
     host: Architecture | None = None,
     clients: Clients | None = None,
+    own: Iterable[Path] = (),
 ) -> Inputs:
     """Bring every input that a machine needs into the store.
 
     `folder`: the spec's. `artefacts`: the archives too that the trees come from, for a bundle.
     `host`: the machine's architecture, this one's by default. `clients`: how client programs are
-    run, the ordinary way by default (then `offline`, `events` and `stop` count).
+    run, the ordinary way by default (then `offline`, `events` and `stop` count). `own`: what is
+    never content of a local folder (spec, lock, output folder, store).
 
     Raises:
         InputError: an input is not what the lock pins (both digests), or not pinned for `host`.
@@ -75,7 +77,7 @@ def ensure(  # noqa: PLR0913 - two things to work on, and keywords
     told = clients or Clients(events=events or Silent(), offline=offline, stop=stop)
     for name in ("bootstrap", "go", "uname"):
         lock.find(name, host)
-    shelf = Shelf(told, store, folder, lambda name: lock.find(name, host))
+    shelf = Shelf(told, store, folder, lambda name: lock.find(name, host), own)
     sources = [
         found
         for found in lock.inputs
@@ -122,8 +124,11 @@ def needed(lock: Lock, host: Architecture) -> Iterator[Input]:
 
 
 def _placed(shelf: Shelf, pinned: LocalPath) -> Tree:
-    """A person's file or folder at its destination on the stick."""
-    tree = shelf.tree(pinned)
+    return at_destination(pinned, shelf.tree(pinned))
+
+
+def at_destination(pinned: LocalPath, tree: Tree) -> Tree:
+    """A person's file or folder at its place on the stick."""
     destination = (pinned.destination or "").strip("/")
     if pinned.single:
         return Tree(replace(entry, path=destination) for entry in tree)

@@ -144,11 +144,23 @@ class GoTransport:
             remedy="unset GOSUMDB, or set it to sum.golang.org",
         )
 
-    def vendor(self, label: str, tree: Tree, store: Store, replaced: Sequence[str] = ()) -> Tree:
+    def vendor(  # noqa: PLR0913 - what decides what lies in it
+        self,
+        label: str,
+        tree: Tree,
+        store: Store,
+        replaced: Sequence[str] = (),
+        *,
+        nested: Sequence[str] = (),
+        published: bool = False,
+    ) -> Tree:
         """A module's tree with everything its packages import in `vendor/`.
 
         `replaced`: dependencies to take in another version, each as `module@version`; the module's
-        own go.mod and go.sum then say so.
+        own go.mod and go.sum then say so. `nested`: folders with modules of their own that go.mod
+        names; their packages come to lie in `vendor/`, and they go. `published`: the tree is a
+        module's archive; if one has a `vendor/` at all, then a list and no packages
+        (golang/go#37397).
 
         Raises:
             InputError: not a module, or one that the go command cannot vendor as it stands.
@@ -156,8 +168,11 @@ class GoTransport:
         """
         if tree.get("go.mod") is None:
             raise InputError(f"{label} is no Go module: it has no go.mod", subject=label)
+        if published:
+            tree = tree.where(lambda entry: not entry.path.startswith("vendor/"))
+        without = tuple(f"{folder}/" for folder in nested)
         if tree.get("vendor/modules.txt") is not None and not replaced:
-            return tree
+            return tree.where(lambda entry: not entry.path.startswith(without))
         with store.temporary() as scratch:
             folder = scratch / "module"
             store.export(tree, folder, BLOB_TIME)
@@ -170,7 +185,11 @@ class GoTransport:
                     raise InputError(error.summary, subject=label) from error
                 raise
             vendored = store.put_tree(folder, move=True)
-        return Tree(replace(entry, executable=False) for entry in vendored)
+        return Tree(
+            replace(entry, executable=False)
+            for entry in vendored
+            if not entry.path.startswith(without)
+        )
 
     def _tree(self, module: str, version: str, archive: Path, store: Store) -> tuple[Tree, str]:
         toolchain = module == gomodule.TOOLCHAIN

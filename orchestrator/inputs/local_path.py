@@ -1,49 +1,67 @@
 """Files and folders of the person's own, as the spec names them.
 
-Read in place and pinned by digest.
+Read in place and pinned by digest. What of a folder counts is in `content`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import os
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.inputs import content
 from orchestrator.lock import LocalPath
 from reproducibility import digest as digests
 from reproducibility import manifest
 from reproducibility.errors import InputError
-from reproducibility.manifest import Entry, Tree
+from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterable
 
     from orchestrator.inputs.transport import Store
     from reproducibility.digest import Digest
 
-# Version control keeps its own data beside the files; it is no part of them.
-_NOT_CONTENT = frozenset({".git", ".hg", ".svn", ".jj"})
-
 
 @dataclass(frozen=True, slots=True)
 class PathRequest:
-    """A file or folder; `path` is relative to the spec, `/` between the parts."""
+    """A file or folder; `path` is relative to the spec, `/` between the parts.
+
+    `exclude`: patterns of what is left out of a folder. `nested`: see `content.Rules`.
+    """
 
     name: str
     path: str
     module: str | None = None
     destination: str | None = None
+    exclude: tuple[str, ...] = ()
+    nested: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
 class LocalTransport:
-    """Local paths. `folder`: the spec's folder, from which they start."""
+    """Local paths."""
 
-    folder: Path
+    def __init__(self, folder: Path, own: Iterable[Path] = ()) -> None:
+        """`folder`: the spec's, from which they start. `own`: what is never content.
+
+        That is what the project makes itself: spec, lock, output folder, store.
+        """
+        self.folder = folder
+        # Each with and without what it may be a link to.
+        self._own = frozenset(
+            place
+            for path in own
+            for place in (
+                Path(os.path.realpath(path)),
+                Path(os.path.realpath(path.absolute().parent), path.name),
+            )
+        )
 
     def resolve(self, request: PathRequest, store: Store) -> LocalPath:
         """Pin what lies there now. Raises as `Transport.resolve`."""
-        tree = self.look(request.path)
+        rules = self._rules(request.module, request.exclude, request.nested)
+        tree = self.look(request.path, rules)
         single = (self.folder / request.path).is_file()
         digest = self._keep(request.path, tree, store)
         return LocalPath(
@@ -55,11 +73,14 @@ class LocalTransport:
             module=request.module,
             destination=request.destination,
             single=single,
+            exclude=request.exclude or None,
+            nested=request.nested or None,
         )
 
     def fetch(self, pinned: LocalPath, store: Store) -> None:
         """Compare what lies there with the lock, and keep it. Raises as `Transport.fetch`."""
-        tree = self.look(pinned.where)
+        rules = self._rules(pinned.module, pinned.exclude or (), pinned.nested or ())
+        tree = self.look(pinned.where, rules)
         found = tree.digest
         if found != pinned.tree:
             raise InputError(
@@ -73,27 +94,50 @@ class LocalTransport:
         """The tree as it was kept. Raises as `Transport.unpack`."""
         return store.load_tree(pinned.tree)
 
-    def look(self, where: str) -> Tree:
+    def look(self, where: str, rules: content.Rules) -> Tree:
         """The tree that lies at a path; a single file is a tree of one.
+
+        Executable bits follow the person's file system; FAT has none, so they do not count.
 
         Raises:
             InputError: there is nothing, or something that a tree cannot hold.
         """
         path = self.folder / where
+        if Path(os.path.realpath(path)) in rules.own:
+            raise InputError(
+                f"{where} is what this project makes itself, and cannot go onto its own stick",
+                subject=str(path),
+                remedy="correct the spec, or give --lock, --out and --store other places",
+            )
         try:
             if path.is_file():
-                content = digests.of_file(path)
-                return Tree([manifest.file(path.name, content, path.stat().st_size)])
-            children = sorted(child for child in path.iterdir() if child.name not in _NOT_CONTENT)
-            parts = [part for child in children for part in _entries(child)]
+                found = digests.of_file(path)
+                return Tree([manifest.file(path.name, found, path.stat().st_size)])
+            held = content.of_folder(path, rules)
+            parts = [
+                manifest.file(inside, digests.of_file(path / inside), status.st_size)
+                for inside, status in held.files.items()
+            ]
         except OSError as error:
             raise InputError(
                 f"cannot read {where}, which the spec names: {error.strerror}",
                 subject=str(path),
                 remedy="put it there, or correct the spec; paths are relative to the spec",
             ) from error
-        # Executable bits follow the person's file system; FAT has none.
-        return Tree(replace(entry, executable=False) for entry in parts)
+        return Tree([*parts, *map(manifest.directory, held.empty)])
+
+    def omitted(self, pinned: LocalPath) -> list[str]:
+        """What of a pinned folder was passed over though the person may not expect it."""
+        path = self.folder / pinned.where
+        if pinned.single or not path.is_dir():
+            return []
+        rules = self._rules(pinned.module, pinned.exclude or (), pinned.nested or ())
+        return content.of_folder(path, rules).omitted
+
+    def _rules(
+        self, module: str | None, exclude: tuple[str, ...], nested: tuple[str, ...]
+    ) -> content.Rules:
+        return content.Rules(module is not None, exclude, nested, self._own)
 
     def _keep(self, where: str, tree: Tree, store: Store) -> Digest:
         """Put the files of a tree that lies at a path into the store, and its manifest.
@@ -107,22 +151,3 @@ class LocalTransport:
             if store.put_file(place) != entry.content:
                 raise InputError("the file changed while it was read", subject=str(place))
         return tree.digest if store.has(tree.digest) else store.save_tree(tree)
-
-
-def _entries(path: Path) -> Iterator[Entry]:
-    """What lies at a path, with paths relative to its folder.
-
-    Raises:
-        InputError: a link, a device or the like.
-    """
-    if path.is_dir() and not path.is_symlink():
-        tree = manifest.scan(path)
-        yield from tree.at(path.name) if len(tree) else [manifest.directory(path.name)]
-    elif path.is_file() and not path.is_symlink():
-        yield manifest.file(path.name, digests.of_file(path), path.stat().st_size)
-    else:
-        raise InputError(
-            "neither a file nor a directory; a tree can hold no links, devices or sockets",
-            subject=str(path),
-            remedy="put the file itself there",
-        )

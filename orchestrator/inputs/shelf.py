@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.inputs.debian_package import DebianTransport
+from orchestrator.inputs.go_command import GoCommand
 from orchestrator.inputs.go_module import GoTransport
 from orchestrator.inputs.local_path import LocalTransport
 from orchestrator.inputs.python_wheel import WheelTransport
@@ -18,7 +19,7 @@ from orchestrator.store.blobs import BLOB_TIME
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from orchestrator.inputs.transport import Clients, Store, Transport
@@ -32,9 +33,17 @@ class Shelf:
     """One transport of each kind, a store, and the trees of the two toolchains once needed."""
 
     def __init__(
-        self, clients: Clients, store: Store, folder: Path, find: Callable[[str], Input]
+        self,
+        clients: Clients,
+        store: Store,
+        folder: Path,
+        find: Callable[[str], Input],
+        own: Iterable[Path] = (),
     ) -> None:
-        """`folder`: the spec's. `find`: this machine's input by name (`bootstrap`, `go`)."""
+        """`folder`: the spec's. `find`: this machine's input by name (`bootstrap`, `go`).
+
+        `own`: what is never content of a local folder, as `LocalTransport` takes it.
+        """
         self._clients = clients
         self._store = store
         self._find = find
@@ -42,9 +51,10 @@ class Shelf:
         self._guard = threading.RLock()
         self.wheel = WheelTransport(clients)
         self.debian = DebianTransport(clients)
-        self.local = LocalTransport(folder)
+        self.local = LocalTransport(folder, own)
         self.module = GoTransport(clients, lambda: self._command("bootstrap"))
         self._vendoring = GoTransport(clients, lambda: self._command("go"))
+        self.go = GoCommand(clients, store, lambda: self._command("go"))
 
     def tree(self, pinned: Input) -> Tree:
         """The tree of an input; a local path's is compared with the lock each time.
@@ -67,24 +77,29 @@ class Shelf:
         if pinned.vendored is None:
             raise InputError("the lock pins no dependencies", subject=pinned.label)
         tree = self.tree(pinned) if isinstance(pinned, LocalPath) else None
-        present = self._present(pinned.vendored)
+        present = self.present(pinned.vendored)
         if present is not None:
             return present
-        vendored = self.vendor(pinned.label, tree or self.tree(pinned), pinned.replace or ())
+        vendored = self.vendor(pinned, tree or self.tree(pinned))
         return self._checked(f"{pinned.label} with its dependencies", vendored, pinned.vendored)
 
-    def vendor(self, label: str, tree: Tree, replace: Sequence[str] = ()) -> Tree:
-        """A module's tree with all its dependencies, as the go command finds them.
-
-        `replace`: dependencies to take in another version, each as `module@version`.
+    def vendor(self, pinned: GoModule | LocalPath, tree: Tree) -> Tree:
+        """A source's tree with all its dependencies, as the go command finds them.
 
         Raises:
             InputError: not a module, or one that cannot be vendored as it stands.
             InfrastructureError: a dependency could not be had.
         """
-        self._clients.events.started(label, "vendoring")
-        vendored = self._vendoring.vendor(label, tree, self._store, replace)
-        self._clients.events.finished(label)
+        self._clients.events.started(pinned.label, "vendoring")
+        vendored = self._vendoring.vendor(
+            pinned.label,
+            tree,
+            self._store,
+            pinned.replace or (),
+            nested=(pinned.nested or ()) if isinstance(pinned, LocalPath) else (),
+            published=isinstance(pinned, GoModule),
+        )
+        self._clients.events.finished(pinned.label)
         return vendored
 
     def artefact(self, pinned: Input) -> None:
@@ -107,7 +122,7 @@ class Shelf:
         return self._store.checkout(self.toolchain(name), BLOB_TIME) / "bin" / "go"
 
     def _unpacked(self, transport: Transport[Any, _Artefact], pinned: _Artefact) -> Tree:
-        present = self._present(pinned.tree)
+        present = self.present(pinned.tree)
         if present is not None:
             return present
         self._fetched(transport, pinned)
@@ -123,7 +138,7 @@ class Shelf:
             transport.fetch(pinned, self._store)
             self._clients.events.finished(pinned.label)
 
-    def _present(self, digest: Digest) -> Tree | None:
+    def present(self, digest: Digest) -> Tree | None:
         """A tree that is in the store with all its files."""
         if not self._store.has(digest):
             return None

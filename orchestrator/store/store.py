@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BLOB_TIME", "DamagedBlob", "Store", "remove_folder"]
 
-_SCHEMA = "sourcery-store 1\n"
+_KIND = "sourcery-store "
+_SCHEMA = f"{_KIND}1\n"
 _SCRATCH = "store"
 _POLL = 0.1
 
@@ -291,6 +292,15 @@ class Store(BlobFolder):
 
     def _result(self, kind: str, key: Digest) -> Path:
         return self.root / "results" / kind / key.hex[:2] / f"{key.hex}.json"
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a folder is a store, of whatever version."""
+    try:
+        with (folder / "version").open("rb") as stream:
+            return stream.read(len(_KIND)) == _KIND.encode()
+    except OSError:
+        return False
 
 
 def _unusable(root: Path, error: OSError) -> InfrastructureError:

@@ -54,12 +54,23 @@ class Workplace:
 
     def change(self, files: Mapping[str, str]) -> None:
         """Write files of the source, and pin them as the person would."""
+        self._write(files)
+        self.command.run("lock", "--update", "u-root")
+
+    def refused(self, files: Mapping[str, str]) -> Ran:
+        """Write files of the source that cannot be built; `lock` says so, and pins nothing."""
+        before = (self.command.project / "sourcery.lock").read_bytes()
+        self._write(files)
+        ran = self.command.run("lock", "--update", "u-root", status=2)
+        assert (self.command.project / "sourcery.lock").read_bytes() == before
+        return ran
+
+    def _write(self, files: Mapping[str, str]) -> None:
         for name, text in files.items():
             path = self.source / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
             path.write_text(text)
-        self.command.run("lock", "--update", "u-root")
 
     def tree(self, ran: Ran) -> Tree:
         """The root that a build made."""
@@ -174,11 +185,9 @@ def test_a_command_that_does_not_compile(workplaces: Workplaces, place: Path) ->
 def test_a_command_that_cannot_be_read(workplaces: Workplaces, place: Path) -> None:
     work = workplaces.copy(place)
     text = (work.source / _ECHO).read_text()
-    work.change({_ECHO: text + "\nfunc {\n"})
-    ran = work.command.build(work.out, "--arch", HOST, status=3)
+    ran = work.refused({_ECHO: text + "\nfunc {\n"})
     assert "echo.go" in ran.error["summary"]
     assert "cmds/core/echo" in f"{ran.error['summary']} {ran.error['subject']}"
-    assert not work.out.exists()
 
 
 def test_build_constraints_and_own_files(workplaces: Workplaces, place: Path) -> None:
@@ -211,15 +220,13 @@ def test_build_constraints_and_own_files(workplaces: Workplaces, place: Path) ->
 
 def test_two_commands_of_one_name(workplaces: Workplaces, place: Path) -> None:
     work = workplaces.copy(place)
-    work.change({"cmds/exp/ls/main.go": "package main\n\nfunc main() {}\n"})
-    ran = work.command.build(work.out, "--arch", HOST, status=2)
+    ran = work.refused({"cmds/exp/ls/main.go": "package main\n\nfunc main() {}\n"})
     for path in ("cmds/core/ls", "cmds/exp/ls"):
         assert f"src/{U_ROOT}/{path}" in ran.error["summary"]
 
 
 def test_a_command_with_a_prebuilt_programs_name(workplaces: Workplaces, place: Path) -> None:
     work = workplaces.copy(place)
-    work.change({"cmds/exp/buildcache/main.go": "package main\n\nfunc main() {}\n"})
-    ran = work.command.build(work.out, "--arch", HOST, status=2)
+    ran = work.refused({"cmds/exp/buildcache/main.go": "package main\n\nfunc main() {}\n"})
     assert f"src/{U_ROOT}/cmds/exp/buildcache" in ran.error["summary"]
     assert "src/sourcery/userland/cmd/buildcache" in ran.error["summary"]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from containers.policy import Limits
+from orchestrator import lock as locks
 from orchestrator import spec
 from orchestrator.mistakes import key_lines
 from reproducibility.errors import InputError
@@ -68,9 +69,9 @@ def test_everything_that_can_be_said_is_read() -> None:
     assert (found.go.version, found.go.bootstrap) == ("1.27.3", "1.26.6")
     published, local = found.sources
     assert (published.name, published.version, published.path) == ("tools", "v1.2.3", None)
-    assert published.exclude[0].architectures == ("riscv64",)
+    assert published.exclusions[0].architectures == ("riscv64",)
     assert (local.name, local.version, local.path) == ("own", None, "own")
-    assert local.exclude[0].architectures == ()
+    assert local.exclusions[0].architectures == ()
     assert found.files[0].destination == "/notes/A.txt"
     assert found.debian.suite == "forky"
     assert not found.seed.enabled
@@ -254,3 +255,54 @@ def test_an_epoch_is_even_and_in_range_or_refused(value: int) -> None:
         assert value % 2 or not 315_532_800 <= value < 4_354_819_200
     else:
         assert found.image.epoch == value
+
+
+PLAIN = GOOD[: GOOD.index("[[source]]")]
+LOCAL = """
+[[source]]
+module = "example.org/m"
+path = "m"
+commands = ["..."]
+exclude = [
+    "testdata",
+    "docs/*.pdf",
+    { command = "cmd/x", reason = "a test" },
+]
+
+[[file]]
+source = "notes"
+destination = "/notes"
+exclude = ["*.tmp", "./drafts/"]
+"""
+
+
+def test_what_is_left_out_of_folders_stands_beside_excluded_commands() -> None:
+    found = spec.parse(PLAIN + LOCAL)
+    (source,), (file,) = found.sources, found.files
+    assert source.left_out == ("testdata", "docs/*.pdf")
+    assert [one.command for one in source.exclusions] == ["cmd/x"]
+    assert file.exclude == ("*.tmp", "./drafts/")
+    wanted = locks.wanted(found)
+    assert wanted["source.m"] == "example.org/m in m without testdata docs/*.pdf"
+    assert wanted["file./notes"] == "notes without *.tmp ./drafts/"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"testdata"', '"../testdata"', "source[0].exclude[0]: got '../testdata'"),
+        ('"testdata"', '"/testdata"', "source[0].exclude[0]: got '/testdata'"),
+        ('"testdata"', '""', "source[0].exclude[0]: got ''"),
+        ('"testdata"', "7", "source[0].exclude[0]"),
+        ("command =", "comand =", "comand"),
+        (', reason = "a test"', "", "source[0].exclude[2].reason: missing"),
+        ('"*.tmp"', '"a//b"', "file[0].exclude[0]: got 'a//b'"),
+        ('path = "m"', 'version = "v1.0.0"', "left out of a published module"),
+    ],
+)
+def test_what_cannot_be_left_out_is_told_with_its_place(old: str, new: str, words: str) -> None:
+    with pytest.raises(InputError) as refused:
+        spec.parse(PLAIN + LOCAL.replace(old, new))
+    told = f"{refused.value.summary} {refused.value.subject} {refused.value.remedy}"
+    assert words in told
+    assert "<" not in refused.value.summary, "no tag of the model"

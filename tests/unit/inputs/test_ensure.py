@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator import device, locking
 from orchestrator import lock as locks
-from orchestrator import locking
 from orchestrator.inputs import ensure
 from orchestrator.lock import Absent, LocalPath
 from orchestrator.progress.inputs import InputEvents
@@ -158,6 +158,14 @@ def test_clients_see_the_persons_settings_and_nothing_else(
     locking.lock(spec, None, Store(tmp_path / "other"), clients=world.clients(environ=environ))
     shared = {"PATH", "HOME", "https_proxy", "NETRC"}
     for command, environment in zip(world.asked, world.environments, strict=True):
+        if command[1] == "list":
+            # What the device would say: no setting of the person's counts there.
+            device_settings = device.build_environment(environment["GOARCH"])
+            assert (
+                environment.items() >= (device_settings | {"GOROOT": environment["GOROOT"]}).items()
+            )
+            assert not environment.keys() & {"https_proxy", "NETRC", "SECRET", "GOAMD64"}
+            continue
         assert shared <= set(environment), command
         assert not {"GOAMD64", "GOEXPERIMENT", "LD_PRELOAD", "PYTHONPATH", "SECRET"} & set(
             environment

@@ -229,9 +229,9 @@ def test_a_dependency_can_be_taken_in_another_version_than_the_source_asks_for(
 
 def local(spec: Spec, go_mod: str = "module example.org/tools\n") -> Spec:
     folder = spec.folder / "own"
-    (folder / "cmd").mkdir(parents=True)
+    (folder / "cmd/ls").mkdir(parents=True)
     (folder / "go.mod").write_text(go_mod)
-    (folder / "cmd" / "main.go").write_text("package main\n")
+    (folder / "cmd/ls/main.go").write_text("package main\n")
     return specs.parse(LOCAL, spec.folder / "sourcery.toml")
 
 
@@ -243,7 +243,7 @@ def test_a_local_source_is_vendored_once(world: World, spec: Spec, store: Store)
     assert (found.where, found.module) == ("own", "example.org/tools")
     assert make(world, mine, store, lock) == lock
     assert world.count("vendor") == 1
-    (spec.folder / "own" / "cmd" / "main.go").write_text("package main // changed\n")
+    (spec.folder / "own/cmd/ls/main.go").write_text("package main // changed\n")
     moved = locking.moved(lock, make(world, mine, store, lock))
     assert len(moved) == 1
     assert moved[0].startswith("tools local: blake3 blake3:")

@@ -217,13 +217,17 @@ class World:
                 return done("")
         return done("ERROR: No matching distribution found", 1)
 
-    def _go(
+    def _go(  # noqa: PLR0911 - an answer for each of its commands
         self, arguments: Sequence[str], environment: Mapping[str, str], directory: Path | None
     ) -> Completed:
         if arguments[0] == "env":
             return done(json.dumps(self.settings))
+        assert directory is not None
+        if list(arguments) == ["mod", "edit", "-json"]:
+            return _described((directory / "go.mod").read_text())
+        if arguments[0] == "list" and "-deps" in arguments:
+            return _listed(arguments, directory)
         if "-json" not in arguments:
-            assert directory is not None
             asked = f"{' '.join(arguments[2:])}\n".replace("-replace=", "replace ").encode()
             made = {"edit": {"go.mod": asked}, "vendor": self.vendored}.get(arguments[1], {})
             for path, content in made.items():
@@ -264,6 +268,34 @@ class World:
             return done("E: Hash Sum mismatch", 100)
         Path(target).write_bytes(content)
         return done("")
+
+
+def _described(go_mod: str) -> Completed:
+    """A go.mod of the plainest form as JSON."""
+    words = [line.partition("//")[0].split() for line in go_mod.splitlines()]
+    replaced = [
+        {"Old": {"Path": word[1]}, "New": {"Path": word[3]}} for word in words if "=>" in word
+    ]
+    paths = [word[1].strip('"') for word in words if word[:1] == ["module"]]
+    required = [{"Path": word[1]} for word in words if word[:1] == ["require"]]
+    module = {"Path": paths[0]} if paths else None
+    return done(json.dumps({"Module": module, "Require": required, "Replace": replaced}))
+
+
+def _listed(arguments: Sequence[str], directory: Path) -> Completed:
+    """Every folder that was asked for is a command and imports nothing."""
+    found = [
+        {
+            "ImportPath": f"example.org/tools{name.removeprefix('.')}",
+            "Name": "main",
+            "Dir": str(directory / name),
+            "Match": [name, "./..."],
+            "GoFiles": ["main.go"],
+        }
+        for name in arguments
+        if name.startswith("./") and name != "./..."
+    ]
+    return done("\n".join(map(json.dumps, found)))
 
 
 def done(output: str, status: int = 0) -> Completed:

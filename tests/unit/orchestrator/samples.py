@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from containers.engine import Identity
 from orchestrator import device
@@ -151,13 +151,13 @@ SOURCE: dict[str, bytes] = {
     "vendor/modules.txt": b"# none\n",
     "other/other.go": b"package other\n",
 }
-LISTING = [
-    {"ImportPath": "fmt", "Name": "fmt", "Dir": "/go/src/fmt", "Standard": True, "DepOnly": True},
+LISTING: list[dict[str, Any]] = [
+    {"ImportPath": "fmt", "Name": "fmt", "Dir": "/go/src/fmt", "GoFiles": ["print.go"]},
     {
         "ImportPath": f"{MODULE}/lib",
         "Name": "lib",
         "Dir": f"/src/{MODULE}/lib",
-        "DepOnly": True,
+        "Match": ["./..."],
         "GoFiles": ["lib.go"],
     },
     *(
@@ -165,15 +165,28 @@ LISTING = [
             "ImportPath": f"{MODULE}/cmds/{name}",
             "Name": "main",
             "Dir": f"/src/{MODULE}/cmds/{name}",
+            "Match": [f"./cmds/{name}", "./..."],
             "GoFiles": [f"{name}.go"],
+            "Imports": ["fmt", f"{MODULE}/lib"],
         }
         for name in ("ip", "ls")
     ),
     {
         "ImportPath": f"{MODULE}/cmds/w",
         "Dir": f"/src/{MODULE}/cmds/w",
+        "Match": ["./cmds/w"],
         "IgnoredGoFiles": ["w_windows.go"],
         "Error": {"Err": "build constraints exclude all Go files"},
+    },
+    # What no command imports is listed too, since the whole module is.
+    {
+        "ImportPath": f"{MODULE}/other",
+        "Name": "other",
+        "Dir": f"/src/{MODULE}/other",
+        "Match": ["./..."],
+        "GoFiles": ["other.go"],
+        "Imports": ["missing.example/x"],
+        "Error": {"Err": "cannot find missing.example/x"},
     },
 ]
 

@@ -1,9 +1,8 @@
-"""Commands: what the patterns select, what the go command says of it, and whose name is whose."""
+"""Commands: what the patterns select, and whose name is whose."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from orchestrator import commands
 from orchestrator.spec import Source
 from reproducibility import digest, manifest
-from reproducibility.errors import ActionError, InputError
+from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
@@ -138,6 +137,29 @@ def test_candidates_are_folders_with_go_files(
     assert commands.candidates(source(*patterns), TREE, "amd64") == expected
 
 
+def test_a_folder_named_in_full_counts_wherever_it_lies() -> None:
+    assert commands.candidates(source("cmds/ls/testdata"), TREE, "amd64") == ("cmds/ls/testdata",)
+    assert commands.candidates(source("./cmds/_old"), TREE, "amd64") == ("cmds/_old",)
+    assert commands.named(source("cmds/ls/testdata", "./cmds/_old", "cmds/*", "x/...")) == {
+        "cmds/ls/testdata",
+        "cmds/_old",
+    }
+
+
+def test_a_pattern_of_which_the_go_command_takes_nothing_is_an_error() -> None:
+    chosen = source("cmds/*", "pkg/...")
+    folders = commands.candidates(chosen, TREE, "amd64")
+    commands.check_chosen(chosen, folders, ["cmds/ip"])
+    with pytest.raises(InputError, match=r"'pkg/\.\.\.'") as refused:
+        commands.check_chosen(chosen, folders, ["pkg/lib"])
+    assert "ignore" in refused.value.remedy
+
+
+def test_path_patterns_are_no_exclusions_of_commands() -> None:
+    chosen = source("cmds/*").model_copy(update={"exclude": ("cmds/ls", "nothing")})
+    assert commands.candidates(chosen, TREE, "amd64") == ("cmds/ip", "cmds/ls")
+
+
 def test_an_exclusion_can_be_for_some_architectures() -> None:
     chosen = source("cmds/*", exclude=[("cmds/ls", ("riscv64",)), ("cmds/ip", ())])
     assert commands.candidates(chosen, TREE, "amd64") == ("cmds/ls",)
@@ -155,139 +177,6 @@ def test_a_pattern_that_selects_nothing_is_an_error(pattern: str) -> None:
 def test_an_exclusion_that_matches_nothing_is_an_error() -> None:
     with pytest.raises(InputError, match="exclusion 'cmds/lss'"):
         commands.candidates(source("cmds/*", exclude=[("cmds/lss", ())]), TREE, "amd64")
-
-
-# -- what the go command says ----------------------------------------------------------------------
-
-
-def package(folder: str, **fields: object) -> dict[str, Any]:
-    place = f"/src/{MODULE}" if folder == "." else f"/src/{MODULE}/{folder}"
-    return {
-        "ImportPath": place.removeprefix("/src/"),
-        "Name": "main",
-        "Dir": place,
-        "GoFiles": ["a.go"],
-        **fields,
-    }
-
-
-STANDARD = {
-    "ImportPath": "fmt",
-    "Name": "fmt",
-    "Dir": "/go/src/fmt",
-    "Standard": True,
-    "DepOnly": True,
-    "GoFiles": ["print.go"],
-}
-
-
-def listing(*packages: dict[str, Any], asked: Iterable[str]) -> commands.Listing:
-    text = "".join(json.dumps(one, indent="\t") + "\n" for one in packages)
-    return commands.parse_listing(text, MODULE, list(asked), "list/it/amd64")
-
-
-def test_a_listing() -> None:
-    found = listing(
-        STANDARD,
-        {**STANDARD, "ImportPath": "unsafe", "Name": "unsafe"},
-        package("pkg/lib", Name="lib", DepOnly=True, EmbedFiles=["data/a.txt", "b.txt"]),
-        package("vendor/x.org/v", Name="v", DepOnly=True, ImportPath=f"{MODULE}/vendor/x.org/v"),
-        package("cmds/ls", EmbedFiles=["help.txt"]),
-        package("cmds/w", GoFiles=None, IgnoredGoFiles=["w_windows.go"], Error={"Err": "excluded"}),
-        package("cmds/lib", Name="lib"),
-        package("."),
-        asked=[".", "cmds/ls", "cmds/w", "cmds/lib"],
-    )
-    assert found == commands.Listing(
-        commands={"cmds/ls": ("cmds/ls/help.txt",), ".": ()},
-        constrained=("cmds/w",),
-        imports=(
-            f"{MODULE}/cmds/lib",
-            f"{MODULE}/pkg/lib",
-            f"{MODULE}/vendor/x.org/v",
-            "fmt",
-        ),
-        needed={
-            "pkg/lib": ("pkg/lib/data/a.txt", "pkg/lib/b.txt"),
-            "vendor/x.org/v": (),
-            "cmds/lib": (),
-        },
-    )
-
-
-def test_no_command_is_a_listing_too() -> None:
-    assert listing(asked=[]) == commands.Listing({}, (), (), {})
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [
-        package("cmds/ls", Error={"Err": "\nfound packages main and ls\n"}),
-        package("pkg/lib", Name="lib", DepOnly=True, Error={"Err": "build constraints exclude"}),
-        # A dependency that the constraints exclude is no command that is left out.
-        package("pkg/w", Name="", GoFiles=None, IgnoredGoFiles=["w.go"], DepOnly=True, Error={}),
-        {"ImportPath": "x.org/missing", "DepOnly": True, "Error": {"Err": "no required module"}},
-        {**STANDARD, "ImportPath": "crypto/none", "Error": {"Err": "is not in std"}},
-    ],
-)
-def test_a_package_that_cannot_be_loaded_is_named_with_the_compilers_words(
-    broken: dict[str, Any],
-) -> None:
-    with pytest.raises(ActionError) as caught:
-        listing(package("cmds/ip"), broken, asked=["cmds/ls", "cmds/ip"])
-    assert broken["ImportPath"] in caught.value.summary
-    assert broken["Error"].get("Err", "").strip() in caught.value.summary
-    assert "list/it/amd64" in caught.value.summary
-    assert MODULE in caught.value.subject
-    assert "exclude the command" in caught.value.remedy
-
-
-def test_a_list_that_was_cut_is_noticed() -> None:
-    with pytest.raises(ActionError, match="says nothing of cmds/ls"):
-        listing(package("cmds/ip"), asked=["cmds/ip", "cmds/ls"])
-    # Being needed by another command is no answer.
-    with pytest.raises(ActionError, match="says nothing of cmds/ip"):
-        listing(package("cmds/ip", Name="ip", DepOnly=True), asked=["cmds/ip"])
-    text = json.dumps(package("cmds/ls")) + json.dumps(package("cmds/ip"))[:-4]
-    with pytest.raises(ActionError, match="not JSON"):
-        commands.parse_listing(text, MODULE, ["cmds/ls"], "list")
-
-
-@given(st.lists(FOLDERS, unique=True), st.sampled_from(["", "\n", "\n\n  "]))
-def test_documents_follow_each_other_with_any_white_space(folders: list[str], gap: str) -> None:
-    text = gap.join(json.dumps(package(folder)) for folder in folders)
-    found = commands.parse_listing(gap + text + gap, MODULE, folders, "list")
-    assert set(found.commands) == set(folders)
-
-
-# -- the files that compiling needs ----------------------------------------------------------------
-
-
-def test_only_the_wanted_folders_their_embedded_files_and_the_module_files_are_kept() -> None:
-    everything = tree(
-        "go.mod",
-        "go.sum",
-        "vendor/modules.txt",
-        "main.go",
-        "cmds/ls/ls.go",
-        "cmds/ls/ls_test.go",
-        "cmds/ls/ls_windows.go",
-        "cmds/ls/data/help.txt",
-        "cmds/ls/data/other.txt",
-        "cmds/lsx/x.go",
-        "cmds/ip/ip.go",
-    )
-    kept = commands.only(everything, {"cmds/ls": ("cmds/ls/data/help.txt",)})
-    assert [entry.path for entry in kept] == [
-        "cmds/ls/data/help.txt",
-        "cmds/ls/ls.go",
-        "cmds/ls/ls_test.go",
-        "cmds/ls/ls_windows.go",
-        "go.mod",
-        "go.sum",
-        "vendor/modules.txt",
-    ]
-    assert commands.only(everything, {".": ()}).get("main.go") is not None
 
 
 # -- names -----------------------------------------------------------------------------------------

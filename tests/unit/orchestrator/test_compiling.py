@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -134,7 +135,7 @@ def test_the_list_sees_the_whole_module_and_asks_for_the_candidates(blobs: Blobs
     action = actions_of(blobs, "arm64")[list_name(MODULE, "arm64")]
     assert mounts(action)[f"/src/{MODULE}"] == samples.tree(samples.SOURCE)
     assert action.command[:4] == ("/go/bin/go", "list", "-e", "-deps")
-    assert action.command[5:] == ("./cmds/ip", "./cmds/ls", "./cmds/w")
+    assert action.command[5:] == ("./cmds/ip", "./cmds/ls", "./cmds/w", "./...")
     assert action.outputs == ()
 
 
@@ -164,6 +165,41 @@ def test_every_command_is_compiled_in_one_batch(blobs: Blobs) -> None:
         seed = results_of(blobs, "arm64")[seed_name(MODULE, "arm64")].tree.under("out")
         assert mounts(action)["/seed/1"] == seed
         assert "src/main.go" not in {entry.path for entry in mounts(action)[f"/src/{MODULE}"]}
+
+
+def test_what_assembler_sources_include_is_seen_wherever_it_lies(blobs: Blobs) -> None:
+    files = {
+        **samples.SOURCE,
+        "cmds/ls/ls_arm64.s": b'#include "textflag.h"\n # include "../../asm/defs.h"\n',
+        "lib/lib.s": b'#include "../asm/lib.h"\n#include "../../outside.h"\n',
+        "asm/defs.h": b'#include "../ip/shared.inc"\n',  # beside the file of cmds/ls
+        "asm/lib.h": b'#include "../asm/lib.h"\n',
+        "asm/unused.h": b"",
+        "cmds/ip/shared.inc": b"",
+    }
+    sources = {f"{MODULE}/cmds/ls": ["ls_arm64.s"], f"{MODULE}/lib": ["lib.s"]}
+    listed = [{**one, "SFiles": sources.get(str(one["ImportPath"]))} for one in samples.LISTING]
+    before = samples.compiling(blobs)
+    compiling = replace(
+        before, sources={MODULE: (samples.source(), samples.tree(files, blobs.put))}
+    )
+    results = results_of(blobs, "arm64")
+    text = blobs.put("".join(map(json.dumps, listed)).encode())
+    results[list_name(MODULE, "arm64")] = samples.result(Tree(), text)
+    steps = steps_of(compiling, "arm64")
+    seen = {}
+    for name, step in steps.items():
+        action = step.make(results)
+        if action is not None and name.startswith(("seed/", "commands/")):
+            module = mounts(action)[f"/src/{MODULE}"]
+            extra = {entry.path for entry in module} & {"asm/unused.h", "asm/defs.h", "asm/lib.h"}
+            seen[tuple(word for word in action.command if word.startswith("./"))] = extra
+            if "./cmds/ls" in action.command:
+                assert module.get("cmds/ip/shared.inc") is not None
+                assert module.get("cmds/ip/ip.go") is None
+    assert seen[()] == {"asm/lib.h"}
+    assert seen["./cmds/ls",] == {"asm/lib.h", "asm/defs.h"}
+    assert seen["./cmds/ip",] == {"asm/lib.h"}
 
 
 def test_the_helper_is_the_building_machines_and_alone(blobs: Blobs) -> None:

@@ -20,6 +20,9 @@ def test_a_go_build_by_hand_hits_the_seed(architecture: str) -> None:
     assert on_device["GOPROXY"] == "off"
     assert on_device["GOTOOLCHAIN"] == "local"
     assert on_device["TZ"] == "UTC"
+    # Each module is built for itself, from its vendor, whatever its go.mod says of Go's version.
+    assert on_device["GOWORK"] == "off"
+    assert {"-mod=vendor", "-pgo=off"} <= set(on_device["GOFLAGS"].split())
     assert on_device["PATH"].split(":") == ["/bin", f"/linux_{architecture}/bin"]
 
 

@@ -236,6 +236,7 @@ def with_second_source(parts: Parts, module: str, command: str) -> None:
     )
     listing = (
         f'{{"ImportPath": "{module}/cmds/{command}", "Name": "main", '
+        f'"Match": ["./cmds/{command}", "./..."], '
         f'"Dir": "/src/{module}/cmds/{command}", "GoFiles": ["main.go"]}}'
     )
     for architecture in parts.architectures:
@@ -278,7 +279,8 @@ def test_a_source_without_any_command_is_an_error() -> None:
     with_second_source(parts, "example.com/second", "w")
     listing = (
         b'{"ImportPath": "example.com/second/cmds/w", "Dir": "/src/example.com/second/cmds/w", '
-        b'"IgnoredGoFiles": ["main.go"], "Error": {"Err": "build constraints"}}'
+        b'"Match": ["./cmds/w"], "IgnoredGoFiles": ["main.go"], '
+        b'"Error": {"Err": "build constraints"}}'
     )
     parts.results[list_name("example.com/second", "amd64")] = samples.result(
         Tree(), parts.blobs.put(listing)

@@ -1,0 +1,89 @@
+"""The go command, asked about a module on this machine: no network, none of the person's settings.
+
+What it answers is what it will answer in the build and on the device, under the same settings.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import device
+from orchestrator.inputs import machine
+from orchestrator.store.blobs import BLOB_TIME
+from reproducibility.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from containers.process import Completed
+    from orchestrator.inputs.transport import Clients, Store
+    from reproducibility.manifest import Tree
+
+
+@dataclass(frozen=True)
+class GoCommand:
+    """The go command of the published toolchain. `go`: gives its path, when it is needed first."""
+
+    clients: Clients
+    store: Store
+    go: Callable[[], Path]
+
+    def describe(self, where: str, go_mod: bytes) -> dict[str, Any]:
+        """What a go.mod says, as `go mod edit -json` reads it.
+
+        `where`: the file, for messages.
+
+        Raises:
+            InputError: it is not one.
+        """
+        with self.store.temporary() as scratch:
+            folder = scratch / "module"
+            folder.mkdir()
+            (folder / "go.mod").write_bytes(go_mod)
+            answer = self._run(("mod", "edit", "-json"), scratch, folder, machine.architecture())
+            if answer.status != 0:
+                words = answer.stderr.decode(errors="replace").replace(f"{folder}/", "").strip()
+                raise InputError(
+                    f"the go command cannot read {where}: {words}",
+                    subject=where,
+                    remedy="correct it; `go mod edit -json` there says whether it is right",
+                )
+        found: dict[str, Any] = json.loads(answer.stdout)
+        return found
+
+    def answer(
+        self, arguments: tuple[str, ...], module: Tree, architecture: str
+    ) -> tuple[Completed, str]:
+        """What a command says in a module's folder, as it would on a device of an architecture.
+
+        Also the folder that the module lay in meanwhile.
+        """
+        folder = self.store.checkout(module, BLOB_TIME)
+        with self.store.temporary() as scratch:
+            return self._run(arguments, scratch, folder, architecture), str(folder)
+
+    def _run(
+        self, arguments: tuple[str, ...], scratch: Path, folder: Path, architecture: str
+    ) -> Completed:
+        go = self.go()
+        environment = {
+            **device.build_environment(architecture),
+            "GOCACHE": str(scratch / "cache"),
+            "GOMODCACHE": str(scratch / "modules"),
+            "GOPATH": str(scratch / "gopath"),
+            "GOROOT": str(go.parent.parent),
+            "HOME": str(scratch),
+            "LC_ALL": "C",
+            "PATH": "/usr/bin:/bin",
+            "TMPDIR": str(scratch),
+        }
+        return self.clients.run(
+            [str(go), *arguments],
+            environment=environment,
+            directory=folder,
+            stop=self.clients.stop,
+            check=False,
+        )
