@@ -253,7 +253,7 @@ _APT_PASSING = frozenset(
 
 def apt(done: Completed) -> Judged:
     """What a failure of apt means: what its methods say of each file that they could not get."""
-    output = text_of(done)
+    output = b"\n".join([done.stdout, done.stderr]).decode(errors="replace")
     said = _APT_TALK.sub("", output).strip()
     failures: dict[str, dict[str, str]] = {}
     for found in _APT_MESSAGE.finditer(output):
