@@ -13,9 +13,10 @@ import re
 import zipfile
 from typing import TYPE_CHECKING
 
+from orchestrator.inputs.transport import MissingError
 from orchestrator.lock import Absent, Recorded
 from reproducibility import transparency
-from reproducibility.errors import ComparisonError, InfrastructureError, InputError
+from reproducibility.errors import ComparisonError, InfrastructureError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,7 @@ _HASH = 32
 NOT_ASKED = "the go command was told not to ask the public log (GONOSUMDB, GOPRIVATE or GOSUMDB)"
 
 
-class NoRecordError(InputError):
+class NoRecordError(MissingError):
     """The public log says that it has no record of a module version: `absent`."""
 
     def __init__(self, label: str, absent: Absent) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from containers import process
 from orchestrator.inputs import answers, checksum_database, unpack
 from orchestrator.inputs.answers import Kind
-from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
+from orchestrator.inputs.transport import LARGEST, Clients, MissingError, RefusedError, Store
 from orchestrator.lock import Absent, GoModule, Recorded
 from orchestrator.store.blobs import BLOB_TIME
 from reproducibility import digest as digests
@@ -289,17 +289,19 @@ class GoTransport:
 
 def _refusal(label: str, error: RefusedError) -> InputError | RefusedError:
     """The error for a refusal: the person's matter if it is about the module itself."""
-    remedy = answers.go_advice(error.output)
     if error.kind is Kind.MISSING:
-        told = f"there is no {label}: {error.output}"
-        remedy = "ask for another version in the spec, or look at `go env GOPROXY`"
-    elif error.kind is Kind.MISMATCH:
+        return MissingError(
+            f"there is no {label}: {error.output}",
+            subject=label,
+            remedy="ask for another version in the spec, or look at `go env GOPROXY`",
+        )
+    if error.kind is Kind.MISMATCH:
         told = f"{label} is not what the public log or a go.sum says: {error.output}"
     elif error.kind is Kind.CONTENT:
         told = f"the go command cannot use {label} as it stands: {error.output}"
     else:
         return error
-    return InputError(told, subject=label, remedy=remedy)
+    return InputError(told, subject=label, remedy=answers.go_advice(error.output))
 
 
 def _replacing(replaced: Sequence[str]) -> list[tuple[str, ...]]:
