@@ -27,7 +27,9 @@ _ENCODED = re.compile(
     r"(?P<end>%40)",
     re.IGNORECASE,
 )
-_HEADER = re.compile(r"(?P<name>\bauthorization:\s*(?:basic|bearer)\s+)[^\s\"']+", re.IGNORECASE)
+_HEADER = re.compile(
+    r"(?P<name>\bauthorization:\s*(?:basic|bearer)\s+)(?P<secret>[^\s\"']+)", re.IGNORECASE
+)
 # Here a name says who the host is to take the connection for; it opens nothing by itself.
 _NAMES_ONLY = frozenset({"ssh", "git+ssh", "svn+ssh", "svn", "rsync"})
 # Shorter ones would take pieces out of ordinary words.
@@ -69,16 +71,16 @@ def _raw(value: str) -> Iterator[str]:
 
     A name without a password is a token, unless the scheme takes names only.
     """
-    for header in re.finditer(r"\b(?:basic|bearer)\s+([^\s\"']+)", value, re.IGNORECASE):
-        yield header[1]
+    for header in _HEADER.finditer(value):
+        yield header["secret"]
     users = [(found["scheme"].lower(), found["user"]) for found in _PLAIN.finditer(value)]
     # As it stands, with whatever signs the password has: what the forms above do not see.
     for part in re.split(r"[\s,|]+(?=[A-Za-z][A-Za-z0-9+.-]*://|direct\b|off\b|\Z)", value):
         scheme, colon, rest = part.rpartition("://")
         authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
         user, at, _ = authority.rpartition("@")
-        # Without a scheme it may be anybody's mail address.
-        if at and (colon or ":" in user):
+        # Without a scheme it may be anybody's mail address, or a sentence.
+        if at and (colon or re.fullmatch(r"\S*:\S*", user)):
             users.append((scheme.lower() if colon else "http", user))
     for scheme, user in users:
         name, colon, password = user.partition(":")
