@@ -80,7 +80,7 @@ def _raw(value: str) -> Iterator[str]:
         authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
         user, at, _ = authority.rpartition("@")
         # Without a scheme it may be anybody's mail address, or a sentence.
-        if at and (colon or re.fullmatch(r"\S*:\S*", user)):
+        if at and re.fullmatch(r"\S+" if colon else r"\S*:\S*", user):
             users.append((scheme.lower() if colon else "http", user))
     for scheme, user in users:
         name, colon, password = user.partition(":")

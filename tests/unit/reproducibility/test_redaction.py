@@ -98,13 +98,13 @@ def test_no_spelling_of_a_known_secret_is_shown(
         assert found.startswith("fatal: could not log in with <")
 
 
-@pytest.mark.parametrize("sign", list("/?#:@%,|&=+ '\\"))
+@pytest.mark.parametrize("sign", list("/?#:@%,|&=+'\\"))
 def test_a_password_that_should_have_been_encoded_is_not_shown_either(sign: str) -> None:
     secret = f"s3cr{sign}et"
     address = f"http://user:{secret}@proxy.example:3128/x"
     found = redact(f"cannot use {address} today", secrets_of([address]))
     assert secret not in found
-    assert "s3cr" not in found or sign == " "
+    assert "s3cr" not in found
 
 
 @given(st.lists(PIECES, max_size=6), st.sampled_from([" ", "\n", ": "]))
