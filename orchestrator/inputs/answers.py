@@ -108,7 +108,9 @@ _GO_STATUS = re.compile(r"\breading [A-Za-z][A-Za-z0-9+.-]*://\S*: (\d{3}) [A-Z]
 _GO_NO_FILE = re.compile(r"\breading file://\S*: no such file or directory")
 _GO_SERVER = re.compile(r"\n?[ \t]*server response:[^\n]*(?:\n[ \t]+[^\n]*)*")
 _GO_NO_VERSION = re.compile(r"unknown revision|no matching versions")
-_GO_OFF = re.compile(r"module lookup disabled by GOPROXY=off")
+_GO_EXCHANGE = re.compile(
+    r"\bdial tcp\b|\bi/o timeout\b|: exit status \d+:|module lookup disabled by GOPROXY=off"
+)
 # What to do about a module that the go command refuses, by words of its refusal; they decide
 # nothing but the advice.
 _GO_ADVICE = {
@@ -189,12 +191,13 @@ def _go_kind(said: str, names: Iterable[str]) -> Kind:
         return Kind.MISSING
     left = bare(said, names)
     known = words(left)
-    if known is not None:
+    # What is about an exchange with somebody names an address, or the program that had it.
+    exchange = _ADDRESS.search(said) or _GO_EXCHANGE.search(said)
+    if known is Kind.MISMATCH or (known and exchange):
         return known
     if _GO_NO_VERSION.search(left):
         return Kind.MISSING
-    # What is about an exchange with somebody names an address.
-    return Kind.REFUSED if _GO_OFF.search(said) or _ADDRESS.search(said) else Kind.CONTENT
+    return Kind.REFUSED if exchange else Kind.CONTENT
 
 
 # -- pip -------------------------------------------------------------------------------------------
