@@ -17,7 +17,7 @@ from orchestrator.inputs.go_module import ModuleRequest
 from orchestrator.inputs.local_path import PathRequest
 from orchestrator.inputs.python_wheel import WheelRequest
 from orchestrator.inputs.shelf import Shelf
-from orchestrator.inputs.transport import Clients, MissingError
+from orchestrator.inputs.transport import Clients
 from orchestrator.lock import (
     Absent,
     GoModule,
@@ -147,7 +147,9 @@ class _Locking:
         for host in sorted(set(self._hosts) - {self._host}):
             try:
                 self._for_host(host)
-            except MissingError:
+            except InputError as error:
+                if not error.missing:
+                    raise
                 # Not everything is published for every machine; this one's lock can do without.
                 for name in ("bootstrap", "go", "uname"):
                     self._inputs.pop((name, host), None)

@@ -47,9 +47,18 @@ class ComparisonError(SourceryError):
 
 
 class InputError(SourceryError):
-    """The usage, the spec, the lock or a person's file is wrong: only the person can mend it."""
+    """The usage, the spec, the lock or a person's file is wrong: only the person can mend it.
+
+    `missing`: something is named that does not exist.
+    """
 
     status = 2
+
+    def __init__(
+        self, summary: str, *, subject: str = "", remedy: str = "", missing: bool = False
+    ) -> None:
+        super().__init__(summary, subject=subject, remedy=remedy)
+        self.missing = missing
 
 
 class ActionError(SourceryError):

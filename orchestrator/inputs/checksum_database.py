@@ -13,10 +13,9 @@ import re
 import zipfile
 from typing import TYPE_CHECKING
 
-from orchestrator.inputs.transport import MissingError
 from orchestrator.lock import Absent, Recorded
 from reproducibility import transparency
-from reproducibility.errors import ComparisonError, InfrastructureError
+from reproducibility.errors import ComparisonError, InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +30,7 @@ _HASH = 32
 NOT_ASKED = "the go command was told not to ask the public log (GONOSUMDB, GOPRIVATE or GOSUMDB)"
 
 
-class NoRecordError(MissingError):
+class NoRecordError(InputError):
     """The public log says that it has no record of a module version: `absent`."""
 
     def __init__(self, label: str, absent: Absent) -> None:
@@ -40,6 +39,7 @@ class NoRecordError(MissingError):
             subject=label,
             remedy="ask for another version in the spec; for a module of your own that the log "
             "cannot know, name it in GONOSUMDB or GOPRIVATE",
+            missing=True,
         )
         self.absent = absent
 

@@ -19,7 +19,7 @@ from debian.debfile import DebFile
 from containers import process
 from orchestrator.inputs import answers, apt_sources, unpack
 from orchestrator.inputs.answers import Kind
-from orchestrator.inputs.transport import LARGEST, Clients, MissingError, RefusedError, Store
+from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
 from orchestrator.lock import DebianPackage
 from reproducibility import digest as digests
 from reproducibility.digest import Digest
@@ -199,10 +199,11 @@ class DebianTransport:
             for stanza in Packages.iter_paragraphs(lines, use_apt_pkg=False):
                 if stanza.get("Package") == package and stanza.keys() >= _FIELDS:
                     return dict(stanza)
-        raise MissingError(
+        raise InputError(
             f"{request.suite} has no package {package} for {request.architecture}",
             subject=label,
             remedy="name another suite in the spec, [debian] suite",
+            missing=True,
         )
 
     def _download(self, label: str, where: str, sha256: Digest, suite: str, scratch: Path) -> Path:
@@ -234,11 +235,12 @@ class DebianTransport:
                 ) from error
             if error.kind is Kind.MISSING:
                 name = label.partition(" ")[0]
-                raise MissingError(
+                raise InputError(
                     f"the mirror no longer has {label}",
                     subject=where,
                     remedy=f"run `orchestrate lock --update {name}`; where the spec gives its "
                     "place in the pool, correct that first; mirrors drop superseded versions",
+                    missing=True,
                 ) from error
             raise
         found = digests.sha256_of_file(target)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from containers import process
 from orchestrator.inputs import answers, checksum_database, unpack
 from orchestrator.inputs.answers import Kind
-from orchestrator.inputs.transport import LARGEST, Clients, MissingError, RefusedError, Store
+from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
 from orchestrator.lock import Absent, GoModule, Recorded
 from orchestrator.store.blobs import BLOB_TIME
 from reproducibility import digest as digests
@@ -290,10 +290,11 @@ class GoTransport:
 def _refusal(label: str, error: RefusedError) -> InputError | RefusedError:
     """The error for a refusal: the person's matter if it is about the module itself."""
     if error.kind is Kind.MISSING:
-        return MissingError(
+        return InputError(
             f"there is no {label}: {error.output}",
             subject=label,
             remedy="ask for another version in the spec, or look at `go env GOPROXY`",
+            missing=True,
         )
     if error.kind is Kind.MISMATCH:
         told = f"{label} is not what the public log or a go.sum says: {error.output}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from containers import process
 from orchestrator.inputs import answers, unpack
 from orchestrator.inputs.answers import Kind
-from orchestrator.inputs.transport import LARGEST, Clients, MissingError, RefusedError, Store
+from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
 from orchestrator.lock import PythonWheel
 from reproducibility import digest as digests
 from reproducibility.errors import InfrastructureError, InputError
@@ -138,10 +138,11 @@ class WheelTransport:
                     f"{label} is not what the lock pins: {error.output}", subject=line
                 ) from error
             if error.kind is Kind.MISSING:
-                raise MissingError(
+                raise InputError(
                     f"the package index has no wheel for {label}",
                     subject=line,
                     remedy="ask for another version in the spec, or look at pip's settings",
+                    missing=True,
                 ) from error
             if _NO_PIP.search(error.output):
                 raise InfrastructureError(

@@ -23,7 +23,7 @@ from tenacity import (
 
 from containers import process
 from orchestrator.inputs.answers import Judged, Kind
-from reproducibility.errors import InfrastructureError, InputError, SourceryError
+from reproducibility.errors import InfrastructureError, SourceryError
 from reproducibility.redaction import redact, secrets_of
 
 if TYPE_CHECKING:
@@ -110,8 +110,7 @@ class Transport(Protocol[Request_contra, Pinned]):
         """Find what a request means today, bring it into the store, and pin it.
 
         Raises:
-            MissingError: there is no such thing.
-            InputError: it is not what its ecosystem promises, or not fit to be used.
+            InputError: there is no such thing (`missing`), or it is not what was promised of it.
             InfrastructureError: it could not be had.
         """
 
@@ -155,10 +154,6 @@ class Silent:
 
     def retrying(self, label: str, reason: str, seconds: float) -> None:
         """Nothing."""
-
-
-class MissingError(InputError):
-    """There is no such thing as the person asks for."""
 
 
 class PassingFaultError(InfrastructureError):
