@@ -177,7 +177,7 @@ class GoTransport:
                 for command in (*_replacing(replaced), ("mod", "vendor")):
                     self._ask(what, command, environment, folder, where=label)
             except RefusedError as error:
-                raise _refusal(what, error) from error
+                raise _refusal(label, error, missing=f"{label} needs what is not there") from error
             vendored = store.put_tree(folder, move=True)
         return Tree(replace(entry, executable=False) for entry in vendored)
 
@@ -210,7 +210,7 @@ class GoTransport:
             absent = checksum_database.no_record(error.output, module, version)
             if absent is not None:
                 raise checksum_database.NoRecordError(label, absent) from error
-            if not (_TOO_OLD.search(error.output) and b'"Sum"' in error.answer):
+            if not (_TOO_OLD.search(error.output) and '"Sum"' in error.answer):
                 raise _refusal(label, error) from error
             # It is there, verified. Whether it can be built, the image's own Go will say.
             output = error.answer
@@ -234,7 +234,7 @@ class GoTransport:
         *,
         where: str,
         offline_too: bool = True,
-    ) -> bytes:
+    ) -> str:
         """What the go command answers. `offline_too`: a failure is asked about without network."""
         command = [str(self.go()), *arguments]
         nowhere = {**environment, "GOPROXY": "off", "GOSUMDB": "off"}
@@ -250,9 +250,8 @@ class GoTransport:
             asked = offline_too and environment.get("GOPROXY") != "off"
             return answers.go(done, names, again if asked else None)
 
-        return self.clients.ask(
-            label, command, environment, directory, judge=judge, where=where
-        ).stdout
+        done = self.clients.ask(label, command, environment, directory, judge=judge, where=where)
+        return done.stdout.decode(errors="replace")
 
     def _again(
         self, arguments: tuple[str, ...], environment: dict[str, str], directory: Path
@@ -287,11 +286,14 @@ class GoTransport:
         return {**own, **settings, **fixed, "GOENV": "off"}
 
 
-def _refusal(label: str, error: RefusedError) -> InputError | RefusedError:
-    """The error for a refusal: the person's matter if it is about the module itself."""
+def _refusal(label: str, error: RefusedError, *, missing: str = "") -> InputError | RefusedError:
+    """The error for a refusal: the person's matter if it is about the module itself.
+
+    `missing`: what to say where something does not exist.
+    """
     if error.kind is Kind.MISSING:
         return InputError(
-            f"there is no {label}: {error.output}",
+            f"{missing or f'there is no {label}'}: {error.output}",
             subject=label,
             remedy="ask for another version in the spec, or look at `go env GOPROXY`",
             missing=True,

@@ -163,8 +163,8 @@ class PassingFaultError(InfrastructureError):
 class RefusedError(InfrastructureError):
     """A client got an answer that will not change by asking again.
 
-    `kind`: what it means. `output`: the client's words, without credentials. `answer`: its
-    standard output as it is.
+    `kind`: what it means. `output`: the client's words, and `answer`: its standard output, both
+    without credentials.
     """
 
     def __init__(  # noqa: PLR0913 - an error's parts by keyword
@@ -173,7 +173,7 @@ class RefusedError(InfrastructureError):
         kind: Kind,
         *,
         output: str,
-        answer: bytes = b"",
+        answer: str = "",
         subject: str = "",
         remedy: str = "",
     ) -> None:
@@ -267,7 +267,12 @@ class Clients:
             if kind is Kind.PASSING:
                 raise PassingFaultError(told, subject=place, remedy=_LOOK)
             raise RefusedError(
-                told, kind, output=said, answer=done.stdout, subject=place, remedy=_ASK
+                told,
+                kind,
+                output=said,
+                answer=redact(done.stdout.decode(errors="replace"), secrets),
+                subject=place,
+                remedy=_ASK,
             )
 
         return self._retrying(label)(once)
