@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import shlex
 import socket
 from contextlib import closing
 from urllib.parse import urlsplit
 
 from reproducibility.errors import InfrastructureError
+from reproducibility.redaction import redact, secrets_of
 
 REMEDY = "start a container engine or set DOCKER_HOST to one, or use --engine sandbox"
 # Seconds within which an engine that is there takes a connection, and answers what it is asked
@@ -34,7 +34,7 @@ def address() -> str:
 
 def shown() -> str:
     """The address as it may be printed: without a password."""
-    return re.sub(r"(//[^/@:]*):[^/@]*@", r"\1@", address())
+    return redact(address(), secrets_of([address()]))
 
 
 def remedy() -> str:

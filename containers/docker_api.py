@@ -18,6 +18,7 @@ from docker.errors import APIError, DockerException, NotFound
 
 from containers import docker_address
 from reproducibility.errors import InfrastructureError
+from reproducibility.redaction import redact, secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -185,8 +186,9 @@ def asking(what: str) -> Iterator[None]:
         yield
     except (DockerException, requests.RequestException) as error:
         words = error.explanation if isinstance(error, APIError) else None
+        told = redact(str(words or error), secrets_of([docker_address.address()]))
         raise InfrastructureError(
-            f"the container engine cannot {what}: {words or error}",
+            f"the container engine cannot {what}: {told}",
             subject=docker_address.shown(),
             remedy=docker_address.remedy(),
         ) from error

@@ -1,6 +1,7 @@
 """The one place that runs a program: argv list, environment made from nothing, stdin closed.
 
-A failure carries a command line that can be pasted into a shell to run it again.
+A failure carries a command line that can be pasted into a shell to run it again. It shows no value
+of the environment but those of an allow-list; the shell that it is pasted into gives the others.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from reproducibility.errors import InfrastructureError, Stopped
+from reproducibility.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +28,16 @@ if TYPE_CHECKING:
 _POLL = 0.05
 _GRACE = 5.0
 _KEPT = 4000
+# Variables whose values are shown: places, words of this project's own choice, no addresses.
+_HARMLESS = frozenset(
+    {
+        "APT_CONFIG", "CGO_ENABLED", "GO111MODULE", "GOARCH", "GOCACHE", "GOENV", "GOFLAGS",
+        "GOMODCACHE", "GOOS", "GOPATH", "GOROOT", "GOTOOLCHAIN", "GOWORK", "HOME", "LANG",
+        "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "PIP_REQUIRE_VIRTUALENV", "SOURCE_DATE_EPOCH",
+        "SSL_CERT_DIR", "SSL_CERT_FILE", "TERM", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME",
+        "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +65,31 @@ def find(program: str, *, reason: str, remedy: str) -> str:
 
 
 def replayable(
-    command: Sequence[str], environment: Mapping[str, str], directory: Path | None
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    directory: Path | None,
+    *,
+    expressions: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """A shell command line that runs the same program in the same way."""
-    parts = ["env", "-i", *(f"{key}={value}" for key, value in sorted(environment.items()))]
-    line = shlex.join([*parts, *command])
-    return f"cd {shlex.quote(str(directory))} && {line}" if directory else line
+    """A shell command line that runs the same program in the same way.
+
+    Where a value of the environment is not known to be harmless, the line takes it from the shell
+    that it is run in: the variable of the same name, or what `expressions` (shell words that give
+    a variable's value) says. The directory is made again if it is gone.
+    """
+    words = ["env", "-i"]
+    for name, value in sorted(environment.items()):
+        if name in expressions:
+            words.append(f"{name}={expressions[name]}")
+        elif name in _HARMLESS and redact(value) == value:
+            words.append(shlex.quote(f"{name}={value}"))
+        else:
+            words.append(f'{name}="${name}"')
+    line = " ".join([*words, redact(shlex.join(command))])
+    if directory is None:
+        return line
+    at = shlex.quote(str(directory))
+    return f"mkdir -p {at} && cd {at} && {line}"
 
 
 def run(  # noqa: PLR0913 - all but the command by keyword

@@ -10,8 +10,9 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator import lock as locks
-from orchestrator import sources
+from orchestrator import log_records, sources
 from orchestrator.inputs import machine
+from orchestrator.inputs.checksum_database import NoRecordError
 from orchestrator.inputs.debian_package import PackageRequest, PoolRequest
 from orchestrator.inputs.ensure import at_destination
 from orchestrator.inputs.go_module import ModuleRequest
@@ -25,7 +26,6 @@ from orchestrator.lock import (
     Input,
     LocalPath,
     Lock,
-    Recorded,
     Toolchain,
 )
 from reproducibility import gomodule
@@ -77,6 +77,7 @@ def lock(  # noqa: PLR0913 - three things to work on, and keywords
     Raises:
         InputError: the spec names something that does not exist, or that cannot be built or written
             onto a stick; or `update` names no input.
+        ComparisonError: the public log contradicts what `previous` proves of it.
         InfrastructureError: something could not be had.
     """
     known = {"go", "bootstrap", "uname", *(source.name for source in spec.sources)}
@@ -121,6 +122,9 @@ def _difference(before: Input, after: Input) -> str:
         pair = getattr(before, name, None), getattr(after, name, None)
         if pair[0] != pair[1]:
             parts.append(f"{name} {pair[0] or 'nothing'} -> {pair[1] or 'nothing'}")
+    log = getattr(before, "log", None), getattr(after, "log", None)
+    if log[1] is not None and log[0] != log[1]:
+        parts.append(f"public record: {_told(log[1])}")
     return ", ".join(parts) or "the same bytes, described otherwise"
 
 
@@ -165,7 +169,9 @@ class _Locking:
         for host in others:
             try:
                 self._for_host(host)
-            except InputError:
+            except InputError as error:
+                if not error.missing:
+                    raise
                 # Not everything is published for every machine; this one's lock can do without.
                 for name in _OF_A_HOST:
                     self._inputs.pop((name, host), None)
@@ -259,8 +265,8 @@ class _Locking:
             self._log[host] = before
             self._add(kept)
             return
-        module = self._resolved("go", self._shelf.module, request)
-        self._log[host] = _older(before, _asked(module))
+        module = self._module(request)
+        self._log[host] = _asked(module)
         self._add(module.model_copy(update={"log": None}))
 
     def _uname(self, host: Architecture) -> None:
@@ -296,12 +302,8 @@ class _Locking:
             return
         version = source.version or ""
         wanted = ModuleRequest(source.name, source.module, version)
-        module = self._resolved(source.name, self._shelf.module, wanted)
-        before = self._previous_module(source.name)
-        log = _older(before.log if before else None, _asked(module))
-        self._vendored(
-            module.model_copy(update={"replace": source.replace or None, "log": log}),
-        )
+        module = self._module(wanted)
+        self._vendored(module.model_copy(update={"replace": source.replace or None}))
 
     def _local_source(self, source: Source, path: str, kept: Input | None) -> None:
         before = kept if isinstance(kept, LocalPath) else None
@@ -358,9 +360,16 @@ class _Locking:
         made_for = self._previous.wanted if self._previous else {}
         return made_for.get("go.version") == self._wanted["go.version"]
 
-    def _previous_module(self, name: str) -> GoModule | None:
-        inputs = self._previous.inputs if self._previous else ()
-        return next((e for e in inputs if isinstance(e, GoModule) and e.name == name), None)
+    def _module(self, request: ModuleRequest) -> GoModule:
+        """A module and what the log says of it; never less than the previous lock proves."""
+        name, version = request.module, request.version
+        try:
+            module = self._resolved(request.name, self._shelf.module, request)
+        except NoRecordError as error:
+            log_records.settle(self._previous, name, version, error.absent)
+            raise
+        entry = log_records.settle(self._previous, name, version, _asked(module), module.h1)
+        return module.model_copy(update={"log": entry})
 
     def _own(self, name: str) -> Input:
         """An input that this machine needs to make the lock."""
@@ -403,8 +412,7 @@ class _Locking:
     def _log_entry(self, architecture: Architecture) -> LogEntry:
         version = gomodule.toolchain_version(self._spec.go.version, architecture)
         entry = self._shelf.module.log_entry(gomodule.TOOLCHAIN, version, self._store)
-        before = self._previous.toolchain.log.get(architecture) if self._previous else None
-        return _older(before, entry)
+        return log_records.settle(self._previous, gomodule.TOOLCHAIN, version, entry)
 
 
 def _label(name: str, host: Architecture | None) -> str:
@@ -415,17 +423,6 @@ def _label(name: str, host: Architecture | None) -> str:
 def _asked(module: GoModule) -> LogEntry:
     """What the log said of a module that was just resolved."""
     return module.log or Absent(reason="the public log was not asked")
-
-
-def _older(before: LogEntry | None, now: LogEntry) -> LogEntry:
-    """The earlier of two proofs of one record: the log grows, the record does not change."""
-    if (
-        isinstance(before, Recorded)
-        and isinstance(now, Recorded)
-        and (before.number, before.record) == (now.number, now.record)
-    ):
-        return before
-    return now
 
 
 def _names(tree: Tree) -> tuple[str, ...]:

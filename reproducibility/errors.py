@@ -8,21 +8,24 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from reproducibility.redaction import redact
+
 
 class SourceryError(Exception):
     """What happened (`summary`), where (`subject`), and what to do next (`remedy`).
 
     `status` is the exit status of the command line: 1 a comparison failed, 2 bad usage, spec or
-    lock, 3 a build action failed, 4 infrastructure (network, engine, disk).
+    lock, 3 a build action failed, 4 infrastructure (network, engine, disk). User information is
+    taken out of the addresses in all three parts.
     """
 
     status: ClassVar[int] = 4
 
     def __init__(self, summary: str, *, subject: str = "", remedy: str = "") -> None:
-        super().__init__(summary)
-        self.summary = summary
-        self.subject = subject
-        self.remedy = remedy
+        super().__init__(redact(summary))
+        self.summary = redact(summary)
+        self.subject = redact(subject)
+        self.remedy = redact(remedy)
 
     def diagnostics(self) -> str:
         """The error as text for a person: one line each for what, where and remedy."""
@@ -44,9 +47,18 @@ class ComparisonError(SourceryError):
 
 
 class InputError(SourceryError):
-    """The usage, the spec, the lock or a person's file is wrong: only the person can mend it."""
+    """The usage, the spec, the lock or a person's file is wrong: only the person can mend it.
+
+    `missing`: something is named that does not exist.
+    """
 
     status = 2
+
+    def __init__(
+        self, summary: str, *, subject: str = "", remedy: str = "", missing: bool = False
+    ) -> None:
+        super().__init__(summary, subject=subject, remedy=remedy)
+        self.missing = missing
 
 
 class ActionError(SourceryError):

@@ -37,6 +37,7 @@ def lock(where: Where, update: str | None, session: Session) -> int:
 
     Raises:
         InputError: the spec is wrong, or names something that does not exist.
+        ComparisonError: the public log contradicts what the present lock proves of it.
         InfrastructureError: something could not be had.
     """
     from orchestrator import lock as locks

@@ -15,14 +15,33 @@ from typing import TYPE_CHECKING
 
 from orchestrator.lock import Absent, Recorded
 from reproducibility import transparency
-from reproducibility.errors import ComparisonError, InfrastructureError
+from reproducibility.errors import ComparisonError, InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-_NO_RECORD = re.compile(r"/lookup/(?P<what>\S+): (?P<answer>(?:404 Not Found|410 Gone)\b)")
+# As the go command tells an HTTP answer; the address holds no white space.
+_NO_RECORD = re.compile(
+    r"\breading [a-z]+://\S+/lookup/(?P<what>\S+): (?P<answer>(?:404 Not Found|410 Gone)\b)"
+)
+_SERVER = re.compile(r"\n?[ \t]*server response:[^\n]*(?:\n[ \t]+[^\n]*)*")
 _HASH = 32
+NOT_ASKED = "the go command was told not to ask the public log (GONOSUMDB, GOPRIVATE or GOSUMDB)"
+
+
+class NoRecordError(InputError):
+    """The public log says that it has no record of a module version: `absent`."""
+
+    def __init__(self, label: str, absent: Absent) -> None:
+        super().__init__(
+            f"{label} cannot be checked: {absent.reason}",
+            subject=label,
+            remedy="ask for another version in the spec; for a module of your own that the log "
+            "cannot know, name it in GONOSUMDB or GOPRIVATE",
+            missing=True,
+        )
+        self.absent = absent
 
 
 def entry(modules: Path, module: str, version: str) -> Recorded | Absent:
@@ -37,10 +56,7 @@ def entry(modules: Path, module: str, version: str) -> Recorded | Absent:
     log = modules / "cache" / "download" / "sumdb" / verifier.name
     answer = log / "lookup" / f"{_escaped(module)}@{_escaped(version)}"
     if not answer.exists():
-        return Absent(
-            reason="the go command was told not to ask the public log "
-            "(GONOSUMDB, GOPRIVATE or GOSUMDB)"
-        )
+        return Absent(reason=NOT_ASKED)
     record, note = transparency.parse_lookup(answer.read_text(encoding="utf-8"))
     # The answer may be older than the newest tree head that the go command saw, and the tiles fit
     # the newest one only (golang.org/x/mod/sumdb, Client.checkRecord).
@@ -72,9 +88,9 @@ def entry(modules: Path, module: str, version: str) -> Recorded | Absent:
 def no_record(output: str, module: str, version: str) -> Absent | None:
     """Whether the go command was told by the log that it has no record; None for anything else.
 
-    Only the log's own "not found" counts, not a network that failed.
+    Only the log's own "not found" counts, not a network that failed, nor what a server wrote.
     """
-    found = _NO_RECORD.search(output)
+    found = _NO_RECORD.search(_SERVER.sub("", output))
     if found and found["what"] == f"{_escaped(module)}@{_escaped(version)}":
         what = f"{module}@{version}"
         return Absent(reason=f"the public log answered {found['answer']} for {what}")

@@ -17,7 +17,8 @@ from debian.deb822 import Packages
 from debian.debfile import DebFile
 
 from containers import process
-from orchestrator.inputs import apt_sources, unpack
+from orchestrator.inputs import answers, apt_sources, unpack
+from orchestrator.inputs.answers import Kind
 from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
 from orchestrator.lock import DebianPackage
 from reproducibility import digest as digests
@@ -33,13 +34,10 @@ if TYPE_CHECKING:
     from orchestrator.inputs.apt_sources import Mirror
 
 _HELPER = Path("/usr/lib/apt/apt-helper")
-_WRONG_HASH = re.compile(r"hash sum mismatch|hashes mismatch|unexpected size", re.IGNORECASE)
 # A metapackage leads to the package, or by one more of its kind.
 _HOPS = 3
 _FIELDS = {"Filename", "SHA256", "Version"}
 _NO_KEY = re.compile(r"NO_PUBKEY|is not signed|couldn't be verified")
-_BAD_INDEX = re.compile(r"unexpected size|hash sum mismatch", re.IGNORECASE)
-_NOT_FOUND = re.compile(r"\b(?:403|404|410)\b")
 # The person's settings that apt-config shows and that decide how something is downloaded.
 _KEPT_SETTING = re.compile(r"^(?:Acquire|APT::Sandbox)(?:::(?!IndexTargets|Languages)[^ ]*)? \"")
 
@@ -142,15 +140,24 @@ class DebianTransport:
         """What the suite's signed index says of a package."""
         environment = self._configuration(request.suite, [request.architecture], scratch)
         apt_get, apt_cache = (self._program(name) for name in ("apt-get", "apt-cache"))
-        update = [apt_get, "--error-on=any", "update"]
+        update = [apt_get, "--error-on=any", "update", answers.APT_STRUCTURED]
+        # The configuration is gone afterwards, so nobody could run the command line again.
+        where = f"{self._base(request.suite).uri}, {request.suite}"
         try:
-            self.clients.ask(f"the package index for {label}", update, environment, scratch)
+            self.clients.ask(
+                f"the package index for {label}",
+                update,
+                environment,
+                scratch,
+                judge=answers.apt,
+                where=where,
+            )
         except RefusedError as error:
             if _NO_KEY.search(error.output):
                 raise InfrastructureError(
                     error.summary, subject=error.subject, remedy="install debian-archive-keyring"
                 ) from error
-            if _BAD_INDEX.search(error.output):
+            if error.kind is Kind.MISMATCH:
                 raise InfrastructureError(
                     f"the mirror's index for {request.architecture} is not the one that its "
                     f"release file signs: {error.summary}",
@@ -196,6 +203,7 @@ class DebianTransport:
             f"{request.suite} has no package {package} for {request.architecture}",
             subject=label,
             remedy="name another suite in the spec, [debian] suite",
+            missing=True,
         )
 
     def _download(self, label: str, where: str, sha256: Digest, suite: str, scratch: Path) -> Path:
@@ -211,20 +219,28 @@ class DebianTransport:
         uri = f"{self._base(suite).uri}/{where}"
         command = [str(_HELPER), "download-file", uri, str(target), f"SHA256:{sha256.hex}"]
         try:
-            self.clients.ask(label, command, environment, scratch)
+            self.clients.ask(
+                label,
+                [*command, answers.APT_STRUCTURED],
+                environment,
+                scratch,
+                judge=answers.apt,
+                where=uri,
+            )
         except RefusedError as error:
-            if _WRONG_HASH.search(error.output):
+            if error.kind is Kind.MISMATCH:
                 raise InputError(
                     f"{label} is not what was promised: expected {sha256}; {error.output}",
                     subject=where,
                 ) from error
-            if _NOT_FOUND.search(error.output):
+            if error.kind is Kind.MISSING:
                 name = label.partition(" ")[0]
                 raise InputError(
                     f"the mirror no longer has {label}",
                     subject=where,
                     remedy=f"run `orchestrate lock --update {name}`; where the spec gives its "
                     "place in the pool, correct that first; mirrors drop superseded versions",
+                    missing=True,
                 ) from error
             raise
         found = digests.sha256_of_file(target)

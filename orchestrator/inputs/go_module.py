@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.inputs import checksum_database, unpack
+from containers import process
+from orchestrator.inputs import answers, checksum_database, unpack
+from orchestrator.inputs.answers import Kind
 from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
 from orchestrator.lock import Absent, GoModule, Recorded
 from orchestrator.store.blobs import BLOB_TIME
@@ -25,16 +28,15 @@ from reproducibility.manifest import Tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from containers.process import Completed
     from orchestrator.architecture import Architecture
+    from orchestrator.inputs.answers import Judged
 
 # Settings of the person's that decide where modules come from and what is verified how.
 _SETTINGS = (
     "GOAUTH", "GOINSECURE", "GONOPROXY", "GONOSUMDB", "GOPRIVATE", "GOPROXY", "GOSUMDB", "GOVCS",
 )  # fmt: skip
 _PROGRAM = re.compile(r"bin/[^/]+|pkg/tool/[^/]+/[^/]+")
-_NOT_FOUND = re.compile(
-    r"\b(?:404|410|403)\b|unknown revision|no matching versions|invalid version"
-)
 _TOO_OLD = re.compile(r"requires go >= \S+")
 
 
@@ -131,12 +133,20 @@ class GoTransport:
             environment |= {"GOPROXY": first, "GONOSUMDB": "", "GOPRIVATE": "", "GONOPROXY": ""}
             command = ("mod", "download", "-json", f"{module}@{version}")
             try:
-                self._ask(label, command, environment, scratch)
+                # The decoy is gone afterwards, so nobody could run the command line again.
+                self._ask(
+                    label,
+                    command,
+                    environment,
+                    scratch,
+                    where=f"{module}@{version}",
+                    offline_too=False,
+                )
             except RefusedError as error:
                 absent = checksum_database.no_record(error.output, module, version)
                 if absent is not None:
                     return absent
-                if "checksum mismatch" in error.output:
+                if error.kind is Kind.MISMATCH:
                     return checksum_database.entry(scratch / "modules", module, version)
                 raise
         raise InfrastructureError(
@@ -177,13 +187,12 @@ class GoTransport:
             folder = scratch / "module"
             store.export(tree, folder, BLOB_TIME)
             environment = self._environment(scratch)
+            what = f"{label} (its dependencies)"
             try:
                 for command in (*_replacing(replaced), ("mod", "vendor")):
-                    self._ask(f"{label} (its dependencies)", command, environment, folder)
+                    self._ask(what, command, environment, folder, where=label)
             except RefusedError as error:
-                if _TOO_OLD.search(error.output) or "updates to go.mod" in error.output:
-                    raise InputError(error.summary, subject=label) from error
-                raise
+                raise _refusal(label, error, missing=f"{label} needs what is not there") from error
             vendored = store.put_tree(folder, move=True)
         return Tree(
             replace(entry, executable=False)
@@ -212,20 +221,18 @@ class GoTransport:
     def _download(self, label: str, module: str, version: str, scratch: Path) -> tuple[Path, str]:
         """The module's zip in the scratch folder's cache, and its hash as the go command says."""
         command = ("mod", "download", "-json", f"{module}@{version}")
+        environment = self._environment(scratch)
+        where = self._again(command, environment, scratch)
         try:
-            output = self._ask(label, command, self._environment(scratch), scratch)
+            output = self._ask(label, command, environment, scratch, where=where)
         except RefusedError as error:
-            if "checksum mismatch" in error.output:
-                raise InputError(
-                    f"{label} is not what the public log says: {error.output}", subject=label
-                ) from error
-            if _NOT_FOUND.search(error.output):
-                raise InputError(
-                    f"there is no {label}: {error.output}",
-                    subject=label,
-                    remedy="ask for another version in the spec, or look at `go env GOPROXY`",
-                ) from error
-            raise
+            absent = checksum_database.no_record(error.output, module, version)
+            if absent is not None:
+                raise checksum_database.NoRecordError(label, absent) from error
+            if not (_TOO_OLD.search(error.output) and '"Sum"' in error.answer):
+                raise _refusal(label, error) from error
+            # It is there, verified. Whether it can be built, the image's own Go will say.
+            output = error.answer
         try:
             answer = json.loads(output)
             archive, claimed = Path(answer["Zip"]), str(answer["Sum"])
@@ -237,11 +244,45 @@ class GoTransport:
             raise InputError(f"the module is larger than {LARGEST} bytes", subject=label)
         return archive, claimed
 
-    def _ask(
-        self, label: str, arguments: tuple[str, ...], environment: dict[str, str], directory: Path
-    ) -> bytes:
+    def _ask(  # noqa: PLR0913 - what is asked, and how its failure is told
+        self,
+        label: str,
+        arguments: tuple[str, ...],
+        environment: dict[str, str],
+        directory: Path,
+        *,
+        where: str,
+        offline_too: bool = True,
+    ) -> str:
+        """What the go command answers. `offline_too`: a failure is asked about without network."""
         command = [str(self.go()), *arguments]
-        return self.clients.ask(label, command, environment, directory).stdout
+        nowhere = {**environment, "GOPROXY": "off", "GOSUMDB": "off"}
+
+        def again() -> Completed:
+            stop = self.clients.stop
+            return self.clients.run(
+                command, environment=nowhere, directory=directory, stop=stop, check=False
+            )
+
+        def judge(done: Completed) -> Judged:
+            names = [part for word in arguments for part in re.split("[@=]", word)]
+            asked = offline_too and environment.get("GOPROXY") != "off"
+            return answers.go(done, names, again if asked else None)
+
+        done = self.clients.ask(label, command, environment, directory, judge=judge, where=where)
+        return done.stdout.decode(errors="replace")
+
+    def _again(
+        self, arguments: tuple[str, ...], environment: dict[str, str], directory: Path
+    ) -> str:
+        """A shell line that asks the same; settings come from where the go command takes them."""
+        go = str(self.go())
+        elsewhere = {
+            name: f'"$({shlex.quote(go)} env {name})"'
+            for name in _SETTINGS
+            if name in environment and self.clients.environ.get(name) != environment[name]
+        }
+        return process.replayable([go, *arguments], environment, directory, expressions=elsewhere)
 
     def _environment(self, scratch: Path) -> dict[str, str]:
         """The go command's environment: the person's settings, everything else fixed."""
@@ -262,6 +303,27 @@ class GoTransport:
         )
         settings = {key: value for key, value in json.loads(answer.stdout).items() if value}
         return {**own, **settings, **fixed, "GOENV": "off"}
+
+
+def _refusal(label: str, error: RefusedError, *, missing: str = "") -> InputError | RefusedError:
+    """The error for a refusal: the person's matter if it is about the module itself.
+
+    `missing`: what to say where something does not exist.
+    """
+    if error.kind is Kind.MISSING:
+        return InputError(
+            f"{missing or f'there is no {label}'}: {error.output}",
+            subject=label,
+            remedy="ask for another version in the spec, or look at `go env GOPROXY`",
+            missing=True,
+        )
+    if error.kind is Kind.MISMATCH:
+        told = f"{label} is not what the public log or a go.sum says: {error.output}"
+    elif error.kind is Kind.CONTENT:
+        told = f"the go command cannot use {label} as it stands: {error.output}"
+    else:
+        return error
+    return InputError(told, subject=label, remedy=answers.go_advice(error.output))
 
 
 def _replacing(replaced: Sequence[str]) -> list[tuple[str, ...]]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.inputs import unpack
+from containers import process
+from orchestrator.inputs import answers, unpack
+from orchestrator.inputs.answers import Kind
 from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
 from orchestrator.lock import PythonWheel
 from reproducibility import digest as digests
@@ -16,16 +19,16 @@ from reproducibility.errors import InfrastructureError, InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from containers.process import Completed
     from orchestrator.architecture import Architecture
+    from orchestrator.inputs.answers import Judged
     from reproducibility.manifest import Tree
 
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "riscv64": "riscv64"}
 # PEP 599, PEP 600: the older the promised C library, the earlier the tag; a static Go needs none.
 _PLATFORMS = ("manylinux_2_17", "manylinux2014", "manylinux_2_28", "manylinux_2_35", "linux")
 _PROGRAM = re.compile(r"bin/[^/]+|pkg/tool/[^/]+/[^/]+")
-_NO_SUCH = re.compile(r"no matching distribution|could not find a version", re.IGNORECASE)
-_NO_PIP = re.compile(r"no module named pip\b", re.IGNORECASE)
-_WRONG_HASH = re.compile(r"do not match the hashes|hashes mismatch", re.IGNORECASE)
+_NO_PIP = re.compile(r": No module named pip$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,29 +110,39 @@ class WheelTransport:
 
     def _download(self, label: str, line: str, host: str, scratch: Path) -> Path:
         """The wheel that a line of a requirements file asks for."""
-        requirements = scratch / "requirements.txt"
+        requirements, into, log = (scratch / name for name in ("lines.txt", "wheels", "log"))
         requirements.write_text(line + "\n")
-        into = scratch / "wheels"
         platforms = [f"--platform={name}_{_MACHINES[host]}" for name in _PLATFORMS]
         command = [
             sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:",
             "--disable-pip-version-check", "--no-input", "--retries=1", "--quiet",
             "--implementation=py", "--python-version=3.11", "--abi=none", *platforms,
-            f"--dest={into}", f"--requirement={requirements}",
+            f"--dest={into}", f"--log={log}", f"--requirement={requirements}",
         ]  # fmt: skip
         environment = self.clients.environment(prefixes=("PIP_",)) | {"PIP_REQUIRE_VIRTUALENV": "0"}
+
+        def judge(done: Completed) -> Judged:
+            told = log.read_text(errors="replace") if log.exists() else ""
+            log.unlink(missing_ok=True)
+            return answers.pip(done, re.split(r"==|\s", line), told)
+
+        # Whoever runs it again has the line that was asked for, not the file of it.
+        again = process.replayable(command, environment, scratch)
+        made = f"printf '%s\\n' {shlex.quote(line)} >{shlex.quote(str(requirements))}"
+        where = again.replace(" && ", f" && {made} && ", 1)
         try:
-            self.clients.ask(label, command, environment, scratch)
+            self.clients.ask(label, command, environment, scratch, judge=judge, where=where)
         except RefusedError as error:
-            if _WRONG_HASH.search(error.output):
+            if error.kind is Kind.MISMATCH:
                 raise InputError(
                     f"{label} is not what the lock pins: {error.output}", subject=line
                 ) from error
-            if _NO_SUCH.search(error.output):
+            if error.kind is Kind.MISSING:
                 raise InputError(
                     f"the package index has no wheel for {label}",
                     subject=line,
                     remedy="ask for another version in the spec, or look at pip's settings",
+                    missing=True,
                 ) from error
             if _NO_PIP.search(error.output):
                 raise InfrastructureError(

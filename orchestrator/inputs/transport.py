@@ -2,13 +2,13 @@
 
 A client gets an environment made from nothing plus what it needs to honour the person's mirrors,
 proxies, credentials and certificates. Only faults that may pass (a time-out, a refused connection,
-a busy server) are tried again; an answer such as "not found" or "wrong hash" is final.
+a busy server) are tried again; an answer such as "not found" or "wrong hash" is final. What a
+client wrote is passed on without the credentials that it got.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -23,10 +23,12 @@ from tenacity import (
 
 from containers import process
 from orchestrator import places
-from reproducibility.errors import InfrastructureError
+from orchestrator.inputs.answers import Judged, Kind
+from reproducibility.errors import InfrastructureError, SourceryError
+from reproducibility.redaction import redact, secrets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
     from threading import Event
@@ -45,20 +47,9 @@ _SHARED = (
     "XDG_CONFIG_HOME", "all_proxy", "ftp_proxy", "http_proxy", "https_proxy", "no_proxy",
     "ALL_PROXY", "FTP_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
 )  # fmt: skip
-_PASSING = re.compile(
-    r"timed? ?out|timeout|deadline exceeded|connection (?:refused|reset|aborted|failed|broken)"
-    r"|could not connect|unable to connect|no such host|temporary failure|name resolution"
-    r"|network is unreachable|no route to host|unexpected eof|\beof\b|handshake|proxyconnect"
-    r"|server misbehaving|retrying \(retry|remote end closed|incomplete ?read|broken pipe"
-    r"|\b(?:429|500|502|503|504)\b|too many requests|bad gateway|service unavailable",
-    re.IGNORECASE,
-)
-_FINAL = re.compile(
-    r"checksum mismatch|security error|do not match the hashes|hash sum mismatch|hashes mismatch"
-    r"|\b(?:401|403|404|410)\b",
-    re.IGNORECASE,
-)
 _KEPT = 2000
+_LOOK = "look at the network, the proxy settings and the mirror, then try again"
+_ASK = "look at what the client says, and at the settings of its mirror, proxy and credentials"
 
 
 class Store(Protocol):
@@ -121,7 +112,7 @@ class Transport(Protocol[Request_contra, Pinned]):
         """Find what a request means today, bring it into the store, and pin it.
 
         Raises:
-            InputError: there is no such thing.
+            InputError: there is no such thing (`missing`), or it is not what was promised of it.
             InfrastructureError: it could not be had.
         """
 
@@ -184,11 +175,26 @@ class PassingFaultError(InfrastructureError):
 
 
 class RefusedError(InfrastructureError):
-    """A client got an answer that will not change by asking again; `output` holds it."""
+    """A client got an answer that will not change by asking again.
 
-    def __init__(self, summary: str, output: str, *, subject: str = "", remedy: str = "") -> None:
+    `kind`: what it means. `output`: the client's words, and `answer`: its standard output, both
+    without credentials.
+    """
+
+    def __init__(  # noqa: PLR0913 - an error's parts by keyword
+        self,
+        summary: str,
+        kind: Kind,
+        *,
+        output: str,
+        answer: str = "",
+        subject: str = "",
+        remedy: str = "",
+    ) -> None:
         super().__init__(summary, subject=subject, remedy=remedy)
-        self.output = output
+        self.kind = kind
+        self.output = redact(output)
+        self.answer = answer
 
 
 class Run(Protocol):
@@ -232,18 +238,21 @@ class Clients:
             if key in allowed or key.startswith(prefixes or ("\0",))
         }
 
-    def ask(
+    def ask(  # noqa: PLR0913 - what is run, and how its failure is read and told
         self,
         label: str,
         command: Sequence[str],
         environment: Mapping[str, str],
         directory: Path,
         *,
+        judge: Callable[[Completed], Judged],
+        where: str | None = None,
         seconds: float = 1800,
     ) -> Completed:
         """Run a client until it succeeds, it gets a final answer, or the attempts are used up.
 
-        `label`: the input it is for.
+        `label`: the input it is for. `judge`: says what a failure means. `where`: what an error
+        says of the place, by default the command line; for what cannot be run again as it stands.
 
         Raises:
             RefusedError: a final answer.
@@ -251,6 +260,8 @@ class Clients:
             Stopped: `stop` was set.
         """
         self.require_network(label)
+        secrets = secrets_of([*self.environ.values(), *environment.values(), *command])
+        subject = process.replayable(command, environment, directory) if where is None else where
 
         def once() -> Completed:
             done = self.run(
@@ -263,16 +274,20 @@ class Clients:
             )
             if done.status == 0:
                 return done
-            output = b"\n".join([done.stdout, done.stderr]).decode(errors="replace").strip()
-            told = output[-_KEPT:]
-            subject = process.replayable(command, environment, directory)
-            if _PASSING.search(output) and not _FINAL.search(output):
-                raise PassingFaultError(
-                    f"{label} could not be fetched: {told}",
-                    subject=subject,
-                    remedy="look at the network, the proxy settings and the mirror, then try again",
-                )
-            raise RefusedError(f"{label} could not be fetched: {told}", output, subject=subject)
+            kind, said = judge(done)
+            said = redact(said, secrets)
+            told = f"{label} could not be fetched: {said[-_KEPT:]}"
+            place = redact(subject, secrets)
+            if kind is Kind.PASSING:
+                raise PassingFaultError(told, subject=place, remedy=_LOOK)
+            raise RefusedError(
+                told,
+                kind,
+                output=said,
+                answer=redact(done.stdout.decode(errors="replace"), secrets),
+                subject=place,
+                remedy=_ASK,
+            )
 
         return self._retrying(label)(once)
 
@@ -293,7 +308,9 @@ class Clients:
         def tell(state: RetryCallState) -> None:
             outcome, action = state.outcome, state.next_action
             if outcome is not None and action is not None:
-                self.events.retrying(label, str(outcome.exception()), action.sleep)
+                error = outcome.exception()
+                reason = error.summary if isinstance(error, SourceryError) else str(error)
+                self.events.retrying(label, reason, action.sleep)
 
         retrying = Retrying(
             stop=stop_after_attempt(self.attempts),

@@ -233,7 +233,8 @@ def test_errors_that_cannot_be_written(outcome: Outcome, name: str, state: str) 
     assert status == COMMANDS[name][1]
     _, well = outcome(name, ("well", "well", "well"))
     if "gc" not in name and "--help" not in COMMANDS[name][0]:
-        assert (folder / "1").read_text() == (well / "1").read_text()
+        texts = [(one / "1").read_text().replace(str(one), "/here") for one in (folder, well)]
+        assert texts[0] == texts[1]
 
 
 @pytest.mark.parametrize("streams", NOBODY)

@@ -111,6 +111,18 @@ def test_errors_say_where_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "--engine sandbox" in refused.value.remedy
 
 
+@pytest.mark.parametrize("scheme", ["tcp", "ssh", "https"])
+def test_errors_show_no_password_of_the_engines_address(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    address = f"{scheme}://me:s3cret@engine:2375"
+    monkeypatch.setenv("DOCKER_HOST", address)
+    with pytest.raises(InfrastructureError) as refused, asking("do it"):
+        raise DockerException(f"Invalid bind address format: {address}, or (me, s3cret)")
+    assert "s3cret" not in str(refused.value)
+    assert refused.value.subject.endswith("@engine:2375")
+
+
 def test_other_errors_are_not_touched() -> None:
     with pytest.raises(KeyError), asking("do it"):
         raise KeyError

@@ -296,7 +296,7 @@ def test_a_module_without_go_mod_is_refused(world: World, spec: Spec, store: Sto
     [
         ("go: module requires go >= 1.30 (running go 1.27.3)", InputError, "requires go >= 1.30"),
         ("go: updates to go.mod needed", InputError, "updates to go.mod needed"),
-        ("go: example.org/x@v1: 403 Forbidden", InfrastructureError, "403 Forbidden"),
+        ("go: reading https://p.example/x@v1: 403 Forbidden", InfrastructureError, "403 Forbidden"),
         ("go: example.org/x@v1: i/o timeout", InfrastructureError, "i/o timeout"),
     ],
 )

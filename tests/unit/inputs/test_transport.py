@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator.inputs import answers
 from orchestrator.inputs.transport import Clients, PassingFaultError, RefusedError, Silent
 from reproducibility.errors import InfrastructureError, Stopped
 from tests.unit.inputs.world import done
@@ -49,7 +50,8 @@ class Listening(Silent):
 
 
 def ask(clients: Clients, folder: Path) -> Completed:
-    return clients.ask("an input", ["/bin/client", "get it"], {"PATH": "/bin"}, folder)
+    command = ["/bin/client", "get it"]
+    return clients.ask("an input", command, {"PATH": "/bin"}, folder, judge=answers.plainly)
 
 
 PASSING = [

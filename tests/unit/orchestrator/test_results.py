@@ -94,6 +94,7 @@ def test_what_was_not_recorded_is_said_and_not_filled_in(store: Store, change: A
     run(store, STEPS[:1], engine("ID:1", "cgroups", a=b"1"))
     (place,) = (store.root / "results").rglob("*.json")
     document = json.loads(place.read_bytes())
+    del document["seal"]  # earlier versions wrote none
     change(document)
     place.write_text(json.dumps(document))
     ran = run(store, STEPS[:1], engine("ID:2", "wishes"))

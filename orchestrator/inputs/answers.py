@@ -1,0 +1,279 @@
+"""What the answers of client programs mean: may it pass, is it missing, is the input at fault.
+
+Exit statuses and structured answers count first. Where there is only text, it is read in the
+client's own form, after names, versions, addresses and whatever a server said are taken out of it:
+`v1.404.0` is no "not found", and a module named `timeout` is no time-out. Nothing here runs
+anything.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from containers.process import Completed
+
+
+class Kind(Enum):
+    """What a client's failure means.
+
+    `PASSING`: asking again may help. `MISSING`: there is no such thing. `MISMATCH`: its bytes are
+    not those that were promised. `CONTENT`: the input itself is at fault, whatever the network
+    does. `REFUSED`: any other final answer.
+    """
+
+    PASSING = "may pass"
+    MISSING = "missing"
+    MISMATCH = "mismatch"
+    CONTENT = "content"
+    REFUSED = "refused"
+
+
+class Judged(NamedTuple):
+    """What a failure means, and the words of the client that a person should see."""
+
+    kind: Kind
+    said: str
+
+
+_PASSING = re.compile(
+    r"timed? ?out|timeout|deadline exceeded|connection (?:refused|reset|aborted|failed|broken)"
+    r"|could not connect|unable to connect|no such host|temporary failure|name resolution"
+    r"|could ?n[o']t resolve|network is unreachable|no route to host|unexpected eof|\beof\b"
+    r"|handshake|proxyconnect|server misbehaving|retrying \(retry|remote end closed"
+    r"|incomplete ?read|broken pipe|too many requests|bad gateway|service unavailable",
+    re.IGNORECASE,
+)
+_MISMATCH = re.compile(
+    r"checksum mismatch|security error|do not match the hashes|hash sum mismatch|hashes mismatch"
+    r"|unexpected size",
+    re.IGNORECASE,
+)
+# HTTP (RFC 9110, RFC 6585): what a server says of itself or of the moment, not of what was asked.
+_BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
+_GONE = frozenset({404, 410})
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"]*")
+_QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+# Module paths, file names, hosts, versions. (`i/o timeout` keeps the word that counts.)
+_NAME = re.compile(r"\S*\w[/@.]\w\S*")
+
+
+def bare(text: str, names: Iterable[str] = ()) -> str:
+    """A client's text without addresses, quoted words, `names`, and whatever looks like a name."""
+    for name in sorted(filter(None, names), key=len, reverse=True):
+        text = text.replace(name, " ")
+    return _NAME.sub(" ", _QUOTED.sub(" ", _ADDRESS.sub(" ", text)))
+
+
+def words(text: str, names: Iterable[str] = ()) -> Kind | None:
+    """What a client's text says by the words of systems and libraries; None if none is known."""
+    left = bare(text, names)
+    if _MISMATCH.search(left):
+        return Kind.MISMATCH
+    return Kind.PASSING if _PASSING.search(left) else None
+
+
+def statuses(found: Iterable[str | int], gone: Collection[int] = _GONE) -> Kind | None:
+    """What HTTP statuses mean; None if there are none. `gone`: those that mean "not there"."""
+    numbers = {int(one) for one in found}
+    if not numbers:
+        return None
+    if numbers & _BUSY:
+        return Kind.PASSING
+    return Kind.MISSING if numbers <= set(gone) else Kind.REFUSED
+
+
+def text_of(done: Completed) -> str:
+    """Everything that a client wrote."""
+    return b"\n".join([done.stdout, done.stderr]).decode(errors="replace").strip()
+
+
+def plainly(done: Completed) -> Judged:
+    """What a client's failure means of which only words are known."""
+    said = text_of(done)
+    return Judged(words(said) or Kind.REFUSED, said)
+
+
+# -- the go command --------------------------------------------------------------------------------
+
+# cmd/go/internal/web: HTTPError; the server's own words come last and are indented.
+_GO_STATUS = re.compile(r"\breading [A-Za-z][A-Za-z0-9+.-]*://\S*: (\d{3}) [A-Z]")
+_GO_NO_FILE = re.compile(r"\breading file://\S*: no such file or directory")
+_GO_SERVER = re.compile(r"\n?[ \t]*server response:[^\n]*(?:\n[ \t]+[^\n]*)*")
+_GO_NO_VERSION = re.compile(r"unknown revision|no matching versions")
+_GO_EXCHANGE = re.compile(
+    r"\bdial tcp\b|\bi/o timeout\b|: exit status \d+:|module lookup disabled by GOPROXY=off"
+)
+# What to do about a module that the go command refuses, by words of its refusal; they decide
+# nothing but the advice.
+_GO_ADVICE = {
+    r"missing go\.sum|updates to go\.(?:mod|sum)|no required module provides": (
+        "run `go mod tidy` in the module's folder and lock again; of a published module ask for a "
+        "version whose go.mod and go.sum are whole"
+    ),
+    r"replacement (?:directory|module)|replaced by": (
+        "a `replace` with a folder outside of the module cannot come along: run `go mod vendor` in "
+        "the module's folder, or replace with a published module, and lock again"
+    ),
+    r"requires go >= ": (
+        "ask for a newer Go in the spec, [go] version, or for an older version of the module"
+    ),
+    r"checksum mismatch": (
+        "find out which of the two is right before anything is built from it: go.sum of the module "
+        "was changed, or the mirror serves other bytes"
+    ),
+}
+_GO_MEND = "mend the module, or ask for another version of it in the spec"
+_GO_PROGRESS = re.compile(r"go: (?:downloading|finding|extracting) .*")
+
+
+def go(done: Completed, names: Iterable[str], again: Callable[[], Completed] | None) -> Judged:
+    """What a failure of the go command means.
+
+    `names`: what it was asked about. `again`: asks the same without any network. An answer that is
+    the same then cannot be about the network, so it is about the content.
+    """
+    said = go_text(done)
+    kind = _go_kind(_GO_SERVER.sub("", said), names)
+    if kind is not Kind.MISMATCH and again is not None:
+        offline = again()
+        if offline.status != 0 and _go_lines(offline) == _go_lines(done):
+            kind = Kind.CONTENT
+    return Judged(kind, said)
+
+
+def go_text(done: Completed) -> str:
+    """What the go command says went wrong: its errors, with `-json` those in its answers."""
+    errors = [str(one["Error"]) for one in _documents(done.stdout) if one.get("Error")]
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    rest = "\n".join(line for line in lines if not _GO_PROGRESS.fullmatch(line))
+    if errors:
+        return "\n".join([*errors, *([rest] if rest else [])])
+    return "\n".join(filter(None, [done.stdout.decode(errors="replace").strip(), rest]))
+
+
+def go_advice(said: str) -> str:
+    """What to do about a module that the go command refuses."""
+    found = (advice for pattern, advice in _GO_ADVICE.items() if re.search(pattern, said))
+    return next(found, _GO_MEND)
+
+
+def _go_lines(done: Completed) -> list[str]:
+    return go_text(done).splitlines()
+
+
+def _documents(data: bytes) -> Iterator[dict[str, object]]:
+    """The JSON objects that a client wrote one after the other; none if it is something else."""
+    text, decoder = data.decode(errors="replace"), json.JSONDecoder()
+    at = 0
+    while at < len(text):
+        at += len(text[at:]) - len(text[at:].lstrip())
+        try:
+            found, at = decoder.raw_decode(text, at)
+        except ValueError:
+            return
+        if isinstance(found, dict):
+            yield found
+
+
+def _go_kind(said: str, names: Iterable[str]) -> Kind:
+    found = statuses(_GO_STATUS.findall(said))
+    if found is not None:
+        return found
+    if _GO_NO_FILE.search(said):
+        return Kind.MISSING
+    left = bare(said, names)
+    known = words(left)
+    # What is about an exchange with somebody names an address, or the program that had it.
+    exchange = _ADDRESS.search(said) or _GO_EXCHANGE.search(said)
+    if known is Kind.MISMATCH or (known and exchange):
+        return known
+    if _GO_NO_VERSION.search(left):
+        return Kind.MISSING
+    return Kind.REFUSED if exchange else Kind.CONTENT
+
+
+# -- pip -------------------------------------------------------------------------------------------
+
+# requests: HTTPError, in pip's log of what it could not read and in its errors.
+_PIP_STATUS = re.compile(r"\b(\d{3}) (?:Client|Server) Error: ")
+_PIP_UNREAD = re.compile(r"Could not fetch URL \S+: (?P<reason>.*)$", re.MULTILINE)
+_PIP_BUSY = re.compile(r"too many \d{3} error responses|max retries exceeded", re.IGNORECASE)
+_PIP_IGNORED = re.compile(r"is not a trusted or secure host and is being ignored")
+_PIP_NO_SUCH = re.compile(r"^ERROR: No matching distribution found", re.MULTILINE)
+
+
+def pip(done: Completed, names: Iterable[str], log: str) -> Judged:
+    """What a failure of pip means.
+
+    `log`: what `--log` kept. An index that could not be read is not in pip's error, which says that
+    there is no such package; so whatever it could not read decides.
+    """
+    said = text_of(done)
+    reasons = [found["reason"] for found in _PIP_UNREAD.finditer(log)]
+    everything = "\n".join([*reasons, said])
+    if words(said, names) is Kind.MISMATCH:
+        return Judged(Kind.MISMATCH, said)
+    unread = [one for one in reasons if not _PIP_STATUS.search(one)]
+    kind = statuses(_PIP_STATUS.findall(everything))
+    if kind in {Kind.PASSING, Kind.REFUSED}:
+        return Judged(kind, _with_reasons(said, reasons))
+    if any(_PIP_BUSY.search(one) or words(one, names) is Kind.PASSING for one in (*unread, said)):
+        return Judged(Kind.PASSING, _with_reasons(said, reasons))
+    if unread or _PIP_IGNORED.search(said):
+        return Judged(Kind.REFUSED, _with_reasons(said, reasons))
+    if kind is Kind.MISSING or _PIP_NO_SUCH.search(said):
+        return Judged(Kind.MISSING, said)
+    return Judged(Kind.REFUSED, said)
+
+
+def _with_reasons(said: str, reasons: Iterable[str]) -> str:
+    return "\n".join([said, *(f"the index could not be read: {reason}" for reason in reasons)])
+
+
+# -- apt -------------------------------------------------------------------------------------------
+
+# Makes apt write what its methods tell it: APT's method interface, `400 URI Failure`.
+APT_STRUCTURED = "-oDebug::pkgAcquire::Worker=1"
+_APT_MESSAGE = re.compile(r"^ <- [a-z0-9+.-]+:400%20URI%20Failure%0a(?P<fields>.*)$", re.MULTILINE)
+_APT_TALK = re.compile(
+    r"^(?: -> | <- |Starting method '|Configured access method |Version:\S+ SingleInstance:).*\n?",
+    re.MULTILINE,
+)
+_APT_STATUS = re.compile(r"HttpError(\d{3})")
+_APT_GONE = frozenset({403, 404, 410})
+_APT_PASSING = frozenset(
+    {"ConnectionRefused", "ConnectionTimedOut", "ResolveFailure", "TmpResolveFailure", "Timeout"}
+)
+
+
+def apt(done: Completed) -> Judged:
+    """What a failure of apt means: what its methods say of each file that they could not get."""
+    output = b"\n".join([done.stdout, done.stderr]).decode(errors="replace")
+    said = _APT_TALK.sub("", output).strip()
+    failures: dict[str, dict[str, str]] = {}
+    for found in _APT_MESSAGE.finditer(output):
+        fields = dict(
+            line.partition(": ")[::2] for line in unquote(found["fields"]).splitlines() if line
+        )
+        failures[fields.get("URI", "")] = fields  # the last attempt counts
+    if words(said) is Kind.MISMATCH:
+        return Judged(Kind.MISMATCH, said)
+    reasons = [fields.get("FailReason", "") for fields in failures.values()]
+    transient = any(fields.get("Transient-Failure") == "true" for fields in failures.values())
+    if transient or _APT_PASSING & set(reasons):
+        return Judged(Kind.PASSING, said)
+    numbers = [number for reason in reasons for number in _APT_STATUS.findall(reason)]
+    kind = statuses(numbers, _APT_GONE)
+    if kind is None and failures:
+        messages = [fields.get("Message", "") for fields in failures.values()]
+        missing = all(message.startswith("File not found") for message in messages)
+        kind = Kind.MISSING if missing else words("\n".join(messages))
+    return Judged(kind or words(said) or Kind.REFUSED, said)
