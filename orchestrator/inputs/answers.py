@@ -105,6 +105,7 @@ def plainly(done: Completed) -> Judged:
 
 # cmd/go/internal/web: HTTPError; the server's own words come last and are indented.
 _GO_STATUS = re.compile(r"\breading [A-Za-z][A-Za-z0-9+.-]*://\S*: (\d{3}) [A-Z]")
+_GO_FORBIDDEN = re.compile(r"(?:(?<=\.info)|(?<=\.mod)|(?<=\.zip)): 403 F")
 _GO_NO_FILE = re.compile(r"\breading file://\S*: no such file or directory")
 _GO_SERVER = re.compile(r"\n?[ \t]*server response:[^\n]*(?:\n[ \t]+[^\n]*)*")
 _GO_NO_VERSION = re.compile(r"unknown revision|no matching versions")
@@ -134,14 +135,22 @@ _GO_MEND = "mend the module, or ask for another version of it in the spec"
 _GO_PROGRESS = re.compile(r"go: (?:downloading|finding|extracting) .*")
 
 
-def go(done: Completed, names: Iterable[str], again: Callable[[], Completed] | None) -> Judged:
+def go(
+    done: Completed,
+    names: Iterable[str],
+    again: Callable[[], Completed] | None,
+    *,
+    withheld: bool = False,
+) -> Judged:
     """What a failure of the go command means.
 
     `names`: what it was asked about. `again`: asks the same without any network. An answer that is
-    the same then cannot be about the network, so it is about the content.
+    the same then cannot be about the network, so it is about the content. `withheld`: a module that
+    a mirror forbids is one that it does not have, as some mirrors put it.
     """
     said = go_text(done)
-    kind = _go_kind(_GO_SERVER.sub("", said), names)
+    heard = _GO_SERVER.sub("", said)
+    kind = _go_kind(_GO_FORBIDDEN.sub(": 404 N", heard) if withheld else heard, names)
     if kind is not Kind.MISMATCH and again is not None:
         offline = again()
         if offline.status != 0 and _go_lines(offline) == _go_lines(done):

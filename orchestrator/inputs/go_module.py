@@ -224,7 +224,7 @@ class GoTransport:
         environment = self._environment(scratch)
         where = self._again(command, environment, scratch)
         try:
-            output = self._ask(label, command, environment, scratch, where=where)
+            output = self._ask(label, command, environment, scratch, where=where, withheld=True)
         except RefusedError as error:
             absent = checksum_database.no_record(error.output, module, version)
             if absent is not None:
@@ -253,8 +253,13 @@ class GoTransport:
         *,
         where: str,
         offline_too: bool = True,
+        withheld: bool = False,
     ) -> str:
-        """What the go command answers. `offline_too`: a failure is asked about without network."""
+        """What the go command answers.
+
+        `offline_too`: a failure is asked about again without a network. `withheld`: as `answers.go`
+        has it.
+        """
         command = [str(self.go()), *arguments]
         nowhere = {**environment, "GOPROXY": "off", "GOSUMDB": "off"}
 
@@ -267,7 +272,7 @@ class GoTransport:
         def judge(done: Completed) -> Judged:
             names = [part for word in arguments for part in re.split("[@=]", word)]
             asked = offline_too and environment.get("GOPROXY") != "off"
-            return answers.go(done, names, again if asked else None)
+            return answers.go(done, names, again if asked else None, withheld=withheld)
 
         done = self.clients.ask(label, command, environment, directory, judge=judge, where=where)
         return done.stdout.decode(errors="replace")

@@ -39,7 +39,6 @@ pytestmark = [pytest.mark.needs_network, pytest.mark.slow]
 SECRET = "s3cr3t-w0rd"  # noqa: S105 - nobody's
 DEAD = "127.0.0.1:9"
 OTHER = digests.sha256_of_bytes(b"something else")
-STATUSES = (401, 404, 410, 429, 503)
 MODULES: dict[str, dict[str, str]] = {
     "ok": {"go.mod": "module example.org/ok\n", "ok.go": "package ok\n"},
     "newer": {"go.mod": "module example.org/newer\n\ngo 1.99\n"},
@@ -132,6 +131,7 @@ NOWHERE = ModuleRequest("x", "example.org/404/timeout", "v1.404.0")
     ("status", "kind"),
     [
         (401, RefusedError),
+        (403, InputError),  # as mirrors say that they do not have it
         (404, InputError),
         (410, InputError),
         (429, PassingFaultError),

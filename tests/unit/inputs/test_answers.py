@@ -99,6 +99,14 @@ def test_a_mismatch_and_the_persons_own_off_are_not_content() -> None:
     assert answers.go(done("", 1, NO_NETWORK), (), None).kind is Kind.REFUSED
 
 
+def test_a_module_that_a_mirror_withholds_is_not_there_but_the_log_is() -> None:
+    for place, kind in (("x/@v/v1.404.0.info", Kind.MISSING), ("lookup/x@v1.0.0", Kind.REFUSED)):
+        said = f"x@v1.404.0: reading https://p.example/{place}: 403 Forbidden"
+        failed = done(json.dumps({"Error": said}), 1)
+        assert answers.go(failed, (), None, withheld=True).kind is kind
+        assert answers.go(failed, (), None).kind is Kind.REFUSED
+
+
 def test_the_go_commands_words_are_told_without_its_progress_and_json() -> None:
     judged = answers.go(
         done(json.dumps({"Error": "one"}) + json.dumps({"Error": "two", "Sum": "h1:"}), 1), (), None
