@@ -47,6 +47,9 @@ class Blobs:
             for path, data in content.items()
         )
 
+    def read(self, wanted: digest.Digest) -> bytes:
+        return (self._folder / wanted.hex).read_bytes()
+
     def path(self, entry: Entry) -> Path:
         return self._folder / entry.digest
 
