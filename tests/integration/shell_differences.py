@@ -44,6 +44,12 @@ SILENT = (
         "`gosh -c '…'` in place of the parentheses",
     ),
     _D('trap "exit 9" EXIT; exit 1', "status 9", "status 1"),
+    _D(
+        "shell -c 'echo $$; exec shell -c \"echo \\$\\$\"' | uniq | grep -c .",
+        "`1⏎`",
+        "`2⏎`",
+        "`exec` runs a process of its own and then ends the shell",
+    ),
     _D("f() { false; return; }; f; echo $?", "`1⏎`", "`0⏎`", "`return $?`"),
     _D(
         "set -- a; shift 2; echo after", "status 2, message", "`after⏎`", "ask `[ $# -ge 2 ]` first"
@@ -96,7 +102,7 @@ MISSING = (
         "sleep 0.2 & kill $!; wait $!; echo $?",
         "`143⏎`, message",
         "`0⏎`, message",
-        "let the job write `$$` into a file (`gosh -c 'echo $$ > pid; exec …' &`)",
+        "that, and the number that `ps` shows, or `pidof`",
     ),
     _D(
         "sleep 0 & case $! in *[!0-9]*) echo no;; *) echo number;; esac; wait",
