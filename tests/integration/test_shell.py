@@ -251,8 +251,9 @@ def test_at_the_prompt(prompt: Prompt) -> None:
     prompt.see(r"was 130\r\n", of="echo was $?\r")
     prompt.again()
     prompt.see(r"echo was", of="\x1b[A")
-    # To its beginning, to the end of its first word, the rest away.
-    prompt.see(r"is now 0\r\n", of="\x01\x1b[C\x1b[C\x1b[C\x1b[C\x0b is now $?\r")
+    prompt.see(r"was 0\r\n", of="\r")
+    prompt.again()
+    prompt.see(r"is now\r\n", of="echo is nox\x7fw\r")
     prompt.again()
     prompt.see(r"<a>\r\n<b>\r\n", of='for i in a b; do\x0fecho "<$i>"\x0fdone\r')
     prompt.again()
