@@ -115,12 +115,12 @@ def test_nothing_of_the_old_disk_is_found(
         assert [(one["offset"], one["type"]) for one in marks] == [("0x1fe", "dos")]
         assert 'PTTYPE="dos"' in probed(device, 0)
         assert "TYPE=" not in probed(device, start)
-        table = told("sgdisk", "--print", device)
-        assert "GPT: not present" in table, table
-        assert "MBR: MBR only" in table, table
+        table = told("sgdisk", "--print", "--verify", device)
+        assert "Found invalid GPT and valid MBR" in table, table
+        assert "No problems found" in table, table
         # By its place: what a kernel shows as /dev/...1.
-        with Path(device).open("rb") as stream:
-            first = int.from_bytes(stream.read(512)[_FIRST_SECTOR:][:4], "little")
+        with Path(device).open("rb") as disk:
+            first = int.from_bytes(disk.read(512)[_FIRST_SECTOR:][:4], "little")
         assert 'LABEL="SOURCERY"' in probed(device, first * 512)
 
 
