@@ -113,6 +113,11 @@ class Source:
             yield piece
         self.take(-member.size % 4)
 
+    def skip(self, member: Member) -> None:
+        """Go past a file's content."""
+        for _ in self.content(member):
+            pass
+
     def refused(self, why: str) -> InputError:
         """The error for an archive that is none of ours."""
         return InputError(

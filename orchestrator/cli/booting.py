@@ -34,7 +34,7 @@ class Asked:
     platforms: tuple[str, ...]
     interactive: bool
     commands: tuple[str, ...]
-    memory: str
+    memory: str | None
     disk: Disk | None
     accelerator: str
     seconds: int
@@ -143,11 +143,15 @@ def _options(asked: Asked, session: Session) -> Options:
         platforms=_platforms(asked, built),
         log=asked.log or image.parent / "boot",
         machine=Machine(
-            memory=memory(asked.memory), accelerator=asked.accelerator, disk=asked.disk
+            memory=None if asked.memory is None else memory(asked.memory),
+            accelerator=asked.accelerator,
+            disk=asked.disk,
         ),
         commands=asked.commands,
         seconds=asked.seconds,
         expected=built.image_digest if built else None,
+        archive=built.archive if built else None,
+        archive_expected=built.archive_digest if built else None,
     )
 
 
@@ -173,9 +177,10 @@ def _platforms(asked: Asked, built: Finished | None) -> tuple[Platform, ...]:
             remedy="write a [boot] table in the spec, `orchestrate lock`, and build again",
         )
     there = built.architectures if built else None
-    able = [one for one in PLATFORMS if there is None or one.architecture in there]
+    able = [one for one in BY_NAME.values() if there is None or one.architecture in there]
+    usual = [one for one in PLATFORMS if one in able and not _left_out(one, asked, built)]
     names = asked.platforms or ((_USUAL,) if asked.interactive else (_ALL,))
-    chosen = able if _ALL in names else [BY_NAME[name] for name in dict.fromkeys(names)]
+    chosen = usual if _ALL in names else [BY_NAME[name] for name in dict.fromkeys(names)]
     for platform in chosen:
         if platform not in able:
             raise InputError(
@@ -190,6 +195,14 @@ def _platforms(asked: Asked, built: Finished | None) -> tuple[Platform, ...]:
             remedy=f"name one, such as --platform {_USUAL}",
         )
     return tuple(chosen)
+
+
+def _left_out(platform: Platform, asked: Asked, built: Finished | None) -> bool:
+    """Whether all platforms, as they are asked for, cannot mean this one."""
+    if not platform.from_archive:
+        return False
+    little = asked.memory is not None and memory(asked.memory) < platform.memory
+    return built is None or asked.disk is not None or little
 
 
 def _interact(options: Options, session: Session) -> int:

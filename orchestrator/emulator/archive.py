@@ -1,8 +1,9 @@
 """One architecture's part of a build's archive, as a kernel unpacks it, and the kernel itself.
 
-The whole archive holds every architecture's tools and compiled packages, and the boot files, which
-a machine that has got the archive needs no more. Whatever else is in the root stays, byte for byte
-and with its time: the go command looks at both before it takes something from the seed.
+What only other architectures need is left out, and the boot files, which a machine that has got the
+archive needs no more, and folders named `testdata`, which no build reads (go help packages), unless
+a package above embeds files. Whatever else is in the root stays, byte for byte and with its time:
+the go command looks at both before it takes something from the seed.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ KERNEL = "vmlinuz"
 ARCHIVE = "sourcery.cpio.zst"
 # Where firmware and boot loaders look.
 _BOOT = frozenset({"boot", "EFI", "extlinux", "loader", "syslinux"})
+# Where Go's rules hold.
+_SOURCE = frozenset({"go", "src"})
+_TEST_DATA = "testdata"
+_EMBEDS = b"//go:embed"
 _PAGE = 4096
 # Of the kernel's account of a file or a folder in memory.
 _INODE = 1024
@@ -65,15 +70,21 @@ class Part:
         }
 
 
-def needed(path: str, architecture: str) -> bool:
-    """Whether one architecture needs a file or a folder of the root."""
-    first, *more = path.split("/")
-    if first in _BOOT:
+def needed(path: str, architecture: str, embedding: frozenset[str] = frozenset()) -> bool:
+    """Whether one architecture needs a file or a folder of the root.
+
+    `embedding`: the folders of packages that embed files.
+    """
+    parts = path.split("/")
+    if parts[0] in _BOOT:
         return False
     others = {f"linux_{name}" for name in get_args(Architecture) if name != architecture}
-    return first not in others and not (
-        more[:2] == ["pkg", "tool"] and first == "go" and more[2:3] and more[2] in others
-    )
+    if parts[0] in others or (parts[:3] == ["go", "pkg", "tool"] and others & {*parts[3:4]}):
+        return False
+    if parts[0] not in _SOURCE or _TEST_DATA not in parts:
+        return True
+    above = parts[: parts.index(_TEST_DATA)]
+    return any("/".join(above[:length]) in embedding for length in range(1, len(above) + 1))
 
 
 def take(archive: Path, architecture: str, folder: Path, expected: Digest | None = None) -> Part:
@@ -90,9 +101,12 @@ def take(archive: Path, architecture: str, folder: Path, expected: Digest | None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try:
+            with archive.open("rb") as packed:
+                embedding = _embedding(unpacking.Source(packed, archive))
             with archive.open("rb") as packed, part.open("wb") as sink:
                 reader = _Hashed(packed)
-                unpacked = _take(reader, archive, architecture, kernel, sink)
+                source = unpacking.Source(reader, archive)
+                unpacked = _take(source, architecture, embedding, kernel, sink)
                 whole = reader.end()
             _compare(whole, expected, archive)
             size = part.stat().st_size
@@ -120,16 +134,29 @@ def _compare(whole: Digest, expected: Digest | None, archive: Path) -> None:
         )
 
 
-def _take(packed: _Hashed, archive: Path, architecture: str, kernel: Path, sink: BinaryIO) -> int:
+def _embedding(source: Source) -> frozenset[str]:
+    """The folders of packages that embed files; test files do not count."""
+    found = set()
+    for member in unpacking.members(source):
+        folder, _, name = member.path.rpartition("/")
+        if not name.endswith(".go") or name.endswith("_test.go"):
+            source.skip(member)
+        elif _EMBEDS in b"".join(source.content(member)):
+            found.add(folder)
+    return frozenset(found)
+
+
+def _take(
+    source: Source, architecture: str, embedding: frozenset[str], kernel: Path, sink: BinaryIO
+) -> int:
     """Bytes of memory that what was taken needs."""
-    source = unpacking.Source(packed, archive)
     wanted = f"boot/{architecture}/{KERNEL}"
     memory = 0
     found = False
     with cpio.compressor().stream_writer(sink, closefd=False) as stream:
         writer = _Writer(stream.write)
         for member in unpacking.members(source):
-            if needed(member.path, architecture):
+            if needed(member.path, architecture, embedding):
                 memory += _INODE + member.size + -member.size % _PAGE
                 writer.add(member, source)
             elif member.path == wanted:
@@ -137,13 +164,12 @@ def _take(packed: _Hashed, archive: Path, architecture: str, kernel: Path, sink:
                 with kernel.open("wb") as file:
                     file.writelines(source.content(member))
             else:
-                for _ in source.content(member):
-                    pass
+                source.skip(member)
         writer.end()
     if not found:
         raise InputError(
             f"there is no kernel for {architecture} in the archive",
-            subject=f"{archive}: {wanted}",
+            subject=f"{source.archive}: {wanted}",
             remedy="write a [boot] table in the spec, `orchestrate lock`, and build again",
         )
     return memory

@@ -130,6 +130,11 @@ def test_much_output_is_all_there(recording: Recording) -> None:
         ("say('Kernel panic - not syncing: no init\\r\\n'); time.sleep(60)", "panicked.*no init"),
         ("boot(); say('\\r\\nemergency# '); time.sleep(60)", "emergency shell"),
         ("say('\\r\\nNo bootable device.\\r\\n'); time.sleep(60)", "BIOS found nothing"),
+        (
+            "say('Linux version 6\\r\\nInitramfs unpacking failed: write error\\r\\n');"
+            " time.sleep(60)",
+            "needs more memory.*write error",
+        ),
         ("say('SeaBIOS\\r\\nstuck here\\r\\n'); time.sleep(60)", "no kernel within 1 s.*stuck"),
         ("boot(); time.sleep(60)", "no prompt within 1 s"),
         ("boot()", "went off"),
@@ -147,6 +152,19 @@ def test_boots_that_come_to_nothing(recording: Recording, play: str, words: str)
     assert failed.value.subject == str(recording.transcript)
     assert "pc-bios" in failed.value.summary
     assert "--interactive" in failed.value.remedy
+
+
+def test_a_machine_without_a_stick_may_have_too_little_memory(tmp_path: Path) -> None:
+    play = "say('Kernel panic - not syncing: System is deadlocked on memory'); time.sleep(60)"
+    command = [sys.executable, "-c", f"{PLAYER}\n{play}"]
+    platform = platforms.BY_NAME["initramfs"]
+    with (
+        Recording(tmp_path / "log", platform.name) as recording,
+        Guest(platform, command, recording, threading.Event()) as guest,
+        pytest.raises(ActionError, match="deadlocked on memory") as failed,
+    ):
+        guest.boot(60)
+    assert "--memory" in failed.value.remedy
 
 
 def test_a_qemu_that_cannot_run_is_no_fault_of_the_image(recording: Recording) -> None:
