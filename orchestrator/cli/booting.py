@@ -140,7 +140,7 @@ def _options(asked: Asked, session: Session) -> Options:
         session.note(built.doubt)
     return booting.Options(
         image=image,
-        platforms=_platforms(asked, built),
+        platforms=_platforms(asked, built, session),
         log=asked.log or image.parent / "boot",
         machine=Machine(
             memory=None if asked.memory is None else memory(asked.memory),
@@ -167,7 +167,7 @@ def _finished(asked: Asked) -> Finished | None:
         return None
 
 
-def _platforms(asked: Asked, built: Finished | None) -> tuple[Platform, ...]:
+def _platforms(asked: Asked, built: Finished | None, session: Session) -> tuple[Platform, ...]:
     from orchestrator.emulator.platforms import BY_NAME, PLATFORMS
 
     if built and not built.document["root"].get("boot_files", 1):
@@ -181,6 +181,12 @@ def _platforms(asked: Asked, built: Finished | None) -> tuple[Platform, ...]:
     usual = [one for one in PLATFORMS if one in able and not _left_out(one, asked, built)]
     names = asked.platforms or ((_USUAL,) if asked.interactive else (_ALL,))
     chosen = usual if _ALL in names else [BY_NAME[name] for name in dict.fromkeys(names)]
+    for platform in PLATFORMS:
+        if _ALL in names and platform in able and platform not in usual:
+            session.note(
+                f"{platform.name} is left out: it starts the archive of a build, with "
+                f"{platform.memory >> 20} MiB of memory or more and no disk"
+            )
     for platform in chosen:
         if platform not in able:
             raise InputError(
@@ -202,7 +208,8 @@ def _left_out(platform: Platform, asked: Asked, built: Finished | None) -> bool:
     if not platform.from_archive:
         return False
     little = asked.memory is not None and memory(asked.memory) < platform.memory
-    return built is None or asked.disk is not None or little
+    there = built is not None and built.archive.is_file()
+    return not there or asked.disk is not None or little
 
 
 def _interact(options: Options, session: Session) -> int:
@@ -215,6 +222,8 @@ def _interact(options: Options, session: Session) -> int:
             remedy="leave out --json, or use --run for a script",
         )
     (platform,) = options.platforms
+    if platform.from_archive:
+        session.note(f"{platform.architecture}'s part is taken out of the archive, seconds")
     session.note(f"{platform.title}; Ctrl-] leaves, `poweroff` ends it")
     streams = (sys.stdin.fileno(), sys.stdout.fileno())
     check, error = booting.interact(options, streams, session.stopping.event)

@@ -28,7 +28,13 @@ from orchestrator.emulator.recording import Recording
 from orchestrator.store import durable
 from reproducibility import canonical, digest
 from reproducibility.compare import Check, Verdict, fold
-from reproducibility.errors import InfrastructureError, InputError, SourceryError, Stopped
+from reproducibility.errors import (
+    ComparisonError,
+    InfrastructureError,
+    InputError,
+    SourceryError,
+    Stopped,
+)
 
 if TYPE_CHECKING:
     import threading
@@ -314,6 +320,8 @@ def _turn(
         outcome = Outcome(platform, disk, recording, memory, part)
         if stop.is_set():
             raise Stopped("stopped")
+        if part is not None:
+            outcome.checks.append(proof.taken(platform, part.whole, options.archive_expected))
         try:
             if unfit is not None:
                 raise unfit
@@ -328,6 +336,8 @@ def _turn(
             outcome.error = error
             observer.note(str(error))
             missed = "powers off" if outcome.times else "boots to a prompt"
+            if isinstance(unfit, ComparisonError):
+                missed = proof.AS_BUILT
             outcome.checks.append(proof.failed(missed, platform, error.summary))
         if not options.commands and outcome.times:
             outcome.checks += proof.judge(platform, outcome.commands)

@@ -38,6 +38,7 @@ def out(tmp_path: Path) -> Path:
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "sourcery.img").write_bytes(b"an image")
+    (folder / "sourcery.cpio.zst").write_bytes(b"an archive")
     result = {
         "schema": 1,
         "verdict": "PASS",
@@ -151,11 +152,16 @@ def test_an_image_without_a_result_may_be_for_every_platform(
      (["--disk", "virtio"], False)],
 )  # fmt: skip
 def test_all_platforms_are_those_that_the_options_can_mean(
-    fake: FakeBoot, out: Path, more: list[str], there: bool
+    fake: FakeBoot, out: Path, capsys: Captured, more: list[str], there: bool
 ) -> None:
     """A machine without a stick has no disk, and its archive takes more memory than a stick."""
-    assert run(["boot", "--out", str(out), "-q", *more]) == 0
+    assert run(["boot", "--out", str(out), *more]) == 0
     assert ("initramfs" in [one.name for one in fake.asked[0].platforms]) is there
+    assert ("initramfs is left out" in capsys.readouterr().err) is not there
+    (out / "sourcery.cpio.zst").unlink()
+    assert run(["boot", "--out", str(out), *more]) == 0
+    assert "initramfs" not in [one.name for one in fake.asked[1].platforms]
+    assert "initramfs is left out" in capsys.readouterr().err
 
 
 def test_the_archive_of_an_architecture_by_name(fake: FakeBoot, out: Path) -> None:
