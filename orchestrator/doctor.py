@@ -290,9 +290,22 @@ _TOOLS = (
         ("qemu-aarch64-static", "qemu-riscv64-static"),
         "to run commands of other architectures (`orchestrate run`)",
     ),
-    ("qemu-system-x86", ("qemu-system-x86_64",), "to boot an image as a PC"),
-    ("qemu-system-arm", ("qemu-system-aarch64",), "to boot an image as an ARM machine"),
-    ("qemu-system-misc", ("qemu-system-riscv64",), "to boot an image as a RISC-V machine"),
+    ("qemu-system-x86", ("qemu-system-x86_64",), "to boot an image or its archive as a PC"),
+    (
+        "qemu-system-arm",
+        ("qemu-system-aarch64",),
+        "to boot an image or its archive as an ARM machine",
+    ),
+    (
+        "qemu-system-misc",
+        ("qemu-system-riscv64",),
+        "to boot an image or its archive as a RISC-V machine",
+    ),
+    (
+        "util-linux",
+        ("wipefs",),
+        "to find all that a stick holds before it is overwritten, and nothing of it afterwards",
+    ),
 )
 
 

@@ -93,6 +93,12 @@ class Finished:
         """The root as a cpio archive."""
         return self._part("cpio")
 
+    @property
+    def archive_digest(self) -> Digest | None:
+        """What the archive must be; None where the result does not say."""
+        said = self.document["cpio"].get("blake3")
+        return None if said is None else Digest("blake3", str(said))
+
     def _part(self, name: str) -> Path:
         return self.out / str(self.document[name]["path"])
 

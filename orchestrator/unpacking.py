@@ -7,7 +7,7 @@ of the folder is among that.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, cast
 
 import zstandard
 
@@ -26,6 +26,14 @@ _EXECUTABLE = 0o111
 _HEX = re.compile(rb"[0-9A-Fa-f]{104}")
 
 
+class Readable(Protocol):
+    """What gives bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many; none at the end."""
+        ...
+
+
 class Member(NamedTuple):
     """A member's path, mode (with its type), time (seconds since 1970-01-01 UTC), size in bytes."""
 
@@ -33,6 +41,11 @@ class Member(NamedTuple):
     mode: int
     time: int
     size: int
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder, not a file."""
+        return self.mode & ~0o7777 == _FOLDER
 
 
 def epoch(archive: Path) -> int:
@@ -43,7 +56,7 @@ def epoch(archive: Path) -> int:
         OSError: it cannot be read.
     """
     with archive.open("rb") as packed:
-        member = next(_members(_Source(packed, archive)), None)
+        member = next(members(Source(packed, archive)), None)
     if member is None:
         raise InputError("the archive is empty", subject=str(archive))
     return member.time
@@ -57,29 +70,27 @@ def unpack(archive: Path, folder: Path) -> None:
         OSError: it cannot be read, or the folder not be written.
     """
     with archive.open("rb") as packed:
-        source = _Source(packed, archive)
-        for member in _members(source):
+        source = Source(packed, archive)
+        for member in members(source):
             place = folder / member.path
-            if member.mode & ~0o7777 == _FOLDER:
+            if member.is_folder:
                 place.mkdir()
                 continue
-            left = member.size
             with place.open("xb") as sink:
-                while left:
-                    piece = source.take(min(left, _PIECE))
+                for piece in source.content(member):
                     sink.write(piece)
-                    left -= len(piece)
-            source.take(-member.size % 4)
             if member.mode & _EXECUTABLE:
                 place.chmod(0o755)
 
 
-class _Source:
-    """The archive's bytes, in order."""
+class Source:
+    """The archive's bytes, in order. `archive`: only for what is said of it."""
 
-    def __init__(self, packed: BinaryIO, archive: Path) -> None:
+    def __init__(self, packed: Readable, archive: Path) -> None:
         self.archive = archive
-        self._stream = zstandard.ZstdDecompressor().stream_reader(packed, read_size=_PIECE)
+        # It only reads.
+        stream = cast("BinaryIO", packed)
+        self._stream = zstandard.ZstdDecompressor().stream_reader(stream, read_size=_PIECE)
 
     def take(self, size: int) -> bytes:
         """Exactly so many bytes."""
@@ -93,7 +104,22 @@ class _Source:
             raise self.refused("it ends too early")
         return bytes(data)
 
+    def content(self, member: Member) -> Iterator[bytes]:
+        """A file's content in pieces; its padding is taken too."""
+        left = member.size
+        while left:
+            piece = self.take(min(left, _PIECE))
+            left -= len(piece)
+            yield piece
+        self.take(-member.size % 4)
+
+    def skip(self, member: Member) -> None:
+        """Go past a file's content."""
+        for _ in self.content(member):
+            pass
+
     def refused(self, why: str) -> InputError:
+        """The error for an archive that is none of ours."""
         return InputError(
             f"this is not an archive of a build: {why}",
             subject=str(self.archive),
@@ -101,8 +127,12 @@ class _Source:
         )
 
 
-def _members(source: _Source) -> Iterator[Member]:
-    """Every member; whoever takes a file's content takes its padding too."""
+def members(source: Source) -> Iterator[Member]:
+    """Every member; whoever asks for the next has taken the content of the one before.
+
+    Raises:
+        InputError: it is not such an archive.
+    """
     while True:
         header = source.take(_HEADER)
         if not header.startswith(_MAGIC) or not _HEX.fullmatch(header[6:]):

@@ -29,6 +29,9 @@ class Platform(StrEnum):
     ARM64_UBOOT = "arm64-uboot"
     ARM64_UEFI = "arm64-uefi"
     RISCV64_UBOOT = "riscv64-uboot"
+    INITRAMFS = "initramfs"
+    INITRAMFS_ARM64 = "initramfs-arm64"
+    INITRAMFS_RISCV64 = "initramfs-riscv64"
     ALL = "all"
 
 
@@ -50,8 +53,9 @@ def boot(
             "--platform",
             "-p",
             metavar="NAME",
-            help="pc-bios, pc-uefi, arm64-uboot, arm64-uefi, riscv64-uboot or all; may be given "
-            "several times. [dim]\\[default: all that the image is for][/dim]",
+            help="pc-bios, pc-uefi, arm64-uboot, arm64-uefi, riscv64-uboot, initramfs (the archive "
+            "on a PC, without a stick) or all; also initramfs-arm64, initramfs-riscv64. May be "
+            "given several times. [dim]\\[default: all that the image is for][/dim]",
         ),
     ] = None,
     interactive: Annotated[
@@ -72,8 +76,13 @@ def boot(
         ),
     ] = None,
     memory: Annotated[
-        str, typer.Option(metavar="SIZE", help="The machine's memory, a number of MiB or GiB.")
-    ] = "1 GiB",
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="The machine's memory, a number of MiB or GiB. [dim]\\[default: 1 GiB; for the "
+            "archive 1536 MiB][/dim]",
+        ),
+    ] = None,
     disk: Annotated[
         Disk | None,
         typer.Option(
@@ -114,7 +123,7 @@ def boot(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> Call:
-    """Boot the image in QEMU, as the firmware of five kinds of machines does, and talk to it.
+    """Boot the image in QEMU as six kinds of machines do, five from a stick, and talk to it.
 
     By default a session proves on each platform that the stick works: it lists the root, runs a
     pipe, compiles a command once, writes a program, builds and runs it, and powers off. The machine

@@ -34,7 +34,7 @@ class Asked:
     platforms: tuple[str, ...]
     interactive: bool
     commands: tuple[str, ...]
-    memory: str
+    memory: str | None
     disk: Disk | None
     accelerator: str
     seconds: int
@@ -140,14 +140,18 @@ def _options(asked: Asked, session: Session) -> Options:
         session.note(built.doubt)
     return booting.Options(
         image=image,
-        platforms=_platforms(asked, built),
+        platforms=_platforms(asked, built, session),
         log=asked.log or image.parent / "boot",
         machine=Machine(
-            memory=memory(asked.memory), accelerator=asked.accelerator, disk=asked.disk
+            memory=None if asked.memory is None else memory(asked.memory),
+            accelerator=asked.accelerator,
+            disk=asked.disk,
         ),
         commands=asked.commands,
         seconds=asked.seconds,
         expected=built.image_digest if built else None,
+        archive=built.archive if built else None,
+        archive_expected=built.archive_digest if built else None,
     )
 
 
@@ -170,7 +174,7 @@ def _finished(asked: Asked) -> Finished | None:
         return None
 
 
-def _platforms(asked: Asked, built: Finished | None) -> tuple[Platform, ...]:
+def _platforms(asked: Asked, built: Finished | None, session: Session) -> tuple[Platform, ...]:
     from orchestrator.emulator.platforms import BY_NAME, PLATFORMS
 
     if built and not built.document["root"].get("boot_files", 1):
@@ -180,9 +184,16 @@ def _platforms(asked: Asked, built: Finished | None) -> tuple[Platform, ...]:
             remedy="write a [boot] table in the spec, `orchestrate lock`, and build again",
         )
     there = built.architectures if built else None
-    able = [one for one in PLATFORMS if there is None or one.architecture in there]
+    able = [one for one in BY_NAME.values() if there is None or one.architecture in there]
+    usual = [one for one in PLATFORMS if one in able and not _left_out(one, asked, built)]
     names = asked.platforms or ((_USUAL,) if asked.interactive else (_ALL,))
-    chosen = able if _ALL in names else [BY_NAME[name] for name in dict.fromkeys(names)]
+    chosen = usual if _ALL in names else [BY_NAME[name] for name in dict.fromkeys(names)]
+    for platform in PLATFORMS:
+        if _ALL in names and platform in able and platform not in usual:
+            session.note(
+                f"{platform.name} is left out: it starts the archive of a build, with "
+                f"{platform.memory >> 20} MiB of memory or more and no disk"
+            )
     for platform in chosen:
         if platform not in able:
             raise InputError(
@@ -199,6 +210,15 @@ def _platforms(asked: Asked, built: Finished | None) -> tuple[Platform, ...]:
     return tuple(chosen)
 
 
+def _left_out(platform: Platform, asked: Asked, built: Finished | None) -> bool:
+    """Whether all platforms, as they are asked for, cannot mean this one."""
+    if not platform.from_archive:
+        return False
+    little = asked.memory is not None and memory(asked.memory) < platform.memory
+    there = built is not None and built.archive.is_file()
+    return not there or asked.disk is not None or little
+
+
 def _interact(options: Options, session: Session) -> int:
     from orchestrator.emulator import booting
 
@@ -209,6 +229,8 @@ def _interact(options: Options, session: Session) -> int:
             remedy="leave out --json, or use --run for a script",
         )
     (platform,) = options.platforms
+    if platform.from_archive:
+        session.note(f"{platform.architecture}'s part is taken out of the archive, seconds")
     session.note(f"{platform.title}; Ctrl-] leaves, `poweroff` ends it")
     streams = (sys.stdin.fileno(), sys.stdout.fileno())
     check, error = booting.interact(options, streams, session.stopping.event)

@@ -102,7 +102,9 @@ def write(
 
     The image is compared with the result of its build first, which must not be FAIL. Disks that are
     in use, or that the running system lies on, are refused. What will be lost is shown, and asked
-    about. Exit status 1: the stick gives back other bytes than were written.
+    about. What other programs would find of the old disk behind the image, such as the copy of a
+    partition table, is overwritten. Exit status 1: the stick gives back other bytes than were
+    written, or something of the old disk is still found.
     """
     from orchestrator.cli import writing
 

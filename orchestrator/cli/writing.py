@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.stick.contents import Contents
     from orchestrator.stick.disks import Target
     from orchestrator.stick.medium import Medium
+    from orchestrator.stick.signatures import Look, Signature
     from orchestrator.stick.writer import Tell
     from reproducibility.digest import Digest
 
@@ -47,7 +48,7 @@ def write(options: Options, session: Session) -> int:
     Raises:
         SourceryError: of the kind that says whose matter it is, and whether the stick is spoilt.
     """
-    from orchestrator.stick import writer
+    from orchestrator.stick import remains, signatures, writer
     from orchestrator.stick.disks import Kernel
 
     finished = _finished(options, session)
@@ -56,13 +57,14 @@ def write(options: Options, session: Session) -> int:
     size = image.stat().st_size
     writer.refuse(target, image, size, force=options.force, made=finished.made)
     _check_image(image, expected)
-    holds = writer.lost(target)
+    holds, look = writer.lost(target), signatures.look(target.path)
     if not session.manner.quiet or not options.yes:
-        for line in told(target, holds):
+        for line in told(target, holds, look):
             typer.echo(line, err=True)
     _confirm(target, options, session)
     begun = time.monotonic()
-    written, past_cache, between = _carry_out(image, target, session)
+    zeros = remains.places(size, target.size, holds, (one.offset for one in look.found))
+    written, past_cache, looked, between = _carry_out(image, target, zeros, session)
     if written != expected:
         raise ComparisonError(
             f"the image changed while it was written: blake3 {written.hex}, not {expected.hex}",
@@ -77,7 +79,9 @@ def write(options: Options, session: Session) -> int:
         "kind": target.kind,
         "model": target.model,
         "size": target.size,
-        "lost": lost(holds),
+        "lost": lost(holds, look),
+        "blanked": [[place.start, len(place)] for place in zeros],
+        "remains": [] if looked else None,
         "image": {
             "path": str(image),
             "size": size,
@@ -128,25 +132,36 @@ def _check_image(image: Path, expected: Digest) -> None:
         )
 
 
-def told(target: Target, holds: Contents) -> Iterator[str]:
+def told(target: Target, holds: Contents, look: Look) -> Iterator[str]:
     """What will be lost, for a person."""
     yield f"{target.path}: {_described(target)}"
-    if not holds.parts:
+    if holds.parts or holds.table:
+        yield f"  everything on it will be lost ({holds.table or 'no'} partition table):"
+        for part in holds.parts:
+            number = f"{part.number}: " if part.number else ""
+            yield f"  {number}{part}, {short(part.size)}"
+    elif look.found:
+        yield "  everything on it will be lost:"
+    else:
         yield "  holds nothing that is known here; whatever it holds will be lost"
-        return
-    yield f"  everything on it will be lost ({holds.table or 'no'} partition table):"
-    for part in holds.parts:
-        number = f"{part.number}: " if part.number else ""
-        yield f"  {number}{part}, {short(part.size)}"
+    for signature in look.found:
+        yield f"  wipefs finds {signature}"
+    if look.not_looked:
+        yield f"  there may be more on it than is known here: {look.not_looked}"
 
 
-def lost(holds: Contents) -> dict[str, Any]:
-    """The same as data."""
+def lost(holds: Contents, look: Look) -> dict[str, Any]:
+    """The same as data; `signatures`: null where `wipefs` could not look."""
     parts = [
         {"number": part.number, "size": part.size, "kind": part.kind, "label": part.label}
         for part in holds.parts
     ]
-    return {"table": holds.table or None, "parts": parts}
+    marks = [{"offset": one.offset, "kind": one.kind, "label": one.label} for one in look.found]
+    return {
+        "table": holds.table or None,
+        "parts": parts,
+        "signatures": None if look.not_looked else marks,
+    }
 
 
 def _described(target: Target) -> str:
@@ -171,8 +186,14 @@ def _confirm(target: Target, options: Options, session: Session) -> None:
         raise InputError("nothing was written", subject=str(target.path))
 
 
-def _carry_out(image: Path, target: Target, session: Session) -> tuple[Digest, bool, float]:
-    """Write and read back; the digest, whether past the cache, and when the writing ended."""
+def _carry_out(
+    image: Path, target: Target, zeros: tuple[range, ...], session: Session
+) -> tuple[Digest, bool, bool, float]:
+    """Write, read back, and look what is left of the old disk.
+
+    Gives the digest, whether it was read past the cache, whether there was such a look, and when
+    the writing ended.
+    """
     from orchestrator.stick import writer
     from orchestrator.stick.medium import held
 
@@ -184,14 +205,27 @@ def _carry_out(image: Path, target: Target, session: Session) -> tuple[Digest, b
             _saying(medium),
             _progress(session) as tell,
         ):
-            written = writer.write(image, medium, tell("writing"), stopping.event)
+            written = writer.write(image, medium, tell("writing"), stopping.event, zeros=zeros)
             between = time.monotonic()
             past_cache = writer.check(written, medium, tell("reading back"), stopping.event)
+            looked = _nothing_remains(writer.remaining(image, medium), target)
             # Not before: whoever mounts it changes what is on it.
             medium.announce()
     finally:
         stopping.worked = False
-    return written.digest, past_cache, between
+    return written.digest, past_cache, looked, between
+
+
+def _nothing_remains(found: tuple[Signature, ...] | None, target: Target) -> bool:
+    """Whether there was a look, which found nothing."""
+    if found:
+        raise ComparisonError(
+            "the image was written whole and read back, but wipefs still finds "
+            + ", ".join(map(str, found)),
+            subject=str(target.path),
+            remedy="write it again: what is found before is overwritten",
+        )
+    return found is not None
 
 
 @contextmanager
@@ -270,6 +304,8 @@ def _summary(document: dict[str, Any]) -> Iterator[str]:
         f"      {quantity(image['size'])}, written in {seconds['write']:.0f} s, "
         f"read in {seconds['check']:.0f} s"
     )
+    if document["remains"] is not None:
+        yield "      wipefs finds nothing of what was on it before"
     if not document["read_past_cache"]:
         yield "      it could not be read past the kernel's cache, which may have answered"
     if document["kind"] == "disk":

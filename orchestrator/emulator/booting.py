@@ -1,9 +1,11 @@
 """Boots an image on one platform or on several, and says what came of each.
 
 The image's bytes are compared before and after. Schema 1 of `boot.json`: `schema`, `verdict`,
-`image` (`path`, `size`, `blake3`), `machine` (`memory`, `processors`, `accelerator`), `platforms`
-(`name`, `architecture`, `disk`, `times`: seconds from power-on to each milestone that was seen,
-`off`: seconds from `poweroff` to the end, `commands` (`command`, `status`, `seconds`, `compiled`,
+`image` (`path`, `size`, `blake3`), `machine` (`memory`, null for each platform's usual one,
+`processors`, `accelerator`), `platforms` (`name`, `architecture`, `disk`, null without a stick,
+`memory`, `archive`, what was started without a stick (`architecture`, `kernel`, `archive`, `size`,
+`unpacked`, `blake3`), `times`: seconds from power-on to each milestone that was seen, `off`:
+seconds from `poweroff` to the end, `commands` (`command`, `status`, `seconds`, `compiled`,
 `output`), `error`, `transcript`, `recording`), `checks` (`name`, `subject`, `verdict`, `reason`),
 `seconds`. Sizes are bytes.
 """
@@ -20,18 +22,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.emulator import machine, proof, script
+from orchestrator.emulator import archive, machine, proof, script
 from orchestrator.emulator.guest import Guest
 from orchestrator.emulator.recording import Recording
 from orchestrator.store import durable
 from reproducibility import canonical, digest
 from reproducibility.compare import Check, Verdict, fold
-from reproducibility.errors import InfrastructureError, InputError, SourceryError, Stopped
+from reproducibility.errors import (
+    ComparisonError,
+    InfrastructureError,
+    InputError,
+    SourceryError,
+    Stopped,
+)
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Sequence
 
+    from orchestrator.emulator.archive import Part
     from orchestrator.emulator.guest import Ran
     from orchestrator.emulator.machine import Machine
     from orchestrator.emulator.platforms import Platform
@@ -51,6 +60,7 @@ class Options:
     `commands`: none means the session that proves that all works. `others`: images of further
     sticks in the same machine. `log`: the folder for transcripts. `seconds`: how long the boot, and
     then each command, may take. `expected`: what the image's digest is to be, where that is known.
+    `archive`, `archive_expected`: the same tree as an archive, for platforms that start it.
     """
 
     image: Path
@@ -61,6 +71,8 @@ class Options:
     others: tuple[Path, ...] = ()
     seconds: float = 600
     expected: digest.Digest | None = None
+    archive: Path | None = None
+    archive_expected: digest.Digest | None = None
 
 
 @dataclass
@@ -68,8 +80,10 @@ class Outcome:
     """What came of one platform, filled in as it comes."""
 
     platform: Platform
-    disk: str
+    disk: str | None
     recording: Recording
+    memory: int = 0
+    part: Part | None = None
     times: dict[str, float] = field(default_factory=dict)
     off: float | None = None
     commands: list[Ran] = field(default_factory=list)
@@ -83,6 +97,8 @@ class Outcome:
             "name": self.platform.name,
             "architecture": self.platform.architecture,
             "disk": self.disk,
+            "memory": self.memory,
+            "archive": None if self.part is None else self.part.document(),
             "times": self.times,
             "off": None if self.off is None else round(self.off, 3),
             "commands": [ran.document() for ran in self.commands],
@@ -156,6 +172,9 @@ def boot(options: Options, observer: Observer, stop: threading.Event) -> Booted:
     found = programs(options.platforms)
     for platform in options.platforms:
         machine.chosen_disk(platform, options.machine)
+        machine.chosen_memory(platform, options.machine)
+        if platform.from_archive:
+            _archive(options, platform)
     observer.planned(_steps(options.platforms, commands))
     before = _digest(options.image, "before", observer)
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -203,9 +222,10 @@ def interact(
     (platform,) = options.platforms
     program = programs(options.platforms)[platform.name]
     before = digest.of_file(_existing(options.image))
+    part = _part(options, platform) if platform.from_archive else None
     with (
         Recording(options.log, platform.name) as recording,
-        _line(options, platform, program) as line,
+        _line(options, platform, program, part) as line,
         Guest(platform, line, recording, stop) as guest,
     ):
         left = terminal.connect(guest.line, *console, recording)
@@ -215,6 +235,11 @@ def interact(
 
 def _steps(platforms: Sequence[Platform], commands: Sequence[str]) -> list[tuple[str, str, str]]:
     steps = [("image/before", "image", "digest before")]
+    steps += [
+        (f"{platform.name}/archive", platform.name, "one architecture's archive")
+        for platform in platforms
+        if platform.from_archive
+    ]
     for platform in platforms:
         subjects = ["boot", *(command.splitlines()[0] for command in commands), "poweroff"]
         steps += [
@@ -232,6 +257,26 @@ def _existing(image: Path) -> Path:
             remedy="build one with `orchestrate build`, or name another with --out or --image",
         )
     return image
+
+
+def _archive(options: Options, platform: Platform) -> Path:
+    if options.archive is None or not options.archive.is_file():
+        raise InputError(
+            f"there is no archive for {platform.name} to start",
+            subject=str(options.archive or options.image),
+            remedy="build with `orchestrate build`, and name its output directory with --out",
+        )
+    return options.archive
+
+
+def _part(options: Options, platform: Platform) -> Part:
+    """What a platform without a stick starts from."""
+    return archive.take(
+        _archive(options, platform),
+        platform.architecture,
+        options.log / platform.name,
+        options.archive_expected,
+    )
 
 
 def _digest(image: Path, when: str, observer: Observer) -> digest.Digest:
@@ -266,13 +311,22 @@ def _turn(
 ) -> Outcome:
     """One platform from power-on to power-off."""
     disk = machine.chosen_disk(platform, options.machine)
+    memory = machine.chosen_memory(platform, options.machine)
+    if stop.is_set():
+        raise Stopped("stopped")
+    # Before the recording, whose times count from power-on.
+    part, unfit = _tried(options, platform, observer)
     with Recording(options.log, platform.name) as recording:
-        outcome = Outcome(platform, disk, recording)
+        outcome = Outcome(platform, disk, recording, memory, part)
         if stop.is_set():
             raise Stopped("stopped")
+        if part is not None:
+            outcome.checks.append(proof.taken(platform, part.whole, options.archive_expected))
         try:
+            if unfit is not None:
+                raise unfit
             with (
-                _line(options, platform, program) as line,
+                _line(options, platform, program, part) as line,
                 Guest(platform, line, recording, stop) as guest,
             ):
                 _session(guest, outcome, options, observer)
@@ -282,10 +336,25 @@ def _turn(
             outcome.error = error
             observer.note(str(error))
             missed = "powers off" if outcome.times else "boots to a prompt"
+            if isinstance(unfit, ComparisonError):
+                missed = proof.AS_BUILT
             outcome.checks.append(proof.failed(missed, platform, error.summary))
         if not options.commands and outcome.times:
             outcome.checks += proof.judge(platform, outcome.commands)
     return outcome
+
+
+def _tried(
+    options: Options, platform: Platform, observer: Observer
+) -> tuple[Part | None, SourceryError | None]:
+    """What a platform without a stick starts from, or why that cannot be had."""
+    if not platform.from_archive:
+        return None, None
+    try:
+        with _step(f"{platform.name}/archive", observer):
+            return _part(options, platform), None
+    except SourceryError as error:
+        return None, error
 
 
 def _session(guest: Guest, outcome: Outcome, options: Options, observer: Observer) -> None:
@@ -303,7 +372,9 @@ def _session(guest: Guest, outcome: Outcome, options: Options, observer: Observe
 
 
 @contextmanager
-def _line(options: Options, platform: Platform, program: str) -> Iterator[list[str]]:
+def _line(
+    options: Options, platform: Platform, program: str, part: Part | None
+) -> Iterator[list[str]]:
     """QEMU's command line, with such copies of images as the disk needs.
 
     Raises:
@@ -311,7 +382,7 @@ def _line(options: Options, platform: Platform, program: str) -> Iterator[list[s
     """
     images = (_existing(options.image), *(_existing(other) for other in options.others))
     if machine.chosen_disk(platform, options.machine) != "sd":
-        yield machine.command(platform, options.machine, program, images)
+        yield machine.command(platform, options.machine, program, images, part)
         return
     with ExitStack() as stack:
         try:

@@ -263,10 +263,12 @@ class Guest:
     def _failed(self, what: str) -> ActionError:
         last = self.recording.last_line
         self.recording.flush()
+        more = "give it more with --memory if that was for want of memory, or "
         return ActionError(
             f"{self.platform.name}: {what}; "
             + (f"the last line on its console: {last!r}" if last else "its console is empty"),
             subject=str(self.recording.transcript),
-            remedy="read that transcript, or look at the machine: "
+            remedy=(more if self.platform.from_archive else "")
+            + "read that transcript, or look at the machine: "
             f"`orchestrate boot --platform {self.platform.name} --interactive`",
         )

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from orchestrator.emulator.archive import Part
     from orchestrator.emulator.platforms import Disk, Platform
 
-MEMORY = 1 << 30
 _MEBIBYTE = 1 << 20
 # QEMU names the file of a drive within a list that commas part.
 _PARTED, _COMMA = ",", ",,"
@@ -31,11 +31,12 @@ _NO_BOOT_INDEX = {"sd"}
 class Machine:
     """What may differ between two boots of one platform.
 
-    `memory`: bytes. `accelerator`: QEMU's word for it; `tcg` is its own software. `disk`: how the
-    sticks are attached; empty means the platform's usual way.
+    `memory`: bytes; None means as much as the platform usually has. `accelerator`: QEMU's word for
+    it; `tcg` is its own software. `disk`: how the sticks are attached; None means the platform's
+    usual way.
     """
 
-    memory: int = MEMORY
+    memory: int | None = None
     processors: int = 2
     accelerator: str = "tcg"
     disk: Disk | None = None
@@ -49,12 +50,20 @@ class Machine:
         }
 
 
-def chosen_disk(platform: Platform, machine: Machine) -> Disk:
-    """How the stick is attached.
+def chosen_disk(platform: Platform, machine: Machine) -> Disk | None:
+    """How the stick is attached; None where there is none.
 
     Raises:
         InputError: the platform's firmware cannot boot from it.
     """
+    if platform.from_archive and machine.disk is None:
+        return None
+    if platform.from_archive:
+        raise InputError(
+            f"{platform.name} starts the archive, and has no stick",
+            subject="--disk",
+            remedy="leave it out, or name other platforms",
+        )
     disk = machine.disk or platform.disks[0]
     if disk not in platform.disks:
         raise InputError(
@@ -65,35 +74,75 @@ def chosen_disk(platform: Platform, machine: Machine) -> Disk:
     return disk
 
 
+def chosen_memory(platform: Platform, machine: Machine, part: Part | None = None) -> int:
+    """Bytes of memory.
+
+    `part`: what is unpacked there, which must be there twice for a moment, packed and unpacked.
+
+    Raises:
+        InputError: it is no whole number of MiB, or there is certainly no room for `part`.
+    """
+    memory = platform.memory if machine.memory is None else machine.memory
+    if memory < _MEBIBYTE or memory % _MEBIBYTE:
+        raise InputError(
+            "a machine's memory is a whole number of MiB",
+            subject=str(memory),
+            remedy='give it as in --memory "1 GiB"',
+        )
+    if part is not None and memory < part.size + part.unpacked:
+        least = -(-(part.size + part.unpacked) // _MEBIBYTE)
+        raise InputError(
+            f"the archive for {part.architecture} does not fit into {memory // _MEBIBYTE} MiB of "
+            f"memory: packed and unpacked it has {least} MiB",
+            subject=platform.name,
+            remedy=f'give it more, as in --memory "{-(-least // 512) * 512 + 512} MiB"',
+        )
+    return memory
+
+
 def command(
-    platform: Platform, machine: Machine, program: str, images: Sequence[Path]
+    platform: Platform,
+    machine: Machine,
+    program: str,
+    images: Sequence[Path],
+    part: Part | None = None,
 ) -> list[str]:
     """QEMU's command line: serial line on standard input and output, no network, no graphics.
 
-    What the machine writes to `images` is thrown away at its end (snapshot=on).
+    What the machine writes to `images` is thrown away at its end (snapshot=on). `part`: what a
+    platform starts that has no stick.
 
     Raises:
-        InputError: the memory is no whole number of MiB, or the disk does not suit the platform.
+        InputError: the memory is not as it must be, or the disk does not suit the platform.
     """
     disk = chosen_disk(platform, machine)
-    if machine.memory < _MEBIBYTE or machine.memory % _MEBIBYTE:
-        raise InputError(
-            "a machine's memory is a whole number of MiB",
-            subject=str(machine.memory),
-            remedy='give it as in --memory "1 GiB"',
-        )
+    memory = chosen_memory(platform, machine, part)
     line = [program, "-machine", platform.machine, "-accel", machine.accelerator]
     # Only the processor that is there can be used at full speed.
     line += ["-cpu", platform.cpu if machine.accelerator == "tcg" else "host"]
-    line += ["-smp", str(machine.processors), "-m", f"{machine.memory // _MEBIBYTE}M"]
+    line += ["-smp", str(machine.processors), "-m", f"{memory // _MEBIBYTE}M"]
     for firmware in platform.firmware:
         line += [firmware.option, firmware.path]
     # With signal=off a Ctrl-C goes to the machine.
     line += ["-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot"]
     line += ["-chardev", "stdio,id=line,signal=off", "-serial", "chardev:line"]
-    for number, image in enumerate(images):
-        line += _drive(disk, number, image)
+    if part is not None:
+        line += ["-kernel", str(part.kernel), "-initrd", str(part.archive)]
+        line += ["-append", command_line(platform)]
+    elif disk is not None:
+        for number, image in enumerate(images):
+            line += _drive(disk, number, image)
     return line
+
+
+def command_line(platform: Platform) -> str:
+    """What the kernel is told where it starts the archive.
+
+    By default the kernel unpacks into a tmpfs, which takes no more than half of the memory; a ramfs
+    takes what there is (Linux, init/do_mounts.c, init_rootfs).
+    """
+    own = f"/linux_{platform.architecture}/bin/init"
+    return f"console={platform.console} rootfstype=ramfs rdinit={own}"
 
 
 def _drive(disk: Disk, number: int, image: Path) -> list[str]:

@@ -26,7 +26,9 @@ class Platform:
 
     `program`: QEMU's, from the Debian package `package`. `firmware`: none where QEMU's own is used.
     `disks`: how a stick can be attached so that the firmware boots from it, the usual way first;
-    each was tried with the firmware of Debian 12.
+    each was tried with the firmware of Debian 12; none where the archive is started, and no stick.
+    `memory`: bytes that it usually has. `console`: the kernel's name of the serial line, where QEMU
+    itself starts the kernel.
     """
 
     name: str
@@ -38,7 +40,17 @@ class Platform:
     cpu: str
     firmware: tuple[Firmware, ...]
     disks: tuple[Disk, ...]
+    memory: int = 1 << 30
+    console: str = ""
 
+    @property
+    def from_archive(self) -> bool:
+        """Whether it starts the archive and no stick."""
+        return bool(self.console)
+
+
+# With room to compile: docs/boot.md says how the least was found.
+ARCHIVE_MEMORY = 1536 << 20
 
 _OVMF = Firmware("-bios", "/usr/share/ovmf/OVMF.fd", "ovmf")
 _AAVMF = Firmware("-bios", "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd", "qemu-efi-aarch64")
@@ -106,5 +118,47 @@ PLATFORMS = (
         firmware=(_OPENSBI, _U_BOOT_RISCV64),
         disks=("virtio",),
     ),
+    Platform(
+        name="initramfs",
+        title="PC that starts the archive, without a stick",
+        architecture="amd64",
+        program="qemu-system-x86_64",
+        package="qemu-system-x86",
+        machine="pc",
+        cpu="max",
+        firmware=(),
+        disks=(),
+        memory=ARCHIVE_MEMORY,
+        console="ttyS0,115200",
+    ),
 )
-BY_NAME = {platform.name: platform for platform in PLATFORMS}
+# The archive on other machines: booted where they are asked for by name.
+FURTHER = (
+    Platform(
+        name="initramfs-arm64",
+        title="ARM machine that starts the archive, without a stick",
+        architecture="arm64",
+        program="qemu-system-aarch64",
+        package="qemu-system-arm",
+        machine="virt",
+        cpu="cortex-a57",
+        firmware=(),
+        disks=(),
+        memory=ARCHIVE_MEMORY,
+        console="ttyAMA0,115200",
+    ),
+    Platform(
+        name="initramfs-riscv64",
+        title="RISC-V machine that starts the archive, without a stick",
+        architecture="riscv64",
+        program="qemu-system-riscv64",
+        package="qemu-system-misc",
+        machine="virt",
+        cpu="rv64",
+        firmware=(),
+        disks=(),
+        memory=ARCHIVE_MEMORY,
+        console="ttyS0,115200",
+    ),
+)
+BY_NAME = {platform.name: platform for platform in (*PLATFORMS, *FURTHER)}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from orchestrator.emulator.guest import Ran
     from orchestrator.emulator.platforms import Platform
+    from reproducibility.digest import Digest
 
 # `uname -m` of the architecture's kernel.
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "riscv64": "riscv64"}
@@ -33,6 +34,9 @@ func main() {
 }
 EOF"""
 
+# The name of the check of an archive that is started without a stick.
+AS_BUILT = "archive as built"
+
 SESSION = (
     "ls /",
     "cat /go/VERSION | grep go1",
@@ -45,6 +49,15 @@ SESSION = (
     "go build -o /tmp/hello /tmp/hello.go",
     "/tmp/hello",  # noqa: S108 - on the device
 )
+
+
+def taken(platform: Platform, whole: Digest, expected: Digest | None) -> Check:
+    """The check of the archive that a part was taken from, which was read to its end."""
+    if expected is None:
+        reason = f"blake3 {whole.hex}, and its build does not say what it should be"
+        return Check(AS_BUILT, platform.name, Verdict.SKIP, reason)
+    verdict = Verdict.PASS if whole == expected else Verdict.FAIL
+    return Check(AS_BUILT, platform.name, verdict, f"blake3 {whole.hex}")
 
 
 def booted(platform: Platform, times: Mapping[str, float]) -> Check:

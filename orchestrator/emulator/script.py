@@ -33,7 +33,7 @@ class Milestone:
 
 MILESTONES = (
     Milestone("kernel", re.compile(rb"Linux version ")),
-    Milestone("initramfs", re.compile(rb"Run /init as init process")),
+    Milestone("initramfs", re.compile(rb"Run /[!-~]+ as init process")),
     Milestone("init", re.compile(rb"Sourcery: a system that is mostly source")),
     Milestone("prompt", PROMPT),
 )
@@ -50,6 +50,12 @@ class Dead:
 
 DEAD_ENDS = (
     Dead("the kernel panicked", re.compile(rb"Kernel panic - not syncing[^\r\n]*")),
+    # It goes on, with what there was room for.
+    Dead(
+        "the kernel could not unpack what it started from, which needs more memory",
+        re.compile(rb"Initramfs unpacking failed: [^\r\n]*"),
+        "initramfs",
+    ),
     Dead("the machine gave an emergency shell", re.compile(_DRAWN + rb"emergency# ")),
     Dead("the BIOS found nothing to boot", re.compile(rb"No bootable device"), "kernel"),
     Dead("SYSLINUX found no kernel", re.compile(rb"Could not find kernel image"), "kernel"),

@@ -50,18 +50,13 @@ def write(tree: Tree, blob: Blob, target: Path, *, epoch: int, threads: int | No
     """
     members = list(_members(tree))
     _check(members, epoch)
-    compressor = zstandard.ZstdCompressor(
-        level=LEVEL,
-        threads=max(1, threads or min(_MOST_THREADS, len(os.sched_getaffinity(0)))),
-        write_checksum=True,
-        write_content_size=True,
-    )
+    packer = compressor(threads)
     try:
         stream = target.open("wb")
     except OSError as error:
         raise _unwritable(target, error) from error
     try:
-        with stream, compressor.stream_writer(stream, size=size(tree), closefd=False) as packed:
+        with stream, packer.stream_writer(stream, size=size(tree), closefd=False) as packed:
             gatherer = Gatherer(packed.write)
             _append(gatherer, members, blob, epoch)
             gatherer.flush()
@@ -71,6 +66,16 @@ def write(tree: Tree, blob: Blob, target: Path, *, epoch: int, threads: int | No
         if isinstance(error, OSError):
             raise _unwritable(target, error) from error
         raise
+
+
+def compressor(threads: int | None = None) -> zstandard.ZstdCompressor:
+    """What compresses an archive; see `write`."""
+    return zstandard.ZstdCompressor(
+        level=LEVEL,
+        threads=max(1, threads or min(_MOST_THREADS, len(os.sched_getaffinity(0)))),
+        write_checksum=True,
+        write_content_size=True,
+    )
 
 
 def size(tree: Tree) -> int:

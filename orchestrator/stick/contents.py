@@ -22,6 +22,9 @@ _TABLE = 446
 _PARTITION = struct.Struct("<4xB3xII")
 _BOOTABLE = b"\x55\xaa"
 _PROTECTIVE = 0xEE
+_EXTENDED = frozenset({0x05, 0x0F, 0x85})
+# Links of a chain of logical partitions that are followed; a chain may bite its tail.
+_MOST_LOGICAL = 60
 _GPT = b"EFI PART"
 _GPT_HEADER = 92
 # Sizes of an entry; more than 128 bytes are allowed, and nobody uses them.
@@ -63,13 +66,14 @@ _LOOKED_AT = 66 << 10
 class Part:
     """A partition, or the whole disk where it has none (number 0).
 
-    `size`: bytes. `kind`: of the file system, else of the partition. `label`: of either.
+    `size`, `start`: bytes. `kind`: of the file system, else of the partition. `label`: of either.
     """
 
     number: int
     size: int
     kind: str
     label: str = ""
+    start: int = 0
 
     def __str__(self) -> str:
         named = f" {self.label!r}" if self.label else ""
@@ -78,10 +82,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """`table`: `GPT`, `MBR`, or empty where there is none."""
+    """`table`: `GPT`, `MBR`, or empty where there is none.
+
+    `copies`: the bytes at which the table says that its copy begins.
+    """
 
     table: str
     parts: tuple[Part, ...]
+    copies: tuple[int, ...] = ()
 
 
 def examine(read: Read, size: int, block: int = _SECTOR) -> Contents:
@@ -99,30 +107,73 @@ def examine(read: Read, size: int, block: int = _SECTOR) -> Contents:
 
 def _examine(read: Read, size: int, block: int) -> Contents:
     first = read(0, _SECTOR)
+    whole = _file_system(read, 0)
     if len(first) == _SECTOR and first.endswith(_BOOTABLE):
         found = list(_PARTITION.iter_unpack(first[_TABLE:-2]))
         if any(kind == _PROTECTIVE for kind, _, _ in found):
             header = read(block, _GPT_HEADER)
-            if header.startswith(_GPT) and len(header) == _GPT_HEADER:
-                return Contents("GPT", tuple(_gpt(read, header, block)))
-        whole = _file_system(read, 0)
+            if _is_gpt(header):
+                (copy,) = struct.unpack_from("<Q", header, 32)
+                return Contents("GPT", tuple(_gpt(read, header, block)), (copy * block,))
         if whole is None or not whole[0].startswith("FAT"):
-            parts = [
-                _part(read, number, start * block, count * block, _NAMES.get(kind, f"{kind:#04x}"))
-                for number, (kind, start, count) in enumerate(found, 1)
-                if kind and count
-            ]
+            parts = _mbr(read, found, block)
             if parts:
                 return Contents("MBR", tuple(parts))
-    whole = _file_system(read, 0)
-    return Contents("", () if whole is None else (Part(0, size, *whole),))
+    if whole is not None:
+        return Contents("", (Part(0, size, *whole),))
+    # Programs take the copy at the end where the table at the beginning is gone.
+    header = read(size - block, _GPT_HEADER) if size > block else b""
+    if _is_gpt(header):
+        return Contents("GPT", tuple(_gpt(read, header, block)), (size - block,))
+    return Contents("", ())
+
+
+def _is_gpt(header: bytes) -> bool:
+    return header.startswith(_GPT) and len(header) == _GPT_HEADER
+
+
+def _mbr(read: Read, found: list[tuple[int, int, int]], block: int) -> list[Part]:
+    parts = [
+        _part(read, number, start * block, count * block, _NAMES.get(kind, f"{kind:#04x}"))
+        for number, (kind, start, count) in enumerate(found, 1)
+        if kind and count
+    ]
+    for kind, start, count in found:
+        if kind in _EXTENDED and count:
+            parts += _logical(read, start, block)
+    return parts
+
+
+def _logical(read: Read, base: int, block: int) -> list[Part]:
+    """The partitions in an extended one that starts at a block: a chain of tables of two entries.
+
+    The first entry is a partition, counted from its table; the second the next table, from `base`.
+    """
+    parts: list[Part] = []
+    here = base
+    while len(parts) < _MOST_LOGICAL:
+        data = read(here * block, _SECTOR)
+        if len(data) < _SECTOR or not data.endswith(_BOOTABLE):
+            break
+        first, second, *_ = _PARTITION.iter_unpack(data[_TABLE:-2])
+        kind, start, count = first
+        if not kind or not count:
+            break
+        named = _NAMES.get(kind, f"{kind:#04x}")
+        at = (here + start) * block
+        parts.append(_part(read, len(parts) + 5, at, count * block, named))
+        kind, start, _ = second
+        if kind not in _EXTENDED or not start:
+            break
+        here = base + start
+    return parts
 
 
 def _part(read: Read, number: int, start: int, size: int, kind: str, label: str = "") -> Part:  # noqa: PLR0913 - the parts of a partition
     found = _file_system(read, start)
     if found is None:
-        return Part(number, size, kind, label)
-    return Part(number, size, found[0], found[1] or label)
+        return Part(number, size, kind, label, start)
+    return Part(number, size, found[0], found[1] or label, start)
 
 
 def _gpt(read: Read, header: bytes, block: int) -> list[Part]:

@@ -1,7 +1,8 @@
 """Puts an image on a stick: what is refused, the writing, and the reading back.
 
-While it is written, a stick has no partition table: its beginning is overwritten with zeros first
-and written last, so that one that was interrupted is not taken for a whole one.
+While it is written, a stick has no partition table: its beginning, and what would be found of the
+old one behind the image (`remains.py`), is overwritten with zeros first, and its beginning written
+last. So one that was interrupted is not taken for a whole one, nor for what it was.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from orchestrator.stick import contents
+from orchestrator.stick import contents, signatures
 from orchestrator.stick.medium import SPOILT, UNREAD, WHOLE, looked_at
 from reproducibility.digest import Digest
 from reproducibility.errors import ComparisonError, InputError, Stopped
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.stick.contents import Contents
     from orchestrator.stick.disks import Target
     from orchestrator.stick.medium import Medium
+    from orchestrator.stick.signatures import Signature
 
     # Bytes done, bytes in all.
     Tell = Callable[[int, int], None]
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 LARGEST = 256 << 30
 # A multiple of every block size and of what sticks erase at once.
 PIECE = 4 << 20
+# A multiple of every logical block.
+_ALIGNED = 4096
 # With a cache in between, progress is honest where it is emptied now and then.
 _FLUSH = 64 << 20
 
@@ -132,16 +136,25 @@ def lost(target: Target) -> Contents:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written: the image's BLAKE3, and that of each piece of it."""
+    """What was written: the image's BLAKE3, that of each piece of it, and the zeros behind it."""
 
     digest: Digest
     pieces: tuple[bytes, ...]
     size: int
+    zeros: tuple[range, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """Bytes that were written."""
+        return self.size + sum(map(len, self.zeros))
 
 
-def write(image: Path, medium: Medium, tell: Tell, stop: Event) -> Written:
+def write(
+    image: Path, medium: Medium, tell: Tell, stop: Event, *, zeros: tuple[range, ...] = ()
+) -> Written:
     """Write the image, and have it on the medium when this returns.
 
+    `zeros`: bytes behind the image that are overwritten (`remains.places`).
     `medium.state` says at any moment, and so after any exception, what is true of it.
 
     Raises:
@@ -153,7 +166,7 @@ def write(image: Path, medium: Medium, tell: Tell, stop: Event) -> Written:
         buffer = mmap(-1, PIECE)
         total = os.fstat(source.fileno()).st_size
         try:
-            return _write(_Copy(source.fileno(), medium, buffer, total), tell, stop)
+            return _write(_Copy(source.fileno(), medium, buffer, total, zeros), tell, stop)
         except OSError as error:
             raise medium.failed(error, "cannot be written") from error
 
@@ -164,6 +177,7 @@ class _Copy:
     sink: Medium
     buffer: mmap
     total: int
+    zeros: tuple[range, ...]
 
     def piece(self, at: int) -> memoryview:
         """Read a piece of the image; it is in the buffer until the next one is read."""
@@ -196,6 +210,8 @@ def _write(copy: _Copy, tell: Tell, stop: Event) -> Written:
     hasher = blake3(max_threads=blake3.AUTO)
     pieces: list[bytes] = []
     flushed = 0
+    blanked = 0
+    total = copy.total + sum(map(len, copy.zeros))
     for at in range(0, copy.total, PIECE):
         if stop.is_set():
             raise Stopped("stopped")
@@ -206,10 +222,13 @@ def _write(copy: _Copy, tell: Tell, stop: Event) -> Written:
             copy.buffer[: len(view)] = bytes(len(view))
         copy.put(view, at)
         view.release()
+        if at == 0:
+            for blanked in _blank(copy, stop):
+                tell(blanked, total)
         if at - flushed >= _FLUSH and not copy.sink.direct:
             os.fdatasync(sink)
             flushed = at
-        tell(min(at + PIECE, copy.total), copy.total)
+        tell(blanked + min(at + PIECE, copy.total), total)
     os.fsync(sink)
     with copy.piece(0) as view:
         if blake3(view).digest() != pieces[0]:
@@ -217,7 +236,27 @@ def _write(copy: _Copy, tell: Tell, stop: Event) -> Written:
         copy.put(view, 0)
     os.fsync(sink)
     copy.sink.state = UNREAD
-    return Written(Digest("blake3", hasher.hexdigest()), tuple(pieces), copy.total)
+    return Written(Digest("blake3", hasher.hexdigest()), tuple(pieces), copy.total, copy.zeros)
+
+
+def _blank(copy: _Copy, stop: Event) -> Iterator[int]:
+    """Overwrite what is behind the image, and have that on the medium; the bytes done so far."""
+    direct = copy.sink.direct
+    done = 0
+    copy.buffer[:] = bytes(PIECE)
+    for place in copy.zeros:
+        for at in range(place.start, place.stop, PIECE):
+            if stop.is_set():
+                raise Stopped("stopped")
+            with memoryview(copy.buffer)[: min(PIECE, place.stop - at)] as view:
+                copy.put(view, at)
+                done += len(view)
+            yield done
+    if copy.zeros:
+        os.fsync(copy.sink.descriptor)
+    if direct and not copy.sink.direct:
+        # Only for an end that is no whole block; the image need not go through the cache.
+        copy.sink.forget()
 
 
 def check(written: Written, medium: Medium, tell: Tell, stop: Event) -> bool:
@@ -232,13 +271,14 @@ def check(written: Written, medium: Medium, tell: Tell, stop: Event) -> bool:
     wrong = []
     try:
         medium.forget()
-        for number, (at, view) in enumerate(_pieces(medium, written.size)):
+        for number, (at, view) in enumerate(_pieces(medium, range(written.size))):
             if stop.is_set():
                 raise Stopped("stopped")
             hasher.update(view)
             if blake3(view).digest() != written.pieces[number]:
                 wrong.append(at)
-            tell(at + len(view), written.size)
+            tell(at + len(view), written.total)
+        kept = _not_zero(written, medium, tell, stop)
         past_cache = medium.direct
     except OSError as error:
         raise medium.failed(error, "cannot be read back") from error
@@ -250,24 +290,56 @@ def check(written: Written, medium: Medium, tell: Tell, stop: Event) -> bool:
             subject=str(medium.target.path),
             remedy="do not use it: write it again, and take another stick if it differs again",
         )
+    if kept:
+        raise ComparisonError(
+            f"the stick still holds something of what it held before, at byte {kept[0]:,}, "
+            "where zeros were written",
+            subject=str(medium.target.path),
+            remedy="do not use it: write it again, and take another stick if that does not help",
+        )
     medium.state = WHOLE
     return past_cache
 
 
-def _pieces(source: Medium, size: int) -> Iterator[tuple[int, memoryview]]:
+def _not_zero(written: Written, medium: Medium, tell: Tell, stop: Event) -> list[int]:
+    """Places behind the image that are not as they were written."""
+    kept = []
+    done = written.size
+    for place in written.zeros:
+        for at, view in _pieces(medium, place):
+            if stop.is_set():
+                raise Stopped("stopped")
+            if view != bytes(len(view)):
+                kept.append(at)
+            done += len(view)
+            tell(done, written.total)
+    return kept
+
+
+def remaining(image: Path, medium: Medium) -> tuple[Signature, ...] | None:
+    """What `wipefs` finds on the medium and not in the image; None where it could not look."""
+    on_stick, in_image = (signatures.look(path) for path in (medium.target.path, image))
+    if on_stick.not_looked or in_image.not_looked:
+        return None
+    there = {(one.offset, one.kind) for one in in_image.found}
+    return tuple(one for one in on_stick.found if (one.offset, one.kind) not in there)
+
+
+def _pieces(source: Medium, place: range) -> Iterator[tuple[int, memoryview]]:
     """Place and bytes of each piece; the bytes are there until the next one is asked for."""
-    buffer = mmap(-1, PIECE)
-    for at in range(0, size, PIECE):
-        wanted = min(PIECE, size - at)
-        whole = memoryview(buffer)
+    buffer = mmap(-1, PIECE + _ALIGNED)
+    for at in range(place.start, place.stop, PIECE):
+        # From the beginning of a block to the end of one: reading past the cache wants that.
+        before = at % _ALIGNED
+        wanted = before + min(PIECE, place.stop - at)
+        whole = memoryview(buffer)[: wanted + -wanted % _ALIGNED]
         done = 0
         while done < wanted:
-            # To the end of a block: what the image does not fill is read too.
-            count = _read(source, whole[done:], at + done)
+            count = _read(source, whole[done:], at - before + done)
             if count == 0:
                 raise OSError(errno.EIO, "it ends too early")
             done += count
-        yield at, whole[:wanted]
+        yield at, whole[before:wanted]
 
 
 def _read(source: Medium, view: memoryview, at: int) -> int:

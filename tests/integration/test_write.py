@@ -38,6 +38,7 @@ pytestmark = [
 ]
 
 _MORE = 3 << 20
+_FIRST_SECTOR = 446 + 8
 _BLKRRPART = 0x125F  # linux/fs.h
 
 
@@ -77,9 +78,50 @@ def test_a_whole_image(small: Orchestrate, small_own: Built, backing: Path) -> N
         assert (again["lost"]["table"], part["kind"], part["label"]) == ("MBR", "FAT32", "SOURCERY")
     with backing.open("r+b") as stream:
         stream.seek(image["size"])
-        assert stream.read() == b"r" * _MORE, "the rest of the disk is not touched"
+        assert stream.read() == bytes(_MORE), "nothing of the old disk is left at its end"
         stream.truncate(image["size"])
     assert digest.of_file(backing).hex == image["blake3"]
+
+
+@pytest.mark.needs_tools("sgdisk", "wipefs", "blkid")
+def test_nothing_of_the_old_disk_is_found(
+    small: Orchestrate, small_own: Built, backing: Path
+) -> None:
+    """A GPT, whose copy lies at the end, and a file system behind the image; odd in size."""
+    image = small_own.ran.document["image"]
+    start = image["size"] + (12 << 20)
+    with backing.open("r+b") as stream:
+        stream.truncate(image["size"] + (64 << 20) + 512)
+
+    def told(*command: str | Path) -> str:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    def probed(device: str, at: int) -> str:
+        return told("blkid", "-p", "--offset", str(at), device)
+
+    with loop(backing) as device:
+        parts = [f"--new=1:2048:{start // 512 - 1}", f"--new=2:{start // 512}:+40M"]
+        assert "completed successfully" in told("sgdisk", *parts, "--change-name=2:data", device)
+        told("mke2fs", "-q", "-F", "-L", "old", "-E", f"offset={start}", device, "40M")
+        assert 'TYPE="ext2"' in probed(device, start)
+        ran = write(small, small_own, device, status=0)
+        lost = ran["lost"]
+        assert lost["table"] == "GPT"
+        assert [part["label"] for part in lost["parts"]] == ["", "old"]
+        assert [one["kind"] for one in lost["signatures"]].count("gpt") == 2
+        assert ran["remains"] == []
+        marks = json.loads(told("wipefs", "--json", device))["signatures"]
+        assert [(one["offset"], one["type"]) for one in marks] == [("0x1fe", "dos")]
+        assert 'PTTYPE="dos"' in probed(device, 0)
+        assert "TYPE=" not in probed(device, start)
+        table = told("sgdisk", "--print", "--verify", device)
+        assert "Found invalid GPT and valid MBR" in table, table
+        assert "No problems found" in table, table
+        # By its place: what a kernel shows as /dev/...1.
+        with Path(device).open("rb") as disk:
+            first = int.from_bytes(disk.read(512)[_FIRST_SECTOR:][:4], "little")
+        assert 'LABEL="SOURCERY"' in probed(device, first * 512)
 
 
 def write(

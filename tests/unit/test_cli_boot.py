@@ -38,11 +38,12 @@ def out(tmp_path: Path) -> Path:
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "sourcery.img").write_bytes(b"an image")
+    (folder / "sourcery.cpio.zst").write_bytes(b"an archive")
     result = {
         "schema": 1,
         "verdict": "PASS",
         "image": {"path": "sourcery.img", "blake3": "b" * 64},
-        "cpio": {"path": "sourcery.cpio.zst"},
+        "cpio": {"path": "sourcery.cpio.zst", "blake3": "c" * 64},
         "root": {"commands": {"amd64": 1, "riscv64": 1}, "boot_files": 24},
     }
     (folder / "result.json").write_bytes(canonical.pretty(result))
@@ -98,12 +99,16 @@ def refusal(captured: Captured) -> dict[str, Any]:
 def test_by_default_all_that_the_image_is_for(fake: FakeBoot, out: Path) -> None:
     assert run(["boot", "--out", str(out), "-q"]) == 0
     (asked,) = fake.asked
-    assert [one.name for one in asked.platforms] == ["pc-bios", "pc-uefi", "riscv64-uboot"]
+    expected = ["pc-bios", "pc-uefi", "riscv64-uboot", "initramfs"]
+    assert [one.name for one in asked.platforms] == expected
     assert asked.image == out / "sourcery.img"
     assert asked.log == out / "boot"
     assert asked.expected is not None
     assert asked.expected.hex == "b" * 64
-    assert asked.machine.memory == 1 << 30
+    assert asked.machine.memory is None, "each platform's own"
+    assert asked.archive == out / "sourcery.cpio.zst"
+    assert asked.archive_expected is not None
+    assert asked.archive_expected.hex == "c" * 64
     assert asked.machine.accelerator == "tcg"
 
 
@@ -136,8 +141,32 @@ def test_an_image_without_a_result_may_be_for_every_platform(
     image = tmp_path / "some.img"
     image.write_bytes(b"x")
     assert run(["boot", "--image", str(image), "-q"]) == 0
-    assert fake.asked[0].platforms == platforms.PLATFORMS
+    expected = [one for one in platforms.PLATFORMS if one.name != "initramfs"]
+    assert list(fake.asked[0].platforms) == expected, "there is no archive beside it"
     assert fake.asked[0].expected is None
+
+
+@pytest.mark.parametrize(
+    ("more", "there"),
+    [([], True), (["--memory", "8 GiB"], True), (["--memory", "512 MiB"], False),
+     (["--disk", "virtio"], False)],
+)  # fmt: skip
+def test_all_platforms_are_those_that_the_options_can_mean(
+    fake: FakeBoot, out: Path, capsys: Captured, more: list[str], there: bool
+) -> None:
+    """A machine without a stick has no disk, and its archive takes more memory than a stick."""
+    assert run(["boot", "--out", str(out), *more]) == 0
+    assert ("initramfs" in [one.name for one in fake.asked[0].platforms]) is there
+    assert ("initramfs is left out" in capsys.readouterr().err) is not there
+    (out / "sourcery.cpio.zst").unlink()
+    assert run(["boot", "--out", str(out), *more]) == 0
+    assert "initramfs" not in [one.name for one in fake.asked[1].platforms]
+    assert "initramfs is left out" in capsys.readouterr().err
+
+
+def test_the_archive_of_an_architecture_by_name(fake: FakeBoot, out: Path) -> None:
+    assert run(["boot", "--out", str(out), "-p", "initramfs-riscv64", "-q"]) == 0
+    assert [one.architecture for one in fake.asked[0].platforms] == ["riscv64"]
 
 
 @pytest.mark.parametrize(
@@ -181,6 +210,7 @@ def test_what_commands_wrote_is_shown(fake: FakeBoot, out: Path, capsys: Capture
     ("arguments", "words"),
     [
         (["-p", "arm64-uefi"], "not for arm64"),
+        (["-p", "initramfs-arm64"], "not for arm64"),
         (["-p", "pc"], "Invalid value"),
         (["--memory", "lots"], "not a size of memory"),
         (["--interactive", "-p", "all"], "one platform"),

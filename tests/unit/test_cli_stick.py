@@ -20,6 +20,7 @@ from orchestrator.cli.stopping import Stopping
 from orchestrator.stick import medium, writer
 from orchestrator.stick.contents import Contents, Part
 from orchestrator.stick.disks import Target
+from orchestrator.stick.signatures import ABSENT, Look, Signature
 from reproducibility import digest
 from reproducibility.errors import Stopped
 
@@ -73,10 +74,12 @@ def test_written(out: Path, target: Path, capsys: Captured) -> None:
     found = json.loads(told.out)
     assert found["verdict"] == "PASS"
     assert found["image"]["size"] == _SIZE
-    assert found["lost"] == {"table": None, "parts": []}
+    assert found["lost"]["table"] is None
+    assert found["lost"]["parts"] == []
+    assert found["blanked"] == [[_SIZE, 10]]
     assert "whatever it holds will be lost" in told.err
     assert "writing: 1.0 MiB of 1.0 MiB" in told.err
-    assert target.read_bytes() == (out / "sourcery.img").read_bytes() + b"o" * 10
+    assert target.read_bytes() == (out / "sourcery.img").read_bytes() + bytes(10)
 
 
 def test_an_image_by_its_name(out: Path, target: Path, capsys: Captured) -> None:
@@ -137,8 +140,8 @@ def test_other_bytes_read_back_are_status_1(
 ) -> None:
     write = writer.write
 
-    def worn(*given: Any) -> writer.Written:  # noqa: ANN401 - whatever is passed
-        done = write(*given)
+    def worn(*given: Any, **named: Any) -> writer.Written:  # noqa: ANN401 - whatever is passed
+        done = write(*given, **named)
         with target.open("r+b") as stream:
             stream.seek(1000)
             stream.write(b"worn out")
@@ -208,8 +211,13 @@ def test_a_second_ctrl_c_says_what_became_of_the_stick(  # noqa: PLR0913 - param
     assert f"note: {said}\n" in told
     assert "finished steps are remembered" not in told
     image = (out / "sourcery.img").read_bytes()
-    begins = {"before": b"o" * _SIZE, "within": bytes(_SIZE), "after": image}[where]
-    assert target.read_bytes() == begins + b"o" * 10
+    old = b"o" * 10
+    expected = {
+        "before": b"o" * _SIZE + old,
+        "within": bytes(_SIZE) + old,
+        "after": image + bytes(10),
+    }
+    assert target.read_bytes() == expected[where]
 
 
 def test_the_first_ctrl_c_ends_it_cleanly(out: Path, target: Path, capsys: Captured) -> None:
@@ -258,11 +266,22 @@ def test_not_over_the_build(out: Path, capsys: Captured, name: str) -> None:
 def test_what_is_told_before(tmp_path: Path) -> None:
     disk = Target(tmp_path / "sdb", "disk", 32 << 30, model="Acme Stick", removable=True)
     holds = Contents("GPT", (Part(1, 1 << 30, "FAT32", "EFI"), Part(2, 2 << 30, "LUKS")))
-    assert list(writing.told(disk, holds)) == [
+    look = Look((Signature(512, "gpt"), Signature(4096, "zfs_member", "tank")))
+    assert list(writing.told(disk, holds, look)) == [
         f"{tmp_path}/sdb: Acme Stick, removable disk, 32.0 GiB (34,359,738,368 bytes)",
         "  everything on it will be lost (GPT partition table):",
         "  1: FAT32 'EFI', 1.0 GiB",
         "  2: LUKS, 2.0 GiB",
+        "  wipefs finds gpt at byte 512",
+        "  wipefs finds zfs_member 'tank' at byte 4,096",
+    ]
+    first, *rest = writing.told(disk, Contents("", ()), look)
+    assert rest[0] == "  everything on it will be lost:"
+    unknown = list(writing.told(disk, Contents("", ()), Look((), ABSENT)))
+    assert unknown == [
+        first,
+        "  holds nothing that is known here; whatever it holds will be lost",
+        f"  there may be more on it than is known here: {ABSENT}",
     ]
 
 

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from orchestrator.architecture import Architecture
 from orchestrator.cli import boot_command, booting
 from orchestrator.emulator import machine, platforms, proof, screen, script
+from orchestrator.emulator.archive import Part
 from orchestrator.emulator.guest import Ran
 from orchestrator.emulator.machine import Machine
 from orchestrator.emulator.recording import Recording
+from reproducibility import digest
 from reproducibility.compare import Verdict
 from reproducibility.errors import InputError
 
@@ -46,6 +48,36 @@ def test_a_machine_has_no_network_and_leaves_the_image_alone(platform: platforms
         for firmware in platform.firmware:
             assert options(line, firmware.option) == [firmware.path]
     assert platform.architecture in get_args(Architecture)
+
+
+ARCHIVES = [one for one in platforms.BY_NAME.values() if one.from_archive]
+NONE = digest.of_bytes(b"")
+PART = Part("amd64", Path("/k"), Path("/a.zst"), 300 << 20, (700 << 20) + 1, NONE, NONE)
+
+
+@pytest.mark.parametrize("platform", ARCHIVES, ids=lambda platform: platform.name)
+def test_a_machine_that_starts_the_archive_has_no_disk(platform: platforms.Platform) -> None:
+    line = machine.command(platform, Machine(), "/bin/qemu", [IMAGE], PART)
+    assert options(line, "-kernel") == ["/k"]
+    assert options(line, "-initrd") == ["/a.zst"]
+    (words,) = options(line, "-append")
+    assert f"rdinit=/linux_{platform.architecture}/bin/init" in words.split()
+    assert "rootfstype=ramfs" in words.split(), "a tmpfs takes no more than half of the memory"
+    assert options(line, "-nic") == ["none"]
+    assert options(line, "-drive") == options(line, "-device") == []
+    assert options(line, "-m") == [f"{platform.memory >> 20}M"]
+    with pytest.raises(InputError, match="has no stick"):
+        machine.command(platform, Machine(disk="usb"), "q", [], PART)
+
+
+def test_memory_that_cannot_hold_the_archive_is_refused() -> None:
+    platform = platforms.BY_NAME["initramfs"]
+    with pytest.raises(InputError, match="does not fit into 1000 MiB of memory") as refused:
+        machine.command(platform, Machine(memory=1000 << 20), "q", [], PART)
+    assert "1001 MiB" in refused.value.summary
+    assert "--memory" in refused.value.remedy
+    line = machine.command(platform, Machine(memory=1001 << 20), "q", [], PART)
+    assert options(line, "-m") == ["1001M"]
 
 
 def test_commas_in_a_path_are_not_taken_for_options() -> None:

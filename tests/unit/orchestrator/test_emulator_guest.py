@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator.emulator import archive as taking
 from orchestrator.emulator import booting, platforms
 from orchestrator.emulator.booting import Options
 from orchestrator.emulator.guest import Guest
 from orchestrator.emulator.machine import Machine
 from orchestrator.emulator.recording import Recording
+from orchestrator.image import cpio
+from orchestrator.store import Store
 from reproducibility import digest
 from reproducibility.compare import Verdict
 from reproducibility.errors import ActionError, InfrastructureError, InputError, Stopped
+from reproducibility.manifest import Tree, file
 from tests.fakes import FakeObserver
 
 if TYPE_CHECKING:
@@ -130,6 +134,10 @@ def test_much_output_is_all_there(recording: Recording) -> None:
         ("say('Kernel panic - not syncing: no init\\r\\n'); time.sleep(60)", "panicked.*no init"),
         ("boot(); say('\\r\\nemergency# '); time.sleep(60)", "emergency shell"),
         ("say('\\r\\nNo bootable device.\\r\\n'); time.sleep(60)", "BIOS found nothing"),
+        (
+            "say('Initramfs unpacking failed: write error\\r\\n'); time.sleep(60)",
+            "needs more memory.*write error",
+        ),
         ("say('SeaBIOS\\r\\nstuck here\\r\\n'); time.sleep(60)", "no kernel within 1 s.*stuck"),
         ("boot(); time.sleep(60)", "no prompt within 1 s"),
         ("boot()", "went off"),
@@ -147,6 +155,19 @@ def test_boots_that_come_to_nothing(recording: Recording, play: str, words: str)
     assert failed.value.subject == str(recording.transcript)
     assert "pc-bios" in failed.value.summary
     assert "--interactive" in failed.value.remedy
+
+
+def test_a_machine_without_a_stick_may_have_too_little_memory(tmp_path: Path) -> None:
+    play = "say('Kernel panic - not syncing: System is deadlocked on memory'); time.sleep(60)"
+    command = [sys.executable, "-c", f"{PLAYER}\n{play}"]
+    platform = platforms.BY_NAME["initramfs"]
+    with (
+        Recording(tmp_path / "log", platform.name) as recording,
+        Guest(platform, command, recording, threading.Event()) as guest,
+        pytest.raises(ActionError, match="deadlocked on memory") as failed,
+    ):
+        guest.boot(60)
+    assert "--memory" in failed.value.remedy
 
 
 def test_a_qemu_that_cannot_run_is_no_fault_of_the_image(recording: Recording) -> None:
@@ -311,6 +332,88 @@ def test_no_room_for_a_card_is_told_of_that_platform(
     assert isinstance(error, InfrastructureError)
     assert "TMPDIR" in error.remedy
     assert booted.path.is_file()
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """The archive of a build, as far as a part is taken from it."""
+    store = Store(tmp_path / "store")
+    entries = [
+        file(name, store.put_bytes(data), len(data), executable=False)
+        for name, data in (("boot/amd64/vmlinuz", b"MZ"), ("linux_amd64/bin/init", b"ELF"))
+    ]
+    path = tmp_path / "sourcery.cpio.zst"
+    cpio.write(Tree(entries), store.path, path, epoch=0)
+    store.close()
+    return path
+
+
+def test_the_archive_without_a_stick(
+    tmp_path: Path, image: Path, player: Path, archive: Path
+) -> None:
+    """A flipped bit of the archive is seen, and keeps no other platform from its turn."""
+    assert player.exists()
+    log = tmp_path / "log"
+    asked = Options(
+        image,
+        (platforms.BY_NAME["initramfs"], PC),
+        log,
+        commands=("say x",),
+        archive=archive,
+        archive_expected=digest.of_file(archive),
+    )
+    booted = booting.boot(asked, FakeObserver(), threading.Event())
+    assert booted.verdict is Verdict.PASS
+    first, second = booted.document["platforms"]
+    assert (first["disk"], first["memory"]) == (None, platforms.ARCHIVE_MEMORY)
+    assert second["archive"] is None
+    part = first["archive"]
+    assert part["archive"] == str(log / "initramfs" / "sourcery.cpio.zst")
+    assert (log / "initramfs" / "vmlinuz").read_bytes() == b"MZ"
+    checked = {one.name: one.verdict for one in booted.checks if one.subject == "initramfs"}
+    assert checked["archive as built"] is Verdict.PASS
+
+    data = bytearray(archive.read_bytes())
+    # Of the checksum behind the content.
+    data[-1] ^= 1
+    archive.write_bytes(data)
+    booted = booting.boot(asked, FakeObserver(), threading.Event())
+    assert booted.verdict is Verdict.FAIL
+    broken, whole = booted.outcomes
+    assert broken.error is not None
+    assert "not the one that was built" in broken.error.summary
+    assert whole.error is None
+    assert not (log / "initramfs" / "sourcery.cpio.zst").exists()
+
+    archive.write_bytes(data[:-1] + bytes([data[-1] ^ 1]) + b"\0" * 8)
+    booted = booting.boot(asked, FakeObserver(), threading.Event())
+    failed = {one.name: one.verdict for one in booted.checks if one.subject == "initramfs"}
+    assert failed == {"archive as built": Verdict.FAIL}
+
+    archive.unlink()
+    with pytest.raises(InputError, match="no archive for initramfs"):
+        booting.boot(asked, FakeObserver(), threading.Event())
+
+
+def test_an_archive_that_does_not_fit_into_memory(
+    tmp_path: Path, image: Path, player: Path, archive: Path
+) -> None:
+    assert player.exists()
+    asked = Options(
+        image,
+        (platforms.BY_NAME["initramfs"],),
+        tmp_path / "log",
+        Machine(memory=1 << 20),
+        archive=archive,
+    )
+    monstrous = replace(taking.take(archive, "amd64", tmp_path / "part"), unpacked=1 << 40)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(taking, "take", lambda *_given: monstrous)
+        booted = booting.boot(asked, FakeObserver(), threading.Event())
+    (error,) = [outcome.error for outcome in booted.outcomes]
+    assert isinstance(error, InputError)
+    assert "does not fit into 1 MiB" in error.summary
+    assert "--memory" in error.remedy
 
 
 def test_what_is_missing_is_named_with_its_packages(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SIZE = 2 * writer.PIECE + 1536
+_MORE = _SIZE + 1000
 _GIB = 1 << 30
 
 
@@ -121,6 +122,58 @@ def test_one_changed_bit_is_found_and_placed(image: Path, stick: Medium, at: int
         stream.write(bytes([byte ^ 1]))
     with pytest.raises(ComparisonError, match=f"at byte {at // writer.PIECE * writer.PIECE:,}"):
         writer.check(written, stick, silent, threading.Event())
+
+
+@pytest.mark.parametrize("zeros", [(), (range(_SIZE, _SIZE + 300), range(_SIZE + 301, _MORE))])
+@pytest.mark.parametrize("size", [_SIZE, _SIZE - 1536])
+def test_zeros_behind_the_image(
+    image: Path, stick: Medium, zeros: tuple[range, ...], size: int
+) -> None:
+    """At odd places too; nothing else is touched."""
+    os.truncate(image, size)
+    told: list[tuple[int, int]] = []
+    stop = threading.Event()
+    written = writer.write(image, stick, lambda *done: told.append(done), stop, zeros=zeros)
+    expected = bytearray(image.read_bytes() + b"o" * (_MORE - size))
+    for place in zeros:
+        expected[place.start : place.stop] = bytes(len(place))
+    assert stick.target.path.read_bytes() == bytes(expected)
+    total = size + sum(map(len, zeros))
+    assert told[-1] == (total, total)
+    assert writer.check(written, stick, lambda *done: told.append(done), stop) is stick.direct
+    assert told[-1] == (total, total)
+
+
+@pytest.mark.parametrize("at", [_SIZE, _SIZE + 299, _SIZE + 301, _MORE - 1])
+def test_what_is_left_behind_the_image_is_found_and_placed(
+    image: Path, stick: Medium, at: int
+) -> None:
+    zeros = (range(_SIZE, _SIZE + 300), range(_SIZE + 301, _MORE))
+    written = writer.write(image, stick, silent, threading.Event(), zeros=zeros)
+    with stick.target.path.open("r+b") as stream:
+        stream.seek(at)
+        stream.write(b"\1")
+    with pytest.raises(ComparisonError, match="something of what it held before"):
+        writer.check(written, stick, silent, threading.Event())
+
+
+def test_an_interrupted_stick_is_not_what_it_was_either(image: Path, stick: Medium) -> None:
+    """The end is overwritten before the image, so that no table is found there meanwhile."""
+    stop = threading.Event()
+    seen = []
+
+    def tell(done: int, _total: int) -> None:
+        seen.append(done)
+        if done > writer.PIECE:
+            stop.set()
+
+    with pytest.raises(Stopped):
+        writer.write(image, stick, tell, stop, zeros=(range(_SIZE, _MORE),))
+    assert stick.state == medium.SPOILT
+    found = stick.target.path.read_bytes()
+    assert found[: writer.PIECE] == bytes(writer.PIECE)
+    assert found[writer.PIECE : _SIZE] == b"o" * (_SIZE - writer.PIECE)
+    assert found[_SIZE:] == bytes(1000)
 
 
 def test_a_change_behind_the_image_is_none(image: Path, stick: Medium) -> None:
