@@ -112,7 +112,7 @@ def test_the_readme_s_spec_is_one() -> None:
     default = (ROOT / "sourcery.toml").read_text("utf-8")
     parsed = spec.parse(f"{default}\n{example}", ROOT / "sourcery.toml")
     assert [source.module for source in parsed.sources][-1] == "example.org/tools"
-    assert [file.destination for file in parsed.files] == ["/etc/motd"]
+    assert [file.destination for file in parsed.files] == ["/etc/motd", "/notes"]
     before, table, rest = default.partition("[boot.kernel.amd64]\n")
     assert kernel.startswith(table)
     after = rest[rest.index("[boot.kernel.arm64]") :]
