@@ -80,7 +80,7 @@ def boot(
         typer.Option(
             metavar="SIZE",
             help="The machine's memory, a number of MiB or GiB. [dim]\\[default: 1 GiB; for the "
-            "archive 1536 MiB][/dim]",
+            "archive 1280 MiB, on ARM and RISC-V 1536 MiB][/dim]",
         ),
     ] = None,
     disk: Annotated[
