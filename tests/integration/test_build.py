@@ -38,6 +38,8 @@ def expected_checks(
         (checks.HELPERS, HOST): "PASS",
         (making.TWICE, making.IMAGE): "PASS",
         (making.READ_BACK, making.IMAGE): "PASS",
+        (making.WITNESSED, making.IMAGE): "PASS",
+        (making.ARCHIVE, making.CPIO): "PASS",
         **{(observe.NAME, name): "PASS" for name in observe.FIELDS},
     }
     for source in logged.sources(pinned):

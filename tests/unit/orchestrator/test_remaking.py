@@ -82,10 +82,9 @@ def maker(store: Store, tmp_path: Path) -> Maker:
 
 def planted(folder: Path, path: str, before: str, after: str) -> Path:
     """A copy of the code in which one text is another one."""
-    source = Path(os.environ.get("SOURCERY_TEST_CODE", _CODE))
     for name in _PACKAGES:
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(source / name, folder / name, ignore=ignored)
+        shutil.copytree(_CODE / name, folder / name, ignore=ignored)
     text = (folder / path).read_text("utf-8")
     assert before in text, f"{path} no longer says {before}"
     (folder / path).write_text(text.replace(before, after), "utf-8")
