@@ -1,8 +1,9 @@
 """From the root's tree to the image and the archive, with everything that is checked of them.
 
-The image is written from the store, and made again in another way, which is only hashed; what
-`pyfatfs` reads back from it is compared with the tree. A second run with the same tree finds its
-image in the old output directory, compares digests, and does nothing else.
+The image is written from the store, and made again in another process, which only hashes it. What
+`pyfatfs` reads back from it is compared with the tree; a witness compares every other byte; and the
+archive is read back too. A second run with the same tree finds its image in the old output
+directory, compares digests, and does nothing else.
 """
 
 from __future__ import annotations
@@ -15,99 +16,45 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.boot import install
-from orchestrator.image import backwards, cpio, fingerprint, layout, reader, writer
-from orchestrator.image.disk import Disk
-from orchestrator.image.volume import Volume
+from orchestrator import remaking
+from orchestrator.boot import syslinux
+from orchestrator.image import archive, cpio, fingerprint, reader, witness, writer
+from orchestrator.ordering import FORMAT, Order, laid_out, volume_id
 from orchestrator.store import durable
-from reproducibility import canonical
 from reproducibility import digest as digests
 from reproducibility.compare import Check, Verdict, trees
 from reproducibility.digest import Digest
 from reproducibility.errors import ComparisonError, InputError, Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from threading import Event
 
-    from orchestrator.boot.syslinux import Loader
+    from orchestrator.remaking import Remaking
     from orchestrator.scheduler import Observer
     from orchestrator.store import Store
-    from reproducibility.manifest import Entry, Tree
+    from reproducibility.manifest import Entry
+
+__all__ = ["FORMAT", "Image", "Order", "make", "volume_id"]
 
 IMAGE = "sourcery.img"
 CPIO = "sourcery.cpio.zst"
 
-# The version of the formats; part of the key under which an image is remembered.
-FORMAT = 1
-
 STAGES = [
     ("image", "image", "FAT32 disk image"),
-    ("image/again", "image", "made backwards, only hashed"),
+    ("image/again", "image", "made again in another process, only hashed"),
     ("image/read back", "image", "by pyfatfs"),
+    ("image/witness", "image", "every byte beside the files' content"),
     ("cpio", "cpio", "archive of the same tree"),
+    ("cpio/read back", "cpio", "by another program"),
 ]
 TWICE = "image made twice"
 READ_BACK = "read back by pyfatfs == root"
+WITNESSED = "every other byte == as the root and the parameters say"
+ARCHIVE = "archive read back == root"
 REMEMBERED = "image == remembered image"
-EXPECTED = [(TWICE, IMAGE), (READ_BACK, IMAGE)]
-
-
-@dataclass(frozen=True)
-class Order:
-    """What an image is made from.
-
-    `identity`: digest of spec and lock; volume ID and disk signature come from it (the root's own
-    digest would be circular once boot files in it name the volume). `epoch`: seconds.
-    `free_space`: bytes. `loader`: what boots it on a PC with a BIOS; its one file that must know
-    where it lies is finished here.
-    """
-
-    tree: Tree
-    label: str
-    identity: Digest
-    epoch: int
-    free_space: int
-    loader: Loader | None = None
-
-    @property
-    def key(self) -> Digest:
-        """BLAKE3 of everything that decides the image's bits."""
-        return digests.of_bytes(
-            canonical.dumps(
-                {
-                    "format": FORMAT,
-                    "compression": cpio.COMPRESSION,
-                    "tree": str(self.tree.digest),
-                    "label": self.label,
-                    "identity": str(self.identity),
-                    "epoch": self.epoch,
-                    "free_space": self.free_space,
-                    **({"loader": _parts(self.loader)} if self.loader else {}),
-                }
-            )
-        )
-
-    @property
-    def volume_id(self) -> int:
-        """32 bits of the identity."""
-        return volume_id(self.identity)
-
-    @property
-    def signature(self) -> int:
-        """Another 32 bits of it."""
-        return int(self.identity.hex[8:16], 16)
-
-
-def _parts(loader: Loader) -> list[str]:
-    parts = (loader.master, loader.sector, loader.system, loader.module)
-    return [str(digests.of_bytes(part)) for part in parts]
-
-
-def volume_id(identity: Digest) -> int:
-    """The volume ID of an identity's image, which the boot files name before there is an image."""
-    return int(identity.hex[:8], 16)
+EXPECTED = [(TWICE, IMAGE), (READ_BACK, IMAGE), (WITNESSED, IMAGE), (ARCHIVE, CPIO)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,47 +122,40 @@ def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
         InfrastructureError: the disk is full, or a blob is damaged.
         Stopped: `stop` was set.
     """
-    remembered = _recall(order, store)
+    remembered, lost = _recall(order, store)
     if remembered and not again and _taken_over(remembered, fresh, old):
         for name, _, _ in STAGES:
             observer.finished(name, cached=True, seconds=0)
         return remembered
-    wanted, disk = order, _disk(order, store)
-    if order.loader is not None:
-        tree, disk = install.installed(
-            order.tree, disk.layout, order.signature, order.loader, store.put_bytes
-        )
-        order = replace(order, tree=tree)
+    tree, disk = laid_out(order, store.put_bytes, lambda entry: _head(store, entry))
+    # What came of it; the order stays what the other process is given.
+    final = replace(order, tree=tree)
     _refuse_if(stop)
-    with ThreadPoolExecutor(4) as pool:
-        archive = pool.submit(_cpio, order, store, fresh, observer)
+    with remaking.started(order, store) as other, ThreadPoolExecutor(5) as pool:
+        second = pool.submit(_again, other, order, observer, stop)
+        packed = pool.submit(_cpio, final, store, fresh, observer)
         with _stage("image", observer):
             writer.write(disk, store.path, fresh / IMAGE)
             _refuse_if(stop)
             # It must be on the disk before it is put in place: the disk works meanwhile.
             kept = pool.submit(durable.sync, fresh / IMAGE)
-            second = pool.submit(_again, disk, store, observer)
-            read = pool.submit(_read_back, order, store, fresh, observer)
+            read = pool.submit(_read_back, final, store, fresh, observer)
+            seen = pool.submit(_witnessed, final, store, fresh, observer)
             image = _artefact(fresh, IMAGE)
         kept.result()
-        checks = (_twice(image.blake3, second.result()), read.result())
-        made = Image(image, archive.result(), order.tree.digest, checks)
+        checks = [_twice(image.blake3, tree.digest, second.result()), read.result()]
+        archived, check = packed.result()
+        checks += [seen.result(), check]
+        made = Image(image, archived, tree.digest, tuple(checks))
     _refuse_if(stop)
-    if remembered:
+    passed = all(check.verdict is Verdict.PASS for check in made.checks)
+    if passed and not remembered:
+        store.save_tree(tree)
+        _remember(order, store, made)
+    if remembered or again:
         # What was remembered stays the base of comparison, whatever this run gave.
-        return replace(made, checks=(*made.checks, _against(remembered, made)))
-    if all(check.verdict is Verdict.PASS for check in made.checks):
-        store.save_tree(order.tree)
-        _remember(wanted, store, made)
+        return replace(made, checks=(*made.checks, _against(remembered, made, lost)))
     return made
-
-
-def _disk(order: Order, store: Store) -> Disk:
-    """The tree laid out, its boot loader not yet told where it lies."""
-    fixed = install.FIXED if order.loader is not None else frozenset[str]()
-    volume = Volume(order.volume_id, order.label, order.epoch, order.free_space, fixed=fixed)
-    placed = layout.lay_out(order.tree, volume, lambda entry: _head(store, entry))
-    return Disk(placed, order.signature)
 
 
 def _refuse_if(stop: Event) -> None:
@@ -228,17 +168,53 @@ def _artefact(fresh: Path, name: str) -> Artefact:
     return Artefact(name, found.size, found.blake3, found.sha256)
 
 
-def _again(disk: Disk, store: Store, observer: Observer) -> Digest:
+def _again(other: Remaking, order: Order, observer: Observer, stop: Event) -> remaking.Remade:
     with _stage("image/again", observer):
-        return backwards.digest(disk, store.path)
+        return other.result(order, stop)
 
 
-def _twice(written: Digest, again: Digest) -> Check:
-    if written == again:
-        reason = "written in the order of the clusters, and made again backwards, piece by piece: "
-        return Check(TWICE, IMAGE, Verdict.PASS, f"{reason}{written} both times")
-    reason = f"written in the order of the clusters {written}, made again backwards {again}"
+def _twice(written: Digest, tree: Digest, again: remaking.Remade) -> Check:
+    how = "from the tree's manifest, in another process, backwards and piece by piece"
+    if again.alike:
+        reason = f"the process that made it again had the same {', '.join(again.alike)}"
+        return Check(TWICE, IMAGE, Verdict.FAIL, reason)
+    if (written, tree) == (again.image, again.tree):
+        reason = f"written in the order of the clusters, and made again {how}: {written} both times"
+        return Check(TWICE, IMAGE, Verdict.PASS, reason)
+    reason = f"written in the order of the clusters {written}, made again {how} {again.image}"
+    if tree != again.tree:
+        reason += f"; the trees are {tree} and {again.tree}"
     return Check(TWICE, IMAGE, Verdict.FAIL, reason)
+
+
+def _witnessed(order: Order, store: Store, fresh: Path, observer: Observer) -> Check:
+    with _stage("image/witness", observer):
+        packages = None
+        if order.loader is not None:
+            files = {entry.path: entry.content for entry in order.loader.packages.files()}
+            packages = witness.Packages(
+                store.read(files[syslinux.MASTER]), store.read(files[syslinux.INSTALLER])
+            )
+        found = witness.findings(
+            fresh / IMAGE,
+            witness.Expected(
+                tree=order.tree,
+                label=order.label,
+                volume_id=order.volume_id,
+                signature=order.signature,
+                epoch=order.epoch,
+                free_space=order.free_space,
+                packages=packages,
+            ),
+        )
+    right = "boot code, tables, directories with every field, slack and free space: byte by byte"
+    return _judged(WITNESSED, IMAGE, found, right)
+
+
+def _judged(name: str, subject: str, found: Sequence[str], right: str) -> Check:
+    if found:
+        return Check(name, subject, Verdict.FAIL, "; ".join(found))
+    return Check(name, subject, Verdict.PASS, right)
 
 
 def _read_back(order: Order, store: Store, fresh: Path, observer: Observer) -> Check:
@@ -263,29 +239,35 @@ def _read_back(order: Order, store: Store, fresh: Path, observer: Observer) -> C
     return check
 
 
-def _cpio(order: Order, store: Store, fresh: Path, observer: Observer) -> Artefact:
+def _cpio(order: Order, store: Store, fresh: Path, observer: Observer) -> tuple[Artefact, Check]:
     with _stage("cpio", observer):
         cpio.write(order.tree, store.path, fresh / CPIO, epoch=order.epoch)
-        return _artefact(fresh, CPIO)
+        artefact = _artefact(fresh, CPIO)
+    with _stage("cpio/read back", observer):
+        found = archive.findings(fresh / CPIO, order.tree, order.epoch)
+    right = "names, modes, times, owners, content (BLAKE3), order and end, field by field"
+    return artefact, _judged(ARCHIVE, CPIO, found, right)
 
 
-def _recall(order: Order, store: Store) -> Image | None:
+def _recall(order: Order, store: Store) -> tuple[Image | None, str]:
+    """What is remembered, or why there is nothing to compare with."""
     document = store.recall("image", order.key)
     if document is None:
-        return None
+        return None, "no earlier result"
     try:
         checks = tuple(
             Check(found["name"], found["subject"], Verdict[found["verdict"]], found["reason"])
             for found in document["checks"]
         )
-        return Image(
+        found = Image(
             Artefact.parse(document["image"]),
             Artefact.parse(document["cpio"]),
             Digest.parse(document["tree"]),
             checks,
         )
-    except (KeyError, TypeError, InputError):
-        return None
+    except (KeyError, TypeError, InputError) as error:
+        return None, f"the earlier result cannot be read: {error!r}"
+    return found, ""
 
 
 def _remember(order: Order, store: Store, made: Image) -> None:
@@ -324,7 +306,10 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _against(remembered: Image, made: Image) -> Check:
+def _against(remembered: Image | None, made: Image, lost: str) -> Check:
+    """How what was made compares with what is remembered; `lost`: why nothing is."""
+    if remembered is None:
+        return Check(REMEMBERED, IMAGE, Verdict.SKIP, lost)
     for before, now in ((remembered.image, made.image), (remembered.cpio, made.cpio)):
         if before != now:
             reason = f"{now.path} was {before.blake3}, is {now.blake3}"

@@ -27,8 +27,8 @@ FOLDER: Final = "syslinux"
 LDLINUX: Final = f"{FOLDER}/ldlinux.sys"
 MODULE: Final = f"{FOLDER}/ldlinux.c32"
 
-_INSTALLER = "usr/bin/syslinux"
-_MASTER = "usr/lib/syslinux/mbr/mbr.bin"
+INSTALLER: Final = "usr/bin/syslinux"
+MASTER: Final = "usr/lib/syslinux/mbr/mbr.bin"
 _REMEDY = "name a suite whose packages syslinux and syslinux-common are of version 6"
 
 _SECTOR_START = b"\xeb\x58\x90SYSLINUX\0"
@@ -58,13 +58,15 @@ class Loader:
 
     `master`: the code of the master boot record. `sector`: the boot sector of 512 bytes. `system`:
     `ldlinux.sys` without the two sectors of auxiliary data that the installer appends. `module`:
-    `ldlinux.c32`, the second half of the loader.
+    `ldlinux.c32`, the second half of the loader. `packages`: the two files that these were taken
+    from, for who wants to take them out again.
     """
 
     master: bytes
     sector: bytes
     system: bytes
     module: bytes
+    packages: Tree
 
     @property
     def unpatched(self) -> bytes:
@@ -139,7 +141,7 @@ def loader(packages: Tree, read: Callable[[Digest], bytes]) -> Loader:
     Raises:
         InputError: a part is missing, or is not of a version that is understood; names it.
     """
-    installer = _file(packages, _INSTALLER, read)
+    installer = _file(packages, INSTALLER, read)
     start = installer.find(_SECTOR_END + _IMAGE_START) + len(_SECTOR_END)
     sector = installer[max(0, start - SECTOR) : start]
     if not sector.startswith(_SECTOR_START):
@@ -148,7 +150,9 @@ def loader(packages: Tree, read: Callable[[Digest], bytes]) -> Loader:
     for end in range(start + SECTOR, len(installer), SECTOR):
         if length := elf.length_32(installer, end):
             module = installer[end : end + length]
-            found = Loader(_file(packages, _MASTER, read), sector, installer[start:end], module)
+            master = _file(packages, MASTER, read)
+            used = packages.where(lambda entry: entry.path in {INSTALLER, MASTER})
+            found = Loader(master, sector, installer[start:end], module, used)
             _check(found)
             return found
     raise _not_found("an ldlinux.c32 after ldlinux.sys")
@@ -157,7 +161,7 @@ def loader(packages: Tree, read: Callable[[Digest], bytes]) -> Loader:
 def _not_found(what: str) -> InputError:
     return InputError(
         f"the program does not hold {what}",
-        subject=f"package syslinux, {_INSTALLER}",
+        subject=f"package syslinux, {INSTALLER}",
         remedy=_REMEDY,
     )
 
@@ -194,7 +198,7 @@ def _auxiliary() -> bytes:
 def _file(packages: Tree, path: str, read: Callable[[Digest], bytes]) -> bytes:
     entry = packages.get(path)
     if entry is None or entry.kind != "file":
-        package = "syslinux" if path == _INSTALLER else "syslinux-common"
+        package = "syslinux" if path == INSTALLER else "syslinux-common"
         raise InputError(
             f"the package {package} has no {path}", subject=f"package {package}", remedy=_REMEDY
         )

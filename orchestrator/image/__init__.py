@@ -2,5 +2,6 @@
 
 `lint` says what VFAT cannot hold; `volume`, `geometry` and `layout` decide where each byte goes
 and write nothing; `disk` puts the volume behind a partition table; `writer` writes it; `reader`
-reads it back without sharing code with any of them; `cpio` makes the archive form.
+reads the content back without sharing code with any of them, and `witness` compares every other
+byte; `cpio` makes the archive form, and `archive` reads it back.
 """

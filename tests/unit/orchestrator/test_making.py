@@ -1,7 +1,11 @@
-"""The image from a tree: made twice, read back, remembered, taken over, made again on request."""
+"""The image from a tree: made twice, read back, remembered, taken over, made again on request.
+
+Faults are planted in the files that were made, or in the store, and a check has to see them.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import threading
 from dataclasses import replace
@@ -10,22 +14,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator import making
-from orchestrator.image import backwards, cpio, reader
+from orchestrator.image import cpio, reader, writer
 from orchestrator.store import BLOB_TIME, Store, durable
 from reproducibility import digest as digests
 from reproducibility.compare import Verdict, fold
-from reproducibility.errors import InputError, Stopped
+from reproducibility.errors import InputError, SourceryError, Stopped
 from reproducibility.manifest import Tree, directory, file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from orchestrator.image.disk import Disk
     from orchestrator.image.gather import Blob
-    from reproducibility.digest import Digest
 
-KINDS = {"image", "image/again", "image/read back", "cpio"}
+KINDS = {name for name, _, _ in making.STAGES}
 
 
 class Watcher:
@@ -135,6 +137,46 @@ def test_made_again_and_compared(maker: Maker, order: making.Order) -> None:
     assert second.image == first.image
     check = next(c for c in second.checks if c.name == making.REMEMBERED)
     assert check.verdict is Verdict.PASS
+    assert {(c.name, c.subject) for c in second.checks} == {
+        *making.EXPECTED, (making.REMEMBERED, making.IMAGE)
+    }  # fmt: skip
+
+
+def _state(store: Store, order: making.Order) -> Path:
+    """Where it is written down what came of an order."""
+    [found] = (store.root / "results" / "image").rglob(f"{order.key.hex}.json")
+    return found
+
+
+@pytest.mark.parametrize("damage", ["none", "gone", "folder", "cut", "empty object", "verdict"])
+def test_made_again_with_nothing_to_compare_with(
+    maker: Maker, order: making.Order, store: Store, damage: str
+) -> None:
+    if damage != "none":
+        maker.make(order)
+        state = _state(store, order)
+        text = state.read_text()
+        state.unlink()
+        if damage == "folder":
+            state.mkdir()
+        elif damage == "cut":
+            state.write_text(text[: len(text) // 2])
+        elif damage == "empty object":
+            state.write_text("{}")
+        elif damage == "verdict":
+            state.write_text(text.replace('"PASS"', '"GOOD"'))
+        maker.out = maker.out / "none"
+    made = None
+    with contextlib.suppress(SourceryError, OSError):
+        made = maker.make(order, again=True)
+    if made is not None:
+        [check] = [c for c in made.checks if c.name == making.REMEMBERED]
+        assert check.verdict is not Verdict.PASS
+        assert "earlier result" in check.reason
+        if damage in {"none", "gone"}:
+            assert (check.verdict, check.reason) == (Verdict.SKIP, "no earlier result")
+            second = maker.make(order, again=True)
+            assert fold(second.checks) is Verdict.PASS, "the first one is the base of the next"
 
 
 def test_another_result_than_remembered_fails_and_stays_failed(
@@ -176,19 +218,101 @@ def test_another_libzstd_makes_another_archive(
     assert order.key != before
 
 
-def test_a_difference_between_the_two_ways_fails(
+def _planted(
+    monkeypatch: pytest.MonkeyPatch, name: str, damage: Callable[[bytearray], object]
+) -> None:
+    """Whatever is written as image or archive is damaged right after it was written."""
+    module = writer if name == making.IMAGE else cpio
+    right: Callable[..., None] = module.write
+
+    def write(first: object, blob: Blob, target: Path, **options: object) -> None:
+        right(first, blob, target, **options)
+        data = bytearray(target.read_bytes())
+        damage(data)
+        target.write_bytes(data)
+
+    monkeypatch.setattr(module, "write", write)
+
+
+def _failed(made: making.Image) -> set[str]:
+    return {check.name for check in made.checks if check.verdict is Verdict.FAIL}
+
+
+def _flip(at: int) -> Callable[[bytearray], object]:
+    def flip(data: bytearray) -> None:
+        data[at] ^= 4
+
+    return flip
+
+
+_VOLUME = 1 << 20
+_RECORDS = _VOLUME + (32 + 2 * 528) * 512
+# A bit of the image, and who sees it beside the comparison of the two ways.
+PLACES = {
+    "code of the master boot record": (3, making.WITNESSED),
+    "disk signature": (441, making.WITNESSED),
+    "gap": (600_000, making.WITNESSED),
+    "boot code": (_VOLUME + 300, making.WITNESSED),
+    "FSInfo": (_VOLUME + 512 + 488, making.WITNESSED),
+    "backup": (_VOLUME + 6 * 512 + 71, making.WITNESSED),
+    "reserved": (_VOLUME + 12 * 512, making.WITNESSED),
+    "access date": (_RECORDS + 64 + 18, making.WITNESSED),
+    "attributes": (_RECORDS + 64 + 11, making.WITNESSED),
+    "free space": (-1, making.WITNESSED),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_changed_bit_of_the_image_fails(
+    maker: Maker, order: making.Order, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    at, who = PLACES[place]
+    _planted(monkeypatch, making.IMAGE, _flip(at))
+    made = maker.make(order)
+    assert _failed(made) == {making.TWICE, who}
+    assert maker.make(order).checks[0].verdict is Verdict.FAIL, "a failure is not remembered"
+
+
+def test_a_changed_bit_of_a_file_fails(
     maker: Maker, order: making.Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = backwards.digest
+    def damage(data: bytearray) -> None:
+        data[data.index(b"#!/linux_amd64")] ^= 4
 
-    def wrong(disk: Disk, blob: Blob) -> Digest:
-        layout = replace(disk.layout, folders=disk.layout.folders[:-1] + b"x")
-        return right(replace(disk, layout=layout), blob)
+    _planted(monkeypatch, making.IMAGE, damage)
+    assert _failed(maker.make(order)) == {making.TWICE, making.READ_BACK}
 
-    monkeypatch.setattr(backwards, "digest", wrong)
-    made = maker.make(order)
-    assert {c.name for c in made.checks if c.verdict is Verdict.FAIL} == {making.TWICE}
-    assert maker.make(order).checks[0].verdict is Verdict.FAIL, "a failure is not remembered"
+
+DAMAGES: dict[str, Callable[[bytearray], object]] = {
+    "a bit": _flip(-20),
+    "the checksum": _flip(-1),
+    "cut": lambda data: data.__delitem__(slice(-10, None)),
+    "more": lambda data: data.extend(b"more"),
+    "a second frame": lambda data: data.extend(bytes(data)),
+    "nothing": lambda data: data.clear(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_changed_archive_fails(
+    maker: Maker, order: making.Order, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    _planted(monkeypatch, making.CPIO, DAMAGES[damage])
+    assert _failed(maker.make(order)) == {making.ARCHIVE}
+    assert maker.make(order, again=True).checks[-1].verdict is Verdict.SKIP
+
+
+def test_an_archive_with_another_member_fails(
+    maker: Maker, order: making.Order, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = cpio.write
+    more = Tree([file("more", store.put_bytes(b"more"), 4)])
+
+    def write(tree: Tree, blob: Blob, target: Path, *, epoch: int) -> None:
+        right(tree.overlaid(more), blob, target, epoch=epoch)
+
+    monkeypatch.setattr(cpio, "write", write)
+    assert _failed(maker.make(order)) == {making.ARCHIVE}
 
 
 def test_what_is_read_back_differently_fails(
@@ -201,8 +325,7 @@ def test_what_is_read_back_differently_fails(
         return replace(seen, tree=seen.tree.where(lambda entry: entry.path != "tmp"))
 
     monkeypatch.setattr(reader, "read", wrong)
-    made = maker.make(order)
-    assert {c.name for c in made.checks if c.verdict is Verdict.FAIL} == {making.READ_BACK}
+    assert _failed(maker.make(order)) == {making.READ_BACK}
 
 
 def test_lint_comes_first(maker: Maker, order: making.Order, store: Store) -> None:

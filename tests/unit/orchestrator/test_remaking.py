@@ -1,0 +1,372 @@
+"""The image made again in another process: what hangs on a process's surroundings shows.
+
+Faults are planted in a copy of the project's code, which both processes run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator import making, ordering, remade, remaking
+from orchestrator.store import BLOB_TIME, Store
+from orchestrator.store.blobs import BlobFolder, DamagedBlob
+from reproducibility import digest as digests
+from reproducibility.errors import InfrastructureError, InputError, Stopped
+from reproducibility.manifest import Tree, directory, file
+
+from .test_making import Maker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CODE = Path(__file__).resolve().parents[3]
+_PACKAGES = ("containers", "orchestrator", "reproducibility")
+
+# Makes an image, and prints what was compared. It runs on a copy of the code.
+_PROGRAM = """
+import json, sys, threading
+from pathlib import Path
+from orchestrator import making
+from orchestrator.store import Store
+from reproducibility import digest as digests
+from reproducibility.manifest import Tree, file
+
+class Nobody:
+    def started(self, name): pass
+    def finished(self, name, *, cached, seconds): pass
+
+place = Path(sys.argv[1])
+(place / "fresh").mkdir(parents=True)
+store = Store(place / "store")
+data = {f"folder {n % 5}/a file {n}.txt": bytes([n]) * n for n in range(60)}
+tree = Tree(file(path, store.put_bytes(content), len(content)) for path, content in data.items())
+order = making.Order(tree, "TEST", digests.of_bytes(b"spec and lock"), 1_767_225_600, 0)
+made = making.make(order, store, place / "fresh", place / "old", Nobody(), again=False,
+                   stop=threading.Event())
+store.close()
+print(json.dumps({check.name: check.verdict.name for check in made.checks}))
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "store")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def order(store: Store) -> making.Order:
+    contents = {f"src/package/file {number}.go": bytes([number]) * number for number in range(50)}
+    entries = [file(path, store.put_bytes(data), len(data)) for path, data in contents.items()]
+    tree = Tree([*entries, directory("tmp")])
+    return making.Order(tree, "TEST", digests.of_bytes(b"spec and lock"), BLOB_TIME, 0)
+
+
+@pytest.fixture
+def maker(store: Store, tmp_path: Path) -> Maker:
+    return Maker(store, tmp_path)
+
+
+def planted(folder: Path, path: str, before: str, after: str) -> Path:
+    """A copy of the code in which one text is another one."""
+    for name in _PACKAGES:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(_CODE / name, folder / name, ignore=ignored)
+    text = (folder / path).read_text("utf-8")
+    assert before in text, f"{path} no longer says {before}"
+    (folder / path).write_text(text.replace(before, after), "utf-8")
+    return folder
+
+
+# What hangs on something that differs between two processes: where, what stands there, and what is
+# put there instead.
+FAULTS = {
+    "nothing": ("orchestrator/image/folders.py", "import annotations", "import annotations"),
+    "hash seed": (
+        "orchestrator/image/folders.py",
+        "dict(sorted(folder.children.items(), key=_name))",
+        "{name: folder.children[name] for name in set(folder.children)}",
+    ),
+    "time zone": ("orchestrator/image/records.py", "time.gmtime(epoch)", "time.localtime(epoch)"),
+    "locale": (
+        "orchestrator/image/volume.py",
+        r'b"\xeb\x58\x90MSWIN4.1"',
+        r'b"\xeb\x58\x90" + __import__("os").environ.get("LC_ALL", "")[:8].ljust(8).encode()',
+    ),
+    "current folder": (
+        "orchestrator/image/disk.py",
+        "self.signature, 0)",
+        'self.signature ^ len(__import__("os").getcwd()), 0)',
+    ),
+    "umask": (
+        "orchestrator/image/bootsector.py",
+        "_FIRST_HARD_DISK = 0x80",
+        '_FIRST_HARD_DISK = __import__("os").umask(0o22)',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_hangs_on_the_surroundings_shows(tmp_path: Path, fault: str) -> None:
+    code = planted(tmp_path / "code", *FAULTS[fault])
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", _PROGRAM, str(tmp_path / "place")],
+        env={"PYTHONHASHSEED": "1", "PYTHONPATH": str(code), "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr.decode()
+    verdicts = json.loads(ran.stdout)
+    assert verdicts[making.TWICE] == ("PASS" if fault == "nothing" else "FAIL")
+
+
+DEFECTS = {
+    "a part is left out": ("for at, content in parts:", "for at, content in parts[1:]:"),
+    "another last byte": (
+        "reversed(disk.metadata())",
+        "[(at, data[:-1] + b'x') for at, data in disk.metadata()]",
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_defect_of_one_way_only_fails(
+    maker: Maker,
+    order: making.Order,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    defect: str,
+) -> None:
+    code = planted(tmp_path / "code", "orchestrator/image/backwards.py", *DEFECTS[defect])
+    monkeypatch.setattr(remaking, "_CODE", code)
+    made = maker.make(order)
+    assert [c.name for c in made.checks if c.verdict.name == "FAIL"] == [making.TWICE]
+
+
+def test_the_surroundings_are_seen_to_differ(order: making.Order, store: Store) -> None:
+    with remaking.started(order, store) as other:
+        result = other.result(order, threading.Event())
+    assert result.alike == ()
+    assert result.tree == order.tree.digest
+    assert set(remade.surroundings()) >= {"hash seed", "locale", "time zone", "umask"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PYTHONHASHSEED", "2"),
+        ("LC_ALL", "C"),
+        ("LC_ALL", "C.UTF-8"),
+        ("TZ", "<-1345>13:45"),
+        ("umask", "0o077"),
+        ("umask", "0o027"),
+    ],
+)
+def test_whatever_this_process_has_the_other_one_has_not(
+    order: making.Order, store: Store, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    before = os.umask(int(value, 8) if name == "umask" else 0o022)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            time.tzset()
+            with remaking.started(order, store) as other:
+                assert other.result(order, threading.Event()).alike == ()
+    finally:
+        os.umask(before)
+        time.tzset()
+
+
+def test_the_same_surroundings_are_no_proof(
+    maker: Maker, order: making.Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = remaking._environment
+    zone = remade.zone()
+    sign = "-" if zone[0] == "+" else "+"
+    monkeypatch.setattr(
+        remaking, "_environment", lambda: right() | {"TZ": f"<{zone[:3]}>{sign}{zone[1:]}"}
+    )
+    [check] = [c for c in maker.make(order).checks if c.name == making.TWICE]
+    assert (check.verdict.name, "had the same time zone" in check.reason) == ("FAIL", True)
+
+
+def test_the_order_alone_decides(order: making.Order, store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "order"
+    folder.mkdir()
+    (folder / remade.TREE).write_bytes(order.tree.serialize())
+    document = remade.document(order)
+    (folder / remade.ORDER).write_text(json.dumps(document))
+    blobs = BlobFolder(store.root / "blobs", tmp_path, tmp_path)
+    assert remade.read(folder, blobs) == order
+    (folder / remade.TREE).write_bytes(Tree().serialize())
+    with pytest.raises(InputError, match="another tree"):
+        remade.read(folder, blobs)
+
+
+# -- when the other process ends otherwise -------------------------------------------------------
+
+# Says that it is there, and does nothing more.
+_IDLE = """
+import os, sys, time
+from pathlib import Path
+Path(sys.argv[2]).parent.joinpath("there").write_text(str(os.getpid()))
+%s
+"""
+
+
+def _idle(folder: Path, then: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = folder / "code" / "orchestrator"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "remade.py").write_text(_IDLE % then)
+    monkeypatch.setattr(remaking, "_CODE", folder / "code")
+
+
+ENDS = {
+    "killed": ("os.kill(os.getpid(), 9)", "ended by signal 9: it said nothing"),
+    "with words": ("sys.exit('no more memory')", "ended with status 1: no more memory"),
+    "an error": ("raise MemoryError", "MemoryError"),
+    "no answer": ("pass", "ended with status 0"),
+    "half an answer": (
+        "Path(sys.argv[2], 'answer.json').write_text('{\"image\": 1}')",
+        "ended with status 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_it_dies(
+    maker: Maker, order: making.Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    then, said = ENDS[end]
+    _idle(tmp_path, then, monkeypatch)
+    with pytest.raises(InfrastructureError, match=r"makes the image a second time") as caught:
+        maker.make(order)
+    assert said in caught.value.summary
+    assert caught.value.remedy
+    assert caught.value.status == 4
+
+
+def test_it_cannot_be_started(
+    maker: Maker, order: making.Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    with pytest.raises(InfrastructureError, match="cannot start a process"):
+        maker.make(order)
+
+
+def _gone(number: int) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(number, 0)
+        return False
+    return True
+
+
+def _there(place: Path) -> int:
+    """The number of the process, once it says that it is there."""
+    found = place / "there"
+    for _ in range(600):
+        if found.exists() and (text := found.read_text()):
+            return int(text)
+        time.sleep(0.05)
+    raise AssertionError
+
+
+def test_an_interrupt_ends_it(
+    order: making.Order, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _idle(tmp_path, "time.sleep(300)", monkeypatch)
+    stop = threading.Event()
+    with remaking.started(order, store) as other:
+        number = _there(other._folder.parent)
+        assert not _gone(number)
+        stop.set()
+        with pytest.raises(Stopped):
+            other.result(order, stop)
+    assert _gone(number)
+
+
+def test_an_error_of_this_process_ends_it(
+    order: making.Order, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _idle(tmp_path, "time.sleep(300)", monkeypatch)
+    numbers = []
+    with contextlib.suppress(KeyError), remaking.started(order, store) as other:
+        numbers.append(_there(other._folder.parent))
+        raise KeyError
+    assert _gone(numbers[0])
+
+
+_LEFT = """
+import sys, time
+from pathlib import Path
+from orchestrator import making, remaking
+from orchestrator.store import Store
+from reproducibility import digest
+from reproducibility.manifest import Tree
+order = making.Order(Tree(), "TEST", digest.of_bytes(b""), 1_767_225_600, 0)
+with remaking.started(order, Store(Path(sys.argv[1]))) as other:
+    print(other._running.pid, flush=True)
+    time.sleep(300)
+"""
+
+
+def test_it_does_not_outlive_this_process(tmp_path: Path) -> None:
+    code = planted(
+        tmp_path / "code",
+        "orchestrator/remade.py",
+        "    blobs = BlobFolder(",
+        "    Path(sys.argv[2], 'there').write_text('')\n    time.sleep(300)\n"
+        "    blobs = BlobFolder(",
+    )
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", _LEFT, str(tmp_path / "store")],
+        env={"PYTHONPATH": str(code)},
+        stdout=subprocess.PIPE,
+    ) as parent:
+        assert parent.stdout is not None
+        number = int(parent.stdout.readline())
+        for _ in range(600):
+            if list((tmp_path / "store").rglob("there")):
+                break
+            time.sleep(0.05)
+        assert not _gone(number)
+        parent.send_signal(signal.SIGKILL)
+    for _ in range(600):
+        if _gone(number) or _is_dead(number):
+            return
+        time.sleep(0.05)
+    raise AssertionError
+
+
+def _is_dead(number: int) -> bool:
+    """Whether only its status is left, which nobody has asked for yet."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
+
+
+def test_a_missing_blob_is_healed(order: making.Order, store: Store) -> None:
+    entry = next(entry for entry in order.tree.files() if entry.size)
+    store.unverified(entry).unlink()
+    with remaking.started(order, store) as other, pytest.raises(DamagedBlob):
+        other.result(order, threading.Event())
+
+
+def test_its_parts_are_the_parts_of_the_first(order: making.Order, store: Store) -> None:
+    tree, disk = ordering.laid_out(order, store.put_bytes)
+    assert (tree, disk.signature) == (order.tree, order.signature)
