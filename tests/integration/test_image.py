@@ -17,7 +17,8 @@ import zstandard
 from blake3 import blake3
 
 from orchestrator import device
-from orchestrator.image import reader
+from orchestrator.boot import syslinux
+from orchestrator.image import reader, witness
 from orchestrator.store import Store
 from reproducibility import digest, manifest
 from reproducibility.compare import differences
@@ -28,6 +29,7 @@ from tests.integration.building import ARCHITECTURES, U_ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orchestrator.lock import Lock
     from tests.integration.building import Orchestrate
     from tests.integration.conftest import Built
 
@@ -47,6 +49,7 @@ class Subject:
     store: Store
     epoch: int
     label: str
+    lock: Lock
     built: Built
 
     def read(self, path: str) -> bytes:
@@ -68,6 +71,7 @@ def subject(full: Built, orchestrate: Orchestrate) -> Iterator[Subject]:
             store,
             int(spec["epoch"].timestamp()),
             spec["label"],
+            orchestrate.lock,
             full,
         )
 
@@ -142,21 +146,95 @@ def test_pyfatfs_reads_every_file(subject: Subject) -> None:
     assert reading.stray_times(subject.epoch) == []
 
 
-def test_a_single_changed_bit_is_found(subject: Subject, place: Path) -> None:
-    start, size = partition(subject.image)
+@pytest.fixture
+def changed(subject: Subject, place: Path) -> Iterator[int]:
+    """A copy of the image that may be changed, open."""
     image = place / "changed.img"
-    with subject.image.open("rb") as source, image.open("wb") as sink:
-        while os.sendfile(sink.fileno(), source.fileno(), None, 1 << 30):
-            pass
-    with image.open("r+b") as stream:
-        # In the files' part: the middle of the volume.
-        stream.seek(start + size // 2)
-        byte = stream.read(1)[0]
-        stream.seek(-1, os.SEEK_CUR)
-        stream.write(bytes([byte ^ 0x10]))
-    found = differences(reader.read(image).tree, reader.expected(subject.tree))
+    with subject.image.open("rb") as source, image.open("w+b") as sink:
+        # Holes stay holes.
+        at, size = 0, os.fstat(source.fileno()).st_size
+        sink.truncate(size)
+        while at < size:
+            try:
+                at = os.lseek(source.fileno(), at, os.SEEK_DATA)
+            except OSError:
+                break
+            end = os.lseek(source.fileno(), at, os.SEEK_HOLE)
+            os.lseek(source.fileno(), at, os.SEEK_SET)
+            os.lseek(sink.fileno(), at, os.SEEK_SET)
+            while at < end:
+                at += os.sendfile(sink.fileno(), source.fileno(), None, end - at)
+        yield sink.fileno()
+
+
+def _flip(descriptor: int, at: int) -> None:
+    [byte] = os.pread(descriptor, 1, at)
+    os.pwrite(descriptor, bytes([byte ^ 0x10]), at)
+
+
+def test_a_single_changed_bit_of_a_file_is_found(
+    subject: Subject, place: Path, changed: int
+) -> None:
+    start, size = partition(subject.image)
+    # In the files' part: the middle of the volume.
+    _flip(changed, start + size // 2)
+    found = differences(reader.read(place / "changed.img").tree, reader.expected(subject.tree))
     assert len(found) == 1
     assert "blake3" in found[0]
+
+
+def test_a_single_changed_bit_of_anything_else_is_found(
+    subject: Subject, place: Path, changed: int
+) -> None:
+    start, size = partition(subject.image)
+    reserved, fat = struct.unpack("<14xH20xI", os.pread(changed, 40, start))
+    fats = [start + (reserved + number * fat) * _SECTOR for number in range(2)]
+    root = start + (reserved + 2 * fat) * _SECTOR
+    expected = witness.Expected(
+        tree=subject.tree,
+        label=subject.label,
+        volume_id=struct.unpack("<I", os.pread(changed, 4, start + 67))[0],
+        signature=struct.unpack("<I", os.pread(changed, 4, 440))[0],
+        epoch=subject.epoch,
+        free_space=0,
+        packages=_packages(subject),
+    )
+    image = place / "changed.img"
+    assert witness.findings(image, expected) == []
+    places = {
+        "code of the master boot record": 100,
+        "partition table": 447,
+        "gap": 1 << 19,
+        "boot code": start + 200,
+        "boot sector's parameters": start + 24,
+        "FSInfo": start + _SECTOR + 100,
+        "backup of the boot sector": start + 6 * _SECTOR + 300,
+        "a reserved sector": start + 20 * _SECTOR,
+        "first FAT": fats[0] + 4000,
+        "second FAT": fats[1] + 4001,
+        "a directory's access date": root + 32 + 18,
+        "free space": start + size - 1,
+    }
+    unseen = []
+    for name, at in places.items():
+        _flip(changed, at)
+        if len(witness.findings(image, expected)) != 1:
+            unseen.append(name)
+        _flip(changed, at)
+    assert unseen == []
+
+
+def _packages(subject: Subject) -> witness.Packages:
+    """SYSLINUX's two files, as the lock's packages have them in the store."""
+    found: dict[str, bytes] = {}
+    for pinned in subject.lock.inputs:
+        if pinned.name in {"syslinux", "syslinux-common"}:
+            tree = subject.store.load_tree(Digest.parse(str(pinned.tree)))
+            for path in (syslinux.MASTER, syslinux.INSTALLER):
+                entry = tree.get(path)
+                if entry is not None:
+                    found[path] = subject.store.read(entry.content)
+    return witness.Packages(found[syslinux.MASTER], found[syslinux.INSTALLER])
 
 
 # -- cpio ----------------------------------------------------------------------------------------
