@@ -10,6 +10,11 @@ SHELL := /bin/bash
 # Debian keeps some programs where an ordinary user's PATH does not look.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
+# Whose Python, and what it takes for its own library: none of a person's settings of that.
+unexport DEB_PYTHON_INSTALL_LAYOUT PYTHONEXECUTABLE PYTHONHOME PYTHONINSPECT PYTHONNOUSERSITE \
+	PYTHONOPTIMIZE PYTHONPATH PYTHONPLATLIBDIR PYTHONSAFEPATH PYTHONSTARTUP PYTHONUSERBASE \
+	PYTHONWARNINGS __PYVENV_LAUNCHER__
+
 BIN := .venv/bin
 CODE := containers orchestrator reproducibility tests $(wildcard bench)
 
@@ -32,7 +37,9 @@ BENCH_PROGRAMS := $(RUN_PROGRAMS) mcopy=mtools mkfs.vfat=dosfstools
 help:
 	@echo 'make build   set everything up, then build the image with the embedded engine'
 	echo 'make test    set everything up, then run every check and every test'
-	echo 'make bench   measure; ARGS="--rounds 3" for medians'
+	echo 'make test-engines   compare every action of both engines, for all architectures'
+	echo 'make unit-pythons   the unit tests on every other Python that the package is for'
+	echo 'make bench   measure; ARGS="--rounds 3" for medians, ARGS=--smoke to see that it works'
 	echo 'make counts  put what the image in out/ consists of into README.md'
 	echo 'make picture draw docs/session.svg from what the tests of booting recorded'
 	echo 'make fmt     format the Python code, mend what can be mended'
@@ -43,16 +50,22 @@ help:
 build: setup
 	@$(BIN)/orchestrate build --engine sandbox $(ARGS)
 
+# The other Pythons take their turn beside what needs one processor only.
 .PHONY: test
-test: setup-tests
-	@echo '== style'
+test: setup-tests setup-pythons
+	@$(without_network)
+	# Style and types are checked here, so the unit tests need not do it again.
+	export SOURCERY_STYLE_CHECKED=1
+	$(begin_on_other_pythons)
+	echo '== style'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	echo '== types'
 	$(BIN)/mypy
 	echo '== unit tests, without a network'
-	$(without_network)
 	"$${netless[@]}" $(BIN)/python -m pytest tests/unit $(ARGS)
+	echo '== unit tests on the other Pythons'
+	$(end_on_other_pythons)
 	echo '== integration tests'
 	$(BIN)/python -m pytest tests/integration $(ARGS)
 
@@ -60,6 +73,18 @@ test: setup-tests
 unit: setup-tests
 	@$(without_network)
 	"$${netless[@]}" $(BIN)/python -m pytest tests/unit $(ARGS)
+
+# What `make test` compares of the two engines for one architecture, for all of them.
+.PHONY: test-engines
+test-engines: setup-tests
+	@SOURCERY_TEST_ALL_ARCHITECTURES=1 \
+		$(BIN)/python -m pytest tests/integration/test_build_docker.py $(ARGS)
+
+.PHONY: unit-pythons
+unit-pythons: setup-tests setup-pythons
+	@$(without_network)
+	$(begin_on_other_pythons)
+	$(end_on_other_pythons)
 
 .PHONY: bench
 bench: setup-bench
@@ -80,7 +105,7 @@ fmt: setup-tests
 
 .PHONY: clean
 clean:
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	@rm -rf .venv $(PYTHONS) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: setup
@@ -92,6 +117,20 @@ setup:
 setup-tests:
 	@$(call packages,$(TEST_PROGRAMS))
 	$(call environment,dev,requirements-dev.lock)
+
+# An environment for each other Python that pyproject.toml names. One that this machine does not
+# have is said, loudly, and is no error.
+PYTHONS := .cache/pythons
+.PHONY: setup-pythons
+setup-pythons: setup-tests
+	@$(BIN)/python -I .ci/other_pythons.py pyproject.toml | while read -r version python; do
+		if [ -z "$$python" ]; then
+			echo "== NO PYTHON $$version HERE: nothing is tested with it" >&2
+			rm -rf $(PYTHONS)/$$version
+			continue
+		fi
+		$(call environment_in,$(PYTHONS)/$$version,dev,requirements-dev.lock)
+	done
 
 .PHONY: setup-bench
 setup-bench:
@@ -105,7 +144,7 @@ RELOCK_OPTIONS := --quiet --upgrade --generate-hashes --allow-unsafe --strip-ext
 .PHONY: relock
 relock: setup
 	@$(BIN)/python -m venv --clear .cache/relock
-	.cache/relock/bin/pip install --quiet pip-tools
+	.cache/relock/bin/python -I .ci/pip_install.py --quiet pip-tools
 	compile() {
 		.cache/relock/bin/pip-compile $(RELOCK_OPTIONS) "$$@" pyproject.toml
 	}
@@ -150,23 +189,53 @@ fi
 python=$${python:-python3}
 endef
 
-# .venv with the locked dependencies of $(2) and the project itself; $(1) names that set. Done anew
-# where a lock, the Python or the checkout's place is not what it was.
-define environment
+environment = $(call environment_in,.venv,$(1),$(2))
+
+# The environment $(1) with the locked dependencies of $(3) and the project itself; $(2) names that
+# set. Done anew where a lock, the Python or the checkout's place is not what it was.
+define environment_in
 print="$(CURDIR) $$("$$python" -V) $$(cat pyproject.toml requirements*.lock | cksum)"
-if [ "$$(head -n 1 .venv/made 2>/dev/null)" != "$$print" ]; then
-	echo '== making .venv'
-	"$$python" -m venv --clear .venv
-	echo "$$print" > .venv/made
+if [ "$$(head -n 1 $(1)/made 2>/dev/null)" != "$$print" ]; then
+	echo "== making $(1)"
+	"$$python" -m venv --clear $(1)
+	echo "$$print" > $(1)/made
 fi
-if ! grep -qx -e '$(1)' -e dev .venv/made; then
-	echo '== installing the dependencies ($(1))'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-		$(addprefix -r ,$(2))
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps \
-		--no-build-isolation --editable .
-	echo '$(1)' >> .venv/made
+if ! grep -qx -e '$(2)' -e dev $(1)/made; then
+	echo "== installing the dependencies ($(2)) into $(1)"
+	$(1)/bin/python -I .ci/pip_install.py --quiet --require-hashes $(addprefix -r ,$(3))
+	$(1)/bin/python -I .ci/pip_install.py --quiet --no-index --no-deps --no-build-isolation \
+		--editable .
+	echo '$(2)' >> $(1)/made
 fi
+endef
+
+# Begins the unit tests on all other Pythons at once; what each says goes into a file.
+define begin_on_other_pythons
+running=()
+trap 'for one in $${running[@]+"$${running[@]}"}; do kill "$${one#* }" 2>/dev/null || true; done' EXIT
+for place in $(PYTHONS)/*/; do
+	[ -x "$$place/bin/python" ] || continue
+	version=$$(basename "$$place")
+	SOURCERY_STYLE_CHECKED=1 "$${netless[@]}" "$$place/bin/python" -m pytest tests/unit -q \
+		-p no:cacheprovider $(ARGS) > "$(PYTHONS)/$$version.log" 2>&1 &
+	running+=("$$version $$!")
+done
+endef
+
+# Waits for them; shows everything of one that fails.
+define end_on_other_pythons
+failed=0
+for one in $${running[@]+"$${running[@]}"}; do
+	if wait "$${one#* }"; then
+		echo "Python $${one%% *}: $$(tail -n 1 "$(PYTHONS)/$${one%% *}.log")"
+	else
+		failed=1
+		cat "$(PYTHONS)/$${one%% *}.log" >&2
+		echo "== the unit tests fail on Python $${one%% *}" >&2
+	fi
+done
+running=()
+[ "$$failed" = 0 ]
 endef
 
 # In $$netless: what runs a command where there is no network, as proof that it needs none.

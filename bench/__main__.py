@@ -1,11 +1,12 @@
 """`make bench`: all figures of the design's speed table that exist, from one run.
 
-    python -m bench [--rounds N] [--quick] [--json FILE]
+    python -m bench [--rounds N] [--quick | --smoke] [--json FILE]
 
 Each round runs the peer and this build one after the other on the same inputs; the order changes
 from round to round. Figures are ratios (this build / peer) with median and spread, so that a noisy
 machine disturbs both sides. A quick run measures the peer for two architectures and
-counts the second one twice.
+counts the second one twice. A smoke run does a little of each in a minute, on a store that knows
+the default image already, to see that measuring works; its figures say nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 
 from bench import first_runs, image, seed_procedure
 from containers import process
-from orchestrator import inputs, lock, spec
+from orchestrator import inputs, lock, places, spec
 from orchestrator.finished import Finished
 from orchestrator.inputs import machine
 from orchestrator.store import BLOB_TIME, Store, remove_folder
@@ -38,6 +39,12 @@ _PEER_ESTIMATED = "peer: all (host + 2 x the further one)"
 _STORE = Path(".cache/bench-store")
 CHANGED = "cmds/core/ls"
 _SAMPLE = ("cat", "echo", "ls", "pwd", "uname")
+_TINY = "example.org/tiny"
+_TINY_SOURCE = f"""[[source]]
+module = "{_TINY}"
+path = "module"
+commands = ["hi"]
+"""
 
 
 @dataclass
@@ -54,11 +61,20 @@ class Figures:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where things lie: the checkout, a store with all inputs, and a scratch folder."""
+    """Where things lie: spec and lock, a store with all inputs, and a scratch folder.
 
-    checkout: Path
+    All of them from the root on: programs run in other folders. `smoke`: see the top of this file.
+    """
+
+    project: Path
     store: Path
     scratch: Path
+    smoke: bool = False
+
+    @property
+    def host(self) -> tuple[str, ...]:
+        """What restricts a build to this machine's own architecture, in a smoke run."""
+        return ("--arch", machine.architecture()) if self.smoke else ()
 
     def orchestrate(self, *arguments: str) -> tuple[float, dict[str, object]]:
         """Run the command line; seconds and its JSON.
@@ -69,7 +85,7 @@ class Bench:
         command = [sys.executable, "-m", "orchestrator", *arguments, "--json"]
         started = time.monotonic()
         done = subprocess.run(
-            command, cwd=self.checkout, check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+            command, cwd=self.project, check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
         )
         return time.monotonic() - started, json.loads(done.stdout)
 
@@ -77,6 +93,8 @@ class Bench:
         """A store with the inputs and nothing that was built."""
         place = self.scratch / name
         _clone(self.store, place)
+        if self.smoke:
+            return place
         for results in (place / "results").iterdir():
             if results.name.startswith(("action-", "h1-")) or results.name in {"boot", "image"}:
                 shutil.rmtree(results)
@@ -107,7 +125,8 @@ def one_round(bench: Bench, figures: Figures, number: int, *, quick: bool) -> No
     peer_first = number % 2 == 0
     for peer in (peer_first, not peer_first):
         if peer:
-            _peer(bench, figures, folder, _ALL[:2] if quick else _ALL)
+            hosts = _ALL[:1] if bench.smoke else _ALL[:2] if quick else _ALL
+            _peer(bench, figures, folder, hosts)
         else:
             _ours(bench, figures, folder, number)
     remove_folder(folder)
@@ -115,20 +134,20 @@ def one_round(bench: Bench, figures: Figures, number: int, *, quick: bool) -> No
 
 def _peer(bench: Bench, figures: Figures, folder: Path, architectures: tuple[str, ...]) -> None:
     goroots = [bench.scratch / "source", bench.scratch / "bootstrap"]
-    taken = seed_procedure.run(goroots[0], goroots[1], folder, architectures)
+    taken = seed_procedure.run(goroots[0], goroots[1], folder, architectures, whole=not bench.smoke)
     figures.add("peer: host", taken[0])
     for seconds in taken[1:]:
         figures.add("peer: a further architecture", seconds)
     if len(taken) == len(_ALL):
         figures.add(_PEER_ALL, sum(taken))
-    else:
+    elif len(taken) > 1:
         figures.add(_PEER_ESTIMATED, taken[0] + 2 * taken[1])
 
 
 def _ours(bench: Bench, figures: Figures, folder: Path, number: int) -> None:
     store = bench.fresh_store(f"store-{number}")
     out = folder / "out"
-    common = ("--engine", "sandbox", "--offline", "--out", str(out))
+    common = ("--engine", "sandbox", "--offline", "--out", str(out), *bench.host)
     seconds, document = bench.orchestrate("build", *common, "--store", str(store))
     figures.add("cold build, 3 architectures", seconds)
     figures.add(
@@ -136,31 +155,30 @@ def _ours(bench: Bench, figures: Figures, folder: Path, number: int) -> None:
     )
     seconds, _ = bench.orchestrate("build", *common, "--store", str(store))
     figures.add("nothing changed", seconds)
-    fewer = bench.without(store, "arm64")
-    seconds, _ = bench.orchestrate(
-        "build",
-        "--engine",
-        "sandbox",
-        "--offline",
-        "--out",
-        str(folder / "more"),
-        "--store",
-        str(fewer),
-    )
-    figures.add("a further architecture", seconds)
-    remove_folder(fewer)
-    _first_runs(figures, out, store)
+    if not bench.smoke:
+        _further(bench, figures, folder, store)
+    _first_runs(bench, figures, out, store)
     _export_root(bench, document, store)
     _changed(bench, figures, folder, store)
     remove_folder(store)
 
 
-def _first_runs(figures: Figures, out: Path, place: Path) -> None:
+def _further(bench: Bench, figures: Figures, folder: Path, store: Path) -> None:
+    """One architecture more than what is built already."""
+    fewer = bench.without(store, "arm64")
+    options = ("--engine", "sandbox", "--offline", "--out", str(folder / "more"))
+    seconds, _ = bench.orchestrate("build", *options, "--store", str(fewer))
+    figures.add("a further architecture", seconds)
+    remove_folder(fewer)
+
+
+def _first_runs(bench: Bench, figures: Figures, out: Path, place: Path) -> None:
     """Every command's first run in the root, on this machine's own architecture."""
     host = machine.architecture()
     with closing(Store(place)) as store:
         root = Finished.load(out).root(store)
-        for name, seconds in first_runs.figures(first_runs.measure(root, host)).items():
+        every = first_runs.measure(root, host, _SAMPLE if bench.smoke else ())
+        for name, seconds in first_runs.figures(every).items():
             figures.add(f"first run of a command, {name}", seconds)
         sample = first_runs.measure(root, host, _SAMPLE, again=True)
         figures.add("second run, over the bare binary", first_runs.overhead(sample))
@@ -183,20 +201,24 @@ def _changed(bench: Bench, figures: Figures, folder: Path, store: Path) -> None:
     project = folder / "project"
     project.mkdir()
     shutil.copytree(bench.scratch / "module", project / "module", copy_function=shutil.copyfile)
-    text = (bench.checkout / "sourcery.toml").read_text()
-    version = next(line for line in text.splitlines() if line.startswith('version = "v'))
-    text = text.replace(version, 'path = "module"')
+    text = (bench.project / "sourcery.toml").read_text()
+    if bench.smoke:
+        text = re.sub(r"\[\[source\]\].*", _TINY_SOURCE, text, flags=re.DOTALL)
+    version = next((line for line in text.splitlines() if line.startswith('version = "v')), "")
+    text = text.replace(version, 'path = "module"') if version else text
     # The folder's own go.mod says what is replaced.
     text = re.sub(r"replace = \[.*?^\]", "", text, flags=re.DOTALL | re.MULTILINE)
     (project / "sourcery.toml").write_text(text)
-    places = ("--spec", str(project / "sourcery.toml"), "--lock", str(project / "sourcery.lock"))
-    shutil.copyfile(bench.checkout / "sourcery.lock", project / "sourcery.lock")
-    bench.orchestrate("lock", *places, "--store", str(store))
-    common = (*places, "--engine", "sandbox", "--out", str(project / "out"), "--store", str(store))
+    files = ("--spec", str(project / "sourcery.toml"), "--lock", str(project / "sourcery.lock"))
+    shutil.copyfile(bench.project / "sourcery.lock", project / "sourcery.lock")
+    bench.orchestrate("lock", *files, "--store", str(store))
+    out = ("--out", str(project / "out"), "--store", str(store))
+    common = (*files, "--engine", "sandbox", *out, *bench.host)
     bench.orchestrate("build", *common)
-    changed = next((project / "module" / CHANGED).glob("*.go"))
+    changed = next((project / "module" / ("hi" if bench.smoke else CHANGED)).glob("*.go"))
     changed.write_text(changed.read_text() + "\n// A change.\nvar _ = 1\n")
-    locking, _ = bench.orchestrate("lock", "--update", "u-root", *places, "--store", str(store))
+    name = "tiny" if bench.smoke else "u-root"
+    locking, _ = bench.orchestrate("lock", "--update", name, *files, "--store", str(store))
     building, _ = bench.orchestrate("build", *common)
     figures.add("one command's source changed: lock", locking)
     figures.add("one command's source changed: build", building)
@@ -230,21 +252,31 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=1, help="how often to measure everything")
     parser.add_argument("--quick", action="store_true", help="the peer for two architectures only")
+    parser.add_argument("--smoke", action="store_true", help="a little of each; see above")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--store", type=Path, default=_STORE, help="a store for the inputs")
+    parser.add_argument(
+        "--project", type=Path, default=Path(), help="where sourcery.toml and sourcery.lock lie"
+    )
     chosen = parser.parse_args()
     figures = Figures()
-    chosen.store.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=chosen.store.parent, prefix=".bench-") as scratch:
-        bench = Bench(Path.cwd(), chosen.store.resolve(), Path(scratch))
-        try:
+    try:
+        place = places.store(chosen.store)
+        project = places.absolute(chosen.project, "--project")
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".bench-") as scratch:
+            bench = Bench(project, place, Path(scratch), chosen.smoke)
             _prepare(bench)
             for number in range(chosen.rounds):
                 one_round(bench, figures, number, quick=chosen.quick)
-            writer = image.compare(bench.scratch / "tree", bench.scratch, rounds=3)
-        except (SourceryError, subprocess.CalledProcessError) as error:
-            sys.stderr.write(f"{error}\n")
-            return 4
+            rounds = 1 if chosen.smoke else 3
+            writer = image.compare(bench.scratch / "tree", bench.scratch, rounds=rounds)
+    except SourceryError as error:
+        sys.stderr.write(f"{error.diagnostics()}\n")
+        return error.status
+    except subprocess.CalledProcessError as error:
+        sys.stderr.write(f"{error}\n")
+        return 4
     sys.stdout.write(table(figures, writer) + "\n")
     if chosen.json:
         document = {"seconds": figures.seconds, "image_writer": writer}
@@ -263,18 +295,24 @@ def _prepare(bench: Bench) -> None:
 
 
 def _lay_out(bench: Bench, store: Store) -> None:
-    wanted = spec.load(bench.checkout / "sourcery.toml")
-    pinned = lock.load(bench.checkout / "sourcery.lock")
+    wanted = spec.load(bench.project / "sourcery.toml")
+    pinned = lock.load(bench.project / "sourcery.lock")
     have = inputs.ensure(pinned, store, folder=wanted.folder, offline=True)
     source = have.release.where(lambda entry: not entry.path.startswith(("bin/", "pkg/tool/")))
     module = have.sources[wanted.sources[0].name]
-    parts = {
-        "source": source,
-        "bootstrap": have.bootstrap,
-        "module": module,
-    }
+    parts = {"source": source, "bootstrap": have.bootstrap, "module": module}
+    if bench.smoke:
+        _tiny(bench.scratch / "module")
+        del parts["module"]
     for name, tree in parts.items():
         store.export(tree, bench.scratch / name, BLOB_TIME)
+
+
+def _tiny(folder: Path) -> None:
+    """A module with one command."""
+    (folder / "hi").mkdir(parents=True)
+    (folder / "go.mod").write_text(f"module {_TINY}\n\ngo 1.24\n")
+    (folder / "hi" / "main.go").write_text('package main\n\nfunc main() { println("hi") }\n')
 
 
 if __name__ == "__main__":

@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     chosen = parser.parse_args(arguments)
     scratch = chosen.scratch or Path(tempfile.gettempdir())
-    result = compare(chosen.folder.resolve(), scratch, max(1, chosen.rounds))
+    result = compare(chosen.folder.resolve(), scratch.absolute(), max(1, chosen.rounds))
     sys.stdout.write(json.dumps(result, indent=2, sort_keys=True) + "\n")
     return 0
 

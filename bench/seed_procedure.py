@@ -18,11 +18,19 @@ if TYPE_CHECKING:
 _LONGEST = 3600.0
 
 
-def run(source: Path, bootstrap: Path, folder: Path, architectures: tuple[str, ...]) -> list[float]:
+def run(
+    source: Path,
+    bootstrap: Path,
+    folder: Path,
+    architectures: tuple[str, ...],
+    *,
+    whole: bool = True,
+) -> list[float]:
     """Run it in a fresh copy of the source; seconds for each architecture, the host's first.
 
     `source`: a GOROOT without programs, copied. `bootstrap`: GOROOT of the bootstrap Go. `folder`:
-    empty, for the copy and the caches.
+    empty, for the copy and the caches. All three from the root on: the programs run elsewhere.
+    `whole`: else only the tool that would do the rest is made, to see that it can be.
 
     Raises:
         InfrastructureError: a program failed.
@@ -47,10 +55,11 @@ def run(source: Path, bootstrap: Path, folder: Path, architectures: tuple[str, .
         if number:
             environment["GOARCH"] = architecture
         started = time.monotonic()
-        for command in (
-            ("./make.bash",),
-            (str(goroot / "bin/go"), "build", "-o", str(folder / "made"), "cmd/go"),
-        ):
+        commands: tuple[tuple[str, ...], ...] = (("./make.bash", "--dist-tool"),)
+        if whole:
+            build = (str(goroot / "bin/go"), "build", "-o", str(folder / "made"), "cmd/go")
+            commands = (("./make.bash",), build)
+        for command in commands:
             process.run(
                 command, environment=environment, directory=goroot / "src", seconds=_LONGEST
             )

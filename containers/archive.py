@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -247,13 +248,20 @@ def unpack(pieces: Iterable[bytes], into: Path, limit: int) -> int:
             _write(content, target, executable=bool(member.mode & 0o111))
             files[path] = target
         elif member.islnk() and PurePosixPath(member.linkname) in files:
-            os.link(files[PurePosixPath(member.linkname)], target)
+            _link(files[PurePosixPath(member.linkname)], target)
             files[path] = target
         elif member.issym():
             target.symlink_to(member.linkname)
         else:
             os.mkfifo(target)
     return total
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links; what counts is the content
+        shutil.copy(source, target)
 
 
 def _write(content: BinaryIO, target: Path, *, executable: bool) -> None:

@@ -22,7 +22,7 @@ def find() -> str:
         InfrastructureError: there is none; says how to get it.
     """
     path = process.find("bwrap", reason=_REASON, remedy=_REMEDY)
-    answer = process.run([path, "--version"], environment={}, seconds=30).stdout.decode()
+    answer = _answer(path)
     match = _VERSION.search(answer)
     if match is None or (int(match[1]), int(match[2])) < _OLDEST:
         raise InfrastructureError(
@@ -31,6 +31,15 @@ def find() -> str:
             remedy="install a newer bubblewrap, or use --engine docker",
         )
     return path
+
+
+def version(program: str) -> str:
+    """The version of the bubblewrap at a path, as it says it."""
+    return _answer(program).strip().removeprefix("bubblewrap ")
+
+
+def _answer(program: str) -> str:
+    return process.run([program, "--version"], environment={}, seconds=30).stdout.decode()
 
 
 def refusal(words: str) -> InfrastructureError:

@@ -53,6 +53,7 @@ def choose(name: str, scratch: Path) -> Engine:
 
 
 def _docker(scratch: Path) -> Engine:
+    docker_address.check()
     docker_address.knock()
     from containers import docker  # noqa: PLC0415 - its library takes long to import
 

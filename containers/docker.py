@@ -25,7 +25,7 @@ from containers.docker_api import Api
 from containers.docker_reaper import Reaper
 from containers.docker_volumes import Run, Volumes
 from containers.docker_watch import watch
-from containers.engine import Outcome
+from containers.engine import Identity, Outcome
 from containers.layout import is_below, lay_out
 from containers.outputs import outermost
 from containers.scratch import Scratch
@@ -99,6 +99,7 @@ class DockerEngine:
         self._volumes: Volumes | None = None
         self._images: dict[tuple[str, int], str] = {}
         self._lock = threading.Lock()
+        self._used = False
 
     def about(self) -> dict[str, Any]:
         """What the engine says of itself.
@@ -107,8 +108,27 @@ class DockerEngine:
             InfrastructureError: it does not answer.
         """
         if not self._about:
-            self._about = self._api.ask("say what it is", lambda client: client.info())
+            self._about = self._api.meet()
         return self._about
+
+    @property
+    def identity(self) -> Identity:
+        """See `Engine.identity`: the ID that it made for itself, else its machine's name."""
+        about = self.about()
+        own = about.get("ID") or about.get("Name") or "it gives no ID"
+        return Identity(self.name, str(own), str(about.get("ServerVersion", "")))
+
+    @property
+    def processors(self) -> int:
+        """See `Engine.processors`: those of the engine's machine, which may be another one."""
+        count = self.about().get("NCPU")
+        if not isinstance(count, int) or count < 1:
+            raise InfrastructureError(
+                f"the container engine does not say how many processors it has: {count!r}",
+                subject="NCPU in what `docker info` asks for",
+                remedy="update the engine, or use --engine sandbox",
+            )
+        return count
 
     def __enter__(self) -> Self:
         """Begin a run, after removing what runs left that are gone."""
@@ -125,7 +145,8 @@ class DockerEngine:
         clean = False
         try:
             if scratch is not None:
-                self._api.remove_labelled(f"{LABEL}={scratch.folder.name}")
+                if self._used:
+                    self._api.remove_labelled(f"{LABEL}={scratch.folder.name}")
                 clean = True
         except InfrastructureError:
             # What went wrong first is what matters; the reaper tries again.
@@ -141,6 +162,7 @@ class DockerEngine:
     def run(self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event) -> Outcome:
         """See `Engine.run`."""
         layout = lay_out(action)
+        self._used = True
         self._check_machine(action)
         limits = policy.limits
         image = self._image(action.root, action.epoch, blobs)

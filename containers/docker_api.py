@@ -7,8 +7,9 @@ engine.
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import docker
 import requests
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 # Seconds that the engine may take to answer. Filling a volume or removing a large one takes long.
 _TIMEOUT = 300
+# Seconds for the first questions together, however slowly bytes dribble in.
+_LONGEST_FIRST = 1.5 * docker_address.PATIENCE
 _PASSING = frozenset({429, 502, 503, 504})
 _CONFLICT = 409
 _Result = TypeVar("_Result")
@@ -49,12 +52,26 @@ class Api:
                 client = self._idle.pop() if self._idle else None
             if client is None:
                 docker_address.knock()
-                client = docker.from_env(timeout=_TIMEOUT, use_ssh_client=True).api
+                client = _client(_TIMEOUT)
             try:
                 yield client
             finally:
                 with self._lock:
                     self._idle.append(client)
+
+    def meet(self) -> dict[str, Any]:
+        """What the engine says of itself: the first thing to ask, and answered within seconds.
+
+        Raises:
+            InfrastructureError: no engine, or one that takes the connection and stays silent.
+        """
+        docker_address.check()
+        docker_address.knock()
+        client, about = _within(_LONGEST_FIRST, _introduced)
+        client.timeout = _TIMEOUT
+        with self._lock:
+            self._idle.append(client)
+        return about
 
     def ask(self, what: str, question: Callable[[APIClient], _Result]) -> _Result:
         """Ask something that can be asked again.
@@ -105,6 +122,62 @@ class Api:
         return len(containers) + len(found)
 
 
+def _client(seconds: int) -> APIClient:
+    return docker.from_env(timeout=seconds, use_ssh_client=True).api
+
+
+def _introduced() -> tuple[APIClient, dict[str, Any]]:
+    """A client, and what the engine says of itself. Any of its errors means: no such engine."""
+    with asking("say what it is"):
+        try:
+            client = _client(docker_address.PATIENCE)
+            return client, client.info()
+        except (DockerException, requests.RequestException) as error:
+            if _silent(error):
+                raise _silence(docker_address.PATIENCE) from error
+            raise
+        except Exception as error:
+            raise DockerException(f"what is there is none: {error}") from error
+
+
+def _within(seconds: float, question: Callable[[], _Result]) -> _Result:
+    """The answer to a question, however slowly the other side dribbles bytes.
+
+    Raises:
+        InfrastructureError: it took longer; or what the question raises.
+    """
+    answer: Future[_Result] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(question())
+        except BaseException as error:  # noqa: BLE001 - it belongs to the one who asked
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, name="first question", daemon=True).start()
+    try:
+        return answer.result(seconds)
+    except TimeoutError as error:
+        raise _silence(seconds) from error
+
+
+def _silence(seconds: float) -> InfrastructureError:
+    return InfrastructureError(
+        f"the container engine takes the connection and does not answer within {seconds:.0f} s",
+        subject=docker_address.shown(),
+        remedy=f"restart it if it hangs; {docker_address.remedy()}",
+    )
+
+
+def _silent(error: BaseException | None) -> bool:
+    """Whether an error, or what it came of, is a time-out."""
+    while error is not None:
+        if isinstance(error, requests.Timeout):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 @contextmanager
 def asking(what: str) -> Iterator[None]:
     """Turn the engine's errors into the project's; `what` completes "cannot ..."."""
@@ -114,8 +187,8 @@ def asking(what: str) -> Iterator[None]:
         words = error.explanation if isinstance(error, APIError) else None
         raise InfrastructureError(
             f"the container engine cannot {what}: {words or error}",
-            subject=docker_address.address(),
-            remedy=docker_address.REMEDY,
+            subject=docker_address.shown(),
+            remedy=docker_address.remedy(),
         ) from error
 
 

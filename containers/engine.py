@@ -51,6 +51,23 @@ class Outcome:
     ended_by: str
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which engine ran an action: two may share a name.
+
+    `name`: as `Engine.name`. `own`: what tells this one from others of that name, such as the ID
+    that a container engine gives itself. `version`: of its program.
+    """
+
+    name: str
+    own: str
+    version: str
+
+    def document(self) -> dict[str, str]:
+        """The identity as a JSON object."""
+        return {"name": self.name, "identity": self.own, "version": self.version}
+
+
 class Engine(Protocol):
     """Runs actions in isolation.
 
@@ -61,6 +78,22 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """`sandbox` or `docker`; action results are remembered per name."""
+
+    @property
+    def identity(self) -> Identity:
+        """Which engine of that name this is.
+
+        Raises:
+            InfrastructureError: it does not say.
+        """
+
+    @property
+    def processors(self) -> int:
+        """How many processors its actions have, without a limit of the policy's.
+
+        Raises:
+            InfrastructureError: it does not say.
+        """
 
     def run(self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event) -> Outcome:
         """Run an action; may be called from several threads at once.

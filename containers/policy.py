@@ -68,6 +68,10 @@ class Enforcement:
     state: Literal["enforced", "not enforced"]
     means: str
 
+    def document(self) -> dict[str, str]:
+        """The entry as a JSON object."""
+        return {"rule": self.rule, "state": self.state, "means": self.means}
+
 
 @dataclass(frozen=True, slots=True)
 class Share:

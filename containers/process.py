@@ -47,7 +47,8 @@ def find(program: str, *, reason: str, remedy: str) -> str:
         raise InfrastructureError(
             f"{program} is not installed; it is needed {reason}", subject=program, remedy=remedy
         )
-    return path
+    # A part of PATH may be relative, and the program is started in another folder.
+    return os.path.abspath(path)  # noqa: PTH100 - without following a link
 
 
 def replayable(

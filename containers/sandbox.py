@@ -12,12 +12,13 @@ import os
 import tempfile
 import threading
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from containers import bubblewrap, outputs, sandbox_enforcement, sandbox_order
 from containers.cgroup import Cgroups
-from containers.engine import Outcome
+from containers.engine import Identity, Outcome
 from containers.launch import launch
 from containers.layout import lay_out
 from containers.policy import Limits
@@ -61,6 +62,18 @@ class SandboxEngine:
         self._numbers: Iterator[int] = itertools.count(1)
         self._scratch: Scratch | None = None
         self._cgroups: Cgroups | None = None
+
+    @cached_property
+    def identity(self) -> Identity:
+        """See `Engine.identity`: it is this machine's kernel that isolates."""
+        machine = os.uname()
+        own = f"{machine.sysname} {machine.release} {machine.machine}"
+        return Identity(self.name, own, bubblewrap.version(self._program))
+
+    @property
+    def processors(self) -> int:
+        """See `Engine.processors`: those that this process may use, and so what it starts."""
+        return len(os.sched_getaffinity(0))
 
     def __enter__(self) -> Self:
         """Claim a scratch folder, after removing those of engines that are gone."""

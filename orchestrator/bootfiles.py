@@ -7,18 +7,17 @@ another spec or lock names otherwise; they are made each time.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator import device
+from orchestrator import device, rebuilding
 from orchestrator.boot import files, initramfs, modules
 from orchestrator.boot.order import Boot, Machine
 from orchestrator.boot_section import SYSLINUX, kernel_name, loader_name
+from orchestrator.store import DamagedBlob
 from reproducibility import canonical
 from reproducibility import digest as digests
-from reproducibility.compare import Check, trees
 from reproducibility.digest import Digest
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree, merge
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from orchestrator.boot.syslinux import Loader
     from orchestrator.scheduler import Observer, Results
     from orchestrator.store import Store
+    from reproducibility.compare import Check
 
 _KIND = "boot"
 
@@ -39,7 +39,7 @@ _KIND = "boot"
 class BootFiles:
     """Every boot file at its place on the stick, and the BIOS loader that the image is patched for.
 
-    `checks`: for parts that were made again, whether they are what was remembered.
+    `checks`: for each part that was made again, whether it is what was remembered.
     """
 
     tree: Tree = field(default_factory=Tree)
@@ -52,6 +52,13 @@ def stages(
 ) -> list[tuple[str, str, str]]:
     """The (name, stage, subject) of what `make` tells its observer."""
     return [(_stage_name(name), "boot files", name) for name in architectures if section]
+
+
+def expected(
+    section: boot_section.Boot | None, architectures: Sequence[str]
+) -> list[tuple[str, str]]:
+    """(name, subject) of the checks of a build that makes everything again."""
+    return [(rebuilding.AGAIN, name) for name, _, _ in stages(section, architectures)]
 
 
 def make(  # noqa: PLR0913 - what they are made from, who is told
@@ -126,19 +133,20 @@ def _own(
     """What only one architecture has, and how it compares with what is remembered if asked."""
     key = _key(machine)
     name = _stage_name(machine.architecture)
-    remembered = _recalled(store, key)
-    if remembered is not None and not again:
+    remembered, why = _recalled(store, key)
+    if remembered is not None and not again and store.holds(remembered):
         observer.finished(name, cached=True, seconds=0)
         return remembered, None
     observer.started(name)
     started = time.monotonic()
     made = files.machine(machine, store.read, store.put_bytes)
     observer.finished(name, cached=False, seconds=time.monotonic() - started)
-    if remembered is not None:
-        # What was remembered stays the base of comparison, whatever this run gave.
-        return made, trees("built again", name, remembered, made)
-    store.remember(_KIND, key, {"tree": str(store.save_tree(made))})
-    return made, None
+    check = rebuilding.tree(name, remembered, made, why) if again else None
+    if remembered is None or not again:
+        # Made again, it does not replace what was remembered, whatever this run gave: that stays
+        # the base of comparison.
+        store.remember(_KIND, key, {"tree": str(store.save_tree(made))})
+    return made, check
 
 
 def _key(machine: Machine) -> Digest:
@@ -160,14 +168,19 @@ def _key(machine: Machine) -> Digest:
     )
 
 
-def _recalled(store: Store, key: Digest) -> Tree | None:
+def _recalled(store: Store, key: Digest) -> tuple[Tree | None, str]:
+    """What is remembered, its files perhaps gone; or why nothing is."""
+    if not store.remembers(_KIND, key):
+        return None, ""
     document = store.recall(_KIND, key)
-    with contextlib.suppress(InputError, KeyError, TypeError, AttributeError):
-        digest = Digest.parse(document["tree"]) if document else None
-        if digest is not None and store.has(digest):
-            tree = store.load_tree(digest)
-            return tree if store.holds(tree) else None
-    return None
+    try:
+        if document is None:
+            return None, "what is remembered is no JSON object"
+        return store.load_tree(Digest.parse(document["tree"])), ""
+    except (DamagedBlob, InputError) as error:
+        return None, f"what is remembered cannot be read: {error.summary}"
+    except (AttributeError, KeyError, TypeError) as error:
+        return None, f"what is remembered cannot be read: {error!r}"
 
 
 def _stage_name(architecture: str) -> str:

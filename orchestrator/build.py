@@ -12,24 +12,40 @@ from typing import TYPE_CHECKING, Any
 
 from containers import choice
 from containers.policy import Policy
-from orchestrator import bootfiles, inputs, lock, making, memory, output, plan, result, root, spec
+from orchestrator import (
+    bootfiles,
+    inputs,
+    lock,
+    making,
+    memory,
+    output,
+    plan,
+    rebuilding,
+    result,
+    root,
+    source_checks,
+    spec,
+)
 from orchestrator.inputs import bundle, machine
+from orchestrator.module_hash import ModuleHashes
 from orchestrator.progress.inputs import InputEvents
 from orchestrator.scheduler import Scheduler, default_jobs
-from orchestrator.store import DamagedBlob, Store
+from orchestrator.store import DamagedBlob, Store, trial
 from orchestrator.toolchain import checks
 from reproducibility import digest as digests
-from reproducibility.compare import Check, Verdict, complete, fold, trees
+from reproducibility.compare import Check, Verdict, complete, fold
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from containers.policy import Enforcement
+    from containers.engine import Engine
     from orchestrator.architecture import Architecture
     from orchestrator.scheduler import Observer, Results, Run
     from reproducibility.digest import Digest
+    from reproducibility.manifest import Tree
 
 # A damaged blob sends the build back to the step that makes it; more rounds than this mean a disk
 # that loses data faster than it can be made again.
@@ -65,7 +81,7 @@ class Built:
 
 
 def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
-    """Do everything; the output directory is put in place at the end, in one step.
+    """Do everything; the output directory is put in place at the end, in one step where it can be.
 
     Raises:
         SourceryError: of the kind that says whose matter it is; nothing is left half done.
@@ -77,6 +93,7 @@ def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
     architectures = _selected(wanted, options.architectures)
     output.refuse_foreign(options.out)
     with closing(Store(options.store)) as store:
+        trial.require_store(options.store)
         job = _Job(options, wanted, pinned, architectures, store, observer, stop, started)
         if options.bundle is not None:
             bundle.read(options.bundle, pinned, store, machine.architecture())
@@ -98,15 +115,6 @@ def _selected(wanted: spec.Spec, asked: tuple[str, ...]) -> tuple[Architecture, 
                 remedy="add it to image.architectures in the spec, and lock again",
             )
     return tuple(name for name in wanted.image.architectures if not asked or name in asked)
-
-
-@dataclass(frozen=True)
-class _Ran:
-    """What came of the actions: by step, on which engine, and how that isolated them."""
-
-    run: Run
-    engine: str
-    enforcement: tuple[Enforcement, ...]
 
 
 @dataclass(frozen=True)
@@ -140,50 +148,75 @@ class _Job:
             events=InputEvents(self.observer),
             stop=self.stop,
         )
-        host = machine.architecture()
-        drawn = plan.draw(
-            self.wanted, self.pinned, have, self.store, host=host, architectures=self.architectures
-        )
-        ran = self._actions(drawn)
-        results = ran.run.results
-        made = checks.toolchains(drawn.chain, results, self.architectures)
+        # How many processors the engine has is a matter of the plan's.
+        with choice.choose(self.options.engine, self.store.root / "scratch") as engine:
+            drawn = plan.draw(
+                self.wanted,
+                self.pinned,
+                have,
+                self.store,
+                host=machine.architecture(),
+                architectures=self.architectures,
+                processors=engine.processors,
+            )
+            run = self._actions(drawn, engine)
+        made = checks.toolchains(drawn.chain, run.results, self.architectures)
         # What comes needs the most, and much was freed: unpacked inputs, and then whole kernels.
         memory.give_back()
-        boot = self._boot(have, results)
+        boot = self._boot(have, run.results)
         memory.give_back()
         with ThreadPoolExecutor(1) as pool:
-            compared = pool.submit(
-                checks.all_checks, drawn.chain, results, self.store, made, self.pinned
-            )
+            compared = pool.submit(self._compared, drawn, have, run.results, made)
             assembled = root.assemble(
-                drawn.compiling, results, made, have.files, self.store.put_bytes, boot.tree
+                drawn.compiling, run.results, made, have.files, self.store.put_bytes, boot.tree
             )
             with output.replacing(self.options.out) as fresh:
                 image = self._image(assembled, boot, fresh)
-                found = [*compared.result(), *_rebuilt(ran.run), *boot.checks, *image.checks]
-                found = complete(found, drawn.expected + making.EXPECTED)
-                document = self._document(image, found, ran, drawn, assembled)
-                result.write(fresh, document, results, self.store)
+                again = rebuilding.checks(run.compared.values())
+                found = [*compared.result(), *again, *boot.checks, *image.checks]
+                found = complete(found, self._expected(drawn))
+                document = self._document(image, found, run, drawn, assembled, engine.name)
+                result.write(fresh, document, run.results, self.store)
         return Built(fold(found), document, self.options.out)
 
-    def _actions(self, drawn: plan.Plan) -> _Ran:
+    def _compared(
+        self,
+        drawn: plan.Plan,
+        have: inputs.Inputs,
+        results: Results,
+        made: Mapping[Architecture, Tree],
+    ) -> list[Check]:
+        """What is compared beside the image: the toolchains, and the sources."""
+        hashes = ModuleHashes(self.store)
+        return [
+            *checks.all_checks(drawn.chain, results, hashes, made, self.pinned),
+            *source_checks.checks(self.pinned, have.sources, self.store, hashes),
+        ]
+
+    def _expected(self, drawn: plan.Plan) -> list[tuple[str, str]]:
+        """(name, subject) of every check that must be there at the end."""
+        expected = [*drawn.expected, *making.EXPECTED]
+        if self.options.rebuild:
+            expected += rebuilding.expected(drawn.steps)
+            expected += bootfiles.expected(self.wanted.boot, self.architectures)
+            expected.append((making.REMEMBERED, making.IMAGE))
+        return expected
+
+    def _actions(self, drawn: plan.Plan, engine: Engine) -> Run:
         self.observer.planned(
             [(step.name, step.stage, step.subject) for step in drawn.steps]
             + bootfiles.stages(self.wanted.boot, self.architectures)
             + making.STAGES
         )
-        with choice.choose(self.options.engine, self.store.root / "scratch") as engine:
-            scheduler = Scheduler(
-                engine=engine,
-                store=self.store,
-                policy=self._policy,
-                observer=self.observer,
-                jobs=self.options.jobs or default_jobs(),
-                rebuild=self.options.rebuild,
-                stop=self.stop,
-            )
-            run = scheduler.run(drawn.steps)
-            return _Ran(run, engine.name, engine.enforcement(self._policy))
+        return Scheduler(
+            engine=engine,
+            store=self.store,
+            policy=self._policy,
+            observer=self.observer,
+            jobs=self.options.jobs or default_jobs(),
+            rebuild=self.options.rebuild,
+            stop=self.stop,
+        ).run(drawn.steps)
 
     def _boot(self, have: inputs.Inputs, results: Results) -> bootfiles.BootFiles:
         if self.wanted.boot is None:
@@ -218,25 +251,24 @@ class _Job:
             stop=self.stop,
         )
 
-    def _document(
+    def _document(  # noqa: PLR0913 - the parts of a result
         self,
         image: making.Image,
         found: list[Check],
-        ran: _Ran,
+        run: Run,
         drawn: plan.Plan,
         assembled: root.Root,
+        engine: str,
     ) -> dict[str, Any]:
         return result.document(
             verdict=fold(found),
             image=image,
             checks=found,
-            run=ran.run,
+            run=run,
             pinned=self.pinned,
             chain=drawn.chain,
             assembled=assembled,
-            engine=ran.engine,
-            enforcement=ran.enforcement,
-            policy=self._policy,
+            engine=engine,
             seconds=time.monotonic() - self.started,
             # Linux counts it in units of 1024 bytes (getrusage(2)).
             peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -246,18 +278,3 @@ class _Job:
 def _identity(wanted: spec.Spec, pinned: lock.Lock) -> Digest:
     """What volume ID and disk signature are derived from."""
     return digests.of_bytes(f"{wanted.digest}\n{pinned.digest}\n".encode())
-
-
-def _rebuilt(ran: Run) -> list[Check]:
-    """One check for each step that was run again and compared with what is remembered of it."""
-    differing = {difference.step: difference for difference in ran.differences}
-    found = []
-    for name in ran.compared:
-        difference = differing.get(name)
-        if difference is None:
-            found.append(Check("built again", name, Verdict.PASS, "the same outputs as before"))
-        elif difference.before == difference.now:
-            found.append(Check("built again", name, Verdict.FAIL, "other words on standard output"))
-        else:
-            found.append(trees("built again", name, difference.before, difference.now))
-    return found

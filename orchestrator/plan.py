@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from orchestrator import resources
+from orchestrator import resources, source_checks
 from orchestrator.compiling import Compiling
 from orchestrator.lock import Absent
 from orchestrator.toolchain import checks, observe, shared
@@ -42,8 +41,9 @@ def draw(  # noqa: PLR0913 - what a plan depends on
     *,
     host: Architecture,
     architectures: tuple[Architecture, ...],
+    processors: int,
 ) -> Plan:
-    """The plan of a build on `host` for `architectures`."""
+    """The plan of a build on `host` for `architectures`, on an engine of so many `processors`."""
     chain = Chain(
         host=host,
         root=merge([("the bootstrap Go", have.bootstrap.at("bootstrap")), ("uname", have.uname)]),
@@ -51,8 +51,9 @@ def draw(  # noqa: PLR0913 - what a plan depends on
         dist_build=_dist_build(have.release, store),
         programs=Programs(binaries=lock.toolchain.bin, tools=lock.toolchain.tool),
         userland=_userland(store),
+        observer=_observer(store),
         read=store.read,
-        varied=varied(spec.limits.cpus or len(os.sched_getaffinity(0))),
+        varied=varied(min(spec.limits.cpus or processors, processors)),
     )
     compiling = Compiling(
         chain=chain,
@@ -71,7 +72,7 @@ def draw(  # noqa: PLR0913 - what a plan depends on
     steps += [chain.cross(name) for name in foreign]
     compiled = [step for name in architectures for step in compiling.steps(name)]
     steps += sorted(compiled, key=lambda step: step.stage not in {"list", "seed"})
-    steps += [shared.helpers_again(chain), *observe.steps(chain, _observer(store))]
+    steps.append(shared.helpers_again(chain))
     return Plan(chain, compiling, steps, _expected(lock, host, architectures, unpublished))
 
 
@@ -84,11 +85,12 @@ def _expected(
     expected: list[tuple[str, str]] = [
         (name, host) for name in (checks.FIXED_POINT, checks.GENERATED, checks.HELPERS)
     ]
-    expected += [("variation", name) for name in observe.FIELDS]
+    expected += [(observe.NAME, name) for name in observe.FIELDS]
     for name in dict.fromkeys((host, *architectures)):
         expected.append((checks.RELEASE, name))
         if not isinstance(lock.toolchain.log[name], Absent):
             expected.append((checks.LOG, name))
+    expected += source_checks.expected(lock)
     expected += [(checks.CROSS_AGAIN, name) for name in unpublished]
     return expected
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 STEP = "T1/helpers"
 HELPERS = ("buildcache", "compileonly")
+# Built with them, for the same reason: it has to be there before F1.
+OBSERVER = "observe"
 FOLDER = "out"  # below the work directory
 COMPILE_ONLY = "/helper/compileonly"
 
@@ -43,6 +45,12 @@ def helper(results: Results, step: str = STEP) -> Tree:
     """The programs that record and read records."""
     made = results[step].tree.under("out")
     return made.where(lambda entry: entry.path in HELPERS)
+
+
+def observer(results: Results, step: str = STEP) -> Tree:
+    """The program that looks around in the surroundings of an action (`toolchain/observe`)."""
+    made = results[step].tree.under("out")
+    return made.where(lambda entry: entry.path == OBSERVER)
 
 
 @dataclass(frozen=True)

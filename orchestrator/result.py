@@ -2,31 +2,40 @@
 
 Schema 1 of `result.json`: `schema`, `verdict`, `image` and `cpio` (`path`, `size`, `blake3`,
 `sha256`), `checks` (`name`, `subject`, `verdict`, `reason`),
-`stages` (`name`, `key`, `seconds`, `cached`, `peak_memory`), `patches` (`file`, `change`,
-`blake3`: what the build changed in a private copy of a published file), `inputs`, `root`,
-`isolation`, `engine`, `compression` (the library and level of archive and initramfs: another
-version may give other bytes), `seconds`, `peak_memory`. Sizes are bytes. It holds times, so it is
-not part of what must come out the same.
+`stages` (`name`, `key`, `seconds`, `cached`, `peak_memory`, `provenance`), `patches` (`file`,
+`change`, `blake3`: what the build changed in a private copy of a published file), `inputs`, `root`,
+`isolation`, `engine` (this run's), `compression` (the library and level of archive and initramfs:
+another version may give other bytes), `seconds`, `peak_memory`. Sizes are bytes. It holds times, so
+it is not part of what must come out the same.
+
+A stage's `provenance` says where its result comes from: `origin` (`ran here`, `remembered`,
+`nothing to do`), and of the run that made it `engine` (`name`, `identity`, `version`), `isolation`
+(the `id` of one of those in `isolation.enforced`), `tool` (the version of this program), `when`,
+and `observed`, what a program saw inside, where one looked. `not recorded` stands where that run
+did not write it down, as those of older versions did not.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from containers.policy import Policy
 from orchestrator import output, scheduler
 from orchestrator.boot import initramfs
 from orchestrator.image import cpio
+from orchestrator.results import NOT_RECORDED
 from reproducibility import canonical
+from reproducibility import digest as digests
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from containers.policy import Enforcement, Policy
     from orchestrator.lock import Lock
     from orchestrator.making import Image
+    from orchestrator.results import Provenance
     from orchestrator.root import Root
-    from orchestrator.scheduler import Results, Run
+    from orchestrator.scheduler import Result, Results, Run
     from orchestrator.store import Store
     from orchestrator.toolchain.chain import Chain
     from reproducibility.compare import Check, Verdict
@@ -44,8 +53,6 @@ def document(  # noqa: PLR0913 - the parts of a result
     chain: Chain,
     assembled: Root,
     engine: str,
-    enforcement: Sequence[Enforcement],
-    policy: Policy,
     seconds: float,
     peak_memory: int,
 ) -> dict[str, Any]:
@@ -65,6 +72,7 @@ def document(  # noqa: PLR0913 - the parts of a result
                 "seconds": round(result.seconds, 3),
                 "cached": result.cached,
                 "peak_memory": result.peak_memory,
+                "provenance": _provenance(result),
             }
             for name, result in run.results.items()
         ],
@@ -89,16 +97,43 @@ def document(  # noqa: PLR0913 - the parts of a result
             },
         },
         "engine": engine,
-        "isolation": {
-            **policy.describe(),
-            "enforcement": [
-                {"rule": found.rule, "state": found.state, "means": found.means}
-                for found in enforcement
-            ],
-        },
+        "isolation": _isolation(result.provenance for result in run.results.values()),
         "seconds": round(seconds, 3),
         "peak_memory": peak_memory,
     }
+
+
+def _provenance(result: Result) -> dict[str, Any]:
+    """Where a stage's result comes from, by what was written down when it was made."""
+    if result.key == digests.of_bytes(b""):
+        return {"origin": "nothing to do"}
+    origin = "remembered" if result.cached else "ran here"
+    made = result.provenance
+    if made is None:
+        unknown = dict.fromkeys(("engine", "isolation", "tool", "when"), NOT_RECORDED)
+        return {"origin": origin, **unknown}
+    seen = {"observed": made.observed.strip()} if made.observed else {}
+    return {
+        "origin": origin,
+        "engine": made.engine.document(),
+        "isolation": _isolation_id(made.isolation),
+        "tool": made.tool,
+        "when": made.when,
+        **seen,
+    }
+
+
+def _isolation(provenances: Iterable[Provenance | None]) -> dict[str, Any]:
+    """The rules, and each way in which the runs that made the results kept them, once."""
+    found = {_isolation_id(made.isolation): made.isolation for made in provenances if made}
+    return {
+        "rules": Policy().describe()["rules"],
+        "enforced": [{"id": name, **found[name]} for name in sorted(found)],
+    }
+
+
+def _isolation_id(isolation: Mapping[str, Any]) -> str:
+    return str(digests.of_bytes(canonical.dumps(dict(isolation))))
 
 
 def write(folder: Path, content: dict[str, Any], results: Results, store: Store) -> None:

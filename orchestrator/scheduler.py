@@ -9,24 +9,20 @@ import os
 import threading
 import time
 from bisect import insort
-from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from containers.policy import Share
-from reproducibility.digest import Digest
-from reproducibility.errors import (
-    ActionError,
-    InfrastructureError,
-    InputError,
-    SourceryError,
-    Stopped,
-)
+from orchestrator import resources
+from orchestrator.filling import log_name
+from orchestrator.results import Comparison, Provenance, Remembered, Result, Results
+from reproducibility.errors import ActionError, InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from containers.action import Action
@@ -34,28 +30,19 @@ if TYPE_CHECKING:
     from containers.policy import Policy
     from orchestrator.store import Store
 
+__all__ = [
+    "Observer",
+    "Result",
+    "Results",
+    "Run",
+    "Scheduler",
+    "Step",
+    "default_jobs",
+    "logs",
+]
+
 _SHOWN = 6000
 _POLL = 0.05
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of an action.
-
-    `tree`: the declared outputs. `stdout`, `stderr`: blobs. `seconds`: wall-clock time of the run
-    that made it. `peak_memory`: bytes, 0 where the engine could not tell.
-    """
-
-    key: Digest
-    tree: Tree
-    stdout: Digest
-    stderr: Digest
-    seconds: float
-    peak_memory: int
-    cached: bool
-
-
-Results = Mapping[str, Result]
 
 
 @dataclass(frozen=True)
@@ -65,6 +52,9 @@ class Step:
     `make` gives None where there turns out to be nothing to do; the result is then an empty tree.
     `stage` and `subject` are the words for people: what kind of work, on what. `long`: it
     takes so long that it keeps to its share of the processors while others like it are waiting.
+    `says`: other steps use its standard output, which is then compared as its files are. `observe`:
+    an action that looks around, run just before each run of this one under the same conditions;
+    what it says is a measurement of that run, kept in its result's provenance and nowhere else.
     """
 
     name: str
@@ -73,6 +63,8 @@ class Step:
     needs: tuple[str, ...]
     make: Callable[[Results], Action | None]
     long: bool = False
+    says: bool = False
+    observe: Callable[[Results], Action] | None = None
 
 
 class Observer(Protocol):
@@ -91,22 +83,15 @@ class Observer(Protocol):
         """Something that a person might want to know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A step that was run again (`rebuild`) and what it gave before and now."""
-
-    step: str
-    before: Tree
-    now: Tree
-
-
 @dataclass
 class Run:
-    """What changes while a plan runs: results by step, and what `rebuild` found."""
+    """What changes while a plan runs: results by step, and with `rebuild` each step's comparison.
 
-    results: dict[str, Result]
-    differences: list[Difference]
-    compared: list[str]
+    Both are in the plan's order once it has ended.
+    """
+
+    results: dict[str, Result] = field(default_factory=dict)
+    compared: dict[str, Comparison] = field(default_factory=dict)
 
 
 class Scheduler:
@@ -130,6 +115,7 @@ class Scheduler:
         self._jobs = jobs
         self._rebuild = rebuild
         self._stop = stop
+        self._remembered = Remembered(store, engine.name)
 
     def run(self, steps: Sequence[Step]) -> Run:
         """Run every step once its predecessors are done; the earlier in the list, the sooner.
@@ -140,7 +126,7 @@ class Scheduler:
             Stopped: `stop` was set.
         """
         _refuse_cycles(steps)
-        state = Run({}, [], [])
+        state = Run()
         # A failure of one step ends the others, and so does `stop`, which is the caller's.
         halt = threading.Event()
         waiting = list(steps)
@@ -171,6 +157,8 @@ class Scheduler:
                 raise
         # In the plan's order, not in that of completion, which varies from run to run.
         state.results = {step.name: state.results[step.name] for step in steps}
+        if self._rebuild:
+            state.compared = {step.name: state.compared[step.name] for step in steps}
         return state
 
     def _do(self, step: Step, state: Run, halt: threading.Event, share: Share | None) -> None:
@@ -178,56 +166,55 @@ class Scheduler:
         action = step.make(state.results)
         if action is None:
             nothing = self._store.put_bytes(b"")
-            state.results[step.name] = Result(
-                nothing, Tree(), nothing, nothing, 0.0, 0, cached=True
-            )
-            self._observer.finished(step.name, cached=True, seconds=0)
-            return
-        before = self.recall(action)
-        if before is None or self._rebuild:
+            result = Result(nothing, Tree(), nothing, nothing, 0.0, 0, cached=True)
+            if self._rebuild:
+                state.compared[step.name] = Comparison(step.name, None, None, "", step.says)
+        elif self._rebuild:
+            earlier, why = self._remembered.earlier(action)
             with self._store.only_one(action.key, _Either(self._stop, halt)):
-                # Another build may have made it while this one waited for the lock.
-                result = None if self._rebuild else self.recall(action)
-                if result is None:
-                    self._observer.started(step.name)
-                    result = self._execute(step, action, halt, share)
-                    # What differs from before stays out: the next comparison, of a second round
-                    # too, is with the same base, and finds the same.
-                    if before is None or _agree(before, result):
-                        self._remember(step, result)
+                result = self._work(step, action, state, halt, share)
+                comparison = Comparison(step.name, result, earlier, why, step.says)
+                state.compared[step.name] = comparison
+                # What differs from before stays out: the next comparison, of a second round too,
+                # is with the same base, and finds the same.
+                if earlier is None or comparison.agrees:
+                    self._remembered.remember(step.name, result)
         else:
-            result = before
-        if self._rebuild and before is not None:
-            state.compared.append(step.name)
-            if not _agree(before, result):
-                state.differences.append(Difference(step.name, before.tree, result.tree))
+            result = self._remembered.recall(action) or self._made(step, action, state, halt, share)
         state.results[step.name] = result
         self._observer.finished(step.name, cached=result.cached, seconds=time.monotonic() - started)
 
-    def recall(self, action: Action) -> Result | None:
-        """What this engine made of an action before, if all of it is still in the store."""
-        document = self._store.recall(self._kind, action.key)
-        if document is None:
-            return None
-        try:
-            tree = self._store.load_tree(Digest.parse(document["outputs"]))
-            stdout, stderr = (Digest.parse(document[name]) for name in ("stdout", "stderr"))
-            complete = (
-                self._store.holds(tree) and self._store.has(stdout) and self._store.has(stderr)
-            )
-            seconds, memory = document["milliseconds"] / 1000, int(document["peak_memory"])
-        except (SourceryError, AttributeError, KeyError, TypeError, ValueError):
-            return None
-        if not complete:
-            return None
-        return Result(action.key, tree, stdout, stderr, seconds, memory, cached=True)
+    def _made(
+        self, step: Step, action: Action, state: Run, halt: threading.Event, share: Share | None
+    ) -> Result:
+        """What is not remembered, made and remembered; of builds at once, one does the work."""
+        with self._store.only_one(action.key, _Either(self._stop, halt)):
+            # Another build may have made it while this one waited for the lock.
+            result = self._remembered.recall(action)
+            if result is None:
+                result = self._work(step, action, state, halt, share)
+                self._remembered.remember(step.name, result)
+            return result
 
-    @property
-    def _kind(self) -> str:
-        return f"action-{self._engine.name}"
+    def _work(
+        self, step: Step, action: Action, state: Run, halt: threading.Event, share: Share | None
+    ) -> Result:
+        """Run a step, whatever is remembered of it: look around if it wants that, then work."""
+        self._observer.started(step.name)
+        observed = ""
+        if step.observe is not None:
+            looking = step.observe(state.results)
+            seen = self._execute(looking.name, looking, halt, share)
+            observed = self._store.read(seen.stdout).decode(errors="replace")
+        return self._execute(step.name, action, halt, share, observed)
 
     def _execute(
-        self, step: Step, action: Action, halt: threading.Event, share: Share | None
+        self,
+        name: str,
+        action: Action,
+        halt: threading.Event,
+        share: Share | None,
+        observed: str = "",
     ) -> Result:
         policy = replace(self._policy, share=share)
         with self._store.temporary() as folder:
@@ -235,49 +222,50 @@ class Scheduler:
             into.mkdir()
             stop = _Either(self._stop, halt)
             outcome = self._engine.run(action, policy, self._store, into, stop)
+            provenance = self._provenance(policy, observed)
             if outcome.exit_status != 0 or outcome.ended_by:
-                raise self._failure(step, action, outcome)
+                raise self._failure(name, action, outcome)
             try:
                 tree = self._store.put_tree(outcome.outputs, move=True)
             except InputError as error:
                 raise ActionError(
-                    f"{step.name} made something that cannot go on the stick: {error.summary}",
+                    f"{name} made something that cannot go on the stick: {error.summary}",
                     subject=error.subject,
                 ) from error
-            self._demand_outputs(step, action, tree, outcome)
-            stdout = self._store.put_file(outcome.stdout)
-            stderr = self._store.put_file(outcome.stderr)
-        return Result(
-            action.key, tree, stdout, stderr, outcome.seconds, outcome.peak_memory, cached=False
-        )
+            self._demand_outputs(name, action, tree, outcome)
+            return Result(
+                action.key,
+                tree,
+                self._store.put_file(outcome.stdout),
+                self._store.put_file(outcome.stderr),
+                outcome.seconds,
+                outcome.peak_memory,
+                cached=False,
+                provenance=provenance,
+            )
 
-    def _remember(self, step: Step, result: Result) -> None:
-        self._store.remember(
-            self._kind,
-            result.key,
-            {
-                "name": step.name,
-                "outputs": str(result.tree.digest),
-                "stdout": str(result.stdout),
-                "stderr": str(result.stderr),
-                "milliseconds": round(result.seconds * 1000),
-                "peak_memory": result.peak_memory,
-            },
-        )
+    def _provenance(self, policy: Policy, observed: str) -> Provenance:
+        """Where the result of an action that has just run comes from."""
+        isolation = {
+            "limits": policy.describe()["limits"],
+            "enforcement": [rule.document() for rule in self._engine.enforcement(policy)],
+        }
+        when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return Provenance(self._engine.identity, isolation, resources.VERSION, when, observed)
 
-    def _demand_outputs(self, step: Step, action: Action, tree: Tree, outcome: Outcome) -> None:
+    def _demand_outputs(self, name: str, action: Action, tree: Tree, outcome: Outcome) -> None:
         for output in action.outputs:
             if tree.get(output) is None and not any(
                 entry.path.startswith(output + "/") for entry in tree
             ):
                 raise ActionError(
-                    f"{step.name} ended well but did not make {output}",
-                    subject=self._keep_log(step, action, outcome),
+                    f"{name} ended well but did not make {output}",
+                    subject=self._keep_log(name, action, outcome),
                     remedy="read its log; another Go version may lay files out differently",
                 )
 
-    def _failure(self, step: Step, action: Action, outcome: Outcome) -> ActionError:
-        log = self._keep_log(step, action, outcome)
+    def _failure(self, name: str, action: Action, outcome: Outcome) -> ActionError:
+        log = self._keep_log(name, action, outcome)
         words = outcome.stderr.read_bytes()[-_SHOWN:].decode(errors="replace").strip()
         limits = self._policy.limits
         ended, limit = {
@@ -289,27 +277,22 @@ class Scheduler:
         if limit:
             remedy = f"raise limits.{limit} in the spec"
         return ActionError(
-            f"{step.name} {ended}:\n{words or '(it wrote nothing to its standard error)'}",
+            f"{name} {ended}:\n{words or '(it wrote nothing to its standard error)'}",
             subject=f"the whole log is in {log}",
             remedy=remedy,
         )
 
-    def _keep_log(self, step: Step, action: Action, outcome: Outcome) -> str:
+    def _keep_log(self, name: str, action: Action, outcome: Outcome) -> str:
         """Keep a failed action's own words where the next run does not remove them."""
         folder = self._store.root / "failures"
         folder.mkdir(exist_ok=True)
-        log = folder / f"{_file_name(step.name)}-{action.key.hex[:12]}.log"
+        log = folder / log_name(name, action.key.hex)
         with log.open("wb") as target:
             target.write(b"action: " + action.document + b"\n--- standard error\n")
             target.write(outcome.stderr.read_bytes())
             target.write(b"\n--- standard output\n")
             target.write(outcome.stdout.read_bytes())
         return str(log)
-
-
-def _agree(before: Result, now: Result) -> bool:
-    """Whether two runs gave the same; errors, times and memory may differ."""
-    return (before.tree, before.stdout) == (now.tree, now.stdout)
 
 
 class _Either(threading.Event):
@@ -361,11 +344,7 @@ def logs(results: Results, store: Store, folder: Path) -> None:
     """Write each action's own output and errors into a folder, one file an action."""
     for name, result in sorted(results.items(), key=lambda item: item[0]):
         parts = [store.read(digest) for digest in (result.stderr, result.stdout)]
-        log = folder / f"{_file_name(name)}.log"
+        log = folder / log_name(name)
         if log.exists():  # a/b-c and a-b/c
-            log = folder / f"{_file_name(name)}-{result.key.hex[:12]}.log"
+            log = folder / log_name(name, result.key.hex)
         log.write_bytes(b"".join(parts))
-
-
-def _file_name(step: str) -> str:
-    return step.replace("/", "-")

@@ -54,6 +54,7 @@ RESERVED = frozenset(
 )  # fmt: skip
 _RESERVED_START = "linux_"
 _BAD_ON_FAT = re.compile(r'["*:<>?|\\\x00-\x1f\x7f]|[. ](?:/|$)')
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _FIXED_INPUTS = frozenset({"go", "bootstrap", "uname"})
 
 _LIMITS = policy.Limits()
@@ -92,7 +93,7 @@ def _folder_pattern(value: object) -> object:
 
 
 def _relative(value: object) -> object:
-    if isinstance(value, str) and (not value or value.startswith("/")):
+    if isinstance(value, str) and (not value or value.startswith("/") or _CONTROL.search(value)):
         raise ValueError("not a relative path")
     return value
 

@@ -3,22 +3,19 @@
 The definition is Hash1 of golang.org/x/mod/sumdb/dirhash: base64 of the SHA-256 of one line a file,
 `<SHA-256 of the content in hexadecimal>  <path in the module zip>`, sorted by path. The published
 toolchain is such a module, so a toolchain that was built here can be held against the public log
-without the published one being at hand. Reads files that the caller points to; nothing else.
+without the published one being at hand. Pure.
 """
 
 from __future__ import annotations
 
 import base64
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from reproducibility import digest as digests
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
     from reproducibility.manifest import Entry, Tree
 
@@ -42,36 +39,22 @@ def h1(hashes: Mapping[str, str]) -> str:
     return "h1:" + base64.b64encode(bytes.fromhex(total.hex)).decode()
 
 
-def h1_of_files(files: Iterable[tuple[str, Path]]) -> str:
-    """The hash of a module from (path in the zip, file) pairs, read in threads and in pieces.
-
-    Raises:
-        InputError: a path holds a line break.
-        OSError: a file cannot be read.
-    """
-    pairs = list(files)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        contents = pool.map(lambda pair: digests.sha256_of_file(pair[1]).hex, pairs)
-        return h1({path: content for (path, _), content in zip(pairs, contents, strict=True)})
-
-
 def h1_of_tree(
     tree: Tree,
-    file_of: Callable[[Entry], Path],
+    sha256_of: Callable[[Entry], str],
     *,
     prefix: str,
     rename: Callable[[str], str] = lambda path: path,
 ) -> str:
     """The hash of a module from a tree.
 
-    `file_of`: gives the file that holds an entry's bytes. `prefix`: `module@version`. `rename`:
-    the path in the module of a path in the tree, such as `published_name`.
+    `sha256_of`: gives 64 hexadecimal digits for an entry's bytes. `prefix`: `module@version`.
+    `rename`: the path in the module of a path in the tree, such as `published_name`.
 
     Raises:
         InputError: a path holds a line break.
-        OSError: a file cannot be read.
     """
-    return h1_of_files((f"{prefix}/{rename(entry.path)}", file_of(entry)) for entry in tree.files())
+    return h1({f"{prefix}/{rename(entry.path)}": sha256_of(entry) for entry in tree.files()})
 
 
 def toolchain_version(go: str, architecture: str) -> str:

@@ -53,8 +53,10 @@ VARIED = Surroundings(
 
 
 def varied(processors: int) -> Surroundings:
-    """VARIED on a machine whose usual parallelism is its number of processors.
+    """VARIED on an engine whose actions usually have so many processors.
 
-    Half of them, which is what an action can use well while another runs beside it.
+    Half of them, which is what an action can use well while another runs beside it. One has no
+    half: then VARIED's own number, which no go program takes by itself (with a quota of one
+    processor on a machine of several, it takes two: runtime.GOMAXPROCS from Go 1.25 on).
     """
-    return replace(VARIED, parallelism=processors // 2 if processors > 1 else 2)
+    return replace(VARIED, parallelism=processors // 2) if processors > 1 else VARIED

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from containers.action import Action
-from containers.engine import Outcome
+from containers.engine import Identity, Outcome
 from containers.policy import RULES, Enforcement
 from orchestrator.store.blobs import BLOB_TIME
 from reproducibility.errors import InfrastructureError, Stopped
@@ -74,11 +74,23 @@ class FakeEngine:
     """Runs actions as functions: a table from action name to what it does.
 
     `runs`: names of the actions that were run, in the order of their starts. `shares`: by name, the
-    part of the processors that each was given, (number, of), or None.
+    part of the processors that each was given, (number, of), or None. `own`: which engine of its
+    name it is; `means`: by what it says that it keeps every rule.
     """
 
-    def __init__(self, table: Mapping[str, Work], name: str = "fake") -> None:
+    def __init__(
+        self,
+        table: Mapping[str, Work],
+        name: str = "fake",
+        *,
+        own: str = "in memory",
+        means: str = "a fake",
+        processors: int = 4,
+    ) -> None:
         self.name = name
+        self.identity = Identity(name, own, "1")
+        self.processors = processors
+        self.means = means
         self.table = dict(table)
         self.runs: list[str] = []
         self.shares: dict[str, tuple[int, int] | None] = {}
@@ -120,7 +132,7 @@ class FakeEngine:
 
     def enforcement(self, policy: Policy) -> tuple[Enforcement, ...]:
         del policy
-        return tuple(Enforcement(rule.name, "not enforced", "a fake") for rule in RULES)
+        return tuple(Enforcement(rule.name, "not enforced", self.means) for rule in RULES)
 
 
 class FakeObserver:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from orchestrator.cli.options import FLAG, OUT, Json, Out, Quiet, Verbose
+from orchestrator.cli.options import FLAG, OUT, Json, Out, Quiet, Verbose, place
 from orchestrator.cli.registering import command as _command
 from orchestrator.cli.session import Call, Manner
 from orchestrator.cli.stick_commands import application
@@ -93,6 +93,7 @@ def boot(
     image: Annotated[
         Path | None,
         typer.Option(
+            parser=place("--image"),
             metavar="FILE",
             help="Another image than that of the last build.",
             rich_help_panel="Files and folders",
@@ -101,6 +102,7 @@ def boot(
     log: Annotated[
         Path | None,
         typer.Option(
+            parser=place("--log"),
             metavar="FOLDER",
             help="Where transcripts, recordings and boot.json go. [dim]\\[default: boot/ beside "
             "the image][/dim]",

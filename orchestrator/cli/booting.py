@@ -152,13 +152,20 @@ def _options(asked: Asked, session: Session) -> Options:
 
 
 def _finished(asked: Asked) -> Finished | None:
-    """The build that the image is of; an image that is named may be there without one."""
-    from orchestrator.finished import Finished
+    """The build that the image is of; an image that is named may be there without one.
+
+    Raises:
+        InputError: there is no result, or one that does not come from a build.
+        UnfinishedError: the build was interrupted while its files were put there.
+    """
+    from orchestrator.finished import Finished, UnfinishedError
 
     if asked.image is None:
         return Finished.load(asked.out)
     try:
         return Finished.load(asked.image.parent)
+    except UnfinishedError:
+        raise
     except InputError:
         return None
 

@@ -39,6 +39,7 @@ IGNORED = (
 )
 _HINTS = {"SOURCE_DATE_EPOCH": "the time of every file is image.epoch in the spec"}
 _SHOWN = 40
+_PARTS = ("verdict", "name", "subject", "reason")
 
 
 def build(options: Options, session: Session) -> int:
@@ -72,7 +73,8 @@ def ignored(environment: Mapping[str, str]) -> list[str]:
 def summary(document: Mapping[str, Any], out: Path, *, verbose: bool) -> Iterator[str]:
     """The result for a person: the verdict, what it rests on, the image.
 
-    Checks that passed are put together by name, unless `verbose`; the others are said one by one.
+    Checks that passed are put together by name, unless `verbose`, and those that could not be made
+    by name and reason; the others are said one by one.
     """
     checks: Sequence[Mapping[str, str]] = document["checks"]
     passed = [check for check in checks if check["verdict"] == "PASS"]
@@ -83,10 +85,15 @@ def summary(document: Mapping[str, Any], out: Path, *, verbose: bool) -> Iterato
     else:
         for name, subjects in grouped((check["name"], check["subject"]) for check in passed):
             yield f"{coloured('PASS')}  {name}: {_listed(subjects)}"
-    for check in sorted(others, key=lambda check: check["verdict"], reverse=True):
-        yield (
-            f"{coloured(check['verdict'])}  {check['name']}, {check['subject']}: {check['reason']}"
-        )
+    others = sorted(others, key=lambda check: check["verdict"], reverse=True)
+    # A whole rebuild may have nothing to compare with: one line for all that say so.
+    alike: dict[tuple[str, str, str, str], list[str]] = {}
+    for check in others:
+        verdict, name, subject, reason = (check[key] for key in _PARTS)
+        alone = "" if verdict == "SKIP" and not verbose else subject
+        alike.setdefault((verdict, name, reason, alone), []).append(subject)
+    for (verdict, name, reason, _), subjects in alike.items():
+        yield f"{coloured(verdict)}  {name}, {_listed(subjects)}: {reason}"
     image = document["image"]
     yield ""
     yield f"{coloured(document['verdict'])}  {_meaning(document['verdict'], len(checks))}"

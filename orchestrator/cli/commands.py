@@ -26,6 +26,7 @@ from orchestrator.cli.options import (
     Spec,
     StoreFolder,
     Verbose,
+    place,
     store_folder,
 )
 from orchestrator.cli.registering import application
@@ -167,6 +168,7 @@ def fetch(
     bundle: Annotated[
         Path | None,
         typer.Option(
+            parser=place("--bundle"),
             metavar="FILE",
             help="Write the inputs to this file too, for `build --bundle` elsewhere.",
         ),
@@ -192,8 +194,12 @@ def fetch(
 )
 def compare(
     *,
-    first: Annotated[Path, typer.Argument(metavar="A", help="A file or a folder.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another one of the same kind.")],
+    first: Annotated[
+        Path, typer.Argument(parser=place("A"), metavar="A", help="A file or a folder.")
+    ],
+    second: Annotated[
+        Path, typer.Argument(parser=place("B"), metavar="B", help="Another one of the same kind.")
+    ],
     json: Json = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -255,7 +261,10 @@ def gc(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> Call:
-    """Remove results that were not used lately, and everything that only they refer to."""
+    """Remove results that were not used lately, and everything that only they refer to.
+
+    Something that says what is needed and cannot be read stops it before anything is removed.
+    """
     from orchestrator.cli import storing
 
     manner = Manner(json, verbose, quiet)
@@ -272,8 +281,8 @@ def verify(
 ) -> Call:
     """Read everything in the store and compare it with its digest.
 
-    What is damaged is moved aside, and made again by the next build that needs it. Exit status 1:
-    something was damaged.
+    A damaged blob is moved aside, and made again by the next build that needs it. Exit status 1:
+    something was damaged; 4: something could not be read.
     """
     from orchestrator.cli import storing
 

@@ -38,11 +38,12 @@ def lock(where: Where, update: str | None, session: Session) -> int:
     from orchestrator import locking, spec
     from orchestrator.inputs import Clients
     from orchestrator.progress.inputs import InputEvents
-    from orchestrator.store import Store
+    from orchestrator.store import Store, trial
 
     wanted = spec.load(where.spec)
     previous = _previous(where.lock, update, session)
     with session.working("orchestrate lock") as progress, closing(Store(where.store)) as store:
+        trial.require_store(where.store)
         clients = Clients(events=InputEvents(progress), stop=session.stopping.event)
         pinned = locking.lock(wanted, previous, store, update=update, clients=clients)
     moved = locking.moved(previous, pinned)
@@ -84,13 +85,14 @@ def fetch(where: Where, bundle: Path | None, session: Session) -> int:
     from orchestrator.inputs import machine
     from orchestrator.inputs.ensure import needed
     from orchestrator.progress.inputs import InputEvents
-    from orchestrator.store import Store
+    from orchestrator.store import Store, trial
 
     wanted = spec.load(where.spec)
     pinned = locks.load(where.lock)
     pinned.check_fits(wanted)
     size = 0
     with session.working("orchestrate fetch") as progress, closing(Store(where.store)) as store:
+        trial.require_store(where.store)
         inputs.ensure(
             pinned,
             store,

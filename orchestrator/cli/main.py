@@ -10,33 +10,66 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from orchestrator.cli import streams
 from orchestrator.cli.boot_command import application
-from orchestrator.cli.session import Call, Manner, Session, print_error, silence_output
+from orchestrator.cli.session import Call, Manner, Session, print_error
 from orchestrator.cli.stopping import Interrupted, Stopping
-from reproducibility.errors import InfrastructureError, InputError, SourceryError, Stopped
+from reproducibility.errors import (
+    ComparisonError,
+    InfrastructureError,
+    InputError,
+    SourceryError,
+    Stopped,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PROGRAM = "orchestrate"
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell would report it
+# Exit statuses of commands that came to an answer.
+_ANSWERED = {0, ComparisonError.status}
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
 def main() -> NoReturn:
     """The console script."""
-    for stream in (sys.stdout, sys.stderr):
-        # A file name or a compiler's words must not end the program for want of a character.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:]))
+    streams.install()
+    try:
+        status = run(sys.argv[1:])
+    except SystemExit as ended:  # shell completion ends the program itself
+        status = ended.code if isinstance(ended.code, int) else 0
+    sys.exit(_delivered(status))
+
+
+def _delivered(status: int) -> int:
+    """The exit status, if the answer arrived; else one that says so.
+
+    A reader that has seen enough (`| head -1`) gets what a shell reports of programs that such a
+    pipe ends. An error keeps its status: its words were said on standard error.
+    """
+    error = streams.lost()
+    if error is None or status not in _ANSWERED:
+        return status
+    if streams.is_broken_pipe(error):
+        return _BROKEN_PIPE
+    failed = "; a comparison failed" if status == ComparisonError.status else ""
+    said = InfrastructureError(
+        f"the answer could not be written: {streams.reason(error)}",
+        subject="standard output",
+        remedy=f"what the command did is done and kept{failed}; give it a standard output that "
+        "takes what is written",
+    )
+    print_error(said, status=said.status, json=False)
+    return said.status
 
 
 def run(arguments: Sequence[str]) -> int:
     """Carry out a command line (without the program's name); gives the exit status.
 
     0 done; 1 a comparison failed; 2 bad usage, spec or lock; 3 a build action failed; 4 the
-    network, an engine or the disk; 128 + N stopped by signal N.
+    network, an engine, the disk or a standard output that does not take the answer; 128 + N stopped
+    by signal N.
     """
     json = "--json" in arguments
     try:
@@ -45,6 +78,9 @@ def run(arguments: Sequence[str]) -> int:
         refused = InputError(error.format_message(), remedy=_help(arguments))
         print_error(refused, status=refused.status, json=json)
         return refused.status
+    except SourceryError as error:
+        print_error(error, status=error.status, json=json)
+        return error.status
     except typer.Abort:
         return Stopped.status
     if not isinstance(call, Call):
@@ -64,9 +100,6 @@ def _carry_out(call: Call, arguments: Sequence[str]) -> int:
         except SourceryError as error:
             print_error(error, status=error.status, json=call.manner.json)
             return error.status
-        except BrokenPipeError:
-            silence_output()
-            return _BROKEN_PIPE
         except Exception as error:  # noqa: BLE001 - the last resort, so that no error is a traceback
             return _unforeseen(error, call.manner)
         else:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import pwd
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from orchestrator import places
+from reproducibility.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # The same names as orchestrator.spec.Architecture and containers.choice.NAMES (a test compares
 # them), here because importing those would slow every `--help` down.
@@ -22,6 +29,19 @@ class Architecture(StrEnum):
     RISCV64 = "riscv64"
 
 
+def place(name: str) -> Callable[[str], Path]:
+    """Read a path that is given as `name`: from the root on, whatever folder is current later."""
+
+    def path(given: str) -> Path:
+        return places.absolute(given, name)
+
+    return path
+
+
+def _store(given: str) -> Path:
+    return places.store(given)
+
+
 # An option without a value; typer would show its type.
 FLAG = ""
 _TELLING = "How it tells"
@@ -29,20 +49,32 @@ _PLACES = "Files and folders"
 
 Spec = Annotated[
     Path,
-    typer.Option("--spec", metavar="FILE", help="What goes on the image.", rich_help_panel=_PLACES),
+    typer.Option(
+        "--spec",
+        parser=place("--spec"),
+        metavar="FILE",
+        help="What goes on the image.",
+        rich_help_panel=_PLACES,
+    ),
 ]
 Lock = Annotated[
     Path,
     typer.Option(
-        "--lock", metavar="FILE", help="Every input, pinned by digest.", rich_help_panel=_PLACES
+        "--lock",
+        parser=place("--lock"),
+        metavar="FILE",
+        help="Every input, pinned by digest.",
+        rich_help_panel=_PLACES,
     ),
 ]
 Out = Annotated[
     Path,
     typer.Option(
         "--out",
+        parser=place("--out"),
         metavar="FOLDER",
-        help="Where image and evidence are put, in one step at the end.",
+        help="Where image and evidence are put, in one step at the end; a mount point is filled, "
+        "result.json last.",
         rich_help_panel=_PLACES,
     ),
 ]
@@ -50,6 +82,7 @@ StoreFolder = Annotated[
     Path | None,
     typer.Option(
         "--store",
+        parser=_store,
         metavar="FOLDER",
         help="Inputs and finished steps, kept between runs. [dim]\\[default: "
         "$XDG_CACHE_HOME/sourcery or ~/.cache/sourcery][/dim]",
@@ -60,6 +93,7 @@ Bundle = Annotated[
     Path | None,
     typer.Option(
         "--bundle",
+        parser=place("--bundle"),
         metavar="FILE",
         help="Take inputs from this file, made by `orchestrate fetch --bundle`.",
         rich_help_panel=_PLACES,
@@ -103,9 +137,32 @@ OUT = Path("out")
 def store_folder(given: Path | None) -> Path:
     """The store: the one that was given, else `sourcery` in the person's cache folder.
 
-    A relative XDG_CACHE_HOME does not count (XDG Base Directory Specification, "Basics").
+    A relative XDG_CACHE_HOME does not count (XDG Base Directory Specification, "Basics"), and
+    neither does a relative HOME.
+
+    Raises:
+        InputError: there is no such folder, or its path is one that clients cannot be given.
     """
     if given is not None:
         return given
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (cache if cache.is_absolute() else Path.home() / ".cache") / "sourcery"
+    if cache.is_absolute():
+        return places.store(cache / "sourcery", "XDG_CACHE_HOME")
+    return places.store(_home() / ".cache" / "sourcery", "HOME")
+
+
+def _home() -> Path:
+    home = Path(os.environ.get("HOME", ""))
+    if home.is_absolute():
+        return home
+    try:
+        home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        home = Path()
+    if not home.is_absolute():
+        raise InputError(
+            "this user has no home folder, where the store would lie",
+            subject="HOME",
+            remedy="give a folder with --store",
+        )
+    return home

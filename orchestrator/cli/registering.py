@@ -20,7 +20,7 @@ _STATUSES = """[bold]Exit status[/bold]
 1      built, but a comparison failed
 2      bad usage, spec or lock
 3      a build step failed
-4      network, engine or disk
+4      network, engine or disk; or the answer could not be written
 128+N  stopped by signal N"""
 
 

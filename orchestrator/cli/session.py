@@ -6,14 +6,14 @@ errors) goes to standard error, so that `--json` output can be piped as it is.
 
 from __future__ import annotations
 
-import os
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import typer
 
+from orchestrator.cli import streams
 from orchestrator.cli.stopping import Stopping
 
 if TYPE_CHECKING:
@@ -99,7 +99,10 @@ def print_json(document: dict[str, object]) -> None:
 
 
 def print_error(error: SourceryError, *, status: int, json: bool) -> None:
-    """Tell of an error: on standard error in words, with `--json` on standard output as data."""
+    """Tell of an error: on standard error in words, with `--json` on standard output as data.
+
+    Data that standard output does not take is told in words too.
+    """
     if json:
         print_json(
             {
@@ -112,7 +115,8 @@ def print_error(error: SourceryError, *, status: int, json: bool) -> None:
                 }
             }
         )
-        return
+        if streams.lost() is None:
+            return
     first, _, rest = error.diagnostics().partition("\n")
     typer.echo(f"{typer.style('error:', fg='red', bold=True)} {first}", err=True)
     if rest:
@@ -122,9 +126,3 @@ def print_error(error: SourceryError, *, status: int, json: bool) -> None:
 def coloured(word: str) -> str:
     """A verdict or a state in its colour; the colour is dropped where the output is no terminal."""
     return typer.style(word, fg={**_COLOURS, **_WORST}.get(word), bold=True)
-
-
-def silence_output() -> None:
-    """Send what is still to be written nowhere: the reader of a pipe is gone."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -17,6 +17,7 @@ from orchestrator.cli.options import (
     Quiet,
     StoreFolder,
     Verbose,
+    place,
     store_folder,
 )
 from orchestrator.cli.registering import command as _command
@@ -67,12 +68,16 @@ def run(
 def write(
     *,
     device: Annotated[
-        Path, typer.Argument(metavar="DEVICE", help="A whole disk, or a file that is there.")
+        Path,
+        typer.Argument(
+            parser=place("DEVICE"), metavar="DEVICE", help="A whole disk, or a file that is there."
+        ),
     ],
     image: Annotated[
         Path | None,
         typer.Option(
             "--image",
+            parser=place("--image"),
             metavar="FILE",
             help="Another image, with its result.json beside it.",
             rich_help_panel="Files and folders",

@@ -26,7 +26,8 @@ def gc(root: Path, unused_for: float, session: Session) -> int:
 
     Raises:
         InputError: there is no store.
-        InfrastructureError: a build is using it.
+        InfrastructureError: a build is using it, or something in it cannot be read; then nothing
+            was removed.
     """
     with _opened(root) as store:
         count, size = store.collect(unused_since=time.time() - unused_for * _DAY)
@@ -42,20 +43,34 @@ def verify(root: Path, session: Session) -> int:
 
     Raises:
         InputError: there is no store.
+        InfrastructureError: something in it cannot be read.
     """
     with _opened(root) as store:
         count, damaged = store.verify()
+        records = store.damaged_records()
     lines = [f"{coloured('FAIL')}  damaged, moved aside: {digest}" for digest in damaged]
+    lines += [f"{coloured('FAIL')}  damaged, no result any more: {path}" for path in records]
     if damaged:
         lines.append(
             f"{len(damaged)} of {count} blobs are damaged; the next build makes them again"
         )
-    else:
+    if records:
+        lines.append(
+            "what a damaged result needs is not known: remove it, and build what you still need "
+            "before `orchestrate store gc`"
+        )
+    if not damaged and not records:
         lines.append(f"{coloured('PASS')}  {count} blobs are what their names say")
     session.result(
-        {"schema": SCHEMA, "blobs": count, "damaged": [str(digest) for digest in damaged]}, lines
+        {
+            "schema": SCHEMA,
+            "blobs": count,
+            "damaged": [str(digest) for digest in damaged],
+            "damaged_results": [str(path) for path in records],
+        },
+        lines,
     )
-    return 1 if damaged else 0
+    return 1 if damaged or records else 0
 
 
 def size(root: Path, session: Session) -> int:

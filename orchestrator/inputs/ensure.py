@@ -19,7 +19,7 @@ from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from threading import Event
 
@@ -87,13 +87,20 @@ def ensure(  # noqa: PLR0913 - two things to work on, and keywords
         if isinstance(found, LocalPath) and found.destination is not None
     ]
     boot = [found for found in lock.inputs if f"boot.{found.name}" in lock.wanted]
+    told.events.expected([found.label for found in needed(lock, host)])
+
+    def bring(pinned: Input, work: Callable[..., Tree], *on: object) -> Tree:
+        tree = work(*on)
+        told.events.settled(pinned.label)
+        return tree
+
     with ThreadPoolExecutor(max_workers=4) as pool:
-        bootstrap = pool.submit(shelf.toolchain, "bootstrap")
-        uname = pool.submit(shelf.tree, lock.find("uname", host))
-        release = pool.submit(shelf.toolchain, "go")
-        placed = {found.name: pool.submit(_placed, shelf, found) for found in files}
-        vendored = {found.name: pool.submit(shelf.source, found) for found in sources}
-        booting = {found.name: pool.submit(shelf.tree, found) for found in boot}
+        bootstrap = pool.submit(bring, lock.find("bootstrap", host), shelf.toolchain, "bootstrap")
+        uname = pool.submit(bring, lock.find("uname", host), shelf.tree, lock.find("uname", host))
+        release = pool.submit(bring, lock.find("go", host), shelf.toolchain, "go")
+        placed = {found.name: pool.submit(bring, found, _placed, shelf, found) for found in files}
+        vendored = {found.name: pool.submit(bring, found, shelf.source, found) for found in sources}
+        booting = {found.name: pool.submit(bring, found, shelf.tree, found) for found in boot}
         inputs = Inputs(
             bootstrap=bootstrap.result(),
             uname=_uname(uname.result()),

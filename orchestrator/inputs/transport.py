@@ -22,6 +22,7 @@ from tenacity import (
 )
 
 from containers import process
+from orchestrator import places
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -39,9 +40,10 @@ if TYPE_CHECKING:
 LARGEST = 8 << 30
 
 _SHARED = (
-    "HOME", "LANG", "LOGNAME", "NETRC", "PATH", "SSH_AUTH_SOCK", "SSL_CERT_DIR", "SSL_CERT_FILE",
-    "TMPDIR", "USER", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "all_proxy", "ftp_proxy", "http_proxy",
-    "https_proxy", "no_proxy", "ALL_PROXY", "FTP_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+    "CURL_CA_BUNDLE", "HOME", "LANG", "LOGNAME", "NETRC", "PATH", "REQUESTS_CA_BUNDLE",
+    "SSH_AUTH_SOCK", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "USER", "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME", "all_proxy", "ftp_proxy", "http_proxy", "https_proxy", "no_proxy",
+    "ALL_PROXY", "FTP_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
 )  # fmt: skip
 _PASSING = re.compile(
     r"timed? ?out|timeout|deadline exceeded|connection (?:refused|reset|aborted|failed|broken)"
@@ -142,6 +144,12 @@ class Transport(Protocol[Request_contra, Pinned]):
 class Events(Protocol):
     """Who wants to know how the inputs come along. Called from several threads."""
 
+    def expected(self, labels: Sequence[str]) -> None:
+        """The inputs that there will be, all of them, before the work on the first one begins."""
+
+    def settled(self, label: str, *others: str) -> None:
+        """Nothing more is to be done for an input. `others`: labels that work on it had."""
+
     def started(self, label: str, doing: str) -> None:
         """Work on an input begins (`resolving`, `fetching`, `unpacking`, `vendoring`)."""
 
@@ -154,6 +162,12 @@ class Events(Protocol):
 
 class Silent:
     """Nobody wants to know."""
+
+    def expected(self, labels: Sequence[str]) -> None:
+        """Nothing."""
+
+    def settled(self, label: str, *others: str) -> None:
+        """Nothing."""
 
     def started(self, label: str, doing: str) -> None:
         """Nothing."""
@@ -201,7 +215,7 @@ class Clients:
     many; `longest_wait`: seconds between two of them at most. `stop`: ends the work when set.
     """
 
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    environ: Mapping[str, str] = field(default_factory=lambda: places.environment(os.environ))
     run: Run = process.run
     events: Events = field(default_factory=Silent)
     offline: bool = False

@@ -1,4 +1,8 @@
-"""What is known of long work: its steps by stage, counted. Draws nothing, writes nothing."""
+"""What is known of long work: its steps by stage, counted. Draws nothing, writes nothing.
+
+Only what was planned is counted, and inputs apart from steps, so that a count that is shown does
+not grow: how many inputs there are is known from the lock before the steps are.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,9 @@ if TYPE_CHECKING:
 
 State = Literal["waiting", "running", "done"]
 
+# The stage of inputs; those of the others are steps.
+INPUTS = "inputs"
+
 _SHORT = 9.95
 _MINUTE = 60
 _HOUR = 3600
@@ -19,10 +26,14 @@ _HOUR = 3600
 
 @dataclass
 class Step:
-    """One step and how far it is. `started`: on the board's clock. `seconds`: 0 until it ended."""
+    """One step and how far it is. `started`: on the board's clock. `seconds`: 0 until it ended.
+
+    `planned`: it is one of those that are counted; others are shown while they run.
+    """
 
     stage: str
     subject: str
+    planned: bool = False
     state: Literal["waiting", "running", "done"] = "waiting"
     cached: bool = False
     started: float = 0.0
@@ -39,7 +50,10 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The steps of one stage, counted. `seconds`: the sum over those that ran and ended."""
+    """The planned steps of one stage, counted. `seconds`: the sum over those that ran and ended.
+
+    `running`: steps that nobody planned too.
+    """
 
     name: str
     total: int
@@ -51,9 +65,25 @@ class Stage:
     @property
     def state(self) -> Literal["waiting", "running", "done"]:
         """Of the stage as a whole."""
+        if self.running:
+            return "running"
         if self.done == self.total:
             return "done"
-        return "running" if self.running or self.done else "waiting"
+        return "running" if self.done else "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many there are, are done, and were remembered. `what`: `step` or `input`."""
+
+    what: str
+    total: int
+    done: int
+    cached: int
+
+    def __str__(self) -> str:
+        """As in `3 of 14 inputs`."""
+        return f"{self.done} of {many(self.total, self.what)}"
 
 
 @dataclass
@@ -68,7 +98,7 @@ class Board:
         """Add steps; one that is known already stays as it is."""
         with self._lock:
             for name, stage, subject in steps:
-                self._steps.setdefault(name, Step(stage, subject))
+                self._steps.setdefault(name, Step(stage, subject)).planned = True
 
     def started(self, name: str) -> Step:
         """A step began; one that nobody planned is added under the first part of its name."""
@@ -84,11 +114,12 @@ class Board:
             step.state, step.cached, step.seconds = "done", cached, seconds
             return step
 
-    def counts(self) -> tuple[int, int, int]:
-        """How many steps there are, are done, and were remembered."""
+    def count(self, what: str = "step") -> Count:
+        """The planned steps, or (`what` is `input`) the inputs that are expected."""
         with self._lock:
-            done = [step for step in self._steps.values() if step.state == "done"]
-            return len(self._steps), len(done), sum(step.cached for step in done)
+            found = [step for step in self._steps.values() if step.planned and kind(step) == what]
+            done = [step for step in found if step.state == "done"]
+            return Count(what, len(found), len(done), sum(step.cached for step in done))
 
     def stages(self) -> list[Stage]:
         """The stages in the order in which their first steps were planned."""
@@ -104,11 +135,17 @@ class Board:
         return self._steps.setdefault(name, Step(stage, subject or stage))
 
 
+def kind(step: Step) -> str:
+    """What a step is called when such are counted."""
+    return "input" if step.stage == INPUTS else "step"
+
+
 def _counted(name: str, steps: Sequence[Step], now: float) -> Stage:
-    done = [step for step in steps if step.state == "done"]
+    planned = [step for step in steps if step.planned]
+    done = [step for step in planned if step.state == "done"]
     return Stage(
         name=name,
-        total=len(steps),
+        total=len(planned),
         done=len(done),
         cached=sum(step.cached for step in done),
         seconds=sum(step.seconds for step in done if not step.cached),

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from orchestrator.progress.board import Board, clock_face, many
+from orchestrator.progress.board import Board, clock_face
 from orchestrator.progress.tree import fold
 
 if TYPE_CHECKING:
@@ -112,10 +112,11 @@ class LiveProgress:
         return [self._headline(width), *lines][:height]
 
     def _headline(self, width: int) -> Text:
-        total, done, cached = self._board.counts()
-        said = f"{done} of {many(total, 'step')}" if total else "getting ready"
-        if cached:
-            said += f", {cached} remembered"
+        steps, inputs = self._board.count(), self._board.count("input")
+        shown = steps if steps.total else inputs
+        said = str(shown) if shown.total else "getting ready"
+        if shown.cached:
+            said += f", {shown.cached} remembered"
         if self._stop.is_set() and not self._over:
             said = "stopping; Ctrl-C again: at once"
         return _columns(

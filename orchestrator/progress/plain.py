@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
-from orchestrator.progress.board import Board, many
+from orchestrator.progress.board import INPUTS, Board, kind, many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,8 +41,9 @@ class SilentProgress:
 class PlainProgress:
     """One line an event, each with the time in UTC; for files, pipes and CI.
 
-    Steps whose result is remembered are counted in one line until something else happens, unless
-    `verbose`. A stream that nobody reads any more is no reason to stop the work.
+    Steps whose result is remembered, and inputs that are there, are counted in one line until
+    something else happens, unless `verbose`. A stream that nobody reads any more is no reason to
+    stop the work.
     """
 
     def __init__(
@@ -57,13 +58,17 @@ class PlainProgress:
         self._clock = clock
         self._board = Board()
         self._lock = threading.Lock()
-        self._remembered = 0
+        self._remembered: dict[str, int] = {}
 
     def planned(self, steps: Sequence[tuple[str, str, str]]) -> None:
         """Say how much there is to do."""
         self._board.planned(steps)
-        stages = len({stage for _, stage, _ in steps})
-        self._say(f"planned     {many(len(steps), 'step')} in {many(stages, 'stage')}")
+        stages = [stage for _, stage, _ in steps if stage != INPUTS]
+        if len(stages) < len(steps):
+            self._say(f"planned     {many(len(steps) - len(stages), 'input')}")
+        if stages:
+            number = len(set(stages))
+            self._say(f"planned     {many(len(stages), 'step')} in {many(number, 'stage')}")
 
     def started(self, name: str) -> None:
         """Say that a step began."""
@@ -75,12 +80,12 @@ class PlainProgress:
         step = self._board.finished(name, cached=cached, seconds=seconds)
         if cached and not self._verbose:
             with self._lock:
-                self._remembered += 1
+                self._remembered[kind(step)] = self._remembered.get(kind(step), 0) + 1
         elif cached:
             self._say(f"remembered  {_title(step)}")
         else:
-            total, done, _ = self._board.counts()
-            self._say(f"finished    {_title(step)}, {seconds:.1f} s [{done} of {total}]")
+            counted = f" [{self._board.count(kind(step))}]" if step.planned else ""
+            self._say(f"finished    {_title(step)}, {seconds:.1f} s{counted}")
 
     def note(self, text: str) -> None:
         """Say it."""
@@ -94,9 +99,9 @@ class PlainProgress:
 
     def _say(self, text: str | None) -> None:
         with self._lock, suppress(OSError, ValueError):
-            if self._remembered:
-                self._line(f"remembered  {many(self._remembered, 'step')}")
-                self._remembered = 0
+            for what, number in self._remembered.items():
+                self._line(f"remembered  {many(number, what)}")
+            self._remembered.clear()
             if text is not None:
                 self._line(text)
             self._stream.flush()

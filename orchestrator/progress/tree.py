@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.progress.board import clock_face, many
+from orchestrator.progress.board import INPUTS, clock_face, many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +76,7 @@ def _rows(stages: Sequence[Stage], folded: int, *, stopped: bool) -> list[Row]:
 
 
 def _summary(mark: Literal["done", "waiting"], stages: Sequence[Stage], word: str) -> Row:
-    steps = sum(stage.total for stage in stages)
+    steps = sum(stage.total for stage in stages if stage.name != INPUTS)
     cached = sum(stage.cached for stage in stages)
     seconds = sum(stage.seconds for stage in stages)
     counts = many(steps, "step") + (f", {cached} remembered" if cached else "")
@@ -89,7 +89,9 @@ def _summary(mark: Literal["done", "waiting"], stages: Sequence[Stage], word: st
 
 
 def _counts(stage: Stage) -> str:
+    if not stage.total:
+        return ""
     if stage.state == "waiting":
-        return many(stage.total, "step")
+        return many(stage.total, "input" if stage.name == INPUTS else "step")
     said = f"{stage.done} of {stage.total}"
     return f"{said}, {stage.cached} remembered" if stage.cached else said

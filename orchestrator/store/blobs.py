@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # Modification time of every blob: 2026-01-01 00:00:00 UTC, which is the default spec's epoch. A
 # checkout for this time is made of hard links, for any other of copies.
 BLOB_TIME = 1_767_225_600
+_READABLE = "mend its permissions or the disk, or give another store with --store"
 
 
 class DamagedBlob(InfrastructureError):  # noqa: N818 - it is the blob that is damaged
@@ -64,11 +65,19 @@ class BlobFolder:
         return self._damages
 
     def has(self, digest: Digest) -> bool:
-        """Whether a blob of this name is there (its bytes are not looked at)."""
-        return self._place(digest.hex).exists()
+        """Whether a blob of this name is there (its bytes are not looked at).
+
+        Raises:
+            InfrastructureError: its folder cannot be looked into.
+        """
+        return self._size(digest.hex) is not None
 
     def holds(self, tree: Tree) -> bool:
-        """Whether every file of a tree is there with the right size (bytes not looked at)."""
+        """Whether every file of a tree is there with the right size (bytes not looked at).
+
+        Raises:
+            InfrastructureError: a folder of blobs cannot be looked into.
+        """
         return all(self._has_size(entry.digest, entry.size) for entry in tree.files())
 
     def blob(self, digest: Digest) -> Path:
@@ -89,7 +98,9 @@ class BlobFolder:
         except OSError as error:
             if error.errno != errno.EIO:
                 raise InfrastructureError(
-                    f"cannot read a blob of the store: {error.strerror}", subject=str(place)
+                    f"cannot read a blob of the store: {error.strerror}",
+                    subject=str(place),
+                    remedy=_READABLE,
                 ) from error
             self.move_aside(place)
             raise DamagedBlob(digest, str(error.strerror)) from error
@@ -104,7 +115,10 @@ class BlobFolder:
         return self.blob(entry.content)
 
     def unverified(self, entry: Entry) -> Path:
-        """Where an entry's blob lies, its bytes not looked at: for who compares what came of it."""
+        """The file of an entry's blob, there or not, its bytes not looked at.
+
+        For who compares the bytes with something else than their name.
+        """
         return self._place(entry.digest)
 
     def read(self, digest: Digest) -> bytes:
@@ -179,10 +193,21 @@ class BlobFolder:
         return f"{self._folder}/{name[:2]}/{name[2:4]}/{name}"
 
     def _has_size(self, name: str, size: int) -> bool:
+        return self._size(name) == size
+
+    def _size(self, name: str) -> int | None:
+        """Bytes of a blob's file; None where there is none."""
+        path = self._path(name)
         try:
-            return os.stat(self._path(name)).st_size == size  # noqa: PTH116 - 20,000 files, 3x
-        except OSError:
-            return False
+            return os.stat(path).st_size  # noqa: PTH116 - 20,000 files, 3x
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise InfrastructureError(
+                f"cannot read a blob of the store: {error.strerror}",
+                subject=path,
+                remedy=_READABLE,
+            ) from error
 
     def _put_known(self, path: Path, digest: Digest, size: int, *, move: bool) -> None:
         # One of another size was cut short by a loss of power: it is replaced.

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _NANOSECONDS = 1_000_000_000
 _FOLDER_MODE = 0o755
+_NO_LINK = frozenset(
+    {errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.EXDEV}
+)
 
 
 class Checkouts:
@@ -117,7 +120,7 @@ class Checkouts:
                 os.link(source, target)
             except OSError as error:
                 # Too many links to one blob; a file system without links.
-                if error.errno not in {errno.EMLINK, errno.EPERM, errno.EXDEV}:
+                if error.errno not in _NO_LINK:
                     raise
             else:
                 return

@@ -74,13 +74,28 @@ def remove_folder(folder: Path) -> None:
         scratch.remove(folder)
 
 
-def files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Every file below a folder that others may be changing: what vanishes is left out."""
-    for where, _, names in os.walk(folder):
+def files(folder: Path, *, strict: bool = True) -> Iterator[tuple[Path, os.stat_result]]:
+    """Every file below a folder that others may be changing: what vanishes is left out.
+
+    `strict`: what cannot be looked at is an error, not left out.
+
+    Raises:
+        OSError: a folder cannot be listed, or a file not be looked at.
+    """
+
+    def failed(error: OSError) -> None:
+        if strict and not isinstance(error, FileNotFoundError):
+            raise error
+
+    for where, _, names in os.walk(folder, onerror=failed):
         for name in names:
             path = Path(where, name)
-            with contextlib.suppress(FileNotFoundError):
-                yield path, path.lstat()
+            try:
+                status = path.lstat()
+            except OSError as error:
+                failed(error)
+            else:
+                yield path, status
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 Layout below the store's folder, with two levels of folders by the first digits of a digest:
 
     blobs/ab/cd/<64 hex>     a file's bytes; a tree's manifest is a blob too, named by its digest
-    results/<kind>/ab/<64 hex>.json
+    results/<kind>/ab/<64 hex>.json   with the BLAKE3 of its own content
     checkouts/<64 hex>-<epoch>/   a tree as a folder, made when an action needs it
     damaged/                 what did not match its name, moved aside
     failures/                logs of actions that failed
@@ -25,11 +25,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from containers.scratch import Scratch
-from orchestrator.store import durable, upkeep
+from orchestrator.store import durable, records, upkeep
 from orchestrator.store.blobs import BLOB_TIME, BlobFolder, DamagedBlob
 from orchestrator.store.checkouts import Checkouts
 from orchestrator.store.durable import remove_folder
-from reproducibility import canonical
 from reproducibility.errors import InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree
 from reproducibility.manifest import scan as scan_folder
@@ -155,23 +154,55 @@ class Store(BlobFolder):
     def remember(self, kind: str, key: Digest, document: dict[str, Any]) -> None:
         """Write down what came of a key, after everything it refers to is on the disk."""
         durable.sync_disk(self.root)
-        durable.write(self._result(kind, key), canonical.pretty(document))
+        durable.write(self._result(kind, key), records.sealed(document))
 
     def recall(self, kind: str, key: Digest) -> dict[str, Any] | None:
-        """What came of a key, or None; an unreadable result is forgotten."""
+        """What came of a key, or None; a result that is no JSON object is forgotten.
+
+        Raises:
+            InfrastructureError: there is one, and it cannot be read.
+        """
         place = self._result(kind, key)
         try:
             data = place.read_bytes()
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise _unreadable(place, error) from error
         with contextlib.suppress(InputError):
-            found = canonical.loads(data, subject=str(place))
-            if isinstance(found, dict):
-                with contextlib.suppress(OSError):
-                    os.utime(place)  # gc keeps what was used lately
-                return found
+            found = records.opened(data, subject=str(place))
+            with contextlib.suppress(OSError):
+                os.utime(place)  # gc keeps what was used lately
+            return found
         self.move_aside(place)
         return None
+
+    def remembers(self, kind: str, key: Digest) -> bool:
+        """Whether anything is written down of a key, readable or not.
+
+        Raises:
+            InfrastructureError: the folder cannot be looked into.
+        """
+        place = self._result(kind, key)
+        try:
+            place.lstat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _unreadable(place, error) from error
+        return True
+
+    def kinds(self) -> list[str]:
+        """The kinds of results that there are, sorted.
+
+        Raises:
+            InfrastructureError: the folder cannot be looked into.
+        """
+        folder = self.root / "results"
+        try:
+            return sorted(path.name for path in folder.iterdir())
+        except OSError as error:
+            raise _unreadable(folder, error) from error
 
     def forget(self, kind: str, key: Digest) -> None:
         """Drop what is remembered of a key."""
@@ -216,8 +247,19 @@ class Store(BlobFolder):
         """Compare every blob with its name; damaged ones are moved aside.
 
         Returns: how many blobs were read, and the digests of the damaged ones.
+
+        Raises:
+            InfrastructureError: something cannot be read, so nothing is known of it.
         """
         return upkeep.verify(self.root / "blobs", self.move_aside)
+
+    def damaged_records(self) -> list[Path]:
+        """What the store remembers and cannot be read back; it is left where it lies.
+
+        Raises:
+            InfrastructureError: something cannot be read, so nothing is known of it.
+        """
+        return upkeep.damaged_records(self.root / "results")
 
     def collect(self, *, unused_since: float) -> tuple[int, int]:
         """Remove results not used since a time (seconds since 1970), and what only they refer to.
@@ -225,7 +267,8 @@ class Store(BlobFolder):
         Returns: how many results, blobs and logs went, and how many bytes that freed.
 
         Raises:
-            InfrastructureError: a build is using the store.
+            InfrastructureError: a build is using the store, or something in it that says what is
+                needed cannot be read; then nothing was removed.
         """
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -238,9 +281,10 @@ class Store(BlobFolder):
                 remedy="run gc when it is done",
             ) from error
         try:
+            done = upkeep.collect(self.root, unused_since=unused_since)
             for path in (self.root / "scratch").glob(f"{'[0-9a-f]' * 64}.lock"):
                 path.unlink()
-            return upkeep.collect(self.root, unused_since=unused_since)
+            return done
         finally:
             self._checkouts.forget()
             fcntl.flock(self._lock, fcntl.LOCK_SH)
@@ -254,6 +298,15 @@ def _unusable(root: Path, error: OSError) -> InfrastructureError:
         f"cannot use the store: {error.strerror}",
         subject=str(root),
         remedy="give another folder with --store, or mend its permissions",
+    )
+
+
+def _unreadable(place: Path, error: OSError) -> InfrastructureError:
+    return InfrastructureError(
+        f"cannot read what the store remembers: {error.strerror}",
+        subject=str(place),
+        remedy="mend its permissions or the disk; or remove it, and the step that made it runs "
+        "again",
     )
 
 

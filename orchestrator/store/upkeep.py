@@ -1,19 +1,22 @@
 """Upkeep of a store's folder: how large it is, whether its blobs are whole, what nobody needs.
 
-Works on the folder alone; who may do what when is the store's matter.
+Works on the folder alone; who may do what when is the store's matter. What cannot be read is never
+taken for something that is not there: it stops the work, and before anything was removed.
 """
 
 from __future__ import annotations
 
-import contextlib
+import errno
+import os
 import re
+import stat
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.store import durable
-from reproducibility import canonical
+from orchestrator.store import durable, records
 from reproducibility import digest as digests
 from reproducibility.digest import Digest
-from reproducibility.errors import InputError
+from reproducibility.errors import InfrastructureError, InputError
 from reproducibility.manifest import MAGIC, Tree
 
 if TYPE_CHECKING:
@@ -21,17 +24,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PARTS = ("blobs", "results", "checkouts", "damaged", "failures", "scratch")
+# Live processes work there, and their actions give folders whatever modes they like.
+_SCRATCH = "scratch"
 _NAME = re.compile(r"[0-9a-f]{64}")
 _BLOCK = 512
+# What `durable.write` calls a file that is not in its place yet.
+_TEMPORARY = re.compile(r"\..*\.json\..*")
+# Folders between the results and a record.
+_DEPTH = 2
+_MEND = "mend its permissions or the disk, and run it again; nothing was removed"
 
 
 def size(root: Path) -> dict[str, int]:
-    """Bytes on the disk by part; hard links counted once, for the blobs."""
+    """Bytes on the disk by part; hard links counted once, for the blobs.
+
+    Of `scratch`, which others are working in, only what this user may look at.
+
+    Raises:
+        InfrastructureError: a part cannot be looked at.
+    """
     seen: set[int] = set()
     sizes = {}
     for part in PARTS:
         total = 0
-        for _, status in durable.files(root / part):
+        for _, status in _files(root / part, strict=part != _SCRATCH):
             if status.st_ino not in seen:
                 seen.add(status.st_ino)
                 total += status.st_blocks * _BLOCK
@@ -42,24 +58,62 @@ def size(root: Path) -> dict[str, int]:
 def verify(blobs: Path, move_aside: Callable[[Path], None]) -> tuple[int, list[Digest]]:
     """Compare every blob with its name, and move aside those that differ.
 
+    A blob that the disk does not give back (EIO) counts as damaged, and so does anything else than
+    a file in a blob's place.
+
     Returns: how many were read, and the digests of the damaged ones, sorted.
+
+    Raises:
+        InfrastructureError: one cannot be read for another reason, so nothing is known of it.
     """
     damaged = []
     count = 0
-    for path, _ in durable.files(blobs):
+    for path in [*(path for path, _ in _files(blobs)), *_folders_named_as_blobs(blobs)]:
         if not _NAME.fullmatch(path.name):
             continue
         try:
-            found = digests.of_file(path).hex
+            found = digests.of_file(path).hex if stat.S_ISREG(path.lstat().st_mode) else ""
         except FileNotFoundError:
             continue
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise _unreadable(error, path) from error
             found = ""
         count += 1
         if found != path.name:
             move_aside(path)
             damaged.append(Digest("blake3", path.name))
     return count, sorted(damaged)
+
+
+def damaged_records(results: Path) -> list[Path]:
+    """Records that say nothing any more, where they lie: until they are made again, gc needs them.
+
+    Raises:
+        InfrastructureError: one cannot be read, so nothing is known of it.
+    """
+    found = []
+    for path, status in _results(results):
+        try:
+            if stat.S_ISREG(status.st_mode):
+                set(records.mentioned(records.opened(path.read_bytes())))
+                continue
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise _unreadable(error, path) from error
+        except InputError:
+            pass
+        found.append(path)
+    return sorted(found)
+
+
+@dataclass
+class _Plan:
+    """What gc removes, all of it known before the first is removed; results before blobs."""
+
+    files: list[Path] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
 
 
 def collect(root: Path, *, unused_since: float) -> tuple[int, int]:
@@ -69,52 +123,151 @@ def collect(root: Path, *, unused_since: float) -> tuple[int, int]:
 
     Returns: how many results, blobs and logs went, and how many bytes that freed, checkouts (which
     are made again when needed) included.
+
+    Raises:
+        InfrastructureError: something that says what is needed cannot be read or is damaged, so
+            nothing was removed.
     """
     before = sum(size(root).values())
-    gone = 0
-    for part in ("results", "failures"):
-        for path, status in durable.files(root / part):
-            if status.st_mtime < unused_since:
-                path.unlink()
-                gone += 1
-    kept = _referenced(root)
-    for path, _ in durable.files(root / "blobs"):
-        if path.name not in kept:
-            path.unlink()
-            gone += 1
-    for path in [*(root / "checkouts").iterdir(), *(root / "damaged").iterdir()]:
-        if path.is_dir() and not path.is_symlink():
-            durable.remove_folder(path)
+    plan = _planned(root, unused_since)
+    for path in plan.files:
+        path.unlink()
+    for path in plan.folders:
+        durable.remove_folder(path)
+    return len(plan.files), before - sum(size(root).values())
+
+
+def _planned(root: Path, unused_since: float) -> _Plan:
+    plan = _Plan()
+    wanted: set[str] = set()
+    for path, status in _results(root / "results"):
+        if not stat.S_ISREG(status.st_mode):
+            raise _no_record(path, "there is no file in its place")
+        if status.st_mtime < unused_since:
+            plan.files.append(path)
         else:
-            path.unlink()
-            gone += 1
-    return gone, before - sum(size(root).values())
+            wanted.update(_mentioned(path))
+    plan.files += [path for path, _ in _files(root / "results") if _TEMPORARY.fullmatch(path.name)]
+    plan.files += [
+        path for path, status in _files(root / "failures") if status.st_mtime < unused_since
+    ]
+    kept = _with_trees(root / "blobs", wanted)
+    plan.files += [path for path, _ in _files(root / "blobs") if path.name not in kept]
+    for part in ("checkouts", "damaged"):
+        for path in _listed(root / part):
+            is_folder = path.is_dir() and not path.is_symlink()
+            (plan.folders if is_folder else plan.files).append(path)
+    return plan
 
 
-def _referenced(root: Path) -> set[str]:
-    """Names of the blobs that results mention, and of those in the trees among them."""
-    kept: set[str] = set()
-    for path, _ in durable.files(root / "results"):
-        with contextlib.suppress(InputError):
-            kept.update(_mentioned(canonical.loads(path.read_bytes())))
-    for name in list(kept):
-        place = root / "blobs" / name[:2] / name[2:4] / name
-        with contextlib.suppress(InputError, OSError):
+def _results(results: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """What lies where records do, `<kind>/ab/<64 hex>.json`, without what killed writers left."""
+    for path, status in _files(results):
+        if not _TEMPORARY.fullmatch(path.name):
+            yield path, status
+    for where, folders, _ in os.walk(results, onerror=_stop):
+        if len(results.joinpath(where).relative_to(results).parts) == _DEPTH:
+            for name in folders:
+                path = results.joinpath(where, name)
+                yield path, path.lstat()
+
+
+def _mentioned(path: Path) -> set[str]:
+    try:
+        return set(records.mentioned(records.opened(path.read_bytes(), subject=str(path))))
+    except OSError as error:
+        raise _unreadable(error, path) from error
+    except InputError as error:
+        raise _no_record(path, error.summary) from error
+
+
+def _with_trees(blobs: Path, wanted: set[str]) -> set[str]:
+    """Blobs that records name, and those in the trees among them.
+
+    Each one that is there is compared with its name: a damaged manifest may not look like one.
+    """
+    kept = set(wanted)
+    for name in sorted(wanted):
+        place = blobs / name[:2] / name[2:4] / name
+        try:
+            if not stat.S_ISREG(place.lstat().st_mode):
+                raise _damaged(place, "there is no file in its place")
+            found = digests.of_file(place).hex
             with place.open("rb") as stream:
-                if stream.read(len(MAGIC)) != MAGIC:
-                    continue
-            kept.update(entry.digest for entry in Tree.parse(place.read_bytes()).files())
+                is_tree = stream.read(len(MAGIC)) == MAGIC
+                data = MAGIC + stream.read() if is_tree else b""
+        except FileNotFoundError:
+            aside = blobs.with_name("damaged") / name
+            if os.path.lexists(aside):
+                raise _moved_aside(aside) from None
+            continue  # what other machines need is pinned and never fetched here
+        except OSError as error:
+            raise _unreadable(error, place) from error
+        if found != name:
+            raise _damaged(place, f"it is blake3:{found}")
+        if is_tree:
+            try:
+                kept.update(entry.digest for entry in Tree.parse(data).files())
+            except InputError as error:
+                raise _damaged(place, error.summary) from error
     return kept
 
 
-def _mentioned(value: object) -> Iterator[str]:
-    """The digits of every BLAKE3 digest that a JSON document mentions."""
-    if isinstance(value, str):
-        if value.startswith("blake3:") and _NAME.fullmatch(value, len("blake3:")):
-            yield value.removeprefix("blake3:")
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _mentioned(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _mentioned(item)
+def _folders_named_as_blobs(blobs: Path) -> Iterator[Path]:
+    for where, folders, _ in os.walk(blobs, onerror=_stop):
+        yield from (blobs.joinpath(where, name) for name in folders if _NAME.fullmatch(name))
+
+
+def _files(folder: Path, *, strict: bool = True) -> Iterator[tuple[Path, os.stat_result]]:
+    try:
+        yield from durable.files(folder, strict=strict)
+    except OSError as error:
+        raise _unreadable(error, folder) from error
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise _unreadable(error, folder) from error
+
+
+def _stop(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise _unreadable(error, error.filename) from error
+
+
+def _unreadable(error: OSError, place: Path | str) -> InfrastructureError:
+    return InfrastructureError(
+        f"cannot read a part of the store: {error.strerror}",
+        subject=str(error.filename or place),
+        remedy=_MEND,
+    )
+
+
+def _no_record(place: Path, reason: str) -> InfrastructureError:
+    return InfrastructureError(
+        f"a record of the store is damaged, so it is not known what it needs: {reason}",
+        subject=str(place),
+        remedy="remove it, build again what you still need, and run it again then; nothing was "
+        "removed",
+    )
+
+
+def _moved_aside(place: Path) -> InfrastructureError:
+    return InfrastructureError(
+        "a blob that results refer to was moved aside as damaged and not made again, so it is not "
+        "known what it needs",
+        subject=str(place),
+        remedy="build again what you still need, or remove that file if it is of no use to you; "
+        "nothing was removed",
+    )
+
+
+def _damaged(place: Path, reason: str) -> InfrastructureError:
+    return InfrastructureError(
+        f"a blob that results refer to is damaged, so it is not known what it needs: {reason}",
+        subject=str(place),
+        remedy="`orchestrate store verify` moves it aside, and a build makes it again; run it "
+        "again then; nothing was removed",
+    )

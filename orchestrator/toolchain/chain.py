@@ -60,6 +60,7 @@ _RELEASE_FLAGS = ("-trimpath", "-ldflags=-w", "-gcflags=cmd/...=-dwarf=false")
 # Where cmd/preprofile and the helpers can be built by one command, so that what they share is
 # compiled once: a GOPATH, because they are of two modules.
 _HELPERS = "/helpers"
+_OBSERVER = f"sourcery/{recording.OBSERVER}"
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ class Chain:
     dist_build: Tree | None
     programs: Programs
     userland: Tree
+    observer: Tree
     read: Callable[[Digest], bytes]
     varied: Surroundings = VARIED
 
@@ -149,7 +151,7 @@ class Chain:
             Step(
                 recording.STEP,
                 "T1",
-                "cmd/preprofile, recorder",
+                "cmd/preprofile, recorder, observer",
                 ("T1/toolchain",),
                 lambda results: self.helpers(recording.STEP, self._t1(results), self._t1_go),
             ),
@@ -159,12 +161,30 @@ class Chain:
                 f"toolchain for {self.host}",
                 ("T1/toolchain", recording.STEP),
                 self._f1,
+                observe=lambda results: self.observation("observe/usual", results, STANDARD),
             ),
         ]
 
     def second(self) -> Step:
         """F2: the toolchain built by F1, in varied surroundings."""
-        return self._by_f1("F2", "F2", self.host, self.varied)
+        return replace(
+            self._by_f1("F2", "F2", self.host, self.varied),
+            observe=lambda results: self.observation("observe/varied", results, self.varied),
+        )
+
+    def observation(self, name: str, results: Results, around: Surroundings) -> Action:
+        """The observer in some surroundings; it looks at the Go source too, which has an order."""
+        threads = around.parallelism
+        extra = {"GOMAXPROCS": str(threads)} if threads else {}
+        return self.action(
+            name,
+            (f"/observe/{recording.OBSERVER}", "/go/src"),
+            environment_of(self.host, **extra),
+            (Mount("/observe", recording.observer(results)), Mount("/go", self.source)),
+            directory=around.work,
+            outputs=(),
+            surroundings=around,
+        )
 
     def cross(self, architecture: str) -> Step:
         """The toolchain for another architecture, built by F1."""
@@ -206,7 +226,7 @@ class Chain:
             "T1/dist",
             ("/bootstrap/bin/go", "build", _QUICK, "-o", f"{STANDARD.work}/dist", "./cmd/dist"),
             environment,
-            (Mount("/go", self._patched_source()),),
+            (Mount("/go", self.patched_source),),
             directory="/go/src",
             outputs=("dist",),
         )
@@ -228,14 +248,16 @@ class Chain:
             environment,
             (
                 Mount("/dist", results["T1/dist"].tree),
-                Mount(goroot, self._patched_source(), "private"),
+                Mount(goroot, self.patched_source, "private"),
             ),
             directory=f"{goroot}/src",
             # Where dist runs to its end, the go command is in bin and go_bootstrap is gone.
             outputs=("go/pkg/tool", "go/src", *(() if self.dist_build else ("go/bin",))),
         )
 
-    def _patched_source(self) -> Tree:
+    @property
+    def patched_source(self) -> Tree:
+        """The source as cmd/dist gets it: with the early stop, where there is one."""
         return self.source.overlaid(self.dist_build) if self.dist_build else self.source
 
     @property
@@ -268,8 +290,9 @@ class Chain:
     def helpers(
         self, name: str, goroot: Tree, go: str = "bin/go", *, cache: recording.Cache | None = None
     ) -> Action:
-        """cmd/preprofile and the recorder's programs, for this machine."""
+        """cmd/preprofile, the recorder's programs and the observer, for this machine."""
         own = [f"{device.USERLAND}/cmd/{program}" for program in recording.HELPERS]
+        own.append(_OBSERVER)
         needed = tuple(
             f"{folder}/" for folder in ("internal", *(f"cmd/{n}" for n in recording.HELPERS))
         )
@@ -284,6 +307,7 @@ class Chain:
             (
                 Mount("/go", goroot),
                 Mount(f"{_HELPERS}/src/{device.USERLAND}", source),
+                Mount(f"{_HELPERS}/src/{_OBSERVER}", self.observer),
                 *(cache.mounts if cache else ()),
             ),
             directory="/go/src",

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator import recording
-from orchestrator.lock import Absent
+from orchestrator import logged, recording
 from orchestrator.toolchain import observe
-from orchestrator.toolchain.chain import DIST_BUILD
 from orchestrator.toolchain.shared import HELPERS_AGAIN
 from reproducibility import gomodule
 from reproducibility.compare import Check, Verdict, trees
-from reproducibility.errors import SourceryError
 from reproducibility.manifest import Tree, merge
 
 if TYPE_CHECKING:
@@ -19,13 +16,13 @@ if TYPE_CHECKING:
 
     from orchestrator.architecture import Architecture
     from orchestrator.lock import Lock
+    from orchestrator.module_hash import ModuleHashes
     from orchestrator.scheduler import Results
-    from orchestrator.store import Store
     from orchestrator.toolchain.chain import Chain
 
 FIXED_POINT = "F1 == F2"
 RELEASE = "== published release"
-LOG = "in the transparency log"
+LOG = logged.LOG
 CROSS_AGAIN = "cross by F1 == cross by F2"
 HELPERS = "recorder by T1 == recorder by F1"
 GENERATED = "generated source == published source"
@@ -45,29 +42,27 @@ def toolchains(
 def all_checks(
     chain: Chain,
     results: Results,
-    store: Store,
+    hashes: ModuleHashes,
     made: Mapping[Architecture, Tree],
     lock: Lock,
 ) -> list[Check]:
-    """Every check of the toolchains; `made`: what `toolchains` gives."""
+    """Every check of the toolchains; `made`: what `toolchains` gives.
+
+    Raises:
+        DamagedBlob: a file of them is missing or damaged.
+    """
+    first, second = results["F1"], results["F2"]
     found = [
-        trees(
-            FIXED_POINT,
-            chain.host,
-            results["F1"].tree.under("out"),
-            results["F2"].tree.under("out"),
-        ),
+        trees(FIXED_POINT, chain.host, first.tree.under("out"), second.tree.under("out")),
         _generated(chain, results),
         trees(
-            HELPERS, chain.host, recording.helper(results), recording.helper(results, HELPERS_AGAIN)
+            HELPERS, chain.host, *(_helpers(results, s) for s in (recording.STEP, HELPERS_AGAIN))
         ),
-        *observe.checks(
-            store.read(results[observe.USUAL].stdout), store.read(results[observe.OTHER].stdout)
-        ),
+        *observe.checks(first, second),
     ]
     # The host's own is compared even where it is not for the image: it has built all the others.
     for architecture, tree in {**toolchains(chain, results, (chain.host,)), **made}.items():
-        found += against_release(chain, store, tree, architecture, lock)
+        found += against_release(chain, hashes, tree, architecture, lock)
         again = results.get(f"cross-by-F2/{architecture}")
         if again is not None:
             found.append(
@@ -82,71 +77,54 @@ def all_checks(
 
 
 def against_release(
-    chain: Chain, store: Store, programs: Tree, architecture: Architecture, lock: Lock
+    chain: Chain, hashes: ModuleHashes, programs: Tree, architecture: Architecture, lock: Lock
 ) -> list[Check]:
     """Compare our toolchain with the public record of the published one.
 
     The published module consists of the release's source files and the programs; its hash is
     computed from the source and *our* programs, so the published programs need not be at hand.
+
+    Raises:
+        DamagedBlob: a file is missing or damaged.
     """
-    entry = lock.toolchain.log[architecture]
-    if isinstance(entry, Absent):
-        reason = f"the public log has no record: {entry.reason}"
+    said = logged.toolchain(lock, architecture)
+    if said.check is None:
+        reason = f"the public log has no record: {said.absence}"
         return [Check(RELEASE, architecture, Verdict.SKIP, reason)]
-    go = lock.toolchain.version
-    try:
-        published = entry.h1(gomodule.TOOLCHAIN, gomodule.toolchain_version(go, architecture))
-    except SourceryError as error:
-        return [Check(LOG, architecture, Verdict.FAIL, error.summary)]
-    found = [
-        Check(
-            LOG,
-            architecture,
-            Verdict.PASS,
-            "the record's inclusion proof leads to the tree head that the log signed",
-        )
-    ]
+    if not said.h1:
+        return [said.check]
     module = merge([("source", chain.source), ("programs", programs)])
-    computed = module_hash(store, module, architecture, go)
-    if computed == published:
-        reason = f"the module hash of our files is the published one, {published}"
-        found.append(Check(RELEASE, architecture, Verdict.PASS, reason))
-    else:
-        reason = f"our files give {computed}, the published release has {published}"
-        if architecture == chain.host:
-            theirs = chain.release.where(lambda entry: programs.get(entry.path) is not None)
-            reason += f"; {trees('', '', programs, theirs).reason}"
-        found.append(Check(RELEASE, architecture, Verdict.FAIL, reason))
-    return found
+    version = gomodule.toolchain_version(lock.toolchain.version, architecture)
+    computed = hashes.of(module, gomodule.TOOLCHAIN, version, gomodule.published_name)
+    if computed == said.h1:
+        reason = f"the module hash of our files is the published one, {said.h1}"
+        return [said.check, Check(RELEASE, architecture, Verdict.PASS, reason)]
+    hashes.refuse_damage(module)
+    reason = f"our files give {computed}, the published release has {said.h1}"
+    if architecture == chain.host:
+        theirs = chain.release.where(lambda entry: programs.get(entry.path) is not None)
+        reason += f"; {trees('', '', programs, theirs).reason}"
+    return [said.check, Check(RELEASE, architecture, Verdict.FAIL, reason)]
 
 
-def module_hash(store: Store, tree: Tree, architecture: str, go: str) -> str:
-    """The `h1:` hash that a toolchain would have as the published module, remembered by tree."""
-    version = gomodule.toolchain_version(go, architecture)
-    kind = f"h1-{version}"
-    known = store.recall(kind, tree.digest)
-    if known is not None and isinstance(known.get("h1"), str):
-        return str(known["h1"])
-    computed = gomodule.h1_of_tree(
-        tree,
-        store.path,
-        prefix=f"{gomodule.TOOLCHAIN}@{version}",
-        rename=gomodule.published_name,
+def _helpers(results: Results, step: str) -> Tree:
+    """What T1 builds beside F1 and later steps run."""
+    return merge(
+        [
+            ("the recorder", recording.helper(results, step)),
+            ("the observer", recording.observer(results, step)),
+        ]
     )
-    store.remember(kind, tree.digest, {"h1": computed})
-    return computed
 
 
 def _generated(chain: Chain, results: Results) -> Check:
     """The source tree after cmd/dist's work against the published one.
 
     cmd/dist writes some source files (versions, defaults); the release ships them. All that is
-    published must be there and the same, but for the one file that the plan patches in its private
-    copy.
+    published must be there and the same; the file that the plan patches in its private copy, where
+    it does, as it was patched.
     """
     after = results["T1/toolchain"].tree.under("go/src")
-    published = chain.source.under("src")
-    patched = DIST_BUILD.removeprefix("src/")
-    wanted = published.where(lambda entry: entry.path != patched)
+    wanted = chain.patched_source.under("src")
     present = after.where(lambda entry: wanted.get(entry.path) is not None)
     return trees(GENERATED, chain.host, present, wanted)

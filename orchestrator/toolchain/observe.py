@@ -1,90 +1,67 @@
-"""Whether the varied surroundings of F2 really differ from F1's: asked from inside, per engine.
+"""Whether the varied surroundings of F2 really differed from F1's: asked from inside, in each run.
 
 A variation that an engine silently did not apply would make F1 == F2 worth less than it says; so a
-small program looks around in both, and each field must differ.
+small program looks around just before each of the two is built, on the same engine and under the
+same conditions (`chain.Chain.observation`), and each field must differ. What it saw is a
+measurement of that one run: it is kept in the provenance of the result, it has no key of its own,
+and nothing is compared with it but its counterpart.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from containers.action import Action, Mount
-from orchestrator.scheduler import Results, Step
-from orchestrator.store import BLOB_TIME
-from orchestrator.toolchain import shared
-from orchestrator.toolchain.chain import environment_of
+from orchestrator.results import NOT_RECORDED
 from reproducibility import canonical
 from reproducibility.compare import Check, Verdict
 from reproducibility.errors import InputError
-from reproducibility.variations import STANDARD, Surroundings
 
 if TYPE_CHECKING:
-    from orchestrator.toolchain.chain import Chain
-    from reproducibility.manifest import Tree
+    from orchestrator.results import Result
 
+NAME = "variation"
 FIELDS = ("directory", "group", "host", "order", "parallelism", "user")
-USUAL, OTHER = "observe/usual", "observe/varied"
-_PROBE = "/probe"
+# A go program that is told of no other number uses as many threads as it has processors.
+_PARALLELISM = "parallelism"
 
 
-def steps(chain: Chain, program: Tree) -> list[Step]:
-    """Build the observer with F1, then run it in both surroundings.
+def checks(usual: Result, varied: Result) -> list[Check]:
+    """One check a field: PASS where the two runs saw different values, FAIL where they did not.
 
-    `program`: the tree of `observe.go`. The folder whose order of entries is looked at is the Go
-    source.
-    """
-
-    def look(name: str, around: Surroundings) -> Step:
-        def make(results: Results) -> Action:
-            threads = around.parallelism
-            extra = {"GOMAXPROCS": str(threads)} if threads else {}
-            return Action(
-                name=name,
-                command=("/observe/observe", "/go/src"),
-                environment=environment_of(chain.host, **extra),
-                directory=around.work,
-                root=chain.root,
-                mounts=(
-                    Mount("/observe", results["observe/build"].tree.under("out")),
-                    Mount("/go", chain.source),
-                ),
-                outputs=(),
-                epoch=BLOB_TIME,
-                architecture=chain.host,
-                surroundings=around,
-            )
-
-        return Step(name, "observe", "surroundings", ("observe/build",), make)
-
-    mount, words = Mount(_PROBE, program), ("observe", "the observer")
-    return [
-        shared.program(chain, "observe/build", words, f"{_PROBE}/observe.go", mount),
-        look(USUAL, STANDARD),
-        look(OTHER, chain.varied),
-    ]
-
-
-def checks(usual: bytes, varied: bytes) -> list[Check]:
-    """One check a field: PASS where the two observations differ, FAIL where they do not.
+    `usual`, `varied`: the results of F1 and F2. SKIP where a run did not write down what it saw, as
+    those of older versions did not, and where an engine of one processor has no half of them.
 
     Raises:
         InputError: an observation is not the JSON that the observer writes.
     """
-    first, second = (canonical.loads(seen, subject="an observation") for seen in (usual, varied))
-    if not isinstance(first, dict) or not isinstance(second, dict):
-        raise InputError("an observation is no JSON object", subject="observe")
-    found = []
-    for name in FIELDS:
-        differs = name in first and name in second and first[name] != second[name]
-        shown = "" if name == "order" else f": {first.get(name)} and {second.get(name)}"
-        found.append(
-            Check(
-                "variation",
-                name,
-                Verdict.PASS if differs else Verdict.FAIL,
-                f"F1 and F2 saw different values{shown}"
-                if differs
-                else f"F1 and F2 saw the same value, the variation had no effect{shown}",
-            )
+    first, second = _observed(usual), _observed(varied)
+    if first is None or second is None:
+        missing = " and ".join(n for n, seen in (("F1", first), ("F2", second)) if seen is None)
+        reason = (
+            f"what {missing} saw was {NOT_RECORDED} by the run that made it; "
+            "`orchestrate build --rebuild` makes and observes them again"
         )
-    return found
+        return [Check(NAME, name, Verdict.SKIP, reason) for name in FIELDS]
+    return [_check(name, first, second) for name in FIELDS]
+
+
+def _check(name: str, first: dict[str, Any], second: dict[str, Any]) -> Check:
+    differs = name in first and name in second and first[name] != second[name]
+    shown = "" if name == "order" else f": {first.get(name)} and {second.get(name)}"
+    if differs:
+        return Check(NAME, name, Verdict.PASS, f"F1 and F2 saw different values{shown}")
+    if name == _PARALLELISM and first.get(name) == 1:
+        reason = f"the engine gives an action one processor, which has no half{shown}"
+        return Check(NAME, name, Verdict.SKIP, reason)
+    reason = f"F1 and F2 saw the same value, the variation had no effect{shown}"
+    return Check(NAME, name, Verdict.FAIL, reason)
+
+
+def _observed(result: Result) -> dict[str, Any] | None:
+    """What a run saw; None where it did not look, or where that was not written down."""
+    if result.provenance is None or not result.provenance.observed:
+        return None
+    seen = canonical.loads(result.provenance.observed.encode(), subject="an observation")
+    if not isinstance(seen, dict):
+        raise InputError("an observation is no JSON object", subject="observe")
+    return seen

@@ -1,8 +1,7 @@
-"""What is compiled once for several: the standard library, recorded; and small programs with it."""
+"""What is compiled once for several: the standard library, recorded."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from containers.action import Action, Mount
@@ -49,7 +48,7 @@ def standard(chain: Chain, architecture: str) -> list[Step]:
 
     stage, needs = "standard library", ("F1", recording.STEP, listing)
     return [
-        Step(listing, stage, f"list for {architecture}", ("F1",), make_list),
+        Step(listing, stage, f"list for {architecture}", ("F1",), make_list, says=True),
         Step(name, stage, f"for {architecture}", needs, make, long=True),
     ]
 
@@ -64,7 +63,7 @@ def standard_packages(listing: str) -> tuple[str, ...]:
 
 
 def helpers_again(chain: Chain) -> Step:
-    """The recorder's programs by F1, to be compared: all that is recorded goes through T1's.
+    """What T1 built beside F1, by F1, to be compared: all that is recorded goes through T1's.
 
     Of what T1 compiles, only F1 is held against the release; this vouches for the rest.
     """
@@ -74,21 +73,6 @@ def helpers_again(chain: Chain) -> Step:
         return chain.helpers(HELPERS_AGAIN, chain.goroot_f1(results), cache=cache)
 
     return Step(HELPERS_AGAIN, "recorder", "built again by F1", _needs(chain), make)
-
-
-def program(chain: Chain, name: str, words: tuple[str, str], file: str, mount: Mount) -> Step:
-    """A program for this machine, built by F1 from the one `file` in `mount`; it is in `out/`.
-
-    `words`: stage and subject, for people.
-    """
-
-    def make(results: Results) -> Action:
-        goroot, what = chain.goroot_f1(results), ("-o", f"{STANDARD.work}/out/", file)
-        cache = _of_the_host(chain, results)
-        action = chain.go_build(name, goroot, chain.host, STANDARD, what, cache=cache)
-        return replace(action, mounts=(*action.mounts, mount))
-
-    return Step(name, *words, _needs(chain), make)
 
 
 def _needs(chain: Chain) -> tuple[str, ...]:

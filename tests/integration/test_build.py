@@ -9,8 +9,9 @@ import pytest
 from blake3 import blake3
 
 from containers.policy import RULES
-from orchestrator import making
+from orchestrator import logged, making, resources, source_checks
 from orchestrator.lock import Absent
+from orchestrator.results import NOT_RECORDED
 from orchestrator.toolchain import checks, observe
 from tests.integration.building import ARCHITECTURES, HOST, Orchestrate, check_whole, spec_text
 
@@ -39,8 +40,11 @@ def expected_checks(
         (making.READ_BACK, making.IMAGE): "PASS",
         (making.WITNESSED, making.IMAGE): "PASS",
         (making.ARCHIVE, making.CPIO): "PASS",
-        **{("variation", name): "PASS" for name in observe.FIELDS},
+        **{(observe.NAME, name): "PASS" for name in observe.FIELDS},
     }
+    for source in logged.sources(pinned):
+        subject = logged.subject(source)
+        found[logged.LOG, subject] = found[source_checks.PUBLISHED, subject] = "PASS"
     log = {str(name): entry for name, entry in pinned.toolchain.log.items()}
     for name in {HOST, *architectures}:
         if isinstance(log[name], Absent):
@@ -98,6 +102,13 @@ def test_result_has_its_schema(full: Built, orchestrate: Orchestrate) -> None:
     for stage in document["stages"]:
         types = {"name": str, "key": str, "seconds": float, "cached": bool}
         assert types.items() <= _shape(stage).items()
+        made = stage["provenance"]
+        if made["origin"] != "nothing to do":
+            assert made["origin"] == ("remembered" if stage["cached"] else "ran here")
+            # A store that is kept from one session to the next may have what older versions made.
+            if made["origin"] == "ran here" or made["when"] != NOT_RECORDED:
+                assert made["tool"] == resources.VERSION
+                assert made["when"].endswith("Z")
         assert stage["key"].startswith("blake3:")
     pinned = orchestrate.lock
     assert [(found["name"], found["host"]) for found in document["inputs"]] == [
@@ -126,15 +137,21 @@ def test_isolation_is_told_rule_by_rule(full: Built) -> None:
     isolation = full.ran.document["isolation"]
     names = sorted(rule.name for rule in RULES)
     assert sorted(isolation["rules"]) == names
-    assert sorted(found["rule"] for found in isolation["enforcement"]) == names
-    for found in isolation["enforcement"]:
-        assert found["state"] in {"enforced", "not enforced"}
-        assert found["means"]
-    # What bubblewrap itself gives is enforced wherever it runs at all.
-    states = {found["rule"]: found["state"] for found in isolation["enforcement"]}
-    for name in ("no-network", "read-only-root", "read-only-inputs", "no-capabilities", "time"):
-        assert states[name] == "enforced"
-    assert isolation["limits"]["memory_bytes"] > 0
+    # Each stage says in which of these its result was made.
+    stages = [stage["provenance"] for stage in full.ran.document["stages"]]
+    used = {made["isolation"] for made in stages if made["origin"] != "nothing to do"}
+    assert {kept["id"] for kept in isolation["enforced"]} == used - {NOT_RECORDED}
+    assert isolation["enforced"]
+    for kept in isolation["enforced"]:
+        assert sorted(found["rule"] for found in kept["enforcement"]) == names
+        for found in kept["enforcement"]:
+            assert found["state"] in {"enforced", "not enforced"}
+            assert found["means"]
+        # What bubblewrap itself gives is enforced wherever it runs at all.
+        states = {found["rule"]: found["state"] for found in kept["enforcement"]}
+        for name in ("no-network", "read-only-root", "read-only-inputs", "no-capabilities", "time"):
+            assert states[name] == "enforced"
+        assert kept["limits"]["memory_bytes"] > 0
 
 
 @pytest.mark.needs_tools("sha256sum")

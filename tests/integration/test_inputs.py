@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator import lock as locks
-from orchestrator import locking, spec
+from orchestrator import locking, logged, spec
 from orchestrator.inputs import Clients, bundle, ensure, machine
 from orchestrator.inputs.go_module import GoTransport
 from orchestrator.lock import Absent, DebianPackage, GoModule, PythonWheel, Recorded
+from orchestrator.module_hash import ModuleHashes
 from orchestrator.store import BLOB_TIME, Store
 from reproducibility import digest as digests
 from reproducibility import gomodule
@@ -82,8 +83,10 @@ def test_locking_from_nothing_pins_what_the_log_says(lock: Lock, wanted: Spec) -
     host = machine.architecture()
     go = lock.find("go", host)
     assert isinstance(go, GoModule)
-    assert lock.published(host) == go.h1
-    assert lock.published("arm64"), "the log has a record of it, whether or not a mirror serves it"
+    assert logged.toolchain(lock, host).h1 == go.h1
+    assert logged.toolchain(lock, "arm64").h1, (
+        "the log has a record of it, whether or not a mirror serves it"
+    )
     for entry in lock.toolchain.log.values():
         assert isinstance(entry, Recorded) or "404 Not Found" in entry.reason
     assert locks.parse(locks.dump(lock)) == lock
@@ -118,13 +121,9 @@ def test_the_published_toolchain_is_the_one_in_the_log(
 ) -> None:
     host = machine.architecture()
     version = gomodule.toolchain_version(lock.toolchain.version, host)
-    found = gomodule.h1_of_tree(
-        inputs.release,
-        store.path,
-        prefix=f"{gomodule.TOOLCHAIN}@{version}",
-        rename=gomodule.published_name,
-    )
-    assert found == lock.published(host)
+    hashes = ModuleHashes(store)
+    found = hashes.of(inputs.release, gomodule.TOOLCHAIN, version, gomodule.published_name)
+    assert found == logged.toolchain(lock, host).h1
 
 
 def test_both_toolchains_and_uname_run(inputs: Inputs, lock: Lock, store: Store) -> None:
@@ -223,4 +222,4 @@ def test_a_record_is_had_without_the_module(inputs: Inputs, lock: Lock, store: S
     version = gomodule.toolchain_version(lock.toolchain.version, "arm64")
     entry = GoTransport(Clients(), lambda: go).log_entry(gomodule.TOOLCHAIN, version, store)
     assert isinstance(entry, Recorded)
-    assert entry.h1(gomodule.TOOLCHAIN, version) == lock.published("arm64")
+    assert entry.h1(gomodule.TOOLCHAIN, version) == logged.toolchain(lock, "arm64").h1

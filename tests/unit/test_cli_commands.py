@@ -74,6 +74,20 @@ def test_summary_of_very_many_subjects_counts_them() -> None:
     assert "built again: 100 of them" in lines[0]
 
 
+def test_summary_says_once_what_could_not_be_compared_and_each_failure() -> None:
+    skipped = [check("built again", f"s{n}", "SKIP", "nothing before") for n in range(3)]
+    failed = [check("built again", f"f{n}", "FAIL", "not checked") for n in range(2)]
+    found = built("FAIL", *skipped, check("built again", "t", "SKIP", "other"), *failed)
+    lines = list(building.summary(found, Path("out"), verbose=False))
+    assert [line.partition("  ")[2] for line in lines[:4]] == [
+        "built again, s0, s1, s2: nothing before",
+        "built again, t: other",
+        "built again, f0: not checked",
+        "built again, f1: not checked",
+    ]
+    assert len(list(building.summary(found, Path("out"), verbose=True))) == len(lines) + 2
+
+
 # -- compare -------------------------------------------------------------------------------------
 
 
@@ -200,7 +214,12 @@ def test_size_of_the_store(store: Path, capsys: Captured) -> None:
 
 def test_a_sound_store(store: Path, capsys: Captured) -> None:
     assert run(["store", "verify", "--store", str(store), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"schema": 1, "blobs": 2, "damaged": []}
+    assert json.loads(capsys.readouterr().out) == {
+        "schema": 1,
+        "blobs": 2,
+        "damaged": [],
+        "damaged_results": [],
+    }
 
 
 def test_a_damaged_store(store: Path, capsys: Captured) -> None:
@@ -211,6 +230,21 @@ def test_a_damaged_store(store: Path, capsys: Captured) -> None:
     assert run(["store", "verify", "--store", str(store)]) == 1
     assert f"FAIL  damaged, moved aside: {name}" in capsys.readouterr().out
     assert not place.exists()
+
+
+def test_a_damaged_record_stops_gc_and_is_found_by_verify(store: Path, capsys: Captured) -> None:
+    with closing(Store(store)) as opened:
+        opened.remember("inputs", digest.of_bytes(b"lock"), {})
+    (place,) = (store / "results").rglob("*.json")
+    place.unlink()
+    place.mkdir()
+    assert run(["store", "gc", "--store", str(store)]) == 4
+    told = capsys.readouterr().err
+    assert f"where: {place}" in told
+    assert "nothing was removed" in told
+    assert run(["store", "verify", "--store", str(store)]) == 1
+    assert f"FAIL  damaged, no result any more: {place}" in capsys.readouterr().out
+    assert len(list((store / "blobs").rglob("?" * 64))) == 2
 
 
 def test_collecting_everything(store: Path, capsys: Captured) -> None:

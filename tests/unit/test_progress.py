@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given
@@ -11,14 +12,14 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from orchestrator import progress
-from orchestrator.progress.board import Board, Running, Stage, clock_face, many
+from orchestrator.progress.board import Board, Count, Running, Stage, clock_face, many
 from orchestrator.progress.inputs import InputEvents
 from orchestrator.progress.live import LiveProgress
 from orchestrator.progress.plain import PlainProgress, SilentProgress
 from orchestrator.progress.tree import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 STEPS = [("t1", "T1", "amd64"), ("f1", "F1", "amd64"), ("f2", "F2", "amd64")]
 
@@ -44,7 +45,7 @@ def test_board_counts_steps_by_stage() -> None:
     board.finished("t1", cached=True, seconds=0)
     board.started("f1")
     clock.seconds = 7
-    assert board.counts() == (3, 1, 1)
+    assert board.count() == Count("step", 3, 1, 1)
     assert board.stages() == [
         Stage("T1", 1, 1, 1, 0.0, ()),
         Stage("F1", 1, 0, 0, 0.0, (Running("amd64", 7.0),)),
@@ -58,13 +59,15 @@ def test_board_takes_a_step_that_nobody_planned() -> None:
     board.started("inputs/fetching go 1.27.3")
     (stage,) = board.stages()
     assert (stage.name, stage.running[0].subject) == ("inputs", "fetching go 1.27.3")
+    assert (stage.state, stage.total) == ("running", 0)
+    assert board.count("input").total == 0
 
 
 def test_board_keeps_what_happened_to_a_step_that_is_planned_afterwards() -> None:
     board = Board()
     board.finished("t1", cached=False, seconds=1)
     board.planned(STEPS)
-    assert board.counts() == (3, 1, 0)
+    assert board.count() == Count("step", 3, 1, 0)
 
 
 def test_plain_lines_have_the_time_and_fold_remembered_steps() -> None:
@@ -81,7 +84,7 @@ def test_plain_lines_have_the_time_and_fold_remembered_steps() -> None:
         "2026-01-02T12:00:00Z remembered  2 steps",
         "2026-01-02T12:00:00Z started     F2 (amd64)",
         "2026-01-02T12:00:00Z note        a note",
-        "2026-01-02T12:00:00Z finished    F2 (amd64), 80.2 s [3 of 3]",
+        "2026-01-02T12:00:00Z finished    F2 (amd64), 80.2 s [3 of 3 steps]",
     ]
 
 
@@ -264,8 +267,81 @@ def test_input_events_become_steps() -> None:
     assert [line.partition(" ")[2] for line in stream.getvalue().splitlines()] == [
         "started     inputs (fetching go 1.27.3)",
         "note        go 1.27.3: trying again in 2 s, because: a time-out",
-        "finished    inputs (fetching go 1.27.3), 3.0 s [1 of 1]",
+        "finished    inputs (fetching go 1.27.3), 3.0 s",
     ]
+
+
+LABELS = ["go 1.27.3", "uname 1.37", "tools v1"]
+
+
+def bring(events: InputEvents, clock: Clock) -> None:
+    """One input is there, one is fetched and unpacked, one only vendored."""
+    events.expected(LABELS)
+    events.settled("uname 1.37")
+    for doing in ("fetching", "unpacking"):
+        events.started("go 1.27.3", doing)
+        clock.seconds += 2
+        events.finished("go 1.27.3")
+    events.settled("go 1.27.3")
+    events.started("tools v1", "vendoring")
+    events.finished("tools v1")
+    events.settled("tools v1")
+
+
+def test_inputs_are_counted_among_those_that_there_will_be() -> None:
+    clock = Clock()
+    shown, stream = plain()
+    with shown:
+        bring(InputEvents(shown, clock), clock)
+        shown.planned(STEPS)
+        shown.started("t1")
+        shown.finished("t1", cached=False, seconds=1)
+    assert [line.partition(" ")[2] for line in stream.getvalue().splitlines()] == [
+        "planned     3 inputs",
+        "remembered  1 input",
+        "started     inputs (fetching go 1.27.3)",
+        "finished    inputs (fetching go 1.27.3), 2.0 s",
+        "started     inputs (unpacking go 1.27.3)",
+        "finished    inputs (unpacking go 1.27.3), 2.0 s",
+        "finished    inputs (go 1.27.3), 4.0 s [2 of 3 inputs]",
+        "started     inputs (vendoring tools v1)",
+        "finished    inputs (vendoring tools v1), 0.0 s",
+        "finished    inputs (tools v1), 0.0 s [3 of 3 inputs]",
+        "planned     3 steps in 3 stages",
+        "started     T1 (amd64)",
+        "finished    T1 (amd64), 1.0 s [1 of 3 steps]",
+    ]
+
+
+def test_no_count_on_the_terminal_grows() -> None:
+    shown, console, clock = live()
+    seen: dict[str, set[int]] = {}
+
+    def look() -> None:
+        for line in drawn(shown, console):
+            for name, total, what in re.findall(
+                r"(orchestrate build|inputs|T1).* \d+ of (\d+)(?: (input|step)s)?", line
+            ):
+                seen.setdefault(f"{name} {what}", set()).add(int(total))
+
+    class Observer:
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            def told(*given: Any, **named: Any) -> None:  # noqa: ANN401 - passed on
+                getattr(shown, name)(*given, **named)
+                look()
+
+            return told
+
+    bring(InputEvents(cast("LiveProgress", Observer()), clock), clock)
+    shown.planned(STEPS)
+    shown.started("t1")
+    look()
+    assert seen == {
+        "orchestrate build input": {3},
+        "inputs ": {3},
+        "orchestrate build step": {3},
+        "T1 ": {1},
+    }
 
 
 def test_choice_of_the_form() -> None:

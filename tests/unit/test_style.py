@@ -25,16 +25,31 @@ from reproducibility.errors import (
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(
-    "command",
-    [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]],
-    ids=["ruff", "format", "types"],
-)
-def test_the_code_is_in_style(command: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
+# `make test` has run these programs itself when it starts the tests, on the same files.
+if not os.environ.get("SOURCERY_STYLE_CHECKED"):
+
+    @pytest.mark.parametrize(
+        "command",
+        [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]],
+        ids=["ruff", "format", "types"],
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    def test_the_code_is_in_style(command: list[str]) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_make_test_checks_style_and_types_itself_before_it_says_so() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    recipe = makefile[makefile.index("\ntest: ") :].partition("\n\n")[0]
+    for command in ("ruff check .", "ruff format --check .", "mypy"):
+        assert f"\t$(BIN)/{command}\n" in recipe
+    # Nothing that fails is passed over, neither there nor in the tests that run beside.
+    assert ".SHELLFLAGS := -euo pipefail -c" in makefile
+    assert recipe.index("$(BIN)/mypy") < recipe.index("-m pytest tests/unit")
+    assert "$(end_on_other_pythons)" in recipe
+    assert (ROOT / ".ci" / "run").read_text("utf-8").count("make test ") == 1
 
 
 def test_types_are_checked_strictly_everywhere() -> None:

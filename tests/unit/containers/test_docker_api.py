@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -12,11 +13,14 @@ import pytest
 import requests
 from docker.errors import APIError, DockerException, NotFound
 
-from containers import docker_address
+from containers import choose, docker_address, docker_api
 from containers.docker_api import Api, asking
+from containers.sandbox import SandboxEngine
+from orchestrator import doctor
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -171,3 +175,104 @@ def test_other_addresses_are_left_to_the_library(
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", address)
     docker_address.knock()
+
+
+@pytest.mark.parametrize(
+    ("address", "words", "remedy"),
+    [
+        ("ssh://root:secret@box:22", "not reached by ssh", "docker.sock -p 22 root@box`"),
+        ("ssh://box", "not reached by ssh", "docker.sock box`"),
+        ("unix://run/docker.sock", "relative path", "from the root on"),
+        ("tcp://box", "no port", "tcp://host:port"),
+        ("tcp://box:99999", "Port out of range", "tcp://host:port"),
+        ("tcp://[::1:2375", "Invalid IPv6", "tcp://host:port"),
+        ("box", "no port", "tcp://host:port"),
+        ("fd://3", "fd:// is no way", "unix:///path"),
+        ("npipe:////./pipe/engine", "npipe:// is no way", "unix:///path"),
+        ("sssh://box", "sssh:// is no way", "tcp://host:port"),
+    ],
+)
+def test_an_address_of_no_use_is_refused_in_fitting_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, words: str, remedy: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", address)
+    monkeypatch.setattr(docker, "from_env", lambda **_: pytest.fail("asked"))
+    with pytest.raises(InfrastructureError, match=words) as refused:
+        choose("docker", tmp_path)
+    assert remedy in refused.value.remedy
+    assert "--engine sandbox" in refused.value.remedy
+    assert "set DOCKER_HOST to one" not in refused.value.remedy
+    assert "secret" not in str(refused.value.diagnostics())
+
+
+@pytest.fixture(params=["silent", "dribbling", "about"])
+def stuck(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An engine that takes connections and then says nothing, or a byte now and then, or only its
+    version.
+    """
+    kept: list[socket.socket] = []
+    over = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        with suppress(OSError):
+            connection.recv(4096)
+            if request.param == "about" and connection is kept[0]:
+                said = b'{"ApiVersion": "1.44"}'
+                head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+                connection.sendall(head + b"%d\r\n\r\n" % len(said) + said)
+            while request.param == "dribbling" and not over.wait(0.1):
+                connection.sendall(b"H")
+
+    def listen(listening: socket.socket) -> None:
+        with suppress(OSError):
+            while not over.is_set():
+                connection, _ = listening.accept()
+                kept.append(connection)
+                threading.Thread(target=serve, args=(connection,)).start()
+
+    place = tmp_path / "stuck.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(place))
+        listening.listen()
+        thread = threading.Thread(target=listen, args=(listening,))
+        thread.start()
+        yield f"unix://{place}"
+        over.set()
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        for connection in kept:
+            connection.close()
+
+
+@pytest.mark.parametrize("ask", ["docker", "auto", "doctor"])
+def test_an_engine_that_stays_silent_is_given_up_within_seconds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stuck: str, ask: str
+) -> None:
+    assert docker_address.PATIENCE <= 10
+    monkeypatch.setattr(docker_address, "PATIENCE", 1)
+    monkeypatch.setattr(docker_api, "_LONGEST_FIRST", 1.5)
+    monkeypatch.setattr("containers.bubblewrap.find", lambda: "/bwrap")
+    monkeypatch.setattr(SandboxEngine, "check", lambda _: None)
+    monkeypatch.setenv("DOCKER_HOST", stuck)
+    if ask == "auto":
+        assert choose("auto", tmp_path).name == "sandbox"
+        return
+    if ask == "doctor":
+        found = {finding.name: finding for finding in doctor.engines()}["engine docker"]
+        words, remedy = found.found, found.remedy
+    else:
+        with pytest.raises(InfrastructureError) as refused:
+            choose("docker", tmp_path)
+        words, remedy = refused.value.summary, refused.value.remedy
+    assert "takes the connection and does not answer within" in words
+    assert "restart it if it hangs" in remedy
+
+
+def test_an_engine_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(**_: object) -> None:
+        raise TypeError("not what an engine says")
+
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    monkeypatch.setattr(docker, "from_env", none)
+    with pytest.raises(InfrastructureError, match="what is there is none"):
+        Api().meet()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +14,14 @@ from orchestrator import lock as locks
 from orchestrator import locking
 from orchestrator.inputs import ensure
 from orchestrator.lock import Absent, LocalPath
+from orchestrator.progress.inputs import InputEvents
+from orchestrator.progress.plain import PlainProgress
 from orchestrator.store import Store
 from reproducibility.errors import InfrastructureError, InputError
 from tests.unit.inputs.world import POOL, TOOLCHAIN, TOOLS, WHEEL, done, module_zip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from containers.process import Completed
     from orchestrator.inputs import Inputs
@@ -349,3 +353,47 @@ def test_the_lock_reads_back(lock: Lock) -> None:
     assert isinstance(riscv64, Absent)
     assert riscv64.reason.startswith("the public log answered 404 Not Found for golang.org/tool")
     assert [found.single for found in lock.inputs if isinstance(found, LocalPath)] == [True, False]
+
+
+def told(work: Callable[[InputEvents], object]) -> list[str]:
+    """The lines that a person reads while inputs are pinned or brought here, without the times."""
+    stream = io.StringIO()
+    with PlainProgress(stream) as shown:
+        work(InputEvents(shown))
+    return [line.partition(" ")[2] for line in stream.getvalue().splitlines()]
+
+
+def check_counts(lines: list[str], total: int) -> None:
+    """The count of every line is of all that there will be, and it comes to its end."""
+    assert lines[0] == f"planned     {total} inputs"
+    counts = [found.groups() for line in lines if (found := re.search(r"\[(.*) of (.*)\]", line))]
+    assert {what for _, what in counts} == {f"{total} inputs"}
+    assert [int(done) for done, _ in counts] == sorted(int(done) for done, _ in counts)
+    assert int(counts[-1][0]) == total
+
+
+def test_the_count_of_inputs_that_are_fetched_does_not_grow(
+    world: World, spec: Spec, lock: Lock, tmp_path: Path
+) -> None:
+    with closing(Store(tmp_path / "other")) as other:
+        clients = world.clients
+
+        def fetch(events: InputEvents) -> None:
+            ensure(lock, other, folder=spec.folder, clients=clients(events=events))
+
+        check_counts(told(fetch), len(lock.inputs))
+        assert told(fetch)[1:] == [f"remembered  {len(lock.inputs)} inputs"]
+
+
+def test_the_count_of_inputs_that_are_pinned_does_not_grow(
+    world: World, spec: Spec, lock: Lock, tmp_path: Path
+) -> None:
+    with closing(Store(tmp_path / "other")) as other:
+
+        def pin(events: InputEvents) -> None:
+            locking.lock(spec, None, other, clients=world.clients(events=events))
+
+        lines = told(pin)
+    assert lines[0] == f"planned     {len(lock.inputs)} inputs"
+    totals = {found[1] for line in lines if (found := re.search(r"\[\d+ of (.*)\]", line))}
+    assert totals == {f"{len(lock.inputs)} inputs"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.inputs.transport import Clients, PassingFaultError, RefusedError
+from orchestrator.inputs.transport import Clients, PassingFaultError, RefusedError, Silent
 from reproducibility.errors import InfrastructureError, Stopped
 from tests.unit.inputs.world import done
 
@@ -31,7 +31,7 @@ class Answers:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
-class Listening:
+class Listening(Silent):
     """Writes down what it is told."""
 
     def __init__(self) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from containers.engine import Identity
 from orchestrator import device
 from orchestrator.compiling import BATCHES, Compiling, batch_name, list_name, seed_name
-from orchestrator.scheduler import Result
+from orchestrator.results import Provenance, Result
 from orchestrator.spec import Source
 from orchestrator.toolchain.chain import DIST_BUILD, Chain, Programs
 from reproducibility import digest, manifest
@@ -56,7 +57,10 @@ USERLAND = {
     "cmd/init/main.go": b"package main // init\n",
     "internal/seed/seed.go": b"package seed\n",
 }
+OBSERVER = {"observe.go": b"package main // observe\n"}
 HELPERS = {f"out/{name}": name.encode() + b" of the host" for name in ("buildcache", "compileonly")}
+# What the observer looks at.
+SEEN = ("directory", "group", "host", "order", "parallelism", "user")
 # What the toolchain's programs import, as the go command lists it.
 LISTED = b"unsafe\nfmt\nvendor/golang.org/x/text\ncmd/internal/obj\ncmd/go\ntesting\n"
 BUILT = {name: name.encode() for name in (*PROGRAMS.binaries, *PROGRAMS.tools)}
@@ -69,9 +73,14 @@ def tree(content: Mapping[str, bytes], put: Callable[[bytes], Digest] = digest.o
     )
 
 
-def result(made: Tree, stdout: Digest | None = None) -> Result:
+def result(made: Tree, stdout: Digest | None = None, observed: object = None) -> Result:
+    """A result; `observed`: what its run saw, as a JSON value, None where nothing looked."""
     nothing = digest.of_bytes(b"")
-    return Result(nothing, made, stdout or nothing, nothing, 0.0, 0, cached=False)
+    seen = json.dumps(observed) if observed is not None else ""
+    provenance = Provenance(Identity("fake", "a", "1"), {}, "1", "2026-01-01T00:00:00Z", seen)
+    return Result(
+        nothing, made, stdout or nothing, nothing, 0.0, 0, cached=False, provenance=provenance
+    )
 
 
 def _of_listings(wanted: Digest) -> bytes:
@@ -92,6 +101,7 @@ def chain(
         dist_build=patched,
         programs=PROGRAMS,
         userland=tree(USERLAND, put),
+        observer=tree(OBSERVER, put),
         read=read,
     )
 
@@ -111,17 +121,19 @@ def chain_results(put: Callable[[bytes], Digest] = digest.of_bytes) -> dict[str,
     made = {
         "T1/dist": {"dist": b"dist"},
         "T1/toolchain": t1,
-        "T1/helpers": {"out/preprofile": b"t1", **HELPERS},
+        "T1/helpers": {"out/preprofile": b"t1", "out/observe": b"observe", **HELPERS},
         "F1": built,
         "F2": built,
         "cross/arm64": built,
         "cross/riscv64": built,
         "cross-by-F2/riscv64": built,
-        "observe/build": {"out/observe": b"observe"},
-        "F1/helpers": {"out/preprofile": b"f1", **HELPERS},
+        "F1/helpers": {"out/preprofile": b"f1", "out/observe": b"observe", **HELPERS},
     }
     made |= {f"std/{name}": recorded(number) for number, name in enumerate(ARCHITECTURES, 100)}
-    found = {name: result(tree(content, put)) for name, content in made.items()}
+    seen = {"F1": dict.fromkeys(SEEN, 2), "F2": dict.fromkeys(SEEN, 3)}
+    found = {
+        name: result(tree(content, put), observed=seen.get(name)) for name, content in made.items()
+    }
     return found | {f"std/{name}/list": result(Tree(), put(LISTED)) for name in ARCHITECTURES}
 
 

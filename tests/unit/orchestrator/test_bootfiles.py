@@ -213,6 +213,25 @@ def test_made_again_on_request_and_compared(order: Order, store: Store) -> None:
     assert fold(order.make(again=True).checks) is Verdict.FAIL, "what was remembered stays"
 
 
+def test_made_again_with_nothing_to_compare_with_is_said(order: Order, store: Store) -> None:
+    found = order.make(again=True).checks
+    assert {(c.name, c.subject) for c in found} == {("built again", n) for n in STAGES}
+    assert {(c.name, c.subject) for c in found} == set(bootfiles.expected(order.section, BOTH))
+    assert {check.verdict for check in found} == {Verdict.SKIP}
+    assert all("no earlier result to compare with" in check.reason for check in found)
+    # An earlier result that is not readable is none, and one whose files are gone still is one.
+    machine = bootfiles._machine(order.section, order.packages, order.results, "riscv64")
+    (place,) = (store.root / "results" / "boot").rglob(f"{bootfiles._key(machine).hex}.json")
+    place.write_text("not JSON")
+    before = order.make("amd64").tree.get("boot/amd64/initramfs.zst")
+    assert before is not None
+    store.blob(before.content).unlink()
+    by_name = {check.subject: check for check in order.make(again=True).checks}
+    assert by_name["boot files/amd64"].verdict is Verdict.PASS
+    assert by_name["boot files/riscv64"].verdict is Verdict.SKIP
+    assert "no JSON object" in by_name["boot files/riscv64"].reason
+
+
 @pytest.mark.parametrize("damage", ["blob", "document"])
 def test_what_is_remembered_but_not_whole_is_made_again(
     order: Order, store: Store, damage: str
@@ -233,7 +252,7 @@ def test_garbage_collection_keeps_what_was_used(order: Order, store: Store) -> N
     first = order.make()
     store.collect(unused_since=0)
     machine = bootfiles._machine(order.section, order.packages, order.results, "amd64")
-    kept = bootfiles._recalled(store, bootfiles._key(machine))
+    kept, _ = bootfiles._recalled(store, bootfiles._key(machine))
     assert kept is not None
     assert all(first.tree.get(entry.path) == entry for entry in kept)
 

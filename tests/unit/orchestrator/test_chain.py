@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from containers.action import Mount
 from orchestrator import recording
 from orchestrator.store.blobs import BLOB_TIME
 from orchestrator.toolchain import shared
@@ -48,7 +47,6 @@ USUAL = {
 WITHOUT_CGO = {name: value for name, value in USUAL.items() if name != "CGO_ENABLED"}
 READING = {"GOCACHEPROG": "/helper/buildcache -seed /seed/0 -cache /tmp/cache"}
 RECORDING = {"GOCACHEPROG": f"/helper/buildcache -record '{VARIED.work}/out'"}
-PROBE = Mount("/probe", samples.tree({"a.go": b"package main\n"}))
 ENVIRONMENTS = {
     "T1/dist": {**USUAL, "GO111MODULE": "off", "GOROOT": "/bootstrap"},
     # With CGO_ENABLED=0 here, that would be baked into the go command as its default.
@@ -71,7 +69,6 @@ ENVIRONMENTS = {
     "std/amd64/list": USUAL,
     "std/arm64/list": {**USUAL, "GOARCH": "arm64"},
     "F1/helpers": {**USUAL, **READING, "GO111MODULE": "off", "GOPATH": "/helpers"},
-    "program": {**USUAL, **READING},
     "F2": {**USUAL, **READING, "GOMAXPROCS": "3"},
     "cross/arm64": {**USUAL, **READING, "GOARCH": "arm64"},
     "cross-by-F2/riscv64": {**USUAL, "GOARCH": "riscv64", "GOMAXPROCS": "3"},
@@ -84,7 +81,6 @@ def steps(chain: Chain) -> dict[str, Step]:
         *shared.standard(chain, "amd64"),
         *shared.standard(chain, "arm64"),
         shared.helpers_again(chain),
-        shared.program(chain, "program", ("a stage", "a subject"), "/probe/a.go", PROBE),
         chain.second(),
         chain.cross("arm64"),
         chain.cross_again("riscv64"),
@@ -186,7 +182,6 @@ def test_what_builds_what() -> None:
         "std/arm64/list": ("F1",),
         "std/arm64": ("F1", "T1/helpers", "std/arm64/list"),
         "F1/helpers": ("F1", "T1/helpers", "std/amd64"),
-        "program": ("F1", "T1/helpers", "std/amd64"),
         "F2": ("F1", "T1/helpers", "std/amd64"),
         "cross/arm64": ("F1", "T1/helpers", "std/arm64"),
         "cross-by-F2/riscv64": ("F2",),
@@ -238,7 +233,7 @@ def test_the_helpers_are_built_from_what_they_need_and_nothing_else() -> None:
             "cmd/compileonly/main.go",
             "internal/seed/seed.go",
         }
-        assert list(made[name].command[-3:]) == ["cmd/preprofile", *own]
+        assert list(made[name].command[-4:]) == ["cmd/preprofile", *own, "sourcery/observe"]
     first, again = made["T1/helpers"].command, made["F1/helpers"].command
     assert (first[0], again[0]) == ("/go/pkg/tool/linux_amd64/go_bootstrap", "/go/bin/go")
     assert first[1:] == again[1:]
@@ -246,12 +241,6 @@ def test_the_helpers_are_built_from_what_they_need_and_nothing_else() -> None:
 
 def test_only_the_standard_library_of_a_listing_is_named() -> None:
     assert shared.standard_packages(samples.LISTED.decode()) == ("fmt", "testing")
-
-
-def test_a_program_of_one_file() -> None:
-    action = actions()["program"]
-    assert action.command[-1] == "/probe/a.go"
-    assert PROBE in action.mounts
 
 
 def test_what_takes_long_beside_others() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.lock import Lock
+from orchestrator.module_hash import ModuleHashes
 from orchestrator.pinned import Recorded
+from orchestrator.store import DamagedBlob, Store
 from orchestrator.toolchain import checks, observe
 from orchestrator.toolchain.chain import DIST_BUILD
 from reproducibility import compare, digest, gomodule
@@ -23,7 +27,6 @@ if TYPE_CHECKING:
 
     from orchestrator.architecture import Architecture
     from orchestrator.scheduler import Result
-    from orchestrator.store import Store
     from orchestrator.toolchain.chain import Chain
 
 ARCHITECTURES: tuple[Architecture, ...] = ("amd64", "arm64", "riscv64")
@@ -60,12 +63,12 @@ def chain(store: Store) -> Chain:
 
 @pytest.fixture
 def results(store: Store) -> dict[str, Result]:
-    found = samples.chain_results(store.put_bytes)
-    usual = dict.fromkeys(observe.FIELDS, 1)
-    other = dict.fromkeys(observe.FIELDS, 2)
-    for name, seen in ((observe.USUAL, usual), (observe.OTHER, other)):
-        found[name] = samples.result(Tree(), store.put_bytes(json.dumps(seen).encode()))
-    return found
+    return samples.chain_results(store.put_bytes)
+
+
+@pytest.fixture
+def hashes(store: Store) -> ModuleHashes:
+    return ModuleHashes(store)
 
 
 @pytest.fixture
@@ -103,14 +106,18 @@ def placed(architecture: str, content: dict[str, bytes] | None = None) -> Tree:
 
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])
 def test_our_toolchain_is_the_published_one(
-    store: Store, chain: Chain, publish: Callable[[str], None], architecture: Architecture
+    store: Store,
+    hashes: ModuleHashes,
+    chain: Chain,
+    publish: Callable[[str], None],
+    architecture: Architecture,
 ) -> None:
     for data in samples.BUILT.values():
         store.put_bytes(data)
     expected = published_hash(store, chain, placed(architecture), architecture)
     publish(expected)
     found = checks.against_release(
-        chain, store, placed(architecture), architecture, lock(**{architecture: RECORD})
+        chain, hashes, placed(architecture), architecture, lock(**{architecture: RECORD})
     )
     assert verdicts(found) == {
         (checks.LOG, architecture): Verdict.PASS,
@@ -121,14 +128,18 @@ def test_our_toolchain_is_the_published_one(
 
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])
 def test_one_changed_program_fails_and_is_named_where_the_published_one_is_at_hand(
-    store: Store, chain: Chain, publish: Callable[[str], None], architecture: Architecture
+    store: Store,
+    hashes: ModuleHashes,
+    chain: Chain,
+    publish: Callable[[str], None],
+    architecture: Architecture,
 ) -> None:
     for data in (*samples.BUILT.values(), b"linK"):
         store.put_bytes(data)
     publish(published_hash(store, chain, placed(architecture), architecture))
     changed = placed(architecture, {**samples.BUILT, "link": b"linK"})
     found = checks.against_release(
-        chain, store, changed, architecture, lock(**{architecture: RECORD})
+        chain, hashes, changed, architecture, lock(**{architecture: RECORD})
     )
     assert verdicts(found)[checks.RELEASE, architecture] is Verdict.FAIL
     assert found[1].reason.startswith("our files give h1:")
@@ -137,7 +148,7 @@ def test_one_changed_program_fails_and_is_named_where_the_published_one_is_at_ha
 
 
 def test_one_changed_source_file_fails_too(
-    store: Store, chain: Chain, publish: Callable[[str], None]
+    store: Store, hashes: ModuleHashes, chain: Chain, publish: Callable[[str], None]
 ) -> None:
     for data in samples.BUILT.values():
         store.put_bytes(data)
@@ -146,39 +157,41 @@ def test_one_changed_source_file_fails_too(
     changed = replace(
         samples.chain(), release=samples.tree(release, store.put_bytes), dist_build=None
     )
-    found = checks.against_release(changed, store, placed("amd64"), "amd64", lock(amd64=RECORD))
+    found = checks.against_release(changed, hashes, placed("amd64"), "amd64", lock(amd64=RECORD))
     assert verdicts(found)[checks.RELEASE, "amd64"] is Verdict.FAIL
 
 
-def test_without_a_record_it_is_skipped_with_the_reason(store: Store, chain: Chain) -> None:
-    found = checks.against_release(chain, store, placed("riscv64"), "riscv64", lock())
+def test_without_a_record_it_is_skipped_with_the_reason(hashes: ModuleHashes, chain: Chain) -> None:
+    found = checks.against_release(chain, hashes, placed("riscv64"), "riscv64", lock())
     assert verdicts(found) == {(checks.RELEASE, "riscv64"): Verdict.SKIP}
     assert "the mirror has no such module" in found[0].reason
 
 
-def test_the_real_record_is_taken_for_its_own_architecture_only(store: Store, chain: Chain) -> None:
+def test_the_real_record_is_taken_for_its_own_architecture_only(
+    store: Store, hashes: ModuleHashes, chain: Chain
+) -> None:
     for data in samples.BUILT.values():
         store.put_bytes(data)
     pinned = lock(arm64=RECORD, amd64=RECORD)
-    found = checks.against_release(chain, store, placed("arm64"), "arm64", pinned)
+    found = checks.against_release(chain, hashes, placed("arm64"), "arm64", pinned)
     assert verdicts(found) == {
         (checks.LOG, "arm64"): Verdict.PASS,
         (checks.RELEASE, "arm64"): Verdict.FAIL,
     }
     assert "h1:VY4gDzfxOrsM17J2qtgZgiAIsWhp7XWK1jMfE3kXV0s=" in found[1].reason
-    found = checks.against_release(chain, store, placed("amd64"), "amd64", pinned)
+    found = checks.against_release(chain, hashes, placed("amd64"), "amd64", pinned)
     assert verdicts(found) == {(checks.LOG, "amd64"): Verdict.FAIL}
 
 
 @pytest.mark.parametrize("part", ["record", "tree_head", "proof"])
 def test_a_tampered_record_fails_and_nothing_is_compared_with_it(
-    store: Store, chain: Chain, part: str
+    hashes: ModuleHashes, chain: Chain, part: str
 ) -> None:
     lines = [*RECORD[part]]
     lines[0] = lines[0].replace("o", "0").replace("Z", "z")
     assert lines != RECORD[part]
     found = checks.against_release(
-        chain, store, placed("arm64"), "arm64", lock(arm64={**RECORD, part: lines})
+        chain, hashes, placed("arm64"), "arm64", lock(arm64={**RECORD, part: lines})
     )
     assert verdicts(found) == {(checks.LOG, "arm64"): Verdict.FAIL}
     complete = compare.complete(found, [(checks.LOG, "arm64"), (checks.RELEASE, "arm64")])
@@ -188,27 +201,52 @@ def test_a_tampered_record_fails_and_nothing_is_compared_with_it(
 # -- the module hash -------------------------------------------------------------------------------
 
 
-def test_the_module_hash_is_remembered_by_tree_and_module(
-    store: Store, chain: Chain, monkeypatch: pytest.MonkeyPatch
+def test_a_note_in_the_store_does_not_decide_that_a_toolchain_is_the_published_one(
+    store: Store, chain: Chain, publish: Callable[[str], None]
 ) -> None:
-    first = checks.module_hash(store, chain.source, "amd64", "1.27.3")
-    other = {
-        checks.module_hash(store, chain.source, "arm64", "1.27.3"),
-        checks.module_hash(store, chain.source, "amd64", "1.27.4"),
-        checks.module_hash(store, chain.root, "amd64", "1.27.3"),
+    """Of another toolchain, everything in the store says that its hash is the published one."""
+    for data in (*samples.BUILT.values(), b"linK"):
+        store.put_bytes(data)
+    published = published_hash(store, chain, placed("amd64"), "amd64")
+    publish(published)
+    changed = placed("amd64", {**samples.BUILT, "link": b"linK"})
+    module = merge([("source", chain.source), ("programs", changed)])
+    store.remember("h1-v0.0.1-go1.27.3.linux-amd64", module.digest, {"h1": published})
+    found = checks.against_release(chain, ModuleHashes(store), changed, "amd64", lock(amd64=RECORD))
+    assert verdicts(found)[checks.RELEASE, "amd64"] is Verdict.FAIL
+
+
+def test_a_byte_that_changed_in_the_store_is_seen_before_a_verdict(
+    store: Store, chain: Chain, publish: Callable[[str], None]
+) -> None:
+    """It is no difference of the toolchain: the step that makes the blob runs again."""
+    for data in samples.BUILT.values():
+        store.put_bytes(data)
+    publish(published_hash(store, chain, placed("amd64"), "amd64"))
+    pinned = lock(amd64=RECORD)
+    found = checks.against_release(chain, ModuleHashes(store), placed("amd64"), "amd64", pinned)
+    assert verdicts(found)[checks.RELEASE, "amd64"] is Verdict.PASS
+    entry = placed("amd64").get("pkg/tool/linux_amd64/link")
+    assert entry is not None
+    times = (blob := store.path(entry)).stat()
+    blob.chmod(0o644)
+    blob.write_bytes(b"linK")
+    os.utime(blob, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with closing(Store(store.root)) as later, pytest.raises(DamagedBlob) as damaged:
+        checks.against_release(chain, ModuleHashes(later), placed("amd64"), "amd64", pinned)
+    assert damaged.value.digest == entry.content
+
+
+def test_a_module_hash_is_that_of_one_module_and_version(store: Store, chain: Chain) -> None:
+    hashes = ModuleHashes(store)
+    first = hashes.of(chain.source, "m", "v1")
+    others = {
+        hashes.of(chain.source, "m", "v2"),
+        hashes.of(chain.source, "n", "v1"),
+        hashes.of(chain.root, "m", "v1"),
+        hashes.of(chain.source, "m", "v1", gomodule.published_name),
     }
-    assert len(other | {first}) == 4
-    monkeypatch.setattr(gomodule, "h1_of_tree", lambda *_, **__: pytest.fail("worked out again"))
-    assert checks.module_hash(store, chain.source, "amd64", "1.27.3") == first
-
-
-def test_a_module_hash_that_was_remembered_wrongly_is_worked_out_again(
-    store: Store, chain: Chain
-) -> None:
-    first = checks.module_hash(store, chain.source, "amd64", "1.27.3")
-    for nonsense in ({}, {"h1": 5}, {"h1": None}):
-        store.remember("h1-v0.0.1-go1.27.3.linux-amd64", chain.source.digest, nonsense)
-        assert checks.module_hash(store, chain.source, "amd64", "1.27.3") == first
+    assert len(others | {first}) == 5
 
 
 # -- all of them -----------------------------------------------------------------------------------
@@ -222,7 +260,7 @@ def everything(
 ) -> list[compare.Check]:
     made = checks.toolchains(chain, results, architectures)
     assert set(made) == set(architectures)
-    return checks.all_checks(chain, results, store, made, lock())
+    return checks.all_checks(chain, results, ModuleHashes(store), made, lock())
 
 
 def test_all_that_is_compared(store: Store, chain: Chain, results: dict[str, Result]) -> None:
@@ -230,7 +268,7 @@ def test_all_that_is_compared(store: Store, chain: Chain, results: dict[str, Res
         (checks.FIXED_POINT, "amd64"): Verdict.PASS,
         (checks.GENERATED, "amd64"): Verdict.PASS,
         (checks.HELPERS, "amd64"): Verdict.PASS,
-        **{("variation", name): Verdict.PASS for name in observe.FIELDS},
+        **{(observe.NAME, name): Verdict.PASS for name in observe.FIELDS},
         **{(checks.RELEASE, name): Verdict.SKIP for name in ARCHITECTURES},
         (checks.CROSS_AGAIN, "riscv64"): Verdict.PASS,
     }
@@ -289,7 +327,9 @@ def test_a_recorder_that_f1_does_not_build_again_fails(
         ("go/src/time/zversion.go", b"package time // another\n", Verdict.FAIL),
         ("go/src/time/zversion.go", None, Verdict.FAIL),
         ("go/src/fmt/print.go", None, Verdict.FAIL),
-        (f"go/{DIST_BUILD}", b"patched in another way", Verdict.PASS),
+        # Not what the published file says, and not what was given to cmd/dist either.
+        (f"go/{DIST_BUILD}", b"patched in another way", Verdict.FAIL),
+        (f"go/{DIST_BUILD}", None, Verdict.FAIL),
         ("go/src/internal/buildcfg/zbootstrap.go", b"only cmd/dist makes it", Verdict.PASS),
     ],
 )
@@ -310,9 +350,35 @@ def test_what_dist_generated_is_what_is_published(  # noqa: PLR0913 - fixtures
     assert found[checks.GENERATED, "amd64"] is expected
 
 
+@pytest.mark.parametrize("content", [b"changed on the way", None])
+def test_the_one_file_is_compared_too_where_it_was_not_patched(
+    store: Store, results: dict[str, Result], content: bytes | None
+) -> None:
+    chain = samples.chain(stops_early=False, put=store.put_bytes)
+    before = results["T1/toolchain"].tree
+    whole = before.overlaid(samples.tree({f"go/{DIST_BUILD}": samples.RELEASE[DIST_BUILD]}))
+    results["T1/toolchain"] = samples.result(whole)
+    assert verdicts(everything(store, chain, results))[checks.GENERATED, "amd64"] is Verdict.PASS
+    changed = whole.where(lambda entry: entry.path != f"go/{DIST_BUILD}")
+    if content is not None:
+        changed = whole.overlaid(samples.tree({f"go/{DIST_BUILD}": content}))
+    results["T1/toolchain"] = samples.result(changed)
+    assert verdicts(everything(store, chain, results))[checks.GENERATED, "amd64"] is Verdict.FAIL
+
+
+@pytest.mark.parametrize("step", ["T1/helpers", "F1/helpers"])
+def test_an_observer_that_f1_does_not_build_again_fails(
+    store: Store, chain: Chain, results: dict[str, Result], step: str
+) -> None:
+    other = samples.tree({"out/observe": b"says what one wants to hear"}, store.put_bytes)
+    results[step] = samples.result(results[step].tree.overlaid(other))
+    assert verdicts(everything(store, chain, results))[checks.HELPERS, "amd64"] is Verdict.FAIL
+
+
 def test_a_variation_without_effect_fails(
     store: Store, chain: Chain, results: dict[str, Result]
 ) -> None:
-    results[observe.OTHER] = results[observe.USUAL]
+    # F2 built in F1's surroundings: the same programs, and the observation says so.
+    results["F2"] = results["F1"]
     found = verdicts(everything(store, chain, results))
-    assert {found["variation", name] for name in observe.FIELDS} == {Verdict.FAIL}
+    assert {found[observe.NAME, name] for name in observe.FIELDS} == {Verdict.FAIL}

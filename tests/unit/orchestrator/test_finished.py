@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator.finished import Finished
+from orchestrator.finished import Finished, UnfinishedError
 from orchestrator.image import cpio
 from orchestrator.store import Store
 from reproducibility import digest
@@ -114,3 +114,15 @@ def test_what_is_no_result(tmp_path: Path, text: str) -> None:
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(InputError):
         Finished.load(tmp_path)
+
+
+def test_files_without_a_result_are_not_finished(tmp_path: Path, tree: Tree) -> None:
+    finished = load(tmp_path, tree)
+    (finished.out / "SHA256SUMS").write_text("")
+    (finished.out / "result.json").unlink()
+    with pytest.raises(InputError, match="not a finished build") as caught:
+        Finished.load(finished.out)
+    assert caught.value.remedy.startswith("build again")
+    (finished.out / ".sourcery-unfinished").write_text("")
+    with pytest.raises(UnfinishedError, match="not finished"):
+        Finished.load(finished.out)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from containers.action import Mount
 from orchestrator import resources
-from orchestrator.toolchain import observe
-from reproducibility.compare import Verdict
+from orchestrator.toolchain import observe, shared
+from reproducibility.compare import Check, Verdict
 from reproducibility.errors import InputError
+from reproducibility.manifest import Tree
 from reproducibility.variations import STANDARD, VARIED, varied
 from tests.unit.orchestrator import samples
 from tests.unit.orchestrator.samples import made_by
@@ -37,8 +36,13 @@ OTHER: dict[str, Any] = {
 }
 
 
+def checks(usual: object, other: object) -> list[Check]:
+    """Of two runs that saw this."""
+    return observe.checks(*(samples.result(Tree(), observed=seen) for seen in (usual, other)))
+
+
 def verdicts(usual: object, other: object) -> dict[str, Verdict]:
-    found = observe.checks(json.dumps(usual).encode(), json.dumps(other).encode())
+    found = checks(usual, other)
     assert all(check.name == "variation" for check in found)
     return {check.subject: check.verdict for check in found}
 
@@ -61,17 +65,44 @@ def test_a_field_that_nobody_observed_fails(field: str) -> None:
 
 
 def test_the_reason_shows_both_values_but_not_thousands_of_names() -> None:
-    found = observe.checks(json.dumps(USUAL).encode(), json.dumps(OTHER).encode())
+    found = checks(USUAL, OTHER)
     reasons = {check.subject: check.reason for check in found}
     assert "builder and another" in reasons["host"]
     assert "a b c" not in reasons["order"]
 
 
-@pytest.mark.parametrize("said", [b"", b"{", b"[]", b"null", b'"x"', b'{"user": 1, "user": 2}'])
-def test_an_observation_that_is_no_observation(said: bytes) -> None:
-    for pair in ((said, json.dumps(OTHER).encode()), (json.dumps(USUAL).encode(), said)):
+@pytest.mark.parametrize("said", ["{", "[]", "null", '"x"', '{"user": 1, "user": 2}'])
+def test_an_observation_that_is_no_observation(said: str) -> None:
+    usual, other = (samples.result(Tree(), observed=seen) for seen in (USUAL, OTHER))
+    assert usual.provenance is not None
+    broken = replace(usual, provenance=replace(usual.provenance, observed=said))
+    for pair in ((broken, other), (usual, broken)):
         with pytest.raises(InputError, match=r"observation|JSON"):
             observe.checks(*pair)
+
+
+def test_what_a_run_did_not_write_down_is_not_taken_from_another() -> None:
+    seen, unseen = samples.result(Tree(), observed=USUAL), samples.result(Tree())
+    older = replace(seen, provenance=None)
+    for pair, missing in (
+        ((unseen, seen), "F1"),
+        ((seen, older), "F2"),
+        ((older, unseen), "F1 and F2"),
+    ):
+        found = observe.checks(*pair)
+        assert {check.subject: check.verdict for check in found} == dict.fromkeys(
+            observe.FIELDS, Verdict.SKIP
+        )
+        assert all(f"what {missing} saw was not recorded" in check.reason for check in found)
+
+
+def test_one_processor_has_no_half() -> None:
+    usual = {**USUAL, "parallelism": 1}
+    found = {check.subject: check for check in checks(usual, {**OTHER, "parallelism": 1})}
+    assert found["parallelism"].verdict is Verdict.SKIP
+    assert "one processor" in found["parallelism"].reason
+    # Told to use more threads than that, F2 did see something else.
+    assert verdicts(usual, {**OTHER, "parallelism": 3})["parallelism"] is Verdict.PASS
 
 
 def test_the_program_says_what_is_checked() -> None:
@@ -79,22 +110,31 @@ def test_the_program_says_what_is_checked() -> None:
     assert set(re.findall(r'field\("(\w+)"', source)) == set(observe.FIELDS)
 
 
-def test_both_observations_are_the_same_but_for_the_surroundings() -> None:
-    chain = samples.chain()
-    program = samples.tree({"observe.go": Path(resources.observer()).read_bytes()})
+def test_each_run_is_observed_under_its_own_conditions() -> None:
+    chain = replace(samples.chain(), varied=varied(3))
     results = samples.chain_results()
-    build, usual, other = observe.steps(replace(chain, varied=varied(3)), program)
-    assert build.needs == ("F1", "T1/helpers", "std/amd64")
-    assert usual.needs == other.needs == ("observe/build",)
-    first, second = made_by(usual, results), made_by(other, results)
+    f1, f2 = next(step for step in chain.steps() if step.name == "F1"), chain.second()
+    assert f1.observe is not None
+    assert f2.observe is not None
+    first, second = f1.observe(results), f2.observe(results)
     assert (first.surroundings, second.surroundings) == (STANDARD, varied(3))
+    assert made_by(f1, results).surroundings == first.surroundings
+    assert made_by(f2, results).surroundings == second.surroundings
     assert (first.directory, second.directory) == (STANDARD.work, VARIED.work)
     assert first.mounts == second.mounts
     assert first.command == second.command
     assert set(second.environment) - set(first.environment) == {("GOMAXPROCS", "1")}
-    made = made_by(build, results)
-    assert made.command[-1] == "/probe/observe.go"
-    assert Mount("/probe", program) in made.mounts
-    # Nor are they ever given a share of the processors, which they would see.
-    assert not usual.long
-    assert not other.long
+    # The program is there before F1, and is among what F1 builds again.
+    assert {"T1/helpers"} <= {*f1.needs} & {*f2.needs}
+    helpers = made_by(next(s for s in chain.steps() if s.name == "T1/helpers"), results)
+    assert helpers.command[-1] == "sourcery/observe"
+    assert Mount("/helpers/src/sourcery/observe", chain.observer) in helpers.mounts
+    # No other step looks around, and no observation is a step, which would be remembered.
+    steps = [*chain.steps(), f2, chain.cross("arm64"), *shared.standard(chain, "amd64")]
+    assert {step.name for step in steps if step.observe} == {"F1", "F2"}
+
+
+def test_the_processors_of_an_engine_decide_what_half_of_them_is() -> None:
+    assert [varied(count).parallelism for count in (8, 3, 2)] == [4, 1, 1]
+    # One, which a quota of one processor shows as two to a go program.
+    assert varied(1).parallelism not in {1, 2}

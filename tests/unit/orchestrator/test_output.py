@@ -130,8 +130,8 @@ def test_a_failure_to_put_it_in_place_leaves_the_old_one(
     out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(out, b"1")
-    monkeypatch.setattr(output, "_exchange", fail(errno.EBUSY))
-    with pytest.raises(InfrastructureError, match="busy") as caught:
+    monkeypatch.setattr(output, "_exchange", fail(errno.EIO))
+    with pytest.raises(InfrastructureError, match="Input/output") as caught:
         build(out, b"2")
     assert caught.value.subject == str(out)
     assert (out / "first").read_bytes() == b"1"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from orchestrator import device, plan
 from orchestrator import lock as locks
 from orchestrator import spec as specs
+from orchestrator.compiling import list_name
 from orchestrator.inputs import Inputs
 from orchestrator.toolchain import checks, observe
 from orchestrator.toolchain.chain import DIST_BUILD
@@ -29,13 +29,14 @@ RECORDED = {"state": "recorded", "number": 1, "record": [], "tree_head": [], "pr
 ALL: tuple[Architecture, ...] = ("amd64", "arm64", "riscv64")
 
 
-def draw(
+def draw(  # noqa: PLR0913 - what a plan depends on
     store: Store,
     *,
     architectures: tuple[Architecture, ...] = ALL,
     host: Architecture = "amd64",
     limits: Mapping[str, object] | None = None,
     release: Mapping[str, bytes] = samples.RELEASE,
+    processors: int = 4,
 ) -> plan.Plan:
     spec = specs.Spec.model_validate(
         {
@@ -66,7 +67,9 @@ def draw(
         modules={spec.sources[0].name: samples.MODULE},
         files=Tree(),
     )
-    return plan.draw(spec, lock, have, store, host=host, architectures=architectures)
+    return plan.draw(
+        spec, lock, have, store, host=host, architectures=architectures, processors=processors
+    )
 
 
 def names(drawn: plan.Plan) -> list[str]:
@@ -85,7 +88,7 @@ def test_a_plan_is_whole_and_each_step_comes_after_what_it_needs(
         assert step.name not in known
         assert known.issuperset(step.needs), step
         known.add(step.name)
-    assert {"F1", "F2", observe.USUAL, observe.OTHER} <= known
+    assert {"F1", "F2"} <= known
 
 
 def test_every_architecture_is_compared_with_something(store: Store) -> None:
@@ -98,7 +101,7 @@ def test_every_architecture_is_compared_with_something(store: Store) -> None:
         (checks.FIXED_POINT, "amd64"),
         (checks.GENERATED, "amd64"),
         (checks.HELPERS, "amd64"),
-        *(("variation", name) for name in observe.FIELDS),
+        *((observe.NAME, name) for name in observe.FIELDS),
         *((checks.RELEASE, name) for name in ALL),
         (checks.LOG, "amd64"),
         (checks.LOG, "arm64"),
@@ -136,23 +139,35 @@ def test_a_release_without_dist_is_no_go_release(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("limits", "processors", "parallelism"),
-    [({}, 2, 1), ({}, 1, 2), ({"cpus": 6}, 8, 3), ({"cpus": 1}, 3, 2)],
+    [
+        ({}, 2, 1),
+        ({}, 1, 3),
+        ({"cpus": 6}, 8, 3),
+        ({"cpus": 6}, 2, 1),
+        ({"cpus": 1}, 3, 3),
+    ],
 )
-def test_the_varied_parallelism_differs_from_the_machines(
-    store: Store,
-    monkeypatch: pytest.MonkeyPatch,
-    limits: dict[str, object],
-    processors: int,
-    parallelism: int,
+def test_the_varied_parallelism_is_half_of_what_the_engine_gives(
+    store: Store, limits: dict[str, object], processors: int, parallelism: int
 ) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
-    drawn = draw(store, limits=limits)
+    """Of the engine's processors, not of this machine's, and within the limit."""
+    drawn = draw(store, limits=limits, processors=processors)
     assert drawn.chain.varied.parallelism == parallelism
     assert drawn.chain.varied.work == VARIED.work
     results = samples.chain_results(store.put_bytes)
     steps = {step.name: step for step in drawn.steps}
-    for name in ("F2", "cross-by-F2/riscv64", observe.OTHER):
+    for name in ("F2", "cross-by-F2/riscv64"):
         assert samples.made_by(steps[name], results).surroundings == drawn.chain.varied
+    assert (observing := steps["F2"].observe) is not None
+    assert observing(results).surroundings == drawn.chain.varied
+
+
+def test_only_what_others_use_is_compared_of_what_steps_say(store: Store) -> None:
+    used = {step.name for step in draw(store).steps if step.says}
+    assert used == {
+        *(f"std/{name}/list" for name in ALL),
+        *(list_name(samples.MODULE, name) for name in ALL),
+    }
 
 
 def test_userland_is_taken_without_what_an_editor_or_a_build_left_in_it(store: Store) -> None:

@@ -77,7 +77,6 @@ def test_each_step_gets_what_those_before_it_made(store: Store) -> None:
     ran = run(store, [step("c", "b", "a"), step("b", "a"), step("a")], engine)
     assert engine.runs == ["a", "b", "c"]
     assert content(store, ran.results["b"].tree) == {"out": b"[('/a', {'out': b'[]a'})]b"}
-    assert not ran.differences
     assert not ran.compared
 
 
@@ -144,7 +143,7 @@ def test_refuses_a_plan_that_cannot_end(store: Store, steps: list[Step], said: s
 
 
 def test_an_empty_plan_is_done(store: Store) -> None:
-    assert run(store, [], FakeEngine({})) == Run({}, [], [])
+    assert run(store, [], FakeEngine({})) == Run({}, {})
 
 
 def test_a_step_with_nothing_to_do_gives_an_empty_tree(store: Store) -> None:
@@ -508,77 +507,6 @@ def test_the_stop_that_an_engine_sees_can_be_waited_for() -> None:
     assert either.wait()
     assert either.is_set()
     assert not first.is_set()
-
-
-# -- rebuild ---------------------------------------------------------------------------------------
-
-
-def test_a_rebuild_runs_everything_again_and_compares(store: Store) -> None:
-    table: dict[str, Work] = {"a": made(b"1"), "b": chained}
-    steps = [step("a"), step("b", "a")]
-    run(store, steps, FakeEngine(table))
-    engine = FakeEngine(table)
-    ran = run(store, steps, engine, rebuild=True)
-    assert engine.runs == ["a", "b"]
-    assert sorted(ran.compared) == ["a", "b"]
-    assert not ran.differences
-    assert not any(result.cached for result in ran.results.values())
-
-
-def test_a_rebuild_reports_other_outputs(store: Store) -> None:
-    steps = [step("a")]
-    before = run(store, steps, FakeEngine({"a": made(b"1")})).results["a"].tree
-    ran = run(store, steps, FakeEngine({"a": made(b"2")}), rebuild=True)
-    (difference,) = ran.differences
-    assert (difference.step, difference.before) == ("a", before)
-    assert content(store, difference.now) == {"out": b"2"}
-    assert ran.compared == ["a"]
-
-
-def test_a_difference_is_found_again_by_the_next_rebuild(store: Store) -> None:
-    # As in a second round after a damaged blob: what differed has not become the base.
-    steps = [step("a")]
-    run(store, steps, FakeEngine({"a": made(b"1")}))
-    for _ in range(2):
-        ran = run(store, steps, FakeEngine({"a": made(b"2")}), rebuild=True)
-        assert [difference.step for difference in ran.differences] == ["a"]
-    remembered = run(store, steps, FakeEngine({})).results["a"]
-    assert content(store, remembered.tree) == {"out": b"1"}
-
-
-def test_a_rebuild_reports_other_words(store: Store) -> None:
-    # Later steps depend on what some actions say.
-    steps = [step("a")]
-    run(store, steps, FakeEngine({"a": lambda _: Made({"out": b""}, stdout=b"1")}))
-    ran = run(
-        store, steps, FakeEngine({"a": lambda _: Made({"out": b""}, stdout=b"2")}), rebuild=True
-    )
-    (difference,) = ran.differences
-    assert difference.before == difference.now
-
-
-def test_a_rebuild_does_not_mind_other_errors_and_times(store: Store) -> None:
-    steps = [step("a")]
-    run(store, steps, FakeEngine({"a": lambda _: Made({"out": b""}, stderr=b"1", seconds=1)}))
-    ran = run(
-        store,
-        steps,
-        FakeEngine({"a": lambda _: Made({"out": b""}, stderr=b"2", seconds=2)}),
-        rebuild=True,
-    )
-    assert ran.compared == ["a"]
-    assert not ran.differences
-
-
-def test_a_rebuild_of_something_new_compares_nothing(store: Store) -> None:
-    ran = run(store, [step("a")], FakeEngine({"a": made(b"1")}), rebuild=True)
-    assert (ran.compared, ran.differences) == ([], [])
-
-
-def test_a_rebuild_does_not_compare_with_another_engine(store: Store) -> None:
-    run(store, [step("a")], FakeEngine({"a": made(b"1")}, name="docker"))
-    ran = run(store, [step("a")], FakeEngine({"a": made(b"2")}, name="sandbox"), rebuild=True)
-    assert (ran.compared, ran.differences) == ([], [])
 
 
 # -- logs ------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 KEY = digest.of_bytes(b"key")
 OTHER = digest.of_bytes(b"another key")
 LONG_AGO, BEFORE, LATELY = 1_000_000_000, 2_000_000_000, 3_000_000_000
+# Before a test runs, so that what it writes counts as used.
+EARLY = LONG_AGO + 1
 
 
 def tree_of(store: Store, *contents: bytes) -> Tree:
@@ -110,23 +112,226 @@ def test_gc_counts_the_bytes_of_checkouts_too(store: Store) -> None:
     assert store.holds(tree)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[" * 100_000, '{"outputs": 3}', '{"outputs": "blake3:abc"}', '"blake3:/../"']
-)
-def test_gc_survives_results_that_say_nothing(store: Store, text: str) -> None:
-    tree = tree_of(store, b"1")
+def kept_in(store: Store) -> tuple[Tree, digest.Digest]:
+    """A tree that a record names, and something of no record that gc would remove."""
+    tree = tree_of(store, b"1", b"2")
     store.remember("action-a", KEY, {"outputs": str(tree.digest)})
+    used(store, "action-a", KEY, LATELY)
+    return tree, store.put_bytes(b"of no result")
+
+
+def blob_place(store: Store, found: digest.Digest) -> Path:
+    return store.root / "blobs" / found.hex[:2] / found.hex[2:4] / found.hex
+
+
+def cut_short(place: Path) -> None:
+    place.chmod(0o644)
+    place.write_bytes(place.read_bytes()[:-9])
+
+
+def emptied(place: Path) -> None:
+    place.chmod(0o644)
+    place.write_bytes(b"")
+
+
+def first_bit(place: Path) -> None:
+    flipped(place, 0)
+
+
+def last_bit(place: Path) -> None:
+    flipped(place, -1)
+
+
+def flipped(place: Path, at: int) -> None:
+    place.chmod(0o644)
+    data = bytearray(place.read_bytes())
+    data[at] ^= 1
+    place.write_bytes(data)
+
+
+def a_folder(place: Path) -> None:
+    place.unlink()
+    place.mkdir()
+
+
+def a_pipe(place: Path) -> None:
+    place.unlink()
+    os.mkfifo(place)
+
+
+def a_link_in_a_circle(place: Path) -> None:
+    place.unlink()
+    place.symlink_to(place)
+
+
+FAULTS = [cut_short, emptied, first_bit, a_folder, a_pipe, a_link_in_a_circle]
+
+
+@pytest.mark.parametrize("plant", [*FAULTS, last_bit])
+def test_gc_removes_nothing_when_a_manifest_cannot_be_read(
+    store: Store, plant: Callable[[Path], None]
+) -> None:
+    tree, _ = kept_in(store)
+    before = blobs(store)
+    place = blob_place(store, tree.digest)
+    plant(place)
+    with pytest.raises(InfrastructureError) as caught:
+        store.collect(unused_since=EARLY)
+    assert caught.value.subject == str(place)
+    assert "nothing was removed" in caught.value.remedy
+    assert blobs(store) | {tree.digest.hex} == before
+    # What the message says to do works.
+    if "verify" in caught.value.remedy:
+        assert store.verify()[1] == [tree.digest]
+        with pytest.raises(InfrastructureError, match="moved aside"):
+            store.collect(unused_since=EARLY)
+        assert blobs(store) | {tree.digest.hex} == before
+        tree_of(store, b"1", b"2")
+        store.collect(unused_since=EARLY)
+        assert blobs(store) == before - {digest.of_bytes(b"of no result").hex}
+
+
+@pytest.mark.parametrize("plant", FAULTS)
+def test_gc_removes_nothing_when_a_record_cannot_be_read(
+    store: Store, plant: Callable[[Path], None]
+) -> None:
+    kept_in(store)
+    old = store._result("action-a", OTHER)
     store.remember("action-a", OTHER, {})
-    store._result("action-a", OTHER).write_text(text)
-    store.collect(unused_since=LONG_AGO)
-    assert store.holds(store.load_tree(tree.digest))
+    used(store, "action-a", OTHER, LONG_AGO)
+    before = blobs(store)
+    place = store._result("action-a", KEY)
+    plant(place)
+    with pytest.raises(InfrastructureError) as caught:
+        store.collect(unused_since=EARLY)
+    assert str(place) in caught.value.subject
+    assert "nothing was removed" in caught.value.remedy
+    assert blobs(store) == before
+    assert old.exists()
 
 
-def test_gc_survives_a_damaged_manifest(store: Store) -> None:
+def test_gc_sees_every_changed_digit_of_a_record(store: Store) -> None:
+    tree, _ = kept_in(store)
+    place = store._result("action-a", KEY)
+    whole = place.read_bytes()
+    before = blobs(store)
+    start = whole.index(tree.digest.hex.encode())
+    for at in range(start, start + 64):
+        flipped(place, at)
+        with pytest.raises(InfrastructureError):
+            store.collect(unused_since=EARLY)
+        place.write_bytes(whole)
+    assert blobs(store) == before
+    assert store.collect(unused_since=EARLY)[0] == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[" * 100_000, "[]", '{"outputs": "blake3:abc"}', '"blake3:/../"']
+)
+def test_gc_stops_at_results_that_say_nothing(store: Store, text: str) -> None:
+    kept_in(store)
+    store.remember("action-a", OTHER, {})
+    place = store._result("action-a", OTHER)
+    place.write_text(text)
+    before = blobs(store)
+    with pytest.raises(InfrastructureError):
+        store.collect(unused_since=EARLY)
+    assert blobs(store) == before
+    assert store.damaged_records() == [place]
+    place.unlink()
+    assert store.collect(unused_since=EARLY)[0] == 1
+
+
+def test_gc_stops_at_a_manifest_that_is_none(store: Store) -> None:
     found = store.put_bytes(manifest.MAGIC + b"not a line\n")
     store.remember("action-a", KEY, {"outputs": str(found)})
-    store.collect(unused_since=LONG_AGO)
+    with pytest.raises(InfrastructureError, match="not a tree manifest"):
+        store.collect(unused_since=EARLY)
     assert blobs(store) == {found.hex}
+
+
+def test_gc_takes_a_blob_that_was_never_fetched_as_it_is(store: Store) -> None:
+    # A lock pins what other machines need, too.
+    tree, _ = kept_in(store)
+    store.remember("inputs", KEY, {"digests": [str(tree.digest), str(OTHER)]})
+    assert store.collect(unused_since=EARLY)[0] == 1
+
+
+def test_gc_takes_records_of_an_earlier_version(store: Store) -> None:
+    tree, _ = kept_in(store)
+    store._result("action-a", KEY).write_text(f'{{"outputs": "{tree.digest}"}}')
+    assert store.collect(unused_since=EARLY)[0] == 1
+    assert store.recall("action-a", KEY) == {"outputs": str(tree.digest)}
+
+
+def test_gc_removes_what_a_killed_writer_left_among_the_results(store: Store) -> None:
+    kept_in(store)
+    left = store._result("action-a", KEY).with_name(f".{KEY.hex}.json.0a1b2c")
+    left.write_text("{")
+    assert store.collect(unused_since=EARLY)[0] == 2
+    assert not left.exists()
+
+
+class Locked:
+    """Folders without permissions, which bind everybody but root; root becomes somebody else."""
+
+    def __init__(self, *places: Path) -> None:
+        self.places = places
+
+    def __enter__(self) -> None:
+        self.modes = [place.stat().st_mode for place in self.places]
+        for place in self.places:
+            place.chmod(0)
+
+    def __exit__(self, *exception: object) -> None:
+        for place, mode in zip(self.places, self.modes, strict=True):
+            place.chmod(mode)
+
+
+AS_SOMEBODY = """
+import os
+from orchestrator.store import upkeep
+root = Path(sys.argv[1])
+if os.geteuid() == 0:
+    os.setresuid(65534, 65534, 65534)
+for work in (
+    lambda: upkeep.collect(root, unused_since=2_000_000_000),
+    lambda: upkeep.size(root),
+    lambda: upkeep.verify(root / "blobs", lambda path: tell("moved aside")),
+    lambda: upkeep.damaged_records(root / "results"),
+):
+    try:
+        tell("done" if work() is not None else "")
+    except Exception as error:
+        tell(f"{type(error).__name__} {getattr(error, 'subject', '')}")
+"""
+
+
+def test_what_may_not_be_read_is_not_taken_for_damaged_or_absent(
+    store: Store, child: Callable[..., Child]
+) -> None:
+    tree, _ = kept_in(store)
+    before = blobs(store)
+    for parent in store.root.parents:
+        if parent.stat().st_uid == os.geteuid() and len(parent.parts) > 2:
+            parent.chmod(parent.stat().st_mode | 0o055)
+    manifest_place, record = blob_place(store, tree.digest), store._result("action-a", KEY)
+    for place, expected in (
+        (manifest_place, ["collect", "verify"]),
+        (record, ["collect", "records"]),
+        (manifest_place.parent, ["collect", "size", "verify"]),
+        (record.parent, ["collect", "size", "records"]),
+    ):
+        with Locked(place):
+            one = child(AS_SOMEBODY, store.root)
+            told = dict(
+                zip(("collect", "size", "verify", "records"), iter(one.told, ""), strict=False)
+            )
+            one.close()
+        for name, words in told.items():
+            said = f"InfrastructureError {place}"
+            assert (words == said) == (name in expected), (place, name, words)
+    assert blobs(store) == before
 
 
 def test_gc_refuses_while_another_store_object_is_open_and_does_not_lose_its_own_lock(
@@ -225,6 +430,13 @@ def test_verify_finds_and_moves_aside_every_damaged_blob(store: Store) -> None:
     assert stray.exists()
 
 
+def test_verify_moves_aside_what_is_no_file(store: Store) -> None:
+    found = [store.put_bytes(b"%d" % number) for number in range(3)]
+    a_folder(blob_place(store, found[0]))
+    a_pipe(blob_place(store, found[1]))
+    assert store.verify() == (3, sorted(found[:2]))
+
+
 def test_size_counts_each_byte_once(store: Store) -> None:
     empty = store.size()
     assert set(empty) == set(upkeep.PARTS)
@@ -244,8 +456,8 @@ def test_looking_at_a_store_that_is_in_use(store: Store, monkeypatch: pytest.Mon
     store.put_bytes(b"1")
     walk = os.walk
 
-    def with_ghosts(folder: Path) -> object:
-        for where, folders, names in walk(folder):
+    def with_ghosts(folder: Path, **options: Any) -> object:  # noqa: ANN401 - os.walk's
+        for where, folders, names in walk(folder, **options):
             yield where, folders, [*names, "0" * 64]
 
     monkeypatch.setattr(os, "walk", with_ghosts)

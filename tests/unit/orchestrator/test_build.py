@@ -1,0 +1,84 @@
+"""The whole job: what is asked of its parts, and which checks must be there at its end."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from containers import choice
+from orchestrator import build, inputs, making, plan
+from orchestrator import spec as specs
+from reproducibility.errors import InputError
+from tests.fakes import FakeEngine, FakeObserver
+from tests.unit.orchestrator import samples
+from tests.unit.orchestrator.test_scheduler import step
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.store import Store
+
+
+def job(store: Store, folder: Path, *, rebuild: bool = False, boot: bool = False) -> build._Job:
+    kernel = {"kernel": {"amd64": {"package": "linux-image-amd64"}}}
+    wanted = specs.Spec.model_validate(
+        {
+            "image": {"epoch": samples.EPOCH, "architectures": ["amd64"]},
+            "go": {"version": "1.27.3", "bootstrap": "1.26.6"},
+            "source": [samples.source().model_dump()],
+            **({"boot": kernel} if boot else {}),
+        }
+    )
+    options = build.Options(
+        spec=folder / "sourcery.toml",
+        lock=folder / "sourcery.lock",
+        out=folder / "out",
+        architectures=(),
+        engine="docker",
+        jobs=0,
+        offline=True,
+        bundle=None,
+        rebuild=rebuild,
+        store=store.root,
+    )
+    pinned: Any = None
+    return build._Job(
+        options, wanted, pinned, ("amd64",), store, FakeObserver(), threading.Event(), 0.0
+    )
+
+
+def test_the_plan_is_drawn_for_the_engines_processors(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of them is what F2 gets; the orchestrator's machine may have others."""
+    asked: list[int] = []
+
+    def draw(*_: object, processors: int, **__: object) -> plan.Plan:
+        asked.append(processors)
+        raise InputError("enough")
+
+    monkeypatch.setattr(inputs, "ensure", lambda *_, **__: None)
+    monkeypatch.setattr(choice, "choose", lambda *_: FakeEngine({}, processors=77))
+    monkeypatch.setattr(plan, "draw", draw)
+    with pytest.raises(InputError, match="enough"):
+        job(store, tmp_path).run()
+    assert asked == [77]
+
+
+def test_a_rebuild_expects_a_check_of_everything_that_is_remembered(
+    store: Store, tmp_path: Path
+) -> None:
+    drawn: Any = plan.Plan(
+        chain=samples.chain(),
+        compiling=None,  # type: ignore[arg-type] # not looked at
+        steps=[step("a"), step("b", "a")],
+        expected=[("F1 == F2", "amd64")],
+    )
+    usual = {("F1 == F2", "amd64"), *making.EXPECTED}
+    assert set(job(store, tmp_path)._expected(drawn)) == usual
+    again = {("built again", "a"), ("built again", "b"), (making.REMEMBERED, making.IMAGE)}
+    assert set(job(store, tmp_path, rebuild=True)._expected(drawn)) == usual | again
+    booting = job(store, tmp_path, rebuild=True, boot=True)._expected(drawn)
+    assert set(booting) == usual | again | {("built again", "boot files/amd64")}
