@@ -10,7 +10,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator import lock as locks
-from orchestrator import log_records, sources
+from orchestrator import log_records, logged, sources
 from orchestrator.inputs import machine
 from orchestrator.inputs.checksum_database import NoRecordError
 from orchestrator.inputs.debian_package import PackageRequest, PoolRequest
@@ -195,7 +195,9 @@ class _Locking:
             self._boot(name, architecture, origin)
         toolchain = self._toolchain()
         self._check_sources(toolchain)
-        return locks.make(self._wanted, toolchain, tuple(self._inputs.values()))
+        made = locks.make(self._wanted, toolchain, tuple(self._inputs.values()))
+        logged.refuse_contradictions(made)
+        return made
 
     def _check_sources(self, toolchain: Toolchain) -> None:
         """Ask now what would stop the build later. Raises as `sources.Sources.check`."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from orchestrator.pinned import Absent, GoModule, Recorded
 from reproducibility import gomodule
 from reproducibility.compare import Check, Verdict
-from reproducibility.errors import InputError, SourceryError
+from reproducibility.errors import ComparisonError, InputError, SourceryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +77,20 @@ def sources(lock: Lock) -> list[GoModule]:
 def subject(pinned: GoModule) -> str:
     """A source as the subject of checks."""
     return f"{pinned.module}@{pinned.version}"
+
+
+def refuse_contradictions(lock: Lock) -> None:
+    """Refuse to write a new lock that claims of the public log what does not hold.
+
+    Raises:
+        ComparisonError: it does.
+    """
+    for check in failures(lock):
+        raise ComparisonError(
+            f"the new lock does not agree with the public log: {check.reason}",
+            subject=check.subject,
+            remedy="lock it anew with --update; if that does not help, do not trust the module",
+        )
 
 
 def failures(lock: Lock) -> Iterator[Check]:

@@ -121,7 +121,7 @@ def test_a_record_that_was_tampered_with_is_read_and_fails(
     assert list(logged.failures(lock)) == failed
     # And no such lock is made.
     with pytest.raises(ComparisonError, match="does not agree with the public log") as refused:
-        locks.make(lock.wanted, lock.toolchain, lock.inputs)
+        logged.refuse_contradictions(lock)
     assert refused.value.subject == check.subject
     assert refused.value.remedy
 
