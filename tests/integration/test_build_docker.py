@@ -10,7 +10,6 @@ could not compare tells of the others.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from contextlib import closing
@@ -21,7 +20,7 @@ import docker
 import pytest
 
 from orchestrator import making, rebuilding
-from orchestrator.store import Store
+from orchestrator.store import Store, records
 from orchestrator.toolchain.shared import HELPERS_AGAIN
 from reproducibility.digest import Digest
 from reproducibility.manifest import Tree
@@ -72,7 +71,7 @@ def write(place: Path, record: bytes) -> None:
 
 def with_another_byte(store: Path, record: bytes) -> bytes:
     """A result whose first file has one bit changed; file and tree are in the store."""
-    document = json.loads(record)
+    document = records.opened(record)
     with closing(Store(store)) as opened:
         tree = opened.load_tree(Digest.parse(document["outputs"]))
         first = next(tree.files())
@@ -80,7 +79,7 @@ def with_another_byte(store: Path, record: bytes) -> bytes:
         content[len(content) // 2] ^= 1
         changed = replace(first, digest=opened.put_bytes(bytes(content)).hex)
         document["outputs"] = str(opened.save_tree(tree.overlaid(Tree([changed]))))
-    return json.dumps(document).encode()
+    return records.sealed(document)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from containers.action import Mount
 from containers.policy import Limits, Policy
 from orchestrator import logged, rebuilding, source_checks
 from orchestrator.scheduler import Run, Scheduler, Step
-from orchestrator.store import Store
+from orchestrator.store import Store, records
 from orchestrator.toolchain import checks
 from reproducibility import canonical
 from reproducibility import digest as digests
@@ -155,9 +155,9 @@ def empty(builder: Builder, place: Path) -> Path:
 def plant_another_result(store: Path) -> None:
     """Let the sandbox have made of the first step what it made of the second one."""
     place = of_step(store, "first")
-    document = json.loads(place.read_bytes())
-    document["outputs"] = json.loads(of_step(store, "second").read_bytes())["outputs"]
-    place.write_text(json.dumps(document))
+    document = records.opened(place.read_bytes())
+    document["outputs"] = records.opened(of_step(store, "second").read_bytes())["outputs"]
+    place.write_bytes(records.sealed(document))
 
 
 def test_a_rebuild_into_an_empty_store_is_no_pass_and_the_next_one_is(
