@@ -119,8 +119,9 @@ def test_asked(
 def test_an_image_that_is_not_the_one_that_was_built(
     out: Path, target: Path, capsys: Captured
 ) -> None:
-    with (out / "sourcery.img").open("r+b") as stream:
-        stream.write(b"x")
+    image = bytearray((out / "sourcery.img").read_bytes())
+    image[0] ^= 1
+    (out / "sourcery.img").write_bytes(image)
     assert run(["write", str(target), "--out", str(out), "--yes"]) == 2
     assert "not the image that was built" in capsys.readouterr().err
     assert untouched(target)
