@@ -185,9 +185,15 @@ def test_a_command_that_does_not_compile(workplaces: Workplaces, place: Path) ->
 def test_a_command_that_cannot_be_read(workplaces: Workplaces, place: Path) -> None:
     work = workplaces.copy(place)
     text = (work.source / _ECHO).read_text()
-    ran = work.refused({_ECHO: text + "\nfunc {\n"})
+    ran = work.refused({_ECHO: text.replace("\npackage main\n", "\npackage {\n", 1)})
     assert "echo.go" in ran.error["summary"]
     assert "cmds/core/echo" in f"{ran.error['summary']} {ran.error['subject']}"
+    # The go command reads as far as the imports until it compiles.
+    work.change({_ECHO: text + "\nfunc {\n"})
+    ran = work.command.build(work.out, "--arch", HOST, status=3)
+    assert "echo.go" in ran.error["summary"]
+    assert "cmds/core/echo" in f"{ran.error['summary']} {ran.error['subject']}"
+    assert not work.out.exists()
 
 
 def test_build_constraints_and_own_files(workplaces: Workplaces, place: Path) -> None:
