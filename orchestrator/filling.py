@@ -25,6 +25,8 @@ RESULT = "result.json"
 # What lies beside the image and the archive.
 BESIDE = (RESULT, "SHA256SUMS", "B3SUMS")
 LOGS = "logs"
+# How the name of a folder in the making begins.
+HIDDEN = ".sourcery-new"
 # Says which files builds made here; the others are a person's own.
 MARK = ".sourcery-unfinished"
 
@@ -42,6 +44,17 @@ def holds_working_directory(out: Path) -> bool:
         return any(os.path.samestat(wanted, folder.stat()) for folder in (here, *here.parents))
     except OSError:
         return False
+
+
+def holds_others_files(out: Path) -> bool:
+    """Whether something lies in a folder that no build made, as its result and its mark say."""
+    made = _made_before(out) | {Path(MARK), Path(RESULT)}
+    # `orchestrate boot` keeps what it recorded beside the image.
+    expected = {path.parts[0] for path in made} | {LOGS, "boot"}
+    begun = (HIDDEN, f".{MARK}.")  # by a build that was killed
+    return any(
+        path.name not in expected and not path.name.startswith(begun) for path in out.iterdir()
+    )
 
 
 def refuse_taken(

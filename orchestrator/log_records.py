@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from orchestrator.inputs.checksum_database import NOT_ASKED
 from orchestrator.lock import GoModule, Recorded
 from reproducibility import gomodule
-from reproducibility.errors import ComparisonError
+from reproducibility.errors import ComparisonError, SourceryError
 
 if TYPE_CHECKING:
     from orchestrator.lock import Lock, LogEntry
@@ -37,6 +37,11 @@ def settle(
     before = proved(previous, module, version)
     if before is None:
         return now
+    try:
+        recorded = before.h1(module, version)
+    except SourceryError:
+        # The previous lock's record is false, so it proves nothing: the build says so.
+        return now
     what = f"{module}@{version}"
     held = f"the lock holds a proof of it, number {before.number} of the log"
     if not isinstance(now, Recorded):
@@ -54,7 +59,6 @@ def settle(
             subject=what,
             remedy=_REMEDY,
         )
-    recorded = before.h1(module, version)
     if h1 and h1 != recorded:
         raise ComparisonError(
             f"{what} is not what the public log says: expected {recorded} ({held}), found {h1}",

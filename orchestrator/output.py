@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BESIDE", "RESULT", "refuse_foreign", "replacing", "unfinished"]
 
-_PREFIX = ".sourcery-new"
+_PREFIX = filling.HIDDEN
 # linux/fcntl.h and linux/fs.h
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -127,7 +127,8 @@ def _must_be_filled(out: Path) -> bool:
         nearest = next(folder for folder in out.parents if os.path.lexists(folder))
         _try_writing(nearest, "cannot write beside the output directory")
         return False
-    stays = filling.holds_working_directory(out)
+    # A folder in which a person keeps files too is not replaced, wherever it may be.
+    stays = filling.holds_working_directory(out) or filling.holds_others_files(out)
     if not stays:
         try:
             with closing(Scratch(out.parent, _PREFIX)) as scratch:

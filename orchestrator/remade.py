@@ -95,8 +95,15 @@ def surroundings() -> dict[str, str]:
         "locale": locale(),
         "time zone": zone(),
         "umask": umask(),
-        "current folder": str(Path.cwd()),
+        "current folder": _current_folder(),
     }
+
+
+def _current_folder() -> str:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        return ""  # somebody removed it meanwhile
 
 
 def locale() -> str:

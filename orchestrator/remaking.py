@@ -134,7 +134,8 @@ def _environment() -> dict[str, str]:
     here = os.environ
     return {
         "PYTHONHASHSEED": "2" if here.get("PYTHONHASHSEED") != "2" else "3",
-        "PYTHONPATH": str(_CODE),
+        # This code first; then where this process has its libraries from, wherever that is.
+        "PYTHONPATH": os.pathsep.join([str(_CODE), *(part for part in sys.path if part)]),
         "LC_ALL": "C" if remade.locale() != "C" else "C.UTF-8",
         # Signs are the other way around (POSIX): 13 hours and 45 minutes before, or after, UTC.
         "TZ": "<-1345>13:45" if remade.zone() != "-13:45" else "<+1345>-13:45",

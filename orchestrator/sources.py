@@ -93,6 +93,7 @@ class Sources:
             tree = self.trees[source.name]
             answer, base = go.answer(listing.arguments(folders), tree, architecture)
             if answer.status != 0:
+                go.refuse_machines_fault(answer, where)
                 words = answer.stderr.decode(errors="replace").replace(base, _place(source)).strip()
                 raise self._refused(source, f"the go command refuses {where}: {words}", "")
             try:

@@ -55,6 +55,15 @@ _MISMATCH = re.compile(
     r"|unexpected size",
     re.IGNORECASE,
 )
+# errno(3) in the C library's words and Go's, and the Go runtime's.
+_MACHINE = re.compile(
+    r"no space left on device|disk quota exceeded|cannot allocate memory|out of memory"
+    r"|permission denied|operation not permitted|read-only file system|too many open files"
+    r"|input/output error|resource temporarily unavailable|failed to create new OS thread",
+    re.IGNORECASE,
+)
+# A shell's status of a program that a signal ended, and above.
+_SIGNALLED = 128
 # HTTP (RFC 9110, RFC 6585): what a server says of itself or of the moment, not of what was asked.
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _GONE = frozenset({404, 410})
@@ -149,6 +158,9 @@ def go(
     a mirror forbids is one that it does not have, as some mirrors put it.
     """
     said = go_text(done)
+    if is_machines_fault(done, said):
+        # Without a network it would fail the same way.
+        return Judged(Kind.REFUSED, said or f"it ended with status {done.status} and said nothing")
     heard = _GO_SERVER.sub("", said)
     kind = _go_kind(_GO_FORBIDDEN.sub(": 404 N", heard) if withheld else heard, names)
     if kind is not Kind.MISMATCH and again is not None:
@@ -156,6 +168,16 @@ def go(
         if offline.status != 0 and _go_lines(offline) == _go_lines(done):
             kind = Kind.CONTENT
     return Judged(kind, said)
+
+
+def is_machines_fault(done: Completed, said: str) -> bool:
+    """Whether a client failed for want of something on this machine: room, memory, permission.
+
+    A client that a signal ended, or that said nothing, says nothing about what it was asked either.
+    """
+    if done.status < 0 or done.status >= _SIGNALLED or not said:
+        return True
+    return bool(_MACHINE.search(bare(said)))
 
 
 def go_text(done: Completed) -> str:

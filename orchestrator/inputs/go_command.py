@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import device
-from orchestrator.inputs import machine
+from orchestrator.inputs import answers, machine
 from orchestrator.store.blobs import BLOB_TIME
-from reproducibility.errors import InputError
+from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +45,7 @@ class GoCommand:
             (folder / "go.mod").write_bytes(go_mod)
             answer = self._run(("mod", "edit", "-json"), scratch, folder, machine.architecture())
             if answer.status != 0:
+                self.refuse_machines_fault(answer, where)
                 words = answer.stderr.decode(errors="replace").replace(f"{folder}/", "").strip()
                 raise InputError(
                     f"the go command cannot read {where}: {words}",
@@ -53,6 +54,21 @@ class GoCommand:
                 )
         found: dict[str, Any] = json.loads(answer.stdout)
         return found
+
+    @staticmethod
+    def refuse_machines_fault(answer: Completed, where: str) -> None:
+        """Tell a failure for want of something on this machine from one about the source.
+
+        Raises:
+            InfrastructureError: it is one.
+        """
+        said = answers.go_text(answer)
+        if answers.is_machines_fault(answer, said):
+            raise InfrastructureError(
+                f"the go command failed: {said or f'status {answer.status}, without a word'}",
+                subject=where,
+                remedy="see what this machine lacks (`df`, `free`, permissions), then try again",
+            )
 
     def answer(
         self, arguments: tuple[str, ...], module: Tree, architecture: str

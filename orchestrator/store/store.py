@@ -158,7 +158,7 @@ class Store(BlobFolder):
         durable.write(self._result(kind, key), records.sealed(document))
 
     def recall(self, kind: str, key: Digest) -> dict[str, Any] | None:
-        """What came of a key, or None; a result that is no JSON object is forgotten.
+        """What came of a key, or None; or what is written is no whole record.
 
         Raises:
             InfrastructureError: there is one, and it cannot be read.
@@ -175,7 +175,7 @@ class Store(BlobFolder):
             with contextlib.suppress(OSError):
                 os.utime(place)  # gc keeps what was used lately
             return found
-        self.move_aside(place)
+        # It stays, and keeps `gc` from taking what it named for unneeded, until it is made again.
         return None
 
     def remembers(self, kind: str, key: Digest) -> bool:

@@ -209,3 +209,17 @@ def test_apt_says_when_bytes_are_wrong() -> None:
     assert answers.apt(done("", 100, "E: The repository 'http://h/404 x' is bad")).kind is (
         Kind.REFUSED
     )
+
+
+def test_what_the_machine_lacks_is_not_the_modules_fault() -> None:
+    for status, said in (
+        (1, "go: example.org/x@v1.0.0: write /c/x.zip: no space left on device"),
+        (1, "go: mkdir /c/cache: permission denied"),
+        (137, ""),
+        (-9, "go: killed"),
+        (2, "runtime: failed to create new OS thread (have 5 already; errno=11)"),
+    ):
+        failed = done("", status, said)
+        judged = answers.go(failed, ("example.org/x",), lambda failed=failed: failed)  # type: ignore[misc]
+        assert judged.kind is Kind.REFUSED, said
+        assert judged.said

@@ -208,3 +208,18 @@ def test_a_refused_lock_leaves_the_file_alone(
     with pytest.raises(ComparisonError):
         make(world, spec, store, locks.load(path), "go")
     assert path.read_bytes() == data
+
+
+def test_a_false_record_in_the_earlier_lock_proves_nothing(
+    world: World, spec: Spec, store: Store, before: Lock
+) -> None:
+    tools = before.find("tools")
+    assert isinstance(tools, GoModule)
+    assert isinstance(tools.log, Recorded)
+    false = tools.log.model_copy(update={"record": (*tools.log.record[:-1], "changed")})
+    others = tuple(found for found in before.inputs if found is not tools)
+    changed = tools.model_copy(update={"log": false})
+    damaged = before.model_copy(update={"inputs": (*others, changed)})
+    after = make(world, spec, store, damaged, "tools").find("tools")
+    assert isinstance(after, GoModule)
+    assert after.log == tools.log

@@ -381,3 +381,15 @@ def test_nothing_can_be_written_anywhere(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InfrastructureError, match="cannot write"):
         output.refuse_foreign(tmp_path / "file" / "out")
+
+
+def test_a_persons_own_files_stay_wherever_the_build_is_started(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    build(out, "1")
+    own = out / "notes" / "mine.txt"
+    own.parent.mkdir()
+    own.write_text("mine")
+    build(out, "2")
+    assert own.read_text() == "mine"
+    assert (out / "image").read_text() == "2"
+    assert names(tmp_path) == ["out"]

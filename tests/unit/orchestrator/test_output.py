@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from tests.unit.orchestrator.conftest import Child
 
-RESULT = canonical.pretty({"schema": 1, "verdict": "PASS", "image": {}})
+RESULT = canonical.pretty(
+    {"schema": 1, "verdict": "PASS", "image": {"path": "first"}, "cpio": {"path": "second"}}
+)
 
 
 def write(folder: Path, content: bytes) -> None:
@@ -57,7 +59,8 @@ def test_the_first_one_is_put_in_place(out: Path) -> None:
 
 def test_the_next_one_takes_its_place(out: Path) -> None:
     build(out, b"1")
-    (out / "left over").write_bytes(b"")
+    (out / "logs").mkdir()
+    (out / "logs" / "left over.log").write_bytes(b"")
     build(out, b"2")
     assert names(out) == ["first", output.RESULT, "second"]
     assert (out / "second").read_bytes() == b"2"

@@ -242,6 +242,20 @@ def test_gc_stops_at_results_that_say_nothing(store: Store, text: str) -> None:
     assert store.collect(unused_since=EARLY)[0] == 1
 
 
+def test_gc_stops_at_a_damaged_result_after_a_build_met_it(store: Store) -> None:
+    kept_in(store)
+    store.remember("action-a", OTHER, {})
+    place = store._result("action-a", OTHER)
+    place.write_bytes(place.read_bytes()[:-3])
+    before = blobs(store)
+    assert store.recall("action-a", OTHER) is None
+    with pytest.raises(InfrastructureError):
+        store.collect(unused_since=EARLY)
+    assert blobs(store) == before
+    store.remember("action-a", OTHER, {})
+    assert store.collect(unused_since=EARLY)[0] == 1
+
+
 def test_gc_stops_at_a_manifest_that_is_none(store: Store) -> None:
     found = store.put_bytes(manifest.MAGIC + b"not a line\n")
     store.remember("action-a", KEY, {"outputs": str(found)})
