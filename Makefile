@@ -36,8 +36,9 @@ BENCH_PROGRAMS := $(RUN_PROGRAMS) mcopy=mtools mkfs.vfat=dosfstools
 .PHONY: help
 help:
 	@echo 'make build   set everything up, then build the image with the embedded engine'
-	echo 'make test    set everything up, then run every check and every test'
+	echo 'make test    set everything up, then run every check and every test but the next two'
 	echo 'make test-engines   compare every action of both engines, for all architectures'
+	echo 'make test-older-go  build with another version of Go'
 	echo 'make unit-pythons   the unit tests on every other Python that the package is for'
 	echo 'make bench   measure; ARGS="--rounds 3" for medians, ARGS=--smoke to see that it works'
 	echo 'make counts  put what the image in out/ consists of into README.md'
@@ -67,7 +68,7 @@ test: setup-tests setup-pythons
 	echo '== unit tests on the other Pythons'
 	$(end_on_other_pythons)
 	echo '== integration tests'
-	$(BIN)/python -m pytest tests/integration $(ARGS)
+	$(BIN)/python -m pytest tests/integration -m 'not long' $(ARGS)
 
 .PHONY: unit
 unit: setup-tests
@@ -79,6 +80,11 @@ unit: setup-tests
 test-engines: setup-tests
 	@SOURCERY_TEST_ALL_ARCHITECTURES=1 \
 		$(BIN)/python -m pytest tests/integration/test_build_docker.py $(ARGS)
+
+# A toolchain of another version, three times over, with its image: as long as a build of the default.
+.PHONY: test-older-go
+test-older-go: setup-tests
+	@$(BIN)/python -m pytest tests/integration/test_specs.py -m long $(ARGS)
 
 .PHONY: unit-pythons
 unit-pythons: setup-tests setup-pythons

@@ -53,6 +53,7 @@ def test_another_module_with_one_command(
     assert tree.get(f"src/{SMALL}/vendor/github.com/atotto/clipboard/clipboard.go") is not None
 
 
+@pytest.mark.long  # a second whole toolchain; make test-older-go
 def test_an_older_go(orchestrate: Orchestrate, usable_lock: Path, place: Path) -> None:
     project = place / "project"
     project.mkdir()
