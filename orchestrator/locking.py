@@ -71,7 +71,7 @@ def lock(  # noqa: PLR0913 - three things to work on, and keywords
     `previous`: what is pinned there and still wanted is kept. `update`: the name of an input to
     look up anew. `hosts`: pin what machines of these architectures need too, so far as it is
     published; by default those that `previous` was made for. This machine's is always there.
-    `own`: what is never content of a local folder (spec, lock, store). `note`: told what of one was
+    `own`: what is never content of a local folder (`places.own`). `note`: told what of one was
     passed over.
 
     Raises:

@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator import places
 from orchestrator.cli.wording import quantity
 from reproducibility.errors import InputError
 
@@ -28,8 +29,8 @@ class Where:
 
     @property
     def own(self) -> tuple[Path, ...]:
-        """What the project makes itself, and what is therefore never content of its image."""
-        return self.spec, self.lock, self.store
+        """What is never content of the image, as `places.own`."""
+        return places.own(self.spec, self.lock, self.store)
 
 
 def lock(where: Where, update: str | None, session: Session) -> int:
@@ -111,7 +112,7 @@ def fetch(where: Where, bundle: Path | None, session: Session) -> int:
             pinned,
             store,
             folder=wanted.folder,
-            own=where.own if bundle is None else (*where.own, bundle),
+            own=where.own,
             events=InputEvents(progress),
             stop=session.stopping.event,
             artefacts=bundle is not None,
