@@ -6,7 +6,7 @@ import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +136,7 @@ class _Job:
     observer: Observer
     stop: threading.Event
     started: float
+    bases: rebuilding.Bases = field(default_factory=rebuilding.Bases)
 
     @cached_property
     def _policy(self) -> Policy:
@@ -223,6 +224,7 @@ class _Job:
             observer=self.observer,
             jobs=self.options.jobs or default_jobs(),
             rebuild=self.options.rebuild,
+            bases=self.bases,
             stop=self.stop,
         ).run(drawn.steps)
 
@@ -238,6 +240,7 @@ class _Job:
             self.store,
             self.observer,
             again=self.options.rebuild,
+            bases=self.bases,
         )
 
     def _image(self, assembled: root.Root, boot: bootfiles.BootFiles, fresh: Path) -> making.Image:
@@ -256,6 +259,7 @@ class _Job:
             self.options.out,
             self.observer,
             again=self.options.rebuild,
+            bases=self.bases,
             stop=self.stop,
         )
 

@@ -123,7 +123,9 @@ def test_a_build_looks_before_it_works(
     lock = locking.lock(spec, None, store, clients=world.clients())
     monkeypatch.setattr("orchestrator.spec.load", lambda _: spec)
     monkeypatch.setattr("orchestrator.lock.load", lambda _: lock)
-    monkeypatch.setattr("orchestrator.store.trial.require_store", lambda _: pytest.fail("it works already"))
+    monkeypatch.setattr(
+        "orchestrator.store.trial.require_store", lambda _: pytest.fail("it works already")
+    )
     options = Project(tmp_path / "project", store).options(spec.folder / "notes/out")
     with pytest.raises(InputError, match="would fill out, an empty folder in notes"):
         build.build(options, FakeObserver(), threading.Event())

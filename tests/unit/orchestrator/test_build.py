@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from containers import choice
-from orchestrator import build, inputs, making, plan
+from orchestrator import build, inputs, making, plan, rebuilding
 from orchestrator import spec as specs
+from reproducibility.compare import Verdict
 from reproducibility.errors import InputError
-from tests.fakes import FakeEngine, FakeObserver
+from tests.fakes import FakeEngine, FakeObserver, made
 from tests.unit.orchestrator import samples
-from tests.unit.orchestrator.test_scheduler import step
+from tests.unit.orchestrator.test_scheduler import chained, step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +66,28 @@ def test_the_plan_is_drawn_for_the_engines_processors(
     with pytest.raises(InputError, match="enough"):
         job(store, tmp_path).run()
     assert asked == [77]
+
+
+def test_what_an_earlier_round_of_the_same_build_gave_is_no_base(
+    store: Store, tmp_path: Path
+) -> None:
+    """After a damaged blob the job runs again; the next build has a base."""
+    drawn: Any = plan.Plan(
+        chain=samples.chain(),
+        compiling=None,  # type: ignore[arg-type] # not looked at
+        steps=[step("a"), step("b", "a")],
+        expected=[],
+    )
+    engine = FakeEngine({"a": made(b"1"), "b": chained})
+
+    def verdicts(job: build._Job) -> set[Verdict]:
+        found = rebuilding.checks(job._actions(drawn, engine).compared.values())
+        return {check.verdict for check in found}
+
+    one = job(store, tmp_path, rebuild=True)
+    assert [verdicts(one), verdicts(one)] == [{Verdict.SKIP}, {Verdict.SKIP}]
+    assert engine.runs == ["a", "b"] * 2
+    assert verdicts(job(store, tmp_path, rebuild=True)) == {Verdict.PASS}
 
 
 def test_a_rebuild_expects_a_check_of_everything_that_is_remembered(

@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator import making
 from orchestrator.image import cpio, reader, writer
+from orchestrator.rebuilding import Bases
 from orchestrator.store import BLOB_TIME, Store, durable
 from reproducibility import digest as digests
 from reproducibility.compare import Verdict, fold
@@ -80,13 +81,22 @@ class Maker:
         self.out = folder / "none"
         self.watcher = Watcher()
 
-    def make(self, order: making.Order, *, again: bool = False) -> making.Image:
+    def make(
+        self, order: making.Order, *, again: bool = False, bases: Bases | None = None
+    ) -> making.Image:
         self._count += 1
         fresh = self._folder / str(self._count)
         fresh.mkdir()
         self.watcher = Watcher()
         made = making.make(
-            order, self._store, fresh, self.out, self.watcher, again=again, stop=self.stop
+            order,
+            self._store,
+            fresh,
+            self.out,
+            self.watcher,
+            again=again,
+            bases=bases,
+            stop=self.stop,
         )
         self.out = fresh
         return made
@@ -140,6 +150,17 @@ def test_made_again_and_compared(maker: Maker, order: making.Order) -> None:
     assert {(c.name, c.subject) for c in second.checks} == {
         *making.EXPECTED, (making.REMEMBERED, making.IMAGE)
     }  # fmt: skip
+
+
+def test_what_an_earlier_round_has_remembered_is_no_base(maker: Maker, order: making.Order) -> None:
+    bases = Bases()
+    first = maker.make(order, again=True, bases=bases)
+    for made in (first, maker.make(order, again=True, bases=bases)):
+        [check] = [c for c in made.checks if c.name == making.REMEMBERED]
+        assert (check.verdict, check.reason) == (Verdict.SKIP, "no earlier result")
+    # Only a rebuild compares: any other build takes over what it has made itself.
+    assert maker.make(order, bases=bases).image == first.image
+    assert maker.watcher.done == set()
 
 
 def _state(store: Store, order: making.Order) -> Path:
