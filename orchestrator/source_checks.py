@@ -76,7 +76,9 @@ def _published(
     differing = _differing(tree, vendored, left_out, hashes)
     if differing:
         hashes.refuse_damage(vendored)
-        return Check(PUBLISHED, subject, Verdict.FAIL, _complaint(differing))
+        shown = ", ".join(differing[:_SHOWN])
+        reason = f"{len(differing)} files on the stick are not the published ones: {shown}"
+        return Check(PUBLISHED, subject, Verdict.FAIL, reason)
     reason = (
         f"the module hash of the files is the recorded one, {recorded}, and they are those on the "
         f"stick; not compared: {'; '.join(left_out.values())}"
@@ -134,11 +136,3 @@ def _among(path: str, left_out: Mapping[str, str]) -> bool:
     return path in left_out or any(
         name.endswith("/") and path.startswith(name) for name in left_out
     )
-
-
-def _complaint(differing: list[str]) -> str:
-    shown = ", ".join(differing[:_SHOWN])
-    reason = f"{len(differing)} files on the stick are not the published ones: {shown}"
-    if _REPLACED.issuperset(differing):
-        reason += " (`go mod vendor` completes what is not tidy; `replace` in the spec says it too)"
-    return reason
