@@ -68,20 +68,24 @@ def test_the_plan_is_drawn_for_the_engines_processors(
     assert asked == [77]
 
 
+def plan_of_two() -> plan.Plan:
+    """A plan with two steps, and one check beside them."""
+    return plan.Plan(
+        chain=samples.chain(),
+        compiling=None,  # type: ignore[arg-type] # not looked at
+        steps=[step("a"), step("b", "a")],
+        expected=[("F1 == F2", "amd64")],
+    )
+
+
 def test_what_an_earlier_round_of_the_same_build_gave_is_no_base(
     store: Store, tmp_path: Path
 ) -> None:
     """After a damaged blob the job runs again; the next build has a base."""
-    drawn: Any = plan.Plan(
-        chain=samples.chain(),
-        compiling=None,  # type: ignore[arg-type] # not looked at
-        steps=[step("a"), step("b", "a")],
-        expected=[],
-    )
     engine = FakeEngine({"a": made(b"1"), "b": chained})
 
     def verdicts(job: build._Job) -> set[Verdict]:
-        found = rebuilding.checks(job._actions(drawn, engine).compared.values())
+        found = rebuilding.checks(job._actions(plan_of_two(), engine).compared.values())
         return {check.verdict for check in found}
 
     one = job(store, tmp_path, rebuild=True)
@@ -93,12 +97,7 @@ def test_what_an_earlier_round_of_the_same_build_gave_is_no_base(
 def test_a_rebuild_expects_a_check_of_everything_that_is_remembered(
     store: Store, tmp_path: Path
 ) -> None:
-    drawn: Any = plan.Plan(
-        chain=samples.chain(),
-        compiling=None,  # type: ignore[arg-type] # not looked at
-        steps=[step("a"), step("b", "a")],
-        expected=[("F1 == F2", "amd64")],
-    )
+    drawn = plan_of_two()
     usual = {("F1 == F2", "amd64"), *making.EXPECTED}
     assert set(job(store, tmp_path)._expected(drawn)) == usual
     again = {("built again", "a"), ("built again", "b"), (making.REMEMBERED, making.IMAGE)}
