@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from containers.policy import Share
 from orchestrator import resources
 from orchestrator.filling import log_name
+from orchestrator.rebuilding import Bases
 from orchestrator.results import Comparison, Provenance, Remembered, Result, Results
 from reproducibility.errors import ActionError, InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree
@@ -106,14 +107,20 @@ class Scheduler:
         observer: Observer,
         jobs: int,
         rebuild: bool = False,
+        bases: Bases | None = None,
         stop: threading.Event,
     ) -> None:
+        """`rebuild`: run everything and compare; `bases`: with these, and what else is remembered.
+
+        Whoever runs a plan twice in one build hands over the same both times.
+        """
         self._engine = engine
         self._store = store
         self._policy = policy
         self._observer = observer
         self._jobs = jobs
         self._rebuild = rebuild
+        self._bases = bases or Bases()
         self._stop = stop
         self._remembered = Remembered(store, engine.name)
 
@@ -168,21 +175,31 @@ class Scheduler:
             nothing = self._store.put_bytes(b"")
             result = Result(nothing, Tree(), nothing, nothing, 0.0, 0, cached=True)
             if self._rebuild:
-                state.compared[step.name] = Comparison(step.name, None, None, "", step.says)
+                state.compared[step.name] = Comparison(
+                    step.name, None, None, "", step.says, step.needs
+                )
         elif self._rebuild:
-            earlier, why = self._remembered.earlier(action)
-            with self._store.only_one(action.key, _Either(self._stop, halt)):
-                result = self._work(step, action, state, halt, share)
-                comparison = Comparison(step.name, result, earlier, why, step.says)
-                state.compared[step.name] = comparison
-                # What differs from before stays out: the next comparison, of a second round too,
-                # is with the same base, and finds the same.
-                if earlier is None or comparison.agrees:
-                    self._remembered.remember(step.name, result)
+            result = self._remade(step, action, state, halt, share)
         else:
             result = self._remembered.recall(action) or self._made(step, action, state, halt, share)
         state.results[step.name] = result
         self._observer.finished(step.name, cached=result.cached, seconds=time.monotonic() - started)
+
+    def _remade(
+        self, step: Step, action: Action, state: Run, halt: threading.Event, share: Share | None
+    ) -> Result:
+        """What is made again whatever is remembered, and compared with that."""
+        with self._store.only_one(action.key, _Either(self._stop, halt)):
+            # Not before: another build may have remembered something while this one waited.
+            earlier, why = self._bases.of(action.key, lambda: self._remembered.earlier(action))
+            result = self._work(step, action, state, halt, share)
+            comparison = Comparison(step.name, result, earlier, why, step.says, step.needs)
+            state.compared[step.name] = comparison
+            # What differs from before stays out: the next build is compared with the same base,
+            # and finds the same.
+            if earlier is None or comparison.agrees:
+                self._remembered.remember(step.name, result)
+            return result
 
     def _made(
         self, step: Step, action: Action, state: Run, halt: threading.Event, share: Share | None
