@@ -80,7 +80,8 @@ def run(arguments: Sequence[str], noted: Noted | None = None) -> int:
     if noted is not None and noted.number:
         return _stopped(Session(arguments, Manner(json=json), Stopping(noted)))
     try:
-        call = application(list(arguments), prog_name=PROGRAM, standalone_mode=False)
+        with streams.helping():
+            call = application(list(arguments), prog_name=PROGRAM, standalone_mode=False)
     except typer.TyperException as error:
         refused = InputError(error.format_message(), remedy=_help(arguments))
         print_error(refused, status=refused.status, json=json)
