@@ -3,14 +3,15 @@
 Run by path (`python -I -S confine.py`), whether or not the package can be imported; so it uses the
 standard library only, as little of that as it can, and nothing later than at its start: the user
 that it becomes may not be able to read Python's own files. It reads an order (`sandbox_order.py`)
-as JSON from standard input. On a socket it reports in JSON objects: a failure (`error`), the work
-directory where only it can see that (`work`, with a descriptor), and how much memory the largest
-process took (`largest`).
+as JSON from standard input. On a socket it reports in JSON objects: a failure (`error`), a folder
+that only it can see (`mounted`: `work` or `tmp`, with a descriptor), and how much memory the
+largest process took (`largest`).
 
 As root it first makes a private mount namespace in which the inputs are visible to an unprivileged
 user whatever folder they lie in, and becomes such a user: resource limits do not bind root. As an
-ordinary user it only sets the limits, or, where inputs belong on a tmpfs, makes a user namespace
-to mount one in. All mounts are private to this process and its children and end with them.
+ordinary user it only sets the limits, or, where something belongs on a tmpfs, makes a user
+namespace to mount one in. All mounts are private to this process and its children, and end with
+them.
 
 Then it stays as the guard. Whatever bubblewrap started becomes its child when bubblewrap ends
 (PR_SET_CHILD_SUBREAPER), and is killed before it ends itself: so when the guard is gone, nothing of
@@ -48,6 +49,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 # Everything is staged below this folder: bubblewrap itself needs it to exist, so it always does.
 STAGE = "/tmp"  # noqa: S108 - covered by a tmpfs of our own in our own mount namespace
+_STAGED_TMP = f"{STAGE}/tmp"  # noqa: S108 - the same
 
 _CHUNK = 1 << 30
 _UMASK = 0o022
@@ -69,7 +71,7 @@ def main() -> NoReturn:
     try:
         parent = _parent(order["parent"])
         # Opened with the rights of now, which count when it is written to: cgroups(7).
-        group = os.open(order["cgroup"], os.O_WRONLY) if order["cgroup"] else None
+        groups = [os.open(path, os.O_WRONLY) for path in order["cgroups"]]
         places = _prepare(order, channel)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
@@ -87,7 +89,7 @@ def main() -> NoReturn:
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != guard:
                 os._exit(1)
-            if group is not None:
+            for group in groups:
                 # Not the guard: the kernel ends a group that is out of memory as a whole.
                 os.write(group, b"0")
             os.execve(arguments[0], arguments, {})  # noqa: S606 - no shell wanted
@@ -179,7 +181,8 @@ def _prepare(order: dict[str, Any], channel: int) -> list[str]:
         _copy_in(sources[copy["source"]], work, copy["at"], order["epoch"], order["order_seed"])
     for folder in order["directories"]:
         os.makedirs(os.path.join(work, folder), exist_ok=True)
-    if order["tmpfs"]:
+    tmpfs = order["tmpfs"] or {"inputs": 0, "work": 0, "tmp": 0}
+    if tmpfs["inputs"]:
         shuffled = [f"{STAGE}/shuffled/{number}" for number in range(len(sources))]
         wanted = set(order["shuffled"])
         for number, (source, target) in enumerate(zip(sources, shuffled, strict=True)):
@@ -189,9 +192,13 @@ def _prepare(order: dict[str, Any], channel: int) -> list[str]:
             shuffled[number] if number in wanted else source
             for number, source in enumerate(sources)
         ]
-        if order["tmpfs"]["work"]:
-            _hand_over(channel, work)
-    return [work, *sources]
+    places = [work, *sources]
+    if tmpfs["work"]:
+        _hand_over(channel, "work", work)
+    if tmpfs["tmp"]:
+        places.append(_STAGED_TMP)
+        _hand_over(channel, "tmp", places[-1])
+    return places
 
 
 def _stage(order: dict[str, Any], uid: int | None) -> tuple[list[str], str]:
@@ -219,21 +226,28 @@ def _stage(order: dict[str, Any], uid: int | None) -> tuple[list[str], str]:
         os.close(source)
     work = f"{STAGE}/work"
     os.mkdir(work)
-    tmpfs = order["tmpfs"]
-    if tmpfs and tmpfs["work"]:
-        _mount("tmpfs", work, "tmpfs", _MS_NOSUID | _MS_NODEV, f"mode=0755,size={tmpfs['work']}")
+    tmpfs = order["tmpfs"] or {"inputs": 0, "work": 0, "tmp": 0, "files": 0}
+    if tmpfs["work"]:
+        _mount_tmpfs(work, tmpfs["work"], "0755", tmpfs["files"], uid)
     else:
         _mount(f"/proc/self/fd/{work_folder}", work, "", _MS_BIND | _MS_REC, "")
     os.close(work_folder)
-    if tmpfs:
-        shuffled = f"{STAGE}/shuffled"
-        os.mkdir(shuffled)
-        options = f"mode=0755,size={tmpfs['inputs']}"
-        _mount("tmpfs", shuffled, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
-        if uid is not None:
-            os.chown(shuffled, uid, uid)
-            os.chown(work, uid, uid)
+    if tmpfs["inputs"]:
+        os.mkdir(f"{STAGE}/shuffled")
+        _mount_tmpfs(f"{STAGE}/shuffled", tmpfs["inputs"], "0755", 0, uid)
+    if tmpfs["tmp"]:
+        os.mkdir(_STAGED_TMP)
+        _mount_tmpfs(_STAGED_TMP, tmpfs["tmp"], "1777", tmpfs["files"], uid)
     return sources, work
+
+
+def _mount_tmpfs(folder: str, size: int, mode: str, files: int, uid: int | None) -> None:
+    """Mount a tmpfs of so many bytes, and so many files where that is not 0, of a user's."""
+    # One more for the folder itself.
+    options = f"mode={mode},size={size}" + (f",nr_inodes={files + 1}" if files else "")
+    _mount("tmpfs", folder, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
+    if uid is not None:
+        os.chown(folder, uid, uid)
 
 
 def _become(uid: int) -> None:
@@ -306,11 +320,11 @@ def _resolve(part: str | dict[str, Any], places: list[str], status: int) -> str:
     return os.path.join(place, part["below"]).rstrip("/")
 
 
-def _hand_over(channel: int, folder: str) -> None:
+def _hand_over(channel: int, name: str, folder: str) -> None:
     """Send an open descriptor of a folder that only this mount namespace can see."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     with socket.socket(fileno=os.dup(channel)) as connection:
-        socket.send_fds(connection, [b'{"work": true}'], [descriptor])
+        socket.send_fds(connection, [json.dumps({"mounted": name}).encode()], [descriptor])
     os.close(descriptor)
 
 

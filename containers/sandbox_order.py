@@ -2,12 +2,14 @@
 
 The form of an order is what `confine.py` reads. Arguments are texts, `{"place": N, "below": path}`
 for a path that only the launcher knows (0 is the work directory, 1 the root's tree, then the input
-trees), or `{"status": true}` for the descriptor on which bubblewrap tells what it does.
+trees; -1 is the folder for /tmp), or `{"status": true}` for the descriptor on which bubblewrap
+tells what it does.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from reproducibility.manifest import Tree
 
 _OPEN_FILES = 16384
+_RELEASE = re.compile(r"\d+")
 # What an entry of a tmpfs can cost beside its content, and room to spare, in bytes.
 _ENTRY = 16384
 _ROOM = 64 << 20
@@ -32,25 +35,37 @@ _SPARE = (range(0x70000000, 0x70400000), range(61184, 65184))
 _TMP = "/tmp"  # noqa: S108 - the path inside
 
 
-def for_action(
-    program: str, action: Action, layout: Layout, limits: Limits, blobs: Blobs
+def for_action(  # noqa: PLR0913 - an action's fixed data
+    program: str,
+    action: Action,
+    layout: Layout,
+    limits: Limits,
+    blobs: Blobs,
+    *,
+    mounting: bool = False,
+    in_memory: bool = False,
 ) -> dict[str, Any]:
-    """The order for an action; `work`, `cgroup` and `cpus` are still to be filled in.
+    """The order for an action; `work`, `cgroups` and `cpus` are still to be filled in.
 
-    `program`: path of bubblewrap.
+    `program`: path of bubblewrap. `mounting`: whether the launcher may mount, and so mounts /tmp,
+    which can then be looked at. `in_memory`: whether the work directory is a tmpfs too, so that the
+    kernel bounds it.
     """
     surroundings = action.surroundings
     trees = [action.root, *(mount.tree for mount in (*layout.read_only, *layout.private))]
     first_private = 1 + len(layout.read_only)
     shuffled = list(range(1, first_private)) if surroundings.order_seed else []
+    varied = bool(surroundings.order_seed and action.mounts)
     tmpfs = None
-    if surroundings.order_seed and action.mounts:
+    if mounting or varied:
         tmpfs = {
-            "inputs": _ROOM + sum(_room(trees[number]) for number in shuffled),
-            "work": limits.work if layout.private else 0,
+            "inputs": _ROOM + sum(_room(trees[number]) for number in shuffled) if varied else 0,
+            "work": limits.work if in_memory or (varied and layout.private) else 0,
+            "tmp": limits.tmp if mounting else 0,
+            "files": limits.files,
         }
     return {
-        **_frame(limits),
+        **_frame(limits, own_users=mounting),
         "sources": [str(blobs.checkout(tree, action.epoch)) for tree in trees],
         "copies": [
             {"source": number, "at": mount.at.removeprefix(surroundings.work).strip("/")}
@@ -65,17 +80,22 @@ def for_action(
             *_namespaces(program),
             *("--uid", str(surroundings.user), "--gid", str(surroundings.group)),
             *("--hostname", surroundings.host),
-            *_mounts(action, layout, limits),
+            *_mounts(action, layout, limits, mounting=mounting),
             *_process(action, layout),
         ],
     }
 
 
-def for_check(program: str, limits: Limits) -> dict[str, Any]:
-    """An order that runs bubblewrap itself inside a sandbox, to see whether that works here."""
+def for_check(program: str, limits: Limits, *, mounting: bool = False) -> dict[str, Any]:
+    """An order that runs bubblewrap itself inside a sandbox, to see whether that works here.
+
+    `mounting`: as for an action.
+    """
+    sizes = {"inputs": 0, "work": limits.work, "tmp": limits.tmp, "files": limits.files}
     return {
-        **_frame(limits),
-        "cgroup": "",
+        **_frame(limits, own_users=mounting),
+        "tmpfs": sizes if mounting else None,
+        "cgroups": [],
         "cpus": [],
         "arguments": [
             *_namespaces(program),
@@ -86,11 +106,11 @@ def for_check(program: str, limits: Limits) -> dict[str, Any]:
     }
 
 
-def _frame(limits: Limits) -> dict[str, Any]:
+def _frame(limits: Limits, *, own_users: bool) -> dict[str, Any]:
     return {
         "parent": os.getpid(),
         "users": spare_users(),
-        "limits": _rlimits(limits),
+        "limits": _rlimits(limits, own_users=own_users),
         "sources": [],
         "copies": [],
         "directories": [],
@@ -111,7 +131,7 @@ def _namespaces(program: str) -> list[Any]:
     ]
 
 
-def _mounts(action: Action, layout: Layout, limits: Limits) -> list[Any]:
+def _mounts(action: Action, layout: Layout, limits: Limits, *, mounting: bool) -> list[Any]:
     work = action.surroundings.work
     points = [*(mount.at for mount in layout.read_only), work, "/dev", "/proc", _TMP]
     made, bound = root_binds(action.root, points)
@@ -121,7 +141,10 @@ def _mounts(action: Action, layout: Layout, limits: Limits) -> list[Any]:
     for path in bound:
         arguments += ["--ro-bind", _place(1, path), f"/{path}"]
     arguments += ["--proc", "/proc", "--dev", "/dev"]
-    arguments += ["--perms", "1777", "--size", str(limits.tmp), "--tmpfs", _TMP]
+    if mounting:
+        arguments += ["--bind", _place(-1), _TMP]
+    else:
+        arguments += ["--perms", "1777", "--size", str(limits.tmp), "--tmpfs", _TMP]
     binds = [
         (mount.at, "--ro-bind", number) for number, mount in enumerate(layout.read_only, start=2)
     ]
@@ -139,9 +162,10 @@ def _place(number: int, below: str = "") -> dict[str, Any]:
     return {"place": number, "below": below}
 
 
-def _rlimits(limits: Limits) -> dict[str, int]:
+def _rlimits(limits: Limits, *, own_users: bool) -> dict[str, int]:
     """Resource limits by name. RLIMIT_AS would be of no use: Go reserves more than it uses."""
-    running = proc.threads_of(os.getuid()) if spare_users() is None else 0
+    alone = spare_users() is not None or (own_users and counts_by_namespace())
+    running = 0 if alone else proc.threads_of(os.getuid())
     return {
         "RLIMIT_NPROC": limits.processes + running,
         "RLIMIT_DATA": limits.memory,
@@ -149,6 +173,12 @@ def _rlimits(limits: Limits) -> dict[str, int]:
         "RLIMIT_NOFILE": _OPEN_FILES,
         "RLIMIT_CORE": 0,
     }
+
+
+def counts_by_namespace() -> bool:
+    """Whether RLIMIT_NPROC counts a user's processes in each user namespace by itself."""
+    release = tuple(int(part) for part in _RELEASE.findall(os.uname().release)[:2])
+    return release >= (5, 14)
 
 
 def processors(wanted: int, number: int, share: Share | None = None) -> list[int]:

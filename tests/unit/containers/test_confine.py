@@ -82,7 +82,7 @@ def launch(**changes: Any) -> tuple[int, dict[str, Any], bytes]:  # noqa: ANN401
         order = {
             "parent": os.getpid(),
             "users": None,
-            "cgroup": "",
+            "cgroups": [],
             "cpus": [],
             "limits": {"RLIMIT_CORE": 0},
             "sources": [],
@@ -135,7 +135,7 @@ def test_signals_that_python_ignores_are_not_ignored_by_the_command() -> None:
     [
         ({"arguments": ["/nonexistent/bwrap"]}, "No such file or directory"),
         ({"parent": 1}, "is gone"),
-        ({"cgroup": "/nonexistent/cgroup.procs"}, "No such file or directory"),
+        ({"cgroups": ["/nonexistent/cgroup.procs"]}, "No such file or directory"),
         (
             {"sources": ["/nonexistent"], "copies": [{"source": 0, "at": "x"}]},
             "No such file or directory",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,7 +35,13 @@ class Folders:
         return Path("/trees", f"{tree.digest.hex[:4]}-{epoch}")
 
 
-def order(where: Surroundings = STANDARD, **limits: int) -> dict[str, Any]:
+def order(
+    where: Surroundings = STANDARD,
+    *,
+    mounting: bool = False,
+    in_memory: bool = False,
+    **limits: int,
+) -> dict[str, Any]:
     action = Action(
         name="an action",
         command=("/bin/program", "an argument"),
@@ -47,7 +54,11 @@ def order(where: Surroundings = STANDARD, **limits: int) -> dict[str, Any]:
         architecture="amd64",
         surroundings=where,
     )
-    found = sandbox_order.for_action("/bwrap", action, lay_out(action), Limits(**limits), Folders())
+    found = sandbox_order.for_action(
+        *("/bwrap", action, lay_out(action), Limits(**limits), Folders()),
+        mounting=mounting,
+        in_memory=in_memory,
+    )
     json.dumps(found)
     return found
 
@@ -102,6 +113,17 @@ def test_a_seed_puts_inputs_and_private_copies_on_a_tmpfs() -> None:
     assert found["tmpfs"]["inputs"] > OTHER.size
 
 
+def test_what_can_be_mounted_is_bounded_by_the_kernel() -> None:
+    found = order(mounting=True, in_memory=True, work=1 << 30, tmp=1 << 20, files=77)
+    assert found["tmpfs"] == {"inputs": 0, "work": 1 << 30, "tmp": 1 << 20, "files": 77}
+    words = text(found["arguments"])
+    assert "--bind <-1:> /tmp " in words
+    assert "--tmpfs" not in words
+    # With too little memory for the work directory.
+    assert order(mounting=True, tmp=1 << 20)["tmpfs"]["work"] == 0
+    assert order(VARIED, mounting=True, work=5)["tmpfs"]["work"] == 5
+
+
 def test_limits_become_resource_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox_order, "spare_users", lambda: {"first": 1, "count": 1})
     found = order(processes=10, memory=1000, work=2000)["limits"]
@@ -111,6 +133,24 @@ def test_limits_become_resource_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["RLIMIT_CORE"] == 0
     monkeypatch.setattr(sandbox_order, "spare_users", lambda: None)
     assert order(processes=10)["limits"]["RLIMIT_NPROC"] > 10
+    monkeypatch.setattr(sandbox_order, "counts_by_namespace", lambda: True)
+    assert order(processes=10, mounting=True)["limits"]["RLIMIT_NPROC"] == 10
+    monkeypatch.setattr(sandbox_order, "counts_by_namespace", lambda: False)
+    assert order(processes=10, mounting=True)["limits"]["RLIMIT_NPROC"] > 10
+
+
+@pytest.mark.parametrize(
+    ("release", "wanted"),
+    [("6.18.44-fc", True), ("5.14.0-362.el9", True), ("5.13.19", False), ("4.18.0", False)],
+)
+def test_since_when_the_kernel_counts_by_namespace(
+    monkeypatch: pytest.MonkeyPatch,
+    release: str,
+    wanted: bool,
+) -> None:
+    machine = SimpleNamespace(release=release)
+    monkeypatch.setattr(os, "uname", lambda: machine)
+    assert sandbox_order.counts_by_namespace() == wanted
 
 
 def test_processors_are_given_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
