@@ -90,7 +90,8 @@ class Legacy:
         Raises:
             OSError: the kernel refused.
         """
-        paths = {controller: path / name for controller, path in self._paths.items()}
+        wanted = [*_NEEDED, *(["cpu"] if limits.cpus and self.cpu else [])]
+        paths = {controller: self._paths[controller] / name for controller in wanted}
         for path in set(paths.values()):
             path.mkdir()
         group = LegacyGroup(paths)
@@ -109,7 +110,7 @@ class Legacy:
         with suppress(FileNotFoundError):  # not there where swap accounting is off
             _set(memory / "memory.memsw.limit_in_bytes", limits.memory - for_sockets)
         _set(paths["pids"] / "pids.max", limits.processes)
-        if limits.cpus and self.cpu:
+        if "cpu" in paths:
             _set(paths["cpu"] / "cpu.cfs_period_us", _CPU_PERIOD)
             _set(paths["cpu"] / "cpu.cfs_quota_us", limits.cpus * _CPU_PERIOD)
 

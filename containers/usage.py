@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 from containers import proc
@@ -128,7 +129,7 @@ class Growth:
             return ""
         device = self._folder.stat().st_dev
         total = sum(size for inode, size in held.items() if inode.device == device)
-        for count, size in enumerate(sizes(self._folder), start=1):
+        for count, size in enumerate(chain((0,), sizes(self._folder))):
             total += size
             if total > self._limits.work:
                 return "work"
