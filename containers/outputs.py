@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 _NO_FOLLOW = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK = 64 << 20
+# Folders in one another, and bytes of a path below the place that it is taken to: far more than a
+# tree needs, and far less than the kernel takes.
 _DEEPEST = 200
+_LONGEST = 2048
+
+_SHOWN = 200
 
 Exceeded = Literal["", "work", "files"]
 
@@ -88,7 +93,7 @@ def take(work: int, outputs: Iterable[str], into: Path, limits: Limits, stop: Ev
     that the outputs exceed; then none is taken.
 
     Raises:
-        ActionError: folders are nested too deeply.
+        ActionError: folders are nested too deeply, or a path is too long.
         OSError: the disk is full, or cannot be written.
         Stopped: `stop` was set.
     """
@@ -99,7 +104,7 @@ def take(work: int, outputs: Iterable[str], into: Path, limits: Limits, stop: Ev
         for output in wanted:
             with _parent_of(work, output) as (folder, name):
                 if folder is not None:
-                    _measure(folder, name, output, allowance)
+                    _measure(folder, name, name, allowance)
     except ExceededError as error:
         return error.limit
     for output in wanted:
@@ -139,14 +144,28 @@ def _parent_of(work: int, output: str) -> Iterator[tuple[int | None, str]]:
             os.close(folder)
 
 
+def check_path(path: str) -> None:
+    """Demand that an output's path, from its own name on, is neither too deep nor too long.
+
+    Raises:
+        ActionError: it is.
+    """
+    if path.count("/") > _DEEPEST:
+        wrong = f"folders that are nested more than {_DEEPEST} deep"
+    elif len(os.fsencode(path)) > _LONGEST:
+        wrong = f"paths of more than {_LONGEST} bytes"
+    else:
+        return
+    raise ActionError(
+        f"the outputs have {wrong}",
+        subject=f"{path[:_SHOWN]}...",
+        remedy="have the step write them less deep",
+    )
+
+
 def _measure(folder: int, name: str, path: str, allowance: Allowance) -> None:
     """Count what lies at a place and below it; each name of a file counts."""
-    if path.count("/") > _DEEPEST:
-        raise ActionError(
-            f"outputs lie in folders that are nested more than {_DEEPEST} deep",
-            subject=path,
-            remedy="have the step write its outputs less deep",
-        )
+    check_path(path)
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     allowance.spend(status.st_size if stat.S_ISREG(status.st_mode) else 0)
     inner = _open_folder(name, folder)
