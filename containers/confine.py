@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import resource
@@ -40,10 +41,12 @@ if TYPE_CHECKING:
 # Constants of the kernel's interface: include/uapi/linux/{sched,mount,prctl}.h.
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
-_MS_NOSUID, _MS_NODEV = 2, 4
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV = 1, 2, 4
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
 _RT_SIGACTION = {"x86_64": 13, "aarch64": 134, "riscv64": 134}
 _SIGNALS = 64
+_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219}
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -76,7 +79,9 @@ def main() -> NoReturn:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         _limit(order["limits"], order["cpus"])
-        arguments = [_resolve(part, places, order["status"]) for part in order["arguments"]]
+        options = [_resolve(part, places, order["status"]) for part in order["options"]]
+        arguments = _hidden(options, order["filter"], order["command"])
+        _leave_keyring()
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         # Held back until the guard is in place.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -92,7 +97,7 @@ def main() -> NoReturn:
             for group in groups:
                 # Not the guard: the kernel ends a group that is out of memory as a whole.
                 os.write(group, b"0")
-            os.execve(arguments[0], arguments, {})  # noqa: S606 - no shell wanted
+            os.execve(order["program"], arguments, {})  # noqa: S606 - no shell wanted
     except (OSError, ValueError, _RefusedError) as error:
         os.write(channel, json.dumps({"error": str(error)}).encode())
         os._exit(1)
@@ -173,7 +178,7 @@ def _prepare(order: dict[str, Any], channel: int) -> list[str]:
     work: str = order["work"]
     users = order["users"]
     uid = users["first"] + os.getpid() % users["count"] if users else None
-    if uid is not None or order["tmpfs"]:
+    if uid is not None or order["tmpfs"] or order["views"]:
         sources, work = _stage(order, uid)
     if uid is not None:
         _become(uid)
@@ -224,6 +229,8 @@ def _stage(order: dict[str, Any], uid: int | None) -> tuple[list[str], str]:
         os.makedirs(target)
         _mount(f"/proc/self/fd/{source}", target, "", _MS_BIND | _MS_REC, "")
         os.close(source)
+    if order["views"]:
+        sources = [_view(source, number) for number, source in enumerate(sources)]
     work = f"{STAGE}/work"
     os.mkdir(work)
     tmpfs = order["tmpfs"] or {"inputs": 0, "work": 0, "tmp": 0, "files": 0}
@@ -248,6 +255,21 @@ def _mount_tmpfs(folder: str, size: int, mode: str, files: int, uid: int | None)
     _mount("tmpfs", folder, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
     if uid is not None:
         os.chown(folder, uid, uid)
+
+
+def _view(source: str, number: int) -> str:
+    """Mount a folder of the stage once more, as one that lies nowhere else; its path.
+
+    Of a bind mount /proc/self/mountinfo tells where on its disk the folder lies. Of an overlay it
+    tells the names of the layers as they were given: here, those of the stage, the same everywhere.
+    """
+    target, nothing = f"{STAGE}/views/{number}", f"{STAGE}/nothing"
+    os.makedirs(target)
+    os.makedirs(nothing, exist_ok=True)
+    # One layer alone is refused where none can be written.
+    layers = f"lowerdir={source}:{nothing}"
+    _mount("overlay", target, "overlay", _MS_RDONLY | _MS_NOSUID | _MS_NODEV, layers)
+    return target
 
 
 def _become(uid: int) -> None:
@@ -308,6 +330,42 @@ def _check(result: int, what: str) -> None:
 def _write(path: str, text: str) -> None:
     with open(path, "w", encoding="ascii") as stream:
         stream.write(text)
+
+
+def _hidden(options: list[str], system_calls: str, command: list[str]) -> list[str]:
+    """The words that start bubblewrap: its options, and the filter, in files that it reads.
+
+    An action sees the words of its first process, so no folder of the machine is among them.
+    `system_calls`: BPF instructions as hexadecimal digits. The last thing that bubblewrap does
+    before it runs the command is to load them.
+    """
+    instructions = bytes.fromhex(system_calls)
+    words = [*options, "--seccomp", str(_file("filter", instructions))]
+    content = b"".join(os.fsencode(word) + b"\0" for word in words)
+    return ["bwrap", "--args", str(_file("arguments", content)), "--", *command]
+
+
+def _file(name: str, content: bytes) -> int:
+    """A descriptor of a file in memory, to be read from its beginning, also after an execve."""
+    descriptor = os.memfd_create(name, 0)
+    with open(descriptor, "wb", buffering=0, closefd=False) as stream:
+        stream.write(content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _leave_keyring() -> None:
+    """Start an empty session keyring: whoever runs the orchestrator may keep secrets in theirs.
+
+    No namespace covers it. A kernel without keyrings has nothing to leave; where this process may
+    not (a container engine's filter), what it starts may not use one either.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    number = ctypes.c_long(_KEYCTL[os.uname().machine])
+    if library.syscall(number, ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING), None) < 0:
+        refused = ctypes.get_errno()
+        if refused not in {errno.ENOSYS, errno.EPERM}:
+            raise OSError(refused, f"an empty session keyring: {os.strerror(refused)}")
 
 
 def _resolve(part: str | dict[str, Any], places: list[str], status: int) -> str:

@@ -20,7 +20,7 @@ from docker.errors import APIError
 from docker.types import LogConfig, Ulimit
 from docker.types import Mount as DockerMount
 
-from containers import archive, builder_image, docker_enforcement
+from containers import archive, builder_image, docker_enforcement, system_calls
 from containers.docker_api import Api
 from containers.docker_reaper import Reaper
 from containers.docker_volumes import Run, Volumes
@@ -33,6 +33,7 @@ from reproducibility import canonical
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from threading import Event
 
@@ -51,10 +52,17 @@ LABEL = "sourcery.run"
 _PREFIX = "docker"
 _OPEN_FILES = 16384
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
-# What Docker hides of /proc by default, and /sys, which shows the machine's devices.
+# What Docker hides of /proc by default, and /sys, which shows the machine's devices; and how many
+# keys each of the machine's users has.
 _MASKED = (
     *("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys"),
-    *("/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list"),
+    *(
+        "/proc/key-users",
+        "/proc/latency_stats",
+        "/proc/sched_debug",
+        "/proc/scsi",
+        "/proc/timer_list",
+    ),
     *("/proc/timer_stats", "/sys"),
 )
 # Go's bit for a symbolic link in a file mode, as the API hands it on: io/fs.ModeSymlink.
@@ -284,7 +292,7 @@ class DockerEngine:
                 working_dir=action.directory,
                 environment=variables,
                 labels=dict([self._label]),
-                host_config=_host_config(client, limits, mounts),
+                host_config=_host_config(client, limits, mounts, self.about()),
             )["Id"]
             return container
 
@@ -337,12 +345,19 @@ def _mode(container: str, path: str, client: APIClient) -> int | None:
     return int(canonical.loads(status)["mode"])
 
 
-def _host_config(client: APIClient, limits: Limits, mounts: list[DockerMount]) -> dict[str, Any]:
+def _host_config(
+    client: APIClient, limits: Limits, mounts: list[DockerMount], about: Mapping[str, object]
+) -> dict[str, Any]:
+    options = ["no-new-privileges:true"]
+    if docker_enforcement.filters(about):
+        options.append(f"seccomp={system_calls.profile()}")
     config: dict[str, Any] = client.create_host_config(
         network_mode="none",
         read_only=True,
         cap_drop=["ALL"],
-        security_opt=["no-new-privileges:true"],
+        security_opt=options,
+        # The kernel keeps from a first process what has no handler: it could not kill itself.
+        init=True,
         ipc_mode="none",
         cgroupns="private",
         tmpfs={

@@ -59,7 +59,16 @@ RULES = (
     Rule("cpus", "a limit on processors"),
     Rule("time", "a limit on wall-clock time"),
     Rule("fixed-identity", "fixed host name, locale, time zone; an environment made from nothing"),
-    Rule("own-namespaces", "sees none of the machine's processes, mounts, IPC objects or devices"),
+    Rule(
+        "own-namespaces",
+        "sees none of the machine's processes, files, IPC objects, keyrings or devices",
+    ),
+    Rule("no-machine-paths", "sees no path of a folder of the machine"),
+    Rule(
+        "system-calls",
+        "only the system calls of a list; sockets of the families unix, inet, inet6 and netlink, "
+        "none with an address",
+    ),
 )
 
 

@@ -111,6 +111,7 @@ class SandboxEngine:
                 blobs,
                 mounting=not self._room.refusal,
                 in_memory=not self._room.lacking(policy),
+                views=not self._no_views,
             )
             group = _join(self._cgroups, f"action-{os.getpid()}-{number}", limits, stack)
             order["cgroups"] = group.entrances if group else []
@@ -127,7 +128,11 @@ class SandboxEngine:
         cgroups = self._cgroups or Cgroups()
         try:
             return sandbox_enforcement.enforcement(
-                policy, cgroups, sandbox_order.spare_users(), self._room
+                policy,
+                cgroups,
+                sandbox_order.spare_users(),
+                self._room,
+                no_views=self._no_views,
             )
         finally:
             if cgroups is not self._cgroups:
@@ -144,8 +149,17 @@ class SandboxEngine:
         except InfrastructureError as error:
             raise bubblewrap.refusal(error.subject) from error
 
-    def _try(self, *, mounting: bool) -> None:
-        order = sandbox_order.for_check(self._program, _CHECK, mounting=mounting)
+    @cached_property
+    def _no_views(self) -> str:
+        """Why the launcher cannot hide where trees lie (tried, where the scratch folder lies)."""
+        try:
+            self._try(mounting=False, view=self._parent)
+        except InfrastructureError as error:
+            return error.subject
+        return ""
+
+    def _try(self, *, mounting: bool, view: Path | None = None) -> None:
+        order = sandbox_order.for_check(self._program, _CHECK, mounting=mounting, view=view)
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             order["work"] = folder
             usage = Usage(Path(folder), _CHECK, counted=False)

@@ -17,9 +17,18 @@ if TYPE_CHECKING:
 
 
 def enforcement(
-    policy: Policy, cgroups: Cgroups, spare_users: Mapping[str, int] | None, room: Room
+    policy: Policy,
+    cgroups: Cgroups,
+    spare_users: Mapping[str, int] | None,
+    room: Room,
+    *,
+    no_views: str = "",
 ) -> tuple[Enforcement, ...]:
-    """One entry a rule; `spare_users`: None where actions run as this process's own user."""
+    """One entry a rule.
+
+    `spare_users`: None where actions run as this process's own user. `no_views`: why it cannot be
+    hidden where trees lie, or empty.
+    """
     kept = {
         "no-network": "a network namespace that holds a loopback interface only",
         "read-only-root": "read-only bind mounts on a root that is remounted read-only",
@@ -30,12 +39,15 @@ def enforcement(
         "no-new-privileges": "PR_SET_NO_NEW_PRIVS, and no further user namespaces",
         "time": "the action is killed",
         "fixed-identity": "a UTS namespace, and an environment made from nothing",
-        "own-namespaces": "user, mount, process, network, IPC, UTS and cgroup namespaces",
+        "own-namespaces": "user, mount, process, network, IPC, UTS and cgroup namespaces, an empty "
+        "session keyring, and a cover over /proc/1, which is bubblewrap",
+        "system-calls": "a seccomp filter, loaded by bubblewrap last of all",
     }
     found = [Enforcement(rule, "enforced", means) for rule, means in kept.items()]
     found.append(_user(spare_users))
     found += _counted(policy, cgroups, spare_users, room)
     found.append(_work(room.lacking(policy)))
+    found.append(_paths(no_views, room.lacking(policy)))
     return tuple(sorted(found, key=lambda entry: entry.rule))
 
 
@@ -63,6 +75,22 @@ def _work(lacking: str) -> Enforcement:
         "not enforced",
         "RLIMIT_FSIZE for a file; the sum is looked at twice a second, with deleted files that "
         f"are open ({lacking})",
+    )
+
+
+def _paths(no_views: str, lacking: str) -> Enforcement:
+    shown = []
+    if no_views:
+        shown.append(f"the trees, since there are no overlays here ({no_views})")
+    if lacking:
+        shown.append(f"the work directory ({lacking})")
+    if shown:
+        words = f"/proc/self/mountinfo shows the place of {', and of '.join(shown)}"
+        return Enforcement("no-machine-paths", "not enforced", words)
+    return Enforcement(
+        "no-machine-paths",
+        "enforced",
+        "overlays over the trees, whose names in /proc/self/mountinfo are the same everywhere",
     )
 
 

@@ -1,6 +1,6 @@
 """Turns an action into an order for the launcher: what to stage, what to limit, bubblewrap's words.
 
-The form of an order is what `confine.py` reads. Arguments are texts, `{"place": N, "below": path}`
+The form of an order is what `confine.py` reads. Options are texts, `{"place": N, "below": path}`
 for a path that only the launcher knows (0 is the work directory, 1 the root's tree, then the input
 trees; -1 is the folder for /tmp), or `{"status": true}` for the descriptor on which bubblewrap
 tells what it does.
@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from containers import proc
+from containers import proc, system_call_filter
 from containers.layout import root_binds
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ _ROOM = 64 << 20
 # far above any that is given out by hand, by subuid(5) or by systemd. Where those are not mapped
 # (root of a container), systemd's range for dynamic users.
 _SPARE = (range(0x70000000, 0x70400000), range(61184, 65184))
+# Descriptions of keys, and how many each user of the machine has.
+_MASKED = ("/proc/keys", "/proc/key-users")
+_FIRST = "/proc/1"
 _TMP = "/tmp"  # noqa: S108 - the path inside
 
 
@@ -44,12 +47,13 @@ def for_action(  # noqa: PLR0913 - an action's fixed data
     *,
     mounting: bool = False,
     in_memory: bool = False,
+    views: bool = False,
 ) -> dict[str, Any]:
     """The order for an action; `work`, `cgroups` and `cpus` are still to be filled in.
 
     `program`: path of bubblewrap. `mounting`: whether the launcher may mount, and so mounts /tmp,
     which can then be looked at. `in_memory`: whether the work directory is a tmpfs too, so that the
-    kernel bounds it.
+    kernel bounds it. `views`: whether it is to hide where the trees lie.
     """
     surroundings = action.surroundings
     trees = [action.root, *(mount.tree for mount in (*layout.read_only, *layout.private))]
@@ -67,6 +71,7 @@ def for_action(  # noqa: PLR0913 - an action's fixed data
     return {
         **_frame(limits, own_users=mounting),
         "sources": [str(blobs.checkout(tree, action.epoch)) for tree in trees],
+        "views": views,
         "copies": [
             {"source": number, "at": mount.at.removeprefix(surroundings.work).strip("/")}
             for number, mount in enumerate(layout.private, start=first_private)
@@ -76,8 +81,10 @@ def for_action(  # noqa: PLR0913 - an action's fixed data
         "shuffled": shuffled,
         "order_seed": surroundings.order_seed,
         "epoch": action.epoch,
-        "arguments": [
-            *_namespaces(program),
+        "program": program,
+        "command": list(action.command),
+        "options": [
+            *_namespaces(),
             *("--uid", str(surroundings.user), "--gid", str(surroundings.group)),
             *("--hostname", surroundings.host),
             *_mounts(action, layout, limits, mounting=mounting),
@@ -86,22 +93,28 @@ def for_action(  # noqa: PLR0913 - an action's fixed data
     }
 
 
-def for_check(program: str, limits: Limits, *, mounting: bool = False) -> dict[str, Any]:
+def for_check(
+    program: str, limits: Limits, *, mounting: bool = False, view: Path | None = None
+) -> dict[str, Any]:
     """An order that runs bubblewrap itself inside a sandbox, to see whether that works here.
 
-    `mounting`: as for an action.
+    `mounting`: as for an action. `view`: a folder whose place the launcher is to hide as it would
+    for an action, None for none.
     """
     sizes = {"inputs": 0, "work": limits.work, "tmp": limits.tmp, "files": limits.files}
     return {
         **_frame(limits, own_users=mounting),
+        **({} if view is None else {"sources": [str(view)], "views": True}),
         "tmpfs": sizes if mounting else None,
         "cgroups": [],
         "cpus": [],
-        "arguments": [
-            *_namespaces(program),
-            *("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"),
+        "program": program,
+        "command": [program, "--version"],
+        "options": [
+            *_namespaces(),
+            *("--ro-bind", "/", "/", *_proc(), "--dev", "/dev"),
             *("--size", str(limits.tmp), "--tmpfs", _TMP, "--remount-ro", "/", "--chdir", "/"),
-            *("--clearenv", "--", program, "--version"),
+            "--clearenv",
         ],
     }
 
@@ -110,8 +123,10 @@ def _frame(limits: Limits, *, own_users: bool) -> dict[str, Any]:
     return {
         "parent": os.getpid(),
         "users": spare_users(),
+        "filter": system_call_filter.compiled().hex(),
         "limits": _rlimits(limits, own_users=own_users),
         "sources": [],
+        "views": False,
         "copies": [],
         "directories": [],
         "tmpfs": None,
@@ -121,9 +136,8 @@ def _frame(limits: Limits, *, own_users: bool) -> dict[str, Any]:
     }
 
 
-def _namespaces(program: str) -> list[Any]:
+def _namespaces() -> list[Any]:
     return [
-        program,
         *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc"),
         *("--unshare-uts", "--unshare-cgroup", "--disable-userns"),
         *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
@@ -140,7 +154,7 @@ def _mounts(action: Action, layout: Layout, limits: Limits, *, mounting: bool) -
         arguments += ["--perms", "0755", "--dir", f"/{path}"]
     for path in bound:
         arguments += ["--ro-bind", _place(1, path), f"/{path}"]
-    arguments += ["--proc", "/proc", "--dev", "/dev"]
+    arguments += [*_proc(), "--dev", "/dev"]
     if mounting:
         arguments += ["--bind", _place(-1), _TMP]
     else:
@@ -153,9 +167,22 @@ def _mounts(action: Action, layout: Layout, limits: Limits, *, mounting: bool) -
     return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/"]
 
 
+def _proc() -> list[Any]:
+    """/proc without what it tells of the machine's users, and without the first process.
+
+    That one is bubblewrap, the machine's own program, and belongs to the same user as the action,
+    which else could open its memory.
+    """
+    arguments: list[Any] = ["--proc", "/proc"]
+    for path in _MASKED:
+        if Path(path).exists():
+            arguments += ["--ro-bind", "/dev/null", path]
+    return [*arguments, "--perms", "0555", "--tmpfs", _FIRST, "--remount-ro", _FIRST]
+
+
 def _process(action: Action, layout: Layout) -> list[Any]:
     variables = [part for item in layout.environment.items() for part in ("--setenv", *item)]
-    return ["--chdir", action.directory, "--clearenv", *variables, "--", *action.command]
+    return ["--chdir", action.directory, "--clearenv", *variables]
 
 
 def _place(number: int, below: str = "") -> dict[str, Any]:

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SPARE = {"first": 1879048192, "count": 4194304}
-CAPABLE = {"MemoryLimit": True, "PidsLimit": True, "CpuCfsQuota": True}
+CAPABLE = {
+    "MemoryLimit": True,
+    "PidsLimit": True,
+    "CpuCfsQuota": True,
+    "SecurityOptions": ["name=apparmor", "name=seccomp,profile=default"],
+}
+# What no container engine keeps: the kernel shows where it keeps its layers.
+NEVER_ON_DOCKER = {"bounded-work", "no-machine-paths"}
 
 
 @pytest.fixture
@@ -95,7 +102,7 @@ def test_a_work_directory_on_a_disk_is_not_claimed_to_be_bounded(
     beside = Policy(Limits(memory=4 << 30), Share(0, 3))
     for policy, words in ((beside, "3 times 4096 MiB"), (Policy(Limits(memory=9 << 30)), "9216")):
         entries = by_rule(sandbox_enforcement.enforcement(policy, delegated, SPARE, room))
-        assert refused(entries) == {"bounded-work"}
+        assert refused(entries) == {"bounded-work", "no-machine-paths"}
         assert f"a tmpfs needs {words}" in entries["bounded-work"].means
         assert "8192 MiB to give" in entries["bounded-work"].means
 
@@ -108,7 +115,7 @@ def test_a_machine_on_which_nothing_can_be_mounted_says_so(
 
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     entries = by_rule(sandbox_enforcement.enforcement(Policy(), undelegated, None, Room(refuse)))
-    assert refused(entries) == {"bounded-work", "memory", "processes"}
+    assert refused(entries) == {"bounded-work", "memory", "no-machine-paths", "processes"}
     assert "Operation not permitted" in entries["bounded-work"].means
     assert "besides" in entries["processes"].means
 
@@ -147,8 +154,9 @@ def test_the_sandbox_without_another_user(
 def test_docker_says_what_its_machine_offers() -> None:
     limited = Policy(Limits(cpus=1))
     entries = by_rule(docker_enforcement.enforcement(limited, CAPABLE))
-    assert refused(entries) == {"bounded-work"}
+    assert refused(entries) == NEVER_ON_DOCKER
     entries = by_rule(docker_enforcement.enforcement(limited, {}))
-    assert refused(entries) == {"bounded-work", "memory", "processes", "cpus"}
+    assert refused(entries) == NEVER_ON_DOCKER | {"memory", "processes", "cpus", "system-calls"}
+    assert "SecurityOptions" in entries["system-calls"].means
     assert "MemoryLimit is false" in entries["memory"].means
     assert "cpus" not in refused(by_rule(docker_enforcement.enforcement(Policy(), {})))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from containers import sandbox_order
+from containers import sandbox_order, system_call_filter
 from containers.action import Action, Mount
 from containers.layout import lay_out
 from containers.policy import Limits, Share
@@ -58,6 +58,7 @@ def order(
         *("/bwrap", action, lay_out(action), Limits(**limits), Folders()),
         mounting=mounting,
         in_memory=in_memory,
+        views=True,
     )
     json.dumps(found)
     return found
@@ -72,7 +73,7 @@ def text(arguments: list[Any]) -> str:
 
 
 def test_every_namespace_is_new_and_every_privilege_dropped() -> None:
-    words = text(order()["arguments"])
+    words = text(order()["options"])
     for kind in ("user", "pid", "net", "ipc", "uts", "cgroup"):
         assert f"--unshare-{kind} " in words
     for option in ("--disable-userns", "--die-with-parent", "--new-session", "--cap-drop ALL"):
@@ -81,16 +82,17 @@ def test_every_namespace_is_new_and_every_privilege_dropped() -> None:
 
 
 def test_mounts_come_in_the_order_that_they_need() -> None:
-    words = text(order(tmp=4096)["arguments"])
+    found = order(tmp=4096)
+    words = text(found["options"])
     assert "--ro-bind <1:bin> /bin " in words
     assert "--perms 1777 --size 4096 --tmpfs /tmp --ro-bind <2:> /input --bind <0:> /work" in words
     assert "/work --remount-ro /dev --remount-ro / --chdir /work/start --clearenv" in words
-    assert words.endswith("-- /bin/program an argument")
+    assert (found["program"], found["command"]) == ("/bwrap", ["/bin/program", "an argument"])
     assert "/sys" not in words
 
 
 def test_the_environment_is_what_the_action_says() -> None:
-    words = text(order()["arguments"])
+    words = text(order()["options"])
     assert "--setenv A 1 --setenv HOME /nonexistent --setenv PWD /work/start" in words
     assert words.count("--setenv") == 3
 
@@ -193,7 +195,23 @@ def test_users_that_nobody_has(
 
 
 def test_the_trial_is_made_in_the_same_way() -> None:
-    words = text(sandbox_order.for_check("/bwrap", Limits())["arguments"])
+    found = sandbox_order.for_check("/bwrap", Limits())
+    words = text(found["options"])
     assert "--disable-userns" in words
     assert "--ro-bind / /" in words
-    assert words.endswith("-- /bwrap --version")
+    assert (found["program"], found["command"]) == ("/bwrap", ["/bwrap", "--version"])
+    assert found["filter"] == order()["filter"]
+
+
+def test_the_first_process_and_the_machines_keys_are_covered() -> None:
+    words = text(order()["options"])
+    assert "--proc /proc " in words
+    assert "--tmpfs /proc/1 --remount-ro /proc/1 " in words
+    if Path("/proc/keys").exists():
+        assert "--ro-bind /dev/null /proc/keys " in words
+
+
+def test_system_calls_are_filtered() -> None:
+    instructions = bytes.fromhex(order()["filter"])
+    assert instructions == system_call_filter.compiled()
+    assert len(instructions) % 8 == 0
