@@ -18,6 +18,7 @@ from containers.policy import Share
 from orchestrator import resources
 from orchestrator.filling import log_name
 from orchestrator.results import Comparison, Provenance, Remembered, Result, Results
+from orchestrator.store import durable
 from reproducibility.errors import ActionError, InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree
 
@@ -285,13 +286,18 @@ class Scheduler:
     def _keep_log(self, name: str, action: Action, outcome: Outcome) -> str:
         """Keep a failed action's own words where the next run does not remove them."""
         folder = self._store.root / "failures"
-        folder.mkdir(exist_ok=True)
         log = folder / log_name(name, action.key.hex)
-        with log.open("wb") as target:
-            target.write(b"action: " + action.document + b"\n--- standard error\n")
-            target.write(outcome.stderr.read_bytes())
-            target.write(b"\n--- standard output\n")
-            target.write(outcome.stdout.read_bytes())
+        durable.write(
+            log,
+            b"".join(
+                [
+                    b"action: " + action.document + b"\n--- standard error\n",
+                    outcome.stderr.read_bytes(),
+                    b"\n--- standard output\n",
+                    outcome.stdout.read_bytes(),
+                ]
+            ),
+        )
         return str(log)
 
 

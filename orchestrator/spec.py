@@ -30,7 +30,7 @@ from orchestrator import boot_section, text_file
 from orchestrator.architecture import Architecture
 from orchestrator.boot_section import Boot
 from orchestrator.mistakes import TABLE, TEXT, Mistake, from_pydantic, refusal
-from reproducibility import canonical
+from reproducibility import canonical, regular
 from reproducibility import digest as digests
 from reproducibility.errors import InputError
 
@@ -313,7 +313,7 @@ def load(path: Path) -> Spec:
         InputError: there is no such file, or it holds mistakes; names each with its line.
     """
     try:
-        data = path.read_bytes()
+        data = regular.read(path)
     except OSError as error:
         raise InputError(
             f"cannot read the spec: {error.strerror}",
