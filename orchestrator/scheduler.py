@@ -227,7 +227,7 @@ class Scheduler:
             if outcome.exit_status != 0 or outcome.ended_by:
                 raise self._failure(name, action, outcome)
             try:
-                tree = self._store.put_tree(outcome.outputs, move=True)
+                tree = self._store.put_tree(outcome.outputs, move=True, stop=stop)
             except InputError as error:
                 raise ActionError(
                     f"{name} made something that cannot go on the stick: {error.summary}",
@@ -272,7 +272,15 @@ class Scheduler:
         ended, limit = {
             "time": (f"was ended after {limits.seconds} s", "seconds"),
             "memory": (f"was ended for using more than {limits.memory >> 20} MiB", "memory"),
-            "work": (f"was ended for writing more than {limits.work >> 20} MiB", "work"),
+            "work": (
+                f"has more than {limits.work >> 20} MiB in its work directory or its outputs",
+                "work",
+            ),
+            "tmp": (f"has more than {limits.tmp >> 20} MiB in /tmp", "tmp"),
+            "files": (
+                f"has more than {limits.files} files in its work directory, /tmp or its outputs",
+                "files",
+            ),
         }.get(outcome.ended_by, (f"ended with exit status {outcome.exit_status}", ""))
         remedy = "mend the cause and run the same command again: finished steps are remembered"
         if limit:

@@ -593,3 +593,20 @@ def test_removing_a_link_to_a_folder_leaves_the_folder(tmp_path: Path) -> None:
     remove_folder(tmp_path / "link")
     assert names(tmp_path) == ["kept"]
     assert names(tmp_path / "kept") == ["file"]
+
+
+@pytest.mark.parametrize("after", range(0, 40, 3))
+def test_a_wish_to_stop_is_heeded_while_a_tree_is_kept(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    folder = tmp_path / "folder"
+    (folder / "inner").mkdir(parents=True)
+    for number in range(4):
+        (folder / "inner" / str(number)).write_bytes(bytes([number]) * (5 << 20))
+    stop = threading.Event()
+    asked = iter(range(1000))
+    monkeypatch.setattr(stop, "is_set", lambda: next(asked) >= after)
+    with pytest.raises(Stopped):
+        store.put_tree(folder, stop=stop)
+    monkeypatch.undo()
+    assert len(store.put_tree(folder, stop=stop)) == 4
