@@ -87,7 +87,7 @@ def test_no_part_of_a_password_is_left_by_a_cut() -> None:
         process.run([sys.executable, "-c", program], environment={})
     assert "xxx" in caught.value.summary
     assert "s3cret" not in caught.value.summary
-    command = [sys.executable, "-c", "input()", "0" * 100 + written]
+    command = [sys.executable, "-c", "input()", "0" * 100, written]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as waiting:
         with pytest.raises(InfrastructureError, match="still running") as late:
             process.wait(waiting, seconds=0, stop=None)
