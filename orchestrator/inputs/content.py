@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from orchestrator import lock, output
 from orchestrator.inputs import bundle_header
 from orchestrator.store import store
-from reproducibility import manifest, visible
+from reproducibility import manifest, regular, visible
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _is_own_file(child: os.DirEntry[str]) -> bool:
 
     Two specs in one folder would pin each other's locks without end.
     """
-    with Path(child.path).open("rb") as stream:
+    with regular.opened(child.path, follow=False) as stream:
         head = stream.read(len(lock.MAGIC))
         if not head.startswith(bundle_header.MAGIC):
             return head == lock.MAGIC
