@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from containers.policy import Share
 from orchestrator import resources
+from orchestrator.either import Either
 from orchestrator.filling import log_name
 from orchestrator.rebuilding import Bases
 from orchestrator.results import Comparison, Provenance, Remembered, Result, Results
@@ -44,7 +45,6 @@ __all__ = [
 ]
 
 _SHOWN = 6000
-_POLL = 0.05
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class Scheduler:
         self, step: Step, action: Action, state: Run, halt: threading.Event, share: Share | None
     ) -> Result:
         """What is made again whatever is remembered, and compared with that."""
-        with self._store.only_one(action.key, _Either(self._stop, halt)):
+        with self._store.only_one(action.key, Either(self._stop, halt)):
             # Not before: another build may have remembered something while this one waited.
             earlier, why = self._bases.of(action.key, lambda: self._remembered.earlier(action))
             result = self._work(step, action, state, halt, share)
@@ -206,7 +206,7 @@ class Scheduler:
         self, step: Step, action: Action, state: Run, halt: threading.Event, share: Share | None
     ) -> Result:
         """What is not remembered, made and remembered; of builds at once, one does the work."""
-        with self._store.only_one(action.key, _Either(self._stop, halt)):
+        with self._store.only_one(action.key, Either(self._stop, halt)):
             # Another build may have made it while this one waited for the lock.
             result = self._remembered.recall(action)
             if result is None:
@@ -238,7 +238,7 @@ class Scheduler:
         with self._store.temporary() as folder:
             into = folder / "result"
             into.mkdir()
-            stop = _Either(self._stop, halt)
+            stop = Either(self._stop, halt)
             outcome = self._engine.run(action, policy, self._store, into, stop)
             provenance = self._provenance(policy, observed)
             if outcome.exit_status != 0 or outcome.ended_by:
@@ -324,25 +324,6 @@ class Scheduler:
             ),
         )
         return str(log)
-
-
-class _Either(threading.Event):
-    """An event that counts as set when either of two others is."""
-
-    def __init__(self, first: threading.Event, second: threading.Event) -> None:
-        super().__init__()
-        self._both = (first, second)
-
-    def is_set(self) -> bool:
-        return any(event.is_set() for event in self._both)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until one of the two is set, or for `timeout` seconds; whether one is set."""
-        left = float("inf") if timeout is None else timeout
-        while not self.is_set() and left > 0:
-            self._both[0].wait(min(_POLL, left))
-            left -= _POLL
-        return self.is_set()
 
 
 def default_jobs() -> int:

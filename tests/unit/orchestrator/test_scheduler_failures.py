@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator import scheduler
+from orchestrator.either import Either
 from reproducibility.errors import ActionError, InfrastructureError, Stopped
 from tests.fakes import Asked, FakeEngine, Made, made
 from tests.unit.orchestrator.test_scheduler import run, step
@@ -167,7 +167,7 @@ def test_stop_before_the_start(store: Store) -> None:
 
 def test_the_stop_that_an_engine_sees_can_be_waited_for() -> None:
     first, second = threading.Event(), threading.Event()
-    either = scheduler._Either(first, second)
+    either = Either(first, second)
     assert not either.wait(0)
     assert not either.wait(0.01)
     threading.Timer(0.05, second.set).start()
