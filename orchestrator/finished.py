@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import output, unpacking
 from orchestrator.store import DamagedBlob
-from reproducibility import canonical, digest
+from reproducibility import canonical, digest, regular
 from reproducibility.compare import Verdict
 from reproducibility.digest import Digest
 from reproducibility.errors import ComparisonError, InputError
@@ -46,7 +46,7 @@ class Finished:
         """
         path = out / output.RESULT
         try:
-            data = path.read_bytes()
+            data = regular.read(path)
         except FileNotFoundError as error:
             raise _missing(out) from error
         except OSError as error:

@@ -18,6 +18,7 @@ from containers.policy import Share
 from orchestrator import resources
 from orchestrator.filling import log_name
 from orchestrator.results import Comparison, Provenance, Remembered, Result, Results
+from orchestrator.store import durable
 from reproducibility.errors import ActionError, InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree
 
@@ -226,7 +227,7 @@ class Scheduler:
             if outcome.exit_status != 0 or outcome.ended_by:
                 raise self._failure(name, action, outcome)
             try:
-                tree = self._store.put_tree(outcome.outputs, move=True)
+                tree = self._store.put_tree(outcome.outputs, move=True, stop=stop)
             except InputError as error:
                 raise ActionError(
                     f"{name} made something that cannot go on the stick: {error.summary}",
@@ -271,7 +272,15 @@ class Scheduler:
         ended, limit = {
             "time": (f"was ended after {limits.seconds} s", "seconds"),
             "memory": (f"was ended for using more than {limits.memory >> 20} MiB", "memory"),
-            "work": (f"was ended for writing more than {limits.work >> 20} MiB", "work"),
+            "work": (
+                f"has more than {limits.work >> 20} MiB in its work directory or its outputs",
+                "work",
+            ),
+            "tmp": (f"has more than {limits.tmp >> 20} MiB in /tmp", "tmp"),
+            "files": (
+                f"has more than {limits.files} files in its work directory, /tmp or its outputs",
+                "files",
+            ),
         }.get(outcome.ended_by, (f"ended with exit status {outcome.exit_status}", ""))
         remedy = "mend the cause and run the same command again: finished steps are remembered"
         if limit:
@@ -285,13 +294,18 @@ class Scheduler:
     def _keep_log(self, name: str, action: Action, outcome: Outcome) -> str:
         """Keep a failed action's own words where the next run does not remove them."""
         folder = self._store.root / "failures"
-        folder.mkdir(exist_ok=True)
         log = folder / log_name(name, action.key.hex)
-        with log.open("wb") as target:
-            target.write(b"action: " + action.document + b"\n--- standard error\n")
-            target.write(outcome.stderr.read_bytes())
-            target.write(b"\n--- standard output\n")
-            target.write(outcome.stdout.read_bytes())
+        durable.write(
+            log,
+            b"".join(
+                [
+                    b"action: " + action.document + b"\n--- standard error\n",
+                    outcome.stderr.read_bytes(),
+                    b"\n--- standard output\n",
+                    outcome.stdout.read_bytes(),
+                ]
+            ),
+        )
         return str(log)
 
 

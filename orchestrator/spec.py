@@ -30,7 +30,7 @@ from orchestrator import boot_section, text_file
 from orchestrator.architecture import Architecture
 from orchestrator.boot_section import Boot
 from orchestrator.mistakes import TABLE, TEXT, Mistake, from_pydantic, refusal
-from reproducibility import canonical
+from reproducibility import canonical, regular
 from reproducibility import digest as digests
 from reproducibility.errors import InputError
 
@@ -266,6 +266,7 @@ class Limits(_Model):
     memory: Bytes = Field(default=_LIMITS.memory, ge=_LEAST, description=_BYTES_HELP)
     tmp: Bytes = Field(default=_LIMITS.tmp, ge=_LEAST, description=_BYTES_HELP)
     work: Bytes = Field(default=_LIMITS.work, ge=_LEAST, description=_BYTES_HELP)
+    files: int = Field(default=_LIMITS.files, ge=1024, description="a number, 1024 or more")
     processes: int = Field(default=_LIMITS.processes, ge=64, description="a number, 64 or more")
     cpus: int = Field(default=_LIMITS.cpus, ge=0, description="a number of processors, 0 for all")
     seconds: int = Field(default=_LIMITS.seconds, ge=1, description="seconds of wall-clock time")
@@ -312,7 +313,7 @@ def load(path: Path) -> Spec:
         InputError: there is no such file, or it holds mistakes; names each with its line.
     """
     try:
-        data = path.read_bytes()
+        data = regular.read(path)
     except OSError as error:
         raise InputError(
             f"cannot read the spec: {error.strerror}",

@@ -398,7 +398,9 @@ def test_a_failing_step_ends_the_others_and_keeps_its_log(store: Store) -> None:
     [
         ("time", "after 77 s", "limits.seconds"),
         ("memory", "512 MiB", "limits.memory"),
-        ("work", "256 MiB", "limits.work"),
+        ("work", "256 MiB in its work directory or its outputs", "limits.work"),
+        ("tmp", "4096 MiB in /tmp", "limits.tmp"),
+        ("files", "262144 files", "limits.files"),
     ],
 )
 def test_a_limit_that_ended_an_action_is_named_with_its_remedy(
