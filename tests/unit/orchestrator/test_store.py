@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import os
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ import pytest
 from orchestrator.store import DamagedBlob, Store, durable, remove_folder
 from orchestrator.store.blobs import BLOB_TIME
 from reproducibility import digest, manifest
-from reproducibility.errors import InfrastructureError, InputError
+from reproducibility.errors import InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
