@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -140,6 +141,12 @@ def _without_sandbox() -> str:
         timeout=60,
     )
     return "" if trial.returncode == 0 else f"bubblewrap does not work: {trial.stderr.decode()}"
+
+
+def pytest_collection_finish() -> None:
+    """Keep what lasts for the whole run out of what the collection of garbage goes through."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
