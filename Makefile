@@ -225,7 +225,8 @@ for place in $(PYTHONS)/*/; do
 	[ -x "$$place/bin/python" ] || continue
 	version=$$(basename "$$place")
 	SOURCERY_STYLE_CHECKED=1 "$${netless[@]}" "$$place/bin/python" -m pytest tests/unit -q \
-		-p no:cacheprovider $(ARGS) > "$(PYTHONS)/$$version.log" 2>&1 &
+		-p no:cacheprovider -m 'not once' --hypothesis-profile=few $(ARGS) \
+		> "$(PYTHONS)/$$version.log" 2>&1 &
 	running+=("$$version $$!")
 done
 endef
