@@ -595,7 +595,7 @@ def test_removing_a_link_to_a_folder_leaves_the_folder(tmp_path: Path) -> None:
     assert names(tmp_path / "kept") == ["file"]
 
 
-@pytest.mark.parametrize("after", range(0, 40, 3))
+@pytest.mark.parametrize("after", range(0, 20, 3))
 def test_a_wish_to_stop_is_heeded_while_a_tree_is_kept(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
