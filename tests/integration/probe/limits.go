@@ -24,6 +24,7 @@ func take(arguments []string) {
 		"udp":         takeUDP,
 		"tcp":         takeTCP,
 		"pipes":       takePipes,
+		"netlink":     takeNetlink,
 		"page tables": takePageTables,
 		"unnamed":     takeUnnamed,
 		"deep":        takeDeep,
@@ -218,6 +219,36 @@ func takeTCP(wanted int) (int, error) {
 		}
 		return sending, syscall.SetNonblock(sending, true)
 	})
+}
+
+// takeNetlink sends messages from each socket to itself.
+func takeNetlink(wanted int) (int, error) {
+	const userSocket = 2
+	piece := make([]byte, 16<<10)
+	total := 0
+	for total < wanted {
+		descriptor, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW|syscall.SOCK_NONBLOCK, userSocket)
+		if err != nil {
+			return total, err
+		}
+		// Whatever comes of it, sending gives the socket a port.
+		syscall.Sendto(descriptor, piece[:16], 0, &syscall.SockaddrNetlink{Family: syscall.AF_NETLINK})
+		own, err := syscall.Getsockname(descriptor)
+		if err != nil {
+			return total, err
+		}
+		before := total
+		for {
+			if err := syscall.Sendto(descriptor, piece, 0, own); err != nil {
+				if total == before {
+					return total, err
+				}
+				break
+			}
+			total += len(piece)
+		}
+	}
+	return total, nil
 }
 
 // takePageTables reads one page in each piece of 2 MiB: no memory but that of the table.
