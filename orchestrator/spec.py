@@ -30,7 +30,7 @@ from orchestrator import boot_section, text_file
 from orchestrator.architecture import Architecture
 from orchestrator.boot_section import Boot
 from orchestrator.mistakes import TABLE, TEXT, Mistake, from_pydantic, refusal
-from reproducibility import canonical, regular
+from reproducibility import canonical, regular, visible
 from reproducibility import digest as digests
 from reproducibility.errors import InputError
 
@@ -55,8 +55,8 @@ RESERVED = frozenset(
      "syslinux", "tmp"}
 )  # fmt: skip
 _RESERVED_START = "linux_"
-_BAD_ON_FAT = re.compile(r'["*:<>?|\\\x00-\x1f\x7f]|[. ](?:/|$)')
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BAD_ON_FAT = re.compile(rf'["*:<>?|\\{visible.CONTROLS}]|[. ](?:/|$)')
+_CONTROL = re.compile(f"[{visible.CONTROLS}]")
 _FIXED_INPUTS = frozenset({"go", "bootstrap", "uname"})
 
 _LIMITS = policy.Limits()

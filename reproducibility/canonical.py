@@ -11,6 +11,7 @@ import json
 import math
 from typing import Any
 
+from reproducibility import visible
 from reproducibility.errors import InputError
 
 
@@ -35,6 +36,17 @@ def pretty(value: object) -> bytes:
     """
     text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode()
+
+
+def shown(value: object) -> bytes:
+    """As `pretty`, for a terminal: what it would obey, or what is no text, stands there escaped.
+
+    Raises:
+        TypeError: the value holds something that JSON cannot carry.
+        ValueError: a number is not finite.
+    """
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return (visible.in_json(text) + "\n").encode()
 
 
 def loads(data: bytes | str, *, subject: str = "JSON") -> Any:  # noqa: ANN401 - JSON is any value
