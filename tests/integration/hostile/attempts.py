@@ -24,6 +24,8 @@ _WORDS: dict[str, Word] = {
     "limited": "limited",
     "not enforced": "not enforced",
 }
+# Words of a line that tells what is different in the sandbox for an ordinary user.
+_AS_USER = 3
 # Parts of other attempts, which are none of their own.
 PARTS = frozenset({"memory-part", "child", "child-writer", "child-swapper", "end-fork-link"})
 # What needs limits of its own, ends its process, or leaves outputs takes an action of its own.
@@ -47,30 +49,35 @@ enforced.
 | refused | it does not go through |
 | contained | it goes through, reaches nothing but the action itself, and ends with it |
 | visible | it tells something of the machine that no rule hides; do not build on it |
-| limited | refused, or the action is ended, where the engine reports the rule as *enforced*; where the \
-machine offers no means (no cgroups, no tmpfs), the engine reports *not enforced* |
+| limited | refused, or the action is ended, where the engine reports the rule as *enforced*; where \
+the machine offers no means (no cgroups, no tmpfs), the engine reports *not enforced* |
 | not enforced | it goes through, and the engine reports the rule as *not enforced* |
 
 What an engine enforces on your machine: the `enforcement` entries of `result.json`.
 
-There are {count} attempts: {words}. What is refused is refused to root and to an ordinary user
-alike; on another machine more may be refused, never less.
+There are {count} attempts: {words}. Root and an ordinary user see the same, but where it is
+said; on another machine more may be refused, never less.
 """
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt: its name, the rule it attacks, what it tries, what comes of it."""
+    """One attempt: its name, the rule it attacks, what it tries; what comes of it, by engine."""
 
     name: str
     rule: str
     tries: str
-    sandbox: Word
-    docker: Word
+    as_root: dict[str, Word]
+    as_user: dict[str, Word]
 
-    def expected(self, engine: str) -> Word:
-        """What has to come of it on an engine."""
-        return self.sandbox if engine == "sandbox" else self.docker
+    def expected(self, engine: str, *, root: bool) -> Word:
+        """What has to come of it on an engine, where root or an ordinary user builds."""
+        return (self.as_root if root else self.as_user)[engine]
+
+    def words(self, engine: str) -> str:
+        """The same for people."""
+        root, user = self.as_root[engine], self.as_user[engine]
+        return root if root == user else f"{root}; for an ordinary user {user}"
 
     @property
     def alone(self) -> bool:
@@ -90,18 +97,23 @@ def attempts() -> tuple[Attempt, ...]:
             rule = line.strip("[]")
         elif line and not line.startswith("#"):
             name, tries, *words = line.split(" | ")
-            sandbox, _, docker = (words[0] if words else "refused").partition(" / ")
-            found.append(
-                Attempt(name, rule, tries, _WORDS[sandbox], _WORDS[docker or sandbox]),
-            )
+            found.append(Attempt(name, rule, tries, *_expectations(words)))
     return tuple(found)
+
+
+def _expectations(words: list[str]) -> tuple[dict[str, Word], dict[str, Word]]:
+    """By engine, for root and for an ordinary user, from the last column of the table."""
+    told = [_WORDS[word] for word in (words[0] if words else "refused").split(" / ")]
+    sandbox, docker = told[0], told[min(1, len(told) - 1)]
+    as_root = {"sandbox": sandbox, "docker": docker}
+    return as_root, {**as_root, "sandbox": told[2]} if len(told) == _AS_USER else as_root
 
 
 def document() -> str:
     """The table for people, as Markdown."""
     every = attempts()
     counts = {
-        word: sum(attempt.sandbox == word for attempt in every)
+        word: sum(attempt.as_root["sandbox"] == word for attempt in every)
         for word in ("refused", "contained", "limited", "visible")
     }
     words = ", ".join(f"{count} {word}" for word, count in counts.items())
@@ -113,7 +125,8 @@ def document() -> str:
             "| attempt | sandbox | docker | name |",
             "| --- | --- | --- | --- |",
             *(
-                f"| {attempt.tries} | {attempt.sandbox} | {attempt.docker} | {attempt.name} |"
+                f"| {attempt.tries} | {attempt.words('sandbox')} | {attempt.words('docker')} "
+                f"| {attempt.name} |"
                 for attempt in own
             ),
         ]
