@@ -121,7 +121,7 @@ def test_the_attempts_on_limits_go_through_where_limits_are_higher(
 
 
 def _check(engine: Engine, tried: Iterable[Attempt], came: dict[str, Came]) -> None:
-    """Find attempts that went through and must not; and rules that are not enforced and said to be."""
+    """Fail on an attempt that went through and must not, and where the engine says otherwise."""
     states = {entry.rule: entry.state for entry in engine.enforcement(_POLICY)}
     found = []
     for attempt in tried:

@@ -49,14 +49,15 @@ enforced.
 | refused | it does not go through |
 | contained | it goes through, reaches nothing but the action itself, and ends with it |
 | visible | it tells something of the machine that no rule hides; do not build on it |
-| limited | refused, or the action is ended, where the engine reports the rule as *enforced*; where \
-the machine offers no means (no cgroups, no tmpfs), the engine reports *not enforced* |
+| limited | refused, or the action is ended, where the engine reports the rule as *enforced*; \
+where the machine offers no means (no cgroups, no tmpfs), the engine reports *not enforced* |
 | not enforced | it goes through, and the engine reports the rule as *not enforced* |
 
 What an engine enforces on your machine: the `enforcement` entries of `result.json`.
 
-There are {count} attempts: {words}. Root and an ordinary user see the same, but where it is
-said; on another machine more may be refused, never less.
+There are {count} attempts, {words}.
+Root and an ordinary user see the same but where it is said. On another machine more may be refused,
+never less.
 """
 
 
