@@ -70,7 +70,7 @@ test: setup-tests setup-pythons
 	echo '== unit tests on the other Pythons'
 	$(end_on_other_pythons)
 	echo '== integration tests'
-	$(BIN)/python -m pytest tests/integration -m 'not long' $(ARGS)
+	$(BIN)/python -m pytest tests/integration -m 'not long' -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: unit
 unit: setup-tests
@@ -225,7 +225,8 @@ for place in $(PYTHONS)/*/; do
 	[ -x "$$place/bin/python" ] || continue
 	version=$$(basename "$$place")
 	SOURCERY_STYLE_CHECKED=1 "$${netless[@]}" "$$place/bin/python" -m pytest tests/unit -q \
-		-p no:cacheprovider $(ARGS) > "$(PYTHONS)/$$version.log" 2>&1 &
+		-p no:cacheprovider -m 'not once' --hypothesis-profile=few $(ARGS) \
+		> "$(PYTHONS)/$$version.log" 2>&1 &
 	running+=("$$version $$!")
 done
 endef

@@ -65,7 +65,7 @@ def _compiled(seccomp: ModuleType) -> bytes:
     for rule in system_calls.RULES:
         if rule.error == system_calls.DEFAULT:
             continue
-        conditions = [] if rule.when is None else [_condition(seccomp, rule.when)]
+        conditions = [_condition(seccomp, condition) for condition in rule.conditions]
         for name in rule.names:
             number = seccomp.resolve_syscall(seccomp.Arch.NATIVE, name)
             # Negative: this architecture lacks the call, or libseccomp is older than it.

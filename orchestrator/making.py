@@ -20,6 +20,7 @@ from orchestrator import remaking
 from orchestrator.boot import syslinux
 from orchestrator.image import archive, cpio, fingerprint, reader, witness, writer
 from orchestrator.ordering import FORMAT, Order, laid_out, volume_id
+from orchestrator.rebuilding import Bases
 from orchestrator.store import durable
 from reproducibility import digest as digests
 from reproducibility.compare import Check, Verdict, trees
@@ -111,18 +112,21 @@ def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
     observer: Observer,
     *,
     again: bool,
+    bases: Bases | None = None,
     stop: Event,
 ) -> Image:
     """Make both files in the folder `fresh`, or take them over from the output directory `old`.
 
-    `again`: make them whatever is remembered, and compare. `stop`: looked at between the stages.
+    `again`: make them whatever is remembered, and compare, with `bases` as far as they are known.
+    `stop`: looked at between the stages.
 
     Raises:
         InputError: the tree cannot lie on VFAT; names the paths.
         InfrastructureError: the disk is full, or a blob is damaged.
         Stopped: `stop` was set.
     """
-    remembered, lost = _recall(order, store)
+    known = bases if again and bases is not None else Bases()
+    remembered, lost = known.of(order.key, lambda: _recall(order, store))
     if remembered and not again and _taken_over(remembered, fresh, old):
         for name, _, _ in STAGES:
             observer.finished(name, cached=True, seconds=0)
@@ -131,7 +135,7 @@ def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
     # What came of it; the order stays what the other process is given.
     final = replace(order, tree=tree)
     _refuse_if(stop)
-    with remaking.started(order, store) as other, ThreadPoolExecutor(5) as pool:
+    with remaking.started(order, store) as other, _pool(other) as pool:
         second = pool.submit(_again, other, order, observer, stop)
         packed = pool.submit(_cpio, final, store, fresh, observer)
         with _stage("image", observer):
@@ -156,6 +160,17 @@ def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
         # What was remembered stays the base of comparison, whatever this run gave.
         return replace(made, checks=(*made.checks, _against(remembered, made, lost)))
     return made
+
+
+@contextlib.contextmanager
+def _pool(other: Remaking) -> Iterator[ThreadPoolExecutor]:
+    """Threads for the stages. An error in the block does not wait for the other process."""
+    with ThreadPoolExecutor(5) as pool:
+        try:
+            yield pool
+        except BaseException:
+            other.abandon()
+            raise
 
 
 def _refuse_if(stop: Event) -> None:
@@ -227,9 +242,7 @@ def _read_back(order: Order, store: Store, fresh: Path, observer: Observer) -> C
     check = trees(READ_BACK, IMAGE, seen.tree, expected)
     if check.verdict is Verdict.FAIL:
         # A damaged blob would show here: that is healed, not reported as a defect of the image.
-        for entry in expected.files():
-            if seen.tree.get(entry.path) != entry:
-                store.path(entry)
+        store.look_again(expected.where(lambda entry: seen.tree.get(entry.path) != entry))
         return check
     found = (seen.label, seen.volume_id, seen.moments)
     wanted = (order.label, order.volume_id, frozenset({order.epoch}))
@@ -265,7 +278,7 @@ def _recall(order: Order, store: Store) -> tuple[Image | None, str]:
             Digest.parse(document["tree"]),
             checks,
         )
-    except (KeyError, TypeError, InputError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
         return None, f"the earlier result cannot be read: {error!r}"
     return found, ""
 

@@ -15,8 +15,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from containers.policy import Share
-from orchestrator import resources
+from orchestrator import blame, resources
+from orchestrator.either import Either
 from orchestrator.filling import log_name
+from orchestrator.rebuilding import Bases
 from orchestrator.results import Comparison, Provenance, Remembered, Result, Results
 from orchestrator.store import durable
 from reproducibility.errors import ActionError, InfrastructureError, InputError, Stopped
@@ -43,7 +45,6 @@ __all__ = [
 ]
 
 _SHOWN = 6000
-_POLL = 0.05
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,20 @@ class Scheduler:
         observer: Observer,
         jobs: int,
         rebuild: bool = False,
+        bases: Bases | None = None,
         stop: threading.Event,
     ) -> None:
+        """`rebuild`: run everything and compare; `bases`: with these, and what else is remembered.
+
+        Whoever runs a plan twice in one build hands over the same both times.
+        """
         self._engine = engine
         self._store = store
         self._policy = policy
         self._observer = observer
         self._jobs = jobs
         self._rebuild = rebuild
+        self._bases = bases or Bases()
         self._stop = stop
         self._remembered = Remembered(store, engine.name)
 
@@ -169,27 +176,37 @@ class Scheduler:
             nothing = self._store.put_bytes(b"")
             result = Result(nothing, Tree(), nothing, nothing, 0.0, 0, cached=True)
             if self._rebuild:
-                state.compared[step.name] = Comparison(step.name, None, None, "", step.says)
+                state.compared[step.name] = Comparison(
+                    step.name, None, None, "", step.says, step.needs
+                )
         elif self._rebuild:
-            earlier, why = self._remembered.earlier(action)
-            with self._store.only_one(action.key, _Either(self._stop, halt)):
-                result = self._work(step, action, state, halt, share)
-                comparison = Comparison(step.name, result, earlier, why, step.says)
-                state.compared[step.name] = comparison
-                # What differs from before stays out: the next comparison, of a second round too,
-                # is with the same base, and finds the same.
-                if earlier is None or comparison.agrees:
-                    self._remembered.remember(step.name, result)
+            result = self._remade(step, action, state, halt, share)
         else:
             result = self._remembered.recall(action) or self._made(step, action, state, halt, share)
         state.results[step.name] = result
         self._observer.finished(step.name, cached=result.cached, seconds=time.monotonic() - started)
 
+    def _remade(
+        self, step: Step, action: Action, state: Run, halt: threading.Event, share: Share | None
+    ) -> Result:
+        """What is made again whatever is remembered, and compared with that."""
+        with self._store.only_one(action.key, Either(self._stop, halt)):
+            # Not before: another build may have remembered something while this one waited.
+            earlier, why = self._bases.of(action.key, lambda: self._remembered.earlier(action))
+            result = self._work(step, action, state, halt, share)
+            comparison = Comparison(step.name, result, earlier, why, step.says, step.needs)
+            state.compared[step.name] = comparison
+            # What differs from before stays out: the next build is compared with the same base,
+            # and finds the same.
+            if earlier is None or comparison.agrees:
+                self._remembered.remember(step.name, result)
+            return result
+
     def _made(
         self, step: Step, action: Action, state: Run, halt: threading.Event, share: Share | None
     ) -> Result:
         """What is not remembered, made and remembered; of builds at once, one does the work."""
-        with self._store.only_one(action.key, _Either(self._stop, halt)):
+        with self._store.only_one(action.key, Either(self._stop, halt)):
             # Another build may have made it while this one waited for the lock.
             result = self._remembered.recall(action)
             if result is None:
@@ -218,10 +235,11 @@ class Scheduler:
         observed: str = "",
     ) -> Result:
         policy = replace(self._policy, share=share)
-        with self._store.temporary() as folder:
+        root = self._store.root
+        with self._store.temporary() as folder, blame.telling(name, folder / "result", root):
             into = folder / "result"
             into.mkdir()
-            stop = _Either(self._stop, halt)
+            stop = Either(self._stop, halt)
             outcome = self._engine.run(action, policy, self._store, into, stop)
             provenance = self._provenance(policy, observed)
             if outcome.exit_status != 0 or outcome.ended_by:
@@ -232,6 +250,7 @@ class Scheduler:
                 raise ActionError(
                     f"{name} made something that cannot go on the stick: {error.summary}",
                     subject=error.subject,
+                    remedy="have it write only files and folders, with names that a tree can hold",
                 ) from error
             self._demand_outputs(name, action, tree, outcome)
             return Result(
@@ -282,7 +301,7 @@ class Scheduler:
                 "files",
             ),
         }.get(outcome.ended_by, (f"ended with exit status {outcome.exit_status}", ""))
-        remedy = "mend the cause and run the same command again: finished steps are remembered"
+        remedy = blame.remedy(outcome, limits)
         if limit:
             remedy = f"raise limits.{limit} in the spec"
         return ActionError(
@@ -307,25 +326,6 @@ class Scheduler:
             ),
         )
         return str(log)
-
-
-class _Either(threading.Event):
-    """An event that counts as set when either of two others is."""
-
-    def __init__(self, first: threading.Event, second: threading.Event) -> None:
-        super().__init__()
-        self._both = (first, second)
-
-    def is_set(self) -> bool:
-        return any(event.is_set() for event in self._both)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until one of the two is set, or for `timeout` seconds; whether one is set."""
-        left = float("inf") if timeout is None else timeout
-        while not self.is_set() and left > 0:
-            self._both[0].wait(min(_POLL, left))
-            left -= _POLL
-        return self.is_set()
 
 
 def default_jobs() -> int:

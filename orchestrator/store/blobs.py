@@ -116,6 +116,16 @@ class BlobFolder:
         """The verified blob of a tree's entry."""
         return self.blob(entry.content)
 
+    def look_again(self, tree: Tree) -> None:
+        """Compare every file of a tree with its name, whatever was found of it before.
+
+        Raises:
+            DamagedBlob: one differs.
+        """
+        for entry in tree.files():
+            self._verified.pop(entry.digest, None)
+            self.path(entry)
+
     def unverified(self, entry: Entry) -> Path:
         """The file of an entry's blob, there or not, its bytes not looked at.
 

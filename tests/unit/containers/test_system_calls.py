@@ -117,11 +117,20 @@ def test_only_four_families_of_sockets() -> None:
     for name in ("socket", "socketpair"):
         for family in range(64):
             expected = ALLOWED if family in allowed else errno.EAFNOSUPPORT
+            if (name, family) == ("socketpair", socket.AF_NETLINK):
+                expected = errno.EPROTONOSUPPORT
             assert answer(name, family) == expected, (name, family)
         # The kernel looks at the lower half only: AF_VSOCK, hidden behind a bit of the upper one.
         assert answer(name, 1 << 32 | 40) == errno.EAFNOSUPPORT
         assert answer(name, 1 << 32 | socket.AF_INET) == errno.EAFNOSUPPORT
         assert answer(name, 2**64 - 1) == errno.EAFNOSUPPORT
+
+
+def test_only_one_protocol_of_netlink() -> None:
+    assert answer("socket", socket.AF_NETLINK, 3, 0) == ALLOWED
+    for protocol in (1, 2, 9, 15, 22, 1 << 32, 1 << 32 | 2, 2**64 - 1):
+        assert answer("socket", socket.AF_NETLINK, 3, protocol) == errno.EPROTONOSUPPORT
+    assert answer("socket", socket.AF_INET, 1, 6) == ALLOWED
 
 
 def test_clone_makes_processes_and_threads_but_no_namespaces() -> None:

@@ -5,6 +5,7 @@ What was there before is planted in the store: results of another run, of anothe
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -16,14 +17,18 @@ import pytest
 from orchestrator import rebuilding
 from orchestrator.scheduler import Run, Step
 from orchestrator.store import Store
+from reproducibility import regular
 from reproducibility.compare import Check, Verdict, complete, fold
 from reproducibility.errors import InfrastructureError
 from tests.fakes import FakeEngine, FakeObserver, Made, Work, action, made
 from tests.unit.orchestrator.test_scheduler import chained, content, run, step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from threading import Event
+
+    from reproducibility.digest import Digest
 
 STEPS = [step("a"), step("b", "a")]
 TABLE: dict[str, Work] = {"a": made(b"1"), "b": chained}
@@ -149,12 +154,50 @@ def test_what_is_observed_is_neither_remembered_nor_compared(store: Store) -> No
     assert seen.observed == "x y"
 
 
+def idle(name: str, *needs: str) -> Step:
+    """A step that turns out to have nothing to do."""
+    return step(name, *needs, make=lambda _: None)
+
+
 def test_a_step_with_nothing_to_do_is_there_too(store: Store) -> None:
-    steps = [step("nothing", make=lambda _: None), step("after", "nothing")]
-    run(store, steps, FakeEngine({"after": chained}))
-    ran = run(store, steps, FakeEngine({"after": chained}), rebuild=True)
-    assert verdicts(ran, steps) == {"nothing": Verdict.PASS, "after": Verdict.PASS}
+    steps = [step("a"), idle("nothing", "a"), idle("nor this", "nothing", "a")]
+    steps.append(step("after", "nothing"))
+    run(store, steps, FakeEngine({"a": made(b"1"), "after": chained}))
+    ran = run(store, steps, FakeEngine({"a": made(b"1"), "after": chained}), rebuild=True)
+    assert set(verdicts(ran, steps).values()) == {Verdict.PASS}
     assert "nothing to do" in checks(ran, steps)["nothing"].reason
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"), [(b"", Verdict.SKIP), (b"2", Verdict.FAIL), (b"1", Verdict.PASS)]
+)
+def test_a_step_with_nothing_to_do_is_as_sure_as_those_that_say_so(
+    store: Store, now: bytes, expected: Verdict
+) -> None:
+    # Out of the order in which they run, as a plan may name them.
+    steps = [idle("nor this", "nothing", "b"), idle("nothing", "a"), step("a"), step("b")]
+    if now:
+        run(store, steps[2:], FakeEngine({"a": made(b"1"), "b": made(b"1")}))
+    ran = run(store, steps, FakeEngine({"a": made(now), "b": made(b"1")}), rebuild=True)
+    found = checks(ran, steps)
+    assert {found[name].verdict for name in ("a", "nothing", "nor this")} == {expected}
+    assert "there is nothing to do in this step" in found["nothing"].reason
+    if now != b"1":
+        assert found["nothing"].reason.endswith(": a")
+        assert ": nothing" in found["nor this"].reason
+
+
+def test_with_nothing_to_do_and_nothing_before_it_nothing_was_compared(store: Store) -> None:
+    steps = [idle("nothing")]
+    run(store, steps, FakeEngine({}))
+    ran = run(store, steps, FakeEngine({}), rebuild=True)
+    assert verdicts(ran, steps) == {"nothing": Verdict.SKIP}
+    # Nor is what was lost on the way a PASS.
+    steps = [step("a"), idle("nothing", "a")]
+    run(store, steps, FakeEngine(TABLE))
+    ran = run(store, steps, FakeEngine(TABLE), rebuild=True)
+    del ran.compared["a"]
+    assert verdicts(ran, steps)["nothing"] is Verdict.FAIL
 
 
 def test_an_action_that_makes_nothing_is_not_compared(store: Store) -> None:
@@ -165,6 +208,24 @@ def test_an_action_that_makes_nothing_is_not_compared(store: Store) -> None:
 
 
 # -- the base of the comparison --------------------------------------------------------------------
+
+
+def test_the_base_is_read_once_no_other_build_is_at_the_action(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = STEPS[:1]
+    usual = Store.only_one
+
+    @contextlib.contextmanager
+    def waiting(self: Store, key: Digest, stop: Event | None = None) -> Iterator[None]:
+        monkeypatch.undo()
+        run(self, steps, FakeEngine(TABLE))  # the other one, which was there first
+        with usual(self, key, stop):
+            yield
+
+    monkeypatch.setattr(Store, "only_one", waiting)
+    ran = run(store, steps, FakeEngine({"a": made(b"2")}), rebuild=True)
+    assert verdicts(ran, steps) == {"a": Verdict.FAIL}
 
 
 @pytest.mark.parametrize(("now", "expected"), [(b"1", Verdict.PASS), (b"2", Verdict.FAIL)])
@@ -234,18 +295,46 @@ def a_file_above(place: Path) -> None:
     place.parent.write_text("")
 
 
+def a_pipe(place: Path) -> None:
+    place.unlink()
+    os.mkfifo(place)
+
+
 def a_loop(place: Path) -> None:
     place.unlink()
     place.symlink_to(place)
 
 
-@pytest.mark.parametrize("rebuild", [False, True])
-@pytest.mark.parametrize("spoil", [a_folder, a_file_above, a_loop])
-def test_an_earlier_result_that_cannot_be_read_stops_the_build(
-    store: Store, spoil: Callable[[Path], None], *, rebuild: bool
+@pytest.mark.parametrize("spoil", [a_folder, a_file_above, a_loop, a_pipe])
+def test_what_is_no_file_in_a_result_s_place_is_healed_and_no_pass(
+    store: Store, spoil: Callable[[Path], None]
 ) -> None:
     run(store, STEPS, FakeEngine(TABLE))
-    spoil(place := record(store, "a"))
+    place = record(store, "a")
+    for _ in range(2):
+        spoil(place)
+        engine = FakeEngine(TABLE)
+        run(store, STEPS, engine)
+        assert engine.runs == ["a"]
+        assert place.is_file()
+    spoil(place)
+    assert checks(run(store, STEPS, FakeEngine(TABLE), rebuild=True))["a"].verdict is Verdict.SKIP
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_an_earlier_result_that_cannot_be_read_stops_the_build(
+    store: Store, monkeypatch: pytest.MonkeyPatch, *, rebuild: bool
+) -> None:
+    run(store, STEPS, FakeEngine(TABLE))
+    place = record(store, "a")
+    read = regular.read
+
+    def fail(path: Path, **rest: Any) -> bytes:  # noqa: ANN401 - as it is
+        if path == place:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return read(path, **rest)
+
+    monkeypatch.setattr(regular, "read", fail)
     engine = FakeEngine(TABLE)
     with pytest.raises(InfrastructureError, match="cannot read what the store remembers") as seen:
         run(store, STEPS, engine, rebuild=rebuild)
@@ -262,14 +351,14 @@ def test_what_the_system_says_is_passed_on(
     run(store, STEPS, FakeEngine(TABLE))
     kept = run(store, STEPS, FakeEngine({})).results["a"].tree
     blob = store.unverified(next(kept.files()))
-    usual = os.stat
+    usual = os.lstat
 
     def fail(path: Any, *arguments: Any, **named: Any) -> os.stat_result:  # noqa: ANN401 - as it is
         if str(path) == str(blob):
             raise OSError(number, os.strerror(number), str(blob))
         return usual(path, *arguments, **named)
 
-    monkeypatch.setattr(os, "stat", fail)
+    monkeypatch.setattr(os, "lstat", fail)
     with pytest.raises(InfrastructureError, match=os.strerror(number)) as seen:
         run(store, STEPS, FakeEngine(TABLE), rebuild=rebuild)
     assert (seen.value.status, seen.value.subject) == (4, str(blob))

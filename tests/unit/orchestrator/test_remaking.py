@@ -6,6 +6,7 @@ Faults are planted in a copy of the project's code, which both processes run.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -14,18 +15,23 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestrator import making, ordering, remade, remaking
+from orchestrator.boot import syslinux
+from orchestrator.image import writer
 from orchestrator.store import BLOB_TIME, Store
 from orchestrator.store.blobs import BlobFolder, DamagedBlob
 from reproducibility import digest as digests
+from reproducibility.compare import Verdict, fold
 from reproducibility.errors import InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree, directory, file
 
+from .boot import made
 from .test_making import Maker
 
 if TYPE_CHECKING:
@@ -189,6 +195,67 @@ def test_whatever_this_process_has_the_other_one_has_not(
     finally:
         os.umask(before)
         time.tzset()
+
+
+@contextlib.contextmanager
+def in_a_folder_that_is_gone(place: Path) -> Iterator[None]:
+    """A caller whose current folder somebody has removed."""
+    before = Path.cwd()
+    place.mkdir()
+    os.chdir(place)
+    place.rmdir()
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def test_a_caller_whose_current_folder_is_gone(
+    maker: Maker, order: making.Order, tmp_path: Path
+) -> None:
+    with in_a_folder_that_is_gone(tmp_path / "gone"):
+        assert remade.surroundings()["current folder"] == ""
+        made = maker.make(order)
+    assert fold(made.checks) is Verdict.PASS
+
+
+# What stands in for a site-packages outside of the one that Python finds by itself.
+_SEES = """
+import json, sys
+from pathlib import Path
+import beside
+from orchestrator.remade import *
+import orchestrator
+Path(sys.argv[2]).parent.joinpath("seen").write_text(
+    json.dumps([beside.__file__, orchestrator.__file__, sys.path, dict(os.environ)]))
+main()
+"""
+
+
+def test_the_other_process_finds_what_this_one_does_and_this_code_first(
+    order: making.Order, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside, other = tmp_path / "outside", tmp_path / "other"
+    for folder in (outside, other / "orchestrator"):
+        folder.mkdir(parents=True)
+    (outside / "beside.py").touch()
+    (outside / "seeing.py").write_text(_SEES)
+    # Another version of this code, which comes first in this process's own list.
+    (other / "orchestrator/__init__.py").touch()
+    monkeypatch.setattr(sys, "path", ["", str(other), *sys.path, str(outside)])
+    monkeypatch.setattr(remaking, "_PROGRAM", "seeing")
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    monkeypatch.setenv("PYTHONSTARTUP", "/elsewhere/too")
+    with remaking.started(order, store) as running:
+        assert running.result(order, threading.Event()).tree == order.tree.digest
+        seen = json.loads((running._folder.parent / "seen").read_text())
+    library, code, path, environment = seen
+    assert (Path(library).parent, Path(code).parents[1]) == (outside, _CODE)
+    assert path[0] == str(_CODE)
+    started = running._folder.resolve() / "current"
+    assert not {"", str(started)} & set(path), "wherever it is started"
+    assert "/elsewhere" not in path
+    assert environment.keys() <= remaking._environment().keys() | {"LC_CTYPE"}
 
 
 def test_the_same_surroundings_are_no_proof(
@@ -365,6 +432,51 @@ def test_a_missing_blob_is_healed(order: making.Order, store: Store) -> None:
     store.unverified(entry).unlink()
     with remaking.started(order, store) as other, pytest.raises(DamagedBlob):
         other.result(order, threading.Event())
+
+
+@pytest.mark.parametrize("path", [syslinux.INSTALLER, syslinux.MASTER])
+def test_a_damaged_package_of_the_loader_is_healed(
+    order: making.Order, store: Store, path: str
+) -> None:
+    packages = Tree(
+        file(name, store.put_bytes(data), len(data)) for name, data in made.syslinux().items()
+    )
+    loaded = replace(order, loader=syslinux.loader(packages, store.read))
+    entry = packages.get(path)
+    assert entry is not None
+    place = store.path(entry)
+    # As a bad disk does it: nothing shows but the bytes.
+    status = place.stat()
+    place.chmod(0o644)
+    place.write_bytes(bytes(entry.size))
+    place.chmod(0o444)
+    os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with remaking.started(loaded, store) as other, pytest.raises(DamagedBlob) as caught:
+        other.result(loaded, threading.Event())
+    assert caught.value.digest == entry.content
+    assert not store.has(entry.content)
+
+
+def test_an_image_that_cannot_be_written_waits_for_nobody(
+    maker: Maker,
+    order: making.Order,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    then = "time.sleep(60)\nPath(sys.argv[1]).parent.joinpath('slept').touch()"
+    _idle(tmp_path, then, monkeypatch)
+
+    def full(*_: object) -> None:
+        # It runs by now, so that there is something to wait for.
+        while not list(store.root.rglob("there")):
+            time.sleep(0.01)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(writer, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        maker.make(order)
+    assert not (tmp_path / "slept").exists()
 
 
 def test_its_parts_are_the_parts_of_the_first(order: making.Order, store: Store) -> None:
