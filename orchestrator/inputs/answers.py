@@ -147,7 +147,7 @@ def document(shape: TypeAdapter[Shape], data: bytes | str, *, what: str) -> Shap
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InfrastructureError(
-            f"the answer to `{what}` is not understood" + (f" at {place}" if place else ""),
+            f"`{what}`: the answer is not understood" + (f" at {place}" if place else ""),
             subject=f"{first['msg']}: {data[:_SHOWN]!r}",
             remedy="see whether the program is the one that it should be",
         ) from error
