@@ -30,7 +30,7 @@ from containers.layout import is_below, lay_out
 from containers.outputs import outermost
 from containers.scratch import Scratch
 from reproducibility import canonical
-from reproducibility.errors import InfrastructureError
+from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -326,8 +326,13 @@ def _mode(container: str, path: str, client: APIClient) -> int | None:
     if answer.status_code == requests.codes.not_found:
         return None
     answer.raise_for_status()
-    status = base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"])
-    return int(canonical.loads(status)["mode"])
+    try:
+        status = base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"])
+        return int(canonical.loads(status)["mode"])
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        raise InfrastructureError(
+            "the container engine's answer about a file is not understood", subject=path
+        ) from error
 
 
 def _host_config(client: APIClient, limits: Limits, mounts: list[DockerMount]) -> dict[str, Any]:

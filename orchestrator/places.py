@@ -8,16 +8,15 @@ texts, lines, JSON. What has no way of being quoted there is refused before any 
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reproducibility import visible
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # GOPATH is a list that colons part; apt.conf(5) has no way to write a quote within quotes.
 _NOT_IN_A_STORE = {":": "a colon", '"': "a double quote"}
 
@@ -69,7 +68,7 @@ def absolute(given: str | Path, name: str) -> Path:
             subject=repr(os.fsencode(whole)),
             remedy="rename the folder, or give another one",
         ) from error
-    if _CONTROL.search(whole):
+    if visible.control_in(whole):
         raise InputError(
             f"{name} holds a line break or another control character, which lists of files cannot",
             subject=repr(whole),

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from reproducibility import digest as digests
+from reproducibility import visible
 from reproducibility.digest import Digest
 from reproducibility.errors import InputError
 
@@ -25,7 +26,6 @@ Kind = Literal["file", "directory"]
 
 # The first line of a tree manifest.
 MAGIC = b"sourcery-tree 1\n"
-_CONTROL = frozenset(map(chr, [*range(32), 127]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +247,7 @@ def scan(folder: Path) -> Tree:
 
     Raises:
         InputError: something that is neither file nor directory lies there, or a name is not
-            UTF-8 or holds a control character.
+            UTF-8 or holds a control character or a mark of the writing direction.
         OSError: a file cannot be read.
     """
     return Tree(_walk(folder))
@@ -311,11 +311,27 @@ def _check(ordered: list[Entry]) -> set[str]:
     return folders
 
 
-def _check_path(path: str) -> None:
-    parts = path.split("/")
-    if "" in parts or "." in parts or ".." in parts or not _CONTROL.isdisjoint(path):
-        raise InputError("not a clean relative path", subject=repr(path))
+def complaint(path: str) -> str:
+    """Why the names in a path cannot stand in a tree; empty where nothing is wrong with them."""
+    control = visible.control_in(path)
+    if control:
+        return f"a file name holds {control}, which would steer how it is shown"
     try:
         path.encode()
-    except UnicodeEncodeError as error:
-        raise InputError("a file name is not UTF-8", subject=repr(path)) from error
+    except UnicodeEncodeError:
+        return "a file name is not UTF-8"
+    return ""
+
+
+def _check_path(path: str) -> None:
+    parts = path.split("/")
+    if "" in parts or "." in parts or ".." in parts:
+        raise InputError("not a clean relative path", subject=repr(path))
+    if not path.isprintable():
+        wrong = complaint(path)
+        if wrong:
+            raise InputError(
+                f"not a clean relative path: {wrong}",
+                subject=visible.line(path),
+                remedy="rename it",
+            )

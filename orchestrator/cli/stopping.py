@@ -13,11 +13,14 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
+from orchestrator.signals import SIGNALS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    from orchestrator.signals import Noted
+
 _FIRST = b"\nstopping cleanly; once more stops at once\n"
 _STANDARD_ERROR = 2
 
@@ -35,16 +38,18 @@ class Stopping:
 
     `number`: of the first signal that came, 0 until then. `event`: what long work looks at.
     `worked`: whether there was such work, which the next run can build on. A signal that the caller
-    has set to be ignored (`nohup`, a job in the background) stays ignored.
+    has set to be ignored (`nohup`, a job in the background) stays ignored. One that was `noted`
+    before there were these handlers interrupts at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, noted: Noted | None = None) -> None:
         self.event = threading.Event()
-        self.number = 0
+        self.number = noted.number if noted else 0
         self.worked = False
         self._graceful = False
         self._tell = False
         self._before: dict[int, signal._HANDLER] = {}
+        self._noted = noted
 
     @property
     def status(self) -> int:
@@ -63,12 +68,19 @@ class Stopping:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in _SIGNALS:
+            for number in SIGNALS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._came)
+        if self._noted is not None and self._noted.number:
+            self.number = self._noted.number
+            self._put_back()
+            raise Interrupted(self.number)
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._put_back()
+
+    def _put_back(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()

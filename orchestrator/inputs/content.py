@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator import lock, output
 from orchestrator.store import store
+from reproducibility import manifest, visible
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -96,6 +97,18 @@ def of_folder(folder: Path, rules: Rules) -> Content:
     if rules.module:
         _check_module(found.files)
     return found
+
+
+def refuse_names(folder: Path, found: Content) -> None:
+    """Refuse names that no tree can hold.
+
+    Raises:
+        InputError: there is one.
+    """
+    for path in (*found.files, *found.empty):
+        wrong = manifest.complaint(path)
+        if wrong:
+            raise InputError(wrong, subject=visible.line(str(folder / path)), remedy=_REMEDY)
 
 
 def excludes(patterns: Iterable[str], path: str) -> bool:

@@ -114,6 +114,7 @@ class LocalTransport:
                 found = digests.of_file(path)
                 return Tree([manifest.file(path.name, found, path.stat().st_size)])
             held = content.of_folder(path, rules)
+            content.refuse_names(path, held)
             parts = [
                 manifest.file(inside, digests.of_file(path / inside), status.st_size)
                 for inside, status in held.files.items()

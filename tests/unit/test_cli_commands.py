@@ -15,6 +15,7 @@ from orchestrator import doctor, inputs, locking, spec
 from orchestrator import lock as locks
 from orchestrator.cli import building, comparing
 from orchestrator.cli.main import run
+from orchestrator.cli.streams import Marked
 from orchestrator.cli.wording import grouped, quantity, short
 from orchestrator.inputs import bundle as bundles
 from orchestrator.store import Store
@@ -50,11 +51,12 @@ def test_summary_folds_what_passed_and_spells_out_the_rest() -> None:
     )
     lines = list(building.summary(result, Path("out"), verbose=False))
     assert lines[:4] == [
-        "\x1b[32m\x1b[1mPASS\x1b[0m  F1 == F2: amd64",
-        "\x1b[32m\x1b[1mPASS\x1b[0m  release: amd64, arm64",
-        "\x1b[33m\x1b[1mSKIP\x1b[0m  release, riscv64: the log has no record",
-        "\x1b[31m\x1b[1mFAIL\x1b[0m  read back, image: 1 paths differ: a",
+        Marked("PASS", "  F1 == F2: amd64"),
+        Marked("PASS", "  release: amd64, arm64"),
+        Marked("SKIP", "  release, riscv64: the log has no record"),
+        Marked("FAIL", "  read back, image: 1 paths differ: a"),
     ]
+    assert all(isinstance(line, Marked) for line in lines[:4])
     assert any("out/sourcery.img, 1.0 MiB (1,048,576 bytes)" in line for line in lines)
     assert any("do not rely on this image" in line for line in lines)
     assert any("b" * 64 in line for line in lines)

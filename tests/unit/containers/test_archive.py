@@ -20,8 +20,8 @@ from reproducibility.manifest import Entry, Tree, scan
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-NAMES = st.text(
-    st.characters(codec="utf-8", exclude_characters="/\x7f", min_codepoint=32), min_size=1
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/"), min_size=1).filter(
+    lambda name: not manifest.complaint(name)
 )
 CLEAN = NAMES.filter(lambda name: name not in {".", ".."} and len(name.encode()) < 200)
 FILES = st.dictionaries(
