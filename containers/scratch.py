@@ -12,6 +12,7 @@ import secrets
 import stat
 from pathlib import Path
 
+from reproducibility import regular
 from reproducibility.errors import InfrastructureError
 
 _LOCK = ".lock"
@@ -64,7 +65,7 @@ def sweep(parent: Path, prefix: str) -> list[str]:
     swept = []
     for lock in sorted(parent.glob(f"{prefix}-*{_LOCK}")):
         try:
-            descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            descriptor = regular.descriptor(lock, follow=False, flags=os.O_RDWR)
         except OSError:
             continue
         try:

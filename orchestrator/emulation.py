@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reproducibility import regular
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -153,7 +154,8 @@ def _parsed(text: str) -> _Entry | None:
 def is_static(program: Path) -> bool:
     """Whether a program names no interpreter, so that it starts where there are no libraries."""
     try:
-        data = program.read_bytes()[:4096]
+        with regular.opened(program) as stream:
+            data = stream.read(4096)
         offset, size, count = (
             struct.unpack_from("<Q", data, 32)[0],
             *struct.unpack_from("<HH", data, 54),

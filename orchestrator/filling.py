@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.store import durable
-from reproducibility import canonical
+from reproducibility import canonical, regular
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _made_before(out: Path) -> set[Path]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = canonical.loads(path.read_bytes())
+        found = canonical.loads(regular.read(path, follow=False))
     except (OSError, InputError):
         return {}
     return found if isinstance(found, dict) else {}

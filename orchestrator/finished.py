@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator import output, unpacking
 from orchestrator.document import shaped
 from orchestrator.store import DamagedBlob
-from reproducibility import canonical, digest
+from reproducibility import canonical, digest, regular
 from reproducibility.compare import Verdict
 from reproducibility.digest import Digest
 from reproducibility.errors import ComparisonError, InputError
@@ -91,7 +91,7 @@ class Finished:
         """
         path = out / output.RESULT
         try:
-            data = path.read_bytes()
+            data = regular.read(path)
         except FileNotFoundError as error:
             raise _missing(out) from error
         except OSError as error:

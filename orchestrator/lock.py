@@ -28,7 +28,7 @@ from orchestrator.pinned import (
     Recorded,
     Toolchain,
 )
-from reproducibility import canonical, gomodule
+from reproducibility import canonical, gomodule, regular
 from reproducibility import digest as digests
 from reproducibility.errors import InfrastructureError, InputError
 
@@ -221,7 +221,7 @@ def load(path: Path) -> Lock:
         InputError: there is none, or it is refused.
     """
     try:
-        data = path.read_bytes()
+        data = regular.read(path)
     except OSError as error:
         raise InputError(
             f"cannot read the lock: {error.strerror}", subject=str(path), remedy=_AGAIN

@@ -131,7 +131,7 @@ def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
     # What came of it; the order stays what the other process is given.
     final = replace(order, tree=tree)
     _refuse_if(stop)
-    with remaking.started(order, store) as other, ThreadPoolExecutor(5) as pool:
+    with remaking.started(order, store) as other, _pool(other) as pool:
         second = pool.submit(_again, other, order, observer, stop)
         packed = pool.submit(_cpio, final, store, fresh, observer)
         with _stage("image", observer):
@@ -156,6 +156,17 @@ def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
         # What was remembered stays the base of comparison, whatever this run gave.
         return replace(made, checks=(*made.checks, _against(remembered, made, lost)))
     return made
+
+
+@contextlib.contextmanager
+def _pool(other: Remaking) -> Iterator[ThreadPoolExecutor]:
+    """Threads for the stages. An error in the block does not wait for the other process."""
+    with ThreadPoolExecutor(5) as pool:
+        try:
+            yield pool
+        except BaseException:
+            other.abandon()
+            raise
 
 
 def _refuse_if(stop: Event) -> None:
@@ -227,9 +238,7 @@ def _read_back(order: Order, store: Store, fresh: Path, observer: Observer) -> C
     check = trees(READ_BACK, IMAGE, seen.tree, expected)
     if check.verdict is Verdict.FAIL:
         # A damaged blob would show here: that is healed, not reported as a defect of the image.
-        for entry in expected.files():
-            if seen.tree.get(entry.path) != entry:
-                store.path(entry)
+        store.look_again(expected.where(lambda entry: seen.tree.get(entry.path) != entry))
         return check
     found = (seen.label, seen.volume_id, seen.moments)
     wanted = (order.label, order.volume_id, frozenset({order.epoch}))

@@ -20,7 +20,7 @@ from containers.scratch import Scratch
 from orchestrator import filling
 from orchestrator.filling import BESIDE, RESULT
 from orchestrator.store import durable
-from reproducibility import canonical
+from reproducibility import canonical, regular
 from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
@@ -168,7 +168,8 @@ def _try_writing(folder: Path, refusal: str) -> None:
 def _holds_foreign(out: Path) -> bool:
     """Whether something lies in a folder that a build neither made nor may replace."""
     names = {path.name for path in out.iterdir()}
-    if filling.MARK in names or is_result(out / RESULT):
+    # Twice: another build may take the result away, its mark set, between one look and the next.
+    if any(os.path.lexists(out / filling.MARK) or is_result(out / RESULT) for _ in range(2)):
         return False
     # mkfs makes the second one at the top of a file system.
     return any(
@@ -180,7 +181,7 @@ def _holds_foreign(out: Path) -> bool:
 def is_result(path: Path) -> bool:
     """Whether a file is the result that a build leaves in its output directory."""
     try:
-        document = canonical.loads(path.read_bytes())
+        document = canonical.loads(regular.read(path))
     except (OSError, InputError):
         return False
     return isinstance(document, dict) and {"schema", "verdict", "image"} <= document.keys()

@@ -14,17 +14,18 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from containers import process
 from orchestrator import remade
+from orchestrator.either import Either
 from reproducibility import canonical
 from reproducibility.digest import Digest
 from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from threading import Event
 
     from orchestrator.ordering import Order
     from orchestrator.store import Store
@@ -55,6 +56,11 @@ class Remaking:
         self._running = running
         self._folder = folder
         self._store = store
+        self._abandoned = Event()
+
+    def abandon(self) -> None:
+        """Whoever waits for it stops waiting: nobody wants its result any more."""
+        self._abandoned.set()
 
     def result(self, order: Order, stop: Event) -> Remade:
         """Wait for it.
@@ -62,9 +68,9 @@ class Remaking:
         Raises:
             InfrastructureError: it ended without a result; says what it said.
             DamagedBlob: a blob was missing or damaged, and was moved aside.
-            Stopped: `stop` was set.
+            Stopped: `stop` was set, or it was abandoned.
         """
-        status = process.wait(self._running, seconds=_SECONDS, stop=stop)
+        status = process.wait(self._running, seconds=_SECONDS, stop=Either(stop, self._abandoned))
         try:
             answer = canonical.loads((self._folder / remade.ANSWER).read_bytes())
             return Remade(
@@ -74,8 +80,9 @@ class Remaking:
             )
         except (OSError, InputError, KeyError, TypeError, AttributeError) as error:
             # A damaged blob is healed: looking at each finds it.
-            for entry in order.tree.files():
-                self._store.path(entry)
+            self._store.look_again(order.tree)
+            if order.loader is not None:
+                self._store.look_again(order.loader.packages)
             raise InfrastructureError(
                 f"the process that makes the image a second time ended {_how(status)}: "
                 f"{self._said()}",

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from containers.policy import Share
 from orchestrator import blame, resources
+from orchestrator.either import Either
 from orchestrator.filling import log_name
 from orchestrator.results import Comparison, Provenance, Remembered, Result, Results
+from orchestrator.store import durable
 from reproducibility.errors import ActionError, InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree
 
@@ -42,7 +44,6 @@ __all__ = [
 ]
 
 _SHOWN = 6000
-_POLL = 0.05
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ class Scheduler:
                 state.compared[step.name] = Comparison(step.name, None, None, "", step.says)
         elif self._rebuild:
             earlier, why = self._remembered.earlier(action)
-            with self._store.only_one(action.key, _Either(self._stop, halt)):
+            with self._store.only_one(action.key, Either(self._stop, halt)):
                 result = self._work(step, action, state, halt, share)
                 comparison = Comparison(step.name, result, earlier, why, step.says)
                 state.compared[step.name] = comparison
@@ -188,7 +189,7 @@ class Scheduler:
         self, step: Step, action: Action, state: Run, halt: threading.Event, share: Share | None
     ) -> Result:
         """What is not remembered, made and remembered; of builds at once, one does the work."""
-        with self._store.only_one(action.key, _Either(self._stop, halt)):
+        with self._store.only_one(action.key, Either(self._stop, halt)):
             # Another build may have made it while this one waited for the lock.
             result = self._remembered.recall(action)
             if result is None:
@@ -221,7 +222,7 @@ class Scheduler:
         with self._store.temporary() as folder, blame.telling(name, folder / "result", root):
             into = folder / "result"
             into.mkdir()
-            stop = _Either(self._stop, halt)
+            stop = Either(self._stop, halt)
             outcome = self._engine.run(action, policy, self._store, into, stop)
             provenance = self._provenance(policy, observed)
             if outcome.exit_status != 0 or outcome.ended_by:
@@ -287,33 +288,19 @@ class Scheduler:
     def _keep_log(self, name: str, action: Action, outcome: Outcome) -> str:
         """Keep a failed action's own words where the next run does not remove them."""
         folder = self._store.root / "failures"
-        folder.mkdir(exist_ok=True)
         log = folder / log_name(name, action.key.hex)
-        with log.open("wb") as target:
-            target.write(b"action: " + action.document + b"\n--- standard error\n")
-            target.write(outcome.stderr.read_bytes())
-            target.write(b"\n--- standard output\n")
-            target.write(outcome.stdout.read_bytes())
+        durable.write(
+            log,
+            b"".join(
+                [
+                    b"action: " + action.document + b"\n--- standard error\n",
+                    outcome.stderr.read_bytes(),
+                    b"\n--- standard output\n",
+                    outcome.stdout.read_bytes(),
+                ]
+            ),
+        )
         return str(log)
-
-
-class _Either(threading.Event):
-    """An event that counts as set when either of two others is."""
-
-    def __init__(self, first: threading.Event, second: threading.Event) -> None:
-        super().__init__()
-        self._both = (first, second)
-
-    def is_set(self) -> bool:
-        return any(event.is_set() for event in self._both)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until one of the two is set, or for `timeout` seconds; whether one is set."""
-        left = float("inf") if timeout is None else timeout
-        while not self.is_set() and left > 0:
-            self._both[0].wait(min(_POLL, left))
-            left -= _POLL
-        return self.is_set()
 
 
 def default_jobs() -> int:

@@ -29,7 +29,7 @@ from orchestrator import boot_section, text_file
 from orchestrator.architecture import Architecture
 from orchestrator.boot_section import Boot
 from orchestrator.mistakes import TABLE, TEXT, Mistake, from_pydantic, refusal, tables
-from reproducibility import canonical, visible
+from reproducibility import canonical, regular, visible
 from reproducibility import digest as digests
 from reproducibility.errors import InputError
 
@@ -311,7 +311,7 @@ def load(path: Path) -> Spec:
         InputError: there is no such file, or it holds mistakes; names each with its line.
     """
     try:
-        data = path.read_bytes()
+        data = regular.read(path)
     except OSError as error:
         raise InputError(
             f"cannot read the spec: {error.strerror}",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, cast
 
 import zstandard
 
+from reproducibility import regular
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def epoch(archive: Path) -> int:
         InputError: it is not such an archive.
         OSError: it cannot be read.
     """
-    with archive.open("rb") as packed:
+    with regular.opened(archive) as packed:
         member = next(members(Source(packed, archive)), None)
     if member is None:
         raise InputError("the archive is empty", subject=str(archive))
@@ -69,7 +70,7 @@ def unpack(archive: Path, folder: Path) -> None:
         InputError: it is not such an archive.
         OSError: it cannot be read, or the folder not be written.
     """
-    with archive.open("rb") as packed:
+    with regular.opened(archive) as packed:
         source = Source(packed, archive)
         for member in members(source):
             place = folder / member.path

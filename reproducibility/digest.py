@@ -6,29 +6,28 @@ accident. One streaming function makes each; no file is held in memory whole.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
-from mmap import PROT_READ, mmap
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from blake3 import blake3
 from cryptography.hazmat.primitives import hashes
 
+from reproducibility import regular
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 Algorithm = Literal["blake3", "sha256"]
 
 _CHUNK = 1 << 20
 _HEX = re.compile(r"[0-9a-f]{64}")
-# Below this size the threads and the mapping cost more than they save.
-_MAP_FROM = 4 << 20
-# A file is mapped piece by piece: what is mapped counts as this process's memory.
-_WINDOW = 4 << 20
+# Below this size threads cost more than they save.
+_THREADS_FROM = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,22 +70,30 @@ def of_bytes(data: bytes) -> Digest:
     return Digest("blake3", blake3(data).hexdigest())
 
 
-def of_file(path: Path) -> Digest:
-    """BLAKE3 of a file, memory-mapped in pieces and on all cores where it is large.
+def of_file(path: Path, *, follow: bool = True, expected: os.stat_result | None = None) -> Digest:
+    """BLAKE3 of a regular file. Arguments and errors as `measured`."""
+    return measured(path, follow=follow, expected=expected)[0]
+
+
+def measured(
+    path: Path, *, follow: bool = True, expected: os.stat_result | None = None
+) -> tuple[Digest, int]:
+    """BLAKE3 of a regular file, on all cores where it is large, and its size in bytes.
+
+    It is read, not mapped: a mapped file that somebody cuts short ends the process (SIGBUS).
+
+    `follow`: whether the path may be a symbolic link. `expected`: what was found there earlier.
 
     Raises:
+        IrregularFileError: it is something else.
+        ChangedFileError: it changed while it was read, or since `expected`.
         OSError: the file cannot be read.
     """
-    with path.open("rb", buffering=0) as stream:
-        size = os.fstat(stream.fileno()).st_size
-        if size < _MAP_FROM:
-            return Digest("blake3", blake3(stream.read()).hexdigest())
-        hasher = blake3(max_threads=blake3.AUTO)
-        for start in range(0, size, _WINDOW):
-            length = min(_WINDOW, size - start)
-            with mmap(stream.fileno(), length, prot=PROT_READ, offset=start) as window:
-                hasher.update(window)
-        return Digest("blake3", hasher.hexdigest())
+    with _opened(path, follow=follow, expected=expected) as (stream, status):
+        threads = blake3.AUTO if status.st_size >= _THREADS_FROM else 1
+        hasher = blake3(max_threads=threads)
+        _feed(stream, status, hasher.update, path)
+        return Digest("blake3", hasher.hexdigest()), status.st_size
 
 
 def of_stream(stream: BinaryIO) -> Digest:
@@ -104,17 +111,42 @@ def sha256_of_bytes(data: bytes) -> Digest:
     return Digest("sha256", hasher.finalize().hex())
 
 
-def sha256_of_file(path: Path) -> Digest:
-    """SHA-256 of a file, streamed; for formats that demand it.
+def sha256_of_file(path: Path, *, follow: bool = True) -> Digest:
+    """SHA-256 of a regular file, streamed; for formats that demand it. Errors as `measured`."""
+    with _opened(path, follow=follow, expected=None) as (stream, status):
+        hasher = hashes.Hash(hashes.SHA256())
+        _feed(stream, status, hasher.update, path)
+        return Digest("sha256", hasher.finalize().hex())
 
-    Raises:
-        OSError: the file cannot be read.
-    """
-    hasher = hashes.Hash(hashes.SHA256())
-    with path.open("rb") as stream:
-        for chunk in chunks(stream):
-            hasher.update(chunk)
-    return Digest("sha256", hasher.finalize().hex())
+
+@contextlib.contextmanager
+def _opened(
+    path: Path, *, follow: bool, expected: os.stat_result | None
+) -> Iterator[tuple[int, os.stat_result]]:
+    handle = regular.descriptor(path, follow=follow)
+    try:
+        status = os.fstat(handle)
+        if expected is not None:
+            regular.require_same(expected, status, path)
+        yield handle, status
+    finally:
+        os.close(handle)
+
+
+def _feed(
+    handle: int, status: os.stat_result, update: Callable[[memoryview], object], path: Path
+) -> None:
+    """Hand on a file's bytes, piece by piece in one buffer."""
+    left = status.st_size
+    buffer = memoryview(bytearray(min(_CHUNK, left + 1)))
+    while count := os.readv(handle, [buffer]):
+        update(buffer[:count])
+        left -= count
+        if left < 0:
+            break
+    if left:
+        raise regular.ChangedFileError(path)
+    regular.require_same(status, os.fstat(handle), path)
 
 
 def chunks(stream: BinaryIO, size: int = _CHUNK) -> Iterator[bytes]:

@@ -248,7 +248,7 @@ def scan(folder: Path) -> Tree:
     Raises:
         InputError: something that is neither file nor directory lies there, or a name is not
             UTF-8 or holds a control character or a mark of the writing direction.
-        OSError: a file cannot be read.
+        OSError: a file cannot be read, or changed while it was read.
     """
     return Tree(_walk(folder))
 
@@ -266,12 +266,10 @@ def _walk(top: Path) -> Iterator[Entry]:
                 if stat.S_ISDIR(status.st_mode):
                     waiting.append((Path(child.path), f"{path}/"))
                 elif stat.S_ISREG(status.st_mode):
-                    yield file(
-                        path,
-                        digests.of_file(Path(child.path)),
-                        status.st_size,
-                        executable=bool(status.st_mode & 0o111),
+                    content, size = digests.measured(
+                        Path(child.path), follow=False, expected=status
                     )
+                    yield file(path, content, size, executable=bool(status.st_mode & 0o111))
                 else:
                     raise InputError(
                         "neither a file nor a directory; a tree can hold no links, devices or "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.streams import Marked
 from orchestrator.cli.wording import quantity
-from reproducibility import digest, manifest
+from reproducibility import digest, manifest, regular
 from reproducibility.compare import Check, Verdict, differences, trees
 from reproducibility.errors import InputError
 
@@ -34,7 +34,14 @@ def compare(first: Path, second: Path, session: Session) -> int:
             raise InputError("there is no such file or folder", subject=str(path))
     if first.is_dir() != second.is_dir():
         raise InputError("one is a folder and the other is a file", subject=f"{first}, {second}")
-    document = _folders(first, second) if first.is_dir() else _files(first, second)
+    try:
+        document = _folders(first, second) if first.is_dir() else _files(first, second)
+    except (regular.IrregularFileError, regular.ChangedFileError) as error:
+        raise InputError(
+            f"cannot compare this: {error.strerror}",
+            subject=str(error.filename),
+            remedy="name files or folders that nobody writes to meanwhile",
+        ) from error
     session.result(document, _told(document, everything=session.manner.verbose))
     return 0 if document["verdict"] == Verdict.PASS.name else 1
 
@@ -86,7 +93,7 @@ def _where(first: Path, second: Path) -> Iterator[str]:
     if sizes[0] != sizes[1]:
         yield f"sizes: {sizes[0]} and {sizes[1]} bytes"
     place = count = at = 0
-    with first.open("rb") as one, second.open("rb") as other:
+    with regular.opened(first) as one, regular.opened(second) as other:
         while (left := one.read(_PIECE)) and (right := other.read(_PIECE)):
             if left != right:
                 unequal = [

@@ -17,7 +17,7 @@ from blake3 import blake3
 from orchestrator import unpacking
 from orchestrator.architecture import Architecture
 from orchestrator.image import cpio, newc
-from reproducibility import digest
+from reproducibility import digest, regular
 from reproducibility.digest import Digest
 from reproducibility.errors import ComparisonError, InfrastructureError, InputError
 
@@ -101,9 +101,9 @@ def take(archive: Path, architecture: str, folder: Path, expected: Digest | None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            with archive.open("rb") as packed:
+            with regular.opened(archive) as packed:
                 embedding = _embedding(unpacking.Source(packed, archive))
-            with archive.open("rb") as packed, part.open("wb") as sink:
+            with regular.opened(archive) as packed, part.open("wb") as sink:
                 reader = _Hashed(packed)
                 source = unpacking.Source(reader, archive)
                 unpacked = _take(source, architecture, embedding, kernel, sink)

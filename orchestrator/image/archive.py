@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import zstandard
 from blake3 import blake3
 
+from reproducibility import regular
 from reproducibility.errors import ComparisonError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def findings(archive: Path, tree: Tree, epoch: int) -> list[str]:
         OSError: the archive cannot be read.
     """
     try:
-        with archive.open("rb") as packed:
+        with regular.opened(archive) as packed:
             size = _frame(packed)
             packed.seek(0)
             _read(_Source(packed, size), tree, epoch)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from blake3 import blake3
 
 from orchestrator.image.gather import unreadable, wrong_size
+from reproducibility import regular
 from reproducibility.digest import Digest
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _fill(buffer: memoryview, at: int, content: Entry | bytes, blob: Blob) -> No
 def _read(entry: Entry, path: StrPath, piece: memoryview, at: int) -> None:
     """Fill `piece` with a file's bytes from `at` on."""
     try:
-        source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        source = regular.descriptor(path)
         try:
             if (found := os.fstat(source).st_size) != entry.size:
                 raise wrong_size(entry, path, str(found))

@@ -33,4 +33,5 @@ def of_file(path: Path) -> Fingerprint:
     """
     with ThreadPoolExecutor(1) as other:
         sha256 = other.submit(digest.sha256_of_file, path)
-        return Fingerprint(path.stat().st_size, digest.of_file(path), sha256.result())
+        blake3, size = digest.measured(path)
+        return Fingerprint(size, blake3, sha256.result())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from reproducibility import regular
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Gatherer:
             InfrastructureError: it cannot be read, or has another size than its entry says.
         """
         try:
-            source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            source = regular.descriptor(path)
         except OSError as error:
             raise unreadable(entry, path, error) from error
         try:

@@ -22,6 +22,7 @@ from blake3 import blake3
 from pyfatfs._exceptions import NotAnLFNEntryException, PyFATException
 from pyfatfs.PyFat import PyFat
 
+from reproducibility import regular
 from reproducibility.digest import Digest
 from reproducibility.errors import ComparisonError, SourceryError
 from reproducibility.manifest import Entry, Tree, directory, file
@@ -77,7 +78,7 @@ def partition(image: Path) -> int:
         ComparisonError: the image does not start with a partition table whose first entry is an
             active FAT32 partition inside the image.
     """
-    with image.open("rb") as stream:
+    with regular.opened(image) as stream:
         sector = stream.read(_SECTOR)
         size = os.fstat(stream.fileno()).st_size
     if len(sector) == _SECTOR:
@@ -98,7 +99,7 @@ def read(image: Path, *, offset: int | None = None) -> Reading:
         OSError: the image cannot be read.
     """
     start = partition(image) if offset is None else offset
-    with _judged(image), image.open("rb", buffering=1 << 16) as stream:
+    with _judged(image), regular.opened(image) as stream:
         volume = _Volume(offset=start)
         volume.set_fp(stream)
         # As a list of numbers it takes ten times the memory.

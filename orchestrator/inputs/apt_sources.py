@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from debian.deb822 import Deb822
 
+from reproducibility import regular
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -87,10 +88,14 @@ def _sources(root: Path) -> Iterator[_Source]:
     folder = root / "etc" / "apt"
     parts = folder / "sources.list.d"
     if (folder / "sources.list").is_file():
-        yield from parse_one_line((folder / "sources.list").read_text(errors="replace"))
+        yield from parse_one_line(_text(folder / "sources.list"))
     for path in sorted(parts.iterdir()) if parts.is_dir() else ():
-        text = path.read_text(errors="replace") if path.suffix in {".list", ".sources"} else ""
+        text = _text(path) if path.suffix in {".list", ".sources"} else ""
         yield from parse_one_line(text) if path.suffix == ".list" else parse_deb822(text)
+
+
+def _text(path: Path) -> str:
+    return regular.read(path).decode(errors="replace")
 
 
 def parse_one_line(text: str) -> Iterator[_Source]:

@@ -20,7 +20,7 @@ import zstandard
 from orchestrator.inputs import unpack
 from orchestrator.inputs.ensure import needed
 from orchestrator.lock import GoModule, LocalPath
-from reproducibility import canonical
+from reproducibility import canonical, regular
 from reproducibility.digest import Digest
 from reproducibility.errors import InfrastructureError, InputError, SourceryError
 
@@ -84,7 +84,7 @@ def read(path: Path, lock: Lock, store: Store, host: Architecture) -> None:
     """
     wanted = _Wanted(lock, host)
     try:
-        file = path.open("rb")
+        file = regular.opened(path)
     except OSError as error:
         raise InputError(f"cannot read the bundle: {error.strerror}", subject=str(path)) from error
     with (

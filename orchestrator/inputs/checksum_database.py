@@ -14,7 +14,7 @@ import zipfile
 from typing import TYPE_CHECKING
 
 from orchestrator.lock import Absent, Recorded
-from reproducibility import transparency
+from reproducibility import regular, transparency
 from reproducibility.errors import ComparisonError, InfrastructureError, InputError
 
 if TYPE_CHECKING:
@@ -57,11 +57,12 @@ def entry(modules: Path, module: str, version: str) -> Recorded | Absent:
     answer = log / "lookup" / f"{_escaped(module)}@{_escaped(version)}"
     if not answer.exists():
         return Absent(reason=NOT_ASKED)
-    record, note = transparency.parse_lookup(answer.read_text("utf-8", "replace"))
+    record, note = transparency.parse_lookup(regular.read(answer).decode("utf-8", "replace"))
     # The answer may be older than the newest tree head that the go command saw, and the tiles fit
     # the newest one only (golang.org/x/mod/sumdb, Client.checkRecord).
     newest = modules.parent / "gopath" / "pkg" / "sumdb" / verifier.name / "latest"
-    notes = [note, *([newest.read_text("utf-8", "replace")] if newest.exists() else [])]
+    said = [regular.read(newest).decode("utf-8", "replace")] if newest.exists() else []
+    notes = [note, *said]
     for candidate in notes:
         head = transparency.parse_tree_head(transparency.open_note(candidate, verifier))
         try:
@@ -125,7 +126,7 @@ def _tile(tiles: Path, level: int, number: int, width: int) -> bytes:
     wider = sorted(partial.iterdir(), key=lambda path: int(path.name)) if partial.is_dir() else []
     for candidate in (exact, full, *wider):
         if candidate.is_file() and candidate.stat().st_size >= width * _HASH:
-            return candidate.read_bytes()
+            return regular.read(candidate)
     raise FileNotFoundError(exact)
 
 

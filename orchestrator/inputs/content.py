@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator import lock, output
 from orchestrator.store import store
-from reproducibility import manifest, visible
+from reproducibility import manifest, regular, visible
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _is_lock(child: os.DirEntry[str]) -> bool:
     """Whether a file is a lock. Two specs in one folder would pin each other's without end."""
     if not child.name.endswith(".lock"):
         return False
-    with Path(child.path).open("rb") as stream:
+    with regular.opened(child.path, follow=False) as stream:
         return stream.read(len(lock.MAGIC)) == lock.MAGIC
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from orchestrator.inputs import content
 from orchestrator.lock import LocalPath
 from reproducibility import digest as digests
-from reproducibility import manifest
+from reproducibility import manifest, regular
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
 
@@ -110,20 +110,23 @@ class LocalTransport:
                 remedy="correct the spec, or give --lock, --out and --store other places",
             )
         try:
-            if path.is_file():
-                found = digests.of_file(path)
-                return Tree([manifest.file(path.name, found, path.stat().st_size)])
+            if not path.is_dir():
+                return Tree([manifest.file(path.name, *digests.measured(path))])
             held = content.of_folder(path, rules)
             content.refuse_names(path, held)
             parts = [
-                manifest.file(inside, digests.of_file(path / inside), status.st_size)
+                manifest.file(
+                    inside, *digests.measured(path / inside, follow=False, expected=status)
+                )
                 for inside, status in held.files.items()
             ]
         except OSError as error:
             raise InputError(
                 f"cannot read {where}, which the spec names: {error.strerror}",
-                subject=str(path),
-                remedy="put it there, or correct the spec; paths are relative to the spec",
+                subject=str(error.filename or path),
+                remedy="run it again when nobody writes to it any more"
+                if isinstance(error, regular.ChangedFileError)
+                else "put it there, or correct the spec; paths are relative to the spec",
             ) from error
         return Tree([*parts, *map(manifest.directory, held.empty)])
 
@@ -149,6 +152,14 @@ class LocalTransport:
         path = self.folder / where
         for entry in () if store.holds(tree) else tree.files():
             place = path if path.is_file() else path / entry.path
-            if store.put_file(place) != entry.content:
-                raise InputError("the file changed while it was read", subject=str(place))
+            try:
+                same = store.put_file(place) == entry.content
+            except regular.ChangedFileError:
+                same = False
+            if not same:
+                raise InputError(
+                    "the file changed while it was read",
+                    subject=str(place),
+                    remedy="run it again when nobody writes to it any more",
+                )
         return tree.digest if store.has(tree.digest) else store.save_tree(tree)

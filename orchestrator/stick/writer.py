@@ -17,6 +17,7 @@ from blake3 import blake3
 
 from orchestrator.stick import contents, signatures
 from orchestrator.stick.medium import SPOILT, UNREAD, WHOLE, looked_at
+from reproducibility import regular
 from reproducibility.digest import Digest
 from reproducibility.errors import ComparisonError, InputError, Stopped
 
@@ -161,7 +162,7 @@ def write(
         InfrastructureError: the image cannot be read or the medium written.
         Stopped: `stop` was set.
     """
-    with image.open("rb", buffering=0) as source:
+    with regular.opened(image) as source:
         # Never closed by hand: a failure's traceback may still hold a view of it.
         buffer = mmap(-1, PIECE)
         total = os.fstat(source.fileno()).st_size

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
+import secrets
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,9 @@ from containers import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# rename(2): something of another kind, or a folder with something in it, has the name already.
+_TAKEN = {errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY}
 
 
 def write(path: Path, data: bytes) -> None:
@@ -66,6 +71,43 @@ def sync_disk(folder: Path) -> None:
     with _opened(folder) as descriptor:
         if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
             os.sync()
+
+
+def move_aside(place: Path, aside: Path) -> None:
+    """Move what is not what it should be into a folder, under its own name where that is free."""
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            place.rename(aside / place.name)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise
+            place.rename(aside / f"{place.name}-{secrets.token_hex(4)}")
+
+
+def make_way(place: Path, top: Path, aside: Path) -> None:
+    """Make the folders of a file below `top`; what stands in their way, or in its own, goes aside.
+
+    Raises:
+        OSError: they cannot be made.
+    """
+    for folder in [*reversed(place.relative_to(top).parents[:-1])]:
+        if os.path.lexists(top / folder) and not (top / folder).is_dir():
+            move_aside(top / folder, aside)
+    if place.is_dir() and not place.is_symlink():
+        move_aside(place, aside)
+    place.parent.mkdir(parents=True, exist_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder as far as can be; what is gone already is no error.
+
+    Raises:
+        OSError: a file cannot be removed.
+    """
+    if path.is_dir() and not path.is_symlink():
+        remove_folder(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def remove_folder(folder: Path) -> None:

@@ -29,6 +29,7 @@ from orchestrator.store import durable, records, upkeep
 from orchestrator.store.blobs import BLOB_TIME, BlobFolder, DamagedBlob
 from orchestrator.store.checkouts import Checkouts
 from orchestrator.store.durable import remove_folder
+from reproducibility import regular
 from reproducibility.errors import InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree
 from reproducibility.manifest import scan as scan_folder
@@ -45,6 +46,7 @@ _KIND = "sourcery-store "
 _SCHEMA = f"{_KIND}1\n"
 _SCRATCH = "store"
 _POLL = 0.1
+_LARGEST_VERSION = 1 << 10
 
 
 class Store(BlobFolder):
@@ -61,9 +63,11 @@ class Store(BlobFolder):
             for part in upkeep.PARTS:
                 (root / part).mkdir(parents=True, exist_ok=True)
             version = root / "version"
-            if not version.exists():
+            if not os.path.lexists(version):
                 durable.write(version, _SCHEMA.encode())
-            found = version.read_text(errors="replace")
+            found = regular.read(version, follow=False, limit=_LARGEST_VERSION).decode(
+                errors="replace"
+            )
         except OSError as error:
             raise _unusable(root, error) from error
         if found != _SCHEMA:
@@ -73,7 +77,9 @@ class Store(BlobFolder):
                 remedy="remove the folder, or give another one with --store",
             )
         try:
-            self._lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._lock = regular.descriptor(
+                root / "lock", follow=False, flags=os.O_RDWR | os.O_CREAT
+            )
             fcntl.flock(self._lock, fcntl.LOCK_SH)
         except OSError as error:
             raise _unusable(root, error) from error
@@ -140,7 +146,7 @@ class Store(BlobFolder):
     def existing(self, digest: Digest, epoch: int) -> Path | None:
         """A checkout that is there already, as it is: for uses that no result depends on."""
         place = self.root / "checkouts" / f"{digest.hex}-{epoch}"
-        return place if place.is_dir() else None
+        return place if place.is_dir() and not place.is_symlink() else None
 
     def export(self, tree: Tree, folder: Path, epoch: int) -> None:
         """Copy a tree into a folder that does not exist yet; writable, nothing shared.
@@ -153,9 +159,14 @@ class Store(BlobFolder):
     # -- results -------------------------------------------------------------------------------
 
     def remember(self, kind: str, key: Digest, document: dict[str, Any]) -> None:
-        """Write down what came of a key, after everything it refers to is on the disk."""
+        """Write down what came of a key, after everything it refers to is on the disk.
+
+        What is no file, and stands where the record or its folders must be, is moved aside.
+        """
         durable.sync_disk(self.root)
-        durable.write(self._result(kind, key), records.sealed(document))
+        place = self._result(kind, key)
+        durable.make_way(place, self.root, self.root / "damaged")
+        durable.write(place, records.sealed(document))
 
     def recall(self, kind: str, key: Digest) -> dict[str, Any] | None:
         """What came of a key, or None; or what is written is no whole record.
@@ -165,9 +176,11 @@ class Store(BlobFolder):
         """
         place = self._result(kind, key)
         try:
-            data = place.read_bytes()
-        except FileNotFoundError:
+            data = regular.read(place, follow=False)
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except (regular.IrregularFileError, regular.LargeFileError):
+            return None  # no record; it stays, as below
         except OSError as error:
             raise _unreadable(place, error) from error
         with contextlib.suppress(InputError):
@@ -187,7 +200,7 @@ class Store(BlobFolder):
         place = self._result(kind, key)
         try:
             place.lstat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
             raise _unreadable(place, error) from error
@@ -219,6 +232,8 @@ class Store(BlobFolder):
             Stopped: `stop` was set while another one held the lock.
         """
         place = self.root / "scratch" / f"{key.hex}.lock"
+        if os.path.lexists(place) and not regular.is_regular(place):
+            durable.move_aside(place, self.root / "damaged")
         handle = _locked(place, stop)
         try:
             yield
@@ -284,7 +299,7 @@ class Store(BlobFolder):
         try:
             done = upkeep.collect(self.root, unused_since=unused_since)
             for path in (self.root / "scratch").glob(f"{'[0-9a-f]' * 64}.lock"):
-                path.unlink()
+                durable.remove(path)
             return done
         finally:
             self._checkouts.forget()
@@ -297,7 +312,7 @@ class Store(BlobFolder):
 def is_store(folder: Path) -> bool:
     """Whether a folder is a store, of whatever version."""
     try:
-        with (folder / "version").open("rb") as stream:
+        with regular.opened(folder / "version", follow=False) as stream:
             return stream.read(len(_KIND)) == _KIND.encode()
     except OSError:
         return False
@@ -306,7 +321,7 @@ def is_store(folder: Path) -> bool:
 def _unusable(root: Path, error: OSError) -> InfrastructureError:
     return InfrastructureError(
         f"cannot use the store: {error.strerror}",
-        subject=str(root),
+        subject=str(error.filename if isinstance(error, regular.IrregularFileError) else root),
         remedy="give another folder with --store, or mend its permissions",
     )
 
@@ -323,7 +338,7 @@ def _unreadable(place: Path, error: OSError) -> InfrastructureError:
 def _locked(place: Path, stop: Event | None) -> int:
     """A descriptor that holds the lock on a file."""
     while True:
-        handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = regular.descriptor(place, follow=False, flags=os.O_RDWR | os.O_CREAT)
         try:
             if stop is None:
                 fcntl.flock(handle, fcntl.LOCK_EX)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.store import durable, records
 from reproducibility import digest as digests
+from reproducibility import regular
 from reproducibility.digest import Digest
 from reproducibility.errors import InfrastructureError, InputError
 from reproducibility.manifest import MAGIC, Tree
@@ -72,9 +73,11 @@ def verify(blobs: Path, move_aside: Callable[[Path], None]) -> tuple[int, list[D
         if not _NAME.fullmatch(path.name):
             continue
         try:
-            found = digests.of_file(path).hex if stat.S_ISREG(path.lstat().st_mode) else ""
+            found = digests.of_file(path, follow=False).hex
         except FileNotFoundError:
             continue
+        except regular.IrregularFileError:
+            found = ""
         except OSError as error:
             if error.errno != errno.EIO:
                 raise _unreadable(error, path) from error
@@ -96,12 +99,13 @@ def damaged_records(results: Path) -> list[Path]:
     for path, status in _results(results):
         try:
             if stat.S_ISREG(status.st_mode):
-                set(records.mentioned(records.opened(path.read_bytes())))
+                set(records.mentioned(records.opened(regular.read(path, follow=False))))
                 continue
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise _unreadable(error, path) from error
+            if not isinstance(error, regular.LargeFileError):
+                raise _unreadable(error, path) from error
         except InputError:
             pass
         found.append(path)
@@ -130,10 +134,8 @@ def collect(root: Path, *, unused_since: float) -> tuple[int, int]:
     """
     before = sum(size(root).values())
     plan = _planned(root, unused_since)
-    for path in plan.files:
-        path.unlink()
-    for path in plan.folders:
-        durable.remove_folder(path)
+    for path in [*plan.files, *plan.folders]:
+        durable.remove(path)
     return len(plan.files), before - sum(size(root).values())
 
 
@@ -174,7 +176,8 @@ def _results(results: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 def _mentioned(path: Path) -> set[str]:
     try:
-        return set(records.mentioned(records.opened(path.read_bytes(), subject=str(path))))
+        data = regular.read(path, follow=False)
+        return set(records.mentioned(records.opened(data, subject=str(path))))
     except OSError as error:
         raise _unreadable(error, path) from error
     except InputError as error:
@@ -192,8 +195,8 @@ def _with_trees(blobs: Path, wanted: set[str]) -> set[str]:
         try:
             if not stat.S_ISREG(place.lstat().st_mode):
                 raise _damaged(place, "there is no file in its place")
-            found = digests.of_file(place).hex
-            with place.open("rb") as stream:
+            found = digests.of_file(place, follow=False).hex
+            with regular.opened(place, follow=False) as stream:
                 is_tree = stream.read(len(MAGIC)) == MAGIC
                 data = MAGIC + stream.read() if is_tree else b""
         except FileNotFoundError:

@@ -36,7 +36,7 @@ _CLIENTS = (InputError, ComparisonError, InfrastructureError)
 _NAMES = ("example.org/tools", "v1.2.3", "busybox-static")
 _SPOKEN = (
     (
-        b"go: example.org/tools@v1.2.3: reading https://proxy.example/@v/v1.2.3.info: 404 Not Found\n\t"
+        b"go: example.org/tools@v1.2.3: reading https://proxy.example/x.info: 404 Not Found\n\t"
         b"server response: not found\n"
     ),
     b'{\n\t"Path": "example.org/tools",\n\t"Error": "dial tcp: i/o timeout"\n}\n',

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.image.witness import folders, loader
+from reproducibility import regular
 from reproducibility.errors import ComparisonError
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def findings(image: Path, expected: Expected) -> list[str]:
     Raises:
         OSError: the image cannot be read.
     """
-    with image.open("rb", buffering=0) as stream:
+    with regular.opened(image) as stream:
         volume = _Volume(stream.fileno(), expected)
         try:
             volume.check()

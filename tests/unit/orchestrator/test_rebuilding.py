@@ -16,6 +16,7 @@ import pytest
 from orchestrator import rebuilding
 from orchestrator.scheduler import Run, Step
 from orchestrator.store import Store
+from reproducibility import regular
 from reproducibility.compare import Check, Verdict, complete, fold
 from reproducibility.errors import InfrastructureError
 from tests.fakes import FakeEngine, FakeObserver, Made, Work, action, made
@@ -234,18 +235,46 @@ def a_file_above(place: Path) -> None:
     place.parent.write_text("")
 
 
+def a_pipe(place: Path) -> None:
+    place.unlink()
+    os.mkfifo(place)
+
+
 def a_loop(place: Path) -> None:
     place.unlink()
     place.symlink_to(place)
 
 
-@pytest.mark.parametrize("rebuild", [False, True])
-@pytest.mark.parametrize("spoil", [a_folder, a_file_above, a_loop])
-def test_an_earlier_result_that_cannot_be_read_stops_the_build(
-    store: Store, spoil: Callable[[Path], None], *, rebuild: bool
+@pytest.mark.parametrize("spoil", [a_folder, a_file_above, a_loop, a_pipe])
+def test_what_is_no_file_in_a_result_s_place_is_healed_and_no_pass(
+    store: Store, spoil: Callable[[Path], None]
 ) -> None:
     run(store, STEPS, FakeEngine(TABLE))
-    spoil(place := record(store, "a"))
+    place = record(store, "a")
+    for _ in range(2):
+        spoil(place)
+        engine = FakeEngine(TABLE)
+        run(store, STEPS, engine)
+        assert engine.runs == ["a"]
+        assert place.is_file()
+    spoil(place)
+    assert checks(run(store, STEPS, FakeEngine(TABLE), rebuild=True))["a"].verdict is Verdict.SKIP
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_an_earlier_result_that_cannot_be_read_stops_the_build(
+    store: Store, monkeypatch: pytest.MonkeyPatch, *, rebuild: bool
+) -> None:
+    run(store, STEPS, FakeEngine(TABLE))
+    place = record(store, "a")
+    read = regular.read
+
+    def fail(path: Path, **rest: Any) -> bytes:  # noqa: ANN401 - as it is
+        if path == place:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return read(path, **rest)
+
+    monkeypatch.setattr(regular, "read", fail)
     engine = FakeEngine(TABLE)
     with pytest.raises(InfrastructureError, match="cannot read what the store remembers") as seen:
         run(store, STEPS, engine, rebuild=rebuild)
@@ -262,14 +291,14 @@ def test_what_the_system_says_is_passed_on(
     run(store, STEPS, FakeEngine(TABLE))
     kept = run(store, STEPS, FakeEngine({})).results["a"].tree
     blob = store.unverified(next(kept.files()))
-    usual = os.stat
+    usual = os.lstat
 
     def fail(path: Any, *arguments: Any, **named: Any) -> os.stat_result:  # noqa: ANN401 - as it is
         if str(path) == str(blob):
             raise OSError(number, os.strerror(number), str(blob))
         return usual(path, *arguments, **named)
 
-    monkeypatch.setattr(os, "stat", fail)
+    monkeypatch.setattr(os, "lstat", fail)
     with pytest.raises(InfrastructureError, match=os.strerror(number)) as seen:
         run(store, STEPS, FakeEngine(TABLE), rebuild=rebuild)
     assert (seen.value.status, seen.value.subject) == (4, str(blob))

@@ -6,6 +6,7 @@ Faults are planted in a copy of the project's code, which both processes run.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -14,18 +15,22 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestrator import making, ordering, remade, remaking
+from orchestrator.boot import syslinux
+from orchestrator.image import writer
 from orchestrator.store import BLOB_TIME, Store
 from orchestrator.store.blobs import BlobFolder, DamagedBlob
 from reproducibility import digest as digests
 from reproducibility.errors import InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree, directory, file
 
+from .boot import made
 from .test_making import Maker
 
 if TYPE_CHECKING:
@@ -365,6 +370,51 @@ def test_a_missing_blob_is_healed(order: making.Order, store: Store) -> None:
     store.unverified(entry).unlink()
     with remaking.started(order, store) as other, pytest.raises(DamagedBlob):
         other.result(order, threading.Event())
+
+
+@pytest.mark.parametrize("path", [syslinux.INSTALLER, syslinux.MASTER])
+def test_a_damaged_package_of_the_loader_is_healed(
+    order: making.Order, store: Store, path: str
+) -> None:
+    packages = Tree(
+        file(name, store.put_bytes(data), len(data)) for name, data in made.syslinux().items()
+    )
+    loaded = replace(order, loader=syslinux.loader(packages, store.read))
+    entry = packages.get(path)
+    assert entry is not None
+    place = store.path(entry)
+    # As a bad disk does it: nothing shows but the bytes.
+    status = place.stat()
+    place.chmod(0o644)
+    place.write_bytes(bytes(entry.size))
+    place.chmod(0o444)
+    os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with remaking.started(loaded, store) as other, pytest.raises(DamagedBlob) as caught:
+        other.result(loaded, threading.Event())
+    assert caught.value.digest == entry.content
+    assert not store.has(entry.content)
+
+
+def test_an_image_that_cannot_be_written_waits_for_nobody(
+    maker: Maker,
+    order: making.Order,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    then = "time.sleep(60)\nPath(sys.argv[1]).parent.joinpath('slept').touch()"
+    _idle(tmp_path, then, monkeypatch)
+
+    def full(*_: object) -> None:
+        # It runs by now, so that there is something to wait for.
+        while not list(store.root.rglob("there")):
+            time.sleep(0.01)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(writer, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        maker.make(order)
+    assert not (tmp_path / "slept").exists()
 
 
 def test_its_parts_are_the_parts_of_the_first(order: making.Order, store: Store) -> None:

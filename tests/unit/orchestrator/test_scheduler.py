@@ -12,6 +12,7 @@ import pytest
 from containers.action import Action, Mount
 from containers.policy import Limits, Policy
 from orchestrator import scheduler
+from orchestrator.either import Either
 from orchestrator.scheduler import Results, Run, Scheduler, Step
 from orchestrator.store import DamagedBlob, Store
 from orchestrator.store.blobs import BLOB_TIME
@@ -499,7 +500,7 @@ def test_stop_before_the_start(store: Store) -> None:
 
 def test_the_stop_that_an_engine_sees_can_be_waited_for() -> None:
     first, second = threading.Event(), threading.Event()
-    either = scheduler._Either(first, second)
+    either = Either(first, second)
     assert not either.wait(0)
     assert not either.wait(0.01)
     threading.Timer(0.05, second.set).start()

@@ -173,7 +173,7 @@ def test_a_blob_is_read_once_and_not_each_time(
 ) -> None:
     found = store.put_bytes(b"content")
     store.blob(found)
-    monkeypatch.setattr(digest, "of_file", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(digest, "of_file", lambda *_, **__: pytest.fail("read again"))
     store.blob(found)
 
 
@@ -194,7 +194,7 @@ def test_a_blob_cut_short_by_a_power_failure_is_replaced_by_the_next_put(
 def test_a_bad_sector_is_damage(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     found = store.put_bytes(b"content")
 
-    def fail(_: Path) -> digest.Digest:
+    def fail(*_: object, **__: object) -> digest.Digest:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(digest, "of_file", fail)
@@ -209,7 +209,7 @@ def test_a_blob_that_may_not_be_read_is_no_damage(
     # Making it again would not help: the loop would go on for nothing.
     found = store.put_bytes(b"content")
 
-    def fail(_: Path) -> digest.Digest:
+    def fail(*_: object, **__: object) -> digest.Digest:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(digest, "of_file", fail)

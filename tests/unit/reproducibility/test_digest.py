@@ -40,13 +40,13 @@ def test_every_way_of_reading_gives_the_same(tmp_path: Path, size: int) -> None:
     assert digest.sha256_of_file(path) == digest.sha256_of_bytes(data)
 
 
-def test_a_large_file_is_hashed_across_the_pieces_it_is_mapped_in(tmp_path: Path) -> None:
-    window: int = digest._WINDOW
+def test_a_large_file_is_hashed_across_the_pieces_it_is_read_in(tmp_path: Path) -> None:
+    piece: int = digest._CHUNK
     path = tmp_path / "sparse"
     with path.open("wb") as stream:
-        stream.seek(window - 2)
+        stream.seek(5 * piece - 2)
         stream.write(b"over the edge")
-        stream.truncate(2 * window + 5)
+        stream.truncate(6 * piece + 5)
     with path.open("rb") as stream:
         assert digest.of_file(path) == digest.of_stream(stream)
 
