@@ -19,7 +19,9 @@ BIN := .venv/bin
 CODE := containers orchestrator reproducibility tests $(wildcard bench)
 
 # program=package: the Debian package is installed where the program, or the file, is not there.
-RUN_PROGRAMS := bwrap=bubblewrap
+LIBSECCOMP := $(firstword $(wildcard /usr/lib/*/libseccomp.so.2 /lib/*/libseccomp.so.2 \
+	/usr/lib/libseccomp.so.2 /usr/lib64/libseccomp.so.2) /usr/lib/libseccomp.so.2)
+RUN_PROGRAMS := bwrap=bubblewrap $(LIBSECCOMP)=libseccomp2
 # What boots an image: QEMU, and firmware by its path.
 BOOT_PROGRAMS := qemu-system-x86_64=qemu-system-x86 qemu-system-aarch64=qemu-system-arm \
 	qemu-system-riscv64=qemu-system-misc /usr/share/ovmf/OVMF.fd=ovmf \
@@ -69,7 +71,7 @@ test: setup-tests setup-pythons
 	echo '== unit tests on the other Pythons'
 	$(end_on_other_pythons)
 	echo '== integration tests'
-	$(BIN)/python -m pytest tests/integration -m 'not long' $(ARGS)
+	$(BIN)/python -m pytest tests/integration -m 'not long' -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: unit
 unit: setup-tests

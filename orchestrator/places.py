@@ -95,6 +95,16 @@ def store(given: str | Path, name: str = "--store") -> Path:
     return path
 
 
+def own(spec: Path, lock: Path, store: Path) -> tuple[Path, ...]:
+    """What a project makes itself and every command knows the place of: never content of its image.
+
+    `lock` pins folders without it and `build` compares without it, so both must leave out the same.
+    Output folders and bundles, whose places only a build is told, are known by what lies in them
+    (`inputs.content`).
+    """
+    return spec, lock, store
+
+
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
     """A person's variables, with every path that a client is to find from another folder."""
     return {name: _variable(name, value) for name, value in variables.items()}

@@ -115,6 +115,7 @@ class Comparison:
 
     `now`: None where there was nothing to do. `earlier`: None where there is nothing to compare
     with, and `why`. `says`: whether other steps use its standard output, which then counts too.
+    `needs`: the steps that it hangs on.
     """
 
     step: str
@@ -122,6 +123,7 @@ class Comparison:
     earlier: Earlier | None
     why: str
     says: bool
+    needs: tuple[str, ...] = ()
 
     @property
     def agrees(self) -> bool:

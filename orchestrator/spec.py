@@ -265,6 +265,7 @@ class Limits(_Model):
     memory: Bytes = Field(default=_LIMITS.memory, ge=_LEAST, description=_BYTES_HELP)
     tmp: Bytes = Field(default=_LIMITS.tmp, ge=_LEAST, description=_BYTES_HELP)
     work: Bytes = Field(default=_LIMITS.work, ge=_LEAST, description=_BYTES_HELP)
+    files: int = Field(default=_LIMITS.files, ge=1024, description="a number, 1024 or more")
     processes: int = Field(default=_LIMITS.processes, ge=64, description="a number, 64 or more")
     cpus: int = Field(default=_LIMITS.cpus, ge=0, description="a number of processors, 0 for all")
     seconds: int = Field(default=_LIMITS.seconds, ge=1, description="seconds of wall-clock time")

@@ -242,22 +242,26 @@ def merge(parts: Iterable[tuple[str, Tree]]) -> Tree:
         raise
 
 
-def scan(folder: Path) -> Tree:
+def scan(folder: Path, between: Callable[[], object] | None = None) -> Tree:
     """The tree below a folder on disk, every file hashed.
+
+    `between`: called before each piece of work; what it raises ends the work.
 
     Raises:
         InputError: something that is neither file nor directory lies there, or a name is not
             UTF-8 or holds a control character or a mark of the writing direction.
         OSError: a file cannot be read, or changed while it was read.
     """
-    return Tree(_walk(folder))
+    return Tree(_walk(folder, between))
 
 
-def _walk(top: Path) -> Iterator[Entry]:
+def _walk(top: Path, between: Callable[[], object] | None) -> Iterator[Entry]:
     waiting = [(top, "")]
     while waiting:
         folder, start = waiting.pop()
         empty = True
+        if between is not None:
+            between()
         with os.scandir(folder) as listing:
             for child in listing:
                 empty = False
@@ -267,7 +271,7 @@ def _walk(top: Path) -> Iterator[Entry]:
                     waiting.append((Path(child.path), f"{path}/"))
                 elif stat.S_ISREG(status.st_mode):
                     content, size = digests.measured(
-                        Path(child.path), follow=False, expected=status
+                        Path(child.path), follow=False, expected=status, between=between
                     )
                     yield file(path, content, size, executable=bool(status.st_mode & 0o111))
                 else:

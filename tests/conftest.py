@@ -46,9 +46,14 @@ def shared_store() -> Path:
     `SOURCERY_TEST_STORE` names another one. It is kept between runs; what a test makes of it must
     not depend on what is there already.
     """
-    folder = Path(os.environ.get("SOURCERY_TEST_STORE") or ROOT / ".cache" / "test-store")
+    folder = store_folder()
     folder.mkdir(parents=True, exist_ok=True)
     return folder.resolve()
+
+
+def store_folder() -> Path:
+    """Where the shared store lies, whether it is there already or not."""
+    return Path(os.environ.get("SOURCERY_TEST_STORE") or ROOT / ".cache" / "test-store")
 
 
 def _hear_signals() -> None:

@@ -199,10 +199,13 @@ class GoTransport:
             folder = scratch / "module"
             store.export(tree, folder, BLOB_TIME)
             environment = self._environment(scratch)
-            what = f"{label} (its dependencies)"
+
+            def ask(*arguments: str) -> None:
+                what = f"{label} (its dependencies)"
+                self._ask(what, arguments, environment, folder, where=label)
+
             try:
-                for command in (*_replacing(replaced), ("mod", "vendor")):
-                    self._ask(what, command, environment, folder, where=label)
+                _gather(ask, replaced)
             except RefusedError as error:
                 raise _refusal(label, error, missing=f"{label} needs what is not there") from error
             vendored = store.put_tree(folder, move=True)
@@ -346,17 +349,25 @@ def _refusal(label: str, error: RefusedError, *, missing: str = "") -> InputErro
     return InputError(told, subject=label, remedy=answers.go_advice(error.output))
 
 
-def _replacing(replaced: Sequence[str]) -> list[tuple[str, ...]]:
-    """Commands that write replacements into go.mod, and the hashes of what they bring into go.sum.
+def _gather(ask: Callable[..., None], replaced: Sequence[str]) -> None:
+    """Fill `vendor/`; with replacements, write them into go.mod and what they bring into go.sum.
 
     A replacement wins over whatever other modules ask for; `go get` would raise those as well.
     """
     if not replaced:
-        return []
+        ask("mod", "vendor")
+        return
     modules = [one.partition("@")[0] for one in replaced]
     edits = [f"-replace={name}={one}" for name, one in zip(modules, replaced, strict=True)]
-    return [
-        ("mod", "edit", *edits),
-        ("list", "-mod=mod", "-m", "all"),
-        ("mod", "download", *modules),
-    ]
+    ask("mod", "edit", *edits)
+    ask("list", "-mod=mod", "-m", "all")
+    ask("mod", "download", *modules)
+    try:
+        ask("mod", "vendor")
+    except RefusedError as error:
+        if error.kind is not Kind.CONTENT:
+            raise
+        # The replacing versions require modules that nothing required before, or in newer versions.
+        # Only where it takes that: it takes out of go.sum what is not needed here.
+        ask("mod", "tidy")
+        ask("mod", "vendor")

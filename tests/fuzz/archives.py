@@ -20,6 +20,7 @@ import zstandard
 
 from containers import archive as tar_streams
 from containers import builder_image
+from containers.outputs import Allowance
 from orchestrator import locking, unpacking
 from orchestrator.emulator import archive as emulated
 from orchestrator.image import archive as read_back
@@ -348,7 +349,7 @@ def _stream(data: bytes) -> None:
     pieces = [data[at : at + 1000] for at in range(0, len(data), 1000)]
     builder_image.compare(pieces, samples.tree({"bin/uname": b"uname"}), samples.EPOCH)
     with scratch.fresh() as into:
-        tar_streams.unpack(pieces, into, LARGEST)
+        tar_streams.unpack(pieces, into, Allowance(LARGEST))
 
 
 def _streams() -> Sequence[bytes]:

@@ -64,7 +64,7 @@ class Rebuilt:
 
 
 def write(place: Path, record: bytes) -> None:
-    """Write a result into this store only: others may share the file."""
+    """Write a result into this store only: the one that it is a copy of has the same file."""
     place.unlink(missing_ok=True)
     place.write_bytes(record)
 
@@ -91,7 +91,8 @@ def rebuilt(
     workshop: Path,
 ) -> Iterator[Rebuilt]:
     base = full if WHOLE else own_architecture
-    store = orchestrate.store
+    # Others build from the shared store at the same time.
+    store = building.clone(orchestrate.store, workshop / "docker-store")
     # A store that is kept from one session to the next may have its own.
     shutil.rmtree(store / "results" / "action-docker", ignore_errors=True)
     keys = {stage["name"]: Digest.parse(stage["key"]).hex for stage in base.ran.document["stages"]}
@@ -101,7 +102,7 @@ def rebuilt(
     }
     kept = {place: place.read_bytes() for place in planted.values()}
     environment = {**orchestrate.environment, "DOCKER_HOST": docker_host}
-    command = replace(orchestrate, environment=environment)
+    command = replace(orchestrate, store=store, environment=environment)
     arguments = () if WHOLE else ("--arch", building.HOST)
     client = docker.DockerClient(docker_host)
     try:
@@ -114,8 +115,7 @@ def rebuilt(
         assert client.volumes.list() == []
     finally:
         client.close()
-        for place, record in kept.items():
-            write(place, record)
+        shutil.rmtree(store)
 
 
 def test_every_action_gives_the_same_on_both_engines(rebuilt: Rebuilt) -> None:

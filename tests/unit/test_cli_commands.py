@@ -299,7 +299,7 @@ def locking_(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return FakeLock(seen["new"])
 
     def load(path: Path) -> FakeLock:
-        if path.read_bytes() == b"tampered":
+        if b"tampered" in path.read_bytes():
             raise InputError("the lock was changed", subject=str(path))
         return FakeLock(path.read_bytes())
 
@@ -354,14 +354,32 @@ def test_a_refused_lock_is_replaced_but_not_in_silence(
     locking_: dict[str, Any], tmp_path: Path, capsys: Captured
 ) -> None:
     lock = tmp_path / "sourcery.lock"
-    lock.write_bytes(b"tampered")
+    lock.write_bytes(b'{"tampered": [1, {}]}')
     arguments = ["--lock", str(lock), "--store", str(tmp_path / "s")]
     assert run(["lock", "--update", "go", *arguments]) == 2
-    assert lock.read_bytes() == b"tampered"
+    assert b"tampered" in lock.read_bytes()
     assert run(["lock", *arguments]) == 0
-    assert "the present lock is refused: the lock was changed" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "the present lock is refused: the lock was changed" in told
+    assert "still count" not in told
     assert locking_["previous"] is None
+    assert locking_["records"] == {}
     assert lock.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("text", ["<<<<<<< tampered\n{", '{"tampered": ', "\udcfftampered"])
+def test_a_lock_that_cannot_be_read_is_not_replaced(
+    locking_: dict[str, Any], tmp_path: Path, capsys: Captured, text: str
+) -> None:
+    lock = tmp_path / "sourcery.lock"
+    lock.write_bytes(data := os.fsencode(text))
+    assert run(["lock", "--lock", str(lock), "--store", str(tmp_path / "s")]) == 2
+    told = capsys.readouterr().err
+    assert "the lock was changed: what it proves of the public log would be lost" in told
+    assert "move it away" in told
+    assert str(lock) in told
+    assert lock.read_bytes() == data
+    assert "previous" not in locking_
 
 
 @pytest.fixture

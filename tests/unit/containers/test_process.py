@@ -79,6 +79,22 @@ def test_only_the_end_of_long_errors_is_shown() -> None:
     assert len(caught.value.summary) < 5000
 
 
+def test_no_part_of_a_password_is_left_by_a_cut() -> None:
+    # The last of what it wrote starts in the middle of the password.
+    written = "https://me:" + "s3cret" * 50 + "@host/"
+    program = f"import sys; sys.stderr.write({written!r} + 'x' * 3800); sys.exit(1)"
+    with pytest.raises(InfrastructureError) as caught:
+        process.run([sys.executable, "-c", program], environment={})
+    assert "xxx" in caught.value.summary
+    assert "s3cret" not in caught.value.summary
+    command = [sys.executable, "-c", "input()", "0" * 100, written]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as waiting:
+        with pytest.raises(InfrastructureError, match="still running") as late:
+            process.wait(waiting, seconds=0, stop=None)
+        waiting.communicate(b"\n")
+    assert "s3cret" not in late.value.summary
+
+
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InfrastructureError, match="cannot start") as caught:
         process.run([str(tmp_path / "none"), "a b"], environment={})
