@@ -11,6 +11,7 @@ import io
 import lzma
 import struct
 import tarfile
+import threading
 import zlib
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -349,7 +350,7 @@ def _stream(data: bytes) -> None:
     pieces = [data[at : at + 1000] for at in range(0, len(data), 1000)]
     builder_image.compare(pieces, samples.tree({"bin/uname": b"uname"}), samples.EPOCH)
     with scratch.fresh() as into:
-        tar_streams.unpack(pieces, into, Allowance(LARGEST))
+        tar_streams.unpack(pieces, into, Allowance(LARGEST, 1000, threading.Event()))
 
 
 def _streams() -> Sequence[bytes]:
