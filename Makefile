@@ -71,18 +71,20 @@ test: setup-tests setup-pythons
 	echo '== unit tests on the other Pythons'
 	$(end_on_other_pythons)
 	echo '== integration tests'
-	$(BIN)/python -m pytest tests/integration -m 'not long' -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest tests/integration -m 'not long' \
+		-n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: unit
 unit: setup-tests
 	@$(without_network)
 	"$${netless[@]}" $(BIN)/python -m pytest tests/unit $(ARGS)
 
-# What `make test` compares of the two engines for one architecture, for all of them.
+# What `make test` compares for a small project and one architecture, the engines with each other and
+# with a build elsewhere, for the default image.
 .PHONY: test-engines
 test-engines: setup-tests
-	@SOURCERY_TEST_ALL_ARCHITECTURES=1 \
-		$(BIN)/python -m pytest tests/integration/test_build_docker.py $(ARGS)
+	@SOURCERY_TEST_ALL_ARCHITECTURES=1 $(BIN)/python -m pytest \
+		tests/integration/test_build_docker.py tests/integration/test_elsewhere.py $(ARGS)
 
 # A toolchain of another version, three times over, with its image: as long as a build of the default.
 .PHONY: test-older-go
