@@ -39,7 +39,7 @@ BENCH_PROGRAMS := $(RUN_PROGRAMS) mcopy=mtools mkfs.vfat=dosfstools
 help:
 	@echo 'make build   set everything up, then build the image with the embedded engine'
 	echo 'make test    set everything up, then run every check and every test but the next two'
-	echo 'make test-engines   compare every action of both engines, for all architectures'
+	echo 'make test-engines   compare every action of the default image on both engines'
 	echo 'make test-older-go  build with another version of Go'
 	echo 'make unit-pythons   the unit tests on every other Python that the package is for'
 	echo 'make fuzz    throw bytes at every parser; ARGS="--seconds 60 --target NAME"'
