@@ -6,9 +6,9 @@ nothing checked is not success.
 
 The unit tests run on every Python that the package claims. What comes of a test marked `once` does
 not depend on which: it is about the text of this repository, about other programs, or goes through
-many places of a file with code that other tests run on each Python. So the further Pythons leave
-those out (`-m "not once"`), and try fewer examples of each property (`--hypothesis-profile=few`);
-what one Python finds is mended for all.
+many places of a file, or many cases, with code that other tests run on each Python. So the further
+Pythons leave those out (`-m "not once"`), and try fewer examples of each property
+(`--hypothesis-profile=few`); what one Python finds is mended for all.
 """
 
 from __future__ import annotations

@@ -202,7 +202,10 @@ def test_no_registry_is_named() -> None:
 def test_hashlib_is_not_used() -> None:
     python = [path for path in tracked() if path.suffix == ".py"]
     assert len(python) > len(ALL)
-    assert [p for p in python if any(is_within(name, "hashlib") for name in imports(p))] == []
+    # No import of it without its name; most files need not be parsed for this.
+    named = [path for path in python if "hashlib" in path.read_text("utf-8")]
+    assert Path(__file__) in named
+    assert [p for p in named if any(is_within(name, "hashlib") for name in imports(p))] == []
 
 
 @pytest.mark.parametrize("path", ALL)

@@ -213,6 +213,7 @@ def test_another_label_or_volume_id(written: Written) -> None:
     assert written.read().label == "XOURCERY"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("field", [13, 14, 16, 18, 22, 24])
 @pytest.mark.parametrize("alias", [b"SOURCERY   ", b"README     ", b".          ", b"TMP        "])
 def test_any_other_time(written: Written, alias: bytes, field: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import random
 import tempfile
@@ -17,6 +18,7 @@ from orchestrator.boot import install, syslinux
 from orchestrator.image import reader, witness, writer
 from orchestrator.image.layout import lay_out
 from orchestrator.image.volume import Volume
+from orchestrator.image.witness import folders
 from reproducibility.errors import ComparisonError
 from tests.conftest import examples
 from tests.unit.orchestrator.boot import made
@@ -208,7 +210,17 @@ REGIONS = (
 )  # fmt: skip
 
 
+_PLANNED = functools.cache(folders.plan)
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the witness works out from the tree alone is worked out once for all changed bits."""
+    monkeypatch.setattr(folders, "plan", _PLANNED)
+
+
 @pytest.mark.once
+@pytest.mark.usefixtures("planned")
 @pytest.mark.parametrize("region", [region for region in REGIONS if region != CONTENT])
 def test_every_changed_bit_is_seen(written: Written, image: Image, region: str) -> None:
     assert written.regions().keys() == set(REGIONS)

@@ -134,6 +134,7 @@ def test_any_tree(content: Content) -> None:
     assert reading.stray_times(EPOCH) == []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("count", [4, 5, 7, 8, 900])
 def test_folders_of_many_clusters(blobs: Blobs, tmp_path: Path, count: int) -> None:
     # Two records a name and two for the folder: 7 names fill a cluster of 512 bytes exactly.

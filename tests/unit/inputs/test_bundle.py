@@ -202,6 +202,7 @@ BAD = [
 ]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("change", "words"), [pytest.param(*case, id=case[0].__name__) for case in BAD]
 )

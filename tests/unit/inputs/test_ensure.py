@@ -277,6 +277,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("change", "words"), CHANGES, ids=lambda value: getattr(value, "__name__", "")
 )

@@ -245,6 +245,7 @@ def cut(document: dict[str, Any]) -> None:
     del document["checksum"]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("change", [of_another_schema, changed_by_hand, cut])
 @pytest.mark.parametrize("module", [TOOLCHAIN, RISCV64, TOOLS])
 def test_what_a_refused_lock_proves_is_not_lost(  # noqa: PLR0913 - fixtures and cases

@@ -202,6 +202,7 @@ def _state(store: Store, order: making.Order) -> Path:
     return found
 
 
+@pytest.mark.once
 @alone
 @pytest.mark.parametrize("damage", ["none", "gone", "folder", "cut", "empty object", "verdict"])
 def test_made_again_with_nothing_to_compare_with(
@@ -248,6 +249,7 @@ def test_another_result_than_remembered_fails_and_stays_failed(
         assert str(other.blake3) in check.reason
 
 
+@pytest.mark.once
 @alone
 @pytest.mark.parametrize(
     "change",

@@ -127,6 +127,7 @@ FAULTS = {
 }  # fmt: skip
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_hangs_on_the_surroundings_shows(tmp_path: Path, fault: str) -> None:
     code = planted(tmp_path / "code", *FAULTS[fault])
@@ -151,6 +152,7 @@ DEFECTS = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_defect_of_one_way_only_fails(
     maker: Maker,

@@ -193,6 +193,7 @@ def test_tiles_lie_where_the_go_command_puts_them(
     assert transparency.tile_path(level, number, width) == path
 
 
+@pytest.mark.once
 @given(st.data())
 def test_a_proof_made_of_tiles_leads_to_the_root(data: st.DataObject) -> None:
     size = data.draw(st.one_of(st.integers(1, 600), st.sampled_from([65_536, 66_000])))
