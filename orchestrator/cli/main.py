@@ -12,7 +12,7 @@ import typer
 from orchestrator.cli import streams
 from orchestrator.cli.boot_command import application
 from orchestrator.cli.session import Call, Manner, Session, print_error
-from orchestrator.cli.stopping import Interrupted, Stopping
+from orchestrator.cli.stopping import Interrupted, Stopping, comes_from_interruption
 from reproducibility.errors import (
     ComparisonError,
     InfrastructureError,
@@ -109,6 +109,8 @@ def _carry_out(call: Call, arguments: Sequence[str], noted: Noted | None) -> int
         print_error(error, status=error.status, json=call.manner.json)
         return error.status
     except Exception as error:  # noqa: BLE001 - the last resort, so that no error is a traceback
+        if comes_from_interruption(error):
+            return _stopped(session)
         return _unforeseen(error, call.manner)
     else:
         return status

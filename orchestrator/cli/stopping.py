@@ -36,6 +36,20 @@ class Interrupted(BaseException):
         self.number = number
 
 
+def comes_from_interruption(error: BaseException | None) -> bool:
+    """Whether an error is what somebody on the way has made of an interruption.
+
+    Python itself does, while a class is made (`__set_name__`, before Python 3.12).
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, Interrupted):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
 class Stopping:
     """Handlers for the signals, in place within a `with` block.
 

@@ -368,3 +368,22 @@ def test_a_signal_when_the_answer_is_given_changes_nothing(when: str) -> None:
     assert done.stderr == ""
     # Once the interpreter has put the kernel's own handling back, the signal ends what is left.
     assert done.returncode in ({0} if when == "exit" else {0, -signal.SIGINT})
+
+
+def test_what_is_made_of_an_interruption_is_still_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from orchestrator.cli import machine
+    from orchestrator.cli.main import run
+
+    def wrapping(_session: object) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+        except BaseException as error:
+            raise RuntimeError("Error calling __set_name__") from error
+        return 0
+
+    monkeypatch.setattr(machine, "version", wrapping)
+    assert run(["version"]) == 143
+    assert capsys.readouterr().err.startswith("error: stopped\n")
