@@ -204,7 +204,7 @@ def test_a_bundle_that_is_no_file_is_refused(
 ) -> None:
     plant(tmp_path / "bundle")
     nothing_wanted = cast("Lock", SimpleNamespace(inputs=(), digest=KEY))
-    with pytest.raises(InputError, match="cannot read the bundle: it is a .*, not a file"):
+    with pytest.raises(InputError, match=r"cannot read the bundle: it is a .*, not a file"):
         bundle.read(tmp_path / "bundle", nothing_wanted, store, "amd64")
 
 
