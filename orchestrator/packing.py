@@ -131,7 +131,7 @@ class _Bounded(io.RawIOBase):
         data = self._stream.read(min(len(buffer), self._left + 1))
         self._left -= len(data)
         if self._left < 0:
-            raise LargeContentError(f"it holds more than {self._limit} bytes")
+            raise LargeContentError(f"it unpacks to more than {self._limit} bytes")
         buffer[: len(data)] = data
         return len(data)
 
@@ -169,6 +169,7 @@ def unpacked(data: bytes, packing: str, limit: int) -> bytes:
 def limit(size: int, largest: int) -> int:
     """The bytes that so many compressed ones may be unpacked to, `largest` at most.
 
-    Programs shrink to a third or a tenth, never to a fiftieth; the first MiB is free.
+    Programs shrink to a third, their documentation to a tenth, nothing real to a hundredth; the
+    first 4 MiB are free.
     """
-    return min(largest, max(1 << 20, 50 * size))
+    return min(largest, max(4 << 20, 100 * size))

@@ -314,6 +314,7 @@ class Scheduler:
         """Keep a failed action's own words where the next run does not remove them."""
         folder = self._store.root / "failures"
         log = folder / log_name(name, action.key.hex)
+        durable.make_way(log, self._store.root, self._store.root / "damaged")
         durable.write(
             log,
             b"".join(

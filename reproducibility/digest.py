@@ -148,13 +148,15 @@ def _feed(
     """Hand on a file's bytes, piece by piece in one buffer."""
     left = status.st_size
     buffer = memoryview(bytearray(min(_CHUNK, left + 1)))
-    while count := os.readv(handle, [buffer]):
-        if between is not None:
-            between()
-        update(buffer[:count])
-        left -= count
-        if left < 0:
-            break
+    try:
+        while left >= 0 and (count := os.readv(handle, [buffer])):
+            if between is not None:
+                between()
+            update(buffer[:count])
+            left -= count
+    except OSError as error:
+        error.filename = error.filename or os.fspath(path)
+        raise
     if left:
         raise regular.ChangedFileError(path)
     regular.require_same(status, os.fstat(handle), path)

@@ -26,9 +26,10 @@ Kind = Literal["file", "directory"]
 
 # The first line of a tree manifest.
 MAGIC = b"sourcery-tree 1\n"
-# Bytes of a path and of a part of it (Linux, include/uapi/linux/limits.h), and its parts.
+# Bytes of a path (Linux, include/uapi/linux/limits.h) and of a part of it, and its parts. A name of
+# VFAT's has 255 signs, each of three bytes at most; whether it has is told where names are judged.
 LONGEST_PATH = 4096
-LONGEST_PART = 255
+LONGEST_PART = 1024
 MOST_PARTS = 200
 # What a tree may have at most, so that a small file cannot stand for one that fills the memory:
 # entries, bytes of all paths, and bytes of the paths of all folders. The Go source has 15,000
@@ -77,7 +78,7 @@ def directory(path: str) -> Entry:
 class Tree:
     """Entries sorted by path (by code point); directories stay only where they are empty.
 
-    Paths have at most 200 parts of 255 bytes, 4,096 bytes in all; entries are at most 250,000.
+    Paths have at most 200 parts of 1,024 bytes, 4,096 bytes in all; entries are at most 250,000.
 
     The text form, of which `digest` is the BLAKE3, is the line `sourcery-tree 1` and then one line
     an entry: `f` or `x` (executable) or `d`, the size, the content's digest or `-`, the path.

@@ -350,7 +350,8 @@ def _content(package: BinaryIO) -> BinaryIO:
         name, _, suffix = seen[-1].decode("ascii", "replace").partition(".tar")
         if name == "data":
             part = _Part(package, int(size))
-            return packing.reader(cast("BinaryIO", part), suffix, LARGEST + _FRAMES)
+            limit = packing.limit(int(size), LARGEST + _FRAMES) if suffix else LARGEST + _FRAMES
+            return packing.reader(cast("BinaryIO", part), suffix, limit)
         package.seek(int(size) + int(size) % 2, os.SEEK_CUR)
     raise ValueError("no data.tar is among its first parts")
 

@@ -21,7 +21,7 @@ from orchestrator.store import durable
 from reproducibility import digest as digests
 from reproducibility import regular
 from reproducibility.digest import Digest
-from reproducibility.errors import InfrastructureError
+from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 # Modification time of every blob: 2026-01-01 00:00:00 UTC, which is the default spec's epoch. A
 # checkout for this time is made of hard links, for any other of copies.
 BLOB_TIME = 1_767_225_600
+# Bytes of what is read as a whole: boot files, manifests, what a step said.
+_LARGEST_READ = 512 << 20
 _READABLE = "mend its permissions or the disk, or give another store with --store"
 
 
@@ -138,8 +140,17 @@ class BlobFolder:
 
         Raises:
             DamagedBlob: it is missing or its bytes differ.
+            InputError: it is too large for that.
         """
-        return self.blob(digest).read_bytes()
+        place = self.blob(digest)
+        try:
+            return regular.read(place, follow=False, limit=_LARGEST_READ)
+        except regular.LargeFileError as error:
+            raise InputError(
+                f"a kernel, a module or a list of files is none: {error.strerror}",
+                subject=str(place),
+                remedy="name another package or folder in the spec",
+            ) from error
 
     def matches(self, path: Path, status: os.stat_result, entry: Entry) -> bool:
         """Whether a file, perhaps a hard link to a blob, holds an entry's bytes.

@@ -326,10 +326,12 @@ def is_store(folder: Path) -> bool:
 
 
 def _unusable(root: Path, error: OSError) -> InfrastructureError:
+    irregular = isinstance(error, regular.IrregularFileError)
     return InfrastructureError(
         f"cannot use the store: {error.strerror}",
-        subject=str(error.filename if isinstance(error, regular.IrregularFileError) else root),
-        remedy="give another folder with --store, or mend its permissions",
+        subject=str(error.filename if irregular else root),
+        remedy="give another folder with --store, or "
+        + ("remove that" if irregular else "mend its permissions"),
     )
 
 

@@ -29,8 +29,9 @@ PARTS = ("blobs", "results", "checkouts", "damaged", "failures", "scratch")
 _SCRATCH = "scratch"
 _NAME = re.compile(r"[0-9a-f]{64}")
 _BLOCK = 512
-# What `durable.write` calls a file that is not in its place yet.
+# What `durable.write` calls files that are not in their place yet.
 _TEMPORARY = re.compile(r"\..*\.json\..*")
+_TEMPORARY_VERSION = ".version.*"
 # Folders between the results and a record.
 _DEPTH = 2
 _MEND = "mend its permissions or the disk, and run it again; nothing was removed"
@@ -155,6 +156,7 @@ def _planned(root: Path, unused_since: float) -> _Plan:
     ]
     kept = _with_trees(root / "blobs", wanted)
     plan.files += [path for path, _ in _files(root / "blobs") if path.name not in kept]
+    plan.files += root.glob(_TEMPORARY_VERSION)
     for part in ("checkouts", "damaged"):
         for path in _listed(root / part):
             is_folder = path.is_dir() and not path.is_symlink()

@@ -99,6 +99,12 @@ def sparse() -> Iterator[bytes]:
         yield b"1\n" * (1 << 19)
 
 
+def large_file() -> Iterator[bytes]:
+    yield header(tarfile.REGTYPE, LARGE, "./boot/vmlinuz-6.12")
+    yield from zeros(LARGE)
+    yield bytes(1024)
+
+
 def many_members() -> Iterator[bytes]:
     piece = b"".join(header(tarfile.REGTYPE, 0, f"{n:04}" + "n" * 90) for n in range(1000))
     for _ in range(300):
@@ -114,8 +120,12 @@ def long_names() -> Iterator[bytes]:
 
 def deb(packing: str, data: bytes, size: int | None = None) -> bytes:
     out = b"!<arch>\n"
-    for name, content in (("debian-binary", b"2.0\n"), (f"data.tar{packing}", data)):
-        told = len(content) if size is None else size
+    for name, content in (
+        ("debian-binary", b"2.0\n"),
+        ("control.tar", bytes(1024)),
+        (f"data.tar{packing}", data),
+    ):
+        told = size if size is not None and content is data else len(content)
         out += f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{told:<10}`\n".encode()
         out += content + b"\n" * (len(content) % 2)
     return out
@@ -256,6 +266,7 @@ CASES: dict[str, tuple[Callable[[], bytes], Read]] = {
     "bundle: window of 128 MiB": (lambda: zst(long_name(), window_log=27), read_bundle),
     "package: name of 400 MiB, zst": (lambda: deb(".zst", zst(long_name())), read_package),
     "package: name of 400 MiB, xz": (lambda: deb(".xz", xz(long_name())), read_package),
+    "package: file of 400 MiB": (lambda: deb(".xz", xz(large_file())), read_package),
     "package: sparse": (lambda: deb(".xz", xz(sparse())), read_package),
     "package: 300,000 members": (lambda: deb(".xz", xz(many_members())), read_package),
     "package: 400 MB of names": (lambda: deb(".xz", xz(long_names())), read_package),

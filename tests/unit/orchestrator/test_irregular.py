@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from orchestrator import filling, lock, output, spec
 from orchestrator.finished import Finished
-from orchestrator.inputs import content
+from orchestrator.inputs import bundle, content
 from orchestrator.inputs.local_path import LocalTransport, PathRequest
 from orchestrator.store import DamagedBlob, Store, durable
 from orchestrator.store.blobs import BLOB_TIME
@@ -21,6 +22,8 @@ from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from orchestrator.lock import Lock
 
 KEY = digest.of_bytes(b"key")
 
@@ -193,6 +196,16 @@ def test_a_text_that_is_no_file_is_refused(
         read(place)
     assert caught.value.subject == str(place)
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize("plant", [Path.mkdir, os.mkfifo, a_device])
+def test_a_bundle_that_is_no_file_is_refused(
+    store: Store, tmp_path: Path, plant: Callable[[Path], None]
+) -> None:
+    plant(tmp_path / "bundle")
+    nothing_wanted = cast("Lock", SimpleNamespace(inputs=(), digest=KEY))
+    with pytest.raises(InputError, match=r"cannot read the bundle: it is a .*, not a file"):
+        bundle.read(tmp_path / "bundle", nothing_wanted, store, "amd64")
 
 
 def test_a_text_without_end_is_refused(tmp_path: Path) -> None:
