@@ -56,6 +56,7 @@ _STAGED_TMP = f"{STAGE}/tmp"  # noqa: S108 - the same
 
 _CHUNK = 1 << 30
 _UMASK = 0o022
+_GO = 16
 
 
 class _RefusedError(Exception):
@@ -71,10 +72,13 @@ def main() -> NoReturn:
     order: dict[str, Any] = json.loads(sys.stdin.buffer.read())
     channel: int = order["report"]
     os.set_inheritable(channel, False)  # noqa: FBT003 - positional only
+    # First of all: by now this process is in its cgroup. What is left unread resets the socket.
+    os.read(channel, _GO)
     try:
         parent = _parent(order["parent"])
         # Opened with the rights of now, which count when it is written to: cgroups(7).
         groups = [os.open(path, os.O_WRONLY) for path in order["cgroups"]]
+        exits = [os.open(path, os.O_WRONLY) for path in order["exits"]]
         places = _prepare(order, channel)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
@@ -101,6 +105,10 @@ def main() -> NoReturn:
     except (OSError, ValueError, _RefusedError) as error:
         os.write(channel, json.dumps({"error": str(error)}).encode())
         os._exit(1)
+    for group in exits:
+        # Not the guard, as above: it was taken in so that what it starts is in from the first.
+        with contextlib.suppress(OSError):
+            os.write(group, b"0")
     os._exit(_guard(child, parent, channel, order["status"]))
 
 

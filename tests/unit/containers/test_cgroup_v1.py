@@ -61,8 +61,10 @@ def test_limits_are_written(machine: Path) -> None:
         ("cpu", "cpu.cfs_quota_us"): "200000",
     }
     assert {key: (group.paths[key[0]] / key[1]).read_text() for key in wanted} == wanted
-    assert len(group.entrances) == 3
-    assert all(name.endswith("/a/cgroup.procs") for name in group.entrances)
+    assert group.entrances == []
+    group.admit(4711)
+    assert [(path / "cgroup.procs").read_text() for path in group.paths.values()] == ["4711"] * 3
+    assert [Path(path).parent.name for path in group.exits] == ["ours"] * 3
     # Not more than is needed: a process of the scheduler's real-time class cannot be taken in.
     assert set(legacy.make("b", Limits()).paths) == {"memory", "pids"}
 
@@ -74,7 +76,7 @@ def test_controllers_can_share_a_hierarchy(machine: Path) -> None:
     legacy = taken(machine)
     assert not legacy.cpu
     group = legacy.make("a", Limits(processes=7))
-    assert len(group.entrances) == 1
+    assert len(group.exits) == 1
     assert (group.paths["memory"] / "pids.max").read_text() == "7"
 
 
