@@ -30,7 +30,7 @@ from containers.layout import is_below, lay_out
 from containers.outputs import Allowance, ExceededError, outermost
 from containers.scratch import Scratch
 from reproducibility import canonical
-from reproducibility.errors import InfrastructureError
+from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -341,8 +341,13 @@ def _mode(container: str, path: str, client: APIClient) -> int | None:
     if answer.status_code == requests.codes.not_found:
         return None
     answer.raise_for_status()
-    status = base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"])
-    return int(canonical.loads(status)["mode"])
+    try:
+        status = base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"])
+        return int(canonical.loads(status)["mode"])
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        raise InfrastructureError(
+            "the container engine's answer about a file is not understood", subject=path
+        ) from error
 
 
 def _host_config(
@@ -353,6 +358,9 @@ def _host_config(
         options.append(f"seccomp={system_calls.profile()}")
     config: dict[str, Any] = client.create_host_config(
         network_mode="none",
+        # Else the engine copies its machine's name servers into /etc/resolv.conf.
+        dns=["127.0.0.1"],
+        dns_search=["."],
         read_only=True,
         cap_drop=["ALL"],
         security_opt=options,

@@ -204,6 +204,7 @@ def _take(  # noqa: PLR0913 - all of one run
     try:
         if descriptor is not None:
             return outputs.take(descriptor, action.outputs, into / "outputs", limits, stop)
+        work.chmod(0o700)
         descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
         try:
             return outputs.take(descriptor, action.outputs, into / "outputs", limits, stop)

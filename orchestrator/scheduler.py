@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from containers.policy import Share
-from orchestrator import resources
+from orchestrator import blame, resources
 from orchestrator.either import Either
 from orchestrator.filling import log_name
 from orchestrator.rebuilding import Bases
@@ -235,7 +235,8 @@ class Scheduler:
         observed: str = "",
     ) -> Result:
         policy = replace(self._policy, share=share)
-        with self._store.temporary() as folder:
+        root = self._store.root
+        with self._store.temporary() as folder, blame.telling(name, folder / "result", root):
             into = folder / "result"
             into.mkdir()
             stop = Either(self._stop, halt)
@@ -249,6 +250,7 @@ class Scheduler:
                 raise ActionError(
                     f"{name} made something that cannot go on the stick: {error.summary}",
                     subject=error.subject,
+                    remedy="have it write only files and folders, with names that a tree can hold",
                 ) from error
             self._demand_outputs(name, action, tree, outcome)
             return Result(
@@ -299,7 +301,7 @@ class Scheduler:
                 "files",
             ),
         }.get(outcome.ended_by, (f"ended with exit status {outcome.exit_status}", ""))
-        remedy = "mend the cause and run the same command again: finished steps are remembered"
+        remedy = blame.remedy(outcome, limits)
         if limit:
             remedy = f"raise limits.{limit} in the spec"
         return ActionError(

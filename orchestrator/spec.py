@@ -7,7 +7,6 @@ key; all mistakes of a spec are said at once. Only `load` reads a file.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +28,7 @@ from containers import policy
 from orchestrator import boot_section, text_file
 from orchestrator.architecture import Architecture
 from orchestrator.boot_section import Boot
-from orchestrator.mistakes import TABLE, TEXT, Mistake, from_pydantic, refusal
+from orchestrator.mistakes import TABLE, TEXT, Mistake, from_pydantic, refusal, tables
 from reproducibility import canonical, regular, visible
 from reproducibility import digest as digests
 from reproducibility.errors import InputError
@@ -329,12 +328,7 @@ def parse(text: str, origin: Path = Path("sourcery.toml")) -> Spec:
     Raises:
         InputError: it holds mistakes; names each with its line.
     """
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"at line (\d+)", str(error))
-        where = f"{origin}, line {line[1]}" if line else f"{origin}, last line"
-        raise InputError(f"not valid TOML: {error}", subject=where) from error
+    data = tables(text, origin)
     spec: Spec | None = None
     try:
         spec = Spec.model_validate(data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shlex
 import sys
 import traceback
@@ -31,7 +30,6 @@ PROGRAM = "orchestrate"
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell would report it
 # Exit statuses of commands that came to an answer.
 _ANSWERED = {0, ComparisonError.status}
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
 def main(noted: Noted | None = None) -> NoReturn:
@@ -128,13 +126,9 @@ def _stopped(session: Session) -> int:
 def _unforeseen(error: Exception, manner: Manner) -> int:
     """An error that nobody gave words to: the machine's, or a mistake in this program."""
     if isinstance(error, OSError) and error.strerror:
-        said = InfrastructureError(
-            error.strerror,
-            subject=str(error.filename or ""),
-            remedy="free some space, or put --store and --out on another disk"
-            if error.errno in _NO_SPACE
-            else "",
-        )
+        from orchestrator import blame
+
+        said = blame.of_machine(error)
     elif isinstance(error, MemoryError):
         said = InfrastructureError(
             "this machine ran out of memory", remedy="give --jobs 1, or lower limits.memory"

@@ -259,3 +259,30 @@ def test_a_link_to_what_the_project_makes_is_its_own_too(tmp_path: Path) -> None
     assert [entry.path for entry in store.load_tree(pinned.tree)] == ["a.txt"]
     local.fetch(pinned, store)
     store.close()
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2Jb", "a\x9bb", "a\u202etxt.exe", "a\u2028b", "a\nb"])
+@pytest.mark.parametrize("where", ["files/x/", "files/", ""])
+def test_a_name_that_steers_how_it_is_shown_is_the_persons_matter(
+    tmp_path: Path, name: str, where: str
+) -> None:
+    write(tmp_path, "files/keep", f"{where}{name}")
+    request = PathRequest("files", where.rstrip("/").partition("/")[0] or name)
+    store = Store(tmp_path / "store")
+    try:
+        with pytest.raises(InputError) as refused:
+            LocalTransport(tmp_path).resolve(request, store)
+    finally:
+        store.close()
+    shown = name.encode("unicode_escape").decode()
+    assert refused.value.status == 2
+    assert shown in refused.value.subject
+    assert "rename" in refused.value.remedy
+    assert refused.value.diagnostics().replace("\n", "").isprintable()
+
+
+def test_a_folder_with_such_a_name_can_be_left_out(tmp_path: Path) -> None:
+    write(tmp_path, "files/keep", "files/a\u202eb/x")
+    transport = LocalTransport(tmp_path)
+    tree = transport.look("files", Rules(exclude=("a*b",)))
+    assert [entry.path for entry in tree] == ["keep"]

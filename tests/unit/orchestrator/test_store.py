@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import itertools
 import os
 import threading
 from contextlib import closing
@@ -446,18 +447,25 @@ def test_removing_a_link_to_a_folder_leaves_the_folder(tmp_path: Path) -> None:
     assert names(tmp_path / "kept") == ["file"]
 
 
-@pytest.mark.parametrize("after", range(0, 20, 3))
 def test_a_wish_to_stop_is_heeded_while_a_tree_is_kept(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "folder"
     (folder / "inner").mkdir(parents=True)
     for number in range(4):
         (folder / "inner" / str(number)).write_bytes(bytes([number]) * (5 << 20))
     stop = threading.Event()
-    asked = iter(range(1000))
-    monkeypatch.setattr(stop, "is_set", lambda: next(asked) >= after)
-    with pytest.raises(Stopped):
-        store.put_tree(folder, stop=stop)
-    monkeypatch.undo()
-    assert len(store.put_tree(folder, stop=stop)) == 4
+    asked = itertools.count()
+    with monkeypatch.context() as patch:
+        patch.setattr(stop, "is_set", lambda: next(asked) < 0)
+        kept = store.put_tree(folder, stop=stop)
+    times = next(asked)
+    # At every file, and within each.
+    assert times > 2 * 4
+    for after in range(times):
+        asked = itertools.count()
+        with monkeypatch.context() as patch:
+            patch.setattr(stop, "is_set", lambda: next(asked) >= after)  # noqa: B023 - used at once
+            with pytest.raises(Stopped):
+                store.put_tree(folder, stop=stop)
+    assert store.put_tree(folder, stop=stop) == kept

@@ -415,13 +415,51 @@ def test_scan_refuses_names_that_are_no_text(tmp_path: Path, name: bytes) -> Non
         manifest.scan(tmp_path)
 
 
-def test_scan_goes_as_deep_as_a_hostile_action_can_make_it(tmp_path: Path) -> None:
+def test_scan_does_not_go_as_deep_as_a_hostile_action(tmp_path: Path) -> None:
     deep = sys.getrecursionlimit() + 1
     top = tmp_path / "top"
     top.mkdir()
     for depth in range(1, deep + 1):
         (top / "/".join("d" * depth)).mkdir()
     try:
-        assert manifest.scan(top) == Tree([manifest.directory("/".join("d" * deep))])
+        with pytest.raises(InputError, match="200 deep; a path can have 200 parts"):
+            manifest.scan(top)
     finally:
         scratch.remove(top)
+    least = tmp_path / "least"
+    (least / "/".join("d" * manifest.MOST_PARTS)).mkdir(parents=True)
+    assert len(manifest.scan(least)) == 1
+
+
+# -- names that steer how they are shown -----------------------------------------------------------
+
+STEERING = [*"\x00\n\r\x08\x1b\x7f\x85\x9b\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069"]
+
+
+@pytest.mark.parametrize("sign", STEERING)
+def test_names_that_steer_how_they_are_shown_are_refused(sign: str) -> None:
+    shown = sign.encode("unicode_escape").decode()
+    for path in (f"a{sign}", f"{sign}/a", f"a/b{sign}c/d"):
+        with pytest.raises(InputError, match=r"^not a clean relative path") as refused:
+            Tree([one(path)])
+        assert shown in refused.value.summary
+        assert refused.value.subject.isprintable()
+        with pytest.raises(InputError):
+            Tree.parse(manifest.MAGIC + f"f 0 {EMPTY} {path}\n".encode())
+
+
+@pytest.mark.parametrize("sign", [sign for sign in STEERING if sign != "\x00"])
+def test_such_names_in_a_folder_are_refused(tmp_path: Path, sign: str) -> None:
+    (tmp_path / f"a{sign}b").write_text("")
+    with pytest.raises(InputError) as refused:
+        manifest.scan(tmp_path)
+    assert refused.value.diagnostics().replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    "name", ["👩\u200d💻", "a\u00a0b", "\u3000", "a\u00adb", "\ufeff", "é", "ي"]
+)
+def test_other_names_stay_and_keep_their_digest(name: str) -> None:
+    tree = Tree([one(name)])
+    assert tree.serialize() == manifest.MAGIC + f"f 0 {EMPTY} {name}\n".encode()
+    assert well_formed(tree)
