@@ -194,17 +194,11 @@ def _prepare(order: dict[str, Any], channel: int) -> list[str]:
         _copy_in(sources[copy["source"]], work, copy["at"], order["epoch"], order["order_seed"])
     for folder in order["directories"]:
         os.makedirs(os.path.join(work, folder), exist_ok=True)
-    tmpfs = order["tmpfs"] or {"inputs": 0, "work": 0, "tmp": 0}
-    if tmpfs["inputs"]:
-        shuffled = [f"{STAGE}/shuffled/{number}" for number in range(len(sources))]
-        wanted = set(order["shuffled"])
-        for number, (source, target) in enumerate(zip(sources, shuffled, strict=True)):
-            if number in wanted:
-                copy_tree(source, target, order["order_seed"], order["epoch"], writable=False)
-        sources = [
-            shuffled[number] if number in wanted else source
-            for number, source in enumerate(sources)
-        ]
+    for number in order["shuffled"]:
+        target = f"{STAGE}/shuffled/{number}"
+        copy_tree(sources[number], target, order["order_seed"], order["epoch"], writable=False)
+        sources[number] = target
+    tmpfs = order["tmpfs"] or {"work": 0, "tmp": 0}
     places = [work, *sources]
     if tmpfs["work"]:
         _hand_over(channel, "work", work)
@@ -248,16 +242,15 @@ def _stage(order: dict[str, Any], uid: int | None) -> tuple[list[str], str]:
         _mount(f"/proc/self/fd/{work_folder}", work, "", _MS_BIND | _MS_REC, "")
     os.close(work_folder)
     if tmpfs["inputs"]:
-        os.mkdir(f"{STAGE}/shuffled")
         _mount_tmpfs(f"{STAGE}/shuffled", tmpfs["inputs"], "0755", 0, uid)
     if tmpfs["tmp"]:
-        os.mkdir(_STAGED_TMP)
         _mount_tmpfs(_STAGED_TMP, tmpfs["tmp"], "1777", tmpfs["files"], uid)
     return sources, work
 
 
 def _mount_tmpfs(folder: str, size: int, mode: str, files: int, uid: int | None) -> None:
     """Mount a tmpfs of so many bytes, and so many files where that is not 0, of a user's."""
+    os.makedirs(folder, exist_ok=True)
     # One more for the folder itself.
     options = f"mode={mode},size={size}" + (f",nr_inodes={files + 1}" if files else "")
     _mount("tmpfs", folder, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
