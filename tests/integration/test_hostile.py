@@ -107,7 +107,7 @@ def test_what_takes_no_action_of_its_own(assault: Assault) -> None:
 
 
 def test_what_takes_an_action_each(
-    assault: Assault, request: pytest.FixtureRequest, tmp_path: Path
+    assault: Assault, request: pytest.FixtureRequest, tmp_path: Path, engine_folder: Path
 ) -> None:
     alone = [attempt for attempt in attempts() if attempt.alone]
     if "docker-api" in request.node.name:
@@ -120,6 +120,8 @@ def test_what_takes_an_action_each(
     # Nothing but what the engine was asked for came out of any of them.
     names = {path.name for into in tmp_path.glob("*/stdout") for path in into.parent.iterdir()}
     assert names == {"stdout", "stderr", "outputs"}
+    # However deep or closed its folders were, no work directory is left.
+    assert [path for path in engine_folder.glob("scratch/sandbox-*/*") if path.is_dir()] == []
 
 
 @pytest.mark.needs_sandbox
