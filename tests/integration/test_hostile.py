@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+import time
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -153,6 +156,28 @@ def _check(engine: Engine, tried: Iterable[Attempt], came: dict[str, Came]) -> N
         elif states[attempt.rule] == "enforced":
             found.append(f"passed a rule that is reported enforced: {told}")
     assert not found, "\n".join(found)
+
+
+def test_harm_is_seen_from_outside(machine: Machine) -> None:
+    assert machine.harm() == []
+    order: dict[str, Any] = dict(machine.order())
+    for address in (("127.0.0.1", order["Port"]), "\0" + str(order["Abstract"]), order["Socket"]):
+        family = socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX
+        with closing(socket.socket(family)) as connection:
+            connection.connect(address)
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as connection:
+        connection.sendto(b"x", ("127.0.0.1", order["Port"]))
+    Path(str(order["Secret"])).write_text("changed")
+    os.kill(int(str(order["Process"])), signal.SIGKILL)
+    wanted = {
+        *(f"{name} was reached" for name in ("TCP", "UDP", "abstract socket", "socket")),
+        *("the process has ended", "the file was changed"),
+    }
+    for _ in range(600):
+        if wanted <= set(machine.harm()):
+            return
+        time.sleep(0.1)
+    assert wanted == set(machine.harm())
 
 
 @pytest.mark.needs_sandbox
