@@ -7,7 +7,7 @@ bytes; `update` names the one that is looked up anew.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator import lock as locks
 from orchestrator import log_records, logged, sources
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from orchestrator.architecture import Architecture
     from orchestrator.boot_section import Origin
+    from orchestrator.inputs.go_command import Described
     from orchestrator.inputs.transport import Store, Transport
     from orchestrator.lock import LogEntry
     from orchestrator.spec import Source, Spec
@@ -342,7 +343,7 @@ class _Locking:
         vendored = self._shelf.vendor(pinned, self._store.load_tree(pinned.tree))
         self._add(pinned.model_copy(update={"vendored": self._store.save_tree(vendored)}))
 
-    def _described(self, local: LocalPath, source: Source) -> dict[str, Any]:
+    def _described(self, local: LocalPath, source: Source) -> Described:
         """What the go.mod of a local source says; it must be that of the spec's module.
 
         Raises:
@@ -355,7 +356,7 @@ class _Locking:
             )
         where = f"{source.path}/go.mod"
         described = self._shelf.go.describe(where, self._store.path(entry).read_bytes())
-        if (described.get("Module") or {}).get("Path") != source.module:
+        if described.module is None or described.module.path != source.module:
             raise InputError(
                 f"go.mod in {source.path} does not say `module {source.module}`",
                 subject=f"source {source.name}",

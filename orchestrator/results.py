@@ -154,7 +154,10 @@ class Remembered:
             tree = self._store.load_tree(Digest.parse(document["outputs"]))
             stdout, stderr = (Digest.parse(document[name]) for name in ("stdout", "stderr"))
             seconds, memory = document["milliseconds"] / 1000, int(document["peak_memory"])
-        except (DamagedBlob, InputError, AttributeError, KeyError, TypeError, ValueError):
+        except (
+            *(DamagedBlob, InputError),
+            *(ArithmeticError, AttributeError, KeyError, TypeError, ValueError),
+        ):
             return None
         if not (self._store.holds(tree) and self._store.has(stdout) and self._store.has(stderr)):
             return None

@@ -7,12 +7,13 @@ anew in a scratch folder each time, writable (`-modcacherw`), so that it can be 
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, Field, TypeAdapter
 
 from containers import process
 from orchestrator.inputs import answers, checksum_database, unpack
@@ -36,8 +37,19 @@ if TYPE_CHECKING:
 _SETTINGS = (
     "GOAUTH", "GOINSECURE", "GONOPROXY", "GONOSUMDB", "GOPRIVATE", "GOPROXY", "GOSUMDB", "GOVCS",
 )  # fmt: skip
+_ENVIRONMENT = TypeAdapter(dict[str, str])
 _PROGRAM = re.compile(r"bin/[^/]+|pkg/tool/[^/]+/[^/]+")
 _TOO_OLD = re.compile(r"requires go >= \S+")
+
+
+class _Downloaded(BaseModel):
+    """What the go command says of a module that it has; other keys do not matter."""
+
+    zip: str = Field(alias="Zip")
+    sum: str = Field(alias="Sum")
+
+
+_DOWNLOADED = TypeAdapter(_Downloaded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,16 +248,18 @@ class GoTransport:
                 raise _refusal(label, error) from error
             # It is there, verified. Whether it can be built, the image's own Go will say.
             output = error.answer
+        answer = answers.document(_DOWNLOADED, output, what="go mod download -json")
+        archive = Path(answer.zip)
         try:
-            answer = json.loads(output)
-            archive, claimed = Path(answer["Zip"]), str(answer["Sum"])
-        except (ValueError, KeyError, TypeError) as error:
+            size = archive.stat().st_size
+        except (OSError, ValueError) as error:
             raise InfrastructureError(
-                f"the go command's answer is not understood: {output[:200]!r}", subject=label
+                f"the go command says that it put {label} where nothing can be read: {error}",
+                subject=repr(answer.zip),
             ) from error
-        if archive.stat().st_size > LARGEST:
+        if size > LARGEST:
             raise InputError(f"the module is larger than {LARGEST} bytes", subject=label)
-        return archive, claimed
+        return archive, answer.sum
 
     def _ask(  # noqa: PLR0913 - what is asked, and how its failure is told
         self,
@@ -309,7 +323,8 @@ class GoTransport:
             environment={**own, **fixed},
             directory=scratch,
         )
-        settings = {key: value for key, value in json.loads(answer.stdout).items() if value}
+        said = answers.document(_ENVIRONMENT, answer.stdout, what="go env -json")
+        settings = {key: said[key] for key in _SETTINGS if said.get(key)}
         return {**own, **settings, **fixed, "GOENV": "off"}
 
 

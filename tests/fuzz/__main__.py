@@ -67,6 +67,8 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     status = 0
+    # Also where what started this ignores it, as a shell does for what runs in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     _say(_line(_HEADINGS))
     try:
         for name in asked.target or TARGETS:

@@ -35,8 +35,10 @@ if TYPE_CHECKING:
 _CLIENTS = (InputError, ComparisonError, InfrastructureError)
 _NAMES = ("example.org/tools", "v1.2.3", "busybox-static")
 _SPOKEN = (
-    b'go: example.org/tools@v1.2.3: reading https://proxy.example/x/@v/v1.2.3.info: 404 Not Found\n'
-    b"\tserver response: not found\n",
+    (
+        b"go: example.org/tools@v1.2.3: reading https://proxy.example/x.info: 404 Not Found\n\t"
+        b"server response: not found\n"
+    ),
     b'{\n\t"Path": "example.org/tools",\n\t"Error": "dial tcp: i/o timeout"\n}\n',
     b"ERROR: 403 Client Error: Forbidden for url: https://x\nERROR: No matching distribution found",
     b"Could not fetch URL https://a/: connection refused: skipping\n",
@@ -50,8 +52,9 @@ def _spoken() -> Sequence[bytes]:
 
 
 def _long_lines() -> Sequence[bytes]:
-    parts = (b"a", b"/a", b'"', b"a.a@", b"reading https://", b"\n\tserver response:\n ", b"\\",
-             b"could not ", b"<- http:400%20URI%20Failure%0a", b"://", b" -> ", b"A:b", b" \n")  # fmt: skip
+    parts: tuple[bytes, ...] = (b"a", b"/a", b'"', b"a.a@", b"\\", b"://", b" -> ", b"A:b", b" \n")
+    parts += (b"reading https://", b"\n\tserver response:\n ", b"could not ")
+    parts += (b"<- http:400%20URI%20Failure%0a",)
     return [part * (300_000 // len(part)) for part in parts]
 
 
@@ -198,8 +201,8 @@ def _signatures(data: bytes) -> None:
     """What `wipefs` says of a disk."""
     done = Completed(0, data, b"")
     with (
-        mock.patch.object(signatures.process, "run", lambda *_, **__: done),
-        mock.patch.object(signatures.shutil, "which", lambda *_, **__: "/sbin/wipefs"),
+        mock.patch("containers.process.run", return_value=done),
+        mock.patch("shutil.which", return_value="/sbin/wipefs"),
     ):
         for one in signatures.look(Path("/dev/null")).found:
             str(one)
@@ -289,7 +292,9 @@ def _notes() -> Sequence[bytes]:
 TARGETS = (
     Target("client-answers", _judged, _spoken, nasty=_long_lines),
     Target("go-download", _download, _downloads, _CLIENTS),
-    Target("go-env", _settings, lambda: [b'{"GOPROXY": "https://p.example", "GOVCS": ""}'], _CLIENTS),
+    Target(
+        "go-env", _settings, lambda: [b'{"GOPROXY": "https://p.example", "GOVCS": ""}'], _CLIENTS
+    ),
     Target("go-mod", _go_mod, lambda: [json.dumps(_GO_MOD).encode()], _CLIENTS),
     Target("go-list", _listed, _listings, (ActionError,)),
     Target("go-include", _includes, lambda: [b'#include "c.h"\n # include "../b.h"\n']),

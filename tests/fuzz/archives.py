@@ -11,6 +11,7 @@ import io
 import lzma
 import struct
 import tarfile
+import threading
 import zlib
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ import zstandard
 
 from containers import archive as tar_streams
 from containers import builder_image
+from containers.outputs import Allowance
 from orchestrator import locking, unpacking
 from orchestrator.emulator import archive as emulated
 from orchestrator.image import archive as read_back
@@ -35,22 +37,18 @@ from orchestrator.store import Store
 from reproducibility import digest as digests
 from reproducibility import manifest
 from reproducibility.errors import ComparisonError, InfrastructureError, InputError
-from tests.fuzz import scratch
+from tests.fuzz import bombs, scratch
 from tests.fuzz.target import LARGEST, Target
 from tests.unit.inputs import world
 from tests.unit.orchestrator import samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from orchestrator.lock import Lock
     from reproducibility.manifest import Tree
 
 _ENGINE = (InfrastructureError,)
-# What lies in a bomb: more than a parser may take of memory.
-_BOMB = 400 << 20
-_PIECE = 1 << 20
 
 
 def _pinned(data: bytes, sink: scratch.Sink) -> dict[str, Any]:
@@ -71,7 +69,7 @@ def _pinned(data: bytes, sink: scratch.Sink) -> dict[str, Any]:
 def _module(data: bytes) -> None:
     sink = scratch.Sink()
     pinned = GoModule(**_pinned(data, sink), module=world.TOOLS[0], h1=f"h1:{'A' * 43}=")
-    GoTransport(Clients(), lambda: scratch.folder()).unpack(pinned, sink)  # type: ignore[arg-type]
+    GoTransport(Clients(), scratch.folder).unpack(pinned, sink)  # type: ignore[arg-type]
 
 
 def _modules() -> Sequence[bytes]:
@@ -92,20 +90,16 @@ def _wheel(data: bytes) -> None:
 
 
 def _wheels() -> Sequence[bytes]:
-    return [world.zipped({"go/bin/go": b"go", "go/src/a.go": b"package a\n", "go/__init__.py": b""})]
+    return [
+        world.zipped({"go/bin/go": b"go", "go/src/a.go": b"package a\n", "go/__init__.py": b""})
+    ]
 
 
 def _zip_bombs() -> Sequence[bytes]:
     """One large member, and many members that share their bytes."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    checksum = 0
-    packed = b""
-    for _ in range(_BOMB // _PIECE):
-        packed += packer.compress(bytes(_PIECE))
-        checksum = zlib.crc32(bytes(_PIECE), checksum)
-    packed += packer.flush()
+    packed, checksum = bombs.deflated()
     prefix = f"{'@'.join(world.TOOLS)}/"
-    large = _zip_of([(f"{prefix}go/a", 0)], packed, _BOMB, checksum)
+    large = _zip_of([(f"{prefix}go/a", 0)], packed, bombs.SIZE, checksum)
     small = zlib.compressobj(9, zlib.DEFLATED, -15)
     text = b"x" * 4096
     packed = small.compress(text) + small.flush()
@@ -126,9 +120,7 @@ def _zip_of(names: Sequence[tuple[str, int]], packed: bytes, size: int, checksum
         )
         directory += name
     count = len(names)
-    end = struct.pack(
-        "<IHHHHIIH", 0x06054B50, 0, 0, count, count, len(directory), len(body), 0
-    )
+    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, count, count, len(directory), len(body), 0)
     return body + directory + end
 
 
@@ -196,27 +188,10 @@ def _xz_inside(data: bytes) -> None:
     _deb(_package(lzma.compress(data, preset=0)))
 
 
-def _zeros(start: bytes, compress: Callable[[bytes], bytes], flush: Callable[[], bytes]) -> bytes:
-    packed = compress(start)
-    for _ in range(_BOMB // _PIECE):
-        packed += compress(bytes(_PIECE))
-    return packed + flush()
-
-
-def _large_header(size: int = _BOMB, kind: bytes = tarfile.REGTYPE) -> bytes:
+def _large_header(size: int = bombs.SIZE, kind: bytes = tarfile.REGTYPE) -> bytes:
     member = tarfile.TarInfo("./usr/large")
     member.size, member.type = size, kind
     return member.tobuf(tarfile.GNU_FORMAT)
-
-
-def _xz_bomb(start: bytes) -> bytes:
-    packer = lzma.LZMACompressor(preset=1)
-    return _zeros(start, packer.compress, packer.flush)
-
-
-def _zstd_bomb(start: bytes) -> bytes:
-    packer = zstandard.ZstdCompressor(level=1).compressobj()
-    return _zeros(start, packer.compress, packer.flush)
 
 
 def _deb_bombs() -> Sequence[bytes]:
@@ -228,9 +203,9 @@ def _deb_bombs() -> Sequence[bytes]:
         _large_header(kind=tarfile.GNUTYPE_SPARSE),
         b"",
     )
-    control = _ar([("debian-binary", b"2.0\n"), ("control.tar.xz", _xz_bomb(_large_header())),
+    control = _ar([("debian-binary", b"2.0\n"), ("control.tar.xz", bombs.xz(_large_header())),
                    ("data.tar", _tars()[0])])  # fmt: skip
-    return [*(_package(_xz_bomb(start)) for start in starts[:3]), control, *_promised()]
+    return [*(_package(bombs.xz(start)) for start in starts[:3]), control, *_promised()]
 
 
 def _promised() -> Sequence[bytes]:
@@ -278,10 +253,11 @@ def _bundle_bombs() -> Sequence[bytes]:
     """What stands first is said to be large, or is; or what comes where a manifest belongs."""
     plain = _unpacked_bundle()
     lock, _ = _bundled()
-    vendored = next(one.vendored for one in lock.inputs if getattr(one, "vendored", None))
+    modules = (one for one in lock.inputs if isinstance(one, GoModule))
+    vendored = next(one.vendored for one in modules if one.vendored is not None)
     first = plain[: 512 + 512]
     blob = tarfile.TarInfo(f"blobs/{vendored.hex}")
-    blob.size = _BOMB
+    blob.size = bombs.SIZE
     kinds = (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE)
     starts = [
         _large_header(),
@@ -289,7 +265,7 @@ def _bundle_bombs() -> Sequence[bytes]:
         first + blob.tobuf(tarfile.USTAR_FORMAT),
         *(first + _large_header(kind=kind) for kind in kinds[:2]),
     ]
-    return [_zstd_bomb(start) for start in starts]
+    return [bombs.zst(start) for start in starts]
 
 
 # -- the root's archive ----------------------------------------------------------------------------
@@ -353,13 +329,13 @@ def _cpio_bombs() -> Sequence[bytes]:
         return b"070701" + b"".join(b"%08X" % value for value in fields) + name
 
     starts = (
-        header(b"a", 0, _BOMB - 512),
-        header(b"a\0", _BOMB - 512, 2),
-        header(b"a.go\0", _BOMB - 512, 5) + b"\0",
+        header(b"a", 0, bombs.SIZE - 512),
+        header(b"a\0", bombs.SIZE - 512, 2),
+        header(b"a.go\0", bombs.SIZE - 512, 5) + b"\0",
         header(b"a", 0, 0xFFFFFFFF),
         header(b"", 0, 0),
     )
-    return [_zstd_bomb(start) for start in starts] + [_wide_window()]
+    return [bombs.zst(start) for start in starts] + [_wide_window()]
 
 
 def _wide_window() -> bytes:
@@ -374,7 +350,7 @@ def _stream(data: bytes) -> None:
     pieces = [data[at : at + 1000] for at in range(0, len(data), 1000)]
     builder_image.compare(pieces, samples.tree({"bin/uname": b"uname"}), samples.EPOCH)
     with scratch.fresh() as into:
-        tar_streams.unpack(pieces, into, LARGEST)
+        tar_streams.unpack(pieces, into, Allowance(LARGEST, 1000, threading.Event()))
 
 
 def _streams() -> Sequence[bytes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import gzip
-import io
 import lzma
 import struct
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from orchestrator import emulation
 from orchestrator.boot import elf, kernel, syslinux
 from orchestrator.boot.modules import Modules, needs
 from orchestrator.image.witness import Packages, loader
-from tests.fuzz import scratch
+from tests.fuzz import bombs, scratch
 from tests.fuzz.target import Target
 from tests.unit.orchestrator.boot import made
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from reproducibility.manifest import Tree
 
 _KERNEL = made.kernel("amd64")
+_MODULE = made.module("depends=")
 _FOLDER = f"usr/lib/modules/{made.RELEASE}"
 
 
@@ -87,31 +87,19 @@ def _zst(data: bytes) -> None:
     _packed(".ko.zst", data)
 
 
-def _large() -> bytes:
-    return bytes(400 << 20)
-
-
-def _gzipped(data: bytes) -> bytes:
-    out = io.BytesIO()
-    with gzip.GzipFile(fileobj=out, mode="wb", mtime=0, compresslevel=1) as stream:
-        for at in range(0, len(data), 1 << 20):
-            stream.write(data[at : at + (1 << 20)])
-    return out.getvalue()
-
-
 def _xz_bombs() -> Sequence[bytes]:
-    # The dictionary that this stream asks for is 1.5 GiB.
-    wide = lzma.compress(b"x", lzma.FORMAT_ALONE, filters=[{"id": lzma.FILTER_LZMA1, "dict_size": 3 << 29}])
-    return lzma.compress(_large(), preset=0), wide
+    # The dictionary that the second one asks for has 1.5 GiB.
+    filters = [{"id": lzma.FILTER_LZMA1, "dict_size": 3 << 29}]
+    return bombs.xz(), lzma.compress(b"x", lzma.FORMAT_ALONE, filters=filters)
 
 
 def _gz_bombs() -> Sequence[bytes]:
-    return [_gzipped(_large())]
+    return [bombs.gz()]
 
 
 def _zst_bombs() -> Sequence[bytes]:
-    promise = bytes.fromhex("28b52ffd") + bytes([0xE0]) + (1 << 40).to_bytes(8, "little") + b"\x01\0\0"
-    return [zstandard.compress(_large(), 1), promise]
+    promise = bytes.fromhex("28b52ffd") + b"\xe0" + (1 << 40).to_bytes(8, "little") + b"\x01\0\0"
+    return [bombs.zst(), promise]
 
 
 def _found(data: bytes) -> None:
@@ -135,7 +123,7 @@ def _startable(data: bytes) -> None:
 
 def _kernels() -> Sequence[bytes]:
     plain = made.kernel_image("amd64")
-    return plain, _gzipped(plain), made.kernel_image("arm64")
+    return plain, gzip.compress(plain), made.kernel_image("arm64")
 
 
 def _syslinux(data: bytes) -> None:
@@ -170,7 +158,9 @@ def _many_starts() -> Sequence[bytes]:
     """Everything looks like a boot sector, or like an ELF file that follows one."""
     sector = b"\xeb\x58\x90SYSLINUX\0".ljust(510, b"\0") + b"\x55\xaa"
     head = b"\r\nSYSLINUX ".ljust(512, b"\0")
-    starts = (b"\x7fELF\x01\x01\x01".ljust(46, b"\0") + struct.pack("<3H", 40, 20_000, 0)).ljust(512, b"\0")
+    starts = (b"\x7fELF\x01\x01\x01".ljust(46, b"\0") + struct.pack("<3H", 40, 20_000, 0)).ljust(
+        512, b"\0"
+    )
     return (sector + b"\xeb\x58\x90SYSLINUX") * 1000, sector + head + starts * 1900
 
 
@@ -194,18 +184,19 @@ def _programs() -> Sequence[bytes]:
 
 _REGISTERED = (
     b"enabled\ninterpreter /usr/libexec/qemu-aarch64\nflags: OCF\noffset 0\n"
-    b"magic 7f454c460201010000000000000000000200b700\nmask ffffffffffffff00fffffffffffffffffeffffff\n"
+    b"magic 7f454c460201010000000000000000000200b700\n"
+    b"mask ffffffffffffff00fffffffffffffffffeffffff\n"
 )
 
 TARGETS = (
     Target("kernel-module", _needed, _modules, nasty=_same_content),
     Target("elf-32", _length, lambda: [made.elf_32(b"content")], ()),
-    Target("kernel-module-xz", _xz, lambda: [lzma.compress(made.module("depends="))], nasty=_xz_bombs),
-    Target("kernel-module-gz", _gz, lambda: [_gzipped(made.module("depends="))], nasty=_gz_bombs),
+    Target("kernel-module-xz", _xz, lambda: [lzma.compress(_MODULE)], nasty=_xz_bombs),
+    Target("kernel-module-gz", _gz, lambda: [gzip.compress(_MODULE)], nasty=_gz_bombs),
     Target(
         "kernel-module-zst",
         _zst,
-        lambda: [zstandard.compress(made.module("depends="))],
+        lambda: [zstandard.compress(_MODULE)],
         nasty=_zst_bombs,
     ),
     Target("kernel-files", _found, lambda: [made.CONFIG, b"kernel/drivers/virtio/virtio_pci.ko\n"]),

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Seconds that an input of less than 1 MiB may take.
 PATIENCE = 20
+# Bytes of address space.
+_ROOM = 4 << 30
 # Whose code atheris looks into.
 _LOOKED_INTO = ["containers", "orchestrator", "reproducibility", "debian", "pyfatfs"]
 
@@ -45,6 +47,8 @@ class Watch:
         self._known: set[str] = set()
         self._most = 0
         signal.signal(signal.SIGALRM, _hung)
+        # What goes far beyond what is allowed does not take the whole machine.
+        resource.setrlimit(resource.RLIMIT_AS, (_ROOM, _ROOM))
 
     def __call__(self, data: bytes) -> None:
         """Give an input to the target."""

@@ -8,7 +8,18 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from containers.engine import Identity
-from orchestrator import finished, lock, logged, making, mistakes, output, remade, seed, spec, text_file
+from orchestrator import (
+    finished,
+    lock,
+    logged,
+    making,
+    mistakes,
+    output,
+    remade,
+    seed,
+    spec,
+    text_file,
+)
 from orchestrator.inputs.ensure import needed
 from orchestrator.results import Earlier, Provenance, Remembered
 from orchestrator.store import records
@@ -233,7 +244,14 @@ def _observation(data: bytes) -> None:
 
 
 def _observations() -> Sequence[bytes]:
-    seen = {"directory": "/work", "group": 1, "host": "h", "order": "a b", "parallelism": 2, "user": 3}
+    seen = {
+        "directory": "/work",
+        "group": 1,
+        "host": "h",
+        "order": "a b",
+        "parallelism": 2,
+        "user": 3,
+    }
     return [json.dumps(seen).encode() + b"\n"]
 
 

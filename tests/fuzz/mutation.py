@@ -21,10 +21,12 @@ Edit = tuple[int, int, int]
 BOUND = 1 << 32
 
 _TOKENS: tuple[bytes, ...] = (
-    *(b"\0", b"\xff" * 8, b"\x80", b"\n", b"\n\n", b"\r\n", b" ", b"\t", b"\xef\xbb\xbf", b"\xfe\xff"),
+    *(b"\0", b"\xff" * 8, b"\x80", b"\n", b"\n\n", b"\r\n", b" ", b"\t"),
+    *(b"\xef\xbb\xbf", b"\xfe\xff"),
     *(b"-1", b"-", b"+", b"1_0", b"0x", b"1e999", b"9" * 20, b"9" * 5000, b"99999999999999999999"),
     *(b"../", b"/", b"//", b"/./", b"a/" * 600, b"\x1b[2J", b"\xc2\x9b", "\u202e".encode()),
-    *(b"[", b"]", b"{", b"}", b"[" * 2000, b'{"a":' * 2000, b'"', b"'", b"\\", b"\\ud800", b"\\u0000"),
+    *(b"[", b"]", b"{", b"}", b"[" * 2000, b'{"a":' * 2000),
+    *(b'"', b"'", b"\\", b"\\ud800", b"\\u0000"),
     *(b"=", b":", b",", b"#", b"%", b"%0a", b"null", b"true", b"nan", b"inf", b"{}", b"[]", b"0"),
     *("\u2028".encode(), "\u0661".encode(), "\xb2".encode(), "\uff11".encode(), b"\xed\xa0\x80"),
 )  # fmt: skip
@@ -34,9 +36,11 @@ _NUMBERS = (
 )
 _VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 2, 255, 1 << 31, 1 << 63, 1 << 64, 10**400, 0.5, -0.0, 1e308),
-    *("", " ", "0", "-1", "x" * 5000, "\0", "\x1b]0;x\x07", "a\nb", "../..", "/", "/etc", "é", "\u202e"),
+    *("", " ", "0", "-1", "x" * 5000, "\0", "\x1b]0;x\x07", "a\nb"),
+    *("../..", "/", "/etc", "é", "\u202e"),
     *("blake3:", "blake3:" + "0" * 64, "sha256:" + "f" * 64, "0" * 64, "h1:", "1.27.3", "9" * 4000),
-    *([], {}, [None], [[]], [""], ["a", "a"], {"": ""}, {"a": None}, [0, "a", None], [{}], {"Path": 1}),
+    *([], {}, [None], [[]], [""], ["a", "a"], {"": ""}, {"a": None}, [0, "a", None]),
+    *([{}], {"Path": 1}),
 )  # fmt: skip
 _DIGITS = re.compile(rb"[0-9]+")
 
@@ -150,9 +154,9 @@ def _value(data: bytes, at: int, value: int) -> bytes:
             holder[str(other)[:60]] = holder[key]
         elif what == 1:
             holder.append(holder[key])
-        elif what == 2:  # noqa: PLR2004 - the third way
+        elif what == 2:
             holder[key] = json.loads(json.dumps(holders[value // 8 % len(holders)]))
-        elif what == 3:  # noqa: PLR2004 - the fourth way
+        elif what == 3:
             holder[key] = [holder[key]]
         else:
             holder[key] = other
