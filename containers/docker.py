@@ -26,7 +26,7 @@ from containers.docker_reaper import Reaper
 from containers.docker_volumes import Run, Volumes
 from containers.docker_watch import watch
 from containers.engine import Identity, Outcome
-from containers.layout import is_below, lay_out
+from containers.layout import MASKED, is_below, lay_out
 from containers.outputs import Allowance, ExceededError, outermost
 from containers.scratch import Scratch
 from reproducibility import canonical
@@ -52,19 +52,6 @@ LABEL = "sourcery.run"
 _PREFIX = "docker"
 _OPEN_FILES = 16384
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
-# What Docker hides of /proc by default, and /sys, which shows the machine's devices; and how many
-# keys each of the machine's users has.
-_MASKED = (
-    *("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys"),
-    *(
-        "/proc/key-users",
-        "/proc/latency_stats",
-        "/proc/sched_debug",
-        "/proc/scsi",
-        "/proc/timer_list",
-    ),
-    *("/proc/timer_stats", "/sys"),
-)
 # Go's bit for a symbolic link in a file mode, as the API hands it on: io/fs.ModeSymlink.
 _SYMLINK = 1 << 27
 
@@ -387,5 +374,6 @@ def _host_config(
     )
     if limits.cpus:
         config["NanoCpus"] = limits.cpus * 1_000_000_000
-    config["MaskedPaths"] = list(_MASKED)
+    # /sys shows the machine's devices; the sandbox has none.
+    config["MaskedPaths"] = [*MASKED, "/sys"]
     return config

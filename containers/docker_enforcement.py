@@ -25,7 +25,8 @@ def enforcement(policy: Policy, about: Mapping[str, object]) -> tuple[Enforcemen
         "no-new-privileges": "no-new-privileges",
         "time": "the container is killed",
         "fixed-identity": "a host name, and an environment made from nothing",
-        "own-namespaces": "mount, process, network, UTS and cgroup namespaces, no IPC, no /sys",
+        "own-namespaces": "mount, process, network, UTS and cgroup namespaces, no IPC, no /sys, "
+        "and a session keyring that runc makes",
     }
     found = [Enforcement(rule, "enforced", means) for rule, means in kept.items()]
     found.append(

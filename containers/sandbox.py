@@ -12,7 +12,7 @@ import os
 import tempfile
 import threading
 from contextlib import ExitStack
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -64,7 +64,7 @@ class SandboxEngine:
         self._numbers: Iterator[int] = itertools.count(1)
         self._scratch: Scratch | None = None
         self._cgroups: Cgroups | None = None
-        self._room = Room(partial(self._try, mounting=True))
+        self._room = Room(self._try_mounting)
 
     @cached_property
     def identity(self) -> Identity:
@@ -150,17 +150,35 @@ class SandboxEngine:
             raise bubblewrap.refusal(error.subject) from error
 
     @cached_property
-    def _no_views(self) -> str:
-        """Why the launcher cannot hide where trees lie (tried, where the scratch folder lies)."""
+    def _can_all(self) -> bool:
+        """Whether the launcher can mount, and hide where trees lie: the usual, in one trial."""
         try:
-            self._try(mounting=False, view=self._parent)
+            self._try(mounting=True, views=True)
+        except InfrastructureError:
+            return False
+        return True
+
+    @cached_property
+    def _no_views(self) -> str:
+        """Why the launcher cannot hide where trees lie, or empty."""
+        try:
+            if not self._can_all:
+                self._try(mounting=False, views=True)
         except InfrastructureError as error:
             return error.subject
         return ""
 
-    def _try(self, *, mounting: bool, view: Path | None = None) -> None:
-        order = sandbox_order.for_check(self._program, _CHECK, mounting=mounting, view=view)
+    def _try_mounting(self) -> None:
+        if not self._can_all:
+            self._try(mounting=True)
+
+    def _try(self, *, mounting: bool, views: bool = False) -> None:
+        """`views`: with a view of the disk that the trees lie on, as the scratch folder does."""
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+            place = self._parent if self._parent.is_dir() else Path(folder)
+            order = sandbox_order.for_check(
+                self._program, _CHECK, mounting=mounting, view=place if views else None
+            )
             order["work"] = folder
             usage = Usage(Path(folder), _CHECK, None)
             stack.callback(usage.close)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from containers import proc, system_call_filter
-from containers.layout import root_binds
+from containers.layout import MASKED, root_binds
 
 if TYPE_CHECKING:
     from containers.action import Action
@@ -32,8 +32,6 @@ _ROOM = 64 << 20
 # far above any that is given out by hand, by subuid(5) or by systemd. Where those are not mapped
 # (root of a container), systemd's range for dynamic users.
 _SPARE = (range(0x70000000, 0x70400000), range(61184, 65184))
-# Descriptions of keys, and how many each user of the machine has.
-_MASKED = ("/proc/keys", "/proc/key-users")
 _FIRST = "/proc/1"
 _TMP = "/tmp"  # noqa: S108 - the path inside
 
@@ -168,16 +166,21 @@ def _mounts(action: Action, layout: Layout, limits: Limits, *, mounting: bool) -
 
 
 def _proc() -> list[Any]:
-    """/proc without what it tells of the machine's users, and without the first process.
+    """/proc without what it tells of the machine and its users, and without the first process.
 
     That one is bubblewrap, the machine's own program, and belongs to the same user as the action,
     which else could open its memory.
     """
     arguments: list[Any] = ["--proc", "/proc"]
-    for path in _MASKED:
-        if Path(path).exists():
+    covered = [_FIRST]
+    for path in MASKED:
+        if Path(path).is_dir():
+            covered.append(path)
+        elif Path(path).exists():
             arguments += ["--ro-bind", "/dev/null", path]
-    return [*arguments, "--perms", "0555", "--tmpfs", _FIRST, "--remount-ro", _FIRST]
+    for path in covered:
+        arguments += ["--perms", "0555", "--tmpfs", path, "--remount-ro", path]
+    return arguments
 
 
 def _process(action: Action, layout: Layout) -> list[Any]:

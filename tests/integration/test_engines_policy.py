@@ -18,8 +18,9 @@ import pytest
 
 from containers.action import Mount
 from containers.policy import RULES, Limits, Policy
+from containers.sandbox import SandboxEngine
 from reproducibility import manifest
-from reproducibility.errors import InputError, Stopped
+from reproducibility.errors import InfrastructureError, InputError, Stopped
 from reproducibility.variations import STANDARD, VARIED
 from tests.integration.engine_fixtures import Bench
 
@@ -342,6 +343,27 @@ def test_where_folders_of_the_machine_are_seen_it_is_said(
         if entry.rule == "no-machine-paths"
     )
     assert stated.state == "not enforced" or not shown
+
+
+@pytest.mark.needs_sandbox
+def test_a_kernel_without_overlays_is_told_and_actions_run_all_the_same(
+    builder: Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = SandboxEngine._try
+
+    def without(engine: SandboxEngine, *, mounting: bool, views: bool = False) -> None:
+        if views:
+            raise InfrastructureError("no", subject="mount overlay: No such device")
+        trial(engine, mounting=mounting)
+
+    monkeypatch.setattr(SandboxEngine, "_try", without)
+    with SandboxEngine(tmp_path / "scratch") as engine:
+        seen = Bench(engine, builder, tmp_path).probe("paths")
+        entries = engine.enforcement(Policy())
+    assert str(builder.store.root) in seen["/proc/self/mountinfo"]
+    (stated,) = (entry for entry in entries if entry.rule == "no-machine-paths")
+    assert stated.state == "not enforced"
+    assert "No such device" in stated.means
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
