@@ -37,6 +37,14 @@ class Group:
         """The files that a process writes its id to."""
         return [str(self.path / "cgroup.procs")]
 
+    @property
+    def exits(self) -> tuple[str, ...]:
+        """The files by which a process leaves again: none, only what is to stay comes in."""
+        return ()
+
+    def admit(self, pid: int) -> None:
+        """Nothing: a process comes in by itself."""
+
     def peak_memory(self) -> int:
         """Bytes at most in use at one time, 0 where the kernel does not keep it (before 5.19)."""
         return _number(self.path / "memory.peak")

@@ -32,14 +32,31 @@ _FOR_SOCKETS = 16
 
 @dataclass(frozen=True, slots=True)
 class LegacyGroup:
-    """One action's groups: `paths` by controller; two controllers may share one."""
+    """One action's groups: `paths` by controller; two controllers may share one.
+
+    `exits`: the files by which a process goes back to where the orchestrator is.
+    """
 
     paths: dict[str, Path]
+    exits: tuple[str, ...] = ()
 
     @property
     def entrances(self) -> list[str]:
-        """The files that a process writes its id to."""
-        return [str(path / "cgroup.procs") for path in sorted(set(self.paths.values()))]
+        """The files that a process writes its id to, to come in: none, it is taken in."""
+        return []
+
+    def admit(self, pid: int) -> None:
+        """Take a process in, before it starts others.
+
+        To change groups takes as long as the kernel needs to be sure that nobody still looks at the
+        old ones, which is a good part of an action's start; so it is done while the launcher loads.
+
+        Raises:
+            OSError: the kernel refused.
+        """
+        for path in set(self.paths.values()):
+            with suppress(ProcessLookupError):  # it is gone already, and has said why
+                _set(path / "cgroup.procs", pid)
 
     def peak_memory(self) -> int:
         """Bytes at most in use at one time."""
@@ -79,6 +96,7 @@ class Legacy:
         """
         self._locks: list[int] = []
         self._paths: dict[str, Path] = {}
+        self._bases = bases
         self.cpu = "cpu" in bases
         made: dict[Path, Path] = {}
         try:
@@ -102,7 +120,8 @@ class Legacy:
         paths = {controller: self._paths[controller] / name for controller in wanted}
         for path in set(paths.values()):
             path.mkdir()
-        group = LegacyGroup(paths)
+        exits = sorted({str(self._bases[controller] / "cgroup.procs") for controller in wanted})
+        group = LegacyGroup(paths, tuple(exits))
         try:
             self._limit(paths, limits)
         except OSError:

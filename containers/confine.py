@@ -56,6 +56,7 @@ _STAGED_TMP = f"{STAGE}/tmp"  # noqa: S108 - the same
 
 _CHUNK = 1 << 30
 _UMASK = 0o022
+_GO = 16
 
 
 class _RefusedError(Exception):
@@ -71,10 +72,13 @@ def main() -> NoReturn:
     order: dict[str, Any] = json.loads(sys.stdin.buffer.read())
     channel: int = order["report"]
     os.set_inheritable(channel, False)  # noqa: FBT003 - positional only
+    # First of all: by now this process is in its cgroup. What is left unread resets the socket.
+    os.read(channel, _GO)
     try:
         parent = _parent(order["parent"])
         # Opened with the rights of now, which count when it is written to: cgroups(7).
         groups = [os.open(path, os.O_WRONLY) for path in order["cgroups"]]
+        exits = [os.open(path, os.O_WRONLY) for path in order["exits"]]
         places = _prepare(order, channel)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
@@ -101,6 +105,10 @@ def main() -> NoReturn:
     except (OSError, ValueError, _RefusedError) as error:
         os.write(channel, json.dumps({"error": str(error)}).encode())
         os._exit(1)
+    for group in exits:
+        # Not the guard, as above: it was taken in so that what it starts is in from the first.
+        with contextlib.suppress(OSError):
+            os.write(group, b"0")
     os._exit(_guard(child, parent, channel, order["status"]))
 
 
@@ -186,17 +194,11 @@ def _prepare(order: dict[str, Any], channel: int) -> list[str]:
         _copy_in(sources[copy["source"]], work, copy["at"], order["epoch"], order["order_seed"])
     for folder in order["directories"]:
         os.makedirs(os.path.join(work, folder), exist_ok=True)
-    tmpfs = order["tmpfs"] or {"inputs": 0, "work": 0, "tmp": 0}
-    if tmpfs["inputs"]:
-        shuffled = [f"{STAGE}/shuffled/{number}" for number in range(len(sources))]
-        wanted = set(order["shuffled"])
-        for number, (source, target) in enumerate(zip(sources, shuffled, strict=True)):
-            if number in wanted:
-                copy_tree(source, target, order["order_seed"], order["epoch"], writable=False)
-        sources = [
-            shuffled[number] if number in wanted else source
-            for number, source in enumerate(sources)
-        ]
+    for number in order["shuffled"]:
+        target = f"{STAGE}/shuffled/{number}"
+        copy_tree(sources[number], target, order["order_seed"], order["epoch"], writable=False)
+        sources[number] = target
+    tmpfs = order["tmpfs"] or {"work": 0, "tmp": 0}
     places = [work, *sources]
     if tmpfs["work"]:
         _hand_over(channel, "work", work)
@@ -240,16 +242,15 @@ def _stage(order: dict[str, Any], uid: int | None) -> tuple[list[str], str]:
         _mount(f"/proc/self/fd/{work_folder}", work, "", _MS_BIND | _MS_REC, "")
     os.close(work_folder)
     if tmpfs["inputs"]:
-        os.mkdir(f"{STAGE}/shuffled")
         _mount_tmpfs(f"{STAGE}/shuffled", tmpfs["inputs"], "0755", 0, uid)
     if tmpfs["tmp"]:
-        os.mkdir(_STAGED_TMP)
         _mount_tmpfs(_STAGED_TMP, tmpfs["tmp"], "1777", tmpfs["files"], uid)
     return sources, work
 
 
 def _mount_tmpfs(folder: str, size: int, mode: str, files: int, uid: int | None) -> None:
     """Mount a tmpfs of so many bytes, and so many files where that is not 0, of a user's."""
+    os.makedirs(folder, exist_ok=True)
     # One more for the folder itself.
     options = f"mode={mode},size={size}" + (f",nr_inodes={files + 1}" if files else "")
     _mount("tmpfs", folder, "tmpfs", _MS_NOSUID | _MS_NODEV, options)

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -65,6 +65,15 @@ def launch(
         process = _start({**order, "report": channel.theirs, "status": progress.theirs})
         channel.started()
         progress.started()
+        try:
+            usage.admit(process.pid)
+            channel.go()
+        except OSError as error:
+            process.kill()
+            process.wait()
+            raise InfrastructureError(
+                f"the sandbox cannot be put into its cgroup: {error.strerror}"
+            ) from error
         logs: dict[int, Callable[[], bool]] = {}
         for name, stream in (("stdout", process.stdout), ("stderr", process.stderr)):
             if stream is not None:
@@ -127,6 +136,11 @@ class _Channel:
     def started(self) -> None:
         """Close the launcher's end here."""
         self._theirs.close()
+
+    def go(self) -> None:
+        """Let the launcher start bubblewrap. One that is gone already says why by itself."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._ours.send(b"go")
 
     def read(self) -> bool:
         data, descriptors, _, _ = socket.recv_fds(self._ours, _MESSAGE, 1)

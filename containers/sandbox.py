@@ -115,6 +115,7 @@ class SandboxEngine:
             )
             group = _join(self._cgroups, f"action-{os.getpid()}-{number}", limits, stack)
             order["cgroups"] = group.entrances if group else []
+            order["exits"] = list(group.exits) if group else []
             order["cpus"] = sandbox_order.processors(limits.cpus, number, policy.share)
             order["work"] = str(work)
             usage = Usage(work, limits, group)

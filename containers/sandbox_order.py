@@ -47,7 +47,7 @@ def for_action(  # noqa: PLR0913 - an action's fixed data
     in_memory: bool = False,
     views: bool = False,
 ) -> dict[str, Any]:
-    """The order for an action; `work`, `cgroups` and `cpus` are still to be filled in.
+    """The order for an action; `work`, `cgroups`, `exits` and `cpus` are still to be filled in.
 
     `program`: path of bubblewrap. `mounting`: whether the launcher may mount, and so mounts /tmp,
     which can then be looked at. `in_memory`: whether the work directory is a tmpfs too, so that the
@@ -105,6 +105,7 @@ def for_check(
         **({} if view is None else {"sources": [str(view)], "views": True}),
         "tmpfs": sizes if mounting else None,
         "cgroups": [],
+        "exits": [],
         "cpus": [],
         "program": program,
         "command": [program, "--version"],

@@ -46,6 +46,15 @@ class Usage:
         self._growth = Growth(work, limits)
         self.peak = 0
 
+    def admit(self, pid: int) -> None:
+        """Have the launcher counted, before it starts anything.
+
+        Raises:
+            OSError: the kernel refused.
+        """
+        if self._group is not None:
+            self._group.admit(pid)
+
     def mounted(self, name: str, descriptor: int) -> None:
         """Take note of a tmpfs (`work` or `tmp`) by a descriptor, which is closed by `close`."""
         self._forget(name)

@@ -85,6 +85,7 @@ def launch(**changes: Any) -> tuple[int, dict[str, Any], bytes]:  # noqa: ANN401
             "parent": os.getpid(),
             "users": None,
             "cgroups": [],
+            "exits": [],
             "cpus": [],
             "limits": {"RLIMIT_CORE": 0},
             "sources": [],
@@ -104,6 +105,7 @@ def launch(**changes: Any) -> tuple[int, dict[str, Any], bytes]:  # noqa: ANN401
             "status": writing,
             **changes,
         }
+        ours.send(b"go")
         done = subprocess.run(
             [sys.executable, "-I", "-S", str(LAUNCHER)],
             input=json.dumps(order).encode(),
