@@ -203,6 +203,9 @@ def _rlimits(limits: Limits, *, own_users: bool) -> dict[str, int]:
         "RLIMIT_FSIZE": limits.work,
         "RLIMIT_NOFILE": _OPEN_FILES,
         "RLIMIT_CORE": 0,
+        # Some machines let their users go before others, which is a privilege too.
+        "RLIMIT_NICE": 0,
+        "RLIMIT_RTPRIO": 0,
     }
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from containers.action import Mount
 from containers.policy import Limits, Policy
 from reproducibility.errors import ActionError, InputError
+from tests.integration.engine_fixtures import EPOCH
 from tests.integration.hostile.machine import SECRET
 
 if TYPE_CHECKING:
@@ -161,13 +162,20 @@ class Assault:
         """The input that attempts reach for: the same each time."""
         return self.builder.tree(Path(tempfile.mkdtemp(dir=self.folder)), _INPUT)
 
-    def input_is_whole(self) -> bool:
-        """Whether the store still gives the input as it was put."""
-        tree = self.input()
-        checkout = self.builder.store.checkout(tree, 0)
-        kept = {entry.path: self.builder.store.path(entry).read_text() for entry in tree.files()}
-        seen = {entry.path: (checkout / entry.path).read_text() for entry in tree.files()}
-        return kept == seen == _INPUT
+    def names(self) -> set[str]:
+        """What the program calls its attempts."""
+        action = self.builder.action("/bin/hostile", "names")
+        into = Path(tempfile.mkdtemp(dir=self.folder))
+        outcome = self.engine.run(
+            action, Policy(_BATCH), self.builder.store, into, threading.Event()
+        )
+        return set(outcome.stdout.read_text().split())
+
+    def store_is_whole(self) -> bool:
+        """Whether the store still holds the input and the builder's tree as they were put."""
+        store = self.builder.store
+        trees = (self.input(), self.builder.root)
+        return all(store.put_tree(store.checkout(tree, EPOCH)) == tree for tree in trees)
 
 
 def _came(line: dict[str, str]) -> Came:

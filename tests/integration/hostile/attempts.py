@@ -28,6 +28,8 @@ _WORDS: dict[str, Word] = {
 _AS_USER = 3
 # Parts of other attempts, which are none of their own.
 PARTS = frozenset({"memory-part", "child", "child-writer", "child-swapper", "end-fork-link"})
+# The engine refuses these before anything runs.
+DECLARED = frozenset({"out-dots", "out-absolute"})
 # What needs limits of its own, ends its process, or leaves outputs takes an action of its own.
 _ALONE = ("memory-", "disk-", "end-", "out-")
 _ALONE_TOO = frozenset({"terminal-escapes"})

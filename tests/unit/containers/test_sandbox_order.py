@@ -133,6 +133,7 @@ def test_limits_become_resource_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["RLIMIT_DATA"] == 1000
     assert found["RLIMIT_FSIZE"] == 2000
     assert found["RLIMIT_CORE"] == 0
+    assert (found["RLIMIT_NICE"], found["RLIMIT_RTPRIO"]) == (0, 0)
     monkeypatch.setattr(sandbox_order, "spare_users", lambda: None)
     assert order(processes=10)["limits"]["RLIMIT_NPROC"] > 10
     monkeypatch.setattr(sandbox_order, "counts_by_namespace", lambda: True)

@@ -25,6 +25,8 @@ var kernelAttempts = map[string]attempt{
 	"kernel-cookie":           calling(syscall.SYS_LOOKUP_DCOOKIE, 1, buffer(make([]byte, 64)), 64),
 	"kernel-cache-stat":       cacheStat,
 	"kernel-modules-of-lsm":   calling(sysLsmListModules, buffer(make([]byte, 64)), buffer([]byte{64, 0, 0, 0}), 0),
+	"kernel-namespace-list":   namespaceList,
+	"kernel-file-attributes":  calling(sysFileSetattr, at(-100), text("/work"), buffer([]byte{0x10, 23: 0}), 24, 0),
 	"kernel-memory-release":   releaseMemory,
 	"kernel-home-node":        calling(sysSetMempolicyHome, 0, 0, 0, 0),
 	"kernel-splice-user":      spliceUser,
@@ -76,4 +78,11 @@ func spliceUser() result {
 // oldRelease asks the kernel to call itself 2.6.
 func oldRelease() result {
 	return call(syscall.SYS_PERSONALITY, 0x0020000)
+}
+
+// namespaceList asks for every namespace that there is: struct ns_id_req.
+func namespaceList() result {
+	request := make([]byte, 32)
+	request[0] = 32
+	return call(sysListns, buffer(request), buffer(make([]byte, 512)), 64, 0)
 }

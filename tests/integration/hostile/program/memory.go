@@ -20,6 +20,7 @@ var memoryAttempts = map[string]attempt{
 	"memory-tmp":         memoryTmp,
 	"memory-tmp-names":   memoryTmpNames,
 	"memory-sockets":     sockets,
+	"memory-connections": connections,
 	"memory-pipes":       pipes,
 	"memory-page-tables": pageTables,
 	"memory-processes":   manyProcesses,
@@ -139,6 +140,41 @@ func sockets() result {
 		}
 		for _, end := range pair {
 			syscall.SetsockoptInt(end, syscall.SOL_SOCKET, syscall.SO_SNDBUF, piece)
+			for {
+				written, err := syscall.Write(end, data)
+				if err != nil {
+					break
+				}
+				total += written
+			}
+		}
+	}
+	return hold(total)
+}
+
+// connections does the same with connections to itself, whose buffers some kernels count apart.
+func connections() result {
+	listening, port, err := listen(false, 0)
+	if err != nil {
+		return no(err)
+	}
+	data := make([]byte, 64*1024)
+	total := 0
+	for total < wanted {
+		socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+		if err != nil {
+			break
+		}
+		to := &syscall.SockaddrInet4{Addr: loopback4, Port: port}
+		if err = syscall.Connect(socket, to); err != nil {
+			break
+		}
+		other, _, err := syscall.Accept(listening)
+		if err != nil {
+			break
+		}
+		for _, end := range []int{socket, other} {
+			check(syscall.SetNonblock(end, true))
 			for {
 				written, err := syscall.Write(end, data)
 				if err != nil {

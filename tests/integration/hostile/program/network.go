@@ -16,26 +16,27 @@ var (
 )
 
 var networkAttempts = map[string]attempt{
-	"net-machine-tcp":     func() result { return dial4(loopback4, order.Port) },
-	"net-machine-tcp6":    func() result { return dial6(loopback6, order.Port) },
-	"net-machine-udp":     func() result { return ask(loopback4, order.Port, order.Token) },
-	"net-outside-tcp":     func() result { return dial4(outside4, 443) },
-	"net-outside-tcp6":    func() result { return dial6(outside6, 443) },
-	"net-outside-udp":     func() result { return ask(outside4, 53, "x") },
-	"net-abstract-socket": func() result { return dialUnix("@" + order.Abstract) },
-	"net-path-socket":     func() result { return dialUnix(order.Socket) },
-	"net-docker-socket":   func() result { return dialUnix("/var/run/docker.sock") },
-	"net-dns":             resolve,
-	"net-ping":            ping,
-	"net-interfaces":      interfaces,
-	"net-add-interface":   addInterface,
-	"net-interface-flags": interfaceFlags,
-	"net-bind-to-device":  bindToDevice,
-	"net-own-loopback":    ownLoopback,
-	"net-low-port":        lowPort,
-	"net-device-events":   deviceEvents,
-	"net-other-netlink":   otherNetlink,
-	"net-scm-rights":      passDescriptor,
+	"net-machine-tcp":          func() result { return dial4(loopback4, order.Port) },
+	"net-machine-tcp6":         func() result { return dial6(loopback6, order.Port) },
+	"net-machine-udp":          func() result { return ask(loopback4, order.Port, order.Token) },
+	"net-outside-tcp":          func() result { return dial4(outside4, 443) },
+	"net-outside-tcp6":         func() result { return dial6(outside6, 443) },
+	"net-outside-udp":          func() result { return ask(outside4, 53, "x") },
+	"net-abstract-socket":      func() result { return dialUnix("@" + order.Abstract) },
+	"net-path-socket":          func() result { return dialUnix(order.Socket) },
+	"net-docker-socket":        func() result { return dialUnix("/var/run/docker.sock") },
+	"net-dns":                  resolve,
+	"net-ping":                 ping,
+	"net-interfaces":           interfaces,
+	"net-add-interface":        addInterface,
+	"net-interface-flags":      interfaceFlags,
+	"net-bind-to-device":       bindToDevice,
+	"net-own-loopback":         func() result { return ownLoopback(true) },
+	"net-own-loopback-unbound": func() result { return ownLoopback(false) },
+	"net-low-port":             lowPort,
+	"net-device-events":        deviceEvents,
+	"net-other-netlink":        otherNetlink,
+	"net-scm-rights":           passDescriptor,
 }
 
 // dial connects to 127.0.0.1 and the like, to an address outside, or to a Unix socket.
@@ -164,27 +165,28 @@ func bindToDevice() result {
 	return tried(syscall.SetsockoptInt(socket, syscall.SOL_SOCKET, soMark, 1))
 }
 
-// listen waits on a port of this action's own loopback interface; its number is told.
-func listen(port int) (int, error) {
+// listen waits on a port of this action's own; what it listens with, and its number.
+func listen(bind bool, port int) (int, int, error) {
 	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err == nil && bind {
+		err = syscall.Bind(socket, &syscall.SockaddrInet4{Addr: loopback4, Port: port})
+	}
+	if err == nil {
+		// Without an address, the kernel chooses one now.
+		err = syscall.Listen(socket, 128)
+	}
 	if err != nil {
-		return 0, err
-	}
-	if err = syscall.Bind(socket, &syscall.SockaddrInet4{Addr: loopback4, Port: port}); err != nil {
-		return 0, err
-	}
-	if err = syscall.Listen(socket, 1); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	bound, err := syscall.Getsockname(socket)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return bound.(*syscall.SockaddrInet4).Port, nil
+	return socket, bound.(*syscall.SockaddrInet4).Port, nil
 }
 
-func ownLoopback() result {
-	port, err := listen(0)
+func ownLoopback(bind bool) result {
+	_, port, err := listen(bind, 0)
 	if err != nil {
 		return no(err)
 	}
@@ -192,7 +194,7 @@ func ownLoopback() result {
 }
 
 func lowPort() result {
-	_, err := listen(80)
+	_, _, err := listen(true, 80)
 	return tried(err)
 }
 

@@ -22,5 +22,7 @@ const (
 	sysStatmount        = 457
 	sysListmount        = 458
 	sysLsmListModules   = 461
+	sysFileSetattr      = 469
+	sysListns           = 470
 	sysOpenTreeAttr     = 467
 )
