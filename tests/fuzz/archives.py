@@ -13,6 +13,7 @@ import struct
 import tarfile
 import zlib
 from contextlib import closing
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -349,7 +350,7 @@ def _stream(data: bytes) -> None:
     pieces = [data[at : at + 1000] for at in range(0, len(data), 1000)]
     builder_image.compare(pieces, samples.tree({"bin/uname": b"uname"}), samples.EPOCH)
     with scratch.fresh() as into:
-        tar_streams.unpack(pieces, into, Allowance(LARGEST))
+        tar_streams.unpack(pieces, into, Allowance(LARGEST, 1000, Event()))
 
 
 def _streams() -> Sequence[bytes]:
