@@ -25,8 +25,8 @@ _NEEDED = ("memory", "pids")
 _PREFIX = "sourcery-"
 _CPU_PERIOD = 100_000
 _PATIENCE = 5.0
-# The part of the memory for the buffers of TCP and UDP sockets: version 1 counts them by
-# themselves.
+# The part of the memory for the buffers of TCP and UDP sockets. Version 1 counts them apart, and
+# its limit gives way: each TCP connection gets some, however much the others have.
 _FOR_SOCKETS = 16
 
 
@@ -52,6 +52,14 @@ class LegacyGroup:
         with suppress(OSError):
             words = (self.paths["memory"] / "memory.oom_control").read_text("ascii").split()
             return int(dict(zip(words[::2], words[1::2], strict=False)).get("oom_kill", "0")) > 0
+        return False
+
+    def exceeds(self) -> bool:
+        """Whether buffers of sockets have outgrown their part, which the kernel lets them."""
+        memory = self.paths["memory"]
+        with suppress(OSError, ValueError):
+            used = int((memory / "memory.kmem.tcp.usage_in_bytes").read_text("ascii"))
+            return used > 2 * int((memory / "memory.kmem.tcp.limit_in_bytes").read_text("ascii"))
         return False
 
     def close(self) -> None:

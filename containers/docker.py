@@ -358,6 +358,9 @@ def _host_config(
         options.append(f"seccomp={system_calls.profile()}")
     config: dict[str, Any] = client.create_host_config(
         network_mode="none",
+        # Else the engine copies its machine's name servers into /etc/resolv.conf.
+        dns=["127.0.0.1"],
+        dns_search=["."],
         read_only=True,
         cap_drop=["ALL"],
         security_opt=options,

@@ -37,7 +37,7 @@ def enforcement(policy: Policy, about: Mapping[str, object]) -> tuple[Enforcemen
         )
     )
     found += [_system_calls(about), _paths()]
-    found.append(_counted("memory", "MemoryLimit", "the cgroup's memory limit, no swap", about))
+    found.append(_memory(about))
     found.append(_counted("processes", "PidsLimit", "the cgroup's limit on processes", about))
     if policy.limits.cpus == 0:
         found.append(Enforcement("cpus", "enforced", "the policy allows all processors"))
@@ -71,6 +71,19 @@ def _paths() -> Enforcement:
         "/proc/self/mountinfo shows where the engine keeps its layers and volumes, and the folders "
         "that are bound",
     )
+
+
+def _memory(about: Mapping[str, object]) -> Enforcement:
+    limit = "the cgroup's memory limit, no swap"
+    found = _counted("memory", "MemoryLimit", limit, about)
+    if found.state == "enforced" and str(about.get("CgroupVersion", "")) != "2":
+        return Enforcement(
+            "memory",
+            "not enforced",
+            f"{limit}, bounds all but the buffers of TCP and UDP sockets, which cgroup version 1 "
+            "(CgroupVersion) counts apart",
+        )
+    return found
 
 
 def _counted(rule: str, offered: str, means: str, about: Mapping[str, object]) -> Enforcement:

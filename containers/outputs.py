@@ -98,6 +98,9 @@ def take(work: int, outputs: Iterable[str], into: Path, limits: Limits, stop: Ev
         Stopped: `stop` was set.
     """
     into.mkdir()
+    # An action may have closed the work directory itself, which binds an ordinary user.
+    if os.fstat(work).st_mode & stat.S_IRWXU != stat.S_IRWXU:
+        os.fchmod(work, stat.S_IRWXU)
     allowance = Allowance.of(limits, stop)
     wanted = outermost(outputs)
     try:

@@ -117,7 +117,7 @@ class SandboxEngine:
             order["cgroups"] = group.entrances if group else []
             order["cpus"] = sandbox_order.processors(limits.cpus, number, policy.share)
             order["work"] = str(work)
-            usage = Usage(work, limits, counted=group is not None)
+            usage = Usage(work, limits, group)
             stack.callback(usage.close)
             launched = launch(order, limits, into, stop, usage)
             exceeded = _take(work, action, into, limits, stop, usage)
@@ -162,7 +162,7 @@ class SandboxEngine:
         order = sandbox_order.for_check(self._program, _CHECK, mounting=mounting, view=view)
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             order["work"] = folder
-            usage = Usage(Path(folder), _CHECK, counted=False)
+            usage = Usage(Path(folder), _CHECK, None)
             stack.callback(usage.close)
             launched = launch(order, _CHECK, Path(folder), threading.Event(), usage)
             if launched.status != 0:
@@ -203,6 +203,7 @@ def _take(  # noqa: PLR0913 - all of one run
     try:
         if descriptor is not None:
             return outputs.take(descriptor, action.outputs, into / "outputs", limits, stop)
+        work.chmod(0o700)
         descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
         try:
             return outputs.take(descriptor, action.outputs, into / "outputs", limits, stop)

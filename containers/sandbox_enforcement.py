@@ -101,11 +101,9 @@ def _counted(
     room: Room,
 ) -> list[Enforcement]:
     if cgroups.reason == "":
-        legacy = cgroups.version == 1
-        memory = "the cgroup's memory." + ("limit_in_bytes (version 1)" if legacy else "max")
         return [
             Enforcement("processes", "enforced", "the cgroup's pids.max"),
-            Enforcement("memory", "enforced", memory),
+            _memory_of_group(cgroups.version),
             _processors(policy, cgroups),
         ]
     return [
@@ -119,6 +117,17 @@ def _counted(
         ),
         _processors(policy, cgroups),
     ]
+
+
+def _memory_of_group(version: int) -> Enforcement:
+    if version > 1:
+        return Enforcement("memory", "enforced", "the cgroup's memory.max")
+    return Enforcement(
+        "memory",
+        "not enforced",
+        "the cgroup's memory.limit_in_bytes bounds all but the buffers of TCP connections, which "
+        "cgroup version 1 counts apart and lets grow; what they take is looked at twice a second",
+    )
 
 
 def _processes(cgroups: Cgroups, spare_users: Mapping[str, int] | None, room: Room) -> Enforcement:

@@ -32,7 +32,7 @@ def compiled() -> bytes:
     """
     seccomp = library()
     try:
-        return _compiled(seccomp)
+        return compiled_for(seccomp, seccomp.system_arch())
     except OSError as error:
         raise InfrastructureError(
             f"libseccomp cannot make the filter for system calls: {error.strerror}",
@@ -60,17 +60,24 @@ def library() -> ModuleType:
     return module
 
 
-def _compiled(seccomp: ModuleType) -> bytes:
+def compiled_for(seccomp: ModuleType, architecture: int) -> bytes:
+    """The filter for an architecture, by libseccomp's number for it.
+
+    Raises:
+        OSError: libseccomp cannot do it.
+    """
     filtering = seccomp.SyscallFilter(_action(seccomp, system_calls.DEFAULT))
+    if architecture != seccomp.system_arch():
+        filtering.remove_arch(seccomp.Arch.NATIVE)
+        filtering.add_arch(architecture)
     for rule in system_calls.RULES:
         if rule.error == system_calls.DEFAULT:
             continue
-        conditions = [] if rule.when is None else [_condition(seccomp, rule.when)]
+        conditions = [_condition(seccomp, condition) for condition in rule.conditions]
         for name in rule.names:
-            number = seccomp.resolve_syscall(seccomp.Arch.NATIVE, name)
-            # Negative: this architecture lacks the call, or libseccomp is older than it.
-            if number >= 0:
-                filtering.add_rule(_action(seccomp, rule.error), number, *conditions)
+            # Negative: the architecture lacks the call, or libseccomp is older than it.
+            if seccomp.resolve_syscall(architecture, name) >= 0:
+                filtering.add_rule(_action(seccomp, rule.error), name, *conditions)
     filtering.set_attr(seccomp.Attr.CTL_OPTIMIZE, _TREE)
     with os.fdopen(os.memfd_create("filter"), "w+b", buffering=0) as file:
         filtering.export_bpf(file)

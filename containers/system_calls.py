@@ -63,12 +63,24 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What becomes of calls: `error` is an errno, or `ALLOWED`. `when`: None for always."""
+    """What becomes of calls: `error` is an errno, or `ALLOWED`.
+
+    `when`, `also`: what must be true of the arguments, None for nothing.
+    """
 
     names: tuple[str, ...]
     error: int
     when: Condition | None = None
+    also: Condition | None = None
 
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """All that must be true of the arguments."""
+        return tuple(one for one in (self.when, self.also) if one is not None)
+
+
+_NETLINK = Condition(0, "equal", socket.AF_NETLINK)
+_NETLINK_ROUTE = 0
 
 # Every 64-bit architecture that builds run on. Names that one of them lacks are passed over there.
 _ALLOWED = """
@@ -138,7 +150,12 @@ RULES: tuple[Rule, ...] = (
     *(
         Rule(("socket", "socketpair"), ALLOWED, Condition(0, "equal", family))
         for family in sorted(FAMILIES)
+        if family != socket.AF_NETLINK
     ),
+    # What its other protocols hold in their sockets is counted as nobody's memory.
+    Rule(("socket",), ALLOWED, _NETLINK, Condition(2, "equal", _NETLINK_ROUTE)),
+    Rule(("socket",), errno.EPROTONOSUPPORT, _NETLINK, Condition(2, "above", _NETLINK_ROUTE)),
+    Rule(("socketpair",), errno.EPROTONOSUPPORT, _NETLINK),
     *(
         Rule(("socket", "socketpair"), errno.EAFNOSUPPORT, Condition(0, "equal", family))
         for family in range(max(FAMILIES))
@@ -180,8 +197,8 @@ def _entry(rule: Rule) -> dict[str, object]:
     entry: dict[str, object] = {"names": list(rule.names), "action": "SCMP_ACT_ALLOW"}
     if rule.error != ALLOWED:
         entry |= {"action": "SCMP_ACT_ERRNO", "errnoRet": rule.error}
-    if rule.when is not None:
-        entry["args"] = [_argument(rule.when)]
+    if rule.conditions:
+        entry["args"] = [_argument(condition) for condition in rule.conditions]
     return entry
 
 

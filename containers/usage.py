@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from containers.cgroup import Group
+    from containers.cgroup_v1 import LegacyGroup
     from containers.policy import Limits
 
 Exceeded = Literal["", "memory", "work", "tmp", "files"]
@@ -35,10 +37,10 @@ class Usage:
     `peak`: the most memory that was seen, in bytes.
     """
 
-    def __init__(self, work: Path, limits: Limits, *, counted: bool) -> None:
-        """`work`: its work directory on a disk. `counted`: whether the kernel bounds the memory."""
+    def __init__(self, work: Path, limits: Limits, group: Group | LegacyGroup | None) -> None:
+        """`work`: its work directory on a disk. `group`: what bounds its memory, or None."""
         self._limits = limits
-        self._counted = counted
+        self._group = group
         self._mounted: dict[str, int] = {}
         self._filled: Exceeded = ""
         self._growth = Growth(work, limits)
@@ -66,12 +68,18 @@ class Usage:
 
     def look(self, pid: int) -> Exceeded:
         """What a process and its descendants take too much of now."""
-        held = proc.held_files(pid)
-        taken = self._memory(pid, held)
-        self.peak = max(self.peak, taken)
-        if taken > self._limits.memory and not self._counted:
-            return "memory"
         self._look_at_room()
+        if self._group is not None:
+            if self._group.exceeds():
+                return "memory"
+            if self.work is not None:
+                return ""
+        held = proc.held_files(pid)
+        if self._group is None:
+            taken = self._memory(pid, held)
+            self.peak = max(self.peak, taken)
+            if taken > self._limits.memory:
+                return "memory"
         return self._growth.exceeded(held) if self.work is None else ""
 
     def filled(self) -> Exceeded:

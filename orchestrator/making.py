@@ -278,7 +278,7 @@ def _recall(order: Order, store: Store) -> tuple[Image | None, str]:
             Digest.parse(document["tree"]),
             checks,
         )
-    except (KeyError, TypeError, InputError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
         return None, f"the earlier result cannot be read: {error!r}"
     return found, ""
 

@@ -77,9 +77,10 @@ class Sources:
         """The folders of a source's commands. What the go command said once of a tree, it says."""
         folders = commands.candidates(source, self.trees[source.name], architecture)
         key = self._key(source, folders, architecture)
-        known = store.recall(_KIND, key)
-        if known is not None:
-            return tuple(known["commands"])
+        known = (store.recall(_KIND, key) or {}).get("commands")
+        # A record of another shape is none.
+        if isinstance(known, list) and all(isinstance(folder, str) for folder in known):
+            return tuple(known)
         found = self._asked(source, folders, architecture, go)
         store.remember(_KIND, key, {"commands": list(found)})
         return found

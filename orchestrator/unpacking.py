@@ -13,6 +13,7 @@ import zstandard
 
 from reproducibility import regular
 from reproducibility.errors import InputError
+from reproducibility.manifest import LONGEST_PATH, MOST_ENTRIES, MOST_FOLDERS, MOST_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,10 @@ _MAGIC = b"070701"
 _HEADER = 110
 _TRAILER = "TRAILER!!!"
 _PIECE = 1 << 20
+# The window of the level that archives are made with is 512 KiB.
+_WINDOW = 8 << 20
+# Files and folders.
+_MOST_MEMBERS = 2 * MOST_ENTRIES
 _FOLDER, _FILE = 0o040000, 0o100000
 _EXECUTABLE = 0o111
 _HEX = re.compile(rb"[0-9A-Fa-f]{104}")
@@ -91,7 +96,8 @@ class Source:
         self.archive = archive
         # It only reads.
         stream = cast("BinaryIO", packed)
-        self._stream = zstandard.ZstdDecompressor().stream_reader(stream, read_size=_PIECE)
+        decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
+        self._stream = decompressor.stream_reader(stream, read_size=_PIECE)
 
     def take(self, size: int) -> bytes:
         """Exactly so many bytes."""
@@ -134,12 +140,17 @@ def members(source: Source) -> Iterator[Member]:
     Raises:
         InputError: it is not such an archive.
     """
+    count = names = 0
     while True:
         header = source.take(_HEADER)
         if not header.startswith(_MAGIC) or not _HEX.fullmatch(header[6:]):
             raise source.refused("a member has no header of the format newc")
         fields = [int(header[at : at + 8], 16) for at in range(6, _HEADER, 8)]
         mode, time, size, length = fields[1], fields[5], fields[6], fields[11]
+        count += 1
+        names += length
+        if length > LONGEST_PATH + 1 or count > _MOST_MEMBERS or names > MOST_NAMES + MOST_FOLDERS:
+            raise source.refused("more or longer names than a tree can have")
         name = source.take(length + -(_HEADER + length) % 4)[: length - 1]
         path = name.decode("utf-8", "surrogateescape")
         if path == _TRAILER:

@@ -26,6 +26,18 @@ Kind = Literal["file", "directory"]
 
 # The first line of a tree manifest.
 MAGIC = b"sourcery-tree 1\n"
+# Bytes of a path and of a part of it (Linux, include/uapi/linux/limits.h), and its parts.
+LONGEST_PATH = 4096
+LONGEST_PART = 255
+MOST_PARTS = 200
+# What a tree may have at most, so that a small file cannot stand for one that fills the memory:
+# entries, bytes of all paths, and bytes of the paths of all folders. The Go source has 15,000
+# entries and 1 MB of paths; a Linux kernel's source 90,000 and 4 MB.
+MOST_ENTRIES = 250_000
+MOST_NAMES = 32 << 20
+MOST_FOLDERS = 32 << 20
+# Bytes of a manifest: beside its path an entry takes some 90.
+LARGEST = MOST_NAMES + 90 * MOST_ENTRIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,8 @@ def directory(path: str) -> Entry:
 
 class Tree:
     """Entries sorted by path (by code point); directories stay only where they are empty.
+
+    Paths have at most 200 parts of 255 bytes, 4,096 bytes in all; entries are at most 250,000.
 
     The text form, of which `digest` is the BLAKE3, is the line `sourcery-tree 1` and then one line
     an entry: `f` or `x` (executable) or `d`, the size, the content's digest or `-`, the path.
@@ -147,9 +161,12 @@ class Tree:
         if not start:
             return self
         _check_path(start)
-        return Tree._trusted(
-            [replace(entry, path=f"{start}/{entry.path}") for entry in self.entries]
-        )
+        moved = [replace(entry, path=f"{start}/{entry.path}") for entry in self.entries]
+        for entry in moved:
+            # What may be too long now; no sign takes more than four bytes.
+            if len(entry.path) > LONGEST_PATH // 4 or entry.path.count("/") >= MOST_PARTS:
+                _check_path(entry.path)
+        return Tree._trusted(moved)
 
     def where(self, keep: Callable[[Entry], bool]) -> Tree:
         """The entries for which `keep` says yes."""
@@ -188,6 +205,8 @@ class Tree:
         Raises:
             InputError: not a tree manifest.
         """
+        if data.count(b"\n") > MOST_ENTRIES + 1 or len(data) > LARGEST:
+            raise InputError(f"not a tree manifest: more than {MOST_ENTRIES} entries can be")
         try:
             text = data.decode()
             entries = [_entry(line) for line in text.split("\n")[1:-1]]
@@ -268,6 +287,7 @@ def _walk(top: Path, between: Callable[[], object] | None) -> Iterator[Entry]:
                 path = start + child.name
                 status = child.stat(follow_symlinks=False)
                 if stat.S_ISDIR(status.st_mode):
+                    _check_path(path)
                     waiting.append((Path(child.path), f"{path}/"))
                 elif stat.S_ISREG(status.st_mode):
                     content, size = digests.measured(
@@ -290,6 +310,9 @@ def _check(ordered: list[Entry]) -> set[str]:
     files: set[str] = set()
     folders: set[str] = set()
     previous = None
+    names = of_folders = 0
+    if len(ordered) > MOST_ENTRIES:
+        raise InputError(f"{len(ordered)} files and folders; a tree can have {MOST_ENTRIES}")
     for entry in ordered:
         path = entry.path
         if path == previous:
@@ -306,7 +329,11 @@ def _check(ordered: list[Entry]) -> set[str]:
         parent = path.rpartition("/")[0]
         while parent and parent not in folders:
             folders.add(parent)
+            of_folders += len(parent)
             parent = parent.rpartition("/")[0]
+        names += len(path)
+        if names > MOST_NAMES or of_folders > MOST_FOLDERS:
+            raise InputError("the names of a tree are too long, all together", subject=path[:80])
     obstacles = files & folders
     if obstacles:
         raise InputError("a file stands where a folder is needed", subject=min(obstacles))
@@ -326,6 +353,11 @@ def complaint(path: str) -> str:
 
 
 def _check_path(path: str) -> None:
+    if path.count("/") >= MOST_PARTS:
+        raise InputError(
+            f"folders in folders, {path.count('/')} deep; a path can have {MOST_PARTS} parts",
+            subject=visible.line(path[:80]),
+        )
     parts = path.split("/")
     if "" in parts or "." in parts or ".." in parts:
         raise InputError("not a clean relative path", subject=repr(path))
@@ -337,3 +369,11 @@ def _check_path(path: str) -> None:
                 subject=visible.line(path),
                 remedy="rename it",
             )
+    size = len(path.encode())
+    longest = max(len(part.encode()) for part in parts) if size > LONGEST_PART else size
+    if size > LONGEST_PATH or longest > LONGEST_PART:
+        raise InputError(
+            f"a path of {size} bytes, its longest part of {longest}; it can have {LONGEST_PATH}, "
+            f"each part {LONGEST_PART}",
+            subject=visible.line(path[:80]),
+        )

@@ -21,6 +21,9 @@ _NO_BITS = 8
 _STRINGS = 3
 _IDENTITY_32 = b"\x7fELF\x01\x01\x01"
 _HEADER_32 = struct.Struct("<16xHHIIIIIHHHHHH")
+# SYSLINUX's modules have some 30. The loader is looked for at many places, so that each must be
+# quick to tell.
+_MOST_SECTIONS_32 = 1000
 _SECTION_32 = struct.Struct("<10I")
 
 
@@ -71,13 +74,15 @@ def length_32(data: bytes, start: int) -> int | None:
     try:
         header = _HEADER_32.unpack_from(data, start)
         table, size, count, names_at = header[5], header[10], header[11], header[12]
+        if size != _SECTION_32.size or not names_at < count <= _MOST_SECTIONS_32:
+            return None
         sections = [
             _SECTION_32.unpack_from(data, start + table + _SECTION_32.size * index)
             for index in range(count)
         ]
     except struct.error:
         return None
-    if size != _SECTION_32.size or names_at >= count or sections[names_at][1] != _STRINGS:
+    if sections[names_at][1] != _STRINGS:
         return None
     ends = [found[4] + found[5] for found in sections if found[1] != _NO_BITS]
     length = max([table + size * count, *ends])

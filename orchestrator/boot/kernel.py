@@ -7,14 +7,13 @@ Documentation/admin-guide/efi-stub.rst; drivers/firmware/efi/libstub/zboot-heade
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from orchestrator import packing
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
 
@@ -29,6 +28,8 @@ _RELEASES = re.compile(r"(?:usr/)?lib/modules/([^/]+)/")
 _OPTION = re.compile(r"^(CONFIG_[A-Za-z0-9_]+)=(.*)$", re.MULTILINE)
 # Where the mark of a kernel image stands, and what it is.
 _MARKS = {"amd64": (0x202, b"HdrS"), "arm64": (0x38, b"ARM\x64"), "riscv64": (0x38, b"RSC\x05")}
+# Bytes of a kernel image: Debian's have 10 to 40 MB, one with everything built in some 200.
+_LARGEST = 512 << 20
 _GZIP = b"\x1f\x8b"
 _EFI = b"MZ"
 _COMPRESSED_EFI = (4, b"zimg")
@@ -131,8 +132,8 @@ def startable(data: bytes, architecture: str, subject: str, *, uefi: bool) -> by
     """
     if data.startswith(_GZIP):
         try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
+            data = packing.unpacked(data, ".gz", packing.limit(len(data), _LARGEST))
+        except (OSError, *packing.DAMAGED) as error:
             raise InputError(f"the kernel cannot be unpacked: {error}", subject=subject) from error
     at, mark = _COMPRESSED_EFI
     if data.startswith(_EFI) and data[at : at + len(mark)] == mark:

@@ -8,17 +8,13 @@ Source: Linux include/linux/module.h (MODULE_INFO, MODULE_SOFTDEP), Documentatio
 
 from __future__ import annotations
 
-import gzip
-import lzma
-import zlib
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-import zstandard
-
+from orchestrator import packing
 from orchestrator.boot import elf
 from reproducibility.errors import InputError
 
@@ -86,6 +82,10 @@ DEFAULT: Final = (
     *("usbhid", "hid-generic", "hid-apple", "hyperv-keyboard", "i8042", "atkbd", "virtio_input"),
 )
 
+# Bytes of a module, and of all that go into the initramfs, unpacked. Debian's have 8 MB at most and
+# some 20 together; with all that a debugger wants, twenty times as many.
+_LARGEST = 256 << 20
+_LARGEST_SUM = 512 << 20
 _SUFFIXES = (".ko", ".ko.xz", ".ko.gz", ".ko.zst")
 
 
@@ -121,12 +121,21 @@ class Modules:
                 raise self._unknown(name, files)
             waiting.add(name)
         found: dict[str, Module] = {}
+        room = _LARGEST_SUM
         while waiting:
             name = waiting.pop()
             if name in builtin or name not in files:
                 continue
             module = self._load(name, files[name])
             found[name] = module
+            room -= len(module.content)
+            if room < 0:
+                raise InputError(
+                    f"the modules for the initramfs have more than {_LARGEST_SUM >> 20} MiB",
+                    subject=self.subject,
+                    remedy="install them without debugging data: "
+                    "`make modules_install INSTALL_MOD_STRIP=1`",
+                )
             waiting |= needs(module.content, files[name].path) - found.keys()
         return [found[name] for name in sorted(found)]
 
@@ -159,8 +168,8 @@ class Modules:
 
     def _load(self, name: str, entry: Entry) -> Module:
         file = PurePosixPath(entry.path).name
-        stem, suffix, packing = file.partition(".ko")
-        content = _unpacked(self.read(entry.content), packing, f"{self.subject}, {entry.path}")
+        stem, suffix, packed = file.partition(".ko")
+        content = _unpacked(self.read(entry.content), packed, f"{self.subject}, {entry.path}")
         return Module(name, stem + suffix, content)
 
     def _unknown(self, name: str, files: Mapping[str, Entry]) -> InputError:
@@ -201,35 +210,12 @@ def needs(module: bytes, subject: str) -> set[str]:
     return {normal(name) for name in found if name}
 
 
-def _unpacked(data: bytes, packing: str, subject: str) -> bytes:
+def _unpacked(data: bytes, suffix: str, subject: str) -> bytes:
     try:
-        match packing:
-            case ".xz":
-                return _whole(lzma.LZMADecompressor(), data)
-            case ".gz":
-                return gzip.decompress(data)
-            case ".zst":
-                return _whole(zstandard.ZstdDecompressor().decompressobj(), data)
-            case _:
-                return data
-    except (lzma.LZMAError, zlib.error, zstandard.ZstdError, OSError, EOFError) as error:
+        return packing.unpacked(data, suffix, packing.limit(len(data), _LARGEST))
+    except (OSError, *packing.DAMAGED) as error:
         raise InputError(
             f"a kernel module cannot be unpacked: {error}",
             subject=subject,
             remedy="fetch the kernel package again",
         ) from error
-
-
-class _Decompressor(Protocol):
-    @property
-    def eof(self) -> bool: ...
-
-    def decompress(self, data: bytes, /) -> bytes: ...
-
-
-def _whole(decompressor: _Decompressor, data: bytes) -> bytes:
-    """One stream to its end; neither library minds by itself that the end is missing."""
-    content = decompressor.decompress(data)
-    if not decompressor.eof:
-        raise EOFError("it is cut short")
-    return content

@@ -9,6 +9,7 @@ from __future__ import annotations
 import _thread
 import os
 import signal
+import sys
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _FIRST = b"\nstopping cleanly; once more stops at once\n"
 _STANDARD_ERROR = 2
+# Seconds that a clean-up may go on after it has lost an interruption.
+_LATER = 0.05
 
 
 class Interrupted(BaseException):
@@ -50,6 +53,7 @@ class Stopping:
         self._tell = False
         self._before: dict[int, signal._HANDLER] = {}
         self._noted = noted
+        self._unraisable = sys.unraisablehook
 
     @property
     def status(self) -> int:
@@ -71,6 +75,7 @@ class Stopping:
             for number in SIGNALS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._came)
+            self._unraisable, sys.unraisablehook = sys.unraisablehook, self._lost
         if self._noted is not None and self._noted.number:
             self.number = self._noted.number
             self._put_back()
@@ -81,9 +86,21 @@ class Stopping:
         self._put_back()
 
     def _put_back(self) -> None:
+        if sys.unraisablehook == self._lost:
+            sys.unraisablehook = self._unraisable
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
+
+    def _lost(self, about: sys.UnraisableHookArgs) -> None:
+        """Interrupt once more, outside of it, where a library's clean-up swallowed that."""
+        if not isinstance(about.exc_value, Interrupted):
+            self._unraisable(about)
+            return
+        number = about.exc_value.number
+        if number in self._before:
+            signal.signal(number, self._came)
+            threading.Timer(_LATER, os.kill, (os.getpid(), number)).start()
 
     def _came(self, number: int, _frame: FrameType | None) -> None:
         first = not self.number

@@ -182,7 +182,10 @@ def _confirm(target: Target, options: Options, session: Session) -> None:
             remedy="give --yes if it is; nothing was written",
         )
     name = target.path.name
-    answer = typer.prompt(f"To overwrite it, type its name ({name})", default="", err=True)
+    try:
+        answer = typer.prompt(f"To overwrite it, type its name ({name})", default="", err=True)
+    except typer.Abort as error:  # the end of the input
+        raise InputError("nothing was written", subject=str(target.path)) from error
     if answer.strip() != name:
         raise InputError("nothing was written", subject=str(target.path))
 

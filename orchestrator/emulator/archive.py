@@ -22,7 +22,7 @@ from reproducibility.digest import Digest
 from reproducibility.errors import ComparisonError, InfrastructureError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
     from typing import BinaryIO
 
@@ -141,9 +141,19 @@ def _embedding(source: Source) -> frozenset[str]:
         folder, _, name = member.path.rpartition("/")
         if not name.endswith(".go") or name.endswith("_test.go"):
             source.skip(member)
-        elif _EMBEDS in b"".join(source.content(member)):
+        elif _embeds(source.content(member)):
             found.add(folder)
     return frozenset(found)
+
+
+def _embeds(pieces: Iterable[bytes]) -> bool:
+    """Whether a file embeds others; all of it is taken in any case."""
+    found = False
+    end = b""
+    for piece in pieces:
+        found = found or _EMBEDS in end + piece
+        end = piece[1 - len(_EMBEDS) :]
+    return found
 
 
 def _take(

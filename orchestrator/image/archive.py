@@ -32,6 +32,7 @@ _CHECKSUM = 0b0000_0100
 # a window of 512 KiB (the level's) is named before it.
 _SIZES = ((1, 0), (2, 256), (4, 0), (8, 0))
 _WINDOW = 19 - 10 << 3
+_LARGEST_SEGMENT = 1 << 19
 _RESERVED_BLOCK = 3
 _RLE = 1
 
@@ -67,6 +68,8 @@ def _frame(packed: BinaryIO) -> int:
         raise ComparisonError("its Zstandard frame has another window than 512 KiB")
     width, less = _SIZES[which]
     content = int.from_bytes(packed.read(width), "little") + less
+    if one_segment and content > _LARGEST_SEGMENT:
+        raise ComparisonError(f"its Zstandard frame has a window of {content} bytes")
     last = False
     while not last:
         block = packed.read(3)

@@ -16,7 +16,7 @@ from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from blake3 import blake3
 from pyfatfs._exceptions import NotAnLFNEntryException, PyFATException
@@ -41,6 +41,8 @@ _TABLE = struct.Struct("<446xB3xB3xII48xH")
 _ACTIVE_FAT32 = (0x80, 0x0C)
 _SIGNATURE = 0xAA55
 _SECTOR = 512
+# In the volume's boot sector: bytes a sector, reserved sectors, FATs, sectors of one (16, 32 bits).
+_BOOT_SECTOR = struct.Struct("<11xHxHB5xH12xI")
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def read(image: Path, *, offset: int | None = None) -> Reading:
     """
     start = partition(image) if offset is None else offset
     with _judged(image), regular.opened(image) as stream:
+        _check_tables(stream, start)
         volume = _Volume(offset=start)
         volume.set_fp(stream)
         # As a list of numbers it takes ten times the memory.
@@ -127,6 +130,18 @@ def _judged(image: Path) -> Iterator[None]:
     ) as error:
         reason = error.summary if isinstance(error, SourceryError) else str(error)
         raise ComparisonError(f"the image is damaged: {reason}", subject=str(image)) from error
+
+
+def _check_tables(stream: BinaryIO, start: int) -> None:
+    """Compare what the boot sector says of the FATs with the file, before they are read."""
+    stream.seek(start)
+    sector = stream.read(_SECTOR)
+    if len(sector) < _SECTOR:
+        raise ComparisonError("it ends before its boot sector does")
+    bytes_, reserved, count, small, large = _BOOT_SECTOR.unpack_from(sector)
+    end = start + (reserved + count * (small or large)) * bytes_
+    if end > os.fstat(stream.fileno()).st_size:
+        raise ComparisonError("its tables reach beyond the end of the image")
 
 
 class _Volume(PyFat):  # type: ignore[misc]

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
-from orchestrator.inputs import bundle_header, unpack
+from orchestrator.inputs import bundle_header, tar_members, unpack
 from orchestrator.inputs.ensure import needed
 from orchestrator.lock import GoModule, LocalPath
-from reproducibility import canonical, regular
+from reproducibility import canonical, manifest, regular
 from reproducibility.digest import Digest
 from reproducibility.errors import InfrastructureError, InputError, SourceryError
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 _SCHEMA = 1
 _HEADER = bundle_header.NAME
 _LARGEST_HEADER = 1 << 16
-_LARGEST_MANIFEST = 1 << 30
 # The level is a matter of taste, but it and the threads (0, not 1) are part of the bytes.
 _LEVEL = 3
 _AGAIN = "copy it again, or make it again with `orchestrate fetch --bundle`"
-_WINDOW = 1 << 27
+# A window of 2 MiB is what this level takes.
+_WINDOW = 8 << 20
 
 
 def write(lock: Lock, store: Store, path: Path, host: Architecture) -> int:
@@ -91,9 +91,9 @@ def read(path: Path, lock: Lock, store: Store, host: Architecture) -> None:
         file,
         unpack.refusing_damage("the bundle is damaged or cut short", str(path), _AGAIN),
         zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(file) as stream,
-        tarfile.open(mode="r|", fileobj=stream) as tar,
+        tarfile.open(mode="r|", fileobj=stream, tarinfo=tar_members.PlainMember) as tar,
     ):
-        members = iter(tar)
+        members = tar_members.each(tar)
         _check_header(tar, next(members, None), wanted, path)
         for member in members:
             _take(tar, member, wanted, store, path)
@@ -130,7 +130,7 @@ class _Wanted:
         if digest in self.artefacts:
             return self.artefacts[digest][1]
         if digest in self.manifests:
-            return _LARGEST_MANIFEST
+            return manifest.LARGEST
         return self.files.get(digest)
 
     def seen(self, digest: Digest) -> None:

@@ -8,27 +8,31 @@ only to lock; a locked package is fetched by its place in the pool and its SHA-2
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import re
+import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from debian.deb822 import Packages
-from debian.debfile import DebFile
 
 from containers import process
-from orchestrator.inputs import answers, apt_sources, unpack
+from orchestrator import packing
+from orchestrator.inputs import answers, apt_sources, tar_members, unpack
 from orchestrator.inputs.answers import Kind
 from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
 from orchestrator.lock import DebianPackage
 from reproducibility import digest as digests
+from reproducibility import regular
 from reproducibility.digest import Digest
 from reproducibility.errors import InfrastructureError, InputError
 from reproducibility.manifest import Entry, Tree
 
 if TYPE_CHECKING:
-    import tarfile
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import BinaryIO
 
     from orchestrator.architecture import Architecture
     from orchestrator.inputs.apt_sources import Mirror
@@ -37,6 +41,12 @@ _HELPER = Path("/usr/lib/apt/apt-helper")
 # A metapackage leads to the package, or by one more of its kind.
 _HOPS = 3
 _FIELDS = {"Filename", "SHA256", "Version"}
+_AR = b"!<arch>\n"
+_AR_HEADER = 60
+# debian-binary, control.tar and data.tar, and a few that others may have put between.
+_MOST_PARTS = 16
+# Beside the files' content: the headers and the padding of so many members as there may be.
+_FRAMES = 1 << 30
 _NO_KEY = re.compile(r"NO_PUBKEY|is not signed|couldn't be verified")
 # The person's settings that apt-config shows and that decide how something is downloaded.
 _KEPT_SETTING = re.compile(r"^(?:Acquire|APT::Sandbox)(?:::(?!IndexTargets|Languages)[^ ]*)? \"")
@@ -133,8 +143,17 @@ class DebianTransport:
         """The package's regular files (links are left out). Raises as `Transport.unpack`."""
         path = store.blob(pinned.blake3)
         what = f"{pinned.label} is not a whole Debian package"
-        with unpack.refusing_damage(what, pinned.where), DebFile(str(path)) as package:
-            return Tree(_entries(package.data.tgz(), store))
+        with (
+            unpack.refusing_damage(what, pinned.where),
+            regular.opened(path, follow=False) as package,
+            _content(package) as content,
+            tarfile.open(mode="r|", fileobj=content, tarinfo=tar_members.PackageMember) as archive,
+        ):
+            tree = Tree(_entries(archive, store))
+            # The archive's own end lies before that of the stream, whose checksums come last.
+            for _ in digests.chunks(content):
+                pass
+            return tree
 
     def _stanza(self, label: str, request: PackageRequest, scratch: Path) -> Mapping[str, str]:
         """What the suite's signed index says of a package."""
@@ -315,9 +334,49 @@ def _kept_settings(dump: str) -> Iterator[str]:
     return (line for line in dump.splitlines() if _KEPT_SETTING.match(line))
 
 
+def _content(package: BinaryIO) -> BinaryIO:
+    """The unpacked `data.tar` of a package (deb(5), ar(5)), as a stream."""
+    if package.read(len(_AR)) != _AR:
+        raise ValueError("it does not start as an ar archive")
+    seen: list[bytes] = []
+    while len(seen) < _MOST_PARTS:
+        header = package.read(_AR_HEADER)
+        size = header[48:58].rstrip()
+        if len(header) < _AR_HEADER or header[58:] != b"`\n" or not size.isdigit():
+            raise EOFError("no data.tar is in it, or it is cut short")
+        seen.append(header[:16].rstrip(b" ").rstrip(b"/"))
+        if seen[0] != b"debian-binary":
+            raise ValueError("its first part is not debian-binary")
+        name, _, suffix = seen[-1].decode("ascii", "replace").partition(".tar")
+        if name == "data":
+            part = _Part(package, int(size))
+            return packing.reader(cast("BinaryIO", part), suffix, LARGEST + _FRAMES)
+        package.seek(int(size) + int(size) % 2, os.SEEK_CUR)
+    raise ValueError("no data.tar is among its first parts")
+
+
+class _Part(io.RawIOBase):
+    """The next so many bytes of a file."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._left = size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # what io gives
+        data = self._file.read(min(len(buffer), self._left))
+        if self._left and buffer and not data:
+            raise EOFError("it is cut short")
+        self._left -= len(data)
+        buffer[: len(data)] = data
+        return len(data)
+
+
 def _entries(archive: tarfile.TarFile, store: Store) -> Iterator[Entry]:
     total = 0
-    for member in archive:
+    for member in tar_members.each(archive):
         name = member.name.removeprefix("./").rstrip("/")
         if not member.isreg():
             continue
@@ -332,7 +391,3 @@ def _entries(archive: tarfile.TarFile, store: Store) -> Iterator[Entry]:
             store,
             executable=bool(member.mode & 0o111),
         )
-    # The archive's own end lies before that of the compressed stream, whose checksums come last.
-    if archive.fileobj is not None:
-        for _ in digests.chunks(archive.fileobj):  # type: ignore[arg-type]
-            pass

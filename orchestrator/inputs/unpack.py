@@ -21,8 +21,6 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import zstandard
 from cryptography.hazmat.primitives import hashes
-from debian.arfile import ArError
-from debian.debfile import DebError
 
 from orchestrator.inputs.transport import LARGEST, Store
 from reproducibility import digest as digests
@@ -35,14 +33,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _IN_MEMORY = 4 << 20
-_MOST_FILES = 1_000_000
 _ENCRYPTED = 0x1
+# Those of Go's archive/zip and of wheels. Python unpacks the others in one go, however large.
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 
 
 # What Python's readers of archives raise at damaged bytes.
 _DAMAGED = (
-    ArError,
-    DebError,
     EOFError,
     NotImplementedError,
     ValueError,
@@ -135,7 +132,7 @@ def zip_tree(
 def _members(archive: zipfile.ZipFile, path: Path, limit: int) -> Iterator[zipfile.ZipInfo]:
     members = [member for member in archive.infolist() if not member.filename.endswith("/")]
     total = sum(member.file_size for member in members)
-    if total > limit or len(members) > _MOST_FILES:
+    if total > limit or len(members) > manifest.MOST_ENTRIES:
         raise InputError(
             f"the archive holds {len(members)} files of {total} bytes, more than allowed",
             subject=str(path),
@@ -148,6 +145,12 @@ def _members(archive: zipfile.ZipFile, path: Path, limit: int) -> Iterator[zipfi
             raise InputError("the archive holds a link or a device", subject=member.filename)
         if member.flag_bits & _ENCRYPTED:
             raise InputError("the archive is encrypted", subject=member.filename)
+        if member.compress_type not in _METHODS:
+            raise InputError(
+                f"the archive is compressed by method {member.compress_type}, neither stored nor "
+                "deflated",
+                subject=member.filename,
+            )
         if ".." in member.filename.split("/") or member.filename.startswith("/"):
             raise InputError("a name in the archive leads outside", subject=member.filename)
         yield member
@@ -166,7 +169,9 @@ def _keep(
             pass
         return None, hashing.hexdigest()
     if size <= _IN_MEMORY:
-        data = hashing.read()
+        # Piece by piece: `zipfile` asks a stream for all of its content at once otherwise, however
+        # much more that is than was promised.
+        data = b"".join(digests.chunks(hashing))  # type: ignore[arg-type]
         content, length = store.put_bytes(data), len(data)
     else:
         content, length = store.put_stream(hashing, limit=size)  # type: ignore[arg-type]

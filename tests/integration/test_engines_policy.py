@@ -281,7 +281,7 @@ def test_no_socket_or_device_can_be_an_output(bench: Bench) -> None:
 def test_a_pipe_among_the_outputs_is_refused_in_the_same_words(bench: Bench) -> None:
     outcome = bench.run(bench.builder.action("special", "/work/out", "pipe", outputs=("out",)))
     assert json.loads(outcome.stdout.read_text())["pipe"] == ""
-    with pytest.raises(InputError, match="neither a file, a directory nor a symbolic link"):
+    with pytest.raises(InputError, match="neither a file nor a directory"):
         manifest.scan(outcome.outputs)
 
 
@@ -344,7 +344,7 @@ def test_where_folders_of_the_machine_are_seen_it_is_said(
     assert stated.state == "not enforced" or not shown
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGABRT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_an_action_can_end_itself_by_a_signal(bench: Bench, number: signal.Signals) -> None:
     outcome = bench.run(bench.builder.action("die", str(int(number))))
     assert (outcome.exit_status, outcome.ended_by) == (128 + number, "")

@@ -316,3 +316,55 @@ def test_signals_at_thirty_moments() -> None:
             assert process.returncode in {1, -signal.SIGINT}
             assert "orchestrator/cli" not in err
         assert out == ""
+
+
+def test_a_clean_up_cannot_swallow_an_interruption(capsys: pytest.CaptureFixture[str]) -> None:
+    class Swallowing:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            for _ in range(1000):
+                pass
+
+    def wait() -> None:
+        Swallowing()
+        while True:
+            signal.pause()
+
+    before = sys.unraisablehook
+    with Stopping() as stopping, pytest.raises(Interrupted):
+        wait()
+    assert stopping.status == 143
+    assert sys.unraisablehook == before
+    assert capsys.readouterr().err == ""
+
+
+AT_THE_END = """
+import atexit, os, signal, sys
+import orchestrator.entry
+
+class Last:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+sys.last = Last() if sys.argv[1] == "last" else None
+if sys.argv[1] == "exit":
+    atexit.register(os.kill, os.getpid(), signal.SIGINT)
+sys.argv = ["orchestrate", "version", "--json"]
+orchestrator.entry.main()
+"""
+
+
+@pytest.mark.parametrize("when", ["exit", "last"])
+def test_a_signal_when_the_answer_is_given_changes_nothing(when: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AT_THE_END, when],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert json.loads(done.stdout)["schema"] == 1
+    assert done.stderr == ""
+    # Once the interpreter has put the kernel's own handling back, the signal ends what is left.
+    assert done.returncode in ({0} if when == "exit" else {0, -signal.SIGINT})

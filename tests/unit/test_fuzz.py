@@ -111,6 +111,7 @@ FOUND: list[tuple[str, bytes]] = [
     ("order", b"{}"),
     ("order", b'{"tree": 1, "packages": ""}'),
     ("order", b"[]"),
+    ("program", b"\x7fELF\x02\x01\x01" + b"\xff" * 100),
     ("proc", b"0::/\xff\n30 23 0:26 / /sys rw - cgroup2 cgroup2 rw\n"),
     ("proc", b"0::\n30 - cgroup2 x\nx kB\noom_kill x\n"),
     ("root-environment", b"\xff"),

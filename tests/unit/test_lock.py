@@ -255,6 +255,7 @@ def test_what_needs_no_other_input_needs_no_other_lock() -> None:
         locks.parse(DATA).check_fits(spec.parse(text.replace(*change)))
 
 
+@pytest.mark.once
 @given(st.integers(0, len(DATA) - 1), st.integers(0, 7))
 def test_no_bit_of_a_lock_can_change_what_it_says(at: int, bit: int) -> None:
     changed = bytearray(DATA)

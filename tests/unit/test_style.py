@@ -22,6 +22,8 @@ from reproducibility.errors import (
     InputError,
 )
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -45,6 +45,7 @@ func main() {
 		"first":      first,
 		"paths":      paths,
 		"stall":      stall,
+		"take":       take,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, "probe: no such command")

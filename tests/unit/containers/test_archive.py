@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/"), min_size=1).filter(
     lambda name: not manifest.complaint(name)
 )
-CLEAN = NAMES.filter(lambda name: name not in {".", ".."} and len(name.encode()) < 200)
+CLEAN = NAMES.filter(
+    lambda name: (
+        name not in {".", ".."} and len(name.encode()) < 200 and not manifest.complaint(name)
+    )
+)
 FILES = st.dictionaries(
     st.lists(CLEAN, min_size=1, max_size=3).map("/".join),
     st.tuples(st.binary(max_size=2000), st.booleans()),

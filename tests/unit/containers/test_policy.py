@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SPARE = {"first": 1879048192, "count": 4194304}
 CAPABLE = {
+    "CgroupVersion": "2",
     "MemoryLimit": True,
     "PidsLimit": True,
     "CpuCfsQuota": True,
@@ -78,8 +79,8 @@ def test_the_sandbox_with_control_groups(delegated: Cgroups, room: Room) -> None
     assert "cpu.max" in entries["cpus"].means
     delegated.version = 1
     entries = by_rule(sandbox_enforcement.enforcement(limited, delegated, SPARE, room))
-    assert refused(entries) == set()
-    assert "version 1" in entries["memory"].means
+    assert refused(entries) == {"memory"}
+    assert "TCP" in entries["memory"].means
     assert "cpu.cfs_quota_us" in entries["cpus"].means
 
 
@@ -149,6 +150,15 @@ def test_the_sandbox_without_another_user(
     entries = by_rule(sandbox_enforcement.enforcement(Policy(), undelegated, None, room))
     assert refused(entries) == expected | {"memory", "processes"}
     assert "besides" in entries["processes"].means
+
+
+def test_docker_says_what_version_1_of_cgroups_does_not_count() -> None:
+    for version in ("1", ""):
+        entries = by_rule(
+            docker_enforcement.enforcement(Policy(), {**CAPABLE, "CgroupVersion": version})
+        )
+        assert "memory" in refused(entries)
+        assert "TCP" in entries["memory"].means
 
 
 def test_docker_says_what_its_machine_offers() -> None:

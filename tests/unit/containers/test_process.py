@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from containers import process
 from reproducibility.errors import InfrastructureError, Stopped
+from tests.conftest import examples
 
 SHELL = "/bin/sh"
 # Printable, and without what a shell could not take in an argument.
@@ -109,7 +110,7 @@ def test_find_says_what_for_and_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -
     assert (caught.value.subject, caught.value.remedy) == ("sh", "install it")
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(
     st.lists(WORDS, max_size=3),
     st.dictionaries(st.from_regex(r"X[A-Z0-9_]{0,3}|TMPDIR|TZ", fullmatch=True), WORDS, max_size=3),

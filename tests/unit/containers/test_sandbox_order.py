@@ -118,9 +118,9 @@ def test_a_seed_puts_inputs_and_private_copies_on_a_tmpfs() -> None:
 def test_what_can_be_mounted_is_bounded_by_the_kernel() -> None:
     found = order(mounting=True, in_memory=True, work=1 << 30, tmp=1 << 20, files=77)
     assert found["tmpfs"] == {"inputs": 0, "work": 1 << 30, "tmp": 1 << 20, "files": 77}
-    words = text(found["arguments"])
+    words = text(found["options"])
     assert "--bind <-1:> /tmp " in words
-    assert "--tmpfs" not in words
+    assert "--tmpfs /tmp" not in words
     # With too little memory for the work directory.
     assert order(mounting=True, tmp=1 << 20)["tmpfs"]["work"] == 0
     assert order(VARIED, mounting=True, work=5)["tmpfs"]["work"] == 5

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from containers import proc
+from containers.cgroup import Group
+from containers.cgroup_v1 import LegacyGroup
 from containers.policy import Limits
 from containers.usage import Growth, Usage, sizes
 
@@ -53,16 +55,23 @@ os.write(held, b"x" * (50 << 20))
 @pytest.mark.parametrize("limit", [40 * MIB, 1000 * MIB], ids=["above the limit", "below it"])
 def test_every_kind_of_memory_is_seen(tmp_path: Path, program: str, limit: int) -> None:
     with running(program) as pid:
-        usage = Usage(tmp_path, Limits(memory=limit), counted=False)
+        usage = Usage(tmp_path, Limits(memory=limit), None)
         assert usage.look(pid) == ("memory" if limit < 50 * MIB else "")
         assert 50 * MIB <= usage.peak < 100 * MIB
 
 
 def test_where_the_kernel_counts_nothing_is_ended(tmp_path: Path) -> None:
     with running(PRIVATE) as pid:
-        usage = Usage(tmp_path, Limits(memory=40 * MIB), counted=True)
-        assert usage.look(pid) == ""
-        assert usage.peak >= 50 * MIB
+        group = Group(tmp_path)
+        assert Usage(tmp_path, Limits(memory=40 * MIB), group).look(pid) == ""
+
+
+def test_sockets_that_outgrow_their_part_are_seen(tmp_path: Path) -> None:
+    (tmp_path / "memory.kmem.tcp.limit_in_bytes").write_text("1000\n")
+    usage = Usage(tmp_path, Limits(), LegacyGroup({"memory": tmp_path}))
+    for used, limit in ((2000, ""), (2001, "memory")):
+        (tmp_path / "memory.kmem.tcp.usage_in_bytes").write_text(f"{used}\n")
+        assert usage.look(os.getpid()) == limit
 
 
 def test_what_processes_share_counts_once(tmp_path: Path) -> None:
@@ -76,7 +85,7 @@ def test_what_processes_share_counts_once(tmp_path: Path) -> None:
     )
     with running(program) as pid:
         rough = proc.memory_of(pid)
-        usage = Usage(tmp_path, Limits(memory=150 * MIB), counted=False)
+        usage = Usage(tmp_path, Limits(memory=150 * MIB), None)
         assert usage.look(pid) == ""
         assert rough > 200 * MIB
         assert 50 * MIB <= usage.peak < 150 * MIB
@@ -143,7 +152,7 @@ def test_no_path_is_too_long(tmp_path: Path) -> None:
 
 
 def test_a_full_tmpfs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = Usage(tmp_path, Limits(), counted=True)
+    usage = Usage(tmp_path, Limits(), Group(tmp_path))
     with closing(usage):
         for name in ("work", "tmp"):
             usage.mounted(name, os.open(tmp_path, os.O_RDONLY))

@@ -18,6 +18,7 @@ from orchestrator.image import reader, witness, writer
 from orchestrator.image.layout import lay_out
 from orchestrator.image.volume import Volume
 from reproducibility.errors import ComparisonError
+from tests.conftest import examples
 from tests.unit.orchestrator.boot import made
 
 from .samples import EPOCH, SIGNATURE, VOLUME, Blobs, Content, contents, data, disk
@@ -258,7 +259,7 @@ def _bare(tree: Tree, volume: Volume) -> witness.Expected:
     )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(content=contents())
 def test_any_tree(content: Content) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -359,6 +359,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.once
 @alone
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_changed_archive_fails(

@@ -87,13 +87,15 @@ def maker(store: Store, tmp_path: Path) -> Maker:
 
 
 def planted(folder: Path, path: str, before: str, after: str) -> Path:
-    """A copy of the code in which one text is another one."""
+    """A copy of the code, and of what is compiled of it, in which one text is another one."""
     for name in _PACKAGES:
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(_CODE / name, folder / name, ignore=ignored)
-    text = (folder / path).read_text("utf-8")
+        shutil.copytree(_CODE / name, folder / name)
+    source = folder / path
+    text = source.read_text("utf-8")
     assert before in text, f"{path} no longer says {before}"
-    (folder / path).write_text(text.replace(before, after), "utf-8")
+    source.write_text(text.replace(before, after), "utf-8")
+    for compiled in (source.parent / "__pycache__").glob(f"{source.stem}.*"):
+        compiled.unlink()
     return folder
 
 

@@ -415,16 +415,20 @@ def test_scan_refuses_names_that_are_no_text(tmp_path: Path, name: bytes) -> Non
         manifest.scan(tmp_path)
 
 
-def test_scan_goes_as_deep_as_a_hostile_action_can_make_it(tmp_path: Path) -> None:
+def test_scan_does_not_go_as_deep_as_a_hostile_action(tmp_path: Path) -> None:
     deep = sys.getrecursionlimit() + 1
     top = tmp_path / "top"
     top.mkdir()
     for depth in range(1, deep + 1):
         (top / "/".join("d" * depth)).mkdir()
     try:
-        assert manifest.scan(top) == Tree([manifest.directory("/".join("d" * deep))])
+        with pytest.raises(InputError, match="200 deep; a path can have 200 parts"):
+            manifest.scan(top)
     finally:
         scratch.remove(top)
+    least = tmp_path / "least"
+    (least / "/".join("d" * manifest.MOST_PARTS)).mkdir(parents=True)
+    assert len(manifest.scan(least)) == 1
 
 
 # -- names that steer how they are shown -----------------------------------------------------------

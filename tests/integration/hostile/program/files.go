@@ -13,7 +13,7 @@ const mebibyte = 1 << 20
 var fileAttempts = map[string]attempt{
 	"root-create":        opening("/made-here", os.O_CREATE|os.O_WRONLY),
 	"root-folder":        func() result { return tried(os.Mkdir("/bin/folder", 0o755)) },
-	"root-program":       opening("/bin/gofmt", os.O_WRONLY),
+	"root-program":       opening("/bootstrap/bin/gofmt", os.O_WRONLY),
 	"root-replace":       func() result { return tried(os.Rename("/bin/hostile", "/bin/other")) },
 	"root-mode":          func() result { return tried(os.Chmod("/bin", 0o777)) },
 	"root-running":       func() result { return reopened("/proc/self/exe") },

@@ -36,6 +36,8 @@ type result struct {
 	Attempt string `json:"attempt"`
 	Outcome string `json:"outcome"`
 	Detail  string `json:"detail"`
+	// Milliseconds is how long it took, for whoever wonders where the time of a batch goes.
+	Milliseconds int64 `json:"milliseconds"`
 }
 
 type attempt func() result
@@ -105,6 +107,7 @@ func names(all map[string]attempt) []string {
 // batch runs each attempt in a process of its own, so that none spoils another's surroundings.
 func batch(text string, wanted []string) {
 	for _, name := range wanted {
+		began := time.Now()
 		ending, cancel := context.WithTimeout(context.Background(), patience)
 		child := exec.CommandContext(ending, os.Args[0], "one", text, name)
 		child.Dir = "/work"
@@ -115,12 +118,13 @@ func batch(text string, wanted []string) {
 		cancel()
 		var told result
 		if json.Unmarshal(said.Bytes(), &told) != nil || told.Attempt != name {
-			told = result{name, broken, fmt.Sprint(err, ": ", said.String())}
+			told = result{Attempt: name, Outcome: broken, Detail: fmt.Sprint(err, ": ", said.String())}
 			state, isExit := err.(*exec.ExitError)
 			if isExit && state.Sys().(syscall.WaitStatus).Signal() == syscall.SIGSYS {
-				told = result{name, refused, "killed by a filter"}
+				told = result{Attempt: name, Outcome: refused, Detail: "killed by a filter"}
 			}
 		}
+		told.Milliseconds = time.Since(began).Milliseconds()
 		told.print()
 	}
 }

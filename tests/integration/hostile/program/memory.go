@@ -28,10 +28,10 @@ var memoryAttempts = map[string]attempt{
 }
 
 const (
-	memoryLimit = 256 * mebibyte
+	memoryLimit = 128 * mebibyte
 	wanted      = 2 * memoryLimit
 	piece       = 16 * mebibyte
-	holding     = 2500 * time.Millisecond
+	holding     = 1500 * time.Millisecond
 )
 
 // hold waits for what comes of it, and says that nothing did.

@@ -138,7 +138,7 @@ func outDeep(levels, length int) result {
 }
 
 func outMany() result {
-	for number := 0; number < 20000; number++ {
+	for number := 0; number < 2*filesLimit; number++ {
 		descriptor, err := syscall.Open(
 			fmt.Sprint("/work/out/", number), syscall.O_CREAT|syscall.O_WRONLY, 0o644)
 		if err != nil {
@@ -146,7 +146,7 @@ func outMany() result {
 		}
 		syscall.Close(descriptor)
 	}
-	return yes("20,000 files")
+	return yes(2*filesLimit, " files")
 }
 
 // outSparse makes files that take no room here and would take much where they are read.

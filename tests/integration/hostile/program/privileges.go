@@ -9,9 +9,9 @@ import (
 )
 
 var privilegeAttempts = map[string]attempt{
-	"become-root-user":      calling(syscall.SYS_SETUID, 0),
-	"become-root-group":     calling(syscall.SYS_SETGID, 0),
-	"become-other-user":     calling(syscall.SYS_SETRESUID, 1, 1, 1),
+	"become-root-user":      becoming(syscall.SYS_SETUID, 0),
+	"become-root-group":     becoming(syscall.SYS_SETGID, 0),
+	"become-other-user":     becoming(syscall.SYS_SETRESUID, 1, 1, 1),
 	"become-fs-user":        fsUser,
 	"join-groups":           calling(syscall.SYS_SETGROUPS, 1, buffer(make([]byte, 8))),
 	"capabilities-set":      capabilitiesSet,
@@ -41,6 +41,19 @@ var privilegeAttempts = map[string]attempt{
 	"kernel-log":            calling(syscall.SYS_SYSLOG, 3, buffer(make([]byte, 512)), 512),
 	"kernel-log-clear":      calling(syscall.SYS_SYSLOG, 5, 0, 0),
 	"swap-off":              calling(syscall.SYS_SWAPOFF, text("/dev/vda")),
+}
+
+// becoming makes a system call that would change who this is. An id that the user namespace does not
+// know is a wrong argument to the kernel, and so a refusal.
+func becoming(number uintptr, arguments ...uintptr) attempt {
+	return func() result {
+		user, group := os.Getuid(), os.Getgid()
+		found := call(number, arguments...)
+		if os.Getuid() == user && os.Getgid() == group {
+			return no("it stays ", user, ":", group, ": ", found.Detail)
+		}
+		return yes("it is ", os.Getuid(), ":", os.Getgid())
+	}
 }
 
 func fsUser() result {

@@ -9,7 +9,7 @@ var shareAttempts = map[string]attempt{
 	"ipc-find-memory":     func() result { return shared(syscall.SYS_SHMGET, uintptr(order.Queue), 1, 0) },
 	"ipc-find-semaphores": func() result { return shared(syscall.SYS_SEMGET, uintptr(order.Queue), 0, 0) },
 	"ipc-find-messages":   func() result { return shared(syscall.SYS_MSGGET, uintptr(order.Queue), 0) },
-	"ipc-machine-memory":  calling(syscall.SYS_SHMCTL, 0, 13, buffer(make([]byte, 256))),
+	"ipc-machine-memory":  byNumber,
 	"ipc-listing":         sharedListing,
 }
 
@@ -22,4 +22,16 @@ func sharedListing() result {
 		}
 	}
 	return no("there is no listing")
+}
+
+// byNumber looks at segments without a key: SHM_STAT says that a number is wrong where there is none.
+func byNumber() result {
+	const look = 13
+	for number := uintptr(0); number < 256; number++ {
+		_, _, fault := syscall.Syscall(syscall.SYS_SHMCTL, number, look, buffer(make([]byte, 256)))
+		if fault == 0 {
+			return yes("number ", number)
+		}
+	}
+	return no("none")
 }
