@@ -195,17 +195,15 @@ def _large_header(size: int = bombs.SIZE, kind: bytes = tarfile.REGTYPE) -> byte
 
 
 def _deb_bombs() -> Sequence[bytes]:
-    """A large file, a name of that length (GNU and pax), and no tar archive at all."""
-    starts = (
-        _large_header(),
-        _large_header(kind=tarfile.GNUTYPE_LONGNAME),
-        _large_header(kind=tarfile.XHDTYPE),
-        _large_header(kind=tarfile.GNUTYPE_SPARSE),
-        b"",
-    )
-    control = _ar([("debian-binary", b"2.0\n"), ("control.tar.xz", bombs.xz(_large_header())),
-                   ("data.tar", _tars()[0])])  # fmt: skip
-    return [*(_package(bombs.xz(start)) for start in starts[:3]), control, *_promised()]
+    """A large file, a name of that length, and both that are only promised; a large control part."""
+    file, name = _large_header(), _large_header(kind=tarfile.GNUTYPE_LONGNAME)
+    control = [("control.tar.xz", bombs.xz(file)), ("data.tar", _tars()[0])]
+    return [
+        _package(bombs.xz(file)),
+        _package(bombs.xz(name)),
+        _ar([("debian-binary", b"2.0\n"), *control]),
+        *_promised(),
+    ]
 
 
 def _promised() -> Sequence[bytes]:
