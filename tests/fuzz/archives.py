@@ -195,7 +195,7 @@ def _large_header(size: int = bombs.SIZE, kind: bytes = tarfile.REGTYPE) -> byte
 
 
 def _deb_bombs() -> Sequence[bytes]:
-    """A large file, a name of that length, and both that are only promised; a large control part."""
+    """A large file, a name of that length, both only promised, and a large control part."""
     file, name = _large_header(), _large_header(kind=tarfile.GNUTYPE_LONGNAME)
     control = [("control.tar.xz", bombs.xz(file)), ("data.tar", _tars()[0])]
     return [
