@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from random import Random
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from containers.process import Completed
 from orchestrator.inputs import answers
+from tests.fuzz.child import Watch
 from tests.fuzz.documents import RECORD
 from tests.fuzz.ledger import Ledger
 from tests.fuzz.mutation import BOUND, Edit, drawn, mutated
@@ -32,12 +34,18 @@ EDITS = st.lists(
 )
 
 
+def _at_most(examples: int) -> int:
+    return min(examples, settings().max_examples)
+
+
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS.keys())
 def test_an_input_that_is_nearly_right_is_read_or_refused(target: Target) -> None:
     seeds = list(target.seeds())
 
     @settings(
-        max_examples=target.examples, suppress_health_check=[HealthCheck.too_slow], database=None
+        max_examples=_at_most(target.examples),
+        suppress_health_check=[HealthCheck.too_slow],
+        database=None,
     )
     @given(st.integers(0, len(seeds) - 1), EDITS)
     @example(0, [])
@@ -49,7 +57,7 @@ def test_an_input_that_is_nearly_right_is_read_or_refused(target: Target) -> Non
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS.keys())
 def test_any_bytes_are_read_or_refused(target: Target) -> None:
-    @settings(max_examples=target.examples // 3, database=None)
+    @settings(max_examples=_at_most(target.examples // 3), database=None)
     @given(st.one_of(st.binary(max_size=200), st.text(max_size=100).map(str.encode)))
     @example(b"")
     def throw(data: bytes) -> None:
@@ -58,6 +66,7 @@ def test_any_bytes_are_read_or_refused(target: Target) -> None:
     throw()
 
 
+@pytest.mark.once
 def test_no_input_takes_much_memory() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.fuzz.memory"],
@@ -184,6 +193,40 @@ def test_a_ledger_tells_another_process_what_was_read_last(tmp_path: Path) -> No
                 assert other.input == data
             ledger.end()
         assert (ledger.executions, ledger.input) == (2, None)
+
+
+def test_a_finding_is_kept_once_with_its_input(tmp_path: Path) -> None:
+    def run(data: bytes) -> None:
+        if data:
+            TARGETS["digest"].run(data)
+
+    with Ledger.opened(tmp_path / "ledger") as ledger:
+        (tmp_path / "found").mkdir()
+        watch = Watch(Target("wrong", run, lambda: [b""], refusals=()), ledger, tmp_path / "found")
+        for data in (b"", b"first:", b"second:"):
+            watch(data)
+        assert ledger.executions == 3
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "found").iterdir()}
+    assert kept.keys() == {"wrong-1", "wrong-1.txt"}
+    assert kept["wrong-1"] == b"first:"
+    assert b"InputError in reproducibility/digest.py, line " in kept["wrong-1.txt"]
+
+
+def test_the_person_can_stop_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.fuzz", "--engine", "mutation", "--seconds", "60"]
+    with subprocess.Popen(
+        [*command, "--target", "digest", "--findings", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline().startswith("target ")
+        running.send_signal(signal.SIGINT)
+        said = running.stdout.read()
+        assert running.wait() == 130
+    assert said.startswith("stopped\n0 targets")
 
 
 def fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:
