@@ -37,6 +37,8 @@ _ADDED = frozenset(
     }
 )
 _SHOWN = 5
+# Of paths in the image, in bytes and in folders: far more than the tree has.
+_LONGEST, _DEEPEST = 1024, 128
 
 
 def ensure(
@@ -152,6 +154,9 @@ def compare(pieces: Iterable[bytes], root: Tree, epoch: int) -> list[str]:
         path = member.name.strip("/").removeprefix("./")
         if path in {"", "."}:
             continue
+        if len(path) > _LONGEST or path.count("/") > _DEEPEST:
+            wrong.append(f"{path[:_LONGEST]}... is a longer or deeper path than there can be")
+            continue
         if path in _ADDED and root.get(path) is None and member.size == 0:
             continue
         if member.isdir():
@@ -165,10 +170,9 @@ def compare(pieces: Iterable[bytes], root: Tree, epoch: int) -> list[str]:
         )
         entries.append(entry)
         wrong += _odd(path, member, entry, epoch)
-    filled = {path[:end] for entry in entries for path in [entry.path] for end in _ends(path)}
-    empty = {
-        path for path in folders - filled if not any(f.startswith(path + "/") for f in folders)
-    }
+    paths = [*(entry.path for entry in entries), *folders]
+    filled = {path[:end] for path in paths for end in _ends(path)}
+    empty = folders - filled
     found = Tree([*entries, *(manifest.directory(path) for path in empty)])
     return wrong + list(_between(found, root))
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _NEEDED = ("memory", "pids")
 _CPU_PERIOD = 100_000
 _PATIENCE = 5.0
+# Of a line of mountinfo: proc_pid_mountinfo(5).
+_MOUNTED_AT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Group:
 
     def ran_out_of_memory(self) -> bool:
         """Whether the kernel ended a process of the group for the memory limit."""
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             for line in (self.path / "memory.events").read_text("ascii").splitlines():
                 name, _, count = line.partition(" ")
                 if name == "oom_kill" and int(count):
@@ -195,17 +197,20 @@ def _switched_off(line: Path) -> str:
 
 def _own_group(mounts: Path, own: Path) -> Path | None:
     """The folder of this process's group in the version 2 tree."""
+    # Names of groups and of places are bytes, which need not be UTF-8, or hold no line separator.
     with suppress(OSError):
-        path = next(
-            (line[3:] for line in own.read_text().splitlines() if line.startswith("0::")), None
-        )
-        for line in mounts.read_text().splitlines():
+        path = next((line[3:] for line in _lines(own) if line.startswith("0::")), None)
+        for line in _lines(mounts):
             fields, _, kind = line.partition(" - ")
-            if kind.startswith("cgroup2 ") and path is not None:
-                parts = fields.split()
-                group = Path(parts[4]) / os.path.relpath(path, parts[3])
+            parts = fields.split(" ")
+            if kind.startswith("cgroup2 ") and path and len(parts) > _MOUNTED_AT and parts[3]:
+                group = Path(parts[_MOUNTED_AT]) / os.path.relpath(path, parts[3])
                 return group if group.is_dir() else None
     return None
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text("utf-8", "surrogateescape").split("\n")
 
 
 def _words(file: Path) -> set[str]:

@@ -182,9 +182,11 @@ class _Progress:
 
     def _find(self, key: str) -> int | None:
         for line in self._told.decode(errors="replace").splitlines():
-            document = json.loads(line)
-            if key in document:
-                return int(document[key])
+            # The last line may be cut where bubblewrap was ended.
+            with suppress(ValueError, RecursionError):
+                document = json.loads(line)
+                if isinstance(document, dict) and isinstance(document.get(key), int):
+                    return int(document[key])
         return None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 State = Literal["ok", "missing", "optional"]
 
 _GIB = 1 << 30
+_AMOUNT = re.compile(r"(?P<name>[^:]+):\s+(?P<amount>[0-9]{1,15}) kB")
 # Free space below which a build of three architectures can run full: trees, results and checkouts
 # in the store; image, archive and the image's second making in the output directory.
 STORE_SPACE = 8 * _GIB
@@ -276,10 +278,10 @@ def _meminfo(info: Path) -> dict[str, int]:
     """The kernel's account of memory, in bytes (proc_meminfo(5): it says kB and means KiB)."""
     try:
         lines = info.read_text("ascii").splitlines()
-    except OSError:
+    except (OSError, ValueError):
         return {}
-    pairs = (line.partition(":") for line in lines)
-    return {name: int(rest.split()[0]) << 10 for name, _, rest in pairs if rest.endswith("kB")}
+    found = (_AMOUNT.fullmatch(line) for line in lines)
+    return {one["name"]: int(one["amount"]) << 10 for one in found if one}
 
 
 def tmpfs(kinds: Path = Path("/proc/filesystems"), shared: Path = Path("/dev/shm")) -> Finding:  # noqa: S108 - looked at, not written

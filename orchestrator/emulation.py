@@ -161,7 +161,7 @@ def is_static(program: Path) -> bool:
             *struct.unpack_from("<HH", data, 54),
         )
         kinds = [struct.unpack_from("<I", data, offset + n * size)[0] for n in range(count)]
-    except (OSError, struct.error):
+    except (OSError, OverflowError, struct.error):
         return False
     return data.startswith(b"\x7fELF\x02\x01") and _INTERPRETER not in kinds
 

@@ -53,6 +53,7 @@ ETC = {
 }
 _FOLDERS = ("HOME", "GOCACHE", "GOPATH", "GOTMPDIR", "TMPDIR")
 _PIECE = 1 << 16
+_SHOWN = 200
 _STREAMS = (0, 1, 2)
 # How often a terminal that others use is looked at, in seconds.
 _GLANCE = 0.25
@@ -98,11 +99,16 @@ def environment(root: Path, architecture: str) -> dict[str, str]:
     """
     path = root / device.folder(architecture) / "environment"
     try:
-        lines = path.read_text("utf-8").splitlines()
-    except OSError as error:
+        lines = path.read_text("utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise InputError(
-            f"the root is not one for {architecture}: {error.strerror}", subject=str(path)
+            f"the root is not one for {architecture}: {why}", subject=str(path)
         ) from error
+    if any("\0" in line for line in lines):
+        raise InputError(
+            f"the root is not one for {architecture}: a variable holds a NUL", subject=str(path)
+        )
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {key: value for key, _, value in pairs}
 
@@ -195,7 +201,21 @@ def _received(channel: socket.socket) -> list[dict[str, str]]:
     with contextlib.suppress(ConnectionResetError):
         while piece := channel.recv(_PIECE):
             data += piece
-    return [json.loads(line) for line in data.splitlines()]
+    return [_report(line) for line in bytes(data).splitlines()]
+
+
+def _report(line: bytes) -> dict[str, str]:
+    with contextlib.suppress(ValueError, RecursionError):
+        found = json.loads(line)
+        if isinstance(found, dict) and all(
+            isinstance(found.get(key), str) for key in ("stage", "words")
+        ):
+            return found
+    raise InfrastructureError(
+        "what was to start the command said something that is not understood",
+        subject=repr(line[:_SHOWN]),
+        remedy="try again; if that does not help, report it",
+    )
 
 
 def _ended(status: int, reports: list[dict[str, str]], asked: Run) -> Ended:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import time
 from typing import TYPE_CHECKING, Self
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # What a serial line's shell takes for the size of its terminal.
 COLUMNS, ROWS = 80, 24
+# Bytes that are waited for the end of a line; a longer one comes in pieces.
+_LONGEST_LINE = 1 << 16
 
 
 class Recording:
@@ -66,6 +69,9 @@ class Recording:
         if words:
             self._cast.write(json.dumps([round(self.seconds, 3), "o", words]) + "\n")
         *lines, self._line = (self._line + data).split(b"\n")
+        if len(self._line) > _LONGEST_LINE:
+            lines.append(self._line)
+            self._line = b""
         for line in lines:
             self._log.write(screen.text(line.rstrip(b"\r")) + "\n")
 
@@ -81,7 +87,10 @@ class Recording:
         if unfinished:
             return unfinished
         self.flush()
-        return screen.last_line(self.transcript.read_bytes())
+        with self.transcript.open("rb") as written:
+            size = written.seek(0, os.SEEK_END)
+            written.seek(max(0, size - 2 * _LONGEST_LINE))
+            return screen.last_line(written.read())
 
     def __enter__(self) -> Self:
         return self

@@ -23,8 +23,9 @@ def text(raw: bytes) -> str:
     A program that ended in the middle of a line leaves its text without a newline at the end.
     """
     words = raw.decode("utf-8", "replace")
-    words = re.sub(r"\r+\n", "\n", words)
-    return "\n".join(_line(line) for line in words.split("\n"))
+    # A regular expression for the carriage returns before a newline would try each again.
+    *lines, last = words.split("\n")
+    return "\n".join(_line(line) for line in (*(line.rstrip("\r") for line in lines), last))
 
 
 def _line(line: str) -> str:

@@ -69,8 +69,8 @@ def main() -> int:
     status = 0
     # Also where what started this ignores it, as a shell does for what runs in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    _say(_line(_HEADINGS))
     try:
+        _say(_line(_HEADINGS))
         for name in asked.target or TARGETS:
             rows.append(_fuzzed(name, engine, asked, folder))
             _say(_line(rows[-1].cells()))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Bytes of zeros in each.
-SIZE = 400 << 20
+SIZE = 320 << 20
 _PIECE = bytes(1 << 20)
 
 

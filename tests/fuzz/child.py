@@ -46,9 +46,6 @@ class Watch:
         self._findings = findings
         self._known: set[str] = set()
         self._most = 0
-        signal.signal(signal.SIGALRM, _hung)
-        # What goes far beyond what is allowed does not take the whole machine.
-        resource.setrlimit(resource.RLIMIT_AS, (_ROOM, _ROOM))
 
     def __call__(self, data: bytes) -> None:
         """Give an input to the target."""
@@ -145,6 +142,9 @@ def main() -> None:
     """Fuzz one target."""
     name, seconds, engine, seed, ledger, findings = sys.argv[1:]
     fuzz = _guided if engine == "atheris" else _plain
+    signal.signal(signal.SIGALRM, _hung)
+    # What goes far beyond what is allowed does not take the whole machine.
+    resource.setrlimit(resource.RLIMIT_AS, (_ROOM, _ROOM))
     with contextlib.suppress(KeyboardInterrupt):
         fuzz(name, float(seconds), int(seed), Path(ledger), Path(findings))
     # What is left are folders of the scratch place: the interpreter's end removes them.

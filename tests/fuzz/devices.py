@@ -44,8 +44,8 @@ def _shown(data: bytes) -> None:
 def _recorded(data: bytes) -> None:
     with scratch.fresh() as folder:
         with Recording(folder, "boot", now=lambda: 0.0) as recording:
-            for at in range(0, len(data), 50):
-                recording.write(data[at : at + 50])
+            for at in range(0, len(data), 1000):
+                recording.write(data[at : at + 1000])
             str(recording.last_line)
         for line in recording.played.read_text("utf-8").splitlines():
             json.loads(line)

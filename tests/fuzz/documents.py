@@ -122,7 +122,7 @@ def _digest(data: bytes) -> None:
     Digest.parse(data.decode("utf-8", "replace"))
 
 
-_RECORD: dict[str, Any] = {
+RECORD: dict[str, Any] = {
     "name": "F1",
     "outputs": str(Tree().digest),
     "stdout": f"blake3:{_NOTHING.hex}",
@@ -140,7 +140,7 @@ def _record(data: bytes) -> None:
 
 
 def _records() -> Sequence[bytes]:
-    return records.sealed(_RECORD), canonical.pretty(_RECORD), records.sealed({"a": [None, 1, {}]})
+    return records.sealed(RECORD), canonical.pretty(RECORD), records.sealed({"a": [None, 1, {}]})
 
 
 class _Recalling:
@@ -298,7 +298,7 @@ TARGETS = (
     Target("manifest", _manifest, _manifests, nasty=_many_parts),
     Target("digest", _digest, lambda: [b"blake3:" + b"0" * 64, b"sha256:" + b"f" * 64]),
     Target("record", _record, _records),
-    Target("remembered", _remembered, lambda: [canonical.pretty(_RECORD)]),
+    Target("remembered", _remembered, lambda: [canonical.pretty(RECORD)]),
     Target("result", _result, lambda: [canonical.pretty(_RESULT)], examples=30),
     Target("artefact", _artefact, lambda: [canonical.pretty(_RESULT["image"])]),
     Target("observation", _observation, _observations),

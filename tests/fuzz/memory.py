@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
     from tests.fuzz.target import Target
 
-# Repeated up to the size: what nests, what is many, what is long.
-_PATTERNS = (b"\0", b"\xff", b"[", b'{"a":', b"[[],", b"1", b"a\n", b"a/", b'"')
+# Repeated up to the size: what is long, and what nests. The others, which are many, up to less.
+_PATTERNS = (b"\0", b"[", b'{"a":')
+_OTHERS = (b"\xff", b"[[],", b"1", b"a\n", b"a/", b'"')
+_LESS = 100_000
 
 
 _ROOM = 2 << 30
@@ -36,6 +38,8 @@ def _inputs(target: Target) -> Iterator[bytes]:
     yield from target.seeds()
     for pattern in _PATTERNS:
         yield pattern * (LARGEST // len(pattern))
+    for pattern in _OTHERS:
+        yield pattern * (_LESS // len(pattern))
 
 
 def main() -> None:

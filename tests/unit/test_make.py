@@ -216,7 +216,7 @@ def _joined(*texts: str) -> str:
 def test_every_call_of_pip_goes_that_way() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert re.findall(r"-m pip\b|/pip install", makefile) == []
-    assert makefile.count(".ci/pip_install.py") == 3
+    assert makefile.count(".ci/pip_install.py") == 4
 
 
 # -- other Pythons ---------------------------------------------------------------------------------

@@ -244,6 +244,18 @@ def test_an_ordinary_boot_is_no_dead_end() -> None:
 # -- the recording -------------------------------------------------------------------------------
 
 
+def test_a_line_without_an_end_comes_in_pieces_and_is_not_kept(tmp_path: Path) -> None:
+    with Recording(tmp_path, "pc-bios") as recording:
+        for _ in range(100):
+            recording.write(b"x" * 10_000)
+            assert len(recording._line) < 80_000
+        recording.write(b"\nend\n")
+        assert recording.last_line == "end"
+    lines = recording.transcript.read_text().splitlines()
+    assert "".join(lines) == "x" * 1_000_000 + "end"
+    assert max(map(len, lines)) < 80_000
+
+
 def test_a_recording_is_read_and_played(tmp_path: Path) -> None:
     times = iter(range(100))
     with Recording(tmp_path, "pc-bios", now=lambda: float(next(times))) as recording:
