@@ -130,7 +130,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
                 digest, tree = Digest.parse(said["image"]), Digest.parse(said["tree"])
                 return remaking.Remade(digest, tree, alike=())
 
-            yield SimpleNamespace(result=result)
+            yield SimpleNamespace(result=result, abandon=lambda: None)
 
     monkeypatch.setattr(remaking, "started", started)
 

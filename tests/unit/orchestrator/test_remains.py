@@ -114,7 +114,7 @@ def out(tmp_path: Path) -> Path:
         "verdict": "PASS",
         "image": {"path": "sourcery.img", "blake3": digest.of_bytes(bytes(image)).hex},
         "cpio": {"path": "sourcery.cpio.zst"},
-        "root": {},
+        "root": {"commands": {}},
     }
     (folder / "result.json").write_text(json.dumps(document))
     return folder
