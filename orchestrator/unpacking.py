@@ -13,7 +13,13 @@ import zstandard
 
 from reproducibility import regular
 from reproducibility.errors import InputError
-from reproducibility.manifest import LONGEST_PATH, MOST_ENTRIES, MOST_FOLDERS, MOST_NAMES
+from reproducibility.manifest import (
+    LONGEST_PART,
+    LONGEST_PATH,
+    MOST_ENTRIES,
+    MOST_FOLDERS,
+    MOST_NAMES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +29,7 @@ _MAGIC = b"070701"
 _HEADER = 110
 _TRAILER = "TRAILER!!!"
 _PIECE = 1 << 20
+_SHOWN = 80
 # The window of the level that archives are made with is 512 KiB.
 _WINDOW = 8 << 20
 # Files and folders.
@@ -141,6 +148,8 @@ def members(source: Source) -> Iterator[Member]:
         InputError: it is not such an archive.
     """
     count = names = 0
+    met: set[str] = set()
+    folders = {""}
     while True:
         header = source.take(_HEADER)
         if not header.startswith(_MAGIC) or not _HEX.fullmatch(header[6:]):
@@ -159,4 +168,12 @@ def members(source: Source) -> Iterator[Member]:
             raise source.refused(f"the path {path!r}")
         if mode & ~0o7777 not in {_FOLDER, _FILE}:
             raise source.refused(f"{path} is neither a file nor a folder")
-        yield Member(path, mode, time, size)
+        member = Member(path, mode, time, size)
+        if path in met or path.rpartition("/")[0] not in folders:
+            raise source.refused(f"{path} comes twice, or before its folder")
+        if max(map(len, name.split(b"/"))) > LONGEST_PART:
+            raise source.refused(f"a longer name than there can be in {path[:_SHOWN]}...")
+        met.add(path)
+        if member.is_folder:
+            folders.add(path)
+        yield member
