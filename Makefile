@@ -19,7 +19,9 @@ BIN := .venv/bin
 CODE := containers orchestrator reproducibility tests $(wildcard bench)
 
 # program=package: the Debian package is installed where the program, or the file, is not there.
-RUN_PROGRAMS := bwrap=bubblewrap
+LIBSECCOMP := $(firstword $(wildcard /usr/lib/*/libseccomp.so.2 /lib/*/libseccomp.so.2 \
+	/usr/lib/libseccomp.so.2 /usr/lib64/libseccomp.so.2) /usr/lib/libseccomp.so.2)
+RUN_PROGRAMS := bwrap=bubblewrap $(LIBSECCOMP)=libseccomp2
 # What boots an image: QEMU, and firmware by its path.
 BOOT_PROGRAMS := qemu-system-x86_64=qemu-system-x86 qemu-system-aarch64=qemu-system-arm \
 	qemu-system-riscv64=qemu-system-misc /usr/share/ovmf/OVMF.fd=ovmf \
@@ -37,9 +39,10 @@ BENCH_PROGRAMS := $(RUN_PROGRAMS) mcopy=mtools mkfs.vfat=dosfstools
 help:
 	@echo 'make build   set everything up, then build the image with the embedded engine'
 	echo 'make test    set everything up, then run every check and every test but the next two'
-	echo 'make test-engines   compare every action of both engines, for all architectures'
+	echo 'make test-engines   compare every action of the default image on both engines'
 	echo 'make test-older-go  build with another version of Go'
 	echo 'make unit-pythons   the unit tests on every other Python that the package is for'
+	echo 'make fuzz    throw bytes at every parser; ARGS="--seconds 60 --target NAME"'
 	echo 'make bench   measure; ARGS="--rounds 3" for medians, ARGS=--smoke to see that it works'
 	echo 'make counts  put what the image in out/ consists of into README.md'
 	echo 'make picture draw docs/session.svg from what the tests of booting recorded'
@@ -68,18 +71,20 @@ test: setup-tests setup-pythons
 	echo '== unit tests on the other Pythons'
 	$(end_on_other_pythons)
 	echo '== integration tests'
-	$(BIN)/python -m pytest tests/integration -m 'not long' $(ARGS)
+	$(BIN)/python -m pytest tests/integration -m 'not long' \
+		-n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: unit
 unit: setup-tests
 	@$(without_network)
 	"$${netless[@]}" $(BIN)/python -m pytest tests/unit $(ARGS)
 
-# What `make test` compares of the two engines for one architecture, for all of them.
+# What `make test` compares for a small project and one architecture, the engines with each other and
+# with a build elsewhere, for the default image.
 .PHONY: test-engines
 test-engines: setup-tests
-	@SOURCERY_TEST_ALL_ARCHITECTURES=1 \
-		$(BIN)/python -m pytest tests/integration/test_build_docker.py $(ARGS)
+	@SOURCERY_TEST_ALL_ARCHITECTURES=1 $(BIN)/python -m pytest \
+		tests/integration/test_build_docker.py tests/integration/test_elsewhere.py $(ARGS)
 
 # A toolchain of another version, three times over, with its image: as long as a build of the default.
 .PHONY: test-older-go
@@ -95,6 +100,11 @@ unit-pythons: setup-tests setup-pythons
 .PHONY: bench
 bench: setup-bench
 	@$(BIN)/python -m bench $(ARGS)
+
+# Every parser for some seconds; ARGS="--seconds 60 --target NAME" for longer, and for one.
+.PHONY: fuzz
+fuzz: setup-fuzz
+	@$(FUZZ)/bin/python -m tests.fuzz $(ARGS)
 
 .PHONY: picture
 picture: setup-tests
@@ -143,6 +153,23 @@ setup-bench:
 	@$(call packages,$(BENCH_PROGRAMS))
 	$(call environment,run,requirements-build.lock requirements.lock)
 
+# An environment of its own: what fuzzes looks into every module that it imports. Without a wheel of
+# it for this Python, there is the plain engine, which the output names.
+FUZZ := .cache/fuzz
+.PHONY: setup-fuzz
+setup-fuzz:
+	@$(call packages,)
+	$(call environment_in,$(FUZZ),dev,requirements-dev.lock)
+	if ! grep -qx fuzz $(FUZZ)/made; then
+		if $(FUZZ)/bin/python -I .ci/pip_install.py --quiet --require-hashes --no-deps \
+				--only-binary :all: --requirement requirements-fuzz.lock; then
+			echo fuzz >> $(FUZZ)/made
+		else
+			echo "== NO ATHERIS FOR $$("$$python" -V): inputs are made without looking at coverage;" \
+				"PYTHON=python3.11 uses another Python" >&2
+		fi
+	fi
+
 # The newest versions that pyproject.toml allows, with the hashes of all their files. No address of
 # an index gets into the files: any index that serves these bytes will do.
 RELOCK_OPTIONS := --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
@@ -158,9 +185,14 @@ relock: setup
 	compile -c requirements.lock --extra dev -o requirements-dev.lock
 	compile -c requirements-dev.lock --only-build-deps --build-deps-for editable \
 		--build-deps-for wheel -o requirements-build.lock
+	extra='import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))'
+	extra+='["project"]["optional-dependencies"]["fuzz"], sep="\n")'
+	.cache/relock/bin/python -c "$$extra" | .cache/relock/bin/pip-compile $(RELOCK_OPTIONS) \
+		-c requirements-dev.lock -o requirements-fuzz.lock -
 	head() { sed -i "1i # $$2, each with the hashes of all its files; made by \`make relock\`." "$$1"; }
 	head requirements.lock 'What the project runs with'
 	head requirements-dev.lock 'What the project runs, is tested and is built with'
+	head requirements-fuzz.lock 'What the parsers are fuzzed with besides'
 	head requirements-build.lock 'What builds and installs the project'
 
 # A Python that is new enough, in $$python; and what Debian lacks of $(1), installed.
@@ -223,7 +255,8 @@ for place in $(PYTHONS)/*/; do
 	[ -x "$$place/bin/python" ] || continue
 	version=$$(basename "$$place")
 	SOURCERY_STYLE_CHECKED=1 "$${netless[@]}" "$$place/bin/python" -m pytest tests/unit -q \
-		-p no:cacheprovider $(ARGS) > "$(PYTHONS)/$$version.log" 2>&1 &
+		-p no:cacheprovider -m 'not once' --hypothesis-profile=few $(ARGS) \
+		> "$(PYTHONS)/$$version.log" 2>&1 &
 	running+=("$$version $$!")
 done
 endef

@@ -14,21 +14,19 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from containers.confine import order_key
+from containers.outputs import check_path
 from reproducibility.digest import chunks
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from containers.outputs import Allowance
     from reproducibility.manifest import Entry, Tree
 
 _BLOCK = 512
 _PIECE = 1 << 20
 _END = bytes(2 * _BLOCK)
-
-
-class TooLargeError(InfrastructureError):
-    """An archive holds more than it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,43 +216,44 @@ def members(pieces: Iterable[bytes]) -> Iterator[tuple[tarfile.TarInfo, BinaryIO
         raise _bad(error) from error
 
 
-def unpack(pieces: Iterable[bytes], into: Path, limit: int) -> int:
-    """Lay out a tar stream below a folder; returns how many bytes of content it held.
+def unpack(pieces: Iterable[bytes], into: Path, allowance: Allowance) -> None:
+    """Lay out a tar stream below a folder.
 
+    `allowance`: what it may hold; each member is counted before anything of it is read or written.
     Files get mode 0644 or 0755. Links stay links and are never followed; what is neither file,
     folder nor link becomes a pipe, which no tree can hold, so that whoever scans it objects.
 
     Raises:
+        ActionError: a path is too deep or too long.
+        ExceededError: it holds more than it may.
         InfrastructureError: a name leads out of the folder.
-        TooLargeError: the content is larger than `limit` bytes.
+        Stopped: the person stopped the work.
     """
     folders = {PurePosixPath()}
-    files: dict[PurePosixPath, Path] = {}
-    total = 0
+    files: dict[PurePosixPath, tuple[Path, int]] = {}
     for member, content in members(pieces):
         path = PurePosixPath(member.name)
         if path.is_absolute() or ".." in path.parts or path.parent not in folders:
             raise InfrastructureError(
                 "the container engine sent a path outside of its place", subject=member.name
             )
+        check_path(str(path))
+        linked = files.get(PurePosixPath(member.linkname)) if member.islnk() else None
+        allowance.spend(linked[1] if linked else member.size)
         target = into / path
         if member.isdir():
             target.mkdir(exist_ok=path in folders)
             folders.add(path)
         elif content is not None:
-            total += member.size
-            if total > limit:
-                raise TooLargeError(f"the outputs are larger than {limit} bytes", subject=str(path))
-            _write(content, target, executable=bool(member.mode & 0o111))
-            files[path] = target
-        elif member.islnk() and PurePosixPath(member.linkname) in files:
-            _link(files[PurePosixPath(member.linkname)], target)
-            files[path] = target
+            _write(content, target, executable=bool(member.mode & 0o111), allowance=allowance)
+            files[path] = target, member.size
+        elif linked is not None:
+            _link(linked[0], target)
+            files[path] = target, linked[1]
         elif member.issym():
             target.symlink_to(member.linkname)
         else:
             os.mkfifo(target)
-    return total
 
 
 def _link(source: Path, target: Path) -> None:
@@ -264,8 +263,9 @@ def _link(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
-def _write(content: BinaryIO, target: Path, *, executable: bool) -> None:
+def _write(content: BinaryIO, target: Path, *, executable: bool, allowance: Allowance) -> None:
     with target.open("xb") as sink:
         for chunk in chunks(content, _PIECE):
+            allowance.go_on()
             sink.write(chunk)
     target.chmod(0o755 if executable else 0o644)

@@ -103,6 +103,7 @@ def _build(
         archive.pack([("", root)], form, path_of),
     )
     said: list[str] = []
+    wrong = ""
     for answer in client.build(
         fileobj=context,  # type: ignore[arg-type] # requests streams what it can iterate over
         custom_context=True,
@@ -115,12 +116,13 @@ def _build(
         forcerm=True,
         decode=True,
     ):
-        if "error" in answer:
-            raise InfrastructureError(
-                f"the builder image cannot be built: {answer['error'].strip()}",
-                subject="".join(said).strip(),
-            )
+        # To the end of the stream, whatever it says: an open one would be in the way later.
+        wrong = wrong or str(answer.get("error", "")).strip()
         said.append(str(answer.get("stream", "")))
+    if wrong:
+        raise InfrastructureError(
+            f"the builder image cannot be built: {wrong}", subject="".join(said).strip()
+        )
     return _id(client, tag)
 
 
@@ -135,8 +137,8 @@ def _differences(api: Api, image: str, root: Tree, epoch: int, labels: dict[str,
         lambda client: client.create_container(image, command=["/"], labels=labels),
     )["Id"]
     try:
-        with api.lend("look into the builder image") as client:
-            return compare(client.export(container), root, epoch)
+        with api.tar("look into the builder image", container) as pieces:
+            return compare(pieces or (), root, epoch)
     finally:
         api.remove_container(container)
 

@@ -1,7 +1,8 @@
 """Limits by control groups, where the machine has handed a part of the tree to this user.
 
-Version 2 only: version 1 has no safe delegation. Nothing is taken that was not delegated: the group
-that this process runs in must be writable and hold no process of anybody else.
+Of version 2 nothing is taken that was not delegated: the group that this process runs in must be
+writable and hold no process of anybody else. Where that cannot be had, root takes version 1
+(`cgroup_v1.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from containers import cgroup_v1
+
 if TYPE_CHECKING:
+    from containers.cgroup_v1 import Legacy, LegacyGroup
     from containers.policy import Limits
 
 _NEEDED = ("memory", "pids")
@@ -29,9 +33,9 @@ class Group:
     path: Path
 
     @property
-    def entrance(self) -> str:
-        """The file that a process writes its id to."""
-        return str(self.path / "cgroup.procs")
+    def entrances(self) -> list[str]:
+        """The files that a process writes its id to."""
+        return [str(self.path / "cgroup.procs")]
 
     def peak_memory(self) -> int:
         """Bytes at most in use at one time, 0 where the kernel does not keep it (before 5.19)."""
@@ -44,6 +48,10 @@ class Group:
                 name, _, count = line.partition(" ")
                 if name == "oom_kill" and int(count):
                     return True
+        return False
+
+    def exceeds(self) -> bool:
+        """Whether more memory is in use than the limit: never, the kernel counts all of it."""
         return False
 
     def close(self) -> None:
@@ -65,7 +73,7 @@ class Group:
 class Cgroups:
     """The part of the tree that is ours, or the reason why there is none.
 
-    `reason`: empty where groups can be made.
+    `reason`: empty where groups can be made. `version`: 2 or 1.
     """
 
     def __init__(
@@ -73,8 +81,19 @@ class Cgroups:
     ) -> None:
         self._base: Path | None = None
         self._leaf: Path | None = None
+        self._legacy: Legacy | None = None
         self.cpu = False
         self.reason = ""
+        self.version = 2
+        switched_off = _switched_off(Path("/proc/cmdline"))
+        if switched_off:
+            self.reason = f"the kernel was started with {switched_off}: cgroups do not count it all"
+            return
+        self._divide(mounts, own)
+        if self.reason:
+            self._take_legacy(mounts, own)
+
+    def _divide(self, mounts: Path, own: Path) -> None:
         group = _own_group(mounts, own)
         if group is None:
             self.reason = "this machine has no cgroup version 2 tree"
@@ -91,6 +110,13 @@ class Cgroups:
             self.reason = "other processes live in this process's cgroup"
         else:
             self._take(group, offered)
+
+    def _take_legacy(self, mounts: Path, own: Path) -> None:
+        found = cgroup_v1.take(mounts, own)
+        if isinstance(found, str):
+            self.reason = f"{self.reason}; {found}"
+            return
+        self._legacy, self.reason, self.version, self.cpu = found, "", 1, found.cpu
 
     def _take(self, group: Path, offered: set[str]) -> None:
         """Move this process into a leaf, as a group with limits on its children must be empty."""
@@ -110,12 +136,14 @@ class Cgroups:
             return
         self._base, self._leaf, self.cpu = group, leaf, "cpu" in wanted
 
-    def make(self, name: str, limits: Limits) -> Group | None:
+    def make(self, name: str, limits: Limits) -> Group | LegacyGroup | None:
         """A group with the limits set, or None where groups cannot be made.
 
         Raises:
             OSError: the kernel refused.
         """
+        if self._legacy is not None:
+            return self._legacy.make(name, limits)
         if self._base is None:
             return None
         path = self._base / name
@@ -135,6 +163,9 @@ class Cgroups:
 
     def close(self) -> None:
         """Go back to where this process was."""
+        if self._legacy is not None:
+            self._legacy.close()
+            self._legacy = None
         if self._base is None or self._leaf is None:
             return
         with suppress(OSError):
@@ -144,6 +175,14 @@ class Cgroups:
             (self._base / "cgroup.procs").write_text(str(os.getpid()), "ascii")
             self._leaf.rmdir()
         self._base = None
+
+
+def _switched_off(line: Path) -> str:
+    """The kernel's parameter that keeps some kind of memory from being counted, or empty."""
+    return next(
+        (word for word in sorted(_words(line)) if word.startswith("cgroup.memory=no")),
+        "",
+    )
 
 
 def _own_group(mounts: Path, own: Path) -> Path | None:

@@ -3,14 +3,15 @@
 Run by path (`python -I -S confine.py`), whether or not the package can be imported; so it uses the
 standard library only, as little of that as it can, and nothing later than at its start: the user
 that it becomes may not be able to read Python's own files. It reads an order (`sandbox_order.py`)
-as JSON from standard input. On a socket it reports in JSON objects: a failure (`error`), the work
-directory where only it can see that (`work`, with a descriptor), and how much memory the largest
-process took (`largest`).
+as JSON from standard input. On a socket it reports in JSON objects: a failure (`error`), a folder
+that only it can see (`mounted`: `work` or `tmp`, with a descriptor), and how much memory the
+largest process took (`largest`).
 
 As root it first makes a private mount namespace in which the inputs are visible to an unprivileged
 user whatever folder they lie in, and becomes such a user: resource limits do not bind root. As an
-ordinary user it only sets the limits, or, where inputs belong on a tmpfs, makes a user namespace
-to mount one in. All mounts are private to this process and its children and end with them.
+ordinary user it only sets the limits, or, where something belongs on a tmpfs, makes a user
+namespace to mount one in. All mounts are private to this process and its children, and end with
+them.
 
 Then it stays as the guard. Whatever bubblewrap started becomes its child when bubblewrap ends
 (PR_SET_CHILD_SUBREAPER), and is killed before it ends itself: so when the guard is gone, nothing of
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import resource
@@ -39,15 +41,18 @@ if TYPE_CHECKING:
 # Constants of the kernel's interface: include/uapi/linux/{sched,mount,prctl}.h.
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
-_MS_NOSUID, _MS_NODEV = 2, 4
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV = 1, 2, 4
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
 _RT_SIGACTION = {"x86_64": 13, "aarch64": 134, "riscv64": 134}
 _SIGNALS = 64
+_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219}
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 # Everything is staged below this folder: bubblewrap itself needs it to exist, so it always does.
 STAGE = "/tmp"  # noqa: S108 - covered by a tmpfs of our own in our own mount namespace
+_STAGED_TMP = f"{STAGE}/tmp"  # noqa: S108 - the same
 
 _CHUNK = 1 << 30
 _UMASK = 0o022
@@ -69,12 +74,14 @@ def main() -> NoReturn:
     try:
         parent = _parent(order["parent"])
         # Opened with the rights of now, which count when it is written to: cgroups(7).
-        group = os.open(order["cgroup"], os.O_WRONLY) if order["cgroup"] else None
+        groups = [os.open(path, os.O_WRONLY) for path in order["cgroups"]]
         places = _prepare(order, channel)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         _limit(order["limits"], order["cpus"])
-        arguments = [_resolve(part, places, order["status"]) for part in order["arguments"]]
+        options = [_resolve(part, places, order["status"]) for part in order["options"]]
+        arguments = _hidden(options, order["filter"], order["command"])
+        _leave_keyring()
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         # Held back until the guard is in place.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -87,10 +94,10 @@ def main() -> NoReturn:
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != guard:
                 os._exit(1)
-            if group is not None:
+            for group in groups:
                 # Not the guard: the kernel ends a group that is out of memory as a whole.
                 os.write(group, b"0")
-            os.execve(arguments[0], arguments, {})  # noqa: S606 - no shell wanted
+            os.execve(order["program"], arguments, {})  # noqa: S606 - no shell wanted
     except (OSError, ValueError, _RefusedError) as error:
         os.write(channel, json.dumps({"error": str(error)}).encode())
         os._exit(1)
@@ -171,7 +178,7 @@ def _prepare(order: dict[str, Any], channel: int) -> list[str]:
     work: str = order["work"]
     users = order["users"]
     uid = users["first"] + os.getpid() % users["count"] if users else None
-    if uid is not None or order["tmpfs"]:
+    if uid is not None or order["tmpfs"] or order["views"]:
         sources, work = _stage(order, uid)
     if uid is not None:
         _become(uid)
@@ -179,7 +186,8 @@ def _prepare(order: dict[str, Any], channel: int) -> list[str]:
         _copy_in(sources[copy["source"]], work, copy["at"], order["epoch"], order["order_seed"])
     for folder in order["directories"]:
         os.makedirs(os.path.join(work, folder), exist_ok=True)
-    if order["tmpfs"]:
+    tmpfs = order["tmpfs"] or {"inputs": 0, "work": 0, "tmp": 0}
+    if tmpfs["inputs"]:
         shuffled = [f"{STAGE}/shuffled/{number}" for number in range(len(sources))]
         wanted = set(order["shuffled"])
         for number, (source, target) in enumerate(zip(sources, shuffled, strict=True)):
@@ -189,9 +197,13 @@ def _prepare(order: dict[str, Any], channel: int) -> list[str]:
             shuffled[number] if number in wanted else source
             for number, source in enumerate(sources)
         ]
-        if order["tmpfs"]["work"]:
-            _hand_over(channel, work)
-    return [work, *sources]
+    places = [work, *sources]
+    if tmpfs["work"]:
+        _hand_over(channel, "work", work)
+    if tmpfs["tmp"]:
+        places.append(_STAGED_TMP)
+        _hand_over(channel, "tmp", places[-1])
+    return places
 
 
 def _stage(order: dict[str, Any], uid: int | None) -> tuple[list[str], str]:
@@ -217,23 +229,47 @@ def _stage(order: dict[str, Any], uid: int | None) -> tuple[list[str], str]:
         os.makedirs(target)
         _mount(f"/proc/self/fd/{source}", target, "", _MS_BIND | _MS_REC, "")
         os.close(source)
+    if order["views"]:
+        sources = [_view(source, number) for number, source in enumerate(sources)]
     work = f"{STAGE}/work"
     os.mkdir(work)
-    tmpfs = order["tmpfs"]
-    if tmpfs and tmpfs["work"]:
-        _mount("tmpfs", work, "tmpfs", _MS_NOSUID | _MS_NODEV, f"mode=0755,size={tmpfs['work']}")
+    tmpfs = order["tmpfs"] or {"inputs": 0, "work": 0, "tmp": 0, "files": 0}
+    if tmpfs["work"]:
+        _mount_tmpfs(work, tmpfs["work"], "0755", tmpfs["files"], uid)
     else:
         _mount(f"/proc/self/fd/{work_folder}", work, "", _MS_BIND | _MS_REC, "")
     os.close(work_folder)
-    if tmpfs:
-        shuffled = f"{STAGE}/shuffled"
-        os.mkdir(shuffled)
-        options = f"mode=0755,size={tmpfs['inputs']}"
-        _mount("tmpfs", shuffled, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
-        if uid is not None:
-            os.chown(shuffled, uid, uid)
-            os.chown(work, uid, uid)
+    if tmpfs["inputs"]:
+        os.mkdir(f"{STAGE}/shuffled")
+        _mount_tmpfs(f"{STAGE}/shuffled", tmpfs["inputs"], "0755", 0, uid)
+    if tmpfs["tmp"]:
+        os.mkdir(_STAGED_TMP)
+        _mount_tmpfs(_STAGED_TMP, tmpfs["tmp"], "1777", tmpfs["files"], uid)
     return sources, work
+
+
+def _mount_tmpfs(folder: str, size: int, mode: str, files: int, uid: int | None) -> None:
+    """Mount a tmpfs of so many bytes, and so many files where that is not 0, of a user's."""
+    # One more for the folder itself.
+    options = f"mode={mode},size={size}" + (f",nr_inodes={files + 1}" if files else "")
+    _mount("tmpfs", folder, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
+    if uid is not None:
+        os.chown(folder, uid, uid)
+
+
+def _view(source: str, number: int) -> str:
+    """Mount a folder of the stage once more, as one that lies nowhere else; its path.
+
+    Of a bind mount /proc/self/mountinfo tells where on its disk the folder lies. Of an overlay it
+    tells the names of the layers as they were given: here, those of the stage, the same everywhere.
+    """
+    target, nothing = f"{STAGE}/views/{number}", f"{STAGE}/nothing"
+    os.makedirs(target)
+    os.makedirs(nothing, exist_ok=True)
+    # One layer alone is refused where none can be written.
+    layers = f"lowerdir={source}:{nothing}"
+    _mount("overlay", target, "overlay", _MS_RDONLY | _MS_NOSUID | _MS_NODEV, layers)
+    return target
 
 
 def _become(uid: int) -> None:
@@ -296,6 +332,42 @@ def _write(path: str, text: str) -> None:
         stream.write(text)
 
 
+def _hidden(options: list[str], system_calls: str, command: list[str]) -> list[str]:
+    """The words that start bubblewrap: its options, and the filter, in files that it reads.
+
+    An action sees the words of its first process, so no folder of the machine is among them.
+    `system_calls`: BPF instructions as hexadecimal digits. The last thing that bubblewrap does
+    before it runs the command is to load them.
+    """
+    instructions = bytes.fromhex(system_calls)
+    words = [*options, "--seccomp", str(_file("filter", instructions))]
+    content = b"".join(os.fsencode(word) + b"\0" for word in words)
+    return ["bwrap", "--args", str(_file("arguments", content)), "--", *command]
+
+
+def _file(name: str, content: bytes) -> int:
+    """A descriptor of a file in memory, to be read from its beginning, also after an execve."""
+    descriptor = os.memfd_create(name, 0)
+    with open(descriptor, "wb", buffering=0, closefd=False) as stream:
+        stream.write(content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _leave_keyring() -> None:
+    """Start an empty session keyring: whoever runs the orchestrator may keep secrets in theirs.
+
+    No namespace covers it. A kernel without keyrings has nothing to leave; where this process may
+    not (a container engine's filter), what it starts may not use one either.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    number = ctypes.c_long(_KEYCTL[os.uname().machine])
+    if library.syscall(number, ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING), None) < 0:
+        refused = ctypes.get_errno()
+        if refused not in {errno.ENOSYS, errno.EPERM}:
+            raise OSError(refused, f"an empty session keyring: {os.strerror(refused)}")
+
+
 def _resolve(part: str | dict[str, Any], places: list[str], status: int) -> str:
     """An argument: text as it is, the status descriptor, or a place and what lies below it."""
     if isinstance(part, str):
@@ -306,11 +378,11 @@ def _resolve(part: str | dict[str, Any], places: list[str], status: int) -> str:
     return os.path.join(place, part["below"]).rstrip("/")
 
 
-def _hand_over(channel: int, folder: str) -> None:
+def _hand_over(channel: int, name: str, folder: str) -> None:
     """Send an open descriptor of a folder that only this mount namespace can see."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     with socket.socket(fileno=os.dup(channel)) as connection:
-        socket.send_fds(connection, [b'{"work": true}'], [descriptor])
+        socket.send_fds(connection, [json.dumps({"mounted": name}).encode()], [descriptor])
     os.close(descriptor)
 
 

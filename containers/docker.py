@@ -16,23 +16,24 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import requests
-from docker.errors import APIError, NotFound
+from docker.errors import APIError
 from docker.types import LogConfig, Ulimit
 from docker.types import Mount as DockerMount
 
-from containers import archive, builder_image, docker_enforcement
+from containers import archive, builder_image, docker_enforcement, system_calls
 from containers.docker_api import Api
 from containers.docker_reaper import Reaper
 from containers.docker_volumes import Run, Volumes
 from containers.docker_watch import watch
 from containers.engine import Identity, Outcome
 from containers.layout import is_below, lay_out
-from containers.outputs import outermost
+from containers.outputs import Allowance, ExceededError, outermost
 from containers.scratch import Scratch
 from reproducibility import canonical
-from reproducibility.errors import InfrastructureError
+from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from threading import Event
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from containers.action import Action
     from containers.engine import Blobs
     from containers.layout import Layout
+    from containers.outputs import Exceeded
     from containers.policy import Enforcement, Limits, Policy
     from reproducibility.manifest import Tree
 
@@ -49,12 +51,18 @@ Transfer = Literal["auto", "bind", "api"]
 LABEL = "sourcery.run"
 _PREFIX = "docker"
 _OPEN_FILES = 16384
-_PIECE = 1 << 20
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
-# What Docker hides of /proc by default, and /sys, which shows the machine's devices.
+# What Docker hides of /proc by default, and /sys, which shows the machine's devices; and how many
+# keys each of the machine's users has.
 _MASKED = (
     *("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys"),
-    *("/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list"),
+    *(
+        "/proc/key-users",
+        "/proc/latency_stats",
+        "/proc/sched_debug",
+        "/proc/scsi",
+        "/proc/timer_list",
+    ),
     *("/proc/timer_stats", "/sys"),
 )
 # Go's bit for a symbolic link in a file mode, as the API hands it on: io/fs.ModeSymlink.
@@ -172,7 +180,14 @@ class DockerEngine:
             container = self._create(action, layout, limits, image, mounts)
             stack.callback(self._api.remove_container, container)
             ended = watch(self._api, container, limits, into, stop)
-            kept_within = self._take(container, action, into, limits.work)
+            try:
+                exceeded = self._take(container, action, into, Allowance.of(limits, stop))
+            except requests.RequestException:  # an OSError too, but not of this machine
+                raise
+            except OSError as error:
+                raise InfrastructureError(
+                    f"cannot take the outputs of {action.name}: {error.strerror}", subject=str(into)
+                ) from error
             return Outcome(
                 exit_status=ended.status,
                 outputs=into / "outputs",
@@ -180,7 +195,7 @@ class DockerEngine:
                 stderr=into / "stderr",
                 seconds=ended.seconds,
                 peak_memory=ended.peak_memory,
-                ended_by=ended.ended_by or ("" if kept_within else "work"),
+                ended_by=ended.ended_by or exceeded,
             )
 
     def enforcement(self, policy: Policy) -> tuple[Enforcement, ...]:
@@ -245,13 +260,13 @@ class DockerEngine:
                 )["Id"]
             except APIError:
                 return False
-            try:
-                pieces, _ = client.get_archive(container, "/trial/token")
-                found = [content and content.read() for _, content in archive.members(pieces)]
-            except APIError:
-                return False
-            finally:
-                self._api.remove_container(container)
+        try:
+            with self._api.tar("try a bind mount", container, "/trial/token") as pieces:
+                found = [content and content.read() for _, content in archive.members(pieces or ())]
+        except InfrastructureError:
+            return False
+        finally:
+            self._api.remove_container(container)
         return found == [token]
 
     def _create(
@@ -277,30 +292,30 @@ class DockerEngine:
                 working_dir=action.directory,
                 environment=variables,
                 labels=dict([self._label]),
-                host_config=_host_config(client, limits, mounts),
+                host_config=_host_config(client, limits, mounts, self.about()),
             )["Id"]
             return container
 
-    def _take(self, container: str, action: Action, into: Path, limit: int) -> bool:
-        """Fetch the declared outputs; whether they kept within so many bytes in all."""
+    def _take(self, container: str, action: Action, into: Path, allowance: Allowance) -> Exceeded:
+        """Fetch the declared outputs; the limit that they exceed all together."""
         folder = into / "outputs"
         folder.mkdir()
         for output in outermost(action.outputs):
             place = PurePosixPath(action.surroundings.work) / output
+            allowance.go_on()
             if not self._reaches(container, place, action.surroundings.work):
                 continue
-            with self._api.lend(f"fetch {output} of {action.name}") as client:
-                try:
-                    pieces, _ = client.get_archive(container, str(place), _PIECE)
-                except NotFound:
+            target = (folder / output).parent
+            what = f"fetch {output} of {action.name}"
+            with self._api.tar(what, container, str(place)) as pieces:
+                if pieces is None:
                     continue
-                target = (folder / output).parent
                 target.mkdir(parents=True, exist_ok=True)
                 try:
-                    limit -= archive.unpack(pieces, target, limit)
-                except archive.TooLargeError:
-                    return False
-        return True
+                    archive.unpack(pieces, target, allowance)
+                except ExceededError as error:
+                    return error.limit
+        return ""
 
     def _reaches(self, container: str, place: PurePosixPath, work: str) -> bool:
         """Whether no folder between the work directory and a place in it is a symbolic link.
@@ -326,16 +341,31 @@ def _mode(container: str, path: str, client: APIClient) -> int | None:
     if answer.status_code == requests.codes.not_found:
         return None
     answer.raise_for_status()
-    status = base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"])
-    return int(canonical.loads(status)["mode"])
+    try:
+        status = base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"])
+        return int(canonical.loads(status)["mode"])
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        raise InfrastructureError(
+            "the container engine's answer about a file is not understood", subject=path
+        ) from error
 
 
-def _host_config(client: APIClient, limits: Limits, mounts: list[DockerMount]) -> dict[str, Any]:
+def _host_config(
+    client: APIClient, limits: Limits, mounts: list[DockerMount], about: Mapping[str, object]
+) -> dict[str, Any]:
+    options = ["no-new-privileges:true"]
+    if docker_enforcement.filters(about):
+        options.append(f"seccomp={system_calls.profile()}")
     config: dict[str, Any] = client.create_host_config(
         network_mode="none",
+        # Else the engine copies its machine's name servers into /etc/resolv.conf.
+        dns=["127.0.0.1"],
+        dns_search=["."],
         read_only=True,
         cap_drop=["ALL"],
-        security_opt=["no-new-privileges:true"],
+        security_opt=options,
+        # The kernel keeps from a first process what has no handler: it could not kill itself.
+        init=True,
         ipc_mode="none",
         cgroupns="private",
         tmpfs={

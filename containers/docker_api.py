@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import docker
 import requests
 import tenacity
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import (
+    APIError,
+    DockerException,
+    NotFound,
+    create_api_error_from_http_exception,
+)
 
 from containers import docker_address
 from reproducibility.errors import InfrastructureError
@@ -31,6 +36,7 @@ _TIMEOUT = 300
 _LONGEST_FIRST = 1.5 * docker_address.PATIENCE
 _PASSING = frozenset({429, 502, 503, 504})
 _CONFLICT = 409
+_PIECE = 1 << 20
 _Result = TypeVar("_Result")
 
 
@@ -83,6 +89,35 @@ class Api:
         with self.lend(what) as client:
             return _retrying(question, client)
 
+    @contextmanager
+    def tar(
+        self, what: str, container: str, path: str | None = None
+    ) -> Iterator[Iterator[bytes] | None]:
+        """A path of a container as a tar stream, or all its files; None where there is no such.
+
+        On leaving, the connection is closed, however much of the stream has been read: as long as
+        the engine has something to send, it keeps the container from being removed.
+
+        Raises:
+            InfrastructureError: no answer, or a refusal.
+        """
+        with self.lend(what) as client:
+            place = f"{client.base_url}/v{client.api_version}/containers/{container}"
+            answer = client.get(
+                f"{place}/export" if path is None else f"{place}/archive",
+                params={} if path is None else {"path": path},
+                # Else it would be compressed, which takes longer than to send it.
+                headers={"Accept-Encoding": "identity"},
+                stream=True,
+                timeout=client.timeout,
+            )
+            with closing(answer):
+                if answer.status_code == requests.codes.not_found:
+                    yield None
+                else:
+                    _check(answer)
+                    yield answer.iter_content(_PIECE)
+
     def close(self) -> None:
         """Close the connections; the API can still be used afterwards."""
         with self._lock:
@@ -121,6 +156,13 @@ class Api:
         for volume in found:
             self.remove_volume(volume["Name"])
         return len(containers) + len(found)
+
+
+def _check(answer: requests.Response) -> None:
+    try:
+        answer.raise_for_status()
+    except requests.HTTPError as error:
+        create_api_error_from_http_exception(error)
 
 
 def _client(seconds: int) -> APIClient:

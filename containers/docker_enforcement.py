@@ -22,7 +22,7 @@ def enforcement(policy: Policy, about: Mapping[str, object]) -> tuple[Enforcemen
         "bounded-tmp": "the size of the tmpfs",
         "unprivileged-user": "the user id that the action sees, on the engine's machine too",
         "no-capabilities": "all dropped",
-        "no-new-privileges": "no-new-privileges, and the engine's system call filter",
+        "no-new-privileges": "no-new-privileges",
         "time": "the container is killed",
         "fixed-identity": "a host name, and an environment made from nothing",
         "own-namespaces": "mount, process, network, UTS and cgroup namespaces, no IPC, no /sys",
@@ -36,13 +36,54 @@ def enforcement(policy: Policy, about: Mapping[str, object]) -> tuple[Enforcemen
             "driver has no limit of its own",
         )
     )
-    found.append(_counted("memory", "MemoryLimit", "the cgroup's memory limit, no swap", about))
+    found += [_system_calls(about), _paths()]
+    found.append(_memory(about))
     found.append(_counted("processes", "PidsLimit", "the cgroup's limit on processes", about))
     if policy.limits.cpus == 0:
         found.append(Enforcement("cpus", "enforced", "the policy allows all processors"))
     else:
         found.append(_counted("cpus", "CpuCfsQuota", "the cgroup's processor quota", about))
     return tuple(sorted(found, key=lambda entry: entry.rule))
+
+
+def filters(about: Mapping[str, object]) -> bool:
+    """Whether an engine can load a filter for system calls, by what it says of itself."""
+    options = about.get("SecurityOptions")
+    return isinstance(options, list) and any("name=seccomp" in str(option) for option in options)
+
+
+def _system_calls(about: Mapping[str, object]) -> Enforcement:
+    if filters(about):
+        return Enforcement("system-calls", "enforced", "a seccomp profile, which runc loads")
+    return Enforcement(
+        "system-calls",
+        "not enforced",
+        "the engine's machine offers no seccomp (SecurityOptions): sockets that lead to a "
+        "hypervisor, io_uring and the like are open to an action, and a socket among the outputs "
+        "is passed over",
+    )
+
+
+def _paths() -> Enforcement:
+    return Enforcement(
+        "no-machine-paths",
+        "not enforced",
+        "/proc/self/mountinfo shows where the engine keeps its layers and volumes, and the folders "
+        "that are bound",
+    )
+
+
+def _memory(about: Mapping[str, object]) -> Enforcement:
+    limit = "the cgroup's memory limit, no swap"
+    found = _counted("memory", "MemoryLimit", limit, about)
+    if found.state == "enforced" and str(about.get("CgroupVersion", "")) != "2":
+        return Enforcement(
+            "memory",
+            "not enforced",
+            f"{limit}, bounds all but the buffers of TCP and UDP sockets, which cgroup version 1 "
+            "(CgroupVersion) counts apart",
+        )
+    return found
 
 
 def _counted(rule: str, offered: str, means: str, about: Mapping[str, object]) -> Enforcement:

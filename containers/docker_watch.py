@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
+    from docker.api.client import APIClient
+
     from containers.docker_api import Api
     from containers.policy import Limits
 
@@ -27,6 +29,10 @@ _TICK = 0.1
 _SAMPLE = 2.0
 _LOOK = 5.0
 _KILLED = 137
+_INIT = "docker-init"
+# What an init ends with that cannot run its command: not executable, not found.
+_NOT_RUN = frozenset({126, 127})
+_KEPT = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ def watch(api: Api, container: str, limits: Limits, into: Path, stop: Event) -> 
         stack.callback(_hang_up, pieces)
         reading = _Reading(pieces, logs)
         started = time.monotonic()
-        client.start(container)
+        _start(client, container)
         watching = _Watching(api, container, reading, limits)
         reason = watching.until_over(stop)
         if reason:
@@ -69,13 +75,35 @@ def watch(api: Api, container: str, limits: Limits, into: Path, stop: Event) -> 
         state = client.inspect_container(container)["State"]
     if reason == "stop":
         raise Stopped("stopped")
-    if state.get("Error"):
-        raise InfrastructureError(
-            "the container engine could not run the command", subject=state["Error"]
-        )
+    refused = state.get("Error") or _not_run(status, into / "stderr")
+    if refused:
+        raise InfrastructureError("the container engine could not run the command", subject=refused)
     if not reason and state.get("OOMKilled"):
         reason = "memory"
     return Ended(status, seconds, watching.peak, reason)
+
+
+def _start(client: APIClient, container: str) -> None:
+    try:
+        client.start(container)
+    except APIError as error:
+        if _INIT not in str(error):
+            raise
+        raise InfrastructureError(
+            "the container engine has no init, which runs the command and waits for it",
+            subject=str(error.explanation or error),
+            remedy=f"install {_INIT} on the engine's machine (it is part of the packages docker-ce "
+            "and docker.io; else tini under that name), or use --engine sandbox",
+        ) from error
+
+
+def _not_run(status: int, stderr: Path) -> str:
+    """What the init says where it could not run the command; empty where it could."""
+    if status not in _NOT_RUN:
+        return ""
+    with stderr.open("rb") as stream:
+        words = stream.read(_KEPT).decode(errors="replace")
+    return words.strip() if words.startswith("[FATAL tini ") else ""
 
 
 def _hang_up(pieces: Any) -> None:  # noqa: ANN401 - more than the library's types say

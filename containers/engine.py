@@ -39,7 +39,7 @@ class Outcome:
     declared outputs, at the paths the action names, in the caller's `into`. `stdout`, `stderr`:
     files in `into` too, cut at the policy's log limit. `seconds`: wall-clock time. `peak_memory`:
     bytes, 0 where the engine cannot tell. `ended_by`: empty, or the limit that ended it
-    (`time`, `memory`, `work`).
+    (`time`, `memory`, `work`, `tmp`, `files`); one that the outputs alone exceed too.
     """
 
     exit_status: int

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from containers.policy import Limits
+    from containers.usage import Usage
 
 _LAUNCHER = Path(__file__).with_name("confine.py")
 _MESSAGE = 1 << 16
@@ -35,14 +36,12 @@ class Launched:
     """What came of an order that was carried out.
 
     `status`: the command's exit status, 128 + N for signal N. `largest`: bytes of memory that the
-    largest of its processes held at its peak. `work`: descriptor of the work
-    directory where that is a tmpfs of the launcher's, for the caller to close; else None.
+    largest of its processes held at its peak.
     """
 
     status: int
     ended: supervise.Ended
     largest: int
-    work: int | None
 
 
 def launch(
@@ -50,16 +49,18 @@ def launch(
     limits: Limits,
     into: Path,
     stop: Event,
-    overgrown: Callable[[], bool],
+    usage: Usage,
 ) -> Launched:
     """Carry out an order (its form is what `confine.py` reads); the logs go to `into`.
+
+    `usage`: gets to know what the launcher mounts, and is asked what the action takes.
 
     Raises:
         InfrastructureError: the command could not be run; says what failed.
         Stopped: `stop` was set; nothing of the action runs any more.
     """
     with ExitStack() as stack:
-        channel = _Channel(stack)
+        channel = _Channel(stack, usage)
         progress = _Progress(stack)
         process = _start({**order, "report": channel.theirs, "status": progress.theirs})
         channel.started()
@@ -72,21 +73,16 @@ def launch(
                 stack.callback(log.close)
                 logs[stream.fileno()] = partial(log.read, stream.fileno())
         readers = {channel.ours: channel.read, progress.ours: progress.read, **logs}
-        bounds = supervise.Bounds(limits.seconds, limits.memory, overgrown)
-        try:
-            ended = supervise.watch(process, readers, bounds, stop)
-        except BaseException:
-            channel.drop()
-            raise
+        bounds = supervise.Bounds(limits.seconds, usage.look)
+        ended = supervise.watch(process, readers, bounds, stop)
     status = progress.status()
     if status is None and (ended.ended_by or (progress.begun() and ended.status > _SIGNAL)):
         # Ended by us, or by the kernel for want of memory, and bubblewrap with it.
         status = ended.status
     if status is None:
-        channel.drop()
         words = channel.error or _tail(into / "stderr") or f"exit status {ended.status}"
         raise InfrastructureError("the sandbox could not run the command", subject=words)
-    return Launched(status, ended, channel.largest, channel.work)
+    return Launched(status, ended, channel.largest)
 
 
 def _start(order: Mapping[str, Any]) -> subprocess.Popen[bytes]:
@@ -109,16 +105,16 @@ def _start(order: Mapping[str, Any]) -> subprocess.Popen[bytes]:
 
 
 class _Channel:
-    """The socket on which the launcher reports a failure, or hands over its work directory."""
+    """The socket on which the launcher reports a failure, or hands over what it mounted."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, usage: Usage) -> None:
         # Messages stay apart: each is one JSON object.
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         stack.enter_context(self._ours)
         stack.enter_context(self._theirs)
+        self._usage = usage
         self.error = ""
         self.largest = 0
-        self.work: int | None = None
 
     @property
     def ours(self) -> int:
@@ -134,21 +130,14 @@ class _Channel:
 
     def read(self) -> bool:
         data, descriptors, _, _ = socket.recv_fds(self._ours, _MESSAGE, 1)
+        told = json.loads(data) if data else {}
         for descriptor in descriptors:
-            self.drop()
-            self.work = descriptor
             os.set_inheritable(descriptor, False)  # noqa: FBT003 - positional only
+            self._usage.mounted(str(told["mounted"]), descriptor)
         if data:
-            told = json.loads(data)
             self.error = str(told.get("error", self.error))
             self.largest = int(told.get("largest", self.largest))
         return bool(data)
-
-    def drop(self) -> None:
-        """Close the work directory, where nobody will use it."""
-        if self.work is not None:
-            os.close(self.work)
-            self.work = None
 
 
 class _Progress:

@@ -19,7 +19,9 @@ _MIB = 1 << 20
 class Limits:
     """Bounds on one action. Not part of its key.
 
-    `memory`, `tmp`, `work`: bytes, of all processes together, of /tmp and of the work directory.
+    `memory`, `tmp`, `work`: bytes, of all processes together, of /tmp and of the work directory
+    (and of the outputs, a hole in a file counted like its content). `files`: files, folders and
+    links in the work directory, in /tmp, and among the outputs.
     `processes`: threads and processes together. `cpus`: processors used at once, 0 for all.
     `seconds`: wall-clock time. `log`: bytes kept of each of stdout and stderr.
     """
@@ -27,6 +29,7 @@ class Limits:
     memory: int = 6144 * _MIB
     tmp: int = 4096 * _MIB
     work: int = 8192 * _MIB
+    files: int = 262_144
     processes: int = 4096
     cpus: int = 0
     seconds: int = 3600
@@ -47,7 +50,7 @@ RULES = (
     Rule("read-only-inputs", "input trees cannot be written"),
     Rule("one-writable-output", "only the work directory and /tmp can be written"),
     Rule("bounded-tmp", "/tmp is a tmpfs of limited size"),  # noqa: S108 - words
-    Rule("bounded-work", "the work directory is of limited size"),
+    Rule("bounded-work", "the work directory is of limited size, in bytes and in files"),
     Rule("unprivileged-user", "not root, on the machine either"),
     Rule("no-capabilities", "every capability set is empty"),
     Rule("no-new-privileges", "set-user-id programs gain nothing"),
@@ -56,7 +59,16 @@ RULES = (
     Rule("cpus", "a limit on processors"),
     Rule("time", "a limit on wall-clock time"),
     Rule("fixed-identity", "fixed host name, locale, time zone; an environment made from nothing"),
-    Rule("own-namespaces", "sees none of the machine's processes, mounts, IPC objects or devices"),
+    Rule(
+        "own-namespaces",
+        "sees none of the machine's processes, files, IPC objects, keyrings or devices",
+    ),
+    Rule("no-machine-paths", "sees no path of a folder of the machine"),
+    Rule(
+        "system-calls",
+        "only the system calls of a list; sockets of the families unix, inet, inet6 and netlink, "
+        "none with an address",
+    ),
 )
 
 
@@ -113,6 +125,7 @@ class Policy:
                 "memory_bytes": self.limits.memory,
                 "tmp_bytes": self.limits.tmp,
                 "work_bytes": self.limits.work,
+                "files": self.limits.files,
                 "processes": self.limits.processes,
                 "cpus": self.limits.cpus,
                 "seconds": self.limits.seconds,

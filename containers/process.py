@@ -135,7 +135,7 @@ def run(  # noqa: PLR0913 - all but the command by keyword
     if check and status != 0:
         raise InfrastructureError(
             f"{command[0]} ended with exit status {status}: "
-            f"{completed.stderr[-_KEPT:].decode(errors='replace').strip()}",
+            f"{redact(completed.stderr.decode(errors='replace'))[-_KEPT:].strip()}",
             subject=replayable(command, environment, directory),
         )
     return completed
@@ -159,8 +159,9 @@ def wait(process: subprocess.Popen[bytes], *, seconds: float, stop: Event | None
         if stop is not None and stop.is_set():
             raise Stopped("stopped")
         if waited >= seconds:
+            words = redact(repr(process.args))[:200]
             raise InfrastructureError(
-                f"{process.args!r:.200} was still running after {seconds:.0f} s and was ended"
+                f"{words} was still running after {seconds:.0f} s and was ended"
             )
 
 

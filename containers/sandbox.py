@@ -12,7 +12,7 @@ import os
 import tempfile
 import threading
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -22,8 +22,9 @@ from containers.engine import Identity, Outcome
 from containers.launch import launch
 from containers.layout import lay_out
 from containers.policy import Limits
+from containers.room import Room
 from containers.scratch import Scratch, remove
-from containers.supervise import Growth
+from containers.usage import Usage
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from containers.action import Action
     from containers.cgroup import Group
+    from containers.cgroup_v1 import LegacyGroup
     from containers.engine import Blobs
     from containers.launch import Launched
     from containers.policy import Enforcement, Policy
@@ -62,6 +64,7 @@ class SandboxEngine:
         self._numbers: Iterator[int] = itertools.count(1)
         self._scratch: Scratch | None = None
         self._cgroups: Cgroups | None = None
+        self._room = Room(partial(self._try, mounting=True))
 
     @cached_property
     def identity(self) -> Identity:
@@ -100,24 +103,37 @@ class SandboxEngine:
         with ExitStack() as stack:
             work = _make(folder)
             stack.callback(remove, folder)
-            order = sandbox_order.for_action(self._program, action, layout, limits, blobs)
+            order = sandbox_order.for_action(
+                self._program,
+                action,
+                layout,
+                limits,
+                blobs,
+                mounting=not self._room.refusal,
+                in_memory=not self._room.lacking(policy),
+                views=not self._no_views,
+            )
             group = _join(self._cgroups, f"action-{os.getpid()}-{number}", limits, stack)
-            order["cgroup"] = group.entrance if group else ""
+            order["cgroups"] = group.entrances if group else []
             order["cpus"] = sandbox_order.processors(limits.cpus, number, policy.share)
             order["work"] = str(work)
-            launched = launch(order, limits, into, stop, Growth(work, limits.work).too_large)
-            descriptor = launched.work
-            if descriptor is None:
-                descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
-            stack.callback(os.close, descriptor)
-            _take(descriptor, action, into)
-            return _outcome(launched, limits, group, into)
+            usage = Usage(work, limits, group)
+            stack.callback(usage.close)
+            launched = launch(order, limits, into, stop, usage)
+            exceeded = _take(work, action, into, limits, stop, usage)
+            return _outcome(launched, limits, group, into, usage, exceeded)
 
     def enforcement(self, policy: Policy) -> tuple[Enforcement, ...]:
         """See `Engine.enforcement`."""
         cgroups = self._cgroups or Cgroups()
         try:
-            return sandbox_enforcement.enforcement(policy, cgroups, sandbox_order.spare_users())
+            return sandbox_enforcement.enforcement(
+                policy,
+                cgroups,
+                sandbox_order.spare_users(),
+                self._room,
+                no_views=self._no_views,
+            )
         finally:
             if cgroups is not self._cgroups:
                 cgroups.close()
@@ -128,15 +144,31 @@ class SandboxEngine:
         Raises:
             InfrastructureError: this machine refuses; says what to do about it.
         """
-        order = sandbox_order.for_check(self._program, _CHECK)
-        with tempfile.TemporaryDirectory() as folder:
+        try:
+            self._try(mounting=False)
+        except InfrastructureError as error:
+            raise bubblewrap.refusal(error.subject) from error
+
+    @cached_property
+    def _no_views(self) -> str:
+        """Why the launcher cannot hide where trees lie (tried, where the scratch folder lies)."""
+        try:
+            self._try(mounting=False, view=self._parent)
+        except InfrastructureError as error:
+            return error.subject
+        return ""
+
+    def _try(self, *, mounting: bool, view: Path | None = None) -> None:
+        order = sandbox_order.for_check(self._program, _CHECK, mounting=mounting, view=view)
+        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             order["work"] = folder
-            try:
-                launched = launch(order, _CHECK, Path(folder), threading.Event(), lambda: False)
-            except InfrastructureError as error:
-                raise bubblewrap.refusal(error.subject) from error
+            usage = Usage(Path(folder), _CHECK, None)
+            stack.callback(usage.close)
+            launched = launch(order, _CHECK, Path(folder), threading.Event(), usage)
             if launched.status != 0:
-                raise bubblewrap.refusal(f"a trial ended with exit status {launched.status}")
+                raise InfrastructureError(
+                    "a trial failed", subject=f"a trial ended with exit status {launched.status}"
+                )
 
 
 def _make(folder: Path) -> Path:
@@ -151,7 +183,9 @@ def _make(folder: Path) -> Path:
     return work
 
 
-def _join(cgroups: Cgroups, name: str, limits: Limits, stack: ExitStack) -> Group | None:
+def _join(
+    cgroups: Cgroups, name: str, limits: Limits, stack: ExitStack
+) -> Group | LegacyGroup | None:
     try:
         group = cgroups.make(name, limits)
     except OSError as error:
@@ -161,18 +195,36 @@ def _join(cgroups: Cgroups, name: str, limits: Limits, stack: ExitStack) -> Grou
     return group
 
 
-def _take(work: int, action: Action, into: Path) -> None:
+def _take(  # noqa: PLR0913 - all of one run
+    work: Path, action: Action, into: Path, limits: Limits, stop: Event, usage: Usage
+) -> outputs.Exceeded:
+    """Take the outputs, from the tmpfs where the work directory is one; the limit they exceed."""
+    descriptor = usage.work
     try:
-        outputs.take(work, action.outputs, into / "outputs")
+        if descriptor is not None:
+            return outputs.take(descriptor, action.outputs, into / "outputs", limits, stop)
+        work.chmod(0o700)
+        descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            return outputs.take(descriptor, action.outputs, into / "outputs", limits, stop)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise InfrastructureError(
             f"cannot take the outputs of {action.name}: {error.strerror}", subject=str(into)
         ) from error
 
 
-def _outcome(launched: Launched, limits: Limits, group: Group | None, into: Path) -> Outcome:
+def _outcome(  # noqa: PLR0913 - all of one run
+    launched: Launched,
+    limits: Limits,
+    group: Group | LegacyGroup | None,
+    into: Path,
+    usage: Usage,
+    exceeded: outputs.Exceeded,
+) -> Outcome:
     ended = launched.ended
-    peak = max(launched.largest, ended.sampled)
+    peak = max(launched.largest, usage.peak)
     ended_by: str = ended.ended_by
     if group is not None:
         peak = group.peak_memory() or peak
@@ -181,8 +233,9 @@ def _outcome(launched: Launched, limits: Limits, group: Group | None, into: Path
     # A program that is refused memory fails in its own words; that it was about memory is seen
     # from how near to the limit its largest process had come.
     margin = max(limits.memory // 8, _MARGIN)
-    if launched.status != 0 and not ended_by and launched.largest > limits.memory - margin:
-        ended_by = "memory"
+    if launched.status != 0 and not ended_by:
+        near = launched.largest > limits.memory - margin
+        ended_by = usage.filled() or ("memory" if near else "")
     return Outcome(
         exit_status=launched.status,
         outputs=into / "outputs",
@@ -190,5 +243,5 @@ def _outcome(launched: Launched, limits: Limits, group: Group | None, into: Path
         stderr=into / "stderr",
         seconds=ended.seconds,
         peak_memory=peak,
-        ended_by=ended_by,
+        ended_by=ended_by or exceeded,
     )

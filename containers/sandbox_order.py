@@ -1,17 +1,19 @@
 """Turns an action into an order for the launcher: what to stage, what to limit, bubblewrap's words.
 
-The form of an order is what `confine.py` reads. Arguments are texts, `{"place": N, "below": path}`
+The form of an order is what `confine.py` reads. Options are texts, `{"place": N, "below": path}`
 for a path that only the launcher knows (0 is the work directory, 1 the root's tree, then the input
-trees), or `{"status": true}` for the descriptor on which bubblewrap tells what it does.
+trees; -1 is the folder for /tmp), or `{"status": true}` for the descriptor on which bubblewrap
+tells what it does.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from containers import proc
+from containers import proc, system_call_filter
 from containers.layout import root_binds
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from reproducibility.manifest import Tree
 
 _OPEN_FILES = 16384
+_RELEASE = re.compile(r"\d+")
 # What an entry of a tmpfs can cost beside its content, and room to spare, in bytes.
 _ENTRY = 16384
 _ROOM = 64 << 20
@@ -29,29 +32,46 @@ _ROOM = 64 << 20
 # far above any that is given out by hand, by subuid(5) or by systemd. Where those are not mapped
 # (root of a container), systemd's range for dynamic users.
 _SPARE = (range(0x70000000, 0x70400000), range(61184, 65184))
+# Descriptions of keys, and how many each user of the machine has.
+_MASKED = ("/proc/keys", "/proc/key-users")
+_FIRST = "/proc/1"
 _TMP = "/tmp"  # noqa: S108 - the path inside
 
 
-def for_action(
-    program: str, action: Action, layout: Layout, limits: Limits, blobs: Blobs
+def for_action(  # noqa: PLR0913 - an action's fixed data
+    program: str,
+    action: Action,
+    layout: Layout,
+    limits: Limits,
+    blobs: Blobs,
+    *,
+    mounting: bool = False,
+    in_memory: bool = False,
+    views: bool = False,
 ) -> dict[str, Any]:
-    """The order for an action; `work`, `cgroup` and `cpus` are still to be filled in.
+    """The order for an action; `work`, `cgroups` and `cpus` are still to be filled in.
 
-    `program`: path of bubblewrap.
+    `program`: path of bubblewrap. `mounting`: whether the launcher may mount, and so mounts /tmp,
+    which can then be looked at. `in_memory`: whether the work directory is a tmpfs too, so that the
+    kernel bounds it. `views`: whether it is to hide where the trees lie.
     """
     surroundings = action.surroundings
     trees = [action.root, *(mount.tree for mount in (*layout.read_only, *layout.private))]
     first_private = 1 + len(layout.read_only)
     shuffled = list(range(1, first_private)) if surroundings.order_seed else []
+    varied = bool(surroundings.order_seed and action.mounts)
     tmpfs = None
-    if surroundings.order_seed and action.mounts:
+    if mounting or varied:
         tmpfs = {
-            "inputs": _ROOM + sum(_room(trees[number]) for number in shuffled),
-            "work": limits.work if layout.private else 0,
+            "inputs": _ROOM + sum(_room(trees[number]) for number in shuffled) if varied else 0,
+            "work": limits.work if in_memory or (varied and layout.private) else 0,
+            "tmp": limits.tmp if mounting else 0,
+            "files": limits.files,
         }
     return {
-        **_frame(limits),
+        **_frame(limits, own_users=mounting),
         "sources": [str(blobs.checkout(tree, action.epoch)) for tree in trees],
+        "views": views,
         "copies": [
             {"source": number, "at": mount.at.removeprefix(surroundings.work).strip("/")}
             for number, mount in enumerate(layout.private, start=first_private)
@@ -61,37 +81,52 @@ def for_action(
         "shuffled": shuffled,
         "order_seed": surroundings.order_seed,
         "epoch": action.epoch,
-        "arguments": [
-            *_namespaces(program),
+        "program": program,
+        "command": list(action.command),
+        "options": [
+            *_namespaces(),
             *("--uid", str(surroundings.user), "--gid", str(surroundings.group)),
             *("--hostname", surroundings.host),
-            *_mounts(action, layout, limits),
+            *_mounts(action, layout, limits, mounting=mounting),
             *_process(action, layout),
         ],
     }
 
 
-def for_check(program: str, limits: Limits) -> dict[str, Any]:
-    """An order that runs bubblewrap itself inside a sandbox, to see whether that works here."""
+def for_check(
+    program: str, limits: Limits, *, mounting: bool = False, view: Path | None = None
+) -> dict[str, Any]:
+    """An order that runs bubblewrap itself inside a sandbox, to see whether that works here.
+
+    `mounting`: as for an action. `view`: a folder whose place the launcher is to hide as it would
+    for an action, None for none.
+    """
+    sizes = {"inputs": 0, "work": limits.work, "tmp": limits.tmp, "files": limits.files}
     return {
-        **_frame(limits),
-        "cgroup": "",
+        **_frame(limits, own_users=mounting),
+        **({} if view is None else {"sources": [str(view)], "views": True}),
+        "tmpfs": sizes if mounting else None,
+        "cgroups": [],
         "cpus": [],
-        "arguments": [
-            *_namespaces(program),
-            *("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"),
+        "program": program,
+        "command": [program, "--version"],
+        "options": [
+            *_namespaces(),
+            *("--ro-bind", "/", "/", *_proc(), "--dev", "/dev"),
             *("--size", str(limits.tmp), "--tmpfs", _TMP, "--remount-ro", "/", "--chdir", "/"),
-            *("--clearenv", "--", program, "--version"),
+            "--clearenv",
         ],
     }
 
 
-def _frame(limits: Limits) -> dict[str, Any]:
+def _frame(limits: Limits, *, own_users: bool) -> dict[str, Any]:
     return {
         "parent": os.getpid(),
         "users": spare_users(),
-        "limits": _rlimits(limits),
+        "filter": system_call_filter.compiled().hex(),
+        "limits": _rlimits(limits, own_users=own_users),
         "sources": [],
+        "views": False,
         "copies": [],
         "directories": [],
         "tmpfs": None,
@@ -101,9 +136,8 @@ def _frame(limits: Limits) -> dict[str, Any]:
     }
 
 
-def _namespaces(program: str) -> list[Any]:
+def _namespaces() -> list[Any]:
     return [
-        program,
         *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc"),
         *("--unshare-uts", "--unshare-cgroup", "--disable-userns"),
         *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
@@ -111,7 +145,7 @@ def _namespaces(program: str) -> list[Any]:
     ]
 
 
-def _mounts(action: Action, layout: Layout, limits: Limits) -> list[Any]:
+def _mounts(action: Action, layout: Layout, limits: Limits, *, mounting: bool) -> list[Any]:
     work = action.surroundings.work
     points = [*(mount.at for mount in layout.read_only), work, "/dev", "/proc", _TMP]
     made, bound = root_binds(action.root, points)
@@ -120,8 +154,11 @@ def _mounts(action: Action, layout: Layout, limits: Limits) -> list[Any]:
         arguments += ["--perms", "0755", "--dir", f"/{path}"]
     for path in bound:
         arguments += ["--ro-bind", _place(1, path), f"/{path}"]
-    arguments += ["--proc", "/proc", "--dev", "/dev"]
-    arguments += ["--perms", "1777", "--size", str(limits.tmp), "--tmpfs", _TMP]
+    arguments += [*_proc(), "--dev", "/dev"]
+    if mounting:
+        arguments += ["--bind", _place(-1), _TMP]
+    else:
+        arguments += ["--perms", "1777", "--size", str(limits.tmp), "--tmpfs", _TMP]
     binds = [
         (mount.at, "--ro-bind", number) for number, mount in enumerate(layout.read_only, start=2)
     ]
@@ -130,18 +167,32 @@ def _mounts(action: Action, layout: Layout, limits: Limits) -> list[Any]:
     return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/"]
 
 
+def _proc() -> list[Any]:
+    """/proc without what it tells of the machine's users, and without the first process.
+
+    That one is bubblewrap, the machine's own program, and belongs to the same user as the action,
+    which else could open its memory.
+    """
+    arguments: list[Any] = ["--proc", "/proc"]
+    for path in _MASKED:
+        if Path(path).exists():
+            arguments += ["--ro-bind", "/dev/null", path]
+    return [*arguments, "--perms", "0555", "--tmpfs", _FIRST, "--remount-ro", _FIRST]
+
+
 def _process(action: Action, layout: Layout) -> list[Any]:
     variables = [part for item in layout.environment.items() for part in ("--setenv", *item)]
-    return ["--chdir", action.directory, "--clearenv", *variables, "--", *action.command]
+    return ["--chdir", action.directory, "--clearenv", *variables]
 
 
 def _place(number: int, below: str = "") -> dict[str, Any]:
     return {"place": number, "below": below}
 
 
-def _rlimits(limits: Limits) -> dict[str, int]:
+def _rlimits(limits: Limits, *, own_users: bool) -> dict[str, int]:
     """Resource limits by name. RLIMIT_AS would be of no use: Go reserves more than it uses."""
-    running = proc.threads_of(os.getuid()) if spare_users() is None else 0
+    alone = spare_users() is not None or (own_users and counts_by_namespace())
+    running = 0 if alone else proc.threads_of(os.getuid())
     return {
         "RLIMIT_NPROC": limits.processes + running,
         "RLIMIT_DATA": limits.memory,
@@ -149,6 +200,12 @@ def _rlimits(limits: Limits) -> dict[str, int]:
         "RLIMIT_NOFILE": _OPEN_FILES,
         "RLIMIT_CORE": 0,
     }
+
+
+def counts_by_namespace() -> bool:
+    """Whether RLIMIT_NPROC counts a user's processes in each user namespace by itself."""
+    release = tuple(int(part) for part in _RELEASE.findall(os.uname().release)[:2])
+    return release >= (5, 14)
 
 
 def processors(wanted: int, number: int, share: Share | None = None) -> list[int]:

@@ -1,4 +1,4 @@
-"""Watches one running action: its output streams, its clock, its memory, and the wish to stop.
+"""Watches one running action: its output streams, its clock, what it takes, the wish to stop.
 
 One loop without threads: a process descriptor and the pipes are polled together, so that the end
 of the action is seen at once and a full pipe can never block it.
@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from containers import proc
 from reproducibility.errors import Stopped
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ _GRACE = 20_000
 _DRAIN = 5.0
 _PIECE = 1 << 16
 
-EndedBy = Literal["", "time", "memory", "work"]
+EndedBy = Literal["", "time", "memory", "work", "tmp", "files"]
 
 
 class Log:
@@ -70,14 +69,12 @@ class Log:
 class Ended:
     """How a watched process ended.
 
-    `status`: its exit status, 128 + N for signal N. `seconds`: wall-clock. `sampled`: the most
-    memory that it and its descendants were seen to hold together, in bytes. `ended_by`: the limit
+    `status`: its exit status, 128 + N for signal N. `seconds`: wall-clock. `ended_by`: the limit
     that ended it, or empty.
     """
 
     status: int
     seconds: float
-    sampled: int
     ended_by: EndedBy
 
 
@@ -85,13 +82,11 @@ class Ended:
 class Bounds:
     """What an action is ended for.
 
-    `seconds`: wall-clock. `memory`: bytes in all its processes together. `overgrown`: says whether
-    its work directory has become too large.
+    `seconds`: wall-clock. `exceeded`: says which other limit a process and its descendants exceed.
     """
 
     seconds: float
-    memory: int
-    overgrown: Callable[[], bool]
+    exceeded: Callable[[int], EndedBy]
 
 
 def watch(
@@ -130,7 +125,6 @@ def watch(
     return Ended(
         128 - code if code < 0 else code,
         time.monotonic() - started,
-        watching.peak,
         reason,
     )
 
@@ -160,7 +154,6 @@ class _Watching:
         self._readers = dict(readers)
         self._bounds = bounds
         self._started = started
-        self.peak = 0
 
     def until_over(self, descriptor: int, stop: Event) -> EndedBy | Literal["stop"]:
         """Until the process ends by itself (empty) or is to be ended (why)."""
@@ -175,11 +168,9 @@ class _Watching:
                 return "time"
             if now - sampled > _SAMPLE:
                 sampled = now
-                self.peak = max(self.peak, proc.memory_of(self._pid))
-                if self.peak > self._bounds.memory:
-                    return "memory"
-                if self._bounds.overgrown():
-                    return "work"
+                exceeded = self._bounds.exceeded(self._pid)
+                if exceeded:
+                    return exceeded
 
     def drain(self) -> None:
         """Read what the ended process left in its pipes."""
@@ -197,37 +188,3 @@ class _Watching:
             if not self._readers[number]():
                 del self._readers[number]
         return ready
-
-
-class Growth:
-    """Says whether a work directory has outgrown its limit (bytes).
-
-    Counting its files costs, so that is done only when the file system has lost as much room.
-    """
-
-    def __init__(self, folder: Path, limit: int) -> None:
-        self._folder = folder
-        self._limit = limit
-        self._free = self._room()
-
-    def too_large(self) -> bool:
-        """Whether the files in the folder take more than the limit now."""
-        return self._free - self._room() > self._limit and size_of(self._folder) > self._limit
-
-    def _room(self) -> int:
-        status = os.statvfs(self._folder)
-        return status.f_bfree * status.f_frsize
-
-
-def size_of(folder: Path) -> int:
-    """Bytes that the files below a folder take on the disk, as far as they can be seen now."""
-    total = 0
-    waiting = [str(folder)]
-    while waiting:
-        with suppress(OSError), os.scandir(waiting.pop()) as listing:
-            for entry in listing:
-                with suppress(OSError):
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-    return total

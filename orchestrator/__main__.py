@@ -1,5 +1,5 @@
 """`python -m orchestrator` is `orchestrate`."""
 
-from orchestrator.cli import main
+from orchestrator.entry import main
 
 main()

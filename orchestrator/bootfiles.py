@@ -71,11 +71,12 @@ def make(  # noqa: PLR0913 - what they are made from, who is told
     observer: Observer,
     *,
     again: bool,
+    bases: rebuilding.Bases | None = None,
 ) -> BootFiles:
     """All boot files for some architectures.
 
     `packages`: unpacked, by the input's name. `again`: make them whatever is remembered, and
-    compare.
+    compare, with `bases` as far as they are known.
 
     Raises:
         InputError: a package has not what it must have.
@@ -88,7 +89,8 @@ def make(  # noqa: PLR0913 - what they are made from, who is told
         timeout=section.timeout,
         missing=section.missing,
     )
-    made = [_own(machine, store, observer, again=again) for machine in boot.machines]
+    known = (bases or rebuilding.Bases()) if again else None
+    made = [_own(machine, store, observer, known) for machine in boot.machines]
     shared = files.shared(boot, store.read, store.put_bytes)
     parts = [
         (f"the kernel for {name}", tree)
@@ -128,12 +130,13 @@ def _syslinux(packages: Mapping[str, Tree]) -> Tree:
 
 
 def _own(
-    machine: Machine, store: Store, observer: Observer, *, again: bool
+    machine: Machine, store: Store, observer: Observer, bases: rebuilding.Bases | None
 ) -> tuple[Tree, Check | None]:
-    """What only one architecture has, and how it compares with what is remembered if asked."""
+    """What only one architecture has; with `bases`, made again, and how it compares with them."""
     key = _key(machine)
     name = _stage_name(machine.architecture)
-    remembered, why = _recalled(store, key)
+    again = bases is not None
+    remembered, why = (bases or rebuilding.Bases()).of(key, lambda: _recalled(store, key))
     if remembered is not None and not again and store.holds(remembered):
         observer.finished(name, cached=True, seconds=0)
         return remembered, None

@@ -6,7 +6,7 @@ import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from orchestrator import (
     making,
     memory,
     output,
+    places,
     plan,
     rebuilding,
     result,
@@ -26,7 +27,7 @@ from orchestrator import (
     source_checks,
     spec,
 )
-from orchestrator.inputs import bundle, machine
+from orchestrator.inputs import bundle, local_path, machine
 from orchestrator.module_hash import ModuleHashes
 from orchestrator.progress.inputs import InputEvents
 from orchestrator.scheduler import Scheduler, default_jobs
@@ -72,9 +73,8 @@ class Options:
 
     @property
     def own(self) -> tuple[Path, ...]:
-        """What the project makes itself, and what is therefore never content of its image."""
-        bundle = () if self.bundle is None else (self.bundle,)
-        return self.spec, self.lock, self.out, self.store, *bundle
+        """What is never content of the image, as `places.own`."""
+        return places.own(self.spec, self.lock, self.store)
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
     pinned.check_fits(wanted)
     architectures = _selected(wanted, options.architectures)
     output.refuse_foreign(options.out)
+    local_path.refuse_output(pinned.inputs, wanted.folder, options.out)
     with closing(Store(options.store)) as store:
         trial.require_store(options.store)
         job = _Job(options, wanted, pinned, architectures, store, observer, stop, started)
@@ -135,6 +136,7 @@ class _Job:
     observer: Observer
     stop: threading.Event
     started: float
+    bases: rebuilding.Bases = field(default_factory=rebuilding.Bases)
 
     @cached_property
     def _policy(self) -> Policy:
@@ -222,6 +224,7 @@ class _Job:
             observer=self.observer,
             jobs=self.options.jobs or default_jobs(),
             rebuild=self.options.rebuild,
+            bases=self.bases,
             stop=self.stop,
         ).run(drawn.steps)
 
@@ -237,6 +240,7 @@ class _Job:
             self.store,
             self.observer,
             again=self.options.rebuild,
+            bases=self.bases,
         )
 
     def _image(self, assembled: root.Root, boot: bootfiles.BootFiles, fresh: Path) -> making.Image:
@@ -255,6 +259,7 @@ class _Job:
             self.options.out,
             self.observer,
             again=self.options.rebuild,
+            bases=self.bases,
             stop=self.stop,
         )
 

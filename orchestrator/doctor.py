@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from containers import system_call_filter
 from containers.choice import choose
 from containers.policy import RULES, Policy
 from orchestrator.emulator.platforms import PLATFORMS
@@ -84,6 +85,7 @@ def examine(store: Path, out: Path) -> list[Finding]:
         python(),
         architecture(),
         *engines(),
+        libseccomp(),
         pip(),
         apt(),
         space("space for the store", store, STORE_SPACE, "--store"),
@@ -176,6 +178,23 @@ def _not_enforced(engine: Engine) -> Iterator[Finding]:
                 "enforced",
                 "",
             )
+
+
+def libseccomp(library: Callable[[], object] = system_call_filter.library) -> Finding:
+    """What the sandbox's filter for system calls is made with."""
+    try:
+        library()
+    except InfrastructureError as error:
+        lacking: InfrastructureError | None = error
+    else:
+        lacking = None
+    return Finding(
+        "libseccomp",
+        "ok" if lacking is None else "optional",
+        "installed" if lacking is None else "not installed",
+        "to keep build steps from system calls that reach past their isolation (engine sandbox)",
+        "" if lacking is None else lacking.remedy,
+    )
 
 
 def pip() -> Finding:

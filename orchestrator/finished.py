@@ -7,9 +7,12 @@ unpacked into the store first, and must be the tree that the result names.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator import output, unpacking
+from orchestrator.document import shaped
 from orchestrator.store import DamagedBlob
 from reproducibility import canonical, digest, regular
 from reproducibility.compare import Verdict
@@ -23,6 +26,48 @@ if TYPE_CHECKING:
     from reproducibility.manifest import Tree
 
 _AGAIN = "build again: `orchestrate build`, or name another folder with --out"
+
+
+_Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# A file beside the result: a name, so that it leads nowhere else.
+_Name = Annotated[str, Field(pattern=r"^[^/.\x00-\x1f\x7f][^/\x00-\x1f\x7f]{0,254}$")]
+_Tree = Annotated[str, Field(pattern=r"^blake3:[0-9a-f]{64}$")]
+_MOST_VALUES = 1_000_000
+_WANTED = frozenset({"schema", "verdict", "image", "cpio", "root"})
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    path: _Name
+
+
+class _Image(_Part):
+    blake3: _Hex
+
+
+class _Archive(_Part):
+    blake3: _Hex | None = None
+
+
+class _Root(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    tree: _Tree | None = None
+    commands: dict[str, int]
+    boot_files: int = 0
+
+
+class _Content(BaseModel):
+    """What others rely on in a result; there is much more in it."""
+
+    model_config = ConfigDict(strict=True)
+
+    schema_version: int = Field(alias="schema")
+    verdict: str | int | None
+    image: _Image
+    cpio: _Archive
+    root: _Root
 
 
 class UnfinishedError(InputError):
@@ -58,6 +103,14 @@ class Finished:
         document = canonical.loads(data, subject=str(path))
         if not isinstance(document, dict) or not document.keys() >= _WANTED:
             raise InputError("this is not the result of a build", subject=str(path), remedy=_AGAIN)
+        shaped(
+            _Content,
+            document,
+            lambda words: InputError(
+                f"this is not the result of a build: {words}", subject=str(path), remedy=_AGAIN
+            ),
+            most=_MOST_VALUES,
+        )
         return cls(out, document)
 
     @property
@@ -102,6 +155,17 @@ class Finished:
     def _part(self, name: str) -> Path:
         return self.out / str(self.document[name]["path"])
 
+    def _said(self, part: str, name: str) -> str:
+        """What not every result says."""
+        said = self.document[part].get(name)
+        if said is None:
+            raise InputError(
+                f"this is not the whole result of a build: it says no {part}.{name}",
+                subject=str(self.out / output.RESULT),
+                remedy=_AGAIN,
+            )
+        return str(said)
+
     def root(self, store: Store) -> Path:
         """The root as a read-only folder in the store, every time its epoch.
 
@@ -114,7 +178,7 @@ class Finished:
         """
         try:
             epoch = unpacking.epoch(self.archive)
-            wanted = Digest.parse(str(self.document["root"]["tree"]))
+            wanted = Digest.parse(self._said("root", "tree"))
             try:
                 there = store.existing(wanted, epoch)
                 return there or store.checkout(store.load_tree(wanted), epoch)
@@ -128,7 +192,7 @@ class Finished:
             ) from error
 
     def _unpacked(self, store: Store, wanted: Digest) -> Tree:
-        said = str(self.document["cpio"]["blake3"])
+        said = self._said("cpio", "blake3")
         if digest.of_file(self.archive).hex != said:
             raise ComparisonError(
                 f"the archive is not the one that the result names: it should be blake3 {said}",
@@ -168,6 +232,3 @@ def _missing(out: Path) -> InputError:
         subject=subject,
         remedy="`orchestrate build` first, or name its output directory with --out",
     )
-
-
-_WANTED = frozenset({"schema", "verdict", "image", "cpio", "root"})

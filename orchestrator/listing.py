@@ -9,7 +9,9 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, Field, ValidationError
 
 from orchestrator import device
 from reproducibility.errors import ActionError
@@ -27,6 +29,32 @@ _FIELDS = (
 _EVERYTHING = "./..."
 # cmd/asm/internal/lex: the name is looked for beside the file that the assembler was started with.
 _INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]+"([^"\n]+)"', re.MULTILINE)
+
+
+class _Fault(BaseModel):
+    """Why a package cannot be loaded."""
+
+    place: str | None = Field(default=None, alias="Pos")
+    words: str | None = Field(default=None, alias="Err")
+
+
+_Texts = tuple[str, ...] | None
+
+
+class _Package(BaseModel):
+    """A package as the go command tells of it (cmd/go/internal/load, PackagePublic)."""
+
+    path: str = Field(alias="ImportPath")
+    name: str = Field(default="", alias="Name")
+    folder: str = Field(default="", alias="Dir")
+    match: _Texts = Field(default=None, alias="Match")
+    imports: _Texts = Field(default=None, alias="Imports")
+    renamed: dict[str, str] | None = Field(default=None, alias="ImportMap")
+    sources: _Texts = Field(default=None, alias="GoFiles")
+    ignored: _Texts = Field(default=None, alias="IgnoredGoFiles")
+    embedded: _Texts = Field(default=None, alias="EmbedFiles")
+    assembly: _Texts = Field(default=None, alias="SFiles")
+    fault: _Fault | None = Field(default=None, alias="Error")
 
 
 @dataclass(frozen=True)
@@ -74,13 +102,13 @@ def parse(  # noqa: PLR0913 - the text, and what it is about
         ActionError: a command or one of its dependencies cannot be loaded; the list is not whole.
     """
     base = base or f"/{device.source(module)}"
-    packages = {found["ImportPath"]: found for found in _documents(text)}
-    chosen: dict[str, dict[str, Any]] = {}
+    packages = {found.path: found for found in _packages(text)}
+    chosen: dict[str, _Package] = {}
     constrained, dropped = [], []
     for package in packages.values():
-        match = package.get("Match") or ()
+        match = package.match or ()
         for folder in (name.removeprefix("./") for name in match if name != _EVERYTHING):
-            if not package.get("GoFiles") and package.get("IgnoredGoFiles"):
+            if not package.sources and package.ignored:
                 constrained.append(folder)
             elif _EVERYTHING in match or folder in named:
                 chosen[folder] = package
@@ -93,18 +121,18 @@ def parse(  # noqa: PLR0913 - the text, and what it is about
     needed: dict[str, tuple[str, ...]] = {}
     assembly: dict[str, tuple[str, ...]] = {}
     imports = []
-    own = {package["ImportPath"]: folder for folder, package in chosen.items()}
+    own = {package.path: folder for folder, package in chosen.items()}
     for package in _closure(packages, own, module, where, base):
-        path, folder = package["ImportPath"], package.get("Dir", "")
+        path, folder = package.path, package.folder
         inside = folder == base or folder.startswith(f"{base}/")
         relative = "." if folder == base else folder.removeprefix(f"{base}/")
-        main = package.get("Name") == "main"
+        main = package.name == "main"
         if not main and path != "unsafe":  # which has no code to compile
             imports.append(path)
         if inside and (path in own or not main):
-            (commands if main else needed)[relative] = _below(relative, package, "EmbedFiles")
-            if package.get("SFiles"):
-                assembly[relative] = _below(relative, package, "SFiles")
+            (commands if main else needed)[relative] = _below(relative, package.embedded)
+            if package.assembly:
+                assembly[relative] = _below(relative, package.assembly)
     return Listing(
         commands,
         tuple(sorted(constrained)),
@@ -169,12 +197,12 @@ def joined(folder: str, name: str) -> str | None:
 
 
 def _closure(
-    packages: Mapping[str, dict[str, Any]],
+    packages: Mapping[str, _Package],
     chosen: Mapping[str, str],
     module: str,
     where: str,
     base: str,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[_Package]:
     """The chosen packages and all that they import, each once, in the order of the list."""
     seen: set[str] = set()
     # What the linker adds to every program (cmd/go/internal/load, LinkerDeps).
@@ -187,16 +215,16 @@ def _closure(
         package = packages.get(path)
         if package is None:
             raise _cut(module, where, [path])
-        if "Error" in package:
-            told = (str(package["Error"].get(part) or "").strip() for part in ("Pos", "Err"))
+        if package.fault is not None:
+            told = ((part or "").strip() for part in (package.fault.place, package.fault.words))
             words = ": ".join(filter(None, told)).replace(f"{base}/", "")
             raise ActionError(
                 f"{where}: the go command cannot load {path}: {words}",
                 subject=f"{module}, {chosen.get(path) or path}",
                 remedy="exclude the command in the spec with a reason, or mend its source",
             )
-        renamed = package.get("ImportMap") or {}
-        imported = (renamed.get(name, name) for name in package.get("Imports") or ())
+        renamed = package.renamed or {}
+        imported = (renamed.get(name, name) for name in package.imports or ())
         waiting += [name for name in imported if name != "C"]
     return (package for path, package in packages.items() if path in seen)
 
@@ -209,11 +237,11 @@ def _cut(module: str, where: str, missing: Sequence[str]) -> ActionError:
     )
 
 
-def _below(folder: str, package: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    return tuple(str(PurePosixPath(folder, name)) for name in package.get(key) or ())
+def _below(folder: str, names: _Texts) -> tuple[str, ...]:
+    return tuple(str(PurePosixPath(folder, name)) for name in names or ())
 
 
-def _documents(text: str) -> Iterator[dict[str, Any]]:
+def _packages(text: str) -> Iterator[_Package]:
     decoder = json.JSONDecoder()
     at = 0
     while at < len(text):
@@ -222,6 +250,12 @@ def _documents(text: str) -> Iterator[dict[str, Any]]:
             continue
         try:
             document, at = decoder.raw_decode(text, at)
-        except json.JSONDecodeError as error:
+            yield _Package.model_validate(document)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ActionError(
+                f"the go command's list of packages is not understood: {where}: {first['msg']}"
+            ) from error
+        except (RecursionError, ValueError) as error:
             raise ActionError("the go command's list of packages is not JSON") from error
-        yield document

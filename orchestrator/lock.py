@@ -13,9 +13,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator import text_file
+from orchestrator.document import shaped
 from orchestrator.pinned import (
     Absent,
     DebianPackage,
@@ -61,6 +62,9 @@ __all__ = [
 SCHEMA: Literal[1] = 1
 # How the file of every lock begins: its keys are sorted.
 MAGIC = b'{\n  "checksum": "blake3:'
+# Bytes, and values: a hundred times what a large lock has.
+_LARGEST = 8 << 20
+_MOST_VALUES = 50_000
 _AGAIN = "run `orchestrate lock`"
 
 
@@ -173,6 +177,12 @@ def parse(data: bytes, subject: str = "sourcery.lock") -> Lock:
     Raises:
         InputError: not a lock, of another schema, changed by hand, or inconsistent.
     """
+    if len(data) > _LARGEST:
+        raise InputError(
+            f"not a lock: it has {len(data)} bytes, more than {_LARGEST}",
+            subject=subject,
+            remedy=_AGAIN,
+        )
     data = text_file.without_mark(data, "the lock", subject)
     document = canonical.loads(data, subject=subject)
     if not isinstance(document, dict) or not isinstance(document.get("checksum"), str):
@@ -194,14 +204,12 @@ def parse(data: bytes, subject: str = "sourcery.lock") -> Lock:
             subject=subject,
             remedy=f"restore it, or {_AGAIN}",
         )
-    try:
-        lock = Lock.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"the lock is malformed at {path}: {first['msg']}", subject=subject, remedy=_AGAIN
-        ) from error
+    lock = shaped(
+        Lock,
+        document,
+        lambda words: InputError(f"the lock is {words}", subject=subject, remedy=_AGAIN),
+        most=_MOST_VALUES,
+    )
     _check_consistent(lock, subject)
     return lock
 

@@ -7,7 +7,7 @@ bytes; `update` names the one that is looked up anew.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator import lock as locks
 from orchestrator import log_records, logged, sources
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from orchestrator.architecture import Architecture
     from orchestrator.boot_section import Origin
+    from orchestrator.inputs.go_command import Described
     from orchestrator.inputs.transport import Store, Transport
     from orchestrator.lock import LogEntry
     from orchestrator.spec import Source, Spec
@@ -65,19 +66,20 @@ def lock(  # noqa: PLR0913 - three things to work on, and keywords
     clients: Clients | None = None,
     own: Iterable[Path] = (),
     note: Callable[[str], None] = lambda _: None,
+    records: log_records.Records | None = None,
 ) -> Lock:
     """The lock for a spec.
 
     `previous`: what is pinned there and still wanted is kept. `update`: the name of an input to
     look up anew. `hosts`: pin what machines of these architectures need too, so far as it is
     published; by default those that `previous` was made for. This machine's is always there.
-    `own`: what is never content of a local folder (spec, lock, store). `note`: told what of one was
-    passed over.
+    `own`: what is never content of a local folder (`places.own`). `note`: told what of one was
+    passed over. `records`: what an earlier lock proves of the public log, by default `previous`.
 
     Raises:
         InputError: the spec names something that does not exist, or that cannot be built or written
             onto a stick; or `update` names no input.
-        ComparisonError: the public log contradicts what `previous` proves of it.
+        ComparisonError: the public log contradicts what `previous` or `records` prove of it.
         InfrastructureError: something could not be had.
     """
     known = {"go", "bootstrap", "uname", *(source.name for source in spec.sources)}
@@ -91,7 +93,9 @@ def lock(  # noqa: PLR0913 - three things to work on, and keywords
     if not hosts and previous is not None:
         hosts = [found.host for found in previous.inputs if found.host is not None]
     shared = clients or Clients()
-    return _Locking(spec, previous, store, update, hosts, shared, own, note).lock()
+    if records is None:
+        records = log_records.of_lock(previous) if previous else {}
+    return _Locking(spec, previous, store, update, hosts, shared, own, note, records).lock()
 
 
 def moved(previous: Lock | None, new: Lock) -> list[str]:
@@ -143,6 +147,7 @@ class _Locking:
         clients: Clients,
         own: Iterable[Path],
         note: Callable[[str], None],
+        records: log_records.Records,
     ) -> None:
         self._spec = spec
         self._previous = previous
@@ -153,6 +158,7 @@ class _Locking:
         self._wanted = locks.wanted(spec)
         self._events = clients.events
         self._note = note
+        self._records = records
         self._shelf = Shelf(clients, store, spec.folder, self._own, own)
         self._inputs: dict[tuple[str, Architecture | None], Input] = {}
         self._log: dict[Architecture, LogEntry] = {}
@@ -337,7 +343,7 @@ class _Locking:
         vendored = self._shelf.vendor(pinned, self._store.load_tree(pinned.tree))
         self._add(pinned.model_copy(update={"vendored": self._store.save_tree(vendored)}))
 
-    def _described(self, local: LocalPath, source: Source) -> dict[str, Any]:
+    def _described(self, local: LocalPath, source: Source) -> Described:
         """What the go.mod of a local source says; it must be that of the spec's module.
 
         Raises:
@@ -350,7 +356,7 @@ class _Locking:
             )
         where = f"{source.path}/go.mod"
         described = self._shelf.go.describe(where, self._store.path(entry).read_bytes())
-        if (described.get("Module") or {}).get("Path") != source.module:
+        if described.module is None or described.module.path != source.module:
             raise InputError(
                 f"go.mod in {source.path} does not say `module {source.module}`",
                 subject=f"source {source.name}",
@@ -368,9 +374,9 @@ class _Locking:
         try:
             module = self._resolved(request.name, self._shelf.module, request)
         except NoRecordError as error:
-            log_records.settle(self._previous, name, version, error.absent)
+            log_records.settle(self._records, name, version, error.absent)
             raise
-        entry = log_records.settle(self._previous, name, version, _asked(module), module.h1)
+        entry = log_records.settle(self._records, name, version, _asked(module), module.h1)
         return module.model_copy(update={"log": entry})
 
     def _own(self, name: str) -> Input:
@@ -414,7 +420,7 @@ class _Locking:
     def _log_entry(self, architecture: Architecture) -> LogEntry:
         version = gomodule.toolchain_version(self._spec.go.version, architecture)
         entry = self._shelf.module.log_entry(gomodule.TOOLCHAIN, version, self._store)
-        return log_records.settle(self._previous, gomodule.TOOLCHAIN, version, entry)
+        return log_records.settle(self._records, gomodule.TOOLCHAIN, version, entry)
 
 
 def _label(name: str, host: Architecture | None) -> str:

@@ -7,15 +7,23 @@ log tells different people different things.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pydantic import ValidationError
 
 from orchestrator.inputs.checksum_database import NOT_ASKED
 from orchestrator.lock import GoModule, Recorded
-from reproducibility import gomodule
+from reproducibility import canonical, gomodule
 from reproducibility.errors import ComparisonError, SourceryError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from orchestrator.lock import Lock, LogEntry
+
+# By module and version.
+Records: TypeAlias = Mapping[tuple[str, str], Recorded]
 
 _REMEDY = (
     "the lock is left as it is. Ask the log by another way (`go env GOPROXY GOSUMDB`; a mirror may "
@@ -24,17 +32,16 @@ _REMEDY = (
 )
 
 
-def settle(
-    previous: Lock | None, module: str, version: str, now: LogEntry, h1: str = ""
-) -> LogEntry:
+def settle(earlier: Records, module: str, version: str, now: LogEntry, h1: str = "") -> LogEntry:
     """What a new lock says of a module version: the earlier record with its proof, or today's.
 
-    `h1`: the hash of the module as it was had, where it was.
+    `earlier`: what an earlier lock records. `h1`: the hash of the module as it was had, where it
+    was.
 
     Raises:
-        ComparisonError: today's answer, or the module, contradicts the record in `previous`.
+        ComparisonError: today's answer, or the module, contradicts the earlier record.
     """
-    before = proved(previous, module, version)
+    before = earlier.get((module, version))
     if before is None:
         return now
     try:
@@ -68,14 +75,52 @@ def settle(
     return before
 
 
-def proved(previous: Lock | None, module: str, version: str) -> Recorded | None:
-    """The record of a module version that a lock proves, wherever in it; None if there is none."""
-    if previous is None:
-        return None
-    for architecture, entry in previous.toolchain.log.items():
-        name = gomodule.toolchain_version(previous.toolchain.version, architecture)
-        if (module, version) == (gomodule.TOOLCHAIN, name) and isinstance(entry, Recorded):
-            return entry
-    modules = (found for found in previous.inputs if isinstance(found, GoModule))
-    entries = (one.log for one in modules if (one.module, one.version) == (module, version))
-    return next((entry for entry in entries if isinstance(entry, Recorded)), None)
+def of_lock(lock: Lock) -> Records:
+    """Everything that a lock records, whether it proves it or not; of two, the toolchain's own."""
+    found = {
+        (one.module, one.version): one.log
+        for one in reversed(lock.inputs)
+        if isinstance(one, GoModule) and isinstance(one.log, Recorded)
+    }
+    for architecture, entry in lock.toolchain.log.items():
+        if isinstance(entry, Recorded):
+            version = gomodule.toolchain_version(lock.toolchain.version, architecture)
+            found[gomodule.TOOLCHAIN, version] = entry
+    return found
+
+
+def salvaged(data: bytes) -> Records:
+    """What the file of a lock that is refused proves all the same.
+
+    A record vouches for itself, by the log's signature and its inclusion proof, whatever else is
+    wrong with the file: who changed it, or which version made it.
+
+    Raises:
+        InputError: it is not even JSON.
+    """
+    found: dict[tuple[str, str], Recorded] = {}
+    for value in _objects(canonical.loads(data, subject="the lock")):
+        if value.get("state") != "recorded":
+            continue
+        try:
+            entry = Recorded.model_validate(value)
+            for line in entry.record:
+                module, version = line.split(" ")[:2]
+                if not version.endswith("/go.mod"):
+                    entry.h1(module, version)
+                    found[module, version] = entry
+        except (ValidationError, ValueError, SourceryError):
+            continue  # it proves nothing
+    return found
+
+
+def _objects(value: object) -> Iterator[dict[str, Any]]:
+    """Every object in a JSON value."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            yield one
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one

@@ -20,6 +20,7 @@ from orchestrator import remaking
 from orchestrator.boot import syslinux
 from orchestrator.image import archive, cpio, fingerprint, reader, witness, writer
 from orchestrator.ordering import FORMAT, Order, laid_out, volume_id
+from orchestrator.rebuilding import Bases
 from orchestrator.store import durable
 from reproducibility import digest as digests
 from reproducibility.compare import Check, Verdict, trees
@@ -111,18 +112,21 @@ def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
     observer: Observer,
     *,
     again: bool,
+    bases: Bases | None = None,
     stop: Event,
 ) -> Image:
     """Make both files in the folder `fresh`, or take them over from the output directory `old`.
 
-    `again`: make them whatever is remembered, and compare. `stop`: looked at between the stages.
+    `again`: make them whatever is remembered, and compare, with `bases` as far as they are known.
+    `stop`: looked at between the stages.
 
     Raises:
         InputError: the tree cannot lie on VFAT; names the paths.
         InfrastructureError: the disk is full, or a blob is damaged.
         Stopped: `stop` was set.
     """
-    remembered, lost = _recall(order, store)
+    known = bases if again and bases is not None else Bases()
+    remembered, lost = known.of(order.key, lambda: _recall(order, store))
     if remembered and not again and _taken_over(remembered, fresh, old):
         for name, _, _ in STAGES:
             observer.finished(name, cached=True, seconds=0)
@@ -274,7 +278,7 @@ def _recall(order: Order, store: Store) -> tuple[Image | None, str]:
             Digest.parse(document["tree"]),
             checks,
         )
-    except (KeyError, TypeError, InputError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
         return None, f"the earlier result cannot be read: {error!r}"
     return found, ""
 

@@ -1,18 +1,20 @@
 """A person's mistakes in a TOML file, told with line, key path, what was expected, nearest key.
 
-Pure: the text and what pydantic found go in, an InputError comes out.
+Pure: the text and what pydantic found go in, tables or an InputError come out.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
+import tomllib
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel
 
+from reproducibility import shape
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,9 +23,14 @@ if TYPE_CHECKING:
 
     from pydantic import ValidationError
 
-Key = tuple[str | int, ...]
+Key = shape.Key
 
 _SHOWN = 60
+# How many mistakes are told one by one.
+_MOST = 20
+# Characters, and values in all tables: a hundred times what a large spec has.
+_LARGEST = 256 << 10
+_MOST_VALUES = 20_000
 # How a model tags the two forms that an element of a list may have; no part of a key.
 TABLE, TEXT = "<table>", "<text>"
 
@@ -37,6 +44,38 @@ class Mistake:
     remedy: str
 
 
+def tables(text: str, origin: Path) -> dict[str, Any]:
+    """The tables of a spec, within the bounds of documents.
+
+    Raises:
+        InputError: it is not TOML, or goes beyond them.
+    """
+    if len(text) > _LARGEST:
+        raise InputError(
+            f"the spec has {len(text)} characters, more than {_LARGEST}",
+            subject=str(origin),
+            remedy="correct it, or give the right file with --spec",
+        )
+    beyond = shape.too_much_toml(text)
+    if beyond is not None:
+        line, words = beyond
+        raise InputError(f"the spec holds {words}", subject=f"{origin}, line {line}")
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"at line (\d+)", str(error))
+        where = f"{origin}, line {found[1]}" if found else f"{origin}, last line"
+        raise InputError(f"not valid TOML: {error}", subject=where) from error
+    except (RecursionError, ValueError) as error:
+        words = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InputError(f"not valid TOML: {words}", subject=str(origin)) from error
+    excess = shape.excess(data, _MOST_VALUES)
+    if excess is not None:
+        key, words = excess
+        raise refusal([Mistake(key, words, "correct it")], text, origin)
+    return data
+
+
 def from_pydantic(
     error: ValidationError, root: type[BaseModel], *, choices: Sequence[str] = ()
 ) -> list[Mistake]:
@@ -45,23 +84,31 @@ def from_pydantic(
     `root`: the model of the whole file; the descriptions of its fields say what is expected.
     `choices`: words of which a misspelt one gets its nearest.
     """
-    errors = error.errors()
+    errors = error.errors(include_url=False)
     keys = [tuple(part for part in found["loc"] if part not in {TABLE, TEXT}) for found in errors]
-    return [
-        _mistake(key, found["type"], found["input"], root, choices)
+    above = {key[:end] for key in keys for end in range(len(key))}
+    told = [
+        (key, found)
         for key, found in zip(keys, errors, strict=True)
         # A list whose elements are wrong is said to be too short as well.
-        if not any(other[: len(key)] == key != other for other in keys)
+        if key not in above
+    ]
+    return [
+        # To look for the nearest key takes its time, and of very many not all are shown.
+        _mistake(key, found["type"], found["input"], root, choices if number < _MOST else None)
+        for number, (key, found) in enumerate(told)
     ]
 
 
 def _mistake(
-    key: Key, kind: str, value: object, root: type[BaseModel], choices: Sequence[str]
+    key: Key, kind: str, value: object, root: type[BaseModel], choices: Sequence[str] | None
 ) -> Mistake:
+    if choices is None:
+        return Mistake(key, "wrong", "")
     model, expected = _place(key, root)
     if kind == "extra_forbidden":
         valid = sorted(field.alias or name for name, field in model.model_fields.items())
-        near = difflib.get_close_matches(str(key[-1]), valid, 1, cutoff=0.5)
+        near = difflib.get_close_matches(str(key[-1])[:_SHOWN], valid, 1, cutoff=0.5)
         remedy = f"did you mean {near[0]!r}? " if near else ""
         return Mistake(key, "unknown key", f"{remedy}valid here: {', '.join(valid)}")
     if kind == "missing":
@@ -70,7 +117,7 @@ def _mistake(
     shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
     remedy = f"expected {expected}"
     if kind == "literal_error" and isinstance(value, str):
-        near = difflib.get_close_matches(value, choices, 1)
+        near = difflib.get_close_matches(value[:_SHOWN], choices, 1)
         remedy += f"; did you mean {near[0]!r}?" if near else ""
     return Mistake(key, f"got {shown}", remedy)
 
@@ -102,11 +149,12 @@ def _models(kind: object) -> Iterator[type[BaseModel]]:
 
 def refusal(mistakes: Sequence[Mistake], text: str, origin: Path) -> InputError:
     """The error that tells all mistakes in a file, with their lines in its text."""
-    lines = key_lines(text)
+    lines = _first_lines(key_lines(text))
     told = [
-        (f"{_line(lines, mistake.key)}: {_spelled(mistake.key)}", mistake) for mistake in mistakes
+        (f"{_line(lines, mistake.key)}: {_spelled(mistake.key)}", mistake)
+        for mistake in mistakes[:_MOST]
     ]
-    if len(told) == 1:
+    if len(mistakes) == 1:
         where, mistake = told[0]
         return InputError(
             f"{_spelled(mistake.key)}: {mistake.message}",
@@ -115,24 +163,32 @@ def refusal(mistakes: Sequence[Mistake], text: str, origin: Path) -> InputError:
         )
     summary = "\n".join(
         [
-            f"{len(told)} mistakes in the spec",
+            f"{len(mistakes)} mistakes in the spec",
             *(f"  line {where}: {found.message}; {found.remedy}" for where, found in told),
+            *([f"  and {len(mistakes) - _MOST} more"] if len(mistakes) > _MOST else []),
         ]
     )
     return InputError(summary, subject=str(origin), remedy="mend them and run the command again")
 
 
 def _spelled(key: Key) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).lstrip(".")
+    told = shape.spelled(key)
+    return told if len(told) <= _SHOWN else told[:_SHOWN] + "..."
+
+
+def _first_lines(lines: dict[Key, int]) -> dict[Key, int]:
+    """The line of each key, and of each table around one that of the first thing in it."""
+    first: dict[Key, int] = {}
+    for key, line in lines.items():
+        for end in range(1, len(key) + 1):
+            first[key[:end]] = min(line, first.get(key[:end], line))
+    return {**first, **lines}
 
 
 def _line(lines: dict[Key, int], key: Key) -> int:
     """The line of a key or of the first thing in it, or of the nearest table around it."""
-    for end in range(len(key), 0, -1):
-        inside = [line for other, line in lines.items() if other[:end] == key[:end]]
-        if inside:
-            return lines.get(key[:end], min(inside))
-    return 1
+    ends = (key[:end] for end in range(len(key), 0, -1))
+    return next((lines[end] for end in ends if end in lines), 1)
 
 
 _STRING_OR_COMMENT = re.compile(

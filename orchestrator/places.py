@@ -8,16 +8,15 @@ texts, lines, JSON. What has no way of being quoted there is refused before any 
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reproducibility import visible
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # GOPATH is a list that colons part; apt.conf(5) has no way to write a quote within quotes.
 _NOT_IN_A_STORE = {":": "a colon", '"': "a double quote"}
 
@@ -69,7 +68,7 @@ def absolute(given: str | Path, name: str) -> Path:
             subject=repr(os.fsencode(whole)),
             remedy="rename the folder, or give another one",
         ) from error
-    if _CONTROL.search(whole):
+    if visible.control_in(whole):
         raise InputError(
             f"{name} holds a line break or another control character, which lists of files cannot",
             subject=repr(whole),
@@ -94,6 +93,16 @@ def store(given: str | Path, name: str = "--store") -> Path:
                 remedy="give another folder with --store",
             )
     return path
+
+
+def own(spec: Path, lock: Path, store: Path) -> tuple[Path, ...]:
+    """What a project makes itself and every command knows the place of: never content of its image.
+
+    `lock` pins folders without it and `build` compares without it, so both must leave out the same.
+    Output folders and bundles, whose places only a build is told, are known by what lies in them
+    (`inputs.content`).
+    """
+    return spec, lock, store
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:

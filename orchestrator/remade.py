@@ -51,6 +51,10 @@ def read(folder: Path, blobs: BlobFolder) -> Order:
         DamagedBlob: a package's file is missing or damaged.
     """
     said = canonical.loads((folder / ORDER).read_bytes(), subject=ORDER)
+    if not isinstance(said, dict) or any(
+        type(said.get(name)) is not kind for name, kind in _SAID.items()
+    ):
+        raise InputError("this is no order to make an image", subject=ORDER)
     tree = Tree.parse((folder / TREE).read_bytes())
     if str(tree.digest) != said["tree"]:
         raise InputError("the order names another tree", subject=str(tree.digest))
@@ -65,6 +69,12 @@ def read(folder: Path, blobs: BlobFolder) -> Order:
         free_space=said["free_space"],
         loader=loader,
     )
+
+
+_SAID = {
+    **dict.fromkeys(("tree", "packages", "label", "identity"), str),
+    **dict.fromkeys(("epoch", "free_space"), int),
+}
 
 
 def remake(folder: Path, blobs: BlobFolder) -> dict[str, Any]:

@@ -115,6 +115,7 @@ class Comparison:
 
     `now`: None where there was nothing to do. `earlier`: None where there is nothing to compare
     with, and `why`. `says`: whether other steps use its standard output, which then counts too.
+    `needs`: the steps that it hangs on.
     """
 
     step: str
@@ -122,6 +123,7 @@ class Comparison:
     earlier: Earlier | None
     why: str
     says: bool
+    needs: tuple[str, ...] = ()
 
     @property
     def agrees(self) -> bool:
@@ -152,7 +154,10 @@ class Remembered:
             tree = self._store.load_tree(Digest.parse(document["outputs"]))
             stdout, stderr = (Digest.parse(document[name]) for name in ("stdout", "stderr"))
             seconds, memory = document["milliseconds"] / 1000, int(document["peak_memory"])
-        except (DamagedBlob, InputError, AttributeError, KeyError, TypeError, ValueError):
+        except (
+            *(DamagedBlob, InputError),
+            *(ArithmeticError, AttributeError, KeyError, TypeError, ValueError),
+        ):
             return None
         if not (self._store.holds(tree) and self._store.has(stdout) and self._store.has(stderr)):
             return None

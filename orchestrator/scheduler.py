@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from containers.policy import Share
-from orchestrator import resources
+from orchestrator import blame, resources
 from orchestrator.either import Either
 from orchestrator.filling import log_name
+from orchestrator.rebuilding import Bases
 from orchestrator.results import Comparison, Provenance, Remembered, Result, Results
 from orchestrator.store import durable
 from reproducibility.errors import ActionError, InfrastructureError, InputError, Stopped
@@ -107,14 +108,20 @@ class Scheduler:
         observer: Observer,
         jobs: int,
         rebuild: bool = False,
+        bases: Bases | None = None,
         stop: threading.Event,
     ) -> None:
+        """`rebuild`: run everything and compare; `bases`: with these, and what else is remembered.
+
+        Whoever runs a plan twice in one build hands over the same both times.
+        """
         self._engine = engine
         self._store = store
         self._policy = policy
         self._observer = observer
         self._jobs = jobs
         self._rebuild = rebuild
+        self._bases = bases or Bases()
         self._stop = stop
         self._remembered = Remembered(store, engine.name)
 
@@ -169,21 +176,31 @@ class Scheduler:
             nothing = self._store.put_bytes(b"")
             result = Result(nothing, Tree(), nothing, nothing, 0.0, 0, cached=True)
             if self._rebuild:
-                state.compared[step.name] = Comparison(step.name, None, None, "", step.says)
+                state.compared[step.name] = Comparison(
+                    step.name, None, None, "", step.says, step.needs
+                )
         elif self._rebuild:
-            earlier, why = self._remembered.earlier(action)
-            with self._store.only_one(action.key, Either(self._stop, halt)):
-                result = self._work(step, action, state, halt, share)
-                comparison = Comparison(step.name, result, earlier, why, step.says)
-                state.compared[step.name] = comparison
-                # What differs from before stays out: the next comparison, of a second round too,
-                # is with the same base, and finds the same.
-                if earlier is None or comparison.agrees:
-                    self._remembered.remember(step.name, result)
+            result = self._remade(step, action, state, halt, share)
         else:
             result = self._remembered.recall(action) or self._made(step, action, state, halt, share)
         state.results[step.name] = result
         self._observer.finished(step.name, cached=result.cached, seconds=time.monotonic() - started)
+
+    def _remade(
+        self, step: Step, action: Action, state: Run, halt: threading.Event, share: Share | None
+    ) -> Result:
+        """What is made again whatever is remembered, and compared with that."""
+        with self._store.only_one(action.key, Either(self._stop, halt)):
+            # Not before: another build may have remembered something while this one waited.
+            earlier, why = self._bases.of(action.key, lambda: self._remembered.earlier(action))
+            result = self._work(step, action, state, halt, share)
+            comparison = Comparison(step.name, result, earlier, why, step.says, step.needs)
+            state.compared[step.name] = comparison
+            # What differs from before stays out: the next build is compared with the same base,
+            # and finds the same.
+            if earlier is None or comparison.agrees:
+                self._remembered.remember(step.name, result)
+            return result
 
     def _made(
         self, step: Step, action: Action, state: Run, halt: threading.Event, share: Share | None
@@ -218,7 +235,8 @@ class Scheduler:
         observed: str = "",
     ) -> Result:
         policy = replace(self._policy, share=share)
-        with self._store.temporary() as folder:
+        root = self._store.root
+        with self._store.temporary() as folder, blame.telling(name, folder / "result", root):
             into = folder / "result"
             into.mkdir()
             stop = Either(self._stop, halt)
@@ -227,11 +245,12 @@ class Scheduler:
             if outcome.exit_status != 0 or outcome.ended_by:
                 raise self._failure(name, action, outcome)
             try:
-                tree = self._store.put_tree(outcome.outputs, move=True)
+                tree = self._store.put_tree(outcome.outputs, move=True, stop=stop)
             except InputError as error:
                 raise ActionError(
                     f"{name} made something that cannot go on the stick: {error.summary}",
                     subject=error.subject,
+                    remedy="have it write only files and folders, with names that a tree can hold",
                 ) from error
             self._demand_outputs(name, action, tree, outcome)
             return Result(
@@ -272,9 +291,17 @@ class Scheduler:
         ended, limit = {
             "time": (f"was ended after {limits.seconds} s", "seconds"),
             "memory": (f"was ended for using more than {limits.memory >> 20} MiB", "memory"),
-            "work": (f"was ended for writing more than {limits.work >> 20} MiB", "work"),
+            "work": (
+                f"has more than {limits.work >> 20} MiB in its work directory or its outputs",
+                "work",
+            ),
+            "tmp": (f"has more than {limits.tmp >> 20} MiB in /tmp", "tmp"),
+            "files": (
+                f"has more than {limits.files} files in its work directory, /tmp or its outputs",
+                "files",
+            ),
         }.get(outcome.ended_by, (f"ended with exit status {outcome.exit_status}", ""))
-        remedy = "mend the cause and run the same command again: finished steps are remembered"
+        remedy = blame.remedy(outcome, limits)
         if limit:
             remedy = f"raise limits.{limit} in the spec"
         return ActionError(

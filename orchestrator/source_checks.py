@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 PUBLISHED = "source == published module"
 _SHOWN = 8
-# What vendoring writes: into the first a spec's `replace`, into the second what that brings.
-_OURS = frozenset({"go.mod", "go.sum"})
+_VENDOR = "vendor/"
+# What a spec's `replace` goes into, and what it brings.
+_REPLACED = frozenset({"go.mod", "go.sum"})
 
 
 def expected(lock: Lock) -> list[tuple[str, str]]:
@@ -71,13 +72,17 @@ def _published(
         hashes.refuse_damage(tree)
         reason = f"the files give {computed}, the log has {recorded}"
         return Check(PUBLISHED, subject, Verdict.FAIL, reason)
-    differing = _differing(tree, vendored, hashes)
+    left_out = _left_out(pinned)
+    differing = _differing(tree, vendored, left_out, hashes)
     if differing:
         hashes.refuse_damage(vendored)
         shown = ", ".join(differing[:_SHOWN])
         reason = f"{len(differing)} files on the stick are not the published ones: {shown}"
         return Check(PUBLISHED, subject, Verdict.FAIL, reason)
-    reason = f"the module hash of the files is the recorded one, {recorded}"
+    reason = (
+        f"the module hash of the files is the recorded one, {recorded}, and they are those on the "
+        f"stick; not compared: {'; '.join(left_out.values())}"
+    )
     return Check(PUBLISHED, subject, Verdict.PASS, reason)
 
 
@@ -100,10 +105,24 @@ def _tree(pinned: GoModule, store: Store) -> Tree | None:
     return tree
 
 
-def _differing(published: Tree, vendored: Tree, hashes: ModuleHashes) -> list[str]:
-    """Files that only one of the two has, or that differ; but for what vendoring makes."""
-    ours = {entry.path: entry for entry in vendored.files() if not _made(entry.path)}
-    theirs = {entry.path: entry for entry in published.files() if not _made(entry.path)}
+def _left_out(pinned: GoModule) -> dict[str, str]:
+    """What of a source is not compared, and why: in words, by the file or, with `/`, the folder."""
+    if not pinned.replace:
+        # A module's archive holds no packages there (golang/go#37397).
+        return {_VENDOR: f"{_VENDOR}, other modules' packages, which go.sum pins"}
+    those = f"the spec's replace ({', '.join(pinned.replace)})"
+    return {
+        _VENDOR: f"{_VENDOR}, other modules' packages, which the lock pins",
+        **{name: f"{name}, changed by {those}" for name in sorted(_REPLACED)},
+    }
+
+
+def _differing(
+    published: Tree, vendored: Tree, left_out: Mapping[str, str], hashes: ModuleHashes
+) -> list[str]:
+    """Files that only one of the two has, or that differ, but for what is left out."""
+    ours = {entry.path: entry for entry in vendored.files() if not _among(entry.path, left_out)}
+    theirs = {entry.path: entry for entry in published.files() if not _among(entry.path, left_out)}
     return sorted(
         path
         for path in ours.keys() | theirs.keys()
@@ -113,5 +132,7 @@ def _differing(published: Tree, vendored: Tree, hashes: ModuleHashes) -> list[st
     )
 
 
-def _made(path: str) -> bool:
-    return path in _OURS or path.startswith("vendor/")
+def _among(path: str, left_out: Mapping[str, str]) -> bool:
+    return path in left_out or any(
+        name.endswith("/") and path.startswith(name) for name in left_out
+    )

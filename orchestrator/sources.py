@@ -7,7 +7,7 @@ settings; what it refuses there it would refuse after minutes of building, and o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator import commands, device, listing
 from orchestrator.image import lint
@@ -20,7 +20,7 @@ from reproducibility.manifest import Tree, file, merge
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.inputs.go_command import GoCommand
+    from orchestrator.inputs.go_command import Described, GoCommand
     from orchestrator.inputs.transport import Store
     from orchestrator.lock import GoModule
     from orchestrator.spec import Source, Spec
@@ -77,9 +77,10 @@ class Sources:
         """The folders of a source's commands. What the go command said once of a tree, it says."""
         folders = commands.candidates(source, self.trees[source.name], architecture)
         key = self._key(source, folders, architecture)
-        known = store.recall(_KIND, key)
-        if known is not None:
-            return tuple(known["commands"])
+        known = (store.recall(_KIND, key) or {}).get("commands")
+        # A record of another shape is none.
+        if isinstance(known, list) and all(isinstance(folder, str) for folder in known):
+            return tuple(known)
         found = self._asked(source, folders, architecture, go)
         store.remember(_KIND, key, {"commands": list(found)})
         return found
@@ -146,7 +147,7 @@ class Sources:
         return digests.of_bytes(canonical.dumps(asked))
 
 
-def nested(described: Mapping[str, Any], source: Source, *, own: bool) -> tuple[str, ...]:
+def nested(described: Described, source: Source, *, own: bool) -> tuple[str, ...]:
     """The folders that a local module's go.mod puts in the place of published modules.
 
     `described`: go.mod as `go mod edit -json` reads it. `own`: the module brings its dependencies
@@ -155,18 +156,18 @@ def nested(described: Mapping[str, Any], source: Source, *, own: bool) -> tuple[
     Raises:
         InputError: a folder that a required module is replaced with lies outside of the module.
     """
-    required = {one["Path"] for one in described.get("Require") or ()}
+    required = {one.path for one in described.require or ()}
     found = set()
-    for one in () if own else described.get("Replace") or ():
-        place = one["New"]["Path"]
-        if one["New"].get("Version"):
+    for one in () if own else described.replace or ():
+        place = one.new.path
+        if one.new.version:
             continue
         inside = None if place.startswith("/") else listing.joined(".", place)
         if inside:
             found.add(inside)
-        elif inside is None and (place.startswith("/") or one["Old"]["Path"] in required):
+        elif inside is None and (place.startswith("/") or one.old.path in required):
             raise InputError(
-                f"go.mod in {source.path} replaces {one['Old']['Path']} with {place}, which lies "
+                f"go.mod in {source.path} replaces {one.old.path} with {place}, which lies "
                 "outside of the module",
                 subject=f"source {source.name}",
                 remedy=f"run `go mod vendor` in {source.path}: what lies in its folder vendor is "

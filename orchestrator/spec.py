@@ -7,7 +7,6 @@ key; all mistakes of a spec are said at once. Only `load` reads a file.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,8 +28,8 @@ from containers import policy
 from orchestrator import boot_section, text_file
 from orchestrator.architecture import Architecture
 from orchestrator.boot_section import Boot
-from orchestrator.mistakes import TABLE, TEXT, Mistake, from_pydantic, refusal
-from reproducibility import canonical, regular
+from orchestrator.mistakes import TABLE, TEXT, Mistake, from_pydantic, refusal, tables
+from reproducibility import canonical, regular, visible
 from reproducibility import digest as digests
 from reproducibility.errors import InputError
 
@@ -55,8 +54,8 @@ RESERVED = frozenset(
      "syslinux", "tmp"}
 )  # fmt: skip
 _RESERVED_START = "linux_"
-_BAD_ON_FAT = re.compile(r'["*:<>?|\\\x00-\x1f\x7f]|[. ](?:/|$)')
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BAD_ON_FAT = re.compile(rf'["*:<>?|\\{visible.CONTROLS}]|[. ](?:/|$)')
+_CONTROL = re.compile(f"[{visible.CONTROLS}]")
 _FIXED_INPUTS = frozenset({"go", "bootstrap", "uname"})
 
 _LIMITS = policy.Limits()
@@ -266,6 +265,7 @@ class Limits(_Model):
     memory: Bytes = Field(default=_LIMITS.memory, ge=_LEAST, description=_BYTES_HELP)
     tmp: Bytes = Field(default=_LIMITS.tmp, ge=_LEAST, description=_BYTES_HELP)
     work: Bytes = Field(default=_LIMITS.work, ge=_LEAST, description=_BYTES_HELP)
+    files: int = Field(default=_LIMITS.files, ge=1024, description="a number, 1024 or more")
     processes: int = Field(default=_LIMITS.processes, ge=64, description="a number, 64 or more")
     cpus: int = Field(default=_LIMITS.cpus, ge=0, description="a number of processors, 0 for all")
     seconds: int = Field(default=_LIMITS.seconds, ge=1, description="seconds of wall-clock time")
@@ -328,12 +328,7 @@ def parse(text: str, origin: Path = Path("sourcery.toml")) -> Spec:
     Raises:
         InputError: it holds mistakes; names each with its line.
     """
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"at line (\d+)", str(error))
-        where = f"{origin}, line {line[1]}" if line else f"{origin}, last line"
-        raise InputError(f"not valid TOML: {error}", subject=where) from error
+    data = tables(text, origin)
     spec: Spec | None = None
     try:
         spec = Spec.model_validate(data)

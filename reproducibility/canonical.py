@@ -11,6 +11,7 @@ import json
 import math
 from typing import Any
 
+from reproducibility import shape, visible
 from reproducibility.errors import InputError
 
 
@@ -37,8 +38,22 @@ def pretty(value: object) -> bytes:
     return (text + "\n").encode()
 
 
+def shown(value: object) -> bytes:
+    """As `pretty`, for a terminal: what it would obey, or what is no text, stands there escaped.
+
+    Raises:
+        TypeError: the value holds something that JSON cannot carry.
+        ValueError: a number is not finite.
+    """
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return (visible.in_json(text) + "\n").encode()
+
+
 def loads(data: bytes | str, *, subject: str = "JSON") -> Any:  # noqa: ANN401 - JSON is any value
     """Parse JSON in UTF-8, refusing duplicate keys, non-finite numbers and lone surrogates.
+
+    And what is nested more than `shape.DEEPEST` deep, and integers of more digits than
+    `shape.DIGITS`.
 
     Raises:
         InputError: not JSON, or a key appears twice; names the line and column of bad syntax.
@@ -46,7 +61,11 @@ def loads(data: bytes | str, *, subject: str = "JSON") -> Any:  # noqa: ANN401 -
     try:
         text = data if isinstance(data, str) else data.decode()
         value = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_integer,
         )
         if "\\u" in text:  # only an escape can make a string that no file can hold
             json.dumps(value, ensure_ascii=False).encode()
@@ -55,8 +74,15 @@ def loads(data: bytes | str, *, subject: str = "JSON") -> Any:  # noqa: ANN401 -
             f"not valid JSON: {error.msg}",
             subject=f"{subject}, line {error.lineno}, column {error.colno}",
         ) from error
-    except (RecursionError, ValueError) as error:
+    except RecursionError as error:
+        raise InputError(f"not valid JSON: nested too deeply: {error}", subject=subject) from error
+    except ValueError as error:
         raise InputError(f"not valid JSON: {error}", subject=subject) from error
+    # Most documents hold fewer at all than one may hold in another.
+    if text.count("[") + text.count("{") > shape.DEEPEST:
+        beyond = shape.excess(value, integers=False)
+        if beyond is not None:
+            raise InputError(f"not valid JSON: {beyond[1]}", subject=subject)
     return value
 
 
@@ -73,6 +99,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _no_constant(name: str) -> float:
     message = f"{name} is not a JSON number"
     raise ValueError(message)
+
+
+def _integer(text: str) -> int:
+    if len(text) > shape.DIGITS:
+        message = f"a number of {len(text)} digits"
+        raise ValueError(message)
+    return int(text)
 
 
 def _finite(text: str) -> float:

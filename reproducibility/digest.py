@@ -76,13 +76,18 @@ def of_file(path: Path, *, follow: bool = True, expected: os.stat_result | None 
 
 
 def measured(
-    path: Path, *, follow: bool = True, expected: os.stat_result | None = None
+    path: Path,
+    *,
+    follow: bool = True,
+    expected: os.stat_result | None = None,
+    between: Callable[[], object] | None = None,
 ) -> tuple[Digest, int]:
     """BLAKE3 of a regular file, on all cores where it is large, and its size in bytes.
 
     It is read, not mapped: a mapped file that somebody cuts short ends the process (SIGBUS).
 
     `follow`: whether the path may be a symbolic link. `expected`: what was found there earlier.
+    `between`: called before each piece; what it raises ends the work.
 
     Raises:
         IrregularFileError: it is something else.
@@ -92,7 +97,7 @@ def measured(
     with _opened(path, follow=follow, expected=expected) as (stream, status):
         threads = blake3.AUTO if status.st_size >= _THREADS_FROM else 1
         hasher = blake3(max_threads=threads)
-        _feed(stream, status, hasher.update, path)
+        _feed(stream, status, hasher.update, path, between)
         return Digest("blake3", hasher.hexdigest()), status.st_size
 
 
@@ -115,7 +120,7 @@ def sha256_of_file(path: Path, *, follow: bool = True) -> Digest:
     """SHA-256 of a regular file, streamed; for formats that demand it. Errors as `measured`."""
     with _opened(path, follow=follow, expected=None) as (stream, status):
         hasher = hashes.Hash(hashes.SHA256())
-        _feed(stream, status, hasher.update, path)
+        _feed(stream, status, hasher.update, path, None)
         return Digest("sha256", hasher.finalize().hex())
 
 
@@ -134,17 +139,23 @@ def _opened(
 
 
 def _feed(
-    handle: int, status: os.stat_result, update: Callable[[memoryview], object], path: Path
+    handle: int,
+    status: os.stat_result,
+    update: Callable[[memoryview], object],
+    path: Path,
+    between: Callable[[], object] | None,
 ) -> None:
     """Hand on a file's bytes, piece by piece in one buffer."""
     left = status.st_size
     buffer = memoryview(bytearray(min(_CHUNK, left + 1)))
     try:
         while left >= 0 and (count := os.readv(handle, [buffer])):
+            if between is not None:
+                between()
             update(buffer[:count])
             left -= count
     except OSError as error:
-        error.filename = os.fspath(path)
+        error.filename = error.filename or os.fspath(path)
         raise
     if left:
         raise regular.ChangedFileError(path)

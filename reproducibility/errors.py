@@ -6,9 +6,13 @@ every caller up to the command line can add context without parsing message stri
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
+from reproducibility import visible
 from reproducibility.redaction import redact
+
+_LABEL = re.compile(r"^(\s*)(?=(?:error|where|remedy|note): )", re.MULTILINE)
 
 
 class SourceryError(Exception):
@@ -28,12 +32,17 @@ class SourceryError(Exception):
         self.remedy = redact(remedy)
 
     def diagnostics(self) -> str:
-        """The error as text for a person: one line each for what, where and remedy."""
-        lines = [self.summary]
+        """The error as text for a person: one line each for what, where and remedy.
+
+        What happened may take more, where a program's words are part of it; those of them that look
+        like ours are set apart.
+        """
+        first, feed, rest = self.summary.partition("\n")
+        lines = [first + feed + _LABEL.sub(r"\1| ", rest)]
         if self.subject:
-            lines.append(f"  where: {self.subject}")
+            lines.append(f"  where: {visible.line(self.subject)}")
         if self.remedy:
-            lines.append(f"  remedy: {self.remedy}")
+            lines.append(f"  remedy: {visible.line(self.remedy)}")
         return "\n".join(lines)
 
     def __str__(self) -> str:

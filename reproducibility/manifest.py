@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from reproducibility import digest as digests
+from reproducibility import visible
 from reproducibility.digest import Digest
 from reproducibility.errors import InputError
 
@@ -38,7 +39,6 @@ MOST_NAMES = 32 << 20
 MOST_FOLDERS = 32 << 20
 # Bytes of a manifest: beside its path an entry takes some 90.
 LARGEST = MOST_NAMES + 90 * MOST_ENTRIES
-_CONTROL = frozenset(map(chr, [*range(32), 127]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,22 +262,26 @@ def merge(parts: Iterable[tuple[str, Tree]]) -> Tree:
         raise
 
 
-def scan(folder: Path) -> Tree:
+def scan(folder: Path, between: Callable[[], object] | None = None) -> Tree:
     """The tree below a folder on disk, every file hashed.
+
+    `between`: called before each piece of work; what it raises ends the work.
 
     Raises:
         InputError: something that is neither file nor directory lies there, or a name is not
-            UTF-8 or holds a control character.
+            UTF-8 or holds a control character or a mark of the writing direction.
         OSError: a file cannot be read, or changed while it was read.
     """
-    return Tree(_walk(folder))
+    return Tree(_walk(folder, between))
 
 
-def _walk(top: Path) -> Iterator[Entry]:
+def _walk(top: Path, between: Callable[[], object] | None) -> Iterator[Entry]:
     waiting = [(top, "")]
     while waiting:
         folder, start = waiting.pop()
         empty = True
+        if between is not None:
+            between()
         with os.scandir(folder) as listing:
             for child in listing:
                 empty = False
@@ -288,7 +292,7 @@ def _walk(top: Path) -> Iterator[Entry]:
                     waiting.append((Path(child.path), f"{path}/"))
                 elif stat.S_ISREG(status.st_mode):
                     content, size = digests.measured(
-                        Path(child.path), follow=False, expected=status
+                        Path(child.path), follow=False, expected=status, between=between
                     )
                     yield file(path, content, size, executable=bool(status.st_mode & 0o111))
                 else:
@@ -337,23 +341,40 @@ def _check(ordered: list[Entry]) -> set[str]:
     return folders
 
 
+def complaint(path: str) -> str:
+    """Why the names in a path cannot stand in a tree; empty where nothing is wrong with them."""
+    control = visible.control_in(path)
+    if control:
+        return f"a file name holds {control}, which would steer how it is shown"
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "a file name is not UTF-8"
+    return ""
+
+
 def _check_path(path: str) -> None:
     if path.count("/") >= MOST_PARTS:
         raise InputError(
             f"folders in folders, {path.count('/')} deep; a path can have {MOST_PARTS} parts",
-            subject=repr(path[:80]),
+            subject=visible.line(path[:80]),
         )
     parts = path.split("/")
-    if "" in parts or "." in parts or ".." in parts or not _CONTROL.isdisjoint(path):
+    if "" in parts or "." in parts or ".." in parts:
         raise InputError("not a clean relative path", subject=repr(path))
-    try:
-        size = len(path.encode())
-        longest = max(len(part.encode()) for part in parts) if size > LONGEST_PART else size
-    except UnicodeEncodeError as error:
-        raise InputError("a file name is not UTF-8", subject=repr(path)) from error
+    if not path.isprintable():
+        wrong = complaint(path)
+        if wrong:
+            raise InputError(
+                f"not a clean relative path: {wrong}",
+                subject=visible.line(path),
+                remedy="rename it",
+            )
+    size = len(path.encode())
+    longest = max(len(part.encode()) for part in parts) if size > LONGEST_PART else size
     if size > LONGEST_PATH or longest > LONGEST_PART:
         raise InputError(
             f"a path of {size} bytes, its longest part of {longest}; it can have {LONGEST_PATH}, "
             f"each part {LONGEST_PART}",
-            subject=repr(path[:80]),
+            subject=visible.line(path[:80]),
         )

@@ -3,12 +3,19 @@
 A test says with a marker what it needs (`pyproject.toml` lists the markers). Where that is not
 there it is skipped, on a person's machine; in CI (`CI` is set) a skipped test fails the run, since
 nothing checked is not success.
+
+The unit tests run on every Python that the package claims. What comes of a test marked `once` does
+not depend on which: it is about the text of this repository, about other programs, or goes through
+many places of a file with code that other tests run on each Python. So the further Pythons leave
+those out (`-m "not once"`), and try fewer examples of each property (`--hypothesis-profile=few`);
+what one Python finds is mended for all.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -36,7 +43,16 @@ _ADMINISTRATORS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 # No test depends on how fast the machine is, and in CI none on luck.
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.register_profile(
+    "few", deadline=None, derandomize=bool(os.environ.get("CI")), max_examples=20
+)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+_USUAL = 100
+
+
+def examples(number: int) -> int:
+    """How many examples of a costly property are tried: `number`, fewer where all have fewer."""
+    return -(-number * min(hypothesis.settings().max_examples, _USUAL) // _USUAL)
 
 
 @pytest.fixture(scope="session")
@@ -46,9 +62,14 @@ def shared_store() -> Path:
     `SOURCERY_TEST_STORE` names another one. It is kept between runs; what a test makes of it must
     not depend on what is there already.
     """
-    folder = Path(os.environ.get("SOURCERY_TEST_STORE") or ROOT / ".cache" / "test-store")
+    folder = store_folder()
     folder.mkdir(parents=True, exist_ok=True)
     return folder.resolve()
+
+
+def store_folder() -> Path:
+    """Where the shared store lies, whether it is there already or not."""
+    return Path(os.environ.get("SOURCERY_TEST_STORE") or ROOT / ".cache" / "test-store")
 
 
 def _hear_signals() -> None:
@@ -125,6 +146,12 @@ def _without_sandbox() -> str:
         timeout=60,
     )
     return "" if trial.returncode == 0 else f"bubblewrap does not work: {trial.stderr.decode()}"
+
+
+def pytest_collection_finish() -> None:
+    """Keep what lasts for the whole run out of what the collection of garbage goes through."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.session import coloured
+from orchestrator.cli.streams import Marked
 from reproducibility.compare import Verdict
 from reproducibility.errors import InputError
 
@@ -126,7 +126,7 @@ def _told(outcome: Outcome, *, alone: bool) -> Iterator[str]:
 
 
 def _line(check: Check) -> str:
-    return f"{coloured(check.verdict.name)}  {check.subject}, {check.name}: {check.reason}"
+    return Marked(check.verdict.name, f"  {check.subject}, {check.name}: {check.reason}")
 
 
 def _options(asked: Asked, session: Session) -> Options:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.session import coloured
+from orchestrator.cli.streams import Marked
 from orchestrator.cli.wording import grouped, quantity
 
 if TYPE_CHECKING:
@@ -81,10 +81,10 @@ def summary(document: Mapping[str, Any], out: Path, *, verbose: bool) -> Iterato
     others = [check for check in checks if check["verdict"] != "PASS"]
     if verbose:
         for check in passed:
-            yield f"{coloured('PASS')}  {check['name']}, {check['subject']}: {check['reason']}"
+            yield Marked("PASS", f"  {check['name']}, {check['subject']}: {check['reason']}")
     else:
         for name, subjects in grouped((check["name"], check["subject"]) for check in passed):
-            yield f"{coloured('PASS')}  {name}: {_listed(subjects)}"
+            yield Marked("PASS", f"  {name}: {_listed(subjects)}")
     others = sorted(others, key=lambda check: check["verdict"], reverse=True)
     # A whole rebuild may have nothing to compare with: one line for all that say so.
     alike: dict[tuple[str, str, str, str], list[str]] = {}
@@ -93,10 +93,10 @@ def summary(document: Mapping[str, Any], out: Path, *, verbose: bool) -> Iterato
         alone = "" if verdict == "SKIP" and not verbose else subject
         alike.setdefault((verdict, name, reason, alone), []).append(subject)
     for (verdict, name, reason, _), subjects in alike.items():
-        yield f"{coloured(verdict)}  {name}, {_listed(subjects)}: {reason}"
+        yield Marked(verdict, f"  {name}, {_listed(subjects)}: {reason}")
     image = document["image"]
     yield ""
-    yield f"{coloured(document['verdict'])}  {_meaning(document['verdict'], len(checks))}"
+    yield Marked(document["verdict"], f"  {_meaning(document['verdict'], len(checks))}")
     yield f"      {out / image['path']}, {quantity(image['size'])}"
     yield f"      blake3 {image['blake3']}"
     yield f"      sha256 {image['sha256']}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.session import coloured
+from orchestrator.cli.streams import Marked
 from orchestrator.cli.wording import quantity
 from reproducibility import digest, manifest, regular
 from reproducibility.compare import Check, Verdict, differences, trees
@@ -114,10 +114,10 @@ def _told(document: dict[str, Any], *, everything: bool) -> Iterator[str]:
     found: list[str] = document["differences"]
     if document["verdict"] == Verdict.PASS.name:
         first = document["first"]
-        yield f"{coloured('PASS')}  {document['reason']}, {quantity(first['size'])}"
+        yield Marked("PASS", f"  {document['reason']}, {quantity(first['size'])}")
         yield f"      blake3 {first['blake3']}"
         return
-    yield f"{coloured('FAIL')}  {document['reason']}"
+    yield Marked("FAIL", f"  {document['reason']}")
     for name in ("first", "second"):
         side = document[name]
         yield f"      {side['path']}: {quantity(side['size'])}, blake3 {side['blake3']}"

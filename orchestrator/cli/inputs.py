@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator import places
 from orchestrator.cli.wording import quantity
 from reproducibility.errors import InputError
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from orchestrator.cli.session import Session
     from orchestrator.lock import Lock
+    from orchestrator.log_records import Records
 
 SCHEMA = 1
 
@@ -28,8 +31,8 @@ class Where:
 
     @property
     def own(self) -> tuple[Path, ...]:
-        """What the project makes itself, and what is therefore never content of its image."""
-        return self.spec, self.lock, self.store
+        """What is never content of the image, as `places.own`."""
+        return places.own(self.spec, self.lock, self.store)
 
 
 def lock(where: Where, update: str | None, session: Session) -> int:
@@ -47,7 +50,7 @@ def lock(where: Where, update: str | None, session: Session) -> int:
     from orchestrator.store import Store, trial
 
     wanted = spec.load(where.spec)
-    previous = _previous(where.lock, update, session)
+    previous, records = _previous(where.lock, update, session)
     with session.working("orchestrate lock") as progress, closing(Store(where.store)) as store:
         trial.require_store(where.store)
         clients = Clients(events=InputEvents(progress), stop=session.stopping.event)
@@ -59,6 +62,7 @@ def lock(where: Where, update: str | None, session: Session) -> int:
             clients=clients,
             own=where.own,
             note=progress.note,
+            records=records,
         )
     moved = locking.moved(previous, pinned)
     changed = previous is None or locks.dump(previous) != locks.dump(pinned)
@@ -71,19 +75,41 @@ def lock(where: Where, update: str | None, session: Session) -> int:
     return 0
 
 
-def _previous(path: Path, update: str | None, session: Session) -> Lock | None:
-    """The lock that is there, or None. One that is refused is replaced, but never in silence."""
-    from orchestrator import lock as locks
+def _previous(
+    path: Path, update: str | None, session: Session
+) -> tuple[Lock | None, Records | None]:
+    """The lock that is there, or None; then what it proves of the public log all the same.
 
-    if not path.exists():
-        return None
+    One that is refused is replaced, but never in silence, and what it proves is never lost.
+
+    Raises:
+        InputError: it is refused, and `update` wants the rest of it kept or it is no JSON.
+    """
+    from orchestrator import lock as locks
+    from orchestrator import log_records
+
+    if not os.path.lexists(path):
+        return None, None
     try:
-        return locks.load(path)
-    except InputError as error:
+        return locks.load(path), None
+    except InputError as refused:
         if update is not None:
             raise
-        session.note(f"every input is pinned anew, since the present lock is refused: {error}")
-        return None
+        try:
+            records = log_records.salvaged(path.read_bytes())
+        except (OSError, InputError) as error:
+            raise InputError(
+                f"{refused.summary}: what it proves of the public log would be lost with it",
+                subject=refused.subject,
+                remedy="restore it (version control may have it, or it is in the middle of a "
+                "merge); or move it away: then every input is pinned anew, and what the public log "
+                "says today is held against nothing earlier",
+            ) from error
+        session.note(f"every input is pinned anew, since the present lock is refused: {refused}")
+        if records:
+            what = sorted(f"{module}@{version}" for module, version in records)
+            session.note(f"its proofs of the public log still count: {', '.join(what)}")
+        return None, records
 
 
 def fetch(where: Where, bundle: Path | None, session: Session) -> int:
@@ -111,7 +137,7 @@ def fetch(where: Where, bundle: Path | None, session: Session) -> int:
             pinned,
             store,
             folder=wanted.folder,
-            own=where.own if bundle is None else (*where.own, bundle),
+            own=where.own,
             events=InputEvents(progress),
             stop=session.stopping.event,
             artefacts=bundle is not None,

@@ -6,7 +6,7 @@ import platform
 import textwrap
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.session import coloured
+from orchestrator.cli.streams import Marked
 from orchestrator.resources import VERSION
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def version(session: Session) -> int:
 def _told(findings: Iterable[Finding], *, able: bool, everything: bool) -> Iterator[str]:
     for finding in findings:
         gap = " " * (_STATES - len(finding.state))
-        yield f"{coloured(finding.state)}{gap}  {finding.name}: {finding.found}"
+        yield Marked(finding.state, f"{gap}  {finding.name}: {finding.found}")
         if finding.state != "ok" or everything:
             yield from _indented(f"needed {finding.reason}")
         if finding.state != "ok" and finding.remedy:

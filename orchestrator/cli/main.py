@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shlex
 import sys
 import traceback
@@ -25,18 +24,22 @@ from reproducibility.errors import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orchestrator.signals import Noted
+
 PROGRAM = "orchestrate"
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell would report it
 # Exit statuses of commands that came to an answer.
 _ANSWERED = {0, ComparisonError.status}
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
-def main() -> NoReturn:
-    """The console script."""
+def main(noted: Noted | None = None) -> NoReturn:
+    """Carry out this process's command line, and end it with the exit status.
+
+    `noted`: what listened to signals until now, and does so again at the end.
+    """
     streams.install()
     try:
-        status = run(sys.argv[1:])
+        status = run(sys.argv[1:], noted)
     except SystemExit as ended:  # shell completion ends the program itself
         status = ended.code if isinstance(ended.code, int) else 0
     sys.exit(_delivered(status))
@@ -64,7 +67,7 @@ def _delivered(status: int) -> int:
     return said.status
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], noted: Noted | None = None) -> int:
     """Carry out a command line (without the program's name); gives the exit status.
 
     0 done; 1 a comparison failed; 2 bad usage, spec or lock; 3 a build action failed; 4 the
@@ -72,8 +75,11 @@ def run(arguments: Sequence[str]) -> int:
     by signal N.
     """
     json = "--json" in arguments
+    if noted is not None and noted.number:
+        return _stopped(Session(arguments, Manner(json=json), Stopping(noted)))
     try:
-        call = application(list(arguments), prog_name=PROGRAM, standalone_mode=False)
+        with streams.helping():
+            call = application(list(arguments), prog_name=PROGRAM, standalone_mode=False)
     except typer.TyperException as error:
         refused = InputError(error.format_message(), remedy=_help(arguments))
         print_error(refused, status=refused.status, json=json)
@@ -86,24 +92,26 @@ def run(arguments: Sequence[str]) -> int:
     if not isinstance(call, Call):
         # `--help` and shell completion have done their work while the arguments were read.
         return call if isinstance(call, int) else 0
-    return _carry_out(call, arguments)
+    return _carry_out(call, arguments, noted)
 
 
-def _carry_out(call: Call, arguments: Sequence[str]) -> int:
-    with Stopping() as stopping:
-        session = Session(arguments, call.manner, stopping)
-        try:
+def _carry_out(call: Call, arguments: Sequence[str], noted: Noted | None) -> int:
+    """Do what was asked. What is said of an end is said outside: no signal cuts that short."""
+    stopping = Stopping(noted)
+    session = Session(arguments, call.manner, stopping)
+    try:
+        with stopping:
             status = call.do(session)
             sys.stdout.flush()
-        except (Stopped, Interrupted, KeyboardInterrupt):
-            return _stopped(session)
-        except SourceryError as error:
-            print_error(error, status=error.status, json=call.manner.json)
-            return error.status
-        except Exception as error:  # noqa: BLE001 - the last resort, so that no error is a traceback
-            return _unforeseen(error, call.manner)
-        else:
-            return status
+    except (Stopped, Interrupted, KeyboardInterrupt):
+        return _stopped(session)
+    except SourceryError as error:
+        print_error(error, status=error.status, json=call.manner.json)
+        return error.status
+    except Exception as error:  # noqa: BLE001 - the last resort, so that no error is a traceback
+        return _unforeseen(error, call.manner)
+    else:
+        return status
 
 
 def _stopped(session: Session) -> int:
@@ -118,13 +126,9 @@ def _stopped(session: Session) -> int:
 def _unforeseen(error: Exception, manner: Manner) -> int:
     """An error that nobody gave words to: the machine's, or a mistake in this program."""
     if isinstance(error, OSError) and error.strerror:
-        said = InfrastructureError(
-            error.strerror,
-            subject=str(error.filename or ""),
-            remedy="free some space, or put --store and --out on another disk"
-            if error.errno in _NO_SPACE
-            else "",
-        )
+        from orchestrator import blame
+
+        said = blame.of_machine(error)
     elif isinstance(error, MemoryError):
         said = InfrastructureError(
             "this machine ran out of memory", remedy="give --jobs 1, or lower limits.memory"

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import typer
-
 from orchestrator.cli import streams
 from orchestrator.cli.stopping import Stopping
 
@@ -21,9 +19,6 @@ if TYPE_CHECKING:
 
     from orchestrator.progress import Progress
     from reproducibility.errors import SourceryError
-
-_COLOURS = {"PASS": "green", "SKIP": "yellow", "FAIL": "red"}
-_WORST = {"ok": "green", "optional": "yellow", "missing": "red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +55,12 @@ class Session:
             print_json(document)
         elif not self.manner.quiet:
             for line in lines:
-                typer.echo(line)
+                streams.say(line)
 
     def note(self, text: str) -> None:
         """Tell something on the way."""
         if not self.manner.quiet:
-            typer.echo(f"note: {text}", err=True)
+            streams.say(f"note: {text}".replace("\n", "\n  "), errors=True)
 
     @contextmanager
     def working(self, title: str) -> Iterator[Progress]:
@@ -85,10 +80,13 @@ class Session:
 
 
 def print_json(document: dict[str, object]) -> None:
-    """Write a document to standard output: sorted, indented, UTF-8 whatever the locale."""
+    """Write a document to standard output: sorted, indented, UTF-8 whatever the locale.
+
+    What a terminal would obey, or is no text at all, is escaped as JSON has it.
+    """
     from reproducibility import canonical
 
-    data = canonical.pretty(document)
+    data = canonical.shown(document)
     sys.stdout.flush()
     buffer = getattr(sys.stdout, "buffer", None)
     if buffer is None:
@@ -118,11 +116,6 @@ def print_error(error: SourceryError, *, status: int, json: bool) -> None:
         if streams.lost() is None:
             return
     first, _, rest = error.diagnostics().partition("\n")
-    typer.echo(f"{typer.style('error:', fg='red', bold=True)} {first}", err=True)
+    streams.say(streams.Marked("error:", f" {first}"), errors=True)
     if rest:
-        typer.echo(rest, err=True)
-
-
-def coloured(word: str) -> str:
-    """A verdict or a state in its colour; the colour is dropped where the output is no terminal."""
-    return typer.style(word, fg={**_COLOURS, **_WORST}.get(word), bold=True)
+        streams.say(rest, errors=True)

@@ -9,17 +9,23 @@ from __future__ import annotations
 import _thread
 import os
 import signal
+import sys
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
+
+from orchestrator.signals import SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    from orchestrator.signals import Noted
+
 _FIRST = b"\nstopping cleanly; once more stops at once\n"
 _STANDARD_ERROR = 2
+# Seconds that a clean-up may go on after it has lost an interruption.
+_LATER = 0.05
 
 
 class Interrupted(BaseException):
@@ -35,16 +41,19 @@ class Stopping:
 
     `number`: of the first signal that came, 0 until then. `event`: what long work looks at.
     `worked`: whether there was such work, which the next run can build on. A signal that the caller
-    has set to be ignored (`nohup`, a job in the background) stays ignored.
+    has set to be ignored (`nohup`, a job in the background) stays ignored. One that was `noted`
+    before there were these handlers interrupts at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, noted: Noted | None = None) -> None:
         self.event = threading.Event()
-        self.number = 0
+        self.number = noted.number if noted else 0
         self.worked = False
         self._graceful = False
         self._tell = False
         self._before: dict[int, signal._HANDLER] = {}
+        self._noted = noted
+        self._unraisable = sys.unraisablehook
 
     @property
     def status(self) -> int:
@@ -63,15 +72,35 @@ class Stopping:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in _SIGNALS:
+            for number in SIGNALS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._came)
+            self._unraisable, sys.unraisablehook = sys.unraisablehook, self._lost
+        if self._noted is not None and self._noted.number:
+            self.number = self._noted.number
+            self._put_back()
+            raise Interrupted(self.number)
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._put_back()
+
+    def _put_back(self) -> None:
+        if sys.unraisablehook == self._lost:
+            sys.unraisablehook = self._unraisable
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
+
+    def _lost(self, about: sys.UnraisableHookArgs) -> None:
+        """Interrupt once more, outside of it, where a library's clean-up swallowed that."""
+        if not isinstance(about.exc_value, Interrupted):
+            self._unraisable(about)
+            return
+        number = about.exc_value.number
+        if number in self._before:
+            signal.signal(number, self._came)
+            threading.Timer(_LATER, os.kill, (os.getpid(), number)).start()
 
     def _came(self, number: int, _frame: FrameType | None) -> None:
         first = not self.number

@@ -6,7 +6,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.session import coloured
+from orchestrator.cli.streams import Marked
 from orchestrator.cli.wording import quantity, short
 from reproducibility.errors import InputError
 
@@ -48,8 +48,8 @@ def verify(root: Path, session: Session) -> int:
     with _opened(root) as store:
         count, damaged = store.verify()
         records = store.damaged_records()
-    lines = [f"{coloured('FAIL')}  damaged, moved aside: {digest}" for digest in damaged]
-    lines += [f"{coloured('FAIL')}  damaged, no result any more: {path}" for path in records]
+    lines: list[str] = [Marked("FAIL", f"  damaged, moved aside: {digest}") for digest in damaged]
+    lines += [Marked("FAIL", f"  damaged, no result any more: {path}") for path in records]
     if damaged:
         lines.append(
             f"{len(damaged)} of {count} blobs are damaged; the next build makes them again"
@@ -60,7 +60,7 @@ def verify(root: Path, session: Session) -> int:
             "before `orchestrate store gc`"
         )
     if not damaged and not records:
-        lines.append(f"{coloured('PASS')}  {count} blobs are what their names say")
+        lines.append(Marked("PASS", f"  {count} blobs are what their names say"))
     session.result(
         {
             "schema": SCHEMA,

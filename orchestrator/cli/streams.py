@@ -2,7 +2,8 @@
 
 Writing to them never raises. What was said on the way may be lost, and the work goes on; that the
 answer was lost is remembered, so that the exit status can tell. A descriptor that was closed is
-taken, since otherwise the next file that is opened would be the standard output.
+taken, since otherwise the next file that is opened would be the standard output. Nothing foreign
+that is written to them steers the terminal (`orchestrator.terminal`).
 """
 
 from __future__ import annotations
@@ -12,10 +13,24 @@ import io
 import os
 import select
 import sys
-from contextlib import suppress
-from typing import Any, TextIO
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from orchestrator import terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _INPUT, _OUTPUT, _ERRORS = 0, 1, 2
+_COLOURS = {
+    "PASS": "green",
+    "SKIP": "yellow",
+    "FAIL": "red",
+    "ok": "green",
+    "optional": "yellow",
+    "missing": "red",
+    "error:": "red",
+}
 
 
 def install() -> None:
@@ -35,6 +50,40 @@ def install() -> None:
         sys.stdin = open(_INPUT, closefd=False)  # noqa: SIM115 - a descriptor, till the end
     sys.stdout = _stream(_OUTPUT, sys.stdout)
     sys.stderr = _stream(_ERRORS, sys.stderr)
+
+
+class Marked(str):
+    """A line that begins with a word for its state, which has that state's colour on a terminal."""
+
+    __slots__ = ("word",)
+    word: str
+
+    def __new__(cls, word: str, rest: str) -> Self:
+        """The word, then the rest of the line."""
+        line = super().__new__(cls, word + rest)
+        line.word = word
+        return line
+
+
+def say(line: str, *, errors: bool = False) -> None:
+    """Write a line to standard output, where it stays one, or lines to standard error."""
+    stream = sys.stderr if errors else sys.stdout
+    if isinstance(line, Marked):
+        stream.write(terminal.coloured(line.word, _COLOURS.get(line.word, ""), stream))
+        line = line[len(line.word) :]
+    if not errors:
+        # A name with a line feed in it could go on with a verdict.
+        line = line.replace("\n", "\\n")
+    stream.write(f"{line}\n")
+    stream.flush()
+
+
+@contextmanager
+def helping() -> Iterator[None]:
+    """Within: the argument parser may colour the help that it writes."""
+    stream = sys.stdout
+    with stream.colours() if isinstance(stream, terminal.Stream) else nullcontext():
+        yield
 
 
 def lost() -> OSError | None:
@@ -86,7 +135,7 @@ def _stream(descriptor: int, present: TextIO | None) -> TextIO:
     with suppress(OSError, ValueError, AttributeError):
         present.flush()  # type: ignore[union-attr]
     buffered = descriptor == _OUTPUT and not getattr(present, "line_buffering", False)
-    return io.TextIOWrapper(
+    return terminal.Stream(
         io.BufferedWriter(_End(descriptor)),
         encoding=getattr(present, "encoding", None),
         errors="backslashreplace",

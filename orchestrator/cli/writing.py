@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from orchestrator.cli.session import coloured
+from orchestrator import terminal
+from orchestrator.cli.streams import Marked, say
 from orchestrator.cli.wording import quantity, short
 from reproducibility.errors import ComparisonError, InfrastructureError, InputError
 
@@ -60,7 +61,7 @@ def write(options: Options, session: Session) -> int:
     holds, look = writer.lost(target), signatures.look(target.path)
     if not session.manner.quiet or not options.yes:
         for line in told(target, holds, look):
-            typer.echo(line, err=True)
+            say(line, errors=True)
     _confirm(target, options, session)
     begun = time.monotonic()
     zeros = remains.places(size, target.size, holds, (one.offset for one in look.found))
@@ -181,7 +182,10 @@ def _confirm(target: Target, options: Options, session: Session) -> None:
             remedy="give --yes if it is; nothing was written",
         )
     name = target.path.name
-    answer = typer.prompt(f"To overwrite it, type its name ({name})", default="", err=True)
+    try:
+        answer = typer.prompt(f"To overwrite it, type its name ({name})", default="", err=True)
+    except typer.Abort as error:  # the end of the input
+        raise InputError("nothing was written", subject=str(target.path)) from error
     if answer.strip() != name:
         raise InputError("nothing was written", subject=str(target.path))
 
@@ -238,7 +242,7 @@ def _saying(medium: Medium) -> Iterator[None]:
     except BaseException:
         # The signal that comes second ends work of any kind by an exception of its own.
         with suppress(OSError):
-            typer.echo(f"note: {medium.state}", err=True)
+            say(f"note: {medium.state}", errors=True)
         raise
 
 
@@ -251,7 +255,6 @@ def _progress(session: Session) -> Iterator[Any]:
     if not sys.stderr.isatty():
         yield _lines
         return
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -268,7 +271,7 @@ def _progress(session: Session) -> Iterator[Any]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=terminal.console(sys.stderr)) as progress:
 
         def titled(title: str) -> Tell:
             task = progress.add_task(title, total=None)
@@ -291,14 +294,14 @@ def _lines(title: str) -> Tell:
         if share > said:
             said = share
             rate = done / max(time.monotonic() - begun, 1e-9)
-            typer.echo(f"{title}: {short(done)} of {short(total)}, {short(int(rate))}/s", err=True)
+            say(f"{title}: {short(done)} of {short(total)}, {short(int(rate))}/s", errors=True)
 
     return tell
 
 
 def _summary(document: dict[str, Any]) -> Iterator[str]:
     image, seconds = document["image"], document["seconds"]
-    yield f"{coloured('PASS')}  {document['device']} holds the image, read back and compared"
+    yield Marked("PASS", f"  {document['device']} holds the image, read back and compared")
     yield f"      blake3 {image['blake3']}"
     yield (
         f"      {quantity(image['size'])}, written in {seconds['write']:.0f} s, "

@@ -6,6 +6,7 @@ Pure. What firmware reads from the stick is told in `docs/boot.md`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 Disk = Literal["virtio", "ahci", "nvme", "usb", "sd"]
@@ -38,8 +39,8 @@ class Platform:
     package: str
     machine: str
     cpu: str
-    firmware: tuple[Firmware, ...]
-    disks: tuple[Disk, ...]
+    firmware: tuple[Firmware, ...] = ()
+    disks: tuple[Disk, ...] = ()
     memory: int = 1 << 30
     console: str = ""
 
@@ -62,102 +63,83 @@ _U_BOOT_RISCV64 = Firmware(
     "-kernel", "/usr/lib/u-boot/qemu-riscv64_smode/u-boot.bin", "u-boot-qemu"
 )
 
+# What all machines of an architecture have in common here.
+_AMD64 = partial(
+    Platform,
+    architecture="amd64",
+    program="qemu-system-x86_64",
+    package="qemu-system-x86",
+    cpu="max",
+)
+_ARM64 = partial(
+    Platform,
+    architecture="arm64",
+    program="qemu-system-aarch64",
+    package="qemu-system-arm",
+    machine="virt",
+    cpu="cortex-a57",
+)
+_RISCV64 = partial(
+    Platform,
+    architecture="riscv64",
+    program="qemu-system-riscv64",
+    package="qemu-system-misc",
+    machine="virt",
+    cpu="rv64",
+)
+
 PLATFORMS = (
-    Platform(
+    _AMD64(
         name="pc-bios",
         title="PC with BIOS (SeaBIOS, SYSLINUX)",
-        architecture="amd64",
-        program="qemu-system-x86_64",
-        package="qemu-system-x86",
         machine="pc",
-        cpu="max",
-        firmware=(),
         disks=("virtio", "ahci", "nvme", "usb", "sd"),
     ),
-    Platform(
+    _AMD64(
         name="pc-uefi",
         title="PC with UEFI (OVMF, systemd-boot)",
-        architecture="amd64",
-        program="qemu-system-x86_64",
-        package="qemu-system-x86",
         machine="q35",
-        cpu="max",
         firmware=(_OVMF,),
         # Debian's OVMF has no driver for SD cards.
         disks=("virtio", "ahci", "nvme", "usb"),
     ),
-    Platform(
+    _ARM64(
         name="arm64-uboot",
         title="ARM board with U-Boot (extlinux)",
-        architecture="arm64",
-        program="qemu-system-aarch64",
-        package="qemu-system-arm",
-        machine="virt",
-        cpu="cortex-a57",
         firmware=(_U_BOOT_ARM64,),
         disks=("virtio", "ahci", "nvme"),
     ),
-    Platform(
+    _ARM64(
         name="arm64-uefi",
         title="ARM machine with UEFI (AAVMF, systemd-boot)",
-        architecture="arm64",
-        program="qemu-system-aarch64",
-        package="qemu-system-arm",
-        machine="virt",
-        cpu="cortex-a57",
         firmware=(_AAVMF,),
         disks=("virtio", "nvme", "usb"),
     ),
-    Platform(
+    _RISCV64(
         name="riscv64-uboot",
         title="RISC-V board with U-Boot (OpenSBI, extlinux)",
-        architecture="riscv64",
-        program="qemu-system-riscv64",
-        package="qemu-system-misc",
-        machine="virt",
-        cpu="rv64",
         firmware=(_OPENSBI, _U_BOOT_RISCV64),
         disks=("virtio",),
     ),
-    Platform(
+    _AMD64(
         name="initramfs",
         title="PC that starts the archive, without a stick",
-        architecture="amd64",
-        program="qemu-system-x86_64",
-        package="qemu-system-x86",
         machine="pc",
-        cpu="max",
-        firmware=(),
-        disks=(),
         memory=ARCHIVE_MEMORY,
         console="ttyS0,115200",
     ),
 )
 # The archive on other machines: booted where they are asked for by name.
 FURTHER = (
-    Platform(
+    _ARM64(
         name="initramfs-arm64",
         title="ARM machine that starts the archive, without a stick",
-        architecture="arm64",
-        program="qemu-system-aarch64",
-        package="qemu-system-arm",
-        machine="virt",
-        cpu="cortex-a57",
-        firmware=(),
-        disks=(),
         memory=_FURTHER_MEMORY,
         console="ttyAMA0,115200",
     ),
-    Platform(
+    _RISCV64(
         name="initramfs-riscv64",
         title="RISC-V machine that starts the archive, without a stick",
-        architecture="riscv64",
-        program="qemu-system-riscv64",
-        package="qemu-system-misc",
-        machine="virt",
-        cpu="rv64",
-        firmware=(),
-        disks=(),
         memory=_FURTHER_MEMORY,
         console="ttyS0,115200",
     ),

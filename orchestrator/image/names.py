@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from reproducibility import visible
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -116,6 +118,9 @@ def complaint(name: str) -> str:  # noqa: PLR0911 - one return a rule
     if name[0] in _DEVICE_INITIALS and _DEVICE.fullmatch(name):
         return "the name is reserved for a device on Windows, with any extension"
     if not name.isascii():
+        control = visible.control_in(name)
+        if control:
+            return f"the name holds {control}, which would steer how it is shown"
         if _BEYOND_16_BITS.search(name):
             return "characters beyond U+FFFF are lost by readers of 16-bit names (UEFI, mtools)"
         if _NONCHARACTER.search(name):

@@ -11,13 +11,21 @@ from __future__ import annotations
 import json
 import re
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import unquote
+
+from pydantic import ValidationError
+
+from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
+    from pydantic import TypeAdapter
+
     from containers.process import Completed
+
+Shape = TypeVar("Shape")
 
 
 class Kind(Enum):
@@ -42,6 +50,8 @@ class Judged(NamedTuple):
     said: str
 
 
+_SHOWN = 200
+_BLANK = re.compile(r"\s*")
 _PASSING = re.compile(
     r"timed? ?out|timeout|deadline exceeded|connection (?:refused|reset|aborted|failed|broken)"
     r"|could not connect|unable to connect|no such host|temporary failure|name resolution"
@@ -68,17 +78,36 @@ _SIGNALLED = 128
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _GONE = frozenset({404, 410})
 
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"]*")
+# What is looked for anywhere in a text has a bound, so that the time does not grow with the square
+# of what a server wrote.
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}://[^\s\"]*")
 _QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 # Module paths, file names, hosts, versions. (`i/o timeout` keeps the word that counts.)
-_NAME = re.compile(r"\S*\w[/@.]\w\S*")
+_WORD = re.compile(r"\S+")
+_OF_A_NAME = re.compile(r"\w[/@.]\w")
+_LONGEST_LINE = 4000
 
 
 def bare(text: str, names: Iterable[str] = ()) -> str:
     """A client's text without addresses, quoted words, `names`, and whatever looks like a name."""
     for name in sorted(filter(None, names), key=len, reverse=True):
         text = text.replace(name, " ")
-    return _NAME.sub(" ", _QUOTED.sub(" ", _ADDRESS.sub(" ", text)))
+    return _WORD.sub(_unless_name, _QUOTED.sub(" ", _ADDRESS.sub(" ", text)))
+
+
+def _unless_name(word: re.Match[str]) -> str:
+    return " " if _OF_A_NAME.search(word[0]) else word[0]
+
+
+def _text(data: bytes) -> str:
+    """What a client wrote; of a line that is longer than any of theirs, the beginning."""
+    text = data.decode(errors="replace")
+    if len(text) <= _LONGEST_LINE:
+        return text
+    return "\n".join(
+        line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."
+        for line in text.split("\n")
+    )
 
 
 def words(text: str, names: Iterable[str] = ()) -> Kind | None:
@@ -101,7 +130,27 @@ def statuses(found: Iterable[str | int], gone: Collection[int] = _GONE) -> Kind 
 
 def text_of(done: Completed) -> str:
     """Everything that a client wrote."""
-    return b"\n".join([done.stdout, done.stderr]).decode(errors="replace").strip()
+    return _text(b"\n".join([done.stdout, done.stderr])).strip()
+
+
+def document(shape: TypeAdapter[Shape], data: bytes | str, *, what: str) -> Shape:
+    """The JSON document that a client wrote, of the shape that it has to have.
+
+    `what`: the command, for messages.
+
+    Raises:
+        InfrastructureError: it is another, or none: the program is not the one it should be.
+    """
+    try:
+        return shape.validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InfrastructureError(
+            f"`{what}`: the answer is not understood" + (f" at {place}" if place else ""),
+            subject=f"{first['msg']}: {data[:_SHOWN]!r}",
+            remedy="see whether the program is the one that it should be",
+        ) from error
 
 
 def plainly(done: Completed) -> Judged:
@@ -116,7 +165,7 @@ def plainly(done: Completed) -> Judged:
 _GO_STATUS = re.compile(r"\breading [A-Za-z][A-Za-z0-9+.-]*://\S*: (\d{3}) [A-Z]")
 _GO_FORBIDDEN = re.compile(r"(?:(?<=\.info)|(?<=\.mod)|(?<=\.zip)): 403 F")
 _GO_NO_FILE = re.compile(r"\breading file://\S*: no such file or directory")
-_GO_SERVER = re.compile(r"\n?[ \t]*server response:[^\n]*(?:\n[ \t]+[^\n]*)*")
+_GO_SERVER = re.compile(r"\n?[ \t]{0,16}server response:[^\n]*(?:\n[ \t]+[^\n]*)*")
 _GO_NO_VERSION = re.compile(r"unknown revision|no matching versions")
 _GO_EXCHANGE = re.compile(
     r"\bdial tcp\b|\bi/o timeout\b|: exit status \d+:|module lookup disabled by GOPROXY=off"
@@ -183,11 +232,11 @@ def is_machines_fault(done: Completed, said: str) -> bool:
 def go_text(done: Completed) -> str:
     """What the go command says went wrong: its errors, with `-json` those in its answers."""
     errors = [str(one["Error"]) for one in _documents(done.stdout) if one.get("Error")]
-    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    lines = _text(done.stderr).strip().splitlines()
     rest = "\n".join(line for line in lines if not _GO_PROGRESS.fullmatch(line))
     if errors:
         return "\n".join([*errors, *([rest] if rest else [])])
-    return "\n".join(filter(None, [done.stdout.decode(errors="replace").strip(), rest]))
+    return "\n".join(filter(None, [_text(done.stdout).strip(), rest]))
 
 
 def go_advice(said: str) -> str:
@@ -205,10 +254,10 @@ def _documents(data: bytes) -> Iterator[dict[str, object]]:
     text, decoder = data.decode(errors="replace"), json.JSONDecoder()
     at = 0
     while at < len(text):
-        at += len(text[at:]) - len(text[at:].lstrip())
+        blank = _BLANK.match(text, at)
         try:
-            found, at = decoder.raw_decode(text, at)
-        except ValueError:
+            found, at = decoder.raw_decode(text, blank.end() if blank else at)
+        except (ValueError, RecursionError):
             return
         if isinstance(found, dict):
             yield found
@@ -287,7 +336,7 @@ _APT_PASSING = frozenset(
 
 def apt(done: Completed) -> Judged:
     """What a failure of apt means: what its methods say of each file that they could not get."""
-    output = b"\n".join([done.stdout, done.stderr]).decode(errors="replace")
+    output = _text(b"\n".join([done.stdout, done.stderr]))
     said = _APT_TALK.sub("", output).strip()
     failures: dict[str, dict[str, str]] = {}
     for found in _APT_MESSAGE.finditer(output):

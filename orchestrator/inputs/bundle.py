@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
-from orchestrator.inputs import tar_members, unpack
+from orchestrator.inputs import bundle_header, tar_members, unpack
 from orchestrator.inputs.ensure import needed
 from orchestrator.lock import GoModule, LocalPath
 from reproducibility import canonical, manifest, regular
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from reproducibility.manifest import Tree
 
 _SCHEMA = 1
-_HEADER = "bundle.json"
+_HEADER = bundle_header.NAME
 _LARGEST_HEADER = 1 << 16
 # The level is a matter of taste, but it and the threads (0, not 1) are part of the bytes.
 _LEVEL = 3

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _NO_RECORD = re.compile(
     r"\breading [a-z]+://\S+/lookup/(?P<what>\S+): (?P<answer>(?:404 Not Found|410 Gone)\b)"
 )
-_SERVER = re.compile(r"\n?[ \t]*server response:[^\n]*(?:\n[ \t]+[^\n]*)*")
+_SERVER = re.compile(r"\n?[ \t]{0,16}server response:[^\n]*(?:\n[ \t]+[^\n]*)*")
 _HASH = 32
 NOT_ASKED = "the go command was told not to ask the public log (GONOSUMDB, GOPRIVATE or GOSUMDB)"
 
@@ -57,11 +57,12 @@ def entry(modules: Path, module: str, version: str) -> Recorded | Absent:
     answer = log / "lookup" / f"{_escaped(module)}@{_escaped(version)}"
     if not answer.exists():
         return Absent(reason=NOT_ASKED)
-    record, note = transparency.parse_lookup(regular.read(answer).decode("utf-8"))
+    record, note = transparency.parse_lookup(regular.read(answer).decode("utf-8", "replace"))
     # The answer may be older than the newest tree head that the go command saw, and the tiles fit
     # the newest one only (golang.org/x/mod/sumdb, Client.checkRecord).
     newest = modules.parent / "gopath" / "pkg" / "sumdb" / verifier.name / "latest"
-    notes = [note, *([regular.read(newest).decode("utf-8")] if newest.exists() else [])]
+    said = [regular.read(newest).decode("utf-8", "replace")] if newest.exists() else []
+    notes = [note, *said]
     for candidate in notes:
         head = transparency.parse_tree_head(transparency.open_note(candidate, verifier))
         try:

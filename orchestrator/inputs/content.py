@@ -3,7 +3,9 @@
 A module's folder holds what `go mod download` would get of it if it were published
 (golang.org/x/mod/zip), with its folder `vendor`, which counts here. Any other folder holds all its
 files but version control's own, and may hold no links. What a project makes itself (spec, lock,
-output folders, stores) is never content, wherever it lies.
+store, output folders, bundles) is never content, wherever it lies: the first three by their paths,
+and all but the spec by what lies there, since whoever locks need not know where a build will put
+its output or where a bundle lies.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import lock, output
+from orchestrator.inputs import bundle_header
 from orchestrator.store import store
-from reproducibility import regular
+from reproducibility import manifest, regular, visible
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -91,12 +94,24 @@ def of_folder(folder: Path, rules: Rules) -> Content:
                 _refuse_irregular(path, rules)
                 kind = "a link" if stat.S_ISLNK(status.st_mode) else "neither a file nor a folder"
                 found.omitted.append(f"{path} ({kind})")
-            elif not (rules.module and _is_vendored_below(path)) and not _is_lock(child):
+            elif not (rules.module and _is_vendored_below(path)) and not _is_own_file(child):
                 found.files[path] = status
     found.omitted.sort()
     if rules.module:
         _check_module(found.files)
     return found
+
+
+def refuse_names(folder: Path, found: Content) -> None:
+    """Refuse names that no tree can hold.
+
+    Raises:
+        InputError: there is one.
+    """
+    for path in (*found.files, *found.empty):
+        wrong = manifest.complaint(path)
+        if wrong:
+            raise InputError(wrong, subject=visible.line(str(folder / path)), remedy=_REMEDY)
 
 
 def excludes(patterns: Iterable[str], path: str) -> bool:
@@ -142,12 +157,17 @@ def _is_made(place: Path) -> bool:
     )
 
 
-def _is_lock(child: os.DirEntry[str]) -> bool:
-    """Whether a file is a lock. Two specs in one folder would pin each other's without end."""
-    if not child.name.endswith(".lock"):
-        return False
+def _is_own_file(child: os.DirEntry[str]) -> bool:
+    """Whether a file is a lock, under whatever name, or a bundle.
+
+    Two specs in one folder would pin each other's locks without end.
+    """
     with regular.opened(child.path, follow=False) as stream:
-        return stream.read(len(lock.MAGIC)) == lock.MAGIC
+        head = stream.read(len(lock.MAGIC))
+        if not head.startswith(bundle_header.MAGIC):
+            return head == lock.MAGIC
+        stream.seek(0)
+        return bundle_header.is_bundle(stream)
 
 
 def _is_nested(path: str, place: Path, rules: Rules) -> bool:

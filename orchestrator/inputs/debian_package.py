@@ -214,7 +214,8 @@ class DebianTransport:
         show = [apt_cache, "--no-all-versions", "show", name]
         shown = self.clients.run(show, environment=environment, directory=scratch, check=False)
         with contextlib.suppress(ValueError):  # what is no stanza is no such package
-            lines = shown.stdout.splitlines()
+            # As text: python-debian would guess at the encoding of bytes that are no UTF-8.
+            lines = shown.stdout.decode("utf-8", "replace").split("\n")
             for stanza in Packages.iter_paragraphs(lines, use_apt_pkg=False):
                 if stanza.get("Package") == package and stanza.keys() >= _FIELDS:
                     return dict(stanza)

@@ -66,7 +66,7 @@ def ensure(  # noqa: PLR0913 - two things to work on, and keywords
     `folder`: the spec's. `artefacts`: the archives too that the trees come from, for a bundle.
     `host`: the machine's architecture, this one's by default. `clients`: how client programs are
     run, the ordinary way by default (then `offline`, `events` and `stop` count). `own`: what is
-    never content of a local folder (spec, lock, output folder, store).
+    never content of a local folder (`places.own`).
 
     Raises:
         InputError: an input is not what the lock pins (both digests), or not pinned for `host`.

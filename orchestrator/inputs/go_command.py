@@ -5,9 +5,10 @@ What it answers is what it will answer in the build and on the device, under the
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, Field, TypeAdapter
 
 from orchestrator import device
 from orchestrator.inputs import answers, machine
@@ -23,6 +24,31 @@ if TYPE_CHECKING:
     from reproducibility.manifest import Tree
 
 
+class ModulePath(BaseModel):
+    """A module as go.mod names it; `path`: of a folder, where a replacement has no version."""
+
+    path: str = Field(default="", alias="Path")
+    version: str = Field(default="", alias="Version")
+
+
+class Replacement(BaseModel):
+    """What go.mod puts in the place of a module."""
+
+    old: ModulePath = Field(alias="Old")
+    new: ModulePath = Field(alias="New")
+
+
+class Described(BaseModel):
+    """A go.mod, as far as it matters here; the go command writes null for a list of nothing."""
+
+    module: ModulePath | None = Field(default=None, alias="Module")
+    require: tuple[ModulePath, ...] | None = Field(default=None, alias="Require")
+    replace: tuple[Replacement, ...] | None = Field(default=None, alias="Replace")
+
+
+_DESCRIBED = TypeAdapter(Described)
+
+
 @dataclass(frozen=True)
 class GoCommand:
     """The go command of the published toolchain. `go`: gives its path, when it is needed first."""
@@ -31,13 +57,14 @@ class GoCommand:
     store: Store
     go: Callable[[], Path]
 
-    def describe(self, where: str, go_mod: bytes) -> dict[str, Any]:
+    def describe(self, where: str, go_mod: bytes) -> Described:
         """What a go.mod says, as `go mod edit -json` reads it.
 
         `where`: the file, for messages.
 
         Raises:
             InputError: it is not one.
+            InfrastructureError: the go command's answer is not understood.
         """
         with self.store.temporary() as scratch:
             folder = scratch / "module"
@@ -52,8 +79,7 @@ class GoCommand:
                     subject=where,
                     remedy="correct it; `go mod edit -json` there says whether it is right",
                 )
-        found: dict[str, Any] = json.loads(answer.stdout)
-        return found
+        return answers.document(_DESCRIBED, answer.stdout, what="go mod edit -json")
 
     @staticmethod
     def refuse_machines_fault(answer: Completed, where: str) -> None:

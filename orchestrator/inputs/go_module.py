@@ -7,12 +7,13 @@ anew in a scratch folder each time, writable (`-modcacherw`), so that it can be 
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, Field, TypeAdapter
 
 from containers import process
 from orchestrator.inputs import answers, checksum_database, unpack
@@ -36,8 +37,19 @@ if TYPE_CHECKING:
 _SETTINGS = (
     "GOAUTH", "GOINSECURE", "GONOPROXY", "GONOSUMDB", "GOPRIVATE", "GOPROXY", "GOSUMDB", "GOVCS",
 )  # fmt: skip
+_ENVIRONMENT = TypeAdapter(dict[str, str])
 _PROGRAM = re.compile(r"bin/[^/]+|pkg/tool/[^/]+/[^/]+")
 _TOO_OLD = re.compile(r"requires go >= \S+")
+
+
+class _Downloaded(BaseModel):
+    """What the go command says of a module that it has; other keys do not matter."""
+
+    zip: str = Field(alias="Zip")
+    sum: str = Field(alias="Sum")
+
+
+_DOWNLOADED = TypeAdapter(_Downloaded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +199,13 @@ class GoTransport:
             folder = scratch / "module"
             store.export(tree, folder, BLOB_TIME)
             environment = self._environment(scratch)
-            what = f"{label} (its dependencies)"
+
+            def ask(*arguments: str) -> None:
+                what = f"{label} (its dependencies)"
+                self._ask(what, arguments, environment, folder, where=label)
+
             try:
-                for command in (*_replacing(replaced), ("mod", "vendor")):
-                    self._ask(what, command, environment, folder, where=label)
+                _gather(ask, replaced)
             except RefusedError as error:
                 raise _refusal(label, error, missing=f"{label} needs what is not there") from error
             vendored = store.put_tree(folder, move=True)
@@ -233,16 +248,18 @@ class GoTransport:
                 raise _refusal(label, error) from error
             # It is there, verified. Whether it can be built, the image's own Go will say.
             output = error.answer
+        answer = answers.document(_DOWNLOADED, output, what="go mod download -json")
+        archive = Path(answer.zip)
         try:
-            answer = json.loads(output)
-            archive, claimed = Path(answer["Zip"]), str(answer["Sum"])
-        except (ValueError, KeyError, TypeError) as error:
+            size = archive.stat().st_size
+        except (OSError, ValueError) as error:
             raise InfrastructureError(
-                f"the go command's answer is not understood: {output[:200]!r}", subject=label
+                f"the go command says that it put {label} where nothing can be read: {error}",
+                subject=repr(answer.zip),
             ) from error
-        if archive.stat().st_size > LARGEST:
+        if size > LARGEST:
             raise InputError(f"the module is larger than {LARGEST} bytes", subject=label)
-        return archive, claimed
+        return archive, answer.sum
 
     def _ask(  # noqa: PLR0913 - what is asked, and how its failure is told
         self,
@@ -306,7 +323,8 @@ class GoTransport:
             environment={**own, **fixed},
             directory=scratch,
         )
-        settings = {key: value for key, value in json.loads(answer.stdout).items() if value}
+        said = answers.document(_ENVIRONMENT, answer.stdout, what="go env -json")
+        settings = {key: said[key] for key in _SETTINGS if said.get(key)}
         return {**own, **settings, **fixed, "GOENV": "off"}
 
 
@@ -331,17 +349,25 @@ def _refusal(label: str, error: RefusedError, *, missing: str = "") -> InputErro
     return InputError(told, subject=label, remedy=answers.go_advice(error.output))
 
 
-def _replacing(replaced: Sequence[str]) -> list[tuple[str, ...]]:
-    """Commands that write replacements into go.mod, and the hashes of what they bring into go.sum.
+def _gather(ask: Callable[..., None], replaced: Sequence[str]) -> None:
+    """Fill `vendor/`; with replacements, write them into go.mod and what they bring into go.sum.
 
     A replacement wins over whatever other modules ask for; `go get` would raise those as well.
     """
     if not replaced:
-        return []
+        ask("mod", "vendor")
+        return
     modules = [one.partition("@")[0] for one in replaced]
     edits = [f"-replace={name}={one}" for name, one in zip(modules, replaced, strict=True)]
-    return [
-        ("mod", "edit", *edits),
-        ("list", "-mod=mod", "-m", "all"),
-        ("mod", "download", *modules),
-    ]
+    ask("mod", "edit", *edits)
+    ask("list", "-mod=mod", "-m", "all")
+    ask("mod", "download", *modules)
+    try:
+        ask("mod", "vendor")
+    except RefusedError as error:
+        if error.kind is not Kind.CONTENT:
+            raise
+        # The replacing versions require modules that nothing required before, or in newer versions.
+        # Only where it takes that: it takes out of go.sum what is not needed here.
+        ask("mod", "tidy")
+        ask("mod", "vendor")

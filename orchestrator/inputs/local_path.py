@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from orchestrator.inputs.transport import Store
+    from orchestrator.lock import Input
     from reproducibility.digest import Digest
 
 
@@ -39,13 +40,47 @@ class PathRequest:
     nested: tuple[str, ...] = ()
 
 
+def refuse_output(inputs: Iterable[Input], folder: Path, out: Path) -> None:
+    """Refuse an output folder that is content: it would not be what is pinned after the build.
+
+    `folder`: the spec's. `out`: the output folder, which need not be there yet.
+
+    Raises:
+        InputError: a pinned path is the folder; or it is, or would lie in, an empty folder that is
+            content. (A module has no empty folders, and a build's result is never content.)
+    """
+    place = Path(os.path.realpath(out))
+    there = next(path for path in (place, *place.parents) if path.exists())
+    empty = there.is_dir() and not any(there.iterdir())
+    for pinned in inputs:
+        if not isinstance(pinned, LocalPath) or pinned.single:
+            continue
+        pinned_place = Path(os.path.realpath(folder / pinned.where))
+        if place == pinned_place:
+            raise InputError(
+                f"the output directory is {pinned.where}, which the spec puts on the stick",
+                subject=str(out),
+                remedy="give another folder with --out, or correct the spec",
+            )
+        if empty and pinned.module is None and pinned_place in there.parents:
+            inside = there.relative_to(pinned_place).as_posix()
+            if not content.excludes(pinned.exclude or (), inside):
+                raise InputError(
+                    f"the output directory would fill {inside}, an empty folder in "
+                    f"{pinned.where}, which the spec puts on the stick as it is",
+                    subject=str(out),
+                    remedy="remove the empty folder (a build makes what it needs) and run "
+                    f"`orchestrate lock --update {pinned.name}`; or give another folder with --out",
+                )
+
+
 class LocalTransport:
     """Local paths."""
 
     def __init__(self, folder: Path, own: Iterable[Path] = ()) -> None:
         """`folder`: the spec's, from which they start. `own`: what is never content.
 
-        That is what the project makes itself: spec, lock, output folder, store.
+        That is what the project makes itself, as `places.own`.
         """
         self.folder = folder
         # Each with and without what it may be a link to.
@@ -107,12 +142,13 @@ class LocalTransport:
             raise InputError(
                 f"{where} is what this project makes itself, and cannot go onto its own stick",
                 subject=str(path),
-                remedy="correct the spec, or give --lock, --out and --store other places",
+                remedy="correct the spec, or give --lock and --store other places",
             )
         try:
             if not path.is_dir():
                 return Tree([manifest.file(path.name, *digests.measured(path))])
             held = content.of_folder(path, rules)
+            content.refuse_names(path, held)
             parts = [
                 manifest.file(
                     inside, *digests.measured(path / inside, follow=False, expected=status)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, Self
 
+from orchestrator import terminal
 from orchestrator.progress.plain import PlainProgress, SilentProgress
 
 if TYPE_CHECKING:
@@ -38,11 +39,9 @@ def choose(
     if quiet:
         return SilentProgress()
     if not verbose and _is_terminal(stream):
-        from rich.console import Console
-
         from orchestrator.progress.live import LiveProgress
 
-        console = Console(file=stream)
+        console = terminal.console(stream)
         if console.is_terminal and not console.is_dumb_terminal:
             return LiveProgress(console, title=title, stop=stop)
     return PlainProgress(stream, verbose=verbose)

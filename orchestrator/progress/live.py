@@ -12,6 +12,7 @@ from rich.text import Text
 
 from orchestrator.progress.board import Board, clock_face
 from orchestrator.progress.tree import fold
+from reproducibility import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -131,7 +132,8 @@ def _drawn(row: Row, marks: Mapping[Mark, tuple[str, str]], width: int) -> Text:
 
 def _columns(parts: Sequence[str], styles: Sequence[str], width: int) -> Text:
     """A line: the name on the left, cut where it must be, and two columns on the right."""
-    name, counts, elapsed = parts
+    # Before its width is counted: the console would do so only afterwards.
+    name, counts, elapsed = map(visible.line, parts)
     right = f"{counts:<{_COUNTS}} {elapsed:>{_ELAPSED}}".rstrip() if elapsed or counts else ""
     room = max(width - _RIGHT - 1, 0)
     if room < _NARROWEST:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from orchestrator.progress.board import Step
 
 
+_GAP = " " * len("2026-01-01T00:00:00Z note        ")
+
+
 class SilentProgress:
     """Shows nothing."""
 
@@ -107,7 +110,9 @@ class PlainProgress:
             self._stream.flush()
 
     def _line(self, text: str) -> None:
-        self._stream.write(f"{self._clock():%Y-%m-%dT%H:%M:%SZ} {text}\n")
+        # What goes on in a second line is no event of its own.
+        told = text.replace("\n", f"\n{_GAP}")
+        self._stream.write(f"{self._clock():%Y-%m-%dT%H:%M:%SZ} {told}\n")
 
 
 def _title(step: Step) -> str:

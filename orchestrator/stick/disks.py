@@ -14,6 +14,7 @@ from pathlib import Path
 from reproducibility.errors import InputError
 
 _SECTOR = 512  # what /sys counts in, whatever the disk does
+_MOUNT_FIELDS = 5
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 # What the running system cannot do without.
 _SYSTEM = ("/", "/boot", "/boot/efi", "/efi", "/usr", "/etc", "/var", "/home", "/nix", "/sysroot")
@@ -162,13 +163,15 @@ class Kernel:
         for line in _read(self.proc / "self/mountinfo").splitlines():
             fields, _, rest = line.partition(" - ")
             words, source = fields.split(" "), rest.split(" ")[1:2]
+            if len(words) < _MOUNT_FIELDS:
+                continue
             # A file system of several disks has a number of its own, and names one of them.
             given = _name(source[0]) if source else ""
             name = names.get(words[2], given if given in parts else "")
             if name:
                 uses.append(Use(name, "mounted", _unescaped(words[4])))
         for line in _read(self.proc / "swaps").splitlines()[1:]:
-            name = _name(_unescaped(line.split()[0]))
+            name = _name(_unescaped(line.partition(" ")[0].partition("\t")[0]))
             if name in parts:
                 uses.append(Use(name, "swap", ""))
         return uses
@@ -189,7 +192,7 @@ def _holder(path: Path) -> str:
 
 def _name(source: str) -> str:
     """The kernel's name of a device by its path; links such as /dev/mapper/x are followed."""
-    return Path(source).resolve().name if source.startswith("/") else ""
+    return Path(source).resolve().name if source.startswith("/") and "\0" not in source else ""
 
 
 def numbered(device: int) -> str:

@@ -61,7 +61,7 @@ def look(path: Path) -> Look:
         ]
     except InfrastructureError as error:
         return Look((), error.summary)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         return Look((), f"wipefs answered what is not understood: {error}")
     return Look(tuple(sorted(found)))
 

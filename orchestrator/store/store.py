@@ -106,14 +106,21 @@ class Store(BlobFolder):
 
     # -- trees ---------------------------------------------------------------------------------
 
-    def put_tree(self, folder: Path, *, move: bool = False) -> Tree:
+    def put_tree(self, folder: Path, *, move: bool = False, stop: Event | None = None) -> Tree:
         """Keep everything below a folder and the tree's manifest; gives the tree.
 
         Raises:
             InputError: the folder holds something that a tree cannot.
+            Stopped: `stop` was set meanwhile.
         """
-        tree = scan_folder(folder)
+
+        def go_on() -> None:
+            if stop is not None and stop.is_set():
+                raise Stopped("stopped")
+
+        tree = scan_folder(folder, go_on)
         for entry in tree.files():
+            go_on()
             self._put_known(folder / entry.path, entry.content, entry.size, move=move)
         self.save_tree(tree)
         return tree

@@ -9,6 +9,7 @@ from orchestrator.toolchain import observe
 from orchestrator.toolchain.shared import HELPERS_AGAIN
 from reproducibility import gomodule
 from reproducibility.compare import Check, Verdict, trees
+from reproducibility.errors import ActionError, InputError
 from reproducibility.manifest import Tree, merge
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.architecture import Architecture
     from orchestrator.lock import Lock
     from orchestrator.module_hash import ModuleHashes
-    from orchestrator.scheduler import Results
+    from orchestrator.scheduler import Result, Results
     from orchestrator.toolchain.chain import Chain
 
 FIXED_POINT = "F1 == F2"
@@ -39,6 +40,17 @@ def toolchains(
     return made
 
 
+def _variations(first: Result, second: Result) -> list[Check]:
+    try:
+        return observe.checks(first, second)
+    except InputError as error:
+        # What is wrong is what was built, not what a person wrote.
+        raise ActionError(
+            f"what was seen before F1 or F2 ran is not understood: {error.summary}",
+            subject=error.subject,
+        ) from error
+
+
 def all_checks(
     chain: Chain,
     results: Results,
@@ -49,6 +61,7 @@ def all_checks(
     """Every check of the toolchains; `made`: what `toolchains` gives.
 
     Raises:
+        ActionError: what a step said that it saw is no observation.
         DamagedBlob: a file of them is missing or damaged.
     """
     first, second = results["F1"], results["F2"]
@@ -58,7 +71,7 @@ def all_checks(
         trees(
             HELPERS, chain.host, *(_helpers(results, s) for s in (recording.STEP, HELPERS_AGAIN))
         ),
-        *observe.checks(first, second),
+        *_variations(first, second),
     ]
     # The host's own is compared even where it is not for the image: it has built all the others.
     for architecture, tree in {**toolchains(chain, results, (chain.host,)), **made}.items():

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from orchestrator import lock as locks
 from orchestrator.architecture import Architecture
 from orchestrator.inputs import machine
+from orchestrator.store import durable
 from reproducibility import digest
 from tests.conftest import ROOT
 
@@ -277,11 +279,22 @@ def snapshot(out: Path) -> dict[str, tuple[int, int, int, int]]:
 
 
 def clone(store: Path, into: Path) -> Path:
-    """A store of its own with the same blobs and results (hard links; writes replace files)."""
-    for part in ("blobs", "results"):
-        shutil.copytree(store / part, into / part, copy_function=os.link)
+    """A store of its own with the same blobs and results (hard links; writes replace files).
+
+    Others may be writing to the store: results come first, since what they name is there already.
+    """
+    for part in ("results", "blobs"):
+        for path, _ in durable.files(store / part):
+            _link(path, into / path.relative_to(store))
     shutil.copyfile(store / "version", into / "version")
     return into
+
+
+def _link(path: Path, copy: Path) -> None:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    # A file that is just being written has another name in a moment.
+    with suppress(FileNotFoundError):
+        copy.hardlink_to(path)
 
 
 def flip(blob: Path) -> None:

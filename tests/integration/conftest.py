@@ -6,13 +6,14 @@ import shutil
 import tempfile
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.integration import building
+from tests.conftest import ROOT, store_folder
+from tests.integration import building, sharing
 from tests.integration.building import Orchestrate, Ran
 from tests.integration.engine_fixtures import (  # noqa: F401 - fixtures, for the tests beside
     bench,
@@ -53,15 +54,31 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "filterwarnings", "default::tests.integration.conftest.LockRenewedWarning"
     )
+    sharing.name_folder(config)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Give what the summary tells to the process that writes it; the last one clears up."""
+    sharing.tell(
+        session.config,
+        {"timings": building.timings, "remarks": building.remarks, "renewed": _renewed},
+    )
+    sharing.remove_folder(session.config, store_folder().parent)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    """Collect what a worker has to tell."""
+    told = sharing.told(node)
+    building.timings.extend(tuple(timing) for timing in told.get("timings", []))
+    building.remarks.extend(told.get("remarks", []))
+    _renewed.extend(told.get("renewed", []))
 
 
 @pytest.fixture(scope="session")
-def workshop(shared_store: Path) -> Iterator[Path]:
-    """A folder on the store's file system, removed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="itest-", dir=shared_store.parent))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+def workshop(shared_store: Path) -> Path:
+    """The session's folder on the store's file system, removed at the end."""
+    return sharing.folder(shared_store.parent)
 
 
 @pytest.fixture
@@ -81,11 +98,15 @@ def orchestrate(shared_store: Path, workshop: Path) -> Orchestrate:
     the copy is locked anew, and that is said: it shows that the repository's lock wants an update,
     which is no fault of the code.
     """
-    project = workshop / "default"
-    project.mkdir()
+    command = Orchestrate(workshop / "default", shared_store)
+    sharing.once(workshop, "default", lambda: _fetch_all(command))
+    return command
+
+
+def _fetch_all(command: Orchestrate) -> Ran:
+    command.project.mkdir(exist_ok=True)
     for name in _PROJECT:
-        shutil.copyfile(ROOT / name, project / name)
-    command = Orchestrate(project, shared_store)
+        shutil.copyfile(ROOT / name, command.project / name)
     # Each round renews one input, and there are no more than so many.
     for _ in command.lock.inputs:
         ran = command.start("fetch").end()
@@ -96,8 +117,7 @@ def orchestrate(shared_store: Path, workshop: Path) -> Orchestrate:
         _renewed.append(f"{name}: {ran.error['summary'].splitlines()[0]}")
         warnings.warn(LockRenewedWarning(_renewed[-1]), stacklevel=1)
         command.run("lock", "--update", name)
-    command.run("fetch")
-    return command
+    return command.run("fetch")
 
 
 def _gone(ran: Ran, pinned: locks.Lock) -> str:
@@ -118,7 +138,7 @@ def usable_lock(orchestrate: Orchestrate) -> Path:
 def full(orchestrate: Orchestrate, workshop: Path) -> Built:
     """The default image: three architectures, in the sandbox."""
     out = workshop / "full"
-    return Built(orchestrate.build(out), out)
+    return Built(sharing.once(workshop, "full", lambda: orchestrate.build(out)), out)
 
 
 @pytest.fixture(scope="session")
@@ -126,7 +146,8 @@ def own_architecture(orchestrate: Orchestrate, full: Built, workshop: Path) -> B
     """The default spec and lock, built for this machine's architecture only."""
     assert full.ran.status == 0
     out = workshop / "own-architecture"
-    return Built(orchestrate.build(out, "--arch", building.HOST), out)
+    build = partial(orchestrate.build, out, "--arch", building.HOST)
+    return Built(sharing.once(workshop, "own-architecture", build), out)
 
 
 @pytest.fixture(scope="session")
@@ -137,11 +158,15 @@ def small(orchestrate: Orchestrate, usable_lock: Path, full: Built, workshop: Pa
     """
     assert full.ran.status == 0
     project = workshop / "small"
-    project.mkdir()
-    (project / "sourcery.toml").write_text(building.spec_text(source=building.SMALL_SOURCE))
-    shutil.copyfile(usable_lock, project / "sourcery.lock")
     command = Orchestrate(project, orchestrate.store)
-    command.run("lock")
+
+    def lock() -> Ran:
+        project.mkdir(exist_ok=True)
+        (project / "sourcery.toml").write_text(building.spec_text(source=building.SMALL_SOURCE))
+        shutil.copyfile(usable_lock, project / "sourcery.lock")
+        return command.run("lock")
+
+    sharing.once(workshop, "small", lock)
     return command
 
 
@@ -149,7 +174,8 @@ def small(orchestrate: Orchestrate, usable_lock: Path, full: Built, workshop: Pa
 def small_own(small: Orchestrate, workshop: Path) -> Built:
     """The small project built for this machine's architecture."""
     out = workshop / "small-own"
-    return Built(small.build(out, "--arch", building.HOST), out)
+    build = partial(small.build, out, "--arch", building.HOST)
+    return Built(sharing.once(workshop, "small-own", build), out)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

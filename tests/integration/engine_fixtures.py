@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 PROBE = Path(__file__).with_name("probe")
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 EPOCH = 1_600_000_000
-_GO = {
+GO = {
     "GOROOT": "/bootstrap",
     "GOTOOLCHAIN": "local",
     "GOFLAGS": "-mod=mod",
@@ -186,7 +186,7 @@ def compile_probe(builder: Builder) -> Action:
     source = builder.store.put_tree(PROBE)
     return builder.action(
         *("/bootstrap/bin/go", "build", "-trimpath", "-ldflags=-s -w", "-o", "/work/probe", "."),
-        environment=tuple(_GO.items()),
+        environment=tuple(GO.items()),
         directory="/probe",
         mounts=(Mount("/probe", source),),
         outputs=("probe",),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import ROOT
+from tests.integration import building
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,8 @@ def test_the_benchmark_produces_its_table(
     assert full.ran.status == 0
     figures = place / "figures.json"
     # Typed as a person would; tests and the programs that are measured run in other folders.
-    places = {"--store": orchestrate.store, "--project": orchestrate.project, "--json": figures}
+    store = building.clone(orchestrate.store, place / "store")
+    places = {"--store": store, "--project": orchestrate.project, "--json": figures}
     arguments = [
         part for name, path in places.items() for part in (name, os.path.relpath(path, ROOT))
     ]

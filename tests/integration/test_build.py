@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -183,8 +184,14 @@ def test_each_action_has_its_log(full: Built) -> None:
     assert "Building" in (full.out / "logs" / "T1-toolchain.log").read_text()
 
 
-def test_second_run_only_checks(full: Built, orchestrate: Orchestrate) -> None:
-    again = orchestrate.build(full.out)
+@pytest.fixture
+def copy(full: Built, place: Path) -> Path:
+    """The default image's output directory, for a test that builds into it or damages it."""
+    return shutil.copytree(full.out, place / "full")
+
+
+def test_second_run_only_checks(full: Built, copy: Path, orchestrate: Orchestrate) -> None:
+    again = orchestrate.build(copy)
     assert again.executed() == []
     assert again.started == []
     for name in ("image", "cpio"):
@@ -197,14 +204,14 @@ def _keys(ran: Ran) -> dict[str, str]:
     return {stage["name"]: stage["key"] for stage in ran.document["stages"]}
 
 
-def test_damaged_output_is_made_again(full: Built, orchestrate: Orchestrate) -> None:
-    image = full.out / "sourcery.img"
+def test_damaged_output_is_made_again(full: Built, copy: Path, orchestrate: Orchestrate) -> None:
+    image = copy / "sourcery.img"
     with image.open("r+b") as stream:
         stream.seek(image.stat().st_size // 2)
         byte = stream.read(1)
         stream.seek(-1, 1)
         stream.write(bytes([byte[0] ^ 1]))
-    again = orchestrate.build(full.out)
+    again = orchestrate.build(copy)
     assert again.executed() == []
     assert "image (FAT32 disk image)" in again.started
     assert again.image == full.ran.image

@@ -203,6 +203,60 @@ def test_a_module_that_cannot_be_used_is_the_persons_matter(  # noqa: PLR0913 - 
     assert failed_otherwise.value.status == (4 if go_sum or "needs" in words else 2)
 
 
+def proxy(folder: Path, modules: dict[tuple[str, str], tuple[str, str]]) -> str:
+    """A module proxy as a folder; by name and version, what go.mod requires and the Go source."""
+    for (name, version), (required, source) in modules.items():
+        place = folder / "example.org" / name / "@v"
+        place.mkdir(parents=True, exist_ok=True)
+        go_mod = f"module example.org/{name}\n\ngo 1.21\n\n{required}\n"
+        (place / f"{version}.info").write_text(json.dumps({"Version": version}))
+        (place / f"{version}.mod").write_text(go_mod)
+        with zipfile.ZipFile(place / f"{version}.zip", "w") as archive:
+            for path, text in (("go.mod", go_mod), (f"{name}.go", source)):
+                archive.writestr(f"example.org/{name}@{version}/{path}", text)
+    return folder.as_uri()
+
+
+def test_what_a_replacement_requires_is_vendored_with_it(
+    go: Path, store: Store, tmp_path: Path
+) -> None:
+    """It raises a module that was required before, and brings one that was not."""
+    old, new = "v1.0.0", "v1.1.0"
+    b = {("b", version): ("", f"package b // {version}\n") for version in (old, new)}
+    first = 'package a\n\nimport _ "example.org/b"\n'
+    second = f'{first}import _ "example.org/c"\n'
+    more = f"require (\n\texample.org/b {new}\n\texample.org/c {new}\n)"
+    a = {
+        ("a", old): (f"require example.org/b {old}", first),
+        ("a", new): (more, second),
+    }
+    address = proxy(tmp_path / "proxy", {**a, **b, ("c", new): ("", "package c\n")})
+    main = (
+        'package main\n\nimport (\n\t_ "example.org/a"\n\t_ "example.org/b"\n)\n\nfunc main() {}\n'
+    )
+    required = f"require (\n\texample.org/a {old}\n\texample.org/b {old}\n)\n"
+    folder = tmp_path / "module"
+    folder.mkdir()
+    (folder / "go.mod").write_text(f"module example.org/m\n\ngo 1.21\n\n{required}")
+    (folder / "main.go").write_text(main)
+    settings = {"GOPROXY": address, "GONOSUMDB": "*", "GOENV": "off"}
+    cache = {"GOPATH": str(tmp_path / "gopath"), "GOCACHE": str(tmp_path / "cache")}
+    subprocess.run(
+        [go, "mod", "tidy"],
+        cwd=folder,
+        env={**os.environ, **settings, **cache, "GOFLAGS": "-modcacherw"},
+        check=True,
+    )
+    tree = store.put_tree(folder)
+    transport = GoTransport(clients(**settings), lambda: go)
+    plain = transport.vendor("m", tree, store)
+    assert plain.get("go.mod") == tree.get("go.mod")
+    vendored = transport.vendor("m", tree, store, [f"example.org/a@{new}"])
+    found = {name: vendored.get(f"vendor/example.org/{name}/{name}.go") for name in "abc"}
+    texts = {name: store.read(entry.content).decode() for name, entry in found.items() if entry}
+    assert texts == {"a": second, "b": f"package b // {new}\n", "c": "package c\n"}
+
+
 def test_a_module_for_a_newer_go_is_left_to_the_images_own(
     go: Path, store: Store, server: str
 ) -> None:

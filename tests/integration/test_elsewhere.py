@@ -1,7 +1,8 @@
 """A build somewhere else: other user, folder, settings and store, no network, killed twice.
 
 It runs from a wheel, so that what is installed is held against what is checked out; its inputs come
-in a bundle. Its image must be the one that the checkout made of the same spec and lock.
+in a bundle. Its image must be the one that the checkout made of the same spec and lock: those of
+the small project, and in `make test-engines` the default ones.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tests.conftest import ROOT
 from tests.integration import building
 from tests.integration.building import HOST, Orchestrate, check_gone, check_no_trace
 from tests.integration.test_build import checked
+from tests.integration.test_build_docker import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +50,16 @@ class Elsewhere:
 
 
 @pytest.fixture
-def elsewhere(orchestrate: Orchestrate) -> Iterator[Elsewhere]:
+def here(request: pytest.FixtureRequest) -> tuple[Orchestrate, Built]:
+    """The project in the checkout, and what was built of it for this machine's architecture."""
+    names = ("orchestrate", "own_architecture") if WHOLE else ("small", "small_own")
+    command, built = map(request.getfixturevalue, names)
+    return command, built
+
+
+@pytest.fixture
+def elsewhere(here: tuple[Orchestrate, Built]) -> Iterator[Elsewhere]:
+    orchestrate = here[0]
     folder = Path(tempfile.mkdtemp(prefix="sourcery-elsewhere-", dir="/var/tmp"))
     try:
         folder.chmod(0o755)
@@ -136,7 +147,10 @@ def _closed(path: Path) -> Path | None:
 
 
 @pytest.mark.needs_tools("setpriv", "unshare")
-def test_another_user_in_another_place(elsewhere: Elsewhere, own_architecture: Built) -> None:
+def test_another_user_in_another_place(
+    elsewhere: Elsewhere, here: tuple[Orchestrate, Built]
+) -> None:
+    expected = here[1].ran
     out = elsewhere.folder / "results" / "out"
     options = (
         *("build", "--engine", "sandbox", "--arch", HOST, "--out", out, "--offline"),
@@ -156,9 +170,9 @@ def test_another_user_in_another_place(elsewhere: Elsewhere, own_architecture: B
         check_no_trace(str(elsewhere.folder.parent.name))
         assert not out.exists()
     ran = command.build(out, "--arch", HOST, "--offline")
-    assert ran.image == own_architecture.ran.image
-    assert ran.document["cpio"]["blake3"] == own_architecture.ran.document["cpio"]["blake3"]
-    assert checked(ran) == checked(own_architecture.ran)
+    assert ran.image == expected.image
+    assert ran.document["cpio"]["blake3"] == expected.document["cpio"]["blake3"]
+    assert checked(ran) == checked(expected)
     # What was finished before the kills was not done again.
     assert {"T1/dist", "T1/toolchain"}.isdisjoint(ran.executed())
     for name in ("SOURCE_DATE_EPOCH", "GOFLAGS", "GOAMD64"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import json
 import os
+import signal
 import socket
 import threading
 import time
@@ -15,7 +18,8 @@ import pytest
 
 from containers.action import Mount
 from containers.policy import RULES, Limits, Policy
-from reproducibility.errors import Stopped
+from reproducibility import manifest
+from reproducibility.errors import InputError, Stopped
 from reproducibility.variations import STANDARD, VARIED
 from tests.integration.engine_fixtures import Bench
 
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 _MIB = 1 << 20
 _NO_CAPABILITY = "0000000000000000"
 # The engines' own mount points, and what Docker adds.
-_OWN = {"dev", "proc", "tmp", "sys", "etc", ".dockerenv"}
+_OWN = {"dev", "proc", "tmp", "sys", "etc", "sbin", ".dockerenv"}
 
 
 def test_no_network(bench: Bench) -> None:
@@ -231,7 +235,7 @@ def test_identity_and_environment_are_fixed(
 
 def test_nothing_of_the_machine_is_seen(bench: Bench) -> None:
     seen = bench.probe("look")
-    assert set(seen["processes"]) <= {"probe", "bwrap", "exe"}
+    assert set(seen["processes"]) <= {"probe", "docker-init", "exe"}
     assert set(seen["root"]) - _OWN == {"bin", "bootstrap", "work"}
 
 
@@ -241,4 +245,112 @@ def test_every_rule_has_a_statement_about_its_enforcement(bench: Bench) -> None:
     assert all(entry.means for entry in entries)
     states = {entry.rule: entry.state for entry in entries}
     unbounded = {rule for rule, state in states.items() if state == "not enforced"}
-    assert unbounded <= ({"bounded-work"} if bench.engine.name == "docker" else set())
+    allowed = {"bounded-work", "no-machine-paths"} if bench.engine.name == "docker" else set()
+    assert unbounded <= allowed
+
+
+def test_system_calls_that_reach_past_the_isolation_are_refused(bench: Bench) -> None:
+    seen = bench.probe("calls")
+    assert [seen.pop(f"personality {name}") for name in ("usual", "asked")] == ["", ""]
+    # An engine that knows no other errno for what is in no list says that one.
+    assert seen.pop("personality fixed") in {"ENOSYS", "EPERM"}
+    assert seen.pop("clone3") == "ENOSYS"
+    assert {"io_uring_setup", "keyctl", "clone 10000000", "ptrace"} <= seen.keys()
+    assert {name: error for name, error in seen.items() if error != "EPERM"} == {}
+
+
+def test_only_four_families_of_sockets_can_be_made(bench: Bench) -> None:
+    seen = bench.probe("families")
+    allowed = {socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK}
+    assert set(seen["can"]) <= allowed
+    assert {socket.AF_UNIX, socket.AF_INET} <= set(seen["can"])
+    assert (seen["errors"], seen["high"], seen["pair"]) == (["EAFNOSUPPORT"], "EAFNOSUPPORT", "")
+
+
+def test_no_socket_or_device_can_be_an_output(bench: Bench) -> None:
+    outcome = bench.run(bench.builder.action("special", "/work/out", outputs=("out",)))
+    assert outcome.exit_status == 0, outcome.stderr.read_text()
+    seen = json.loads(outcome.stdout.read_text())
+    assert set(seen) == {"node", "device", "bound", "abstract"}
+    assert set(seen.values()) == {"operation not permitted"}
+    assert list(manifest.scan(outcome.outputs)) == [
+        entry for entry in manifest.scan(outcome.outputs) if entry.kind == "directory"
+    ]
+
+
+def test_a_pipe_among_the_outputs_is_refused_in_the_same_words(bench: Bench) -> None:
+    outcome = bench.run(bench.builder.action("special", "/work/out", "pipe", outputs=("out",)))
+    assert json.loads(outcome.stdout.read_text())["pipe"] == ""
+    with pytest.raises(InputError, match="neither a file nor a directory"):
+        manifest.scan(outcome.outputs)
+
+
+def test_the_first_process_cannot_be_traced_and_has_nothing_to_tell(bench: Bench) -> None:
+    seen = bench.probe("first")
+    assert seen["attach"] == "EPERM"
+    if bench.engine.name == "sandbox":
+        assert all(seen[name] for name in ("mem", "environ", "maps", "auxv", "exe", "task/1/mem"))
+
+
+_KEYCTL = {"x86_64": (248, 250), "aarch64": (217, 219)}
+
+
+@pytest.mark.skipif(os.uname().machine not in _KEYCTL, reason="numbers of system calls")
+def test_no_key_of_the_machine_is_seen(bench: Bench) -> None:
+    library = ctypes.CDLL(None, use_errno=True)
+    add, _ = _KEYCTL[os.uname().machine]
+    name = f"sourcery-test-{os.urandom(8).hex()}".encode()
+    for keyring in (-3, -4):  # of the session, of the user
+        key = library.syscall(
+            *(ctypes.c_long(add), b"user", name, b"secret", ctypes.c_size_t(6)),
+            ctypes.c_long(keyring),
+        )
+        if key < 0:
+            pytest.skip(f"no keyrings here: {os.strerror(ctypes.get_errno())}")
+    seen = bench.probe("first")
+    assert seen["keys"] != ""
+    calls = bench.probe("calls")
+    assert {calls[name] for name in ("keyctl", "add_key", "request_key")} == {"EPERM"}
+
+
+def test_no_command_line_names_a_folder_of_the_machine(bench: Bench) -> None:
+    seen = bench.probe("paths")
+    lines = {path: line for path, line in seen.items() if path.endswith("/cmdline")}
+    own = {"/bin/probe paths ", "/sbin/docker-init -- /bin/probe paths "}
+    assert set(lines.values()) <= own
+    programs = {line for path, line in seen.items() if path.endswith("/exe")}
+    assert programs <= {"/bin/probe", "/sbin/docker-init"}
+
+
+@pytest.mark.parametrize("surroundings", [STANDARD, VARIED], ids=["standard", "varied"])
+def test_where_folders_of_the_machine_are_seen_it_is_said(
+    bench: Bench, surroundings: Surroundings, engine_folder: Path
+) -> None:
+    tree = bench.input({"file": "content"})
+    mounts = (Mount("/input", tree), Mount(f"{surroundings.work}/copy", tree, "private"))
+    seen = bench.probe("paths", mounts=mounts, surroundings=surroundings)
+    folders = (str(bench.builder.store.root), str(engine_folder))
+    shown = [
+        line
+        for text in seen.values()
+        for line in text.splitlines()
+        if any(folder in line for folder in folders)
+    ]
+    (stated,) = (
+        entry
+        for entry in bench.engine.enforcement(Policy(bench.limits))
+        if entry.rule == "no-machine-paths"
+    )
+    assert stated.state == "not enforced" or not shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_an_action_can_end_itself_by_a_signal(bench: Bench, number: signal.Signals) -> None:
+    outcome = bench.run(bench.builder.action("die", str(int(number))))
+    assert (outcome.exit_status, outcome.ended_by) == (128 + number, "")
+
+
+def test_an_action_that_stops_itself_is_ended_by_its_time(bench: Bench) -> None:
+    outcome = bench.run(bench.builder.action("stall"), limits=Limits(seconds=3))
+    assert outcome.ended_by == "time"
+    assert outcome.stdout.read_text() == ""

@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ import pexpect
 import pytest
 
 from tests.conftest import ROOT
-from tests.integration.building import HOST
+from tests.integration.building import HOST, wait_for_descendant
 from tests.integration.shell_differences import SECTIONS, Difference
 
 if TYPE_CHECKING:
@@ -215,6 +214,11 @@ class Prompt:
         self._child.send(key)
         self._child.expect(_PROMPT)
 
+    def wait_for(self, program: str) -> None:
+        """See it run: compiled before that, if it has to be."""
+        assert self._child.pid is not None
+        wait_for_descendant(self._child.pid, program)
+
     def leave(self, typed: str) -> None:
         """Type something after which the shell ends."""
         self._child.send(typed)
@@ -246,7 +250,7 @@ def test_at_the_prompt(prompt: Prompt) -> None:
     prompt.see(r"/bin/uptime\r\n", of="echo /bin/upt*\r")
     prompt.again()
     prompt.see(r"begun\r\n", of="echo begun; sleep 1000\r")
-    time.sleep(1)
+    prompt.wait_for("sleep")
     prompt.again("\x03")
     prompt.see(r"was 130\r\n", of="echo was $?\r")
     prompt.again()

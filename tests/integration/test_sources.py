@@ -5,6 +5,7 @@ One project holds one module of each shape, so that one build compiles them all.
 
 from __future__ import annotations
 
+import json
 import shutil
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -21,50 +22,31 @@ from tests.integration.conftest import Built
 from tests.integration.test_run import Device
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 pytestmark = [pytest.mark.needs_sandbox, pytest.mark.needs_network, pytest.mark.slow]
 
+
+def table(module: str, path: str, commands: Sequence[str], more: str = "") -> str:
+    """A `[[source]]` of the person's own."""
+    head = f'[[source]]\nmodule = "example.org/{module}"\npath = "{path}"\n'
+    return f"{head}commands = {json.dumps(list(commands))}\n{more}\n"
+
+
 SPEC = spec_text(
     architectures=[HOST],
-    source="""\
-[[source]]
-module = "example.org/here"
-path = "."
-commands = ["here"]
-exclude = ["drafts", "*.raw"]
-
-[[source]]
-module = "example.org/noline"
-path = "noline"
-commands = ["cmd/*"]
-
-[[source]]
-module = "example.org/asm"
-path = "asm"
-commands = ["cmd/..."]
-
-[[source]]
-module = "example.org/nested"
-path = "nested"
-commands = ["...", "testdata/named"]
-
-[[source]]
-module = "example.org/nested/tools"
-path = "nested/tools"
-commands = ["gen"]
-
-[[source]]
-module = "example.org/replaced"
-path = "replaced"
-commands = ["."]
-
-[[source]]
-module = "example.org/profiled"
-path = "profiled"
-commands = ["cmd/*"]
-""",
+    source="".join(
+        (
+            table("here", ".", ["here"], 'exclude = ["drafts", "*.raw"]\n'),
+            table("noline", "noline", ["cmd/*"]),
+            table("asm", "asm", ["cmd/..."]),
+            table("nested", "nested", ["...", "testdata/named"]),
+            table("nested/tools", "nested/tools", ["gen"]),
+            table("replaced", "replaced", ["."]),
+            table("profiled", "profiled", ["cmd/*"]),
+        )
+    ),
     files="""\
 [[file]]
 source = "."
@@ -234,8 +216,8 @@ def test_a_real_module_without_a_go_line(
 
 # -- what cannot be built or written is refused before anything is built ---------------------------
 
-ONE = '[[source]]\nmodule = "example.org/m"\npath = "m"\ncommands = ["cmd/*"]\n'
-TWO = ONE + '\n[[source]]\nmodule = "example.org/o"\npath = "o"\ncommands = ["..."]\n'
+ONE = table("m", "m", ["cmd/*"])
+TWO = ONE + table("o", "o", ["..."])
 GO_MOD = "module example.org/m\n\ngo 1.24\n"
 USES = 'package main\n\nimport "example.org/dep"\n\nfunc main() { print(dep.Word) }\n'
 OTHER = {"o/go.mod": "module example.org/o\n\ngo 1.24\n", "o/hi/main.go": HELLO}

@@ -1,8 +1,8 @@
 """A program: gives each reader small files that promise much, and says what memory each took.
 
-Run as `python -m tests.unit.hostile_inputs`. Each case runs in a process of its own, a line of JSON
-each: the case's name, the size of the file in bytes, the peak of memory in bytes, and how it was
-refused, as the error's class and words.
+Run as `python -m tests.unit.hostile_inputs`. Each case runs in a process of its own, and gives a
+line of JSON: the case's name, the size of the file in bytes, the peak of memory in bytes, and how
+it was refused, as the error's class and words.
 """
 
 from __future__ import annotations

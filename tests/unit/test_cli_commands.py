@@ -15,6 +15,7 @@ from orchestrator import doctor, inputs, locking, spec
 from orchestrator import lock as locks
 from orchestrator.cli import building, comparing
 from orchestrator.cli.main import run
+from orchestrator.cli.streams import Marked
 from orchestrator.cli.wording import grouped, quantity, short
 from orchestrator.inputs import bundle as bundles
 from orchestrator.store import Store
@@ -50,11 +51,12 @@ def test_summary_folds_what_passed_and_spells_out_the_rest() -> None:
     )
     lines = list(building.summary(result, Path("out"), verbose=False))
     assert lines[:4] == [
-        "\x1b[32m\x1b[1mPASS\x1b[0m  F1 == F2: amd64",
-        "\x1b[32m\x1b[1mPASS\x1b[0m  release: amd64, arm64",
-        "\x1b[33m\x1b[1mSKIP\x1b[0m  release, riscv64: the log has no record",
-        "\x1b[31m\x1b[1mFAIL\x1b[0m  read back, image: 1 paths differ: a",
+        Marked("PASS", "  F1 == F2: amd64"),
+        Marked("PASS", "  release: amd64, arm64"),
+        Marked("SKIP", "  release, riscv64: the log has no record"),
+        Marked("FAIL", "  read back, image: 1 paths differ: a"),
     ]
+    assert all(isinstance(line, Marked) for line in lines[:4])
     assert any("out/sourcery.img, 1.0 MiB (1,048,576 bytes)" in line for line in lines)
     assert any("do not rely on this image" in line for line in lines)
     assert any("b" * 64 in line for line in lines)
@@ -297,7 +299,7 @@ def locking_(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return FakeLock(seen["new"])
 
     def load(path: Path) -> FakeLock:
-        if path.read_bytes() == b"tampered":
+        if b"tampered" in path.read_bytes():
             raise InputError("the lock was changed", subject=str(path))
         return FakeLock(path.read_bytes())
 
@@ -352,14 +354,32 @@ def test_a_refused_lock_is_replaced_but_not_in_silence(
     locking_: dict[str, Any], tmp_path: Path, capsys: Captured
 ) -> None:
     lock = tmp_path / "sourcery.lock"
-    lock.write_bytes(b"tampered")
+    lock.write_bytes(b'{"tampered": [1, {}]}')
     arguments = ["--lock", str(lock), "--store", str(tmp_path / "s")]
     assert run(["lock", "--update", "go", *arguments]) == 2
-    assert lock.read_bytes() == b"tampered"
+    assert b"tampered" in lock.read_bytes()
     assert run(["lock", *arguments]) == 0
-    assert "the present lock is refused: the lock was changed" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "the present lock is refused: the lock was changed" in told
+    assert "still count" not in told
     assert locking_["previous"] is None
+    assert locking_["records"] == {}
     assert lock.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("text", ["<<<<<<< tampered\n{", '{"tampered": ', "\udcfftampered"])
+def test_a_lock_that_cannot_be_read_is_not_replaced(
+    locking_: dict[str, Any], tmp_path: Path, capsys: Captured, text: str
+) -> None:
+    lock = tmp_path / "sourcery.lock"
+    lock.write_bytes(data := os.fsencode(text))
+    assert run(["lock", "--lock", str(lock), "--store", str(tmp_path / "s")]) == 2
+    told = capsys.readouterr().err
+    assert "the lock was changed: what it proves of the public log would be lost" in told
+    assert "move it away" in told
+    assert str(lock) in told
+    assert lock.read_bytes() == data
+    assert "previous" not in locking_
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
 
 from orchestrator import running
 from orchestrator.cli import writing
@@ -114,6 +115,20 @@ def test_asked(
     monkeypatch.setattr("typer.prompt", lambda *_words, **_options: typed)
     assert run(["write", str(target), "--out", str(out)]) == status
     assert untouched(target) is (status != 0)
+
+
+def test_an_answer_that_does_not_come(
+    out: Path, target: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+
+    def ended(*_words: str, **_options: object) -> str:
+        raise typer.Abort
+
+    monkeypatch.setattr("typer.prompt", ended)
+    assert run(["write", str(target), "--out", str(out)]) == 2
+    assert "error: nothing was written" in capsys.readouterr().err
+    assert untouched(target)
 
 
 def test_an_image_that_is_not_the_one_that_was_built(

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pexpect
@@ -224,3 +225,146 @@ def test_no_tree_where_the_output_is_not_a_terminal(
     _, err = process.communicate(timeout=60)
     assert "\x1b[" not in err
     assert re.search(r"(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ started     stage 4 \(amd64\)$", err)
+
+
+# -- before there is a command -----------------------------------------------------------------
+
+# Runs the command line as the console script does. At the Nth import the process gets a signal.
+EARLY = """
+import os, sys
+moment, number = int(sys.argv[1]), int(sys.argv[2])
+sys.argv = ["orchestrate", *sys.argv[3:]]
+import orchestrator.entry
+seen = 0
+def look(event, arguments):
+    global seen
+    if event == "import":
+        seen += 1
+        if seen == moment:
+            os.kill(os.getpid(), number)
+sys.addaudithook(look)
+try:
+    orchestrator.entry.main()
+finally:
+    if not moment:
+        print(seen)
+"""
+
+
+def early(moment: int, number: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", EARLY, str(moment), str(number), *arguments],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_program_loads(number: signal.Signals) -> None:
+    imports = int(early(0, number, "version", "-q").stdout)
+    assert imports > 100
+    # From what is imported first to the last of it, which is what the command itself needs.
+    for moment in [*range(1, imports, imports // 14), imports]:
+        done = early(moment, number, "version", "-q")
+        said = "error: stopped\n  remedy: run it again: orchestrate version -q\n"
+        assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", said), moment
+
+
+def test_a_signal_while_the_program_loads_is_told_as_data_too() -> None:
+    done = early(3, signal.SIGINT, "version", "--json")
+    assert (done.returncode, done.stderr) == (130, "")
+    assert json.loads(done.stdout)["error"]["summary"] == "stopped"
+
+
+def test_a_signal_while_the_program_loads_wins_over_help() -> None:
+    done = early(3, signal.SIGTERM, "--help")
+    assert (done.returncode, done.stdout) == (143, "")
+    assert done.stderr.startswith("error: stopped")
+
+
+def test_the_program_listens_before_it_loads_anything() -> None:
+    code = "import sys, orchestrator.entry; print(len(sys.modules))"
+    bare = "import sys, signal, typing, __future__; print(len(sys.modules))"
+    counts = [
+        int(subprocess.check_output([sys.executable, "-c", text], env=environment()))
+        for text in (code, bare)
+    ]
+    assert counts[0] - counts[1] <= 3  # the package and two modules
+
+
+def test_signals_at_thirty_moments() -> None:
+    """What comes before the first line of this program is Python's to tell, or the signal's end."""
+    for moment in range(30):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator", "doctor", "-q"],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(moment / 60)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        if process.returncode == 130:
+            assert err == "error: stopped\n  remedy: run it again: orchestrate doctor -q\n"
+        elif process.returncode in {0, 4}:
+            assert err == ""  # it was done already
+        else:
+            assert process.returncode in {1, -signal.SIGINT}
+            assert "orchestrator/cli" not in err
+        assert out == ""
+
+
+def test_a_clean_up_cannot_swallow_an_interruption(capsys: pytest.CaptureFixture[str]) -> None:
+    class Swallowing:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            for _ in range(1000):
+                pass
+
+    def wait() -> None:
+        Swallowing()
+        while True:
+            signal.pause()
+
+    before = sys.unraisablehook
+    with Stopping() as stopping, pytest.raises(Interrupted):
+        wait()
+    assert stopping.status == 143
+    assert sys.unraisablehook == before
+    assert capsys.readouterr().err == ""
+
+
+AT_THE_END = """
+import atexit, os, signal, sys
+import orchestrator.entry
+
+class Last:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+sys.last = Last() if sys.argv[1] == "last" else None
+if sys.argv[1] == "exit":
+    atexit.register(os.kill, os.getpid(), signal.SIGINT)
+sys.argv = ["orchestrate", "version", "--json"]
+orchestrator.entry.main()
+"""
+
+
+@pytest.mark.parametrize("when", ["exit", "last"])
+def test_a_signal_when_the_answer_is_given_changes_nothing(when: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AT_THE_END, when],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert json.loads(done.stdout)["schema"] == 1
+    assert done.stderr == ""
+    # Once the interpreter has put the kernel's own handling back, the signal ends what is left.
+    assert done.returncode in ({0} if when == "exit" else {0, -signal.SIGINT})

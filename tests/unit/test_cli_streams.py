@@ -56,7 +56,7 @@ building.build = build
 DRIVER = (
     FAKES
     + """
-import json
+import gc, json
 # So that each process need not.
 import rich.markdown, typer.rich_utils
 from orchestrator import finished, store
@@ -96,6 +96,9 @@ def state(descriptor, what, folder):
     os.dup2(writing, descriptor)
     os.close(writing)
 
+# What is there is there for good, and each process would copy what it marks.
+gc.collect()
+gc.freeze()
 for line in sys.stdin:
     case = json.loads(line)
     folder = case["folder"]
@@ -292,11 +295,19 @@ def test_as_a_shell_gives_them(tmp_path: Path, line: str, status: int, words: st
     assert "Traceback" not in done.stderr
 
 
-def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
+_DIFFERING = 800
+
+
+def two_folders(place: Path) -> None:
+    """Folders whose differences take three times the room that a pipe has."""
     for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        for number in range(3000):
-            (tmp_path / name / f"{number:04}-{'x' * 60}").write_text(name)
+        (place / name).mkdir()
+        for number in range(_DIFFERING):
+            (place / name / f"{number:04}-{'x' * 240}").write_text(name)
+
+
+def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
+    two_folders(tmp_path)
     line = '("$0" -m orchestrator compare -v one two; echo $? >status) | head -n 1'
     done = shell(line, tmp_path)
     assert done.stdout.startswith("FAIL")
@@ -306,10 +317,7 @@ def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
 
 def test_a_standard_output_that_does_not_wait(tmp_path: Path) -> None:
     # Such as a terminal that another program has left non-blocking.
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        for number in range(3000):
-            (tmp_path / name / f"{number:04}-{'x' * 60}").write_text(name)
+    two_folders(tmp_path)
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     process = subprocess.Popen(
@@ -324,7 +332,8 @@ def test_a_standard_output_that_does_not_wait(tmp_path: Path) -> None:
         said = stream.read()
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (1, b"")
-    assert len(said.splitlines()) == 3003
+    assert len(said.splitlines()) == _DIFFERING + 3
+    assert len(said) > 3 * 65_536
 
 
 def test_a_terminal_that_goes_away_does_not_stop_the_work(tmp_path: Path) -> None:

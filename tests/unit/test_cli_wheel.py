@@ -108,6 +108,7 @@ def test_the_wheel_holds_the_packages_and_their_data_and_nothing_else(wheel: Pat
     assert packaged == checkout
 
 
+@pytest.mark.once
 def test_the_wheel_is_reproducible(wheel: Path, tmp_path: Path) -> None:
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(tmp_path), str(ROOT))
     (again,) = tmp_path.glob("*.whl")

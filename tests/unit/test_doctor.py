@@ -157,6 +157,16 @@ def test_pip() -> None:
     assert doctor.pip().state == "ok"
 
 
+def test_libseccomp() -> None:
+    assert doctor.libseccomp(lambda: None).state == "ok"
+
+    def missing() -> None:
+        raise InfrastructureError("no", remedy="`apt install libseccomp2`")
+
+    found = doctor.libseccomp(missing)
+    assert (found.state, found.remedy) == ("optional", "`apt install libseccomp2`")
+
+
 def test_everything_that_is_not_ok_has_a_reason_and_every_need_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,6 +128,22 @@ BAD: list[tuple[str, Any, str]] = [
     ),
     ("no programs", lambda d: d["toolchain"].update(bin=[]), "malformed at toolchain.bin"),
     (
+        "digest of another type",
+        lambda d: d["inputs"][1].update(tree=7),
+        r"malformed at inputs\[1\]\.tree: ",
+    ),
+    (
+        "no digest",
+        lambda d: cut(d["inputs"][2], "blake3"),
+        r"malformed at inputs\[2\]\.blake3: Field required",
+    ),
+    (
+        "number of 90 digits",
+        lambda d: d["inputs"][0].update(size=10**90),
+        r"malformed at inputs\[0\]\.size: a number of more than 64 bits",
+    ),
+    ("very many values", lambda d: d.update(more=[0] * 60_000), "more than 50000 values"),
+    (
         "module of another release",
         lambda d: named(d, "go").update(version="v0.0.1-go1.27.2.linux-amd64"),
         "not v0.0.1-go1.27.3.linux-amd64",
@@ -162,6 +178,10 @@ def test_a_bad_lock_is_refused_though_its_checksum_fits(
         (b"[]", "it has no checksum"),
         (b"{}", "it has no checksum"),
         (DATA[:-3], "not valid JSON"),
+        (DATA.replace(b'"schema": 1', b'"schema": ' + b"1" * 5000), "a number of 5000 digits"),
+        (DATA.replace(b'"schema": 1', b'"schema": ' + b"[" * 70 + b"]" * 70), "nested more than"),
+        (DATA.replace(b'"schema": 1', b'"schema": ' + b"[" * 70_000), "nested too deeply"),
+        (DATA + b" " * (8 << 20), "more than 8388608"),
         (DATA.replace(b'"schema": 1', b'"schema": 1,\n "schema": 1'), "'schema' appears twice"),
         (DATA.replace(b'"schema": 1', b'"schema": 1, "x": 1.5'), "floating point"),
         (DATA.replace(b'"size": 7', b'"size": 8', 1), BOTH_DIGESTS),
@@ -235,6 +255,7 @@ def test_what_needs_no_other_input_needs_no_other_lock() -> None:
         locks.parse(DATA).check_fits(spec.parse(text.replace(*change)))
 
 
+@pytest.mark.once
 @given(st.integers(0, len(DATA) - 1), st.integers(0, 7))
 def test_no_bit_of_a_lock_can_change_what_it_says(at: int, bit: int) -> None:
     changed = bytearray(DATA)

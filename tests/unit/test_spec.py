@@ -306,3 +306,45 @@ def test_what_cannot_be_left_out_is_told_with_its_place(old: str, new: str, word
     told = f"{refused.value.summary} {refused.value.subject} {refused.value.remedy}"
     assert words in told
     assert "<" not in refused.value.summary, "no tag of the model"
+
+
+# -- beyond all bounds ---------------------------------------------------------------------------
+
+HEAD = "[image]\nepoch = 2026-01-01T00:00:00Z\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (HEAD + "a = " + "[" * 50_000 + "]" * 50_000, "nested too deeply"),
+        (HEAD + "a = " + "{a=" * 100 + "1" + "}" * 100, "nested more than 64 deep"),
+        (HEAD + ".".join("a" * 50_000) + " = 1", "a key of more than 16 parts"),
+        (HEAD + "free_space = " + "9" * 5000, "a number of more than 100 digits"),
+        (HEAD + "free_space = 0x" + "f" * 5000, "more than 64 bits"),
+        (HEAD + "free_space = " + "9" * 50, "more than 64 bits"),
+        (HEAD + "# " + "x" * (256 << 10), "characters, more than"),
+        (HEAD + "a = [" + "1," * 30_000 + "]", "holds more than 20000 values"),
+        ("\n".join(f"a{n} = 1" for n in range(5000)), "5002 mistakes in the spec"),
+        (HEAD + "epoch = nan\nfree_space = inf", "line"),
+        (HEAD + "architectures = [" + '"amd65",' * 10_000 + "]", "10001 mistakes in the spec"),
+        (HEAD + "label = '" + "x" * 100_000 + "'", "image.label"),
+    ],
+)
+def test_a_spec_beyond_all_bounds_is_the_persons_matter(text: str, said: str) -> None:
+    with pytest.raises(InputError) as refused:
+        spec.parse(text)
+    told = refused.value.diagnostics()
+    assert refused.value.status == 2
+    assert said in told
+    assert "sourcery.toml" in refused.value.subject
+    assert len(told) < 20_000
+
+
+def test_of_very_many_mistakes_the_first_are_told() -> None:
+    with pytest.raises(InputError) as refused:
+        spec.parse("[image]\n" + "\n".join(f"labl{n} = 1" for n in range(5000)))
+    lines = refused.value.summary.splitlines()
+    assert len(lines) == 22
+    assert lines[3].startswith("  line ")
+    assert any("did you mean 'label'?" in line for line in lines)
+    assert re.fullmatch(r"  and \d+ more", lines[-1])

@@ -22,6 +22,8 @@ from reproducibility.errors import (
     InputError,
 )
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -72,7 +74,7 @@ def test_hashlib_is_refused_by_the_linter(tmp_path: Path) -> None:
     assert "TID251" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["requirements", "requirements-dev", "requirements-build"])
+@pytest.mark.parametrize("name", [f"requirements{end}" for end in ("", "-dev", "-build", "-fuzz")])
 def test_locked_dependencies_have_hashes_and_no_address(name: str) -> None:
     text = (ROOT / f"{name}.lock").read_text("utf-8")
     assert "://" not in text

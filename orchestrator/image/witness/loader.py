@@ -6,6 +6,7 @@ syslinux, in whose program the boot sector, ldlinux.sys and ldlinux.c32 lie one 
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,7 @@ def installed(packages: Packages, tree: Tree, first: int) -> Installed:
     words.put(adv, first + count, 8)
     words.put(adv + 8, first + count + 1, 8)
     words.data[folder : folder + len(_FOLDER)] = _FOLDER
-    total = sum(words.u32(at) for at in range(0, len(system) - 3, 4))
+    total = sum(struct.unpack_from(f"<{len(system) // 4}I", words.data))
     words.put(area + 16, (_MAGIC - total) % (1 << 32), 4)
     code = bytes(boot.data)
     return Installed(packages.record, code[:11], code[_CODE], bytes(words.data) + 2 * _unset())

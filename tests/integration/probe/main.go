@@ -39,6 +39,13 @@ func main() {
 		"die":        die,
 		"exit":       exit,
 		"spin":       spin,
+		"calls":      calls,
+		"families":   families,
+		"special":    special,
+		"first":      first,
+		"paths":      paths,
+		"stall":      stall,
+		"take":       take,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, "probe: no such command")
@@ -126,7 +133,10 @@ func processes() []string {
 		if _, err := strconv.Atoi(name); err != nil {
 			continue
 		}
-		line, _ := os.ReadFile("/proc/" + name + "/cmdline")
+		line, err := os.ReadFile("/proc/" + name + "/cmdline")
+		if err != nil {
+			continue
+		}
 		program, _, _ := strings.Cut(string(line), "\x00")
 		found = append(found, filepath.Base(program))
 	}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,17 +14,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from containers import archive
+from containers.outputs import Allowance, ExceededError
 from reproducibility import digest, manifest
-from reproducibility.errors import InfrastructureError
+from reproducibility.errors import ActionError, InfrastructureError, Stopped
 from reproducibility.manifest import Entry, Tree, scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-NAMES = st.text(
-    st.characters(codec="utf-8", exclude_characters="/\x7f", min_codepoint=32), min_size=1
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/"), min_size=1).filter(
+    lambda name: not manifest.complaint(name)
 )
-CLEAN = NAMES.filter(lambda name: name not in {".", ".."} and len(name.encode()) < 200)
+CLEAN = NAMES.filter(
+    lambda name: (
+        name not in {".", ".."} and len(name.encode()) < 200 and not manifest.complaint(name)
+    )
+)
 FILES = st.dictionaries(
     st.lists(CLEAN, min_size=1, max_size=3).map("/".join),
     st.tuples(st.binary(max_size=2000), st.booleans()),
@@ -47,6 +53,11 @@ def stored(
     return Tree(entries), lambda entry: places[entry.digest]
 
 
+def allowance(size: int = 1 << 20, files: int = 1000) -> Allowance:
+    """What an archive may hold."""
+    return Allowance(size, files, threading.Event())
+
+
 @given(FILES, st.integers(0, 3))
 def test_a_tree_comes_out_as_it_went_in(
     files: dict[str, tuple[bytes, bool]], order_seed: int
@@ -57,7 +68,9 @@ def test_a_tree_comes_out_as_it_went_in(
         form = archive.Form(epoch=1000, order_seed=order_seed)
         into = folder / "into"
         into.mkdir()
-        total = archive.unpack(archive.pack([("top", tree)], form, path_of), into, 1 << 20)
+        allowed = allowance()
+        archive.unpack(archive.pack([("top", tree)], form, path_of), into, allowed)
+        total = (1 << 20) - allowed.size
         assert total == tree.size
         assert scan(into) == (tree.at("top") if len(tree) else Tree([manifest.directory("top")]))
 
@@ -138,7 +151,7 @@ def test_names_that_lead_outside_are_refused(
     tmp_path: Path, members: list[tuple[str, bytes, str]]
 ) -> None:
     with pytest.raises(InfrastructureError, match="outside of its place"):
-        archive.unpack(tar(*members), tmp_path, 1000)
+        archive.unpack(tar(*members), tmp_path, allowance())
     assert not list(tmp_path.parent.glob("evil"))
 
 
@@ -153,7 +166,7 @@ def test_links_and_special_files_are_kept_as_such(tmp_path: Path) -> None:
             ("out/device", tarfile.CHRTYPE, ""),
         ),
         tmp_path,
-        1000,
+        allowance(),
     )
     assert (tmp_path / "out" / "again").read_text() == "content"
     assert (tmp_path / "out" / "link").is_symlink()
@@ -162,9 +175,54 @@ def test_links_and_special_files_are_kept_as_such(tmp_path: Path) -> None:
 
 
 def test_too_much_is_refused_before_it_is_written(tmp_path: Path) -> None:
-    with pytest.raises(archive.TooLargeError):
-        archive.unpack(tar(("a", tarfile.REGTYPE, "x" * 600)), tmp_path, 599)
+    with pytest.raises(ExceededError) as exceeded:
+        archive.unpack(tar(("a", tarfile.REGTYPE, "x" * 600)), tmp_path, allowance(599))
+    assert exceeded.value.limit == "work"
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("kind", [tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.REGTYPE])
+def test_too_many_members_are_refused(tmp_path: Path, kind: bytes) -> None:
+    text = "x" if kind == tarfile.SYMTYPE else ""
+    members = [(str(number), kind, text) for number in range(11)]
+    with pytest.raises(ExceededError) as exceeded:
+        archive.unpack(tar(*members), tmp_path, allowance(files=10))
+    assert exceeded.value.limit == "files"
+    assert len(list(tmp_path.iterdir())) == 10
+
+
+def test_each_name_of_a_file_counts_with_its_size(tmp_path: Path) -> None:
+    members = [("a", tarfile.REGTYPE, "x" * 600), *((n, tarfile.LNKTYPE, "a") for n in "bcd")]
+    with pytest.raises(ExceededError):
+        archive.unpack(tar(*members), tmp_path, allowance(2399))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("folders", "words"), [(["d"] * 202, "nested more than 200"), (["d" * 250] * 9, "2048 bytes")]
+)
+def test_a_path_that_is_too_deep_or_too_long_is_the_actions_fault(
+    tmp_path: Path, folders: list[str], words: str
+) -> None:
+    members = [
+        ("/".join(folders[:depth]), tarfile.DIRTYPE, "") for depth in range(1, len(folders) + 1)
+    ]
+    with pytest.raises(ActionError, match=words):
+        archive.unpack(tar(*members), tmp_path, allowance())
+
+
+def test_a_wish_to_stop_is_heeded_within_a_file(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        for number, piece in enumerate(tar(("a", tarfile.REGTYPE, "x" * (8 << 20)))):
+            if number == 1000:
+                stop.set()
+            yield piece
+
+    with pytest.raises(Stopped):
+        archive.unpack(pieces(), tmp_path, Allowance(1 << 30, 10, stop))
+    assert (tmp_path / "a").stat().st_size < 4 << 20
 
 
 @pytest.mark.parametrize("data", [b"no archive" * 100, b"\0" * 10])
@@ -176,7 +234,7 @@ def test_what_is_no_archive_is_said(data: bytes) -> None:
 def test_an_archive_that_ends_too_early_is_said(tmp_path: Path) -> None:
     data = b"".join(tar(("a", tarfile.REGTYPE, "x" * 2000)))
     with pytest.raises(InfrastructureError, match="unexpected end of data"):
-        archive.unpack([data[:1024]], tmp_path, 10000)
+        archive.unpack([data[:1024]], tmp_path, allowance())
 
 
 def test_one_file_goes_in_front(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ import pytest
 from containers import confine
 
 LAUNCHER = Path(confine.__file__)
+# Stands in for bubblewrap: runs the command.
+BWRAP = Path(__file__).with_name("bwrap.sh")
 
 
 def source(folder: Path) -> Path:
@@ -82,10 +84,11 @@ def launch(**changes: Any) -> tuple[int, dict[str, Any], bytes]:  # noqa: ANN401
         order = {
             "parent": os.getpid(),
             "users": None,
-            "cgroup": "",
+            "cgroups": [],
             "cpus": [],
             "limits": {"RLIMIT_CORE": 0},
             "sources": [],
+            "views": False,
             "copies": [],
             "directories": [],
             "tmpfs": None,
@@ -93,7 +96,10 @@ def launch(**changes: Any) -> tuple[int, dict[str, Any], bytes]:  # noqa: ANN401
             "order_seed": 0,
             "epoch": 0,
             "work": "/nonexistent",
-            "arguments": ["/bin/sh", "-c", "exit 7"],
+            "program": str(BWRAP),
+            "filter": "06000000",
+            "options": [],
+            "command": ["/bin/sh", "-c", "exit 7"],
             "report": theirs.fileno(),
             "status": writing,
             **changes,
@@ -121,21 +127,21 @@ def test_it_passes_on_the_exit_status_and_measures_memory() -> None:
 
 
 def test_it_ends_what_its_command_leaves_behind() -> None:
-    status, _, _ = launch(arguments=["/bin/sh", "-c", "sleep 1000 & echo; exit 0"])
+    status, _, _ = launch(command=["/bin/sh", "-c", "sleep 1000 & echo; exit 0"])
     assert status == 0
 
 
 def test_signals_that_python_ignores_are_not_ignored_by_the_command() -> None:
-    status, _, words = launch(arguments=["/bin/sh", "-c", "kill -PIPE $$"])
+    status, _, words = launch(command=["/bin/sh", "-c", "kill -PIPE $$"])
     assert (status, words) == (128 + 13, b"")
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"arguments": ["/nonexistent/bwrap"]}, "No such file or directory"),
+        ({"program": "/nonexistent/bwrap"}, "No such file or directory"),
         ({"parent": 1}, "is gone"),
-        ({"cgroup": "/nonexistent/cgroup.procs"}, "No such file or directory"),
+        ({"cgroups": ["/nonexistent/cgroup.procs"]}, "No such file or directory"),
         (
             {"sources": ["/nonexistent"], "copies": [{"source": 0, "at": "x"}]},
             "No such file or directory",
@@ -146,3 +152,52 @@ def test_a_failure_is_reported(changes: dict[str, Any], words: str, tmp_path: Pa
     status, reports, _ = launch(work=str(tmp_path), **changes)
     assert status == 1
     assert words in reports["error"]
+
+
+def test_bubblewrap_gets_its_options_and_the_filter_in_files() -> None:
+    words = confine._hidden(
+        ["--bind", "/home/person", "/work"], "0600", ["/bin/it", "--", "a word"]
+    )
+    # No folder of the machine is among the words that its first process shows to an action.
+    assert words[:2] == ["bwrap", "--args"]
+    assert words[3:] == ["--", "/bin/it", "--", "a word"]
+    with os.fdopen(int(words[2]), "rb") as options:
+        *told, filtering, end = options.read().split(b"\0")
+    assert told == [b"--bind", b"/home/person", b"/work", b"--seccomp"]
+    assert end == b""
+    with os.fdopen(int(filtering), "rb") as instructions:
+        assert instructions.read() == b"\6\0"
+
+
+_KEYCTL = {"x86_64": (248, 250), "aarch64": (217, 219)}
+
+
+@pytest.mark.skipif(os.uname().machine not in _KEYCTL, reason="numbers of system calls")
+def test_a_key_of_whoever_builds_is_left_behind() -> None:
+    """Plants a key in the session keyring and looks for it before and after, in a process apart."""
+    program = f"""
+import ctypes, errno, sys
+sys.path.insert(0, {str(LAUNCHER.parent)!r})
+import confine
+library = ctypes.CDLL(None, use_errno=True)
+add, keyctl = {_KEYCTL[os.uname().machine]}
+session, search = ctypes.c_long(-3), ctypes.c_long(10)
+def found():
+    answer = library.syscall(ctypes.c_long(keyctl), search, session, b"user", b"sourcery-test", 0)
+    return answer > 0
+if library.syscall(ctypes.c_long(keyctl), ctypes.c_long(1), None) < 0:
+    sys.exit("no keyrings: " + errno.errorcode[ctypes.get_errno()])
+planted = library.syscall(
+    ctypes.c_long(add), b"user", b"sourcery-test", b"secret", ctypes.c_size_t(6), session
+)
+assert planted > 0, ctypes.get_errno()
+assert found()
+confine._leave_keyring()
+assert not found()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=False, text=True
+    )
+    if done.stderr.startswith("no keyrings"):
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr

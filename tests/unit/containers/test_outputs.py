@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from containers.outputs import outermost, take
+from containers.policy import Limits
+from reproducibility.errors import ActionError, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-Take = "Callable[..., Path]"
+LIMITS = Limits(work=10 << 20, files=100)
 
 
 @contextmanager
@@ -42,7 +45,7 @@ def taken(
     def run(*outputs: str) -> Path:
         into = tmp_path / "into"
         with opened(tmp_path / "work") as work:
-            take(work, outputs, into)
+            assert take(work, outputs, into, LIMITS, threading.Event()) == ""
         return into
 
     return run
@@ -116,10 +119,75 @@ def test_too_deep_a_copy_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(errno.EXDEV, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "rename", refuse)
-    with opened(work) as descriptor, pytest.raises(OSError, match="nested too deeply"):
-        take(descriptor, ["d"], tmp_path / "into")
+    with opened(work) as descriptor, pytest.raises(ActionError, match="nested more than 200"):
+        take(descriptor, ["d"], tmp_path / "into", Limits(), threading.Event())
 
 
 def test_outputs_in_outputs_are_one() -> None:
     assert outermost(["out/a", "out", "output", "x/y", "x/z"]) == ["out", "output", "x/y", "x/z"]
     assert outermost(["a", "a"]) == ["a"]
+
+
+def hole(path: Path, size: int) -> None:
+    """A file that is one hole of so many bytes."""
+    with path.open("wb") as stream:
+        stream.truncate(size)
+
+
+@pytest.mark.parametrize(
+    ("files", "size", "limit"),
+    [(10, 1 << 20, ""), (11, 1 << 20, "work"), (1, 11 << 20, "work"), (100, 0, "files")],
+)
+def test_outputs_are_counted_before_they_are_taken(
+    work: Path, tmp_path: Path, files: int, size: int, limit: str
+) -> None:
+    (work / "out").mkdir()
+    for number in range(files):
+        hole(work / "out" / str(number), size)
+    with opened(work) as descriptor:
+        assert take(descriptor, ["out"], tmp_path / "into", LIMITS, threading.Event()) == limit
+    assert (tmp_path / "into" / "out").exists() == (limit == "")
+    assert (work / "out").exists() == (limit != "")
+
+
+def test_each_name_of_a_file_counts(work: Path, tmp_path: Path) -> None:
+    hole(work / "a", 4 << 20)
+    os.link(work / "a", work / "b")
+    os.link(work / "a", work / "c")
+    with opened(work) as descriptor:
+        taken = take(descriptor, ["a", "b", "c"], tmp_path / "into", LIMITS, threading.Event())
+    assert taken == "work"
+
+
+def test_holes_stay_holes(work: Path, taken: Callable[..., Path]) -> None:
+    with (work / "out").open("wb") as stream:
+        stream.write(b"start")
+        stream.seek(4 << 20)
+        stream.write(b"middle")
+        stream.truncate(8 << 20)
+    hole(work / "empty", 1 << 20)
+    into = taken("out", "empty")
+    data = (into / "out").read_bytes()
+    assert len(data) == 8 << 20
+    assert data.strip(b"\0").split(b"\0" * 1000)[0] == b"start"
+    assert data[4 << 20 :].rstrip(b"\0") == b"middle"
+    assert (into / "out").stat().st_blocks * 512 < 1 << 20
+    assert (into / "empty").stat().st_size == 1 << 20
+
+
+@pytest.mark.parametrize("after", [0, 3, 7, 9])
+def test_a_wish_to_stop_is_heeded(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:  # noqa: ANN401 - as os.rename
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "rename", refuse)
+    (work / "out").mkdir()
+    for number in range(3):
+        (work / "out" / str(number)).write_text("x")
+    stop = threading.Event()
+    asked = iter(range(1000))
+    monkeypatch.setattr(stop, "is_set", lambda: next(asked) >= after)
+    with opened(work) as descriptor, pytest.raises(Stopped):
+        take(descriptor, ["out"], tmp_path / "into", LIMITS, stop)

@@ -9,13 +9,23 @@ import pytest
 
 from containers import docker_enforcement, sandbox_enforcement
 from containers.cgroup import Cgroups
-from containers.policy import RULES, Enforcement, Limits, Policy
+from containers.policy import RULES, Enforcement, Limits, Policy, Share
+from containers.room import Room
+from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SPARE = {"first": 1879048192, "count": 4194304}
-CAPABLE = {"MemoryLimit": True, "PidsLimit": True, "CpuCfsQuota": True}
+CAPABLE = {
+    "CgroupVersion": "2",
+    "MemoryLimit": True,
+    "PidsLimit": True,
+    "CpuCfsQuota": True,
+    "SecurityOptions": ["name=apparmor", "name=seccomp,profile=default"],
+}
+# What no container engine keeps: the kernel shows where it keeps its layers.
+NEVER_ON_DOCKER = {"bounded-work", "no-machine-paths"}
 
 
 @pytest.fixture
@@ -29,6 +39,14 @@ def undelegated(tmp_path: Path) -> Cgroups:
 def delegated(undelegated: Cgroups) -> Cgroups:
     undelegated.reason, undelegated.cpu = "", True
     return undelegated
+
+
+@pytest.fixture
+def room() -> Room:
+    """A machine with enough memory, on which the launcher can mount."""
+    found = Room(lambda: None)
+    found.available = 1 << 50
+    return found
 
 
 def by_rule(entries: tuple[Enforcement, ...]) -> dict[str, Enforcement]:
@@ -49,54 +67,106 @@ def test_the_policy_can_be_printed() -> None:
     assert isinstance(limits, dict)
     assert list(rules) == sorted(rule.name for rule in RULES)
     assert limits["cpus"] == 2
-    assert len(limits) == 7
+    assert len(limits) == 8
 
 
-def test_the_sandbox_with_control_groups(delegated: Cgroups) -> None:
-    entries = by_rule(sandbox_enforcement.enforcement(Policy(Limits(cpus=1)), delegated, SPARE))
+def test_the_sandbox_with_control_groups(delegated: Cgroups, room: Room) -> None:
+    limited = Policy(Limits(cpus=1))
+    entries = by_rule(sandbox_enforcement.enforcement(limited, delegated, SPARE, room))
     assert refused(entries) == set()
     assert entries["memory"].means == "the cgroup's memory.max"
     assert entries["processes"].means == "the cgroup's pids.max"
     assert "cpu.max" in entries["cpus"].means
+    delegated.version = 1
+    entries = by_rule(sandbox_enforcement.enforcement(limited, delegated, SPARE, room))
+    assert refused(entries) == {"memory"}
+    assert "TCP" in entries["memory"].means
+    assert "cpu.cfs_quota_us" in entries["cpus"].means
 
 
-def test_the_sandbox_with_resource_limits(undelegated: Cgroups) -> None:
-    entries = by_rule(sandbox_enforcement.enforcement(Policy(), undelegated, SPARE))
-    assert refused(entries) == set()
+def test_what_is_only_sampled_is_not_claimed(undelegated: Cgroups, room: Room) -> None:
+    entries = by_rule(sandbox_enforcement.enforcement(Policy(), undelegated, SPARE, room))
+    assert refused(entries) == {"memory"}
     assert "RLIMIT_DATA" in entries["memory"].means
+    assert "twice a second" in entries["memory"].means
     assert undelegated.reason in entries["memory"].means
     assert "a user id of its own" in entries["processes"].means
     assert "1879048192" in entries["unprivileged-user"].means
 
 
+def test_a_work_directory_on_a_disk_is_not_claimed_to_be_bounded(
+    delegated: Cgroups, room: Room
+) -> None:
+    room.available = 8 << 30
+    fits = Policy(Limits(memory=4 << 30), Share(0, 2))
+    assert refused(by_rule(sandbox_enforcement.enforcement(fits, delegated, SPARE, room))) == set()
+    beside = Policy(Limits(memory=4 << 30), Share(0, 3))
+    for policy, words in ((beside, "3 times 4096 MiB"), (Policy(Limits(memory=9 << 30)), "9216")):
+        entries = by_rule(sandbox_enforcement.enforcement(policy, delegated, SPARE, room))
+        assert refused(entries) == {"bounded-work", "no-machine-paths"}
+        assert f"a tmpfs needs {words}" in entries["bounded-work"].means
+        assert "8192 MiB to give" in entries["bounded-work"].means
+
+
+def test_a_machine_on_which_nothing_can_be_mounted_says_so(
+    undelegated: Cgroups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise InfrastructureError("no", subject="unshare: Operation not permitted")
+
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    entries = by_rule(sandbox_enforcement.enforcement(Policy(), undelegated, None, Room(refuse)))
+    assert refused(entries) == {"bounded-work", "memory", "no-machine-paths", "processes"}
+    assert "Operation not permitted" in entries["bounded-work"].means
+    assert "besides" in entries["processes"].means
+
+
 def test_processor_affinity_is_not_claimed_as_a_limit(
-    undelegated: Cgroups, delegated: Cgroups
+    undelegated: Cgroups, delegated: Cgroups, room: Room
 ) -> None:
     delegated.reason, delegated.cpu = "", False
     limited = Policy(Limits(cpus=1))
     for cgroups in (undelegated, delegated):
-        entries = by_rule(sandbox_enforcement.enforcement(limited, cgroups, SPARE))
+        entries = by_rule(sandbox_enforcement.enforcement(limited, cgroups, SPARE, room))
         assert refused(entries) == {"cpus"}
         assert "can undo" in entries["cpus"].means
-    free = by_rule(sandbox_enforcement.enforcement(Policy(Limits(cpus=0)), undelegated, SPARE))
-    assert refused(free) == set()
+    free = Policy(Limits(cpus=0))
+    assert refused(by_rule(sandbox_enforcement.enforcement(free, delegated, SPARE, room))) == set()
 
 
 @pytest.mark.parametrize(("user", "expected"), [(1000, set()), (0, {"unprivileged-user"})])
 def test_the_sandbox_without_another_user(
-    undelegated: Cgroups, monkeypatch: pytest.MonkeyPatch, user: int, expected: set[str]
+    undelegated: Cgroups,
+    room: Room,
+    monkeypatch: pytest.MonkeyPatch,
+    user: int,
+    expected: set[str],
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: user)
-    entries = by_rule(sandbox_enforcement.enforcement(Policy(), undelegated, None))
-    assert refused(entries) == expected
+    entries = by_rule(sandbox_enforcement.enforcement(Policy(), undelegated, None, room))
+    assert refused(entries) == expected | {"memory"}
+    assert "a user namespace of its own" in entries["processes"].means
+    monkeypatch.setattr(sandbox_enforcement, "counts_by_namespace", lambda: False)
+    entries = by_rule(sandbox_enforcement.enforcement(Policy(), undelegated, None, room))
+    assert refused(entries) == expected | {"memory", "processes"}
     assert "besides" in entries["processes"].means
+
+
+def test_docker_says_what_version_1_of_cgroups_does_not_count() -> None:
+    for version in ("1", ""):
+        entries = by_rule(
+            docker_enforcement.enforcement(Policy(), {**CAPABLE, "CgroupVersion": version})
+        )
+        assert "memory" in refused(entries)
+        assert "TCP" in entries["memory"].means
 
 
 def test_docker_says_what_its_machine_offers() -> None:
     limited = Policy(Limits(cpus=1))
     entries = by_rule(docker_enforcement.enforcement(limited, CAPABLE))
-    assert refused(entries) == {"bounded-work"}
+    assert refused(entries) == NEVER_ON_DOCKER
     entries = by_rule(docker_enforcement.enforcement(limited, {}))
-    assert refused(entries) == {"bounded-work", "memory", "processes", "cpus"}
+    assert refused(entries) == NEVER_ON_DOCKER | {"memory", "processes", "cpus", "system-calls"}
+    assert "SecurityOptions" in entries["system-calls"].means
     assert "MemoryLimit is false" in entries["memory"].means
     assert "cpus" not in refused(by_rule(docker_enforcement.enforcement(Policy(), {})))

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from containers import process
 from reproducibility.errors import InfrastructureError, Stopped
+from tests.conftest import examples
 
 SHELL = "/bin/sh"
 # Printable, and without what a shell could not take in an argument.
@@ -79,6 +80,22 @@ def test_only_the_end_of_long_errors_is_shown() -> None:
     assert len(caught.value.summary) < 5000
 
 
+def test_no_part_of_a_password_is_left_by_a_cut() -> None:
+    # The last of what it wrote starts in the middle of the password.
+    written = "https://me:" + "s3cret" * 50 + "@host/"
+    program = f"import sys; sys.stderr.write({written!r} + 'x' * 3800); sys.exit(1)"
+    with pytest.raises(InfrastructureError) as caught:
+        process.run([sys.executable, "-c", program], environment={})
+    assert "xxx" in caught.value.summary
+    assert "s3cret" not in caught.value.summary
+    command = [sys.executable, "-c", "input()", "0" * 100, written]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as waiting:
+        with pytest.raises(InfrastructureError, match="still running") as late:
+            process.wait(waiting, seconds=0, stop=None)
+        waiting.communicate(b"\n")
+    assert "s3cret" not in late.value.summary
+
+
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InfrastructureError, match="cannot start") as caught:
         process.run([str(tmp_path / "none"), "a b"], environment={})
@@ -93,7 +110,7 @@ def test_find_says_what_for_and_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -
     assert (caught.value.subject, caught.value.remedy) == ("sh", "install it")
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(
     st.lists(WORDS, max_size=3),
     st.dictionaries(st.from_regex(r"X[A-Z0-9_]{0,3}|TMPDIR|TZ", fullmatch=True), WORDS, max_size=3),

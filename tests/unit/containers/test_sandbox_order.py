@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from containers import sandbox_order
+from containers import sandbox_order, system_call_filter
 from containers.action import Action, Mount
 from containers.layout import lay_out
 from containers.policy import Limits, Share
@@ -34,7 +35,13 @@ class Folders:
         return Path("/trees", f"{tree.digest.hex[:4]}-{epoch}")
 
 
-def order(where: Surroundings = STANDARD, **limits: int) -> dict[str, Any]:
+def order(
+    where: Surroundings = STANDARD,
+    *,
+    mounting: bool = False,
+    in_memory: bool = False,
+    **limits: int,
+) -> dict[str, Any]:
     action = Action(
         name="an action",
         command=("/bin/program", "an argument"),
@@ -47,7 +54,12 @@ def order(where: Surroundings = STANDARD, **limits: int) -> dict[str, Any]:
         architecture="amd64",
         surroundings=where,
     )
-    found = sandbox_order.for_action("/bwrap", action, lay_out(action), Limits(**limits), Folders())
+    found = sandbox_order.for_action(
+        *("/bwrap", action, lay_out(action), Limits(**limits), Folders()),
+        mounting=mounting,
+        in_memory=in_memory,
+        views=True,
+    )
     json.dumps(found)
     return found
 
@@ -61,7 +73,7 @@ def text(arguments: list[Any]) -> str:
 
 
 def test_every_namespace_is_new_and_every_privilege_dropped() -> None:
-    words = text(order()["arguments"])
+    words = text(order()["options"])
     for kind in ("user", "pid", "net", "ipc", "uts", "cgroup"):
         assert f"--unshare-{kind} " in words
     for option in ("--disable-userns", "--die-with-parent", "--new-session", "--cap-drop ALL"):
@@ -70,16 +82,17 @@ def test_every_namespace_is_new_and_every_privilege_dropped() -> None:
 
 
 def test_mounts_come_in_the_order_that_they_need() -> None:
-    words = text(order(tmp=4096)["arguments"])
+    found = order(tmp=4096)
+    words = text(found["options"])
     assert "--ro-bind <1:bin> /bin " in words
     assert "--perms 1777 --size 4096 --tmpfs /tmp --ro-bind <2:> /input --bind <0:> /work" in words
     assert "/work --remount-ro /dev --remount-ro / --chdir /work/start --clearenv" in words
-    assert words.endswith("-- /bin/program an argument")
+    assert (found["program"], found["command"]) == ("/bwrap", ["/bin/program", "an argument"])
     assert "/sys" not in words
 
 
 def test_the_environment_is_what_the_action_says() -> None:
-    words = text(order()["arguments"])
+    words = text(order()["options"])
     assert "--setenv A 1 --setenv HOME /nonexistent --setenv PWD /work/start" in words
     assert words.count("--setenv") == 3
 
@@ -102,6 +115,17 @@ def test_a_seed_puts_inputs_and_private_copies_on_a_tmpfs() -> None:
     assert found["tmpfs"]["inputs"] > OTHER.size
 
 
+def test_what_can_be_mounted_is_bounded_by_the_kernel() -> None:
+    found = order(mounting=True, in_memory=True, work=1 << 30, tmp=1 << 20, files=77)
+    assert found["tmpfs"] == {"inputs": 0, "work": 1 << 30, "tmp": 1 << 20, "files": 77}
+    words = text(found["options"])
+    assert "--bind <-1:> /tmp " in words
+    assert "--tmpfs /tmp" not in words
+    # With too little memory for the work directory.
+    assert order(mounting=True, tmp=1 << 20)["tmpfs"]["work"] == 0
+    assert order(VARIED, mounting=True, work=5)["tmpfs"]["work"] == 5
+
+
 def test_limits_become_resource_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox_order, "spare_users", lambda: {"first": 1, "count": 1})
     found = order(processes=10, memory=1000, work=2000)["limits"]
@@ -111,6 +135,24 @@ def test_limits_become_resource_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["RLIMIT_CORE"] == 0
     monkeypatch.setattr(sandbox_order, "spare_users", lambda: None)
     assert order(processes=10)["limits"]["RLIMIT_NPROC"] > 10
+    monkeypatch.setattr(sandbox_order, "counts_by_namespace", lambda: True)
+    assert order(processes=10, mounting=True)["limits"]["RLIMIT_NPROC"] == 10
+    monkeypatch.setattr(sandbox_order, "counts_by_namespace", lambda: False)
+    assert order(processes=10, mounting=True)["limits"]["RLIMIT_NPROC"] > 10
+
+
+@pytest.mark.parametrize(
+    ("release", "wanted"),
+    [("6.18.44-fc", True), ("5.14.0-362.el9", True), ("5.13.19", False), ("4.18.0", False)],
+)
+def test_since_when_the_kernel_counts_by_namespace(
+    monkeypatch: pytest.MonkeyPatch,
+    release: str,
+    wanted: bool,
+) -> None:
+    machine = SimpleNamespace(release=release)
+    monkeypatch.setattr(os, "uname", lambda: machine)
+    assert sandbox_order.counts_by_namespace() == wanted
 
 
 def test_processors_are_given_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +195,23 @@ def test_users_that_nobody_has(
 
 
 def test_the_trial_is_made_in_the_same_way() -> None:
-    words = text(sandbox_order.for_check("/bwrap", Limits())["arguments"])
+    found = sandbox_order.for_check("/bwrap", Limits())
+    words = text(found["options"])
     assert "--disable-userns" in words
     assert "--ro-bind / /" in words
-    assert words.endswith("-- /bwrap --version")
+    assert (found["program"], found["command"]) == ("/bwrap", ["/bwrap", "--version"])
+    assert found["filter"] == order()["filter"]
+
+
+def test_the_first_process_and_the_machines_keys_are_covered() -> None:
+    words = text(order()["options"])
+    assert "--proc /proc " in words
+    assert "--tmpfs /proc/1 --remount-ro /proc/1 " in words
+    if Path("/proc/keys").exists():
+        assert "--ro-bind /dev/null /proc/keys " in words
+
+
+def test_system_calls_are_filtered() -> None:
+    instructions = bytes.fromhex(order()["filter"])
+    assert instructions == system_call_filter.compiled()
+    assert len(instructions) % 8 == 0

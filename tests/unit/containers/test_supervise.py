@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from containers import proc
-from containers.supervise import Bounds, Ended, Growth, Log, size_of, watch
+from containers.supervise import Bounds, Ended, EndedBy, Log, watch
 from reproducibility.errors import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-MIB = 1 << 20
 ENDING = "import os, signal, time; signal.signal(signal.SIGTERM, lambda *_: os._exit(3)); "
 
 
@@ -29,8 +27,7 @@ def run(  # noqa: PLR0913 - each a bound of its own
     folder: Path,
     *,
     seconds: float = 60,
-    memory: int = 1 << 40,
-    overgrown: Callable[[], bool] = lambda: False,
+    exceeded: Callable[[int], EndedBy] = lambda _: "",
     stop: threading.Event | None = None,
     log: int = 1 << 20,
 ) -> Ended:
@@ -46,9 +43,7 @@ def run(  # noqa: PLR0913 - each a bound of its own
         kept = Log(folder / "out", log)
         stack.callback(kept.close)
         readers = {process.stdout.fileno(): partial(kept.read, process.stdout.fileno())}
-        return watch(
-            process, readers, Bounds(seconds, memory, overgrown), stop or threading.Event()
-        )
+        return watch(process, readers, Bounds(seconds, exceeded), stop or threading.Event())
 
 
 def test_the_end_and_the_output_are_seen(tmp_path: Path) -> None:
@@ -71,24 +66,18 @@ def test_time_is_bounded(tmp_path: Path) -> None:
     assert ended.ended_by == "time"
 
 
-def test_memory_of_descendants_is_bounded(tmp_path: Path) -> None:
-    hog = "b = bytearray(b'x') * (150 << 20); import time; time.sleep(1000)"
-    program = (
-        "import os, signal, subprocess, sys\n"
-        f"child = subprocess.Popen([sys.executable, '-c', {hog!r}])\n"
-        "def end(*_):\n"
-        "    os.kill(child.pid, 9); os._exit(3)\n"
-        "signal.signal(signal.SIGTERM, end)\n"
-        "child.wait()\n"
-    )
-    ended = run(program, tmp_path, memory=100 * MIB)
-    assert ended.ended_by == "memory"
-    assert ended.sampled > 100 * MIB
+@pytest.mark.parametrize("limit", ["memory", "work", "tmp", "files"])
+def test_what_is_exceeded_ends_it(tmp_path: Path, limit: EndedBy) -> None:
+    seen = []
 
+    def exceeded(pid: int) -> EndedBy:
+        seen.append(pid)
+        return limit
 
-def test_an_overgrown_work_directory_ends_it(tmp_path: Path) -> None:
-    ended = run(ENDING + "time.sleep(1000)", tmp_path, overgrown=lambda: True)
-    assert ended.ended_by == "work"
+    ended = run(ENDING + "time.sleep(1000)", tmp_path, exceeded=exceeded)
+    assert ended.ended_by == limit
+    assert seen
+    assert seen[0] != os.getpid()
 
 
 def test_a_wish_to_stop_ends_it(tmp_path: Path) -> None:
@@ -111,7 +100,7 @@ def test_what_goes_wrong_in_a_reader_ends_the_process() -> None:
         raise OSError(28, "No space left on device")
 
     assert process.stdout is not None
-    bounds = Bounds(60, 1 << 40, lambda: False)
+    bounds = Bounds(60, lambda _: "")
     with process.stdout, pytest.raises(OSError, match="No space left"):
         watch(process, {process.stdout.fileno(): fail}, bounds, threading.Event())
     assert process.returncode is not None
@@ -135,37 +124,3 @@ def test_logs_are_cut_and_say_so(tmp_path: Path, limit: int, wanted: bytes) -> N
     data = (tmp_path / "log").read_bytes()
     assert len(data) == min(limit, 30)
     assert data.endswith(wanted)
-
-
-def test_growth_counts_only_when_the_disk_has_lost_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "file").write_bytes(b"x" * 100_000)
-    (tmp_path / "folder" / "link").symlink_to("/")
-    assert 100_000 <= size_of(tmp_path) < 200_000
-    assert size_of(tmp_path / "absent") == 0
-    free = iter([1000 * MIB, 1000 * MIB, 900 * MIB, 900 * MIB])
-    monkeypatch.setattr(Growth, "_room", lambda _: next(free))
-    growth = Growth(tmp_path, 50_000)
-    assert not growth.too_large()
-    assert growth.too_large()
-
-
-def test_what_others_wrote_is_not_growth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_bytes(b"x" * 1000)
-    free = iter([1000 * MIB, 1 * MIB])
-    monkeypatch.setattr(Growth, "_room", lambda _: next(free))
-    assert not Growth(tmp_path, 50_000).too_large()
-
-
-def test_descendants_are_found() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-    ) as process:
-        assert process.pid in set(proc.descendants(os.getpid()))
-        assert set(proc.descendants(process.pid)) == {process.pid}
-        assert proc.memory_of(os.getpid()) > MIB
-        assert proc.threads_of(os.getuid()) >= 2
-        process.communicate(b"\n")
-    assert proc.memory_of(process.pid) == 0

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 
 from orchestrator.image import archive, cpio
 from reproducibility.manifest import Tree, directory
+from tests.conftest import examples
 
 from .samples import EPOCH, SMALL, Blobs, Content, contents, data
 
@@ -80,7 +81,7 @@ def test_what_is_right_has_no_findings(which: str, request: pytest.FixtureReques
     assert packed.path.read_bytes() == before
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(content=contents())
 def test_any_tree(content: Content) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -91,6 +92,7 @@ def test_any_tree(content: Content) -> None:
         assert archive.findings(path, tree, EPOCH) == []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("which", ["packed", "large"])
 def test_every_changed_bit_that_means_something_is_seen(
     which: str, request: pytest.FixtureRequest
@@ -113,6 +115,7 @@ def test_every_changed_bit_that_means_something_is_seen(
     assert len(unseen) <= _FLIPS // 100
 
 
+@pytest.mark.once
 def test_every_changed_bit_of_a_header_is_seen(packed: Packed) -> None:
     plain = bytearray(packed.plain)
     end = plain.index(b"070701", 1)

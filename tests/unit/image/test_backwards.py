@@ -18,6 +18,7 @@ from orchestrator.image.backwards import WINDOW
 from orchestrator.image.volume import Volume
 from reproducibility import digest as digests
 from reproducibility.errors import InfrastructureError
+from tests.conftest import examples
 
 from .samples import EPOCH, SMALL, VOLUME, Blobs, Content, contents, data, disk, listed
 
@@ -56,7 +57,7 @@ def test_free_space_counts(blobs: Blobs, tmp_path: Path) -> None:
     assert backwards.digest(made, blobs.path) == _written(made, blobs, tmp_path / "image")
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow])
 @given(content=contents(), window=st.sampled_from([4096, 5000, 65_536, WINDOW]))
 def test_any_tree_and_any_window(content: Content, window: int) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:

@@ -16,6 +16,7 @@ from orchestrator.image.gather import Gatherer
 from reproducibility import digest, manifest
 from reproducibility.errors import InfrastructureError, InputError
 from reproducibility.manifest import Tree
+from tests.conftest import examples
 
 from . import tools
 from .samples import EPOCH, Blobs, Content, contents, data, listed
@@ -114,7 +115,7 @@ def test_the_number_of_threads_changes_no_byte(blobs: Blobs, tmp_path: Path) -> 
     assert _packed(tree, blobs, tmp_path / "archive", 0) in images
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(30), suppress_health_check=[HealthCheck.too_slow])
 @given(content=contents())
 def test_any_tree(content: Content) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -87,6 +87,13 @@ def test_names_that_vfat_holds(name: str) -> None:
     assert not names.complaint(name)
 
 
+@pytest.mark.parametrize("sign", ["\x1b", "\x7f", "\x9b", "\x85", "\u202e", "\u2066", "\u2028"])
+def test_names_that_steer_how_they_are_shown(sign: str) -> None:
+    told = names.complaint(f"a{sign}b")
+    assert told
+    assert told.isprintable()
+
+
 def test_length_counts_units_of_16_bits() -> None:
     assert "256 UTF-16 units" in names.complaint("n" * 256)
     assert "256 UTF-16 units" in names.complaint("ж" * 256)

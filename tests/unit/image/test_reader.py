@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator.image import reader, writer
 from reproducibility.errors import ComparisonError
+from tests.conftest import examples
 
 from .samples import EPOCH, VOLUME, Blobs, Content, data, disk
 
@@ -231,7 +232,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Written:
     return Written(tmp_path_factory.mktemp("shared"))
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(
     place=st.sampled_from(["boot", "fat", "folders"]),
     offset=st.integers(0, 511),

@@ -13,9 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from orchestrator.image import reader, writer
 from orchestrator.image.volume import Volume
 from reproducibility import manifest
+from tests.conftest import examples
 
 from . import tools
 from .samples import EPOCH, SMALL, VOLUME, Blobs, Content, contents, data, disk
+
+pytestmark = pytest.mark.once
 
 _MIB = 1 << 20
 _MTOOLS = pytest.mark.needs_tools("mdir", "mcopy", "mlabel", "mattrib")
@@ -87,7 +90,7 @@ def test_fsck_sees_damage(tmp_path: Path) -> None:
 
 
 @_FSCK
-@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(8), suppress_health_check=[HealthCheck.too_slow])
 @given(content=contents())
 def test_fsck_is_clean_for_any_tree(content: Content) -> None:
     with tempfile.TemporaryDirectory() as folder:

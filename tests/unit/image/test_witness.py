@@ -18,6 +18,7 @@ from orchestrator.image import reader, witness, writer
 from orchestrator.image.layout import lay_out
 from orchestrator.image.volume import Volume
 from reproducibility.errors import ComparisonError
+from tests.conftest import examples
 from tests.unit.orchestrator.boot import made
 
 from .samples import EPOCH, SIGNATURE, VOLUME, Blobs, Content, contents, data, disk
@@ -85,14 +86,30 @@ class Written:
 
     def differs(self) -> bool:
         """Whether the witness or the reader of the content objects."""
-        return bool(self.findings()) or self.content_differs()
-
-    def content_differs(self) -> bool:
-        """Whether the reader of the content objects."""
         try:
-            return reader.read(self.path).tree != reader.expected(self.tree)
+            return bool(self.findings() or self.changed())
         except ComparisonError:
             return True
+
+    def changed(self) -> set[str]:
+        """The files that are others than those in the tree, by the reader of the content.
+
+        Raises:
+            ComparisonError: the volume cannot be read at all.
+        """
+        seen, wanted = reader.read(self.path).tree, reader.expected(self.tree)
+        paths = {entry.path for tree in (seen, wanted) for entry in tree}
+        return {path for path in paths if seen.get(path) != wanted.get(path)}
+
+    def files(self) -> dict[str, range]:
+        """Where each file's bytes are in the image, by its path; of those that have any."""
+        layout = self.disk.layout
+        found = {}
+        for placed in layout.files:
+            extent = layout.extent(placed.entry.path)
+            if extent:
+                found[placed.entry.path] = range(_START + extent.start, _START + extent.stop)
+        return found
 
     def regions(self) -> dict[str, list[range]]:
         """Bytes of the image by region; together they are the whole image, each byte once."""
@@ -105,14 +122,11 @@ class Written:
         system: list[range] = []
         content: list[range] = []
         slack: list[range] = []
-        for placed in layout.files:
-            extent = layout.extent(placed.entry.path)
-            found = range(_START + extent.start, _START + extent.stop)
-            if found:
-                which = system if placed.entry.path == syslinux.LDLINUX else content
-                which.append(found)
-                rest = -len(found) % geometry.cluster
-                slack.append(range(found.stop, found.stop + rest))
+        for path, found in self.files().items():
+            which = system if path == syslinux.LDLINUX else content
+            which.append(found)
+            rest = -len(found) % geometry.cluster
+            slack.append(range(found.stop, found.stop + rest))
 
         def sectors(*numbers: int) -> list[range]:
             return [range(_START + n * _SECTOR, _START + (n + 1) * _SECTOR) for n in numbers]
@@ -194,7 +208,8 @@ REGIONS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.once
+@pytest.mark.parametrize("region", [region for region in REGIONS if region != CONTENT])
 def test_every_changed_bit_is_seen(written: Written, image: Image, region: str) -> None:
     assert written.regions().keys() == set(REGIONS)
     parts = written.regions()[region]
@@ -204,11 +219,27 @@ def test_every_changed_bit_is_seen(written: Written, image: Image, region: str) 
     for number in draw.sample(range(8 * total), min(_FLIPS, 8 * total)):
         at, bit = _place(parts, number // 8), number % 8
         image.flip(at, bit)
-        if not (written.content_differs() if region == CONTENT else written.findings()):
+        if not written.findings():
             unseen.append((at, bit))
         image.flip(at, bit)
     assert unseen == []
     assert written.findings() == []
+
+
+@pytest.mark.once
+def test_every_changed_bit_of_a_files_content_is_seen(written: Written, image: Image) -> None:
+    """By the reader. One bit in each of the files at a time, and each of them is named."""
+    draw = random.Random(CONTENT)  # noqa: S311 - the same places each time
+    files = written.files()
+    assert len(files) > 40
+    for _ in range(-(-_FLIPS // len(files))):
+        places = [(draw.choice(found), draw.randrange(8)) for found in files.values()]
+        for place in places:
+            image.flip(*place)
+        assert written.changed() == files.keys()
+        for place in places:
+            image.flip(*place)
+    assert written.changed() == set()
 
 
 def _place(parts: list[range], number: int) -> int:
@@ -228,7 +259,7 @@ def _bare(tree: Tree, volume: Volume) -> witness.Expected:
     )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(content=contents())
 def test_any_tree(content: Content) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -15,6 +15,7 @@ from orchestrator.image import gather, reader, records, writer
 from orchestrator.image.volume import Volume
 from reproducibility import digest
 from reproducibility.errors import InfrastructureError
+from tests.conftest import examples
 
 from . import strict
 from .samples import EPOCH, SMALL, VOLUME, Blobs, Content, contents, data, disk, listed
@@ -118,7 +119,7 @@ def test_what_was_in_the_target_is_gone(blobs: Blobs, tmp_path: Path) -> None:
     assert _write(made, blobs, target) == clean
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(30), suppress_health_check=[HealthCheck.too_slow])
 @given(content=contents())
 def test_any_tree(content: Content) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -155,6 +156,7 @@ def test_a_folder_that_fills_its_cluster_exactly(blobs: Blobs, tmp_path: Path) -
     assert _strictly(_write(made, blobs, tmp_path / "image")).files == content
 
 
+@pytest.mark.once
 def test_the_largest_folder(blobs: Blobs, tmp_path: Path) -> None:
     names = [f"folder/{number:08X}" for number in range(65_536 - 2)]
     made = disk(blobs.tree(dict.fromkeys(names, b"")))

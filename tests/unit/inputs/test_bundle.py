@@ -18,6 +18,7 @@ from orchestrator.store import Store
 from reproducibility import canonical
 from reproducibility import digest as digests
 from reproducibility.errors import InfrastructureError, InputError
+from tests.conftest import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -235,7 +236,7 @@ def test_a_file_that_is_no_bundle_or_not_there_is_refused(
         bundle.read(tmp_path / "none", lock, empty, "amd64")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(40))
 @given(st.data())
 def test_any_damage_is_noticed(lock: Lock, path: Path, empty: Store, data: st.DataObject) -> None:
     good = path.read_bytes()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from orchestrator.inputs import content
 from orchestrator.inputs.content import Rules
@@ -137,10 +140,55 @@ def test_what_the_project_makes_is_never_content(tmp_path: Path, *, module: bool
     assert {"mine/result.json", "mine/version"} <= paths(folder, Rules(module=module, own=own))
 
 
-def test_the_lock_of_another_spec_is_no_content_either(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["other.lock", "pins", ".other.lock.abc"])
+def test_the_lock_of_another_spec_is_no_content_either(tmp_path: Path, name: str) -> None:
     write(tmp_path, "go.mod", "flake.lock")
-    (tmp_path / "other.lock").write_bytes((CHECKOUT / "sourcery.lock").read_bytes())
+    (tmp_path / name).write_bytes((CHECKOUT / "sourcery.lock").read_bytes())
     assert paths(tmp_path, MODULE) == paths(tmp_path, Rules()) == {"go.mod", "flake.lock"}
+
+
+HEADER = {"schema": 1, "lock": "blake3:0", "host": "amd64"}
+
+
+def bundled(name: str, text: bytes) -> bytes:
+    """What a bundle of one member is, whatever the member."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        member = tarfile.TarInfo(name)
+        member.size = len(text)
+        tar.addfile(member, io.BytesIO(text))
+    return zstandard.compress(out.getvalue())
+
+
+def test_a_bundle_is_no_content_by_whatever_name(tmp_path: Path) -> None:
+    bundle = bundled("bundle.json", json.dumps(HEADER).encode())
+    (tmp_path / "go.mod").write_text("")
+    for name in ("inputs.tar.zst", "a/b"):
+        write(tmp_path, name)
+        (tmp_path / name).write_bytes(bundle)
+    assert paths(tmp_path, MODULE) == paths(tmp_path, Rules()) == {"go.mod"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        zstandard.compress(b""),
+        zstandard.compress(b"text" * 1000),
+        zstandard.compress(bytes(1024)),
+        bundled("bundle.json", b"[]"),
+        bundled("bundle.json", b"{"),
+        bundled("bundle.json", json.dumps({**HEADER, "more": 1}).encode()),
+        bundled("bundle.json", json.dumps({**HEADER, "lock": "x" * 5000}).encode()),
+        bundled("other.json", json.dumps(HEADER).encode()),
+        bundled("bundle.json", json.dumps(HEADER).encode())[:9],
+        b"\x28\xb5\x2f\xfd",
+        b"",
+    ],
+    ids=range(11),
+)
+def test_what_is_compressed_and_no_bundle_counts(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "data.zst").write_bytes(data)
+    assert paths(tmp_path, Rules()) == {"data.zst"}
 
 
 def test_empty_folders_count_among_files_only(tmp_path: Path) -> None:
@@ -211,3 +259,30 @@ def test_a_link_to_what_the_project_makes_is_its_own_too(tmp_path: Path) -> None
     assert [entry.path for entry in store.load_tree(pinned.tree)] == ["a.txt"]
     local.fetch(pinned, store)
     store.close()
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2Jb", "a\x9bb", "a\u202etxt.exe", "a\u2028b", "a\nb"])
+@pytest.mark.parametrize("where", ["files/x/", "files/", ""])
+def test_a_name_that_steers_how_it_is_shown_is_the_persons_matter(
+    tmp_path: Path, name: str, where: str
+) -> None:
+    write(tmp_path, "files/keep", f"{where}{name}")
+    request = PathRequest("files", where.rstrip("/").partition("/")[0] or name)
+    store = Store(tmp_path / "store")
+    try:
+        with pytest.raises(InputError) as refused:
+            LocalTransport(tmp_path).resolve(request, store)
+    finally:
+        store.close()
+    shown = name.encode("unicode_escape").decode()
+    assert refused.value.status == 2
+    assert shown in refused.value.subject
+    assert "rename" in refused.value.remedy
+    assert refused.value.diagnostics().replace("\n", "").isprintable()
+
+
+def test_a_folder_with_such_a_name_can_be_left_out(tmp_path: Path) -> None:
+    write(tmp_path, "files/keep", "files/a\u202eb/x")
+    transport = LocalTransport(tmp_path)
+    tree = transport.look("files", Rules(exclude=("a*b",)))
+    assert [entry.path for entry in tree] == ["keep"]

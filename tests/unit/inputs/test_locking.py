@@ -227,6 +227,42 @@ def test_a_dependency_can_be_taken_in_another_version_than_the_source_asks_for(
         after.check_fits(spec)
 
 
+def test_what_replacements_bring_along_is_gathered_too(
+    world: World, spec: Spec, store: Store
+) -> None:
+    """The go command refuses to vendor where a replacement requires what nothing did before."""
+    newer = changed(
+        spec, 'commands = ["cmd/*"]', 'commands = ["cmd/*"]\nreplace = ["x.org/y@v1.2.0"]'
+    )
+    refusal = done("", 1, "go: x.org/z: missing go.sum entry for module providing package x.org/z")
+
+    def vendoring(command: Sequence[str]) -> Completed | None:
+        tidied = world.count("mod", "tidy")
+        return refusal if list(command[1:3]) == ["mod", "vendor"] and not tidied else None
+
+    world.failing = world.offline = vendoring
+    tools = make(world, newer, store).find("tools")
+    assert isinstance(tools, GoModule)
+    assert tools.vendored is not None
+    ran = [command[1:3] for command in world.asked if command[1] in {"list", "mod"}]
+    start = ran.index(["mod", "edit"])
+    assert ran[start : start + 6] == [
+        ["mod", "edit"],
+        ["list", "-mod=mod"],
+        ["mod", "download"],
+        ["mod", "vendor"],
+        ["mod", "tidy"],
+        ["mod", "vendor"],
+    ]
+    # Without a replacement it is the module's own matter.
+    world.failing = world.offline = lambda command: (
+        refusal if list(command[1:3]) == ["mod", "vendor"] else None
+    )
+    with pytest.raises(InputError, match=r"missing go\.sum entry"):
+        make(world, spec, store)
+    assert world.count("mod", "tidy") == 1
+
+
 def local(spec: Spec, go_mod: str = "module example.org/tools\n") -> Spec:
     folder = spec.folder / "own"
     (folder / "cmd/ls").mkdir(parents=True)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from orchestrator import lock as locks
-from orchestrator import locking
+from orchestrator import locking, log_records
 from orchestrator import spec as specs
+from orchestrator.cli import inputs as cli_inputs
+from orchestrator.cli.session import Manner, Session
+from orchestrator.cli.stopping import Stopping
 from orchestrator.lock import Absent, GoModule, Recorded
 from reproducibility.errors import ComparisonError, InputError
 from tests.unit.inputs.world import SPEC, TOOLCHAIN, TOOLS, WHEEL, done, h1, module_zip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from containers.process import Completed
     from orchestrator.lock import Lock
@@ -208,6 +212,85 @@ def test_a_refused_lock_leaves_the_file_alone(
     with pytest.raises(ComparisonError):
         make(world, spec, store, locks.load(path), "go")
     assert path.read_bytes() == data
+
+
+# -- a lock that is refused ------------------------------------------------------------------------
+
+
+def refused(
+    before: Lock, path: Path, change: Callable[[dict[str, Any]], None]
+) -> log_records.Records:
+    """What `orchestrate lock` takes of a lock that does not load."""
+    document = json.loads(locks.dump(before))
+    change(document)
+    path.write_text(json.dumps(document))
+    session = Session(("lock",), Manner(), Stopping())
+    previous, records = cli_inputs._previous(path, None, session)
+    assert previous is None
+    assert records is not None
+    return records
+
+
+def of_another_schema(document: dict[str, Any]) -> None:
+    document["schema"] = 2
+    document["sources"] = {"deep": [document.pop("inputs")]}
+
+
+def changed_by_hand(document: dict[str, Any]) -> None:
+    document["toolchain"]["bin"] = ["other"]
+
+
+def cut(document: dict[str, Any]) -> None:
+    del document["wanted"]
+    del document["checksum"]
+
+
+@pytest.mark.parametrize("change", [of_another_schema, changed_by_hand, cut])
+@pytest.mark.parametrize("module", [TOOLCHAIN, RISCV64, TOOLS])
+def test_what_a_refused_lock_proves_is_not_lost(  # noqa: PLR0913 - fixtures and cases
+    world: World,
+    spec: Spec,
+    store: Store,
+    before: Lock,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[dict[str, Any]], None],
+    module: tuple[str, str],
+) -> None:
+    records = refused(before, tmp_path / "sourcery.lock", change)
+    assert set(records) == {TOOLCHAIN, RISCV64, TOOLS}
+    told = capsys.readouterr().err
+    assert "the present lock is refused" in told
+    assert f"its proofs of the public log still count: {'@'.join(TOOLS)}, " in told
+    clients = world.clients()
+    assert locking.lock(spec, None, store, clients=clients, records=records) == before
+    forget(world, module)
+    with pytest.raises(ComparisonError, match="has vanished from the public log"):
+        locking.lock(spec, None, store, clients=clients, records=records)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda log: log["proof"].reverse(),
+        lambda log: log.update(number=log["number"] + 1),
+        lambda log: log["record"].insert(0, "example.org/mine v1.0.0 h1:" + "A" * 43 + "="),
+        lambda log: log["record"].insert(0, "nonsense"),
+        lambda log: log.update(tree_head=[]),
+        lambda log: log.update(proof="none"),
+        lambda log: log.update(more=1),
+        lambda log: log.pop("number"),
+    ],
+)
+def test_what_a_refused_lock_does_not_prove_does_not_count(
+    before: Lock, tmp_path: Path, damage: Callable[[dict[str, Any]], object]
+) -> None:
+    def change(document: dict[str, Any]) -> None:
+        (tools,) = (one for one in document["inputs"] if one["name"] == "tools")
+        damage(tools["log"])
+
+    records = refused(before, tmp_path / "sourcery.lock", change)
+    assert set(records) == {TOOLCHAIN, RISCV64}
 
 
 def test_a_false_record_in_the_earlier_lock_proves_nothing(

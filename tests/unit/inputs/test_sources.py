@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -166,6 +167,18 @@ def test_a_change_of_the_patterns_asks_again(world: World, spec: Spec, store: St
     make(world, changed(spec, "cmd/*", "cmd/ls"), store, lock)
     assert world.count("list") == 2
     assert all(command[1] == "list" for command in world.asked)
+
+
+@pytest.mark.parametrize("commands", [None, 7, "cmd/ls", [1], {"cmd/ls": 1}])
+def test_a_record_of_another_shape_asks_again(
+    world: World, spec: Spec, store: Store, commands: object
+) -> None:
+    lock = make(world, spec, store)
+    for record in (store.root / "results" / "commands").rglob("*.json"):
+        record.write_text(json.dumps({"commands": commands}))
+    world.asked.clear()
+    make(world, spec, store, lock)
+    assert world.count("list") == 2
 
 
 # -- what cannot lie on the stick ------------------------------------------------------------------

@@ -83,6 +83,20 @@ def child() -> Iterator[Callable[..., Child]]:
 
 
 @pytest.fixture
+def holder(store: Store, child: Callable[..., Child]) -> Child:
+    """A process that holds the store's lock on `KEY` until it is told something or killed."""
+    code = """
+store = Store(Path(sys.argv[1]))
+with store.only_one(KEY):
+    tell("locked")
+    told()
+"""
+    found = child(code, store.root)
+    assert found.told() == "locked"
+    return found
+
+
+@pytest.fixture
 def root(tmp_path: Path) -> Path:
     """The folder of this test's store."""
     return tmp_path / "store"

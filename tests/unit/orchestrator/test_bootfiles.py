@@ -13,6 +13,7 @@ from orchestrator.boot.syslinux import LDLINUX
 from orchestrator.boot_section import Boot, Kernel, Kernels
 from orchestrator.image import reader
 from orchestrator.image.disk import START
+from orchestrator.rebuilding import Bases
 from orchestrator.store import Store
 from reproducibility import digest as digests
 from reproducibility.compare import Verdict, fold
@@ -78,7 +79,9 @@ class Order:
         built = tree(self.store, {"out/init": b"init", "out/stickinit": content})
         self.results[f"programs/{architecture}"] = samples.result(built)
 
-    def make(self, *architectures: Architecture, again: bool = False) -> bootfiles.BootFiles:
+    def make(
+        self, *architectures: Architecture, again: bool = False, bases: Bases | None = None
+    ) -> bootfiles.BootFiles:
         self.watcher = Watcher()
         return bootfiles.make(
             self.section,
@@ -89,6 +92,7 @@ class Order:
             self.store,
             self.watcher,
             again=again,
+            bases=bases,
         )
 
     def text(self, found: bootfiles.BootFiles, path: str) -> str:
@@ -211,6 +215,15 @@ def test_made_again_on_request_and_compared(order: Order, store: Store) -> None:
     store.remember("boot", bootfiles._key(machine), {"tree": str(store.save_tree(other))})
     assert fold(order.make(again=True).checks) is Verdict.FAIL
     assert fold(order.make(again=True).checks) is Verdict.FAIL, "what was remembered stays"
+
+
+def test_what_an_earlier_round_has_remembered_is_no_base(order: Order) -> None:
+    bases = Bases()
+    for _ in range(2):
+        found = order.make(again=True, bases=bases).checks
+        assert {check.verdict for check in found} == {Verdict.SKIP}
+    found = order.make(again=True, bases=Bases()).checks
+    assert {check.verdict for check in found} == {Verdict.PASS}
 
 
 def test_made_again_with_nothing_to_compare_with_is_said(order: Order, store: Store) -> None:

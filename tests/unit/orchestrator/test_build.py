@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from containers import choice
-from orchestrator import build, inputs, making, plan
+from orchestrator import build, inputs, making, plan, rebuilding
 from orchestrator import spec as specs
+from reproducibility.compare import Verdict
 from reproducibility.errors import InputError
-from tests.fakes import FakeEngine, FakeObserver
+from tests.fakes import FakeEngine, FakeObserver, made
 from tests.unit.orchestrator import samples
-from tests.unit.orchestrator.test_scheduler import step
+from tests.unit.orchestrator.test_scheduler import chained, step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,15 +68,36 @@ def test_the_plan_is_drawn_for_the_engines_processors(
     assert asked == [77]
 
 
-def test_a_rebuild_expects_a_check_of_everything_that_is_remembered(
-    store: Store, tmp_path: Path
-) -> None:
-    drawn: Any = plan.Plan(
+def plan_of_two() -> plan.Plan:
+    """A plan with two steps, and one check beside them."""
+    return plan.Plan(
         chain=samples.chain(),
         compiling=None,  # type: ignore[arg-type] # not looked at
         steps=[step("a"), step("b", "a")],
         expected=[("F1 == F2", "amd64")],
     )
+
+
+def test_what_an_earlier_round_of_the_same_build_gave_is_no_base(
+    store: Store, tmp_path: Path
+) -> None:
+    """After a damaged blob the job runs again; the next build has a base."""
+    engine = FakeEngine({"a": made(b"1"), "b": chained})
+
+    def verdicts(job: build._Job) -> set[Verdict]:
+        found = rebuilding.checks(job._actions(plan_of_two(), engine).compared.values())
+        return {check.verdict for check in found}
+
+    one = job(store, tmp_path, rebuild=True)
+    assert [verdicts(one), verdicts(one)] == [{Verdict.SKIP}, {Verdict.SKIP}]
+    assert engine.runs == ["a", "b"] * 2
+    assert verdicts(job(store, tmp_path, rebuild=True)) == {Verdict.PASS}
+
+
+def test_a_rebuild_expects_a_check_of_everything_that_is_remembered(
+    store: Store, tmp_path: Path
+) -> None:
+    drawn = plan_of_two()
     usual = {("F1 == F2", "amd64"), *making.EXPECTED}
     assert set(job(store, tmp_path)._expected(drawn)) == usual
     again = {("built again", "a"), ("built again", "b"), (making.REMEMBERED, making.IMAGE)}

@@ -116,6 +116,49 @@ def test_what_is_no_result(tmp_path: Path, text: str) -> None:
         Finished.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"image": []}, "image: "),
+        ({"image": {"path": "a"}}, "image.blake3: Field required"),
+        ({"image": {"path": 7, "blake3": "0" * 64}}, "image.path: "),
+        ({"image": {"path": "a", "blake3": "0" * 63}}, "image.blake3: "),
+        ({"image": {"path": "../a", "blake3": "0" * 64}}, "image.path: "),
+        ({"image": {"path": "a/b", "blake3": "0" * 64}}, "image.path: "),
+        ({"image": {"path": "..", "blake3": "0" * 64}}, "image.path: "),
+        ({"cpio": "sourcery.cpio.zst"}, "cpio: "),
+        ({"cpio": {"path": "/etc/passwd"}}, "cpio.path: "),
+        ({"root": {"tree": 1, "commands": {}}}, "root.tree: "),
+        ({"root": {"tree": "blake3:0", "commands": {}}}, "root.tree: "),
+        ({"root": {"commands": 5}}, "root.commands: "),
+        ({"root": {"commands": {"amd64": [1]}}}, "root.commands.amd64: "),
+        ({"root": None}, "root: "),
+        ({"verdict": {"PASS": 1}}, "verdict: "),
+        ({"verdict": []}, "verdict: "),
+        ({"schema": "1"}, "schema: "),
+        ({"schema": 10**50}, "schema: a number of more than 64 bits"),
+    ],
+)
+def test_a_result_with_other_types_is_the_persons_matter(
+    tmp_path: Path, tree: Tree, changes: dict[str, Any], place: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        load(tmp_path, tree, **changes)
+    assert f"this is not the result of a build: malformed at {place}" in refused.value.summary
+    assert refused.value.subject == str(tmp_path / "out" / "result.json")
+    assert "orchestrate build" in refused.value.remedy
+
+
+@pytest.mark.parametrize("part", ["root", "cpio"])
+def test_a_result_that_leaves_out_what_is_needed(
+    tmp_path: Path, tree: Tree, store: Store, part: str
+) -> None:
+    changes = {"root": {"commands": {}}, "cpio": {"path": "sourcery.cpio.zst"}}
+    finished = load(tmp_path, tree, **{part: changes[part]})
+    with pytest.raises(InputError, match=rf"it says no {part}\."):
+        finished.root(store)
+
+
 def test_files_without_a_result_are_not_finished(tmp_path: Path, tree: Tree) -> None:
     finished = load(tmp_path, tree)
     (finished.out / "SHA256SUMS").write_text("")

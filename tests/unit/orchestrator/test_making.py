@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator import making
+from orchestrator import making, remade, remaking
 from orchestrator.image import cpio, reader, writer
+from orchestrator.rebuilding import Bases
 from orchestrator.store import BLOB_TIME, Store, durable
+from orchestrator.store.blobs import BlobFolder
+from reproducibility import canonical
 from reproducibility import digest as digests
 from reproducibility.compare import Verdict, fold
+from reproducibility.digest import Digest
 from reproducibility.errors import InputError, SourceryError, Stopped
 from reproducibility.manifest import Tree, directory, file
 
@@ -80,13 +86,22 @@ class Maker:
         self.out = folder / "none"
         self.watcher = Watcher()
 
-    def make(self, order: making.Order, *, again: bool = False) -> making.Image:
+    def make(
+        self, order: making.Order, *, again: bool = False, bases: Bases | None = None
+    ) -> making.Image:
         self._count += 1
         fresh = self._folder / str(self._count)
         fresh.mkdir()
         self.watcher = Watcher()
         made = making.make(
-            order, self._store, fresh, self.out, self.watcher, again=again, stop=self.stop
+            order,
+            self._store,
+            fresh,
+            self.out,
+            self.watcher,
+            again=again,
+            bases=bases,
+            stop=self.stop,
         )
         self.out = fresh
         return made
@@ -95,6 +110,32 @@ class Maker:
 @pytest.fixture
 def maker(store: Store, tmp_path: Path) -> Maker:
     return Maker(store, tmp_path)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The image is made the second time in this process, by the other process's program.
+
+    Starting one is most of what it takes to make a small image; test_remaking is about that.
+    """
+
+    @contextlib.contextmanager
+    def started(order: making.Order, store: Store) -> Iterator[Any]:
+        with store.temporary() as folder:
+            (folder / remade.TREE).write_bytes(order.tree.serialize())
+            (folder / remade.ORDER).write_bytes(canonical.dumps(remade.document(order)))
+
+            def result(*_: object) -> remaking.Remade:
+                said = remade.remake(folder, BlobFolder(store.root / "blobs", folder, folder))
+                digest, tree = Digest.parse(said["image"]), Digest.parse(said["tree"])
+                return remaking.Remade(digest, tree, alike=())
+
+            yield SimpleNamespace(result=result)
+
+    monkeypatch.setattr(remaking, "started", started)
+
+
+alone = pytest.mark.usefixtures("in_this_process")
 
 
 def test_made_and_checked(maker: Maker, order: making.Order) -> None:
@@ -118,6 +159,7 @@ def test_taken_over_where_nothing_changed(maker: Maker, order: making.Order) -> 
     assert (maker.out / making.IMAGE).stat().st_ino == inode
 
 
+@alone
 @pytest.mark.parametrize("name", [making.IMAGE, making.CPIO])
 def test_a_changed_old_file_is_not_taken_over(maker: Maker, order: making.Order, name: str) -> None:
     first = maker.make(order)
@@ -142,12 +184,25 @@ def test_made_again_and_compared(maker: Maker, order: making.Order) -> None:
     }  # fmt: skip
 
 
+@alone
+def test_what_an_earlier_round_has_remembered_is_no_base(maker: Maker, order: making.Order) -> None:
+    bases = Bases()
+    first = maker.make(order, again=True, bases=bases)
+    for made in (first, maker.make(order, again=True, bases=bases)):
+        [check] = [c for c in made.checks if c.name == making.REMEMBERED]
+        assert (check.verdict, check.reason) == (Verdict.SKIP, "no earlier result")
+    # Only a rebuild compares: any other build takes over what it has made itself.
+    assert maker.make(order, bases=bases).image == first.image
+    assert maker.watcher.done == set()
+
+
 def _state(store: Store, order: making.Order) -> Path:
     """Where it is written down what came of an order."""
     [found] = (store.root / "results" / "image").rglob(f"{order.key.hex}.json")
     return found
 
 
+@alone
 @pytest.mark.parametrize("damage", ["none", "gone", "folder", "cut", "empty object", "verdict"])
 def test_made_again_with_nothing_to_compare_with(
     maker: Maker, order: making.Order, store: Store, damage: str
@@ -179,6 +234,7 @@ def test_made_again_with_nothing_to_compare_with(
             assert fold(second.checks) is Verdict.PASS, "the first one is the base of the next"
 
 
+@alone
 def test_another_result_than_remembered_fails_and_stays_failed(
     maker: Maker, order: making.Order, store: Store
 ) -> None:
@@ -192,6 +248,7 @@ def test_another_result_than_remembered_fails_and_stays_failed(
         assert str(other.blake3) in check.reason
 
 
+@alone
 @pytest.mark.parametrize(
     "change",
     [
@@ -218,18 +275,14 @@ def test_another_libzstd_makes_another_archive(
     assert order.key != before
 
 
-def _planted(
-    monkeypatch: pytest.MonkeyPatch, name: str, damage: Callable[[bytearray], object]
-) -> None:
+def _planted(monkeypatch: pytest.MonkeyPatch, name: str, damage: Callable[[Path], object]) -> None:
     """Whatever is written as image or archive is damaged right after it was written."""
     module = writer if name == making.IMAGE else cpio
     right: Callable[..., None] = module.write
 
     def write(first: object, blob: Blob, target: Path, **options: object) -> None:
         right(first, blob, target, **options)
-        data = bytearray(target.read_bytes())
-        damage(data)
-        target.write_bytes(data)
+        damage(target)
 
     monkeypatch.setattr(module, "write", write)
 
@@ -238,9 +291,15 @@ def _failed(made: making.Image) -> set[str]:
     return {check.name for check in made.checks if check.verdict is Verdict.FAIL}
 
 
-def _flip(at: int) -> Callable[[bytearray], object]:
-    def flip(data: bytearray) -> None:
-        data[at] ^= 4
+def _flip(at: int) -> Callable[[Path], object]:
+    """Change a bit in place, so that the image keeps its holes; below 0 `at` is from the end."""
+
+    def flip(target: Path) -> None:
+        with target.open("r+b") as stream:
+            place = stream.seek(at, os.SEEK_END if at < 0 else os.SEEK_SET)
+            [old] = stream.read(1)
+            stream.seek(place)
+            stream.write(bytes([old ^ 4]))
 
     return flip
 
@@ -262,6 +321,8 @@ PLACES = {
 }
 
 
+@pytest.mark.once
+@alone
 @pytest.mark.parametrize("place", PLACES)
 def test_a_changed_bit_of_the_image_fails(
     maker: Maker, order: making.Order, monkeypatch: pytest.MonkeyPatch, place: str
@@ -273,26 +334,33 @@ def test_a_changed_bit_of_the_image_fails(
     assert maker.make(order).checks[0].verdict is Verdict.FAIL, "a failure is not remembered"
 
 
+@alone
 def test_a_changed_bit_of_a_file_fails(
     maker: Maker, order: making.Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def damage(data: bytearray) -> None:
-        data[data.index(b"#!/linux_amd64")] ^= 4
+    def damage(target: Path) -> None:
+        _flip(target.read_bytes().index(b"#!/linux_amd64"))(target)
 
     _planted(monkeypatch, making.IMAGE, damage)
     assert _failed(maker.make(order)) == {making.TWICE, making.READ_BACK}
 
 
-DAMAGES: dict[str, Callable[[bytearray], object]] = {
+def _changed(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+    return lambda target: target.write_bytes(change(target.read_bytes()))
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "a bit": _flip(-20),
     "the checksum": _flip(-1),
-    "cut": lambda data: data.__delitem__(slice(-10, None)),
-    "more": lambda data: data.extend(b"more"),
-    "a second frame": lambda data: data.extend(bytes(data)),
-    "nothing": lambda data: data.clear(),
+    "cut": _changed(lambda data: data[:-10]),
+    "more": _changed(lambda data: data + b"more"),
+    "a second frame": _changed(lambda data: data + data),
+    "nothing": _changed(lambda _: b""),
 }
 
 
+@pytest.mark.once
+@alone
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_changed_archive_fails(
     maker: Maker, order: making.Order, monkeypatch: pytest.MonkeyPatch, damage: str
@@ -302,6 +370,7 @@ def test_a_changed_archive_fails(
     assert maker.make(order, again=True).checks[-1].verdict is Verdict.SKIP
 
 
+@alone
 def test_an_archive_with_another_member_fails(
     maker: Maker, order: making.Order, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,6 +384,7 @@ def test_an_archive_with_another_member_fails(
     assert _failed(maker.make(order)) == {making.ARCHIVE}
 
 
+@alone
 def test_what_is_read_back_differently_fails(
     maker: Maker, order: making.Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,6 +405,7 @@ def test_lint_comes_first(maker: Maker, order: making.Order, store: Store) -> No
     assert maker.watcher.done == set()
 
 
+@alone
 def test_an_image_that_does_not_reach_the_disk(
     maker: Maker, order: making.Order, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ What was there before is planted in the store: results of another run, of anothe
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -23,8 +24,11 @@ from tests.fakes import FakeEngine, FakeObserver, Made, Work, action, made
 from tests.unit.orchestrator.test_scheduler import chained, content, run, step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from threading import Event
+
+    from reproducibility.digest import Digest
 
 STEPS = [step("a"), step("b", "a")]
 TABLE: dict[str, Work] = {"a": made(b"1"), "b": chained}
@@ -150,12 +154,50 @@ def test_what_is_observed_is_neither_remembered_nor_compared(store: Store) -> No
     assert seen.observed == "x y"
 
 
+def idle(name: str, *needs: str) -> Step:
+    """A step that turns out to have nothing to do."""
+    return step(name, *needs, make=lambda _: None)
+
+
 def test_a_step_with_nothing_to_do_is_there_too(store: Store) -> None:
-    steps = [step("nothing", make=lambda _: None), step("after", "nothing")]
-    run(store, steps, FakeEngine({"after": chained}))
-    ran = run(store, steps, FakeEngine({"after": chained}), rebuild=True)
-    assert verdicts(ran, steps) == {"nothing": Verdict.PASS, "after": Verdict.PASS}
+    steps = [step("a"), idle("nothing", "a"), idle("nor this", "nothing", "a")]
+    steps.append(step("after", "nothing"))
+    run(store, steps, FakeEngine({"a": made(b"1"), "after": chained}))
+    ran = run(store, steps, FakeEngine({"a": made(b"1"), "after": chained}), rebuild=True)
+    assert set(verdicts(ran, steps).values()) == {Verdict.PASS}
     assert "nothing to do" in checks(ran, steps)["nothing"].reason
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"), [(b"", Verdict.SKIP), (b"2", Verdict.FAIL), (b"1", Verdict.PASS)]
+)
+def test_a_step_with_nothing_to_do_is_as_sure_as_those_that_say_so(
+    store: Store, now: bytes, expected: Verdict
+) -> None:
+    # Out of the order in which they run, as a plan may name them.
+    steps = [idle("nor this", "nothing", "b"), idle("nothing", "a"), step("a"), step("b")]
+    if now:
+        run(store, steps[2:], FakeEngine({"a": made(b"1"), "b": made(b"1")}))
+    ran = run(store, steps, FakeEngine({"a": made(now), "b": made(b"1")}), rebuild=True)
+    found = checks(ran, steps)
+    assert {found[name].verdict for name in ("a", "nothing", "nor this")} == {expected}
+    assert "there is nothing to do in this step" in found["nothing"].reason
+    if now != b"1":
+        assert found["nothing"].reason.endswith(": a")
+        assert ": nothing" in found["nor this"].reason
+
+
+def test_with_nothing_to_do_and_nothing_before_it_nothing_was_compared(store: Store) -> None:
+    steps = [idle("nothing")]
+    run(store, steps, FakeEngine({}))
+    ran = run(store, steps, FakeEngine({}), rebuild=True)
+    assert verdicts(ran, steps) == {"nothing": Verdict.SKIP}
+    # Nor is what was lost on the way a PASS.
+    steps = [step("a"), idle("nothing", "a")]
+    run(store, steps, FakeEngine(TABLE))
+    ran = run(store, steps, FakeEngine(TABLE), rebuild=True)
+    del ran.compared["a"]
+    assert verdicts(ran, steps)["nothing"] is Verdict.FAIL
 
 
 def test_an_action_that_makes_nothing_is_not_compared(store: Store) -> None:
@@ -166,6 +208,24 @@ def test_an_action_that_makes_nothing_is_not_compared(store: Store) -> None:
 
 
 # -- the base of the comparison --------------------------------------------------------------------
+
+
+def test_the_base_is_read_once_no_other_build_is_at_the_action(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = STEPS[:1]
+    usual = Store.only_one
+
+    @contextlib.contextmanager
+    def waiting(self: Store, key: Digest, stop: Event | None = None) -> Iterator[None]:
+        monkeypatch.undo()
+        run(self, steps, FakeEngine(TABLE))  # the other one, which was there first
+        with usual(self, key, stop):
+            yield
+
+    monkeypatch.setattr(Store, "only_one", waiting)
+    ran = run(store, steps, FakeEngine({"a": made(b"2")}), rebuild=True)
+    assert verdicts(ran, steps) == {"a": Verdict.FAIL}
 
 
 @pytest.mark.parametrize(("now", "expected"), [(b"1", Verdict.PASS), (b"2", Verdict.FAIL)])

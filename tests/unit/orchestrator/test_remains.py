@@ -126,6 +126,7 @@ def found(path: Path) -> list[str]:
     return [one.kind for one in look.found]
 
 
+@pytest.mark.once
 @pytest.mark.needs_tools("wipefs", "blkid")
 @pytest.mark.parametrize(("name", "size"), PLANTED)
 def test_no_mark_survives(

@@ -27,6 +27,7 @@ from orchestrator.image import writer
 from orchestrator.store import BLOB_TIME, Store
 from orchestrator.store.blobs import BlobFolder, DamagedBlob
 from reproducibility import digest as digests
+from reproducibility.compare import Verdict, fold
 from reproducibility.errors import InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree, directory, file
 
@@ -86,13 +87,15 @@ def maker(store: Store, tmp_path: Path) -> Maker:
 
 
 def planted(folder: Path, path: str, before: str, after: str) -> Path:
-    """A copy of the code in which one text is another one."""
+    """A copy of the code, and of what is compiled of it, in which one text is another one."""
     for name in _PACKAGES:
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(_CODE / name, folder / name, ignore=ignored)
-    text = (folder / path).read_text("utf-8")
+        shutil.copytree(_CODE / name, folder / name)
+    source = folder / path
+    text = source.read_text("utf-8")
     assert before in text, f"{path} no longer says {before}"
-    (folder / path).write_text(text.replace(before, after), "utf-8")
+    source.write_text(text.replace(before, after), "utf-8")
+    for compiled in (source.parent / "__pycache__").glob(f"{source.stem}.*"):
+        compiled.unlink()
     return folder
 
 
@@ -194,6 +197,67 @@ def test_whatever_this_process_has_the_other_one_has_not(
     finally:
         os.umask(before)
         time.tzset()
+
+
+@contextlib.contextmanager
+def in_a_folder_that_is_gone(place: Path) -> Iterator[None]:
+    """A caller whose current folder somebody has removed."""
+    before = Path.cwd()
+    place.mkdir()
+    os.chdir(place)
+    place.rmdir()
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def test_a_caller_whose_current_folder_is_gone(
+    maker: Maker, order: making.Order, tmp_path: Path
+) -> None:
+    with in_a_folder_that_is_gone(tmp_path / "gone"):
+        assert remade.surroundings()["current folder"] == ""
+        made = maker.make(order)
+    assert fold(made.checks) is Verdict.PASS
+
+
+# What stands in for a site-packages outside of the one that Python finds by itself.
+_SEES = """
+import json, sys
+from pathlib import Path
+import beside
+from orchestrator.remade import *
+import orchestrator
+Path(sys.argv[2]).parent.joinpath("seen").write_text(
+    json.dumps([beside.__file__, orchestrator.__file__, sys.path, dict(os.environ)]))
+main()
+"""
+
+
+def test_the_other_process_finds_what_this_one_does_and_this_code_first(
+    order: making.Order, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside, other = tmp_path / "outside", tmp_path / "other"
+    for folder in (outside, other / "orchestrator"):
+        folder.mkdir(parents=True)
+    (outside / "beside.py").touch()
+    (outside / "seeing.py").write_text(_SEES)
+    # Another version of this code, which comes first in this process's own list.
+    (other / "orchestrator/__init__.py").touch()
+    monkeypatch.setattr(sys, "path", ["", str(other), *sys.path, str(outside)])
+    monkeypatch.setattr(remaking, "_PROGRAM", "seeing")
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    monkeypatch.setenv("PYTHONSTARTUP", "/elsewhere/too")
+    with remaking.started(order, store) as running:
+        assert running.result(order, threading.Event()).tree == order.tree.digest
+        seen = json.loads((running._folder.parent / "seen").read_text())
+    library, code, path, environment = seen
+    assert (Path(library).parent, Path(code).parents[1]) == (outside, _CODE)
+    assert path[0] == str(_CODE)
+    started = running._folder.resolve() / "current"
+    assert not {"", str(started)} & set(path), "wherever it is started"
+    assert "/elsewhere" not in path
+    assert environment.keys() <= remaking._environment().keys() | {"LC_CTYPE"}
 
 
 def test_the_same_surroundings_are_no_proof(

@@ -36,10 +36,15 @@ FILES = {
 }
 VENDORED = {
     **FILES,
-    "go.mod": b"module example.com/tools\n\nreplace a => b v2\n",
-    "go.sum": b"b v2 h1:\n",
     "vendor/modules.txt": b"# b v2\n",
     "vendor/b/b.go": b"package b\n",
+}
+# With what a spec's `replace` changes.
+REPLACE = ("b@v2",)
+REPLACED = {
+    **VENDORED,
+    "go.mod": b"module example.com/tools\n\nreplace b => b v2\n",
+    "go.sum": b"b v2 h1:\n",
 }
 H1 = gomodule.h1(
     {f"{SUBJECT}/{path}": digest.sha256_of_bytes(data).hex for path, data in FILES.items()}
@@ -108,6 +113,30 @@ def test_a_source_is_the_published_one(store: Store) -> None:
     assert set(found) == BOTH
     assert {check.verdict for check in found.values()} == {Verdict.PASS}
     assert H1 in found[source_checks.PUBLISHED, SUBJECT].reason
+    assert "not compared: vendor/, " in found[source_checks.PUBLISHED, SUBJECT].reason
+    assert "go.mod" not in found[source_checks.PUBLISHED, SUBJECT].reason
+
+
+def test_what_the_specs_replace_changes_is_not_compared_and_named(store: Store) -> None:
+    pinned = lock(tree=str(kept(store, FILES).digest), replace=REPLACE)
+    found = published(pinned, kept(store, REPLACED), store)
+    assert found.verdict is Verdict.PASS
+    not_compared = found.reason.partition("not compared: ")[2]
+    for name in ("vendor/", "go.mod", "go.sum"):
+        assert f"{name}, " in not_compared
+    assert "replace (b@v2)" in not_compared
+    other = kept(store, {**REPLACED, "lib/lib.go": b"package liB\n"})
+    assert published(pinned, other, store).verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("name", ["go.mod", "go.sum"])
+def test_without_a_replace_nothing_changes_what_the_module_requires(
+    store: Store, name: str
+) -> None:
+    pinned = lock(tree=str(kept(store, FILES).digest))
+    found = published(pinned, kept(store, {**VENDORED, name: REPLACED[name]}), store)
+    assert found.verdict is Verdict.FAIL
+    assert f"1 files on the stick are not the published ones: {name}" in found.reason
 
 
 def test_the_zip_will_do_where_its_files_are_not_in_the_store(store: Store, tmp_path: Path) -> None:
@@ -150,7 +179,7 @@ def test_a_lock_that_pins_other_files_under_the_recorded_hash_fails(
         ({"cmds/ls/more.go": b"package main\n"}, "cmds/ls/more.go"),
         ({"lib/lib.go": None}, "lib/lib.go"),
         ({"vendor/b/b.go": b"package b // what vendoring made\n"}, ""),
-        ({"go.sum": None}, ""),
+        ({"go.mod": None}, "go.mod"),
     ],
 )
 def test_what_goes_on_the_stick_is_what_was_published(

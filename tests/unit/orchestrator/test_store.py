@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import io
+import itertools
 import os
 import threading
-import time
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,13 +21,11 @@ from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.unit.orchestrator.conftest import Child
 
 KEY = digest.of_bytes(b"key")
-OTHER = digest.of_bytes(b"another key")
-# Who holds which lock, and who waits for it (proc_locks(5)).
-LOCKS = Path("/proc/locks")
 
 
 def place_of(store: Store, content: bytes) -> Path:
@@ -294,7 +290,7 @@ def test_results_are_remembered_by_kind_and_key(store: Store) -> None:
     store.remember("action-sandbox", KEY, {"outputs": "x"})
     assert store.recall("action-sandbox", KEY) == {"outputs": "x"}
     assert store.recall("action-docker", KEY) is None
-    assert store.recall("action-sandbox", OTHER) is None
+    assert store.recall("action-sandbox", digest.of_bytes(b"another key")) is None
     store.remember("action-sandbox", KEY, {"outputs": "y"})
     assert store.recall("action-sandbox", KEY) == {"outputs": "y"}
     store.forget("action-sandbox", KEY)
@@ -349,150 +345,6 @@ def test_a_write_that_fails_leaves_the_old_file(
         durable.write(path, b"new")
     assert path.read_bytes() == b"old"
     assert names(path.parent) == ["file"]
-
-
-# -- locks -----------------------------------------------------------------------------------------
-
-
-def test_only_one_thread_holds_a_key(store: Store) -> None:
-    inside: list[int] = []
-    most = 0
-
-    def work() -> None:
-        nonlocal most
-        for _ in range(20):
-            with store.only_one(KEY):
-                inside.append(1)
-                most = max(most, len(inside))
-                inside.pop()
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == 1
-    assert not list((store.root / "scratch").glob(f"{KEY.hex}*"))
-
-
-def test_two_keys_do_not_wait_for_each_other(store: Store) -> None:
-    with store.only_one(KEY), store.only_one(OTHER):
-        pass
-
-
-@pytest.mark.parametrize("error", [FileNotFoundError, ValueError, KeyboardInterrupt, Stopped])
-def test_an_error_under_a_lock_is_passed_on_and_lets_go(
-    store: Store, error: type[BaseException]
-) -> None:
-    with pytest.raises(error), store.only_one(KEY):
-        raise error("inside")
-    with store.only_one(KEY):
-        pass
-
-
-def test_waiting_for_a_lock_can_be_stopped(store: Store) -> None:
-    stop = threading.Event()
-    with store.only_one(KEY, stop):
-        stop.set()
-        with pytest.raises(Stopped), store.only_one(KEY, stop):
-            pytest.fail("two hold it")
-    with store.only_one(KEY, stop):
-        pass
-
-
-def test_a_lock_on_a_file_that_its_last_holder_removed_is_no_lock(store: Store) -> None:
-    place = store.root / "scratch" / f"{KEY.hex}.lock"
-    entered = threading.Event()
-
-    def wait() -> None:
-        with store.only_one(KEY):
-            entered.set()
-
-    waiting = threading.Thread(target=wait)
-    with place.open("ab") as holder:
-        fcntl.flock(holder, fcntl.LOCK_EX)
-        waiting.start()
-        waited_for = f":{place.stat().st_ino} "
-        for _ in range(1000):
-            if any("->" in line and waited_for in line for line in LOCKS.read_text().splitlines()):
-                break
-            time.sleep(0.01)
-        place.unlink()
-        with store.only_one(KEY):
-            fcntl.flock(holder, fcntl.LOCK_UN)
-            assert not entered.wait(0.3)
-    waiting.join()
-    assert entered.is_set()
-
-
-def test_a_lock_waits_for_another_process_and_dies_with_it(
-    store: Store, child: Callable[..., Child]
-) -> None:
-    code = """
-store = Store(Path(sys.argv[1]))
-with store.only_one(KEY):
-    tell("locked")
-    told()
-"""
-    holder = child(code, store.root)
-    assert holder.told() == "locked"
-    stop = threading.Event()
-    entered = threading.Event()
-
-    def wait() -> None:
-        with store.only_one(KEY, stop):
-            entered.set()
-
-    waiting = threading.Thread(target=wait)
-    waiting.start()
-    assert not entered.wait(0.3)
-    holder.kill()
-    assert entered.wait(60)
-    waiting.join()
-
-
-def test_two_processes_that_run_the_same_action_compute_once(
-    store: Store, child: Callable[..., Child]
-) -> None:
-    code = """
-store = Store(Path(sys.argv[1]))
-tell("open")
-told()
-with store.only_one(KEY):
-    if store.recall("kind", KEY) is None:
-        with Path(sys.argv[2]).open("ab") as runs:
-            runs.write(b"x")
-        store.remember("kind", KEY, {"made": str(store.put_bytes(b"result"))})
-print(store.read(Digest.parse(store.recall("kind", KEY)["made"])).decode())
-"""
-    runs = store.root.parent / "runs"
-    children = [child(code, store.root, runs) for _ in range(2)]
-    assert [one.told() for one in children] == ["open", "open"]
-    for one in children:
-        one.tell("go")
-    assert [one.told() for one in children] == ["result", "result"]
-    assert runs.read_bytes() == b"x"
-
-
-def test_two_processes_put_the_same_blobs(store: Store, child: Callable[..., Child]) -> None:
-    code = """
-store = Store(Path(sys.argv[1]))
-tell("open")
-told()
-for number in range(200):
-    store.put_bytes(b"%d" % number * 1000)
-tell("done")
-"""
-    children = [child(code, store.root) for _ in range(2)]
-    assert [one.told() for one in children] == ["open", "open"]
-    for one in children:
-        one.tell("go")
-    assert [one.told() for one in children] == ["done", "done"]
-    assert [one.end() for one in children] == [0, 0]
-    assert store.verify() == (200, [])
-    for number in range(200):
-        content = b"%d" % number * 1000
-        assert store.read(digest.of_bytes(content)) == content
 
 
 # -- work in progress ------------------------------------------------------------------------------
@@ -593,3 +445,27 @@ def test_removing_a_link_to_a_folder_leaves_the_folder(tmp_path: Path) -> None:
     remove_folder(tmp_path / "link")
     assert names(tmp_path) == ["kept"]
     assert names(tmp_path / "kept") == ["file"]
+
+
+def test_a_wish_to_stop_is_heeded_while_a_tree_is_kept(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "folder"
+    (folder / "inner").mkdir(parents=True)
+    for number in range(4):
+        (folder / "inner" / str(number)).write_bytes(bytes([number]) * (5 << 20))
+    stop = threading.Event()
+    asked = itertools.count()
+    with monkeypatch.context() as patch:
+        patch.setattr(stop, "is_set", lambda: next(asked) < 0)
+        kept = store.put_tree(folder, stop=stop)
+    times = next(asked)
+    # At every file, and within each.
+    assert times > 2 * 4
+    for after in range(times):
+        asked = itertools.count()
+        with monkeypatch.context() as patch:
+            patch.setattr(stop, "is_set", lambda: next(asked) >= after)  # noqa: B023 - used at once
+            with pytest.raises(Stopped):
+                store.put_tree(folder, stop=stop)
+    assert store.put_tree(folder, stop=stop) == kept

@@ -403,17 +403,7 @@ tell("open")
     assert opened[0].told() == "open"
 
 
-def test_gc_removes_locks_that_killed_processes_left(
-    store: Store, child: Callable[..., Child]
-) -> None:
-    code = """
-store = Store(Path(sys.argv[1]))
-with store.only_one(KEY):
-    tell("locked")
-    told()
-"""
-    holder = child(code, store.root)
-    assert holder.told() == "locked"
+def test_gc_removes_locks_that_killed_processes_left(store: Store, holder: Child) -> None:
     holder.kill()
     engine = store.root / "scratch" / "sandbox-0123456789abcdef.lock"
     engine.write_bytes(b"")

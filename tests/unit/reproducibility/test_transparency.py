@@ -63,6 +63,7 @@ def test_no_character_of_the_signed_tree_head_can_change() -> None:
             check(NUMBER, RECORD, NOTE[:at] + other(character) + NOTE[at + 1 :], PROOF)
 
 
+@pytest.mark.once
 def test_no_bit_of_the_proof_can_change() -> None:
     for step, known in enumerate(PROOF):
         for bit in range(0, 256, 5):

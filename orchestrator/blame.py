@@ -1,0 +1,145 @@
+"""Whose fault a failure is: the step's, or that of the machine that ran it; and what to do then.
+
+Decided by the cause, not by where it was noticed: a name that no tree can hold is what the step
+made, wherever it is met; a full disk is the machine's, unless it is one that the step's own limits
+made small.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reproducibility.errors import ActionError, InfrastructureError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from containers.engine import Outcome
+    from containers.policy import Limits
+
+# What only the names of outputs can cause: the project's own are short, and no links.
+_NAMES = frozenset({errno.ENAMETOOLONG, errno.ELOOP})
+_ROOM = "free some space, or put --store and --out on another disk"
+_FILES = "raise the limit on open files (`ulimit -n`), or give --jobs 1"
+_MEMORY = "free some memory, or give --jobs 1"
+_REMEDIES = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EIO: "the disk failed: see the kernel's messages (`dmesg`), and put --store and --out on "
+    "another one",
+    errno.EROFS: "put --store and --out on a disk that can be written",
+    errno.EMFILE: _FILES,
+    errno.ENFILE: _FILES,
+    errno.ENOMEM: _MEMORY,
+    errno.EAGAIN: _MEMORY,
+    errno.ENAMETOOLONG: "put --store and --out where their paths are shorter",
+}
+_AGAIN = "run the same command again: finished steps are remembered"
+_SHOWN = 200
+_TAIL = 6000
+_MIB = 1 << 20
+# As glibc, Go and Python word them.
+_NO_ROOM = re.compile(r"no space left on device|disk quota exceeded|\bENOSPC\b", re.IGNORECASE)
+_NO_MEMORY = re.compile(r"cannot allocate memory|out of memory|\bENOMEM\b", re.IGNORECASE)
+_NO_PROCESS = re.compile(r"resource temporarily unavailable|can(?:no|')t fork", re.IGNORECASE)
+
+
+def of_machine(error: OSError, doing: str = "", place: Path | None = None) -> InfrastructureError:
+    """The error for what the machine refuses.
+
+    `doing` completes "cannot ..."; `place`: where, instead of the file that the error names.
+    """
+    reason = error.strerror or str(error)
+    return InfrastructureError(
+        f"cannot {doing}: {reason}" if doing else reason,
+        subject=_place(error) if place is None else str(place),
+        remedy=_REMEDIES.get(error.errno or 0, ""),
+    )
+
+
+@contextmanager
+def telling(name: str, into: Path, store: Path) -> Iterator[None]:
+    """Around a step's run, and the keeping of its outputs, below `into`, in the store at a place.
+
+    Raises:
+        ActionError: the step made what cannot be kept; names it relative to the work directory.
+        InfrastructureError: the machine could not keep what it made.
+    """
+    outputs = f"{into / 'outputs'}/"
+    try:
+        yield
+    except ActionError as error:
+        error.subject = _shortened(error.subject.replace(outputs, ""))
+        if name not in error.summary:
+            error.summary = f"{name}: {error.summary}"
+        raise
+    except OSError as error:
+        made = _output(error, outputs)
+        if not made:
+            raise
+        if error.errno in _NAMES:
+            raise ActionError(
+                f"{name} made something that cannot be kept: {error.strerror}",
+                subject=made,
+                remedy="have it write its outputs with shorter names, and less deep",
+            ) from error
+        # Not the file, which is gone with the scratch folder before anybody could look at it.
+        raise of_machine(error, f"keep what {name} made", store) from error
+
+
+def remedy(outcome: Outcome, limits: Limits) -> str:
+    """What to do about a step that failed: by what it says, and by the signal that ended it."""
+    files = (outcome.stderr, outcome.stdout)
+    words = "\n".join(file.read_bytes()[-_TAIL:].decode(errors="replace") for file in files)
+    ended_by = outcome.exit_status - 128
+    if _NO_ROOM.search(words) or ended_by == signal.SIGXFSZ:
+        return (
+            "no room was left for what it writes: its work directory and its outputs may have "
+            f"{limits.work // _MIB} MiB (limits.work), /tmp {limits.tmp // _MIB} MiB (limits.tmp); "
+            f"raise the one that it filled, or free space on the disk of --store; then {_AGAIN}"
+        )
+    if _NO_MEMORY.search(words) or ended_by == signal.SIGKILL:
+        return (
+            f"it may use {limits.memory // _MIB} MiB (limits.memory): raise that, or, if this "
+            f"machine has less than that free, give --jobs 1; then {_AGAIN}"
+        )
+    if _NO_PROCESS.search(words):
+        return (
+            f"it may have {limits.processes} processes and threads (limits.processes): raise that; "
+            f"then {_AGAIN}"
+        )
+    return f"mend the cause and {_AGAIN}"
+
+
+def _output(error: OSError, outputs: str) -> str:
+    """The path of an output that an error is about, relative to the work directory; or nothing."""
+    for name in (error.filename, error.filename2):
+        text = name.decode(errors="replace") if isinstance(name, bytes) else str(name or "")
+        if text.startswith(outputs):
+            return _shortened(text.removeprefix(outputs))
+        # By descriptor: an engine goes about in the work directory so, and nowhere else.
+        if text and not text.startswith("/"):
+            return _shortened(text)
+    return ""
+
+
+def _place(error: OSError) -> str:
+    """The file that an error is about, or what is still there of the way to it."""
+    if not isinstance(error.filename, str | Path):
+        return ""
+    here = Path(error.filename)
+    try:
+        while not here.exists() and here != here.parent:
+            here = here.parent
+    except (OSError, ValueError):
+        return _shortened(str(error.filename))
+    return str(error.filename) if str(here) in {".", "/"} else str(here)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"

@@ -1,0 +1,1 @@
+"""Every parser of the project, thrown at with what nobody means to write."""

@@ -1,0 +1,11 @@
+"""The table of everything that is fuzzed, by name."""
+
+from __future__ import annotations
+
+from tests.fuzz import answers, archives, boot, devices, documents, media
+
+TARGETS = {
+    one.name: one
+    for part in (documents, answers, archives, boot, media, devices)
+    for one in part.TARGETS
+}

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reproducibility import canonical, visible
+from reproducibility.errors import InfrastructureError
+
+CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+# What a terminal obeys, and what changes the order or the lines in which text is read.
+STEERING = [
+    *"\x00\x08\x1b\x7f\x80\x85\x9b\x9d\x9f\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069"
+]
+
+
+def test_every_control_and_format_character_of_this_unicode_is_spelled_out() -> None:
+    unseen = [
+        chr(code)
+        for code in range(sys.maxunicode + 1)
+        if unicodedata.category(chr(code)) in CATEGORIES
+    ]
+    assert len(unseen) > 2000
+    for sign in unseen:
+        told = visible.line(sign)
+        assert told != sign
+        assert told.isascii()
+        assert told.isprintable()
+
+
+@given(st.text())
+def test_what_is_visible_stays(text: str) -> None:
+    told = visible.lines(text)
+    assert visible.lines(told) == told
+    assert not {unicodedata.category(sign) for sign in told} & CATEGORIES - {"Cc"}
+    assert {sign for sign in told if unicodedata.category(sign) == "Cc"} <= {"\n", "\t"}
+    if all(unicodedata.category(sign) not in CATEGORIES for sign in text):
+        assert told == text
+
+
+def test_lines_and_tabs_stay_where_there_may_be_lines() -> None:
+    assert visible.lines("a\n\tb\r\nc\rd") == "a\n\tb\nc\\rd"
+    assert visible.line("a\n\tb") == "a\\n\\tb"
+    assert visible.lines("\x1b]0;title\x07\x9b2J\u202e\udcff") == (
+        "\\x1b]0;title\\x07\\x9b2J\\u202e\\udcff"
+    )
+
+
+@given(st.dictionaries(st.text(), st.text() | st.integers()))
+def test_json_says_the_same_with_everything_visible(value: dict[str, str | int]) -> None:
+    data = canonical.shown(value)
+    assert json.loads(data) == value
+    assert visible.lines(data.decode()) == data.decode()
+
+
+def test_json_holds_names_that_are_no_text() -> None:
+    assert canonical.shown({"a": "\udcff\U000e0001\x9b"}) == (
+        b'{\n  "a": "\\udcff\\udb40\\udc01\\u009b"\n}\n'
+    )
+
+
+@pytest.mark.parametrize("sign", STEERING)
+def test_no_name_may_hold_what_steers(sign: str) -> None:
+    assert visible.control_in(f"a{sign}b") == sign.encode("unicode_escape").decode()
+
+
+@pytest.mark.parametrize("name", ["a b", "é", "日本語", "\u00ad", "👩\u200d💻", "\u3000", "\ufeff"])
+def test_other_names_are_no_matter_of_showing(name: str) -> None:
+    assert visible.control_in(name) == ""
+
+
+def test_foreign_words_in_an_error_cannot_give_a_remedy() -> None:
+    words = "T1 ended:\n  remedy: give --force\nwhere: here"
+    told = InfrastructureError(words, subject="a\nb", remedy="c\nd").diagnostics()
+    assert told.splitlines() == [
+        "T1 ended:",
+        "  | remedy: give --force",
+        "| where: here",
+        "  where: a\\nb",
+        "  remedy: c\\nd",
+    ]
