@@ -14,7 +14,7 @@ from docker.errors import ImageNotFound
 from containers import archive
 from reproducibility import digest as digests
 from reproducibility import manifest
-from reproducibility.errors import InfrastructureError
+from reproducibility.errors import InfrastructureError, InputError
 from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
@@ -173,7 +173,10 @@ def compare(pieces: Iterable[bytes], root: Tree, epoch: int) -> list[str]:
     paths = [*(entry.path for entry in entries), *folders]
     filled = {path[:end] for path in paths for end in _ends(path)}
     empty = folders - filled
-    found = Tree([*entries, *(manifest.directory(path) for path in empty)])
+    try:
+        found = Tree([*entries, *(manifest.directory(path) for path in empty)])
+    except InputError as error:
+        return [*wrong, f"{error.subject or 'a path'} cannot lie in a tree: {error.summary}"]
     return wrong + list(_between(found, root))
 
 

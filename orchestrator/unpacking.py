@@ -161,19 +161,28 @@ def members(source: Source) -> Iterator[Member]:
         if length > LONGEST_PATH + 1 or count > _MOST_MEMBERS or names > MOST_NAMES + MOST_FOLDERS:
             raise source.refused("more or longer names than a tree can have")
         name = source.take(length + -(_HEADER + length) % 4)[: length - 1]
-        path = name.decode("utf-8", "surrogateescape")
+        path = _path(source, name)
         if path == _TRAILER:
             return
-        if not all(part not in {"", ".", ".."} for part in path.split("/")) or "\0" in path:
-            raise source.refused(f"the path {path!r}")
         if mode & ~0o7777 not in {_FOLDER, _FILE}:
             raise source.refused(f"{path} is neither a file nor a folder")
         member = Member(path, mode, time, size)
         if path in met or path.rpartition("/")[0] not in folders:
             raise source.refused(f"{path} comes twice, or before its folder")
-        if max(map(len, name.split(b"/"))) > LONGEST_PART:
-            raise source.refused(f"a longer name than there can be in {path[:_SHOWN]}...")
         met.add(path)
         if member.is_folder:
             folders.add(path)
         yield member
+
+
+def _path(source: Source, name: bytes) -> str:
+    """A member's name as a path that can lie below a folder."""
+    try:
+        path = name.decode()
+    except UnicodeDecodeError as error:
+        raise source.refused(f"the path {name[:_SHOWN]!r} is not UTF-8") from error
+    if not {"", ".", ".."}.isdisjoint(path.split("/")) or "\0" in path:
+        raise source.refused(f"the path {path!r}")
+    if max(map(len, name.split(b"/"))) > LONGEST_PART:
+        raise source.refused(f"a longer name than there can be in {path[:_SHOWN]}...")
+    return path

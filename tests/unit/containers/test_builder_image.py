@@ -93,6 +93,8 @@ def _link(headers: dict[str, tarfile.TarInfo], data: dict[str, bytes]) -> None:
     ("change", "words"),
     [
         (_add("bin/backdoor"), "bin/backdoor is too many"),
+        (_add("bin/a\nb"), "cannot lie in a tree"),
+        (_add("a/" * 2000 + "b"), "a longer or deeper path"),
         (_add("etc/hosts"), "etc/hosts is too many"),
         (_add("etc/passwd"), "etc/passwd is too many"),
         (_content, "bin/uname differs"),

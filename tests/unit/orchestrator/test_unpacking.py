@@ -67,6 +67,7 @@ def header(name: bytes, mode: int = 0o100644, size: int = 0, magic: bytes = b"07
         header(b"a") + header(b"a"),
         header(b"a") + header(b"a/b"),
         header(b"x" * 256),
+        header(b"\xff"),
         header(b"a", magic=b"070702"),
         b"070701" + b"zz" * 52,
         header(b"a"),
