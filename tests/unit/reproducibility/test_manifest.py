@@ -431,48 +431,6 @@ def test_scan_does_not_go_as_deep_as_a_hostile_action(tmp_path: Path) -> None:
     assert len(manifest.scan(least)) == 1
 
 
-@pytest.mark.parametrize(
-    ("path", "words"),
-    [
-        ("/".join("d" * 201), "200 deep"),
-        ("d/" * 100_000 + "f", "100000 deep"),
-        ("n" * 1025, "its longest part of 1025"),
-        ("a/" + "ä" * 513, "its longest part of 1026"),
-        ("/".join(["n" * 1000] * 5), "a path of 5004 bytes"),
-    ],
-)
-def test_a_path_has_bounds(path: str, words: str) -> None:
-    entry = manifest.file(path, digest.of_bytes(b""), 0)
-    with pytest.raises(InputError, match=words) as caught:
-        Tree([entry])
-    assert len(caught.value.subject) < 100
-    with pytest.raises(InputError, match=words):
-        Tree.parse(manifest.MAGIC + f"f 0 {entry.digest} {path}\n".encode())
-
-
-def test_moving_a_tree_keeps_the_bounds() -> None:
-    tree = Tree([manifest.directory("/".join("d" * 198))])
-    assert len(tree.at("a/b")) == 1
-    with pytest.raises(InputError, match="200 deep"):
-        tree.at("a/b/c")
-
-
-def test_a_tree_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    tree = Tree(manifest.directory(f"{letter}/{letter * 9}") for letter in "abc")
-    for name, words in (
-        ("MOST_ENTRIES", "a tree can have 1"),
-        ("MOST_NAMES", "too long, all together"),
-        ("MOST_FOLDERS", "too long, all together"),
-    ):
-        with monkeypatch.context() as patch:
-            patch.setattr(manifest, name, 1)
-            with pytest.raises(InputError, match=words):
-                Tree(tree)
-    monkeypatch.setattr(manifest, "MOST_ENTRIES", 1)
-    with pytest.raises(InputError, match="more than 1 entries"):
-        Tree.parse(tree.serialize())
-
-
 # -- names that steer how they are shown -----------------------------------------------------------
 
 STEERING = [*"\x00\n\r\x08\x1b\x7f\x85\x9b\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069"]
