@@ -230,6 +230,7 @@ def unpack(pieces: Iterable[bytes], into: Path, allowance: Allowance) -> None:
         Stopped: the person stopped the work.
     """
     folders = {PurePosixPath()}
+    met = set(folders)
     files: dict[PurePosixPath, tuple[Path, int]] = {}
     for member, content in members(pieces):
         path = PurePosixPath(member.name)
@@ -238,6 +239,13 @@ def unpack(pieces: Iterable[bytes], into: Path, allowance: Allowance) -> None:
                 "the container engine sent a path outside of its place", subject=member.name
             )
         check_path(str(path))
+        again = path in met and not (member.isdir() and path in folders)
+        if again or "\0" in member.name + member.linkname:
+            raise InfrastructureError(
+                "the container engine sent a path twice, or one that cannot be",
+                subject=ascii(member.name),
+            )
+        met.add(path)
         linked = files.get(PurePosixPath(member.linkname)) if member.islnk() else None
         allowance.spend(linked[1] if linked else member.size)
         target = into / path

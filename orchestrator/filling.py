@@ -29,6 +29,8 @@ LOGS = "logs"
 HIDDEN = ".sourcery-new"
 # Says which files builds made here; the others are a person's own.
 MARK = ".sourcery-unfinished"
+# include/uapi/linux/limits.h
+_LONGEST, _LONGEST_NAME = 4096, 255
 
 
 def log_name(step: str, key: str = "") -> str:
@@ -139,11 +141,19 @@ def _made_before(out: Path) -> set[Path]:
     return {
         path
         for path in made
-        if not path.is_absolute()
+        if _can_be(path)
+        and not path.is_absolute()
         and ".." not in path.parts
         and path.parts
         and not any((out / parent).is_symlink() for parent in path.parents)
     }
+
+
+def _can_be(path: Path) -> bool:
+    """Whether a file can lie there: names have at most 255 bytes, paths at most 4,096, no NUL."""
+    name = os.fsencode(path)
+    longest = max(map(len, name.split(b"/")))
+    return b"\0" not in name and len(name) < _LONGEST and longest <= _LONGEST_NAME
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -104,4 +104,4 @@ def begun(number: int) -> re.Pattern[bytes]:
 
 def ended(number: int) -> re.Pattern[bytes]:
     """The mark after the output; its group is the exit status."""
-    return re.compile(rb"%d\|> (\d+)\r*\n" % number)
+    return re.compile(rb"%d\|> (\d{1,3})\r*\n" % number)

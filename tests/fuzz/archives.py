@@ -36,7 +36,7 @@ from orchestrator.pinned import DebianPackage, GoModule, PythonWheel
 from orchestrator.store import Store
 from reproducibility import digest as digests
 from reproducibility import manifest
-from reproducibility.errors import ComparisonError, InfrastructureError, InputError
+from reproducibility.errors import ActionError, ComparisonError, InfrastructureError, InputError
 from tests.fuzz import bombs, scratch
 from tests.fuzz.target import LARGEST, Target
 from tests.unit.inputs import world
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from orchestrator.lock import Lock
     from reproducibility.manifest import Tree
 
-_ENGINE = (InfrastructureError,)
+_ENGINE = (ActionError, InfrastructureError)
 
 
 def _pinned(data: bytes, sink: scratch.Sink) -> dict[str, Any]:

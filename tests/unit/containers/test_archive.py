@@ -155,6 +155,23 @@ def test_names_that_lead_outside_are_refused(
     assert not list(tmp_path.parent.glob("evil"))
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("a", tarfile.REGTYPE, ""), ("a", tarfile.REGTYPE, "")],
+        [("a", tarfile.REGTYPE, ""), ("a", tarfile.DIRTYPE, "")],
+        [("a", tarfile.DIRTYPE, ""), ("a", tarfile.SYMTYPE, "b")],
+        [("a", tarfile.SYMTYPE, "b"), ("a", tarfile.FIFOTYPE, "")],
+        [(".", tarfile.REGTYPE, "")],
+    ],
+)
+def test_names_that_come_twice_are_refused(
+    tmp_path: Path, members: list[tuple[str, bytes, str]]
+) -> None:
+    with pytest.raises(InfrastructureError, match="a path twice"):
+        archive.unpack(tar(*members), tmp_path, allowance())
+
+
 def test_links_and_special_files_are_kept_as_such(tmp_path: Path) -> None:
     archive.unpack(
         tar(
