@@ -251,7 +251,7 @@ def _outcome(  # noqa: PLR0913 - all of one run
             ended_by = "memory"
     # A program that is refused memory fails in its own words; that it was about memory is seen
     # from how near to the limit its largest process had come.
-    margin = max(limits.memory // 8, _MARGIN)
+    margin = max(limits.memory // 8, min(_MARGIN, limits.memory // 2))
     if launched.status != 0 and not ended_by:
         near = launched.largest > limits.memory - margin
         ended_by = usage.filled() or ("memory" if near else "")

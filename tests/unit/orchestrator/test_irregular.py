@@ -182,7 +182,9 @@ def test_a_file_that_changes_while_it_is_copied_is_not_kept(
 
 @pytest.mark.parametrize(("words", "plant"), [("folder", Path.mkdir), ("pipe", os.mkfifo)])
 @pytest.mark.parametrize(
-    "read", [spec.load, lock.load, lambda path: Finished.load(path.parent)], ids=str
+    "read",
+    [spec.load, lock.load, lambda path: Finished.load(path.parent)],
+    ids=["spec", "lock", "result"],
 )
 def test_a_text_that_is_no_file_is_refused(
     tmp_path: Path,
