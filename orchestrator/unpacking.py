@@ -14,7 +14,6 @@ import zstandard
 from reproducibility import regular
 from reproducibility.errors import InputError
 from reproducibility.manifest import (
-    LONGEST_PART,
     LONGEST_PATH,
     MOST_ENTRIES,
     MOST_FOLDERS,
@@ -30,6 +29,8 @@ _HEADER = 110
 _TRAILER = "TRAILER!!!"
 _PIECE = 1 << 20
 _SHOWN = 80
+# Bytes of a file's name on a disk (NAME_MAX).
+_LONGEST_NAME = 255
 # The window of the level that archives are made with is 512 KiB.
 _WINDOW = 8 << 20
 # Files and folders.
@@ -183,6 +184,6 @@ def _path(source: Source, name: bytes) -> str:
         raise source.refused(f"the path {name[:_SHOWN]!r} is not UTF-8") from error
     if not {"", ".", ".."}.isdisjoint(path.split("/")) or "\0" in path:
         raise source.refused(f"the path {path!r}")
-    if max(map(len, name.split(b"/"))) > LONGEST_PART:
+    if max(map(len, name.split(b"/"))) > _LONGEST_NAME:
         raise source.refused(f"a longer name than there can be in {path[:_SHOWN]}...")
     return path

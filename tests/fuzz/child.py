@@ -45,7 +45,8 @@ class Watch:
         self._ledger = ledger
         self._findings = findings
         self._known: set[str] = set()
-        self._most = 0
+        # What this process has taken before is no input's.
+        self._most = _peak()
 
     def __call__(self, data: bytes) -> None:
         """Give an input to the target."""
@@ -58,7 +59,7 @@ class Watch:
                 self._target.accepts(data)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
             self._keep(place(error), data, traceback.format_exc())
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        peak = _peak()
         if peak > max(MEMORY, self._most):
             self._keep("memory", data, f"{peak >> 20} MiB")
             self._most = peak
@@ -71,6 +72,11 @@ class Watch:
         name = f"{self._target.name}-{len(self._known)}"
         (self._findings / name).write_bytes(data)
         (self._findings / f"{name}.txt").write_text(f"{where}\n\n{words}\n")
+
+
+def _peak() -> int:
+    """The most memory that this process has taken, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 @contextlib.contextmanager
