@@ -17,6 +17,7 @@ import ctypes
 import functools
 import gc
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -34,6 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Node ids (`tests/unit/test_x.py::test_y`) that CI may skip. Each needs a reason beside it.
 MAY_BE_SKIPPED_IN_CI: frozenset[str] = frozenset()
 
+_WORKSHOP = "SOURCERY_TEST_WORKSHOP"
 _RT_SIGACTION = {"x86_64": 13, "aarch64": 134, "riscv64": 134}
 
 # Where Debian puts programs that an ordinary user's PATH does not name.
@@ -72,6 +74,22 @@ def store_folder() -> Path:
     return Path(os.environ.get("SOURCERY_TEST_STORE") or ROOT / ".cache" / "test-store")
 
 
+def workshop_name() -> str:
+    """Name of the session's folder beside the store: the same in all its processes."""
+    return f"itest-{os.environ[_WORKSHOP]}"
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this process was started by another one that leads the session (pytest-xdist)."""
+    return hasattr(config, "workerinput")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove the session's folder, once all its processes have ended."""
+    if not is_worker(session.config):
+        shutil.rmtree(store_folder().resolve().parent / workshop_name(), ignore_errors=True)
+
+
 def _hear_signals() -> None:
     """A shell has what it starts in the background ignore Ctrl-C, and so do all children of that.
 
@@ -98,6 +116,8 @@ def pytest_configure(config: pytest.Config) -> None:
         pytest.UsageError: `SOURCERY_NO_NETWORK` is set and there is a network.
     """
     _hear_signals()
+    if not is_worker(config):
+        os.environ[_WORKSHOP] = secrets.token_hex(4)
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
     os.environ["PATH"] = os.pathsep.join([*path, *(p for p in _ADMINISTRATORS if p not in path)])
     if os.environ.get("SOURCERY_NO_NETWORK"):

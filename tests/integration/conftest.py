@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import ROOT, store_folder
+from tests.conftest import ROOT
 from tests.integration import building, sharing
 from tests.integration.building import Orchestrate, Ran
 from tests.integration.engine_fixtures import (  # noqa: F401 - fixtures, for the tests beside
@@ -54,16 +54,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "filterwarnings", "default::tests.integration.conftest.LockRenewedWarning"
     )
-    sharing.name_folder(config)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Give what the summary tells to the process that writes it; the last one clears up."""
+    """Give what the summary tells to the process that writes it."""
     sharing.tell(
         session.config,
         {"timings": building.timings, "remarks": building.remarks, "renewed": _renewed},
     )
-    sharing.remove_folder(session.config, store_folder().parent)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -77,7 +75,11 @@ def pytest_testnodedown(node: object) -> None:
 
 @pytest.fixture(scope="session")
 def workshop(shared_store: Path) -> Path:
-    """The session's folder on the store's file system, removed at the end."""
+    """The session's folder on the store's file system, removed at the end.
+
+    What is built lies in a folder of its own in it: while a build replaces its output directory,
+    it has a second one beside that.
+    """
     return sharing.folder(shared_store.parent)
 
 
@@ -137,7 +139,7 @@ def usable_lock(orchestrate: Orchestrate) -> Path:
 @pytest.fixture(scope="session")
 def full(orchestrate: Orchestrate, workshop: Path) -> Built:
     """The default image: three architectures, in the sandbox."""
-    out = workshop / "full"
+    out = workshop / "full" / "out"
     return Built(sharing.once(workshop, "full", lambda: orchestrate.build(out)), out)
 
 
@@ -145,7 +147,7 @@ def full(orchestrate: Orchestrate, workshop: Path) -> Built:
 def own_architecture(orchestrate: Orchestrate, full: Built, workshop: Path) -> Built:
     """The default spec and lock, built for this machine's architecture only."""
     assert full.ran.status == 0
-    out = workshop / "own-architecture"
+    out = workshop / "own-architecture" / "out"
     build = partial(orchestrate.build, out, "--arch", building.HOST)
     return Built(sharing.once(workshop, "own-architecture", build), out)
 
@@ -173,7 +175,7 @@ def small(orchestrate: Orchestrate, usable_lock: Path, full: Built, workshop: Pa
 @pytest.fixture(scope="session")
 def small_own(small: Orchestrate, workshop: Path) -> Built:
     """The small project built for this machine's architecture."""
-    out = workshop / "small-own"
+    out = workshop / "small-own" / "out"
     build = partial(small.build, out, "--arch", building.HOST)
     return Built(sharing.once(workshop, "small-own", build), out)
 

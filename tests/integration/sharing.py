@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
-import secrets
-import shutil
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
+from tests.conftest import is_worker, workshop_name
 from tests.integration.building import Ran
 
 if TYPE_CHECKING:
@@ -23,34 +21,16 @@ if TYPE_CHECKING:
 
     import pytest
 
-_NAME = "SOURCERY_TEST_WORKSHOP"
 _HIDDEN = ".shared"
 _TOLD = "told"
 
 
-def is_worker(config: pytest.Config) -> bool:
-    """Whether this process was started by another one that leads the session."""
-    return hasattr(config, "workerinput")
-
-
-def name_folder(config: pytest.Config) -> None:
-    """Choose the name of the session's folder; processes that are started from here inherit it."""
-    if not is_worker(config):
-        os.environ[_NAME] = secrets.token_hex(4)
-
-
 def folder(beside: Path) -> Path:
     """The session's folder in the folder that holds the store, made if it is not there."""
-    found = beside / f"itest-{os.environ[_NAME]}"
+    found = beside / workshop_name()
     found.mkdir(exist_ok=True)
     found.chmod(0o755)
     return found
-
-
-def remove_folder(config: pytest.Config, beside: Path) -> None:
-    """Remove the session's folder, once all its processes have ended."""
-    if not is_worker(config):
-        shutil.rmtree(beside / f"itest-{os.environ[_NAME]}", ignore_errors=True)
 
 
 def once(folder: Path, name: str, make: Callable[[], Ran]) -> Ran:

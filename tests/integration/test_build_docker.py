@@ -118,7 +118,9 @@ def rebuilt(base: tuple[Orchestrate, Built], docker_host: str, workshop: Path) -
         write(planted[OTHER_BYTE], with_another_byte(store, kept[planted[OTHER_BYTE]]))
         write(planted[NO_JSON], kept[planted[NO_JSON]][:-9])
         planted[GONE].unlink()
-        ran = command.build(workshop / "docker", "--rebuild", *arguments, engine="docker", status=1)
+        ran = command.build(
+            workshop / "docker" / "out", "--rebuild", *arguments, engine="docker", status=1
+        )
         yield Rebuilt(built.ran, ran, client.info(), steps)
         assert client.containers.list(all=True) == []
         assert client.volumes.list() == []

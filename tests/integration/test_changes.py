@@ -130,7 +130,7 @@ def unchanged(workplaces: Workplaces, workshop: Path) -> Built:
     """The project as it was copied."""
     from tests.integration.conftest import Built
 
-    out = workshop / "unchanged"
+    out = workshop / "unchanged" / "out"
     return Built(workplaces.pristine.build(out), out)
 
 
