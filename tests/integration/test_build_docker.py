@@ -100,7 +100,11 @@ def rebuilt(base: tuple[Orchestrate, Built], docker_host: str, workshop: Path) -
     store = building.clone(project.store, workshop / "docker-store")
     # A store that is kept from one session to the next may have its own.
     shutil.rmtree(store / "results" / "action-docker", ignore_errors=True)
-    keys = {stage["name"]: Digest.parse(stage["key"]).hex for stage in built.ran.document["stages"]}
+    keys = {
+        stage["name"]: Digest.parse(stage["key"]).hex
+        for stage in built.ran.document["stages"]
+        if stage["provenance"]["origin"] != "nothing to do"
+    }
     folder = store / "results" / "action-sandbox"
     steps = {
         wanted: next(name for name in sorted(keys) if name.startswith(wanted))
