@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 # What only the names of outputs can cause: the project's own are short, and no links.
 _NAMES = frozenset({errno.ENAMETOOLONG, errno.ELOOP})
+_MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})
+# The folder of a store that scratch folders lie in.
+_SCRATCH = "scratch"
 _ROOM = "free some space, or put --store and --out on another disk"
 _FILES = "raise the limit on open files (`ulimit -n`), or give --jobs 1"
 _MEMORY = "free some memory, or give --jobs 1"
@@ -43,10 +46,23 @@ _AGAIN = "run the same command again: finished steps are remembered"
 _SHOWN = 200
 _TAIL = 6000
 _MIB = 1 << 20
+
+
+def _said(phrases: str) -> re.Pattern[str]:
+    """Where a program says why something failed: last on a line, after what failed.
+
+    In the middle of a line, or alone, the same words are the text that a compiler complains about.
+    """
+    # Python puts the number before them and may put the file behind.
+    return re.compile(
+        rf"(?:: |\[Errno \d+\] )(?:{phrases})(?:: '[^'\n]*')?\r?$", re.IGNORECASE | re.MULTILINE
+    )
+
+
 # As glibc, Go and Python word them.
-_NO_ROOM = re.compile(r"no space left on device|disk quota exceeded|\bENOSPC\b", re.IGNORECASE)
-_NO_MEMORY = re.compile(r"cannot allocate memory|out of memory|\bENOMEM\b", re.IGNORECASE)
-_NO_PROCESS = re.compile(r"resource temporarily unavailable|can(?:no|')t fork", re.IGNORECASE)
+_NO_ROOM = _said("no space left on device|disk quota exceeded")
+_NO_MEMORY = _said("cannot allocate memory|out of memory")
+_NO_PROCESS = _said("resource temporarily unavailable|can(?:no|')t fork")
 
 
 def of_machine(error: OSError, doing: str = "", place: Path | None = None) -> InfrastructureError:
@@ -129,10 +145,16 @@ def _output(error: OSError, outputs: str) -> str:
 
 
 def _place(error: OSError) -> str:
-    """The file that an error is about, or what is still there of the way to it."""
+    """The file that an error is about, or what is still there of the way to it.
+
+    Where that it is missing is all that went wrong, it is the file, unless a scratch folder held
+    it, which nobody can look at any more.
+    """
     if not isinstance(error.filename, str | Path):
         return ""
     here = Path(error.filename)
+    if error.errno in _MISSING and _SCRATCH not in here.parts[:-1]:
+        return _shortened(str(error.filename))
     try:
         while not here.exists() and here != here.parent:
             here = here.parent

@@ -233,10 +233,19 @@ def save(lock: Lock, path: Path) -> None:
     """Write a lock in one step, after it was read back.
 
     Raises:
+        InputError: it is larger than a lock can be.
         InfrastructureError: it cannot be written.
     """
     data = dump(lock)
-    if parse(data) != lock:
+    try:
+        again = parse(data, str(path))
+    except InputError as error:
+        raise InputError(
+            f"the lock cannot be written, since it would be refused: {error.summary}",
+            subject=str(path),
+            remedy="have the spec name fewer sources and files",
+        ) from error
+    if again != lock:
         raise InfrastructureError("the lock does not read back as it was written")
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

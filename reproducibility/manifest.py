@@ -11,6 +11,7 @@ import os
 import stat
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
@@ -34,11 +35,13 @@ MOST_PARTS = 200
 # What a tree may have at most, so that a small file cannot stand for one that fills the memory:
 # entries, bytes of all paths, and bytes of the paths of all folders. The Go source has 15,000
 # entries and 1 MB of paths; a Linux kernel's source 90,000 and 4 MB.
-MOST_ENTRIES = 250_000
-MOST_NAMES = 32 << 20
+MOST_ENTRIES = 1_000_000
+MOST_NAMES = 64 << 20
 MOST_FOLDERS = 32 << 20
 # Bytes of a manifest: beside its path an entry takes some 90.
 LARGEST = MOST_NAMES + 90 * MOST_ENTRIES
+
+_LEAVE_OUT = "leave some out: `exclude` in the spec takes patterns of what a folder goes without"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def directory(path: str) -> Entry:
 class Tree:
     """Entries sorted by path (by code point); directories stay only where they are empty.
 
-    Paths have at most 200 parts of 1,024 bytes, 4,096 bytes in all; entries are at most 250,000.
+    Paths have at most 200 parts of 1,024 bytes, 4,096 bytes in all; entries are at most 1,000,000.
 
     The text form, of which `digest` is the BLAKE3, is the line `sourcery-tree 1` and then one line
     an entry: `f` or `x` (executable) or `d`, the size, the content's digest or `-`, the path.
@@ -89,7 +92,9 @@ class Tree:
     entries: tuple[Entry, ...]
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        ordered = sorted(entries, key=lambda entry: entry.path)
+        # One more is enough to see that there are too many.
+        counted = islice(entries, MOST_ENTRIES + 1)
+        ordered = sorted(counted, key=lambda entry: entry.path)
         folders = _check(ordered)
         self.entries = tuple(
             entry for entry in ordered if entry.kind == "file" or entry.path not in folders
@@ -306,6 +311,13 @@ def _walk(top: Path, between: Callable[[], object] | None) -> Iterator[Entry]:
             yield directory(start.removesuffix("/"))
 
 
+def too_many() -> InputError:
+    """The error for more files and folders than a tree can have."""
+    return InputError(
+        f"too many files and empty folders; a tree can have {MOST_ENTRIES}", remedy=_LEAVE_OUT
+    )
+
+
 def _check(ordered: list[Entry]) -> set[str]:
     """Check entries that are sorted by path; gives the paths of the folders that are not empty."""
     files: set[str] = set()
@@ -313,7 +325,7 @@ def _check(ordered: list[Entry]) -> set[str]:
     previous = None
     names = of_folders = 0
     if len(ordered) > MOST_ENTRIES:
-        raise InputError(f"{len(ordered)} files and folders; a tree can have {MOST_ENTRIES}")
+        raise too_many()
     for entry in ordered:
         path = entry.path
         if path == previous:
@@ -334,7 +346,11 @@ def _check(ordered: list[Entry]) -> set[str]:
             parent = parent.rpartition("/")[0]
         names += len(path)
         if names > MOST_NAMES or of_folders > MOST_FOLDERS:
-            raise InputError("the names of a tree are too long, all together", subject=path[:80])
+            raise InputError(
+                "the names of a tree are too long, all together",
+                subject=visible.line(path[:80]),
+                remedy=_LEAVE_OUT,
+            )
     obstacles = files & folders
     if obstacles:
         raise InputError("a file stands where a folder is needed", subject=min(obstacles))

@@ -100,11 +100,17 @@ def read(path: StrPath, *, follow: bool = True, limit: int = LARGEST_TEXT) -> by
     Raises:
         LargeFileError: it has more than `limit` bytes.
     """
-    with opened(path, follow=follow) as stream:
-        data = stream.read(limit + 1)
-    if len(data) > limit:
+    with io.FileIO(descriptor(path, follow=follow), "rb") as stream:
+        # So much is asked for as the file says that it has: what is asked for is allocated first.
+        # One that says nothing, as those of /proc, or that grows meanwhile, is read on.
+        size = os.fstat(stream.fileno()).st_size
+        found, length = [], 0
+        while length <= limit and (piece := _some(stream, size + 1 - length, limit + 1 - length)):
+            found.append(piece)
+            length += len(piece)
+    if length > limit:
         raise LargeFileError(path, limit)
-    return data
+    return b"".join(found)
 
 
 def require_same(before: os.stat_result, now: os.stat_result, path: StrPath) -> None:
@@ -115,6 +121,10 @@ def require_same(before: os.stat_result, now: os.stat_result, path: StrPath) -> 
     """
     if _identity(before) != _identity(now):
         raise ChangedFileError(path)
+
+
+def _some(stream: io.FileIO, expected: int, limit: int) -> bytes | None:
+    return stream.read(min(max(expected, _BUFFER), limit))
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int, int]:

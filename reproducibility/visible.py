@@ -1,7 +1,8 @@
 """Text from outside, with what a terminal would obey or a reader would not see spelled out. Pure.
 
 Such are control characters (C0, DEL, C1), marks of the writing direction, line and paragraph
-separators, format characters without a shape, and lone surrogates (bytes that are not UTF-8).
+separators, format characters without a shape, and lone surrogates (bytes that are not UTF-8). What
+shapes the signs around it stays: joiners within words and emoji, the tags of a flag.
 """
 
 from __future__ import annotations
@@ -19,9 +20,17 @@ _UNSEEN = (
     "\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000110bd\U000110cd"
     "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-_LINES = re.compile(rf"\r\n|(?![\n\t])[{_UNSEEN}]")
-_ANY = re.compile(f"[{_UNSEEN}]")
-_IN_JSON = re.compile(rf"(?!\n)[{_UNSEEN}]")
+# What has no shape of its own and stays, since it gives shape to what it stands in: the joiners
+# between two signs beyond ASCII (Persian, Bengali and other scripts, emoji), and the tags that name
+# a region behind a black flag (Unicode TS #51, section 1.4.9).
+_SHOWN = rf"[^\x00-\x7f{_UNSEEN}]"
+_SHAPING = (
+    rf"(?P<kept>(?<={_SHOWN})[\u200c\u200d](?={_SHOWN})"
+    "|\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f)"
+)
+_LINES = re.compile(rf"{_SHAPING}|\r\n|(?![\n\t])[{_UNSEEN}]")
+_ANY = re.compile(rf"{_SHAPING}|[{_UNSEEN}]")
+_IN_JSON = re.compile(rf"{_SHAPING}|(?!\n)[{_UNSEEN}]")
 _CONTROL = re.compile(f"[{CONTROLS}]")
 
 
@@ -49,10 +58,14 @@ def control_in(name: str) -> str:
 
 
 def _spelled(found: re.Match[str]) -> str:
+    if found.lastgroup == "kept":
+        return found[0]
     # "\r\n" is what some programs end their lines with.
     return "\n" if found[0] == "\r\n" else found[0].encode("unicode_escape").decode()
 
 
 def _escaped(found: re.Match[str]) -> str:
+    if found.lastgroup == "kept":
+        return found[0]
     units = found[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))

@@ -132,7 +132,9 @@ def startable(data: bytes, architecture: str, subject: str, *, uefi: bool) -> by
     """
     if data.startswith(_GZIP):
         try:
-            data = packing.unpacked(data, ".gz", packing.limit(len(data), _LARGEST))
+            data = packing.unpacked(
+                data, ".gz", packing.limit(len(data), _LARGEST, packing.PROGRAM)
+            )
         except (OSError, *packing.DAMAGED) as error:
             raise InputError(f"the kernel cannot be unpacked: {error}", subject=subject) from error
     at, mark = _COMPRESSED_EFI

@@ -212,7 +212,7 @@ def needs(module: bytes, subject: str) -> set[str]:
 
 def _unpacked(data: bytes, suffix: str, subject: str) -> bytes:
     try:
-        return packing.unpacked(data, suffix, packing.limit(len(data), _LARGEST))
+        return packing.unpacked(data, suffix, packing.limit(len(data), _LARGEST, packing.PROGRAM))
     except (OSError, *packing.DAMAGED) as error:
         raise InputError(
             f"a kernel module cannot be unpacked: {error}",

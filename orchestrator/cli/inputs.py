@@ -7,8 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator import places
+from orchestrator import places, text_file
 from orchestrator.cli.wording import quantity
+from reproducibility import regular
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def _previous(
 ) -> tuple[Lock | None, Records | None]:
     """The lock that is there, or None; then what it proves of the public log all the same.
 
-    One that is refused is replaced, but never in silence, and what it proves is never lost.
+    One that is refused is replaced, but never in silence, and what it proves is never lost. One
+    without a word in it, as `touch` makes it, is none.
 
     Raises:
         InputError: it is refused, and `update` wants the rest of it kept or it is no JSON.
@@ -88,7 +90,7 @@ def _previous(
     from orchestrator import lock as locks
     from orchestrator import log_records
 
-    if not os.path.lexists(path):
+    if not os.path.lexists(path) or _is_blank(path):
         return None, None
     try:
         return locks.load(path), None
@@ -96,7 +98,7 @@ def _previous(
         if update is not None:
             raise
         try:
-            records = log_records.salvaged(path.read_bytes())
+            records = log_records.salvaged(_text(path))
         except (OSError, InputError) as error:
             raise InputError(
                 f"{refused.summary}: what it proves of the public log would be lost with it",
@@ -110,6 +112,19 @@ def _previous(
             what = sorted(f"{module}@{version}" for module, version in records)
             session.note(f"its proofs of the public log still count: {', '.join(what)}")
         return None, records
+
+
+def _is_blank(path: Path) -> bool:
+    """Whether a file holds nothing but white space; False where that cannot be told."""
+    try:
+        return not _text(path).strip()
+    except (OSError, InputError):
+        return False
+
+
+def _text(path: Path) -> bytes:
+    """What is in a file after its byte order mark. Raises as `regular.read` and `text_file`."""
+    return text_file.without_mark(regular.read(path), "the lock", str(path))
 
 
 def fetch(where: Where, bundle: Path | None, session: Session) -> int:

@@ -37,12 +37,16 @@ def main(noted: Noted | None = None) -> NoReturn:
 
     `noted`: what listened to signals until now, and does so again at the end.
     """
-    streams.install()
     try:
-        status = run(sys.argv[1:], noted)
-    except SystemExit as ended:  # shell completion ends the program itself
-        status = ended.code if isinstance(ended.code, int) else 0
-    sys.exit(_delivered(status))
+        streams.install()
+        try:
+            status = run(sys.argv[1:], noted)
+        except SystemExit as ended:  # shell completion ends the program itself
+            status = ended.code if isinstance(ended.code, int) else 0
+        status = _delivered(status)
+    except Interrupted as late:  # after the command, before the handlers were put back
+        status = 128 + late.number
+    sys.exit(status)
 
 
 def _delivered(status: int) -> int:

@@ -65,6 +65,8 @@ class Stopping:
         self.worked = False
         self._graceful = False
         self._tell = False
+        self._changing = False
+        self._missed = 0
         self._before: dict[int, signal._HANDLER] = {}
         self._noted = noted
         self._unraisable = sys.unraisablehook
@@ -86,10 +88,11 @@ class Stopping:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._came)
-            self._unraisable, sys.unraisablehook = sys.unraisablehook, self._lost
+            try:
+                self._install()
+            except BaseException:  # nobody leaves a block that was not entered
+                self._put_back()
+                raise
         if self._noted is not None and self._noted.number:
             self.number = self._noted.number
             self._put_back()
@@ -97,14 +100,42 @@ class Stopping:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._put_back()
+        try:
+            self._put_back()
+        except Interrupted:  # at the last moment before they were held back
+            self._put_back()
+            raise
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Within: the signals wait, so that none interrupts a change of their handlers halfway."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        try:
+            # This call itself tells of one that came before, and may raise for it.
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+            self._changing = True
+            yield
+        finally:
+            self._changing = False
+            missed, self._missed = self._missed, 0
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            if missed:
+                signal.raise_signal(missed)
+
+    def _install(self) -> None:
+        with self._held():
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._came)
+            self._unraisable, sys.unraisablehook = sys.unraisablehook, self._lost
 
     def _put_back(self) -> None:
-        if sys.unraisablehook == self._lost:
-            sys.unraisablehook = self._unraisable
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before.clear()
+        with self._held():
+            if sys.unraisablehook == self._lost:
+                sys.unraisablehook = self._unraisable
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+            self._before.clear()
 
     def _lost(self, about: sys.UnraisableHookArgs) -> None:
         """Interrupt once more, outside of it, where a library's clean-up swallowed that."""
@@ -117,6 +148,10 @@ class Stopping:
             threading.Timer(_LATER, os.kill, (os.getpid(), number)).start()
 
     def _came(self, number: int, _frame: FrameType | None) -> None:
+        if self._changing:
+            # Another thread, which does not hold it back, was given it.
+            self._missed = number
+            return
         first = not self.number
         self.number = self.number or number
         if not self._graceful or not first:

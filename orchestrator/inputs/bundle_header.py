@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
+from orchestrator.inputs.tar_members import PlainMember
 from reproducibility import canonical
 from reproducibility.errors import InputError
 
@@ -34,11 +35,11 @@ def is_bundle(stream: BinaryIO) -> bool:
     try:
         with zstandard.ZstdDecompressor().stream_reader(stream, closefd=False) as reader:
             head = reader.read(tarfile.BLOCKSIZE)
-            member = tarfile.TarInfo.frombuf(head, "ascii", "strict")
-            if member.name != NAME or member.size > _LARGEST:
+            member = PlainMember.frombuf(head, "ascii", "strict")
+            if member.name != NAME or not 0 <= member.size <= _LARGEST:
                 return False
             text = reader.read(member.size)
-    except (zstandard.ZstdError, tarfile.HeaderError, UnicodeError):
+    except (zstandard.ZstdError, tarfile.TarError, UnicodeError):
         return False
     with contextlib.suppress(InputError):
         header = canonical.loads(text)

@@ -377,7 +377,7 @@ class _Part(io.RawIOBase):
 
 def _entries(archive: tarfile.TarFile, store: Store) -> Iterator[Entry]:
     total = 0
-    for member in tar_members.each(archive):
+    for member in tar_members.each(archive, tar_members.MOST_IN_PACKAGE):
         name = member.name.removeprefix("./").rstrip("/")
         if not member.isreg():
             continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tarfile
 from typing import TYPE_CHECKING, Final
 
-from reproducibility.manifest import LONGEST_PATH, MOST_ENTRIES, MOST_NAMES
+from reproducibility.manifest import LONGEST_PATH, MOST_ENTRIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,11 @@ _OF_PACKAGES: Final = _LONG | {
     tarfile.DIRTYPE,
     tarfile.FIFOTYPE,
 }
+# Members of a package, which may be a few KiB for any number of them; a large one of Debian's has
+# 100,000.
+MOST_IN_PACKAGE: Final = 250_000
+# Bytes of a member's name, on average.
+_MEAN_NAME: Final = 128
 
 
 class PackageMember(tarfile.TarInfo):
@@ -57,8 +62,8 @@ class PlainMember(PackageMember):
     types = _OF_PACKAGES - _LONG
 
 
-def each(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The members of an archive that is read as a stream.
+def each(archive: tarfile.TarFile, most: int = MOST_ENTRIES) -> Iterator[tarfile.TarInfo]:
+    """The members of an archive that is read as a stream; there may be `most`.
 
     Raises:
         tarfile.ReadError: damaged, or there are more members or names than there may be.
@@ -67,7 +72,7 @@ def each(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     while (member := archive.next()) is not None:
         count += 1
         names += len(member.name)
-        if count > MOST_ENTRIES or names > MOST_NAMES:
+        if count > most or names > most * _MEAN_NAME:
             raise tarfile.ReadError("more or longer names than a tree can have")
         yield member
         archive.members.clear()  # type: ignore[attr-defined] # typeshed has no such list

@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -239,8 +240,10 @@ class Store(BlobFolder):
             Stopped: `stop` was set while another one held the lock.
         """
         place = self.root / "scratch" / f"{key.hex}.lock"
-        if os.path.lexists(place) and not regular.is_regular(place):
-            durable.move_aside(place, self.root / "damaged")
+        # Its holder may be removing it just now.
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(place.lstat().st_mode):
+                durable.move_aside(place, self.root / "damaged")
         handle = _locked(place, stop)
         try:
             yield

@@ -26,7 +26,7 @@ from orchestrator import locking, unpacking
 from orchestrator.emulator import archive as emulated
 from orchestrator.image import archive as read_back
 from orchestrator.image import cpio
-from orchestrator.inputs import bundle
+from orchestrator.inputs import bundle, bundle_header
 from orchestrator.inputs.debian_package import DebianTransport
 from orchestrator.inputs.ensure import ensure
 from orchestrator.inputs.go_module import GoTransport
@@ -247,6 +247,24 @@ def _unpacked_bundle() -> bytes:
     return zstandard.ZstdDecompressor().stream_reader(data).read()
 
 
+def _bundle_head(data: bytes) -> None:
+    bundle_header.is_bundle(io.BytesIO(data))
+
+
+def _bundle_head_inside(data: bytes) -> None:
+    _bundle_head(zstandard.compress(data, 1))
+
+
+def _bundle_heads() -> Sequence[bytes]:
+    """A first member of a negative size, which some readers take for "all that there is"."""
+    member = tarfile.TarInfo(bundle_header.NAME)
+    heads = []
+    for size in (-1, -2, -(1 << 40)):
+        member.size = size
+        heads.append(bombs.zst(member.tobuf(tarfile.GNU_FORMAT)))
+    return heads
+
+
 def _bundle_bombs() -> Sequence[bytes]:
     """What stands first is said to be large, or is; or what comes where a manifest belongs."""
     plain = _unpacked_bundle()
@@ -396,6 +414,8 @@ TARGETS = (
         (InputError, InfrastructureError),
         examples=30,
     ),
+    Target("bundle-head", _bundle_head, lambda: [_bundled()[1]], (), nasty=_bundle_heads),
+    Target("bundle-head-tar", _bundle_head_inside, lambda: [_unpacked_bundle()[:2048]], ()),
     Target("root-archive", _cpio, lambda: [_packed()[1]], nasty=_cpio_bombs),
     Target("root-archive-cpio", _inside(_cpio), _plain, examples=30),
     Target("root-read-back", _read_back, lambda: [_packed()[1]], (), nasty=_cpio_bombs),

@@ -31,11 +31,11 @@ from orchestrator.emulator import archive as part_of_archive
 from orchestrator.finished import Finished
 from orchestrator.image import archive as archive_read_back
 from orchestrator.image import reader
-from orchestrator.inputs import bundle, unpack
+from orchestrator.inputs import bundle, bundle_header, unpack
 from orchestrator.inputs.debian_package import DebianTransport
 from orchestrator.inputs.transport import Clients
 from orchestrator.store import Store
-from reproducibility.errors import ComparisonError
+from reproducibility.errors import ComparisonError, InputError
 from reproducibility.manifest import MAGIC, Tree
 
 if TYPE_CHECKING:
@@ -88,6 +88,11 @@ def header(kind: bytes, size: int, name: str = "x") -> bytes:
 
 def long_name(kind: bytes = tarfile.GNUTYPE_LONGNAME) -> Iterator[bytes]:
     yield header(kind, LARGE)
+    yield from zeros(LARGE)
+
+
+def negative_size() -> Iterator[bytes]:
+    yield header(tarfile.REGTYPE, -1, bundle_header.NAME)
     yield from zeros(LARGE)
 
 
@@ -212,6 +217,13 @@ def read_bundle(path: Path) -> object:
     return None
 
 
+def read_bundle_head(path: Path) -> object:
+    with path.open("rb") as stream:
+        if not bundle_header.is_bundle(stream):
+            raise InputError("no bundle")
+    return None
+
+
 def read_package(path: Path) -> object:
     with closing(Store(path.with_name("store"))) as store:
         pinned = SimpleNamespace(blake3=store.put_file(path), label="x", where="x")
@@ -264,6 +276,7 @@ CASES: dict[str, tuple[Callable[[], bytes], Read]] = {
     "bundle: extended header of 400 MiB": (lambda: zst(long_name(tarfile.XHDTYPE)), read_bundle),
     "bundle: sparse": (lambda: zst(sparse()), read_bundle),
     "bundle: window of 128 MiB": (lambda: zst(long_name(), window_log=27), read_bundle),
+    "bundle's head: a negative size": (lambda: zst(negative_size()), read_bundle_head),
     "package: name of 400 MiB, zst": (lambda: deb(".zst", zst(long_name())), read_package),
     "package: name of 400 MiB, xz": (lambda: deb(".xz", xz(long_name())), read_package),
     "package: file of 400 MiB": (lambda: deb(".xz", xz(large_file())), read_package),

@@ -281,3 +281,19 @@ def test_any_value_in_a_locks_place_is_refused(value: object, key: str) -> None:
     document[key] = value
     with pytest.raises((InputError, ComparisonError)):
         locks.parse(sealed(document))
+
+
+@pytest.mark.parametrize("bound", ["_LARGEST", "_MOST_VALUES"])
+def test_a_lock_that_would_be_refused_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    lock = locks.parse(DATA)
+    path = tmp_path / "sourcery.lock"
+    path.write_bytes(b"before")
+    monkeypatch.setattr(locks, bound, 100)
+    with pytest.raises(InputError, match="cannot be written, since it would be refused") as caught:
+        locks.save(lock, path)
+    assert caught.value.subject == str(path)
+    assert "fewer sources" in caught.value.remedy
+    assert path.read_bytes() == b"before"
+    assert [found.name for found in tmp_path.iterdir()] == ["sourcery.lock"]

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator import locking
-from orchestrator.inputs import bundle, ensure
+from orchestrator.inputs import bundle, bundle_header, ensure
 from orchestrator.store import Store
 from reproducibility import canonical
 from reproducibility import digest as digests
@@ -252,3 +252,12 @@ def test_any_damage_is_noticed(lock: Lock, path: Path, empty: Store, data: st.Da
         assert error.status == 2
     else:
         assert opened(damaged) is not None
+
+
+@pytest.mark.parametrize("size", [-1, -2, -(1 << 40), 1 << 40])
+def test_a_file_whose_first_member_has_a_size_that_cannot_be_is_no_bundle(size: int) -> None:
+    member = tarfile.TarInfo(bundle_header.NAME)
+    member.size = size
+    text = canonical.dumps(dict.fromkeys(bundle_header.KEYS, 0))
+    data = zstandard.compress(member.tobuf(tarfile.GNU_FORMAT) + text)
+    assert not bundle_header.is_bundle(io.BytesIO(data))

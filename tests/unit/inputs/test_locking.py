@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from orchestrator import locking, logged
 from orchestrator import spec as specs
 from orchestrator.lock import Absent, GoModule, Recorded
 from reproducibility import digest as digests
+from reproducibility import manifest
 from reproducibility.errors import InfrastructureError, InputError
 from tests.unit.inputs.world import POOL, SPEC, TOOLCHAIN, TOOLS, WHEEL, deb, done, h1, module_zip
 
@@ -388,3 +390,14 @@ def test_locking_needs_no_folder_of_a_fixed_name(
     moved = specs.parse(SPEC, other / "sourcery.toml")
     assert locks.dump(make(world, moved, store)) == locks.dump(lock)
     assert str(tmp_path) not in locks.dump(lock).decode()
+
+
+def test_sources_that_are_too_many_together_are_refused(
+    monkeypatch: pytest.MonkeyPatch, world: World, spec: Spec, store: Store
+) -> None:
+    bounds = SimpleNamespace(MOST_ENTRIES=1, too_many=manifest.too_many)
+    monkeypatch.setattr(locking, "manifest", bounds)
+    with pytest.raises(InputError, match="too many files") as caught:
+        make(world, spec, store)
+    assert "all together" in caught.value.subject
+    assert "`exclude`" in caught.value.remedy

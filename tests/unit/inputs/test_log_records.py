@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -307,3 +308,50 @@ def test_a_false_record_in_the_earlier_lock_proves_nothing(
     after = make(world, spec, store, damaged, "tools").find("tools")
     assert isinstance(after, GoModule)
     assert after.log == tools.log
+
+
+def looked_at(path: Path, update: str | None = None) -> tuple[Lock | None, object]:
+    return cli_inputs._previous(path, update, Session(("lock",), Manner(), Stopping()))
+
+
+@pytest.mark.parametrize("data", [b"", b" \n\t\r\n", b"\xef\xbb\xbf\n"])
+@pytest.mark.parametrize("update", [None, "go"])
+def test_a_lock_without_a_word_in_it_is_none(
+    tmp_path: Path, data: bytes, update: str | None
+) -> None:
+    path = tmp_path / "sourcery.lock"
+    path.write_bytes(data)
+    assert looked_at(path, update) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        os.mkfifo,
+        lambda path: path.symlink_to("/dev/zero"),
+        lambda path: path.symlink_to("nowhere"),
+        lambda path: path.mkdir(),
+        lambda path: path.write_bytes(b"text"),
+        lambda path: path.write_bytes("{}".encode("utf-16")),
+    ],
+)
+def test_what_is_no_lock_is_refused_and_never_waited_for(
+    tmp_path: Path, plant: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "sourcery.lock"
+    plant(path)
+    with pytest.raises(InputError, match="would be lost with it"):
+        looked_at(path)
+    with pytest.raises(InputError):
+        looked_at(path, "go")
+
+
+def test_a_mark_before_a_refused_lock_hides_nothing_that_it_proves(
+    before: Lock, tmp_path: Path
+) -> None:
+    path = tmp_path / "sourcery.lock"
+    document = json.loads(locks.dump(before)) | {"schema": 2}
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(document).encode())
+    previous, records = looked_at(path)
+    assert previous is None
+    assert records

@@ -146,7 +146,21 @@ ROOM = (f"{LIMITS.work >> 20} MiB (limits.work)", f"{LIMITS.tmp >> 20} MiB (limi
             Made(stderr=b"fork/exec x: resource temporarily unavailable", exit_status=1),
             (f"{LIMITS.processes} processes", "limits.processes"),
         ),
+        (
+            Made(stderr=b"[Errno 12] Cannot allocate memory: 'x'\r\n", exit_status=1),
+            ("limits.memory",),
+        ),
         (Made(stderr=b"x.go:1:1: syntax error", exit_status=1), ("mend the cause",)),
+        (Made(stderr=b"x.go:1:1: undefined: ENOSPC", exit_status=1), ("mend the cause",)),
+        (Made(stderr=b"x.go:1:1: undefined: syscall.ENOMEM", exit_status=1), ("mend the cause",)),
+        (
+            Made(stderr=b'x.go:1:1: "out of memory" (untyped string) is not used', exit_status=1),
+            ("mend the cause",),
+        ),
+        (
+            Made(stdout=b"--- FAIL: reports no space left on device twice", exit_status=1),
+            ("mend the cause",),
+        ),
         (Made(exit_status=1, ended_by="time"), ("raise limits.seconds",)),
         (Made(exit_status=1, ended_by="work"), ("raise limits.work",)),
     ],
@@ -164,3 +178,12 @@ def test_a_step_that_met_a_limit_says_which(
 def test_an_error_without_a_file_is_told_too() -> None:
     assert blame.of_machine(OSError("odd")).summary == "odd"
     assert blame.of_machine(OSError(errno.EIO, "bad", "x\0y")).subject == "x\0y"
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTDIR])
+def test_a_file_that_is_missing_is_named_itself(tmp_path: Path, number: int) -> None:
+    missing = tmp_path / "gone/too"
+    assert blame.of_machine(OSError(number, "x", str(missing))).subject == str(missing)
+    (tmp_path / "scratch").mkdir()
+    left = tmp_path / "scratch/store-1/work-2/file"
+    assert blame.of_machine(OSError(number, "x", str(left))).subject == str(tmp_path / "scratch")

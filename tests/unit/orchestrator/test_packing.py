@@ -79,3 +79,10 @@ def test_a_dictionary_that_no_packer_asks_for_is_refused() -> None:
         packing.unpacked(packed, ".xz", 1)
     strongest = lzma.compress(SAMPLE, preset=9)
     assert packing.unpacked(strongest, ".xz", 1 << 20) == SAMPLE
+
+
+def test_what_is_mostly_empty_may_unpack_to_a_thousand_times() -> None:
+    assert packing.limit(1, 1 << 30) == 4 << 20
+    assert packing.limit(1 << 20, 1 << 40) == 1000 << 20
+    assert packing.limit(1 << 20, 1 << 28) == 1 << 28
+    assert packing.limit(1 << 20, 1 << 40, packing.PROGRAM) == 100 << 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import threading
 import time
 from pathlib import Path
@@ -154,3 +155,26 @@ tell("done")
     for number in range(200):
         content = b"%d" % number * 1000
         assert store.read(digest.of_bytes(content)) == content
+
+
+def test_a_lock_that_is_removed_while_it_is_looked_at_is_no_obstacle(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = store.root / "scratch" / f"{KEY.hex}.lock"
+    seen = []
+    look = os.lstat
+
+    def then_remove(path: object, **rest: object) -> os.stat_result:
+        status = look(path, **rest)  # type: ignore[arg-type]
+        if str(path) == str(place):
+            seen.append(path)
+            place.unlink(missing_ok=True)
+        return status
+
+    taken: list[Path] = []
+    monkeypatch.setattr(os, "lstat", then_remove)
+    monkeypatch.setattr("orchestrator.store.durable.move_aside", lambda *a: taken.append(a[0]))
+    place.touch()
+    with store.only_one(KEY):
+        pass
+    assert taken == []

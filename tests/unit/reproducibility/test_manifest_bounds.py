@@ -49,3 +49,15 @@ def test_a_tree_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest, "MOST_ENTRIES", 1)
     with pytest.raises(InputError, match="more than 1 entries"):
         Tree.parse(tree.serialize())
+
+
+def test_a_tree_of_too_many_files_says_what_to_do_and_looks_no_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert manifest.MOST_ENTRIES >= 1_000_000
+    monkeypatch.setattr(manifest, "MOST_ENTRIES", 3)
+    entries = (manifest.directory(str(number)) for number in range(100))
+    with pytest.raises(InputError, match="a tree can have 3") as caught:
+        Tree(entries)
+    assert "`exclude`" in caught.value.remedy
+    assert next(entries).path == "4"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tracemalloc
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,44 @@ def test_a_text_has_a_largest_size(tmp_path: Path) -> None:
     assert regular.read(place, limit=4) == b"1234"
     with pytest.raises(regular.LargeFileError, match="more than 3 bytes"):
         regular.read(place, limit=3)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 16, LARGE])
+def test_no_more_is_allocated_than_the_file_has(tmp_path: Path, size: int) -> None:
+    place = tmp_path / "file"
+    place.write_bytes(bytes(size))
+    tracemalloc.start()
+    try:
+        assert regular.read(place, limit=512 << 20) == bytes(size)
+        assert tracemalloc.get_traced_memory()[1] < 2 * size + (1 << 18)
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_that_says_nothing_of_its_size_is_read_whole() -> None:
+    found = regular.read("/proc/self/maps")
+    assert found.count(b"\n") > 10
+    assert found.endswith(b"\n")
+    with pytest.raises(regular.LargeFileError):
+        regular.read("/proc/self/maps", limit=10)
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "file"
+    place.write_bytes(b"a" * 10)
+    look = os.fstat
+
+    def then_grow(handle: int) -> os.stat_result:
+        status = look(handle)
+        place.write_bytes(b"a" * 200_000)
+        return status
+
+    monkeypatch.setattr(os, "fstat", then_grow)
+    assert regular.read(place) == b"a" * 200_000
+    with pytest.raises(regular.LargeFileError):
+        regular.read(place, limit=199_999)
 
 
 def test_a_file_that_is_made_on_opening_may_be_there_or_not(tmp_path: Path) -> None:

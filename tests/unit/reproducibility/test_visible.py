@@ -17,6 +17,9 @@ STEERING = [
     *"\x00\x08\x1b\x7f\x80\x85\x9b\x9d\x9f\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069"
 ]
 
+# What stays where it shapes what stands around it.
+SHAPING = {"\u200c", "\u200d", *map(chr, range(0xE0020, 0xE0080))}
+
 
 def test_every_control_and_format_character_of_this_unicode_is_spelled_out() -> None:
     unseen = [
@@ -36,8 +39,9 @@ def test_every_control_and_format_character_of_this_unicode_is_spelled_out() -> 
 def test_what_is_visible_stays(text: str) -> None:
     told = visible.lines(text)
     assert visible.lines(told) == told
-    assert not {unicodedata.category(sign) for sign in told} & CATEGORIES - {"Cc"}
-    assert {sign for sign in told if unicodedata.category(sign) == "Cc"} <= {"\n", "\t"}
+    rest = {sign for sign in told if sign not in SHAPING}
+    assert not {unicodedata.category(sign) for sign in rest} & CATEGORIES - {"Cc"}
+    assert {sign for sign in rest if unicodedata.category(sign) == "Cc"} <= {"\n", "\t"}
     if all(unicodedata.category(sign) not in CATEGORIES for sign in text):
         assert told == text
 
@@ -83,3 +87,36 @@ def test_foreign_words_in_an_error_cannot_give_a_remedy() -> None:
         "  where: a\\nb",
         "  remedy: c\\nd",
     ]
+
+
+SCOTLAND = "\U0001f3f4" + "".join(chr(0xE0000 + ord(sign)) for sign in "gbsct") + "\U000e007f"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\u09b0\u200d\u09cd\u09af",
+        "👩\u200d💻",
+        "❤\ufe0f\u200d🔥",
+        SCOTLAND,
+    ],
+    ids=["Persian", "Bengali", "emoji", "emoji with a selector", "flag"],
+)
+def test_what_shapes_the_signs_around_it_stays(name: str) -> None:
+    assert visible.line(name) == name
+    assert visible.lines(f"a\n{name} b") == f"a\n{name} b"
+    assert visible.in_json(f'"{name}"') == f'"{name}"'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\u200db", "a\u200d💻", "👩\u200d", "\u200d👩", "👩\u200d\u200d💻", "👩\u200d\u202e💻",
+        "👩\U000e0067", "\U0001f3f4\U000e0067", SCOTLAND.replace("\U000e007f", "\U000e0061" * 9),
+    ],
+)  # fmt: skip
+def test_what_shapes_nothing_is_spelled_out(text: str) -> None:
+    told = visible.line(text)
+    assert not SHAPING & set(told)
+    assert not SHAPING & set(visible.in_json(f'"{text}"'))
