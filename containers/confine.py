@@ -328,8 +328,8 @@ def _check(result: int, what: str) -> None:
 
 
 def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="ascii") as stream:
-        stream.write(text)
+    with open(path, "wb", buffering=0) as stream:  # as text it could need more of Python's files
+        stream.write(text.encode())
 
 
 def _hidden(options: list[str], system_calls: str, command: list[str]) -> list[str]:
