@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from containers.confine import order_key
-from containers.outputs import check_path
+from containers.outputs import check_path, naming
 from reproducibility.digest import chunks
 from reproducibility.errors import InfrastructureError
 
@@ -227,6 +227,7 @@ def unpack(pieces: Iterable[bytes], into: Path, allowance: Allowance) -> None:
         ActionError: a path is too deep or too long.
         ExceededError: it holds more than it may.
         InfrastructureError: a name leads out of the folder.
+        OSError: the disk is full, or cannot be written; names the file.
         Stopped: the person stopped the work.
     """
     folders = {PurePosixPath()}
@@ -272,7 +273,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _write(content: BinaryIO, target: Path, *, executable: bool, allowance: Allowance) -> None:
-    with target.open("xb") as sink:
+    with naming(target), target.open("xb") as sink:
         for chunk in chunks(content, _PIECE):
             allowance.go_on()
             sink.write(chunk)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from containers import cgroup_v1
+from containers import cgroup_v1, own_groups
 
 if TYPE_CHECKING:
     from containers.cgroup_v1 import Legacy, LegacyGroup
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 _NEEDED = ("memory", "pids")
 _CPU_PERIOD = 100_000
 _PATIENCE = 5.0
-# Of a line of mountinfo: proc_pid_mountinfo(5).
-_MOUNTED_AT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +84,7 @@ class Cgroups:
     `reason`: empty where groups can be made. `version`: 2 or 1.
     """
 
-    def __init__(
-        self, mounts: Path = Path("/proc/self/mountinfo"), own: Path = Path("/proc/self/cgroup")
-    ) -> None:
+    def __init__(self, mounts: Path = own_groups.MOUNTS, own: Path = own_groups.OWN) -> None:
         self._base: Path | None = None
         self._leaf: Path | None = None
         self._legacy: Legacy | None = None
@@ -104,7 +100,7 @@ class Cgroups:
             self._take_legacy(mounts, own)
 
     def _divide(self, mounts: Path, own: Path) -> None:
-        group = _own_group(mounts, own)
+        group = own_groups.of_version_2(mounts, own)
         if group is None:
             self.reason = "this machine has no cgroup version 2 tree"
             return
@@ -193,24 +189,6 @@ def _switched_off(line: Path) -> str:
         (word for word in sorted(_words(line)) if word.startswith("cgroup.memory=no")),
         "",
     )
-
-
-def _own_group(mounts: Path, own: Path) -> Path | None:
-    """The folder of this process's group in the version 2 tree."""
-    # Names of groups and of places are bytes, which need not be UTF-8, or hold no line separator.
-    with suppress(OSError):
-        path = next((line[3:] for line in _lines(own) if line.startswith("0::")), None)
-        for line in _lines(mounts):
-            fields, _, kind = line.partition(" - ")
-            parts = fields.split(" ")
-            if kind.startswith("cgroup2 ") and path and len(parts) > _MOUNTED_AT and parts[3]:
-                group = Path(parts[_MOUNTED_AT]) / os.path.relpath(path, parts[3])
-                return group if group.is_dir() else None
-    return None
-
-
-def _lines(file: Path) -> list[str]:
-    return file.read_text("utf-8", "surrogateescape").split("\n")
 
 
 def _words(file: Path) -> set[str]:

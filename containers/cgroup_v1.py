@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from containers import own_groups
+
 if TYPE_CHECKING:
     from containers.policy import Limits
 
@@ -34,7 +36,8 @@ _FOR_SOCKETS = 16
 class LegacyGroup:
     """One action's groups: `paths` by controller; two controllers may share one.
 
-    `exits`: the files by which a process goes back to where the orchestrator is.
+    `exits`: the files by which a process goes back to where the orchestrator is, as far as memory
+    goes.
     """
 
     paths: dict[str, Path]
@@ -120,8 +123,9 @@ class Legacy:
         paths = {controller: self._paths[controller] / name for controller in wanted}
         for path in set(paths.values()):
             path.mkdir()
-        exits = sorted({str(self._bases[controller] / "cgroup.procs") for controller in wanted})
-        group = LegacyGroup(paths, tuple(exits))
+        # The guard takes the groups' limits on nothing else away from what it guards, and each
+        # change takes long.
+        group = LegacyGroup(paths, (str(self._bases["memory"] / "cgroup.procs"),))
         try:
             self._limit(paths, limits)
         except OSError:
@@ -154,7 +158,8 @@ def take(mounts: Path, own: Path) -> Legacy | str:
     """An engine's folders, or why there are none."""
     if os.geteuid() != 0:
         return "cgroup version 1 can be had by root only"
-    bases = _own_groups(mounts, own)
+    found = own_groups.of_version_1(mounts, own)
+    bases = {name: found[name] for name in (*_NEEDED, "cpu") if name in found}
     missing = [name for name in _NEEDED if name not in bases]
     if missing:
         return f"cgroup version 1 has no {' and no '.join(missing)} controller here"
@@ -169,29 +174,6 @@ def take(mounts: Path, own: Path) -> Legacy | str:
         return Legacy(bases)
     except OSError as error:
         return f"no cgroup can be made: {error.strerror}"
-
-
-def _own_groups(mounts: Path, own: Path) -> dict[str, Path]:
-    """The folders of this process's groups by controller (memory, pids, cpu)."""
-    found: dict[str, Path] = {}
-    with suppress(OSError):
-        inside = {
-            controller: path
-            for line in own.read_text().splitlines()
-            for _, names, path in [line.split(":", 2)]
-            for controller in names.split(",")
-        }
-        for line in mounts.read_text().splitlines():
-            fields, _, kind = line.partition(" - ")
-            if not kind.startswith("cgroup "):
-                continue
-            parts, options = fields.split(), kind.split()[-1].split(",")
-            for controller in (*_NEEDED, "cpu"):
-                if controller in options and controller in inside:
-                    group = Path(parts[4]) / os.path.relpath(inside[controller], parts[3])
-                    if group.is_dir():
-                        found[controller] = group
-    return found
 
 
 def sweep(base: Path) -> None:

@@ -39,24 +39,20 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 # Constants of the kernel's interface: include/uapi/linux/{sched,mount,prctl}.h.
-_CLONE_NEWNS = 0x00020000
-_CLONE_NEWUSER = 0x10000000
+_CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV = 1, 2, 4
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
 _RT_SIGACTION = {"x86_64": 13, "aarch64": 134, "riscv64": 134}
 _SIGNALS = 64
 _KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219}
 _KEYCTL_JOIN_SESSION_KEYRING = 1
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 
 # Everything is staged below this folder: bubblewrap itself needs it to exist, so it always does.
 STAGE = "/tmp"  # noqa: S108 - covered by a tmpfs of our own in our own mount namespace
 _STAGED_TMP = f"{STAGE}/tmp"  # noqa: S108 - the same
 
-_CHUNK = 1 << 30
-_UMASK = 0o022
-_GO = 16
+_CHUNK, _UMASK, _GO = 1 << 30, 0o022, 16
 
 
 class _RefusedError(Exception):
@@ -96,6 +92,9 @@ def main() -> NoReturn:
             _forget_signals()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            with contextlib.suppress(OSError):  # where memory runs out, the action is ended first
+                _prctl(_PR_SET_DUMPABLE, 1)  # else a process that changed its user may not write it
+                _write("/proc/self/oom_score_adj", "1000")
             if os.getppid() != guard:
                 os._exit(1)
             for group in groups:
@@ -329,8 +328,8 @@ def _check(result: int, what: str) -> None:
 
 
 def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="ascii") as stream:
-        stream.write(text)
+    with open(path, "wb", buffering=0) as stream:  # as text it could need more of Python's files
+        stream.write(text.encode())
 
 
 def _hidden(options: list[str], system_calls: str, command: list[str]) -> list[str]:

@@ -167,14 +167,7 @@ class DockerEngine:
             container = self._create(action, layout, limits, image, mounts)
             stack.callback(self._api.remove_container, container)
             ended = watch(self._api, container, limits, into, stop)
-            try:
-                exceeded = self._take(container, action, into, Allowance.of(limits, stop))
-            except requests.RequestException:  # an OSError too, but not of this machine
-                raise
-            except OSError as error:
-                raise InfrastructureError(
-                    f"cannot take the outputs of {action.name}: {error.strerror}", subject=str(into)
-                ) from error
+            exceeded = self._take(container, action, into, Allowance.of(limits, stop))
             return Outcome(
                 exit_status=ended.status,
                 outputs=into / "outputs",

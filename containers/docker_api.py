@@ -174,7 +174,9 @@ def _introduced() -> tuple[APIClient, dict[str, Any]]:
     with asking("say what it is"):
         try:
             client = _client(docker_address.PATIENCE)
-            return client, client.info()
+            # Which parts it is made of is told apart from the rest.
+            parts = client.version(api_version=False).get("Components")
+            return client, {**client.info(), "Components": parts}
         except (DockerException, requests.RequestException) as error:
             if _silent(error):
                 raise _silence(docker_address.PATIENCE) from error

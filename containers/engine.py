@@ -102,7 +102,9 @@ class Engine(Protocol):
         `stop`: when set, the action is ended and `Stopped` raised.
 
         Raises:
+            ActionError: the outputs have paths that are too deep or too long.
             InfrastructureError: the action could not be run (not: it ran and failed).
+            OSError: the outputs cannot be kept, on a full disk for one; names the file.
             Stopped: `stop` was set.
         """
 

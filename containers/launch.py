@@ -143,7 +143,10 @@ class _Channel:
             self._ours.send(b"go")
 
     def read(self) -> bool:
-        data, descriptors, _, _ = socket.recv_fds(self._ours, _MESSAGE, 1)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._ours, _MESSAGE, 1)
+        except ConnectionResetError:  # it ended before it had read that it may go
+            return False
         told = json.loads(data) if data else {}
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)  # noqa: FBT003 - positional only

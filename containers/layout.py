@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 HOME = "/nonexistent"
 # Made by every engine itself, whatever the root's tree says.
 OWN = ("/dev", "/proc", "/tmp")  # noqa: S108 - paths inside
-# What every engine hides of /proc, where the kernel has it: what Docker does by default, and how
-# many keys each of the machine's users has.
+# What every engine hides of /proc, where the kernel has it: what Docker does by default, how many
+# keys each of the machine's users has, and what names its disks and devices.
 MASKED = (
     *("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/key-users"),
     *("/proc/keys", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi"),
-    *("/proc/timer_list", "/proc/timer_stats"),
+    *("/proc/timer_list", "/proc/timer_stats", "/proc/bus", "/proc/cmdline", "/proc/swaps"),
 )
 
 

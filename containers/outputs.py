@@ -94,30 +94,45 @@ def take(work: int, outputs: Iterable[str], into: Path, limits: Limits, stop: Ev
 
     Raises:
         ActionError: folders are nested too deeply, or a path is too long.
-        OSError: the disk is full, or cannot be written.
+        OSError: the disk is full, or cannot be written; names the file.
         Stopped: `stop` was set.
     """
+    with naming(into):
+        return _take(work, outputs, into, Allowance.of(limits, stop))
+
+
+def _take(work: int, outputs: Iterable[str], into: Path, allowance: Allowance) -> Exceeded:
     into.mkdir()
     # An action may have closed the work directory itself, which binds an ordinary user.
     if os.fstat(work).st_mode & stat.S_IRWXU != stat.S_IRWXU:
         os.fchmod(work, stat.S_IRWXU)
-    allowance = Allowance.of(limits, stop)
     wanted = outermost(outputs)
     try:
         for output in wanted:
-            with _parent_of(work, output) as (folder, name):
+            with naming(into / output), _parent_of(work, output) as (folder, name):
                 if folder is not None:
                     _measure(folder, name, name, allowance)
     except ExceededError as error:
         return error.limit
     for output in wanted:
-        with _parent_of(work, output) as (folder, name):
+        with naming(into / output), _parent_of(work, output) as (folder, name):
             if folder is not None:
                 target = into / output
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _move(folder, name, target, allowance)
                 _settle(target, allowance)
     return ""
+
+
+@contextmanager
+def naming(place: Path) -> Iterator[None]:
+    """Around the writing of an output: an OSError that names no file names its place."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(place)
+        raise
 
 
 def outermost(outputs: Iterable[str]) -> list[str]:
@@ -168,17 +183,35 @@ def check_path(path: str) -> None:
 
 def _measure(folder: int, name: str, path: str, allowance: Allowance) -> None:
     """Count what lies at a place and below it; each name of a file counts."""
+    if _is_counted_folder(folder, name, path, allowance):
+        _measure_folder(folder, name, path, allowance)
+
+
+def _measure_folder(parent: int, name: str, path: str, allowance: Allowance) -> None:
+    """Count what lies in a folder, with one descriptor for each level that is being looked at."""
+    folder = _open_folder(name, parent)
+    if folder is None:
+        return
+    try:
+        # To its end before going on: to read a folder takes another descriptor.
+        with os.scandir(folder) as listing:
+            inner = [
+                entry.name
+                for entry in listing
+                if _is_counted_folder(folder, entry.name, f"{path}/{entry.name}", allowance)
+            ]
+        for child in inner:
+            _measure_folder(folder, child, f"{path}/{child}", allowance)
+    finally:
+        os.close(folder)
+
+
+def _is_counted_folder(folder: int, name: str, path: str, allowance: Allowance) -> bool:
+    """Count one name; whether it is that of a folder."""
     check_path(path)
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     allowance.spend(status.st_size if stat.S_ISREG(status.st_mode) else 0)
-    inner = _open_folder(name, folder)
-    if inner is not None:
-        try:
-            with os.scandir(inner) as listing:
-                for entry in listing:
-                    _measure(inner, entry.name, f"{path}/{entry.name}", allowance)
-        finally:
-            os.close(inner)
+    return stat.S_ISDIR(status.st_mode)
 
 
 def _open_below(folder: int, path: str) -> int | None:
@@ -235,7 +268,7 @@ def _copy(folder: int, name: str, target: Path, allowance: Allowance) -> None:
     elif stat.S_ISREG(status.st_mode):
         os.chmod(name, status.st_mode | stat.S_IRUSR, dir_fd=folder)
         reading = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-        with os.fdopen(reading, "rb") as source, target.open("xb") as sink:
+        with naming(target), os.fdopen(reading, "rb") as source, target.open("xb") as sink:
             _copy_content(source.fileno(), sink.fileno(), status.st_size, allowance)
         target.chmod(stat.S_IMODE(status.st_mode))
     else:

@@ -20,7 +20,8 @@ class Limits:
     """Bounds on one action. Not part of its key.
 
     `memory`, `tmp`, `work`: bytes, of all processes together, of /tmp and of the work directory
-    (and of the outputs, a hole in a file counted like its content). `files`: files, folders and
+    (and of the outputs, a hole in a file counted like its content). Where /tmp and the work
+    directory lie in memory, `memory` counts what is in them too. `files`: files, folders and
     links in the work directory, in /tmp, and among the outputs.
     `processes`: threads and processes together. `cpus`: processors used at once, 0 for all.
     `seconds`: wall-clock time. `log`: bytes kept of each of stdout and stderr.
@@ -61,13 +62,14 @@ RULES = (
     Rule("fixed-identity", "fixed host name, locale, time zone; an environment made from nothing"),
     Rule(
         "own-namespaces",
-        "sees none of the machine's processes, files, IPC objects, keyrings or devices",
+        "sees none of the machine's processes, files, IPC objects or keyrings, and opens none of "
+        "its devices",
     ),
     Rule("no-machine-paths", "sees no path of a folder of the machine"),
     Rule(
         "system-calls",
         "only the system calls of a list; sockets of the families unix, inet, inet6 and netlink, "
-        "none with an address",
+        "none bound to an address of their choice",
     ),
 )
 
@@ -109,11 +111,13 @@ class Share:
 class Policy:
     """The rules and the limits that an action runs under.
 
-    `share`: the processors it is to keep to while others run beside it, None for all.
+    `share`: the processors it is to keep to while others run beside it, None for all. `beside`: how
+    many actions may run at once, this one among them; the machine needs room for all of them.
     """
 
     limits: Limits = field(default_factory=Limits)
     share: Share | None = None
+    beside: int = 1
 
     def describe(self) -> dict[str, object]:
         """The policy as a JSON object, sorted by rule."""

@@ -11,8 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from containers import own_groups
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _PROC = Path("/proc")
 _KIB = 1024
@@ -36,14 +38,14 @@ def descendants(ancestor: int) -> Iterator[int]:
         waiting.extend(children.get(pid, ()))
 
 
-def memory_of(ancestor: int) -> int:
-    """Bytes of memory of a process and all its descendants, roughly: never too little.
+def memory_of(pids: Iterable[int]) -> int:
+    """Bytes of memory of processes, roughly: never too little.
 
     Private and shared memory, what is swapped out, and page tables. What several of them share is
     counted once for each.
     """
     total = 0
-    for pid in descendants(ancestor):
+    for pid in pids:
         with suppress(OSError, ValueError, IndexError):
             for line in (_PROC / str(pid) / "status").read_bytes().splitlines():
                 name, _, value = line.partition(b":")
@@ -68,14 +70,14 @@ class Mapped:
     files: dict[Inode, int] = field(default_factory=dict)
 
 
-def exact_memory_of(ancestor: int) -> Mapped:
-    """Memory of a process and all its descendants, each page once.
+def exact_memory_of(pids: Iterable[int]) -> Mapped:
+    """Memory of processes, each page once.
 
     Files that lie in a file system are not counted. The cost is that of looking at every page of
     every process.
     """
     total = Mapped()
-    for pid in descendants(ancestor):
+    for pid in pids:
         with suppress(OSError, ValueError, IndexError):
             _add_mappings(_PROC / str(pid) / "smaps", total)
             for line in (_PROC / str(pid) / "status").read_bytes().splitlines():
@@ -105,15 +107,15 @@ def _add_mappings(file: Path, total: Mapped) -> None:
                 total.files[inode] = total.files.get(inode, 0) + shared
 
 
-def held_files(ancestor: int) -> dict[Inode, int]:
-    """Bytes of each file without a name that a process or one of its descendants holds open.
+def held_files(pids: Iterable[int]) -> dict[Inode, int]:
+    """Bytes of each file without a name that one of several processes holds open.
 
     As far as this user may look: deleted files, and memory that a file stands for (memfd_create).
     A file in a message on its way between two processes is not seen. Of very many descriptors only
     the first ones are looked at, so that looking stays cheap.
     """
     found: dict[Inode, int] = {}
-    for path in itertools.islice(_descriptors(ancestor), _MOST_DESCRIPTORS):
+    for path in itertools.islice(_descriptors(pids), _MOST_DESCRIPTORS):
         with suppress(OSError):
             status = os.stat(path)  # noqa: PTH116 - many, and cheap
             if status.st_nlink == 0 and stat.S_ISREG(status.st_mode):
@@ -121,8 +123,8 @@ def held_files(ancestor: int) -> dict[Inode, int]:
     return found
 
 
-def _descriptors(ancestor: int) -> Iterator[str]:
-    for pid in descendants(ancestor):
+def _descriptors(pids: Iterable[int]) -> Iterator[str]:
+    for pid in pids:
         with suppress(OSError), os.scandir(_PROC / str(pid) / "fd") as listing:
             for entry in listing:
                 yield entry.path
@@ -138,12 +140,17 @@ def memory_device() -> int:
         os.close(descriptor)
 
 
-def available_memory() -> int:
-    """Bytes of memory that the machine could give now without swapping (MemAvailable)."""
+def available_memory(mounts: Path = own_groups.MOUNTS, own: Path = own_groups.OWN) -> int:
+    """Bytes of memory that could be had now without swapping.
+
+    What the machine has (MemAvailable), or less where this process's control groups, or those that
+    it sees above them, leave less.
+    """
+    available = 0
     for line in (_PROC / "meminfo").read_text("ascii").splitlines():
         if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * _KIB
-    return 0
+            available = int(line.split()[1]) * _KIB
+    return min([available, *own_groups.memory_left(mounts, own)])
 
 
 def threads_of(user: int) -> int:

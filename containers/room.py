@@ -47,7 +47,7 @@ class Room:
         """Why a work directory is not a tmpfs, or empty where it is one."""
         if self.refusal:
             return self.refusal
-        beside = policy.share.of if policy.share else 1
+        beside = policy.beside
         needed = policy.limits.memory * beside
         if needed <= self.available:
             return ""

@@ -16,7 +16,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from containers import bubblewrap, outputs, sandbox_enforcement, sandbox_order
+from containers import (
+    bubblewrap,
+    outputs,
+    sandbox_enforcement,
+    sandbox_order,
+    system_call_filter,
+)
 from containers.cgroup import Cgroups
 from containers.engine import Identity, Outcome
 from containers.launch import launch
@@ -145,6 +151,8 @@ class SandboxEngine:
         Raises:
             InfrastructureError: this machine refuses; says what to do about it.
         """
+        # Before the trial, whose errors are about bubblewrap.
+        system_call_filter.compiled()
         try:
             self._try(mounting=False)
         except InfrastructureError as error:
@@ -219,19 +227,14 @@ def _take(  # noqa: PLR0913 - all of one run
 ) -> outputs.Exceeded:
     """Take the outputs, from the tmpfs where the work directory is one; the limit they exceed."""
     descriptor = usage.work
+    if descriptor is not None:
+        return outputs.take(descriptor, action.outputs, into / "outputs", limits, stop)
+    work.chmod(0o700)
+    descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        if descriptor is not None:
-            return outputs.take(descriptor, action.outputs, into / "outputs", limits, stop)
-        work.chmod(0o700)
-        descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            return outputs.take(descriptor, action.outputs, into / "outputs", limits, stop)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise InfrastructureError(
-            f"cannot take the outputs of {action.name}: {error.strerror}", subject=str(into)
-        ) from error
+        return outputs.take(descriptor, action.outputs, into / "outputs", limits, stop)
+    finally:
+        os.close(descriptor)
 
 
 def _outcome(  # noqa: PLR0913 - all of one run

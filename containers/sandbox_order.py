@@ -33,6 +33,9 @@ _ROOM = 64 << 20
 # (root of a container), systemd's range for dynamic users.
 _SPARE = (range(0x70000000, 0x70400000), range(61184, 65184))
 _FIRST = "/proc/1"
+# The machine's program that takes core files. A container engine would put a null device in its
+# place, which everybody may write; here that cannot be opened.
+_CORES = "/proc/sys/kernel/core_pattern"
 _TMP = "/tmp"  # noqa: S108 - the path inside
 
 
@@ -174,7 +177,7 @@ def _proc() -> list[Any]:
     """
     arguments: list[Any] = ["--proc", "/proc"]
     covered = [_FIRST]
-    for path in MASKED:
+    for path in (*MASKED, _CORES):
         if Path(path).is_dir():
             covered.append(path)
         elif Path(path).exists():

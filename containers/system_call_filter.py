@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import os
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -10,10 +12,12 @@ from containers import system_calls
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
     from containers.system_calls import Condition
 
+_LIBRARY = "libseccomp.so.2"
 _REMEDY = (
     "install it: `apt install libseccomp2`, `dnf install libseccomp` or `pacman -S libseccomp`"
 )
@@ -36,7 +40,7 @@ def compiled() -> bytes:
     except OSError as error:
         raise InfrastructureError(
             f"libseccomp cannot make the filter for system calls: {error.strerror}",
-            subject="libseccomp.so.2",
+            subject=_LIBRARY,
             remedy="update it, or use --engine docker",
         ) from error
 
@@ -48,16 +52,35 @@ def library() -> ModuleType:
         InfrastructureError: libseccomp is not installed; says how to get it.
     """
     try:
-        import pyseccomp  # noqa: PLC0415 - looks for libseccomp when it is imported
+        with _searching_by_name():
+            import pyseccomp  # noqa: PLC0415 - looks for libseccomp when it is imported
     except (RuntimeError, OSError) as error:
         raise InfrastructureError(
             "libseccomp is not installed; it is needed to keep build steps from system calls that "
             "reach past their isolation",
-            subject="libseccomp.so.2",
+            subject=_LIBRARY,
             remedy=f"{_REMEDY}; or use --engine docker",
         ) from error
     module: ModuleType = pyseccomp
     return module
+
+
+@contextmanager
+def _searching_by_name() -> Iterator[None]:
+    """Have libseccomp tried by its name where `ctypes.util.find_library` does not find it.
+
+    That asks ldconfig, a compiler or a linker, and only the loader itself knows all of its folders.
+    """
+    usual = ctypes.util.find_library
+
+    def find(name: str) -> str | None:
+        return usual(name) or (_LIBRARY if name == "seccomp" else None)
+
+    ctypes.util.find_library = find
+    try:
+        yield
+    finally:
+        ctypes.util.find_library = usual
 
 
 def compiled_for(seccomp: ModuleType, architecture: int) -> bytes:
@@ -78,7 +101,8 @@ def compiled_for(seccomp: ModuleType, architecture: int) -> bytes:
             # Negative: the architecture lacks the call, or libseccomp is older than it.
             if seccomp.resolve_syscall(architecture, name) >= 0:
                 filtering.add_rule(_action(seccomp, rule.error), name, *conditions)
-    filtering.set_attr(seccomp.Attr.CTL_OPTIMIZE, _TREE)
+    with suppress(OSError):  # for speed only, and libseccomp before 2.5 has no such attribute
+        filtering.set_attr(seccomp.Attr.CTL_OPTIMIZE, _TREE)
     with os.fdopen(os.memfd_create("filter"), "w+b", buffering=0) as file:
         filtering.export_bpf(file)
         file.seek(0)

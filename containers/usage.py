@@ -83,9 +83,10 @@ class Usage:
                 return "memory"
             if self.work is not None:
                 return ""
-        held = proc.held_files(pid)
+        pids = list(proc.descendants(pid))
+        held = proc.held_files(pids)
         if self._group is None:
-            taken = self._memory(pid, held)
+            taken = self._memory(pids, held)
             self.peak = max(self.peak, taken)
             if taken > self._limits.memory:
                 return "memory"
@@ -96,7 +97,7 @@ class Usage:
         self._look_at_room()
         return self._filled
 
-    def _memory(self, pid: int, held: dict[proc.Inode, int]) -> int:
+    def _memory(self, pids: list[int], held: dict[proc.Inode, int]) -> int:
         """Bytes of memory, exactly where a rough sum is above the limit.
 
         Memory that processes share is counted once for each by the rough sum, which costs a
@@ -106,10 +107,10 @@ class Usage:
         unnamed = {
             inode: size for inode, size in held.items() if inode.device == proc.memory_device()
         }
-        rough = in_files + sum(unnamed.values()) + proc.memory_of(pid)
+        rough = in_files + sum(unnamed.values()) + proc.memory_of(pids)
         if rough <= self._limits.memory:
             return rough
-        mapped = proc.exact_memory_of(pid)
+        mapped = proc.exact_memory_of(pids)
         once = {**mapped.files, **unnamed}
         return in_files + mapped.private + sum(once.values())
 

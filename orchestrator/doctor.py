@@ -21,6 +21,7 @@ from containers import system_call_filter
 from containers.choice import choose
 from containers.policy import RULES, Policy
 from orchestrator.emulator.platforms import PLATFORMS
+from orchestrator.scheduler import default_jobs
 from orchestrator.store import trial
 from reproducibility.errors import InfrastructureError
 
@@ -166,7 +167,7 @@ def _not_enforced(engine: Engine) -> Iterator[Finding]:
     reason = "to hold every step to the policy"
     try:
         with engine:
-            entries = engine.enforcement(Policy())
+            entries = engine.enforcement(Policy(beside=default_jobs()))
     except InfrastructureError as error:
         yield Finding("isolation", "optional", error.summary, reason, error.remedy)
         return

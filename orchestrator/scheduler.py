@@ -234,7 +234,7 @@ class Scheduler:
         share: Share | None,
         observed: str = "",
     ) -> Result:
-        policy = replace(self._policy, share=share)
+        policy = replace(self._policy, share=share, beside=self._jobs)
         root = self._store.root
         with self._store.temporary() as folder, blame.telling(name, folder / "result", root):
             into = folder / "result"

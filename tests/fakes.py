@@ -93,6 +93,7 @@ class FakeEngine:
         self.means = means
         self.table = dict(table)
         self.runs: list[str] = []
+        self.policies: list[Policy] = []
         self.shares: dict[str, tuple[int, int] | None] = {}
         self._lock = threading.Lock()
 
@@ -106,6 +107,7 @@ class FakeEngine:
         share = policy.share
         with self._lock:
             self.runs.append(action.name)
+            self.policies.append(policy)
             self.shares[action.name] = (share.number, share.of) if share else None
         made = self.table[action.name](Asked(action, blobs, stop))
         outputs = into / "outputs"
@@ -131,7 +133,8 @@ class FakeEngine:
         )
 
     def enforcement(self, policy: Policy) -> tuple[Enforcement, ...]:
-        del policy
+        with self._lock:
+            self.policies.append(policy)
         return tuple(Enforcement(rule.name, "not enforced", self.means) for rule in RULES)
 
 

@@ -6,7 +6,7 @@ import json
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from containers import cgroup, launch
+from containers import cgroup, launch, own_groups
 from orchestrator import device, doctor, filling, output, running
 from orchestrator.emulator import proof, screen, script
 from orchestrator.emulator.guest import Ran
@@ -110,7 +110,7 @@ def _progress(data: bytes) -> None:
 def _control_groups(data: bytes) -> None:
     path = scratch.file("proc", data)
     with suppress(OSError):
-        cgroup._own_group(path, path)
+        own_groups.of_version_2(path, path)
     group = cgroup.Group(scratch.folder())
     scratch.file("memory.events", data)
     scratch.file("memory.peak", data)

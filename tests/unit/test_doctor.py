@@ -7,6 +7,7 @@ import pytest
 
 from containers.policy import RULES, Enforcement, Policy
 from orchestrator import doctor
+from orchestrator.scheduler import default_jobs
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class FakeEngine:
         self.left = False
 
     def enforcement(self, policy: Policy) -> tuple[Enforcement, ...]:
-        assert policy == Policy()
+        assert policy == Policy(beside=default_jobs())
         return tuple(
             Enforcement(rule.name, "not enforced", "no cgroup")
             if rule.name in self._unenforced

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import tarfile
 import tempfile
@@ -264,3 +265,18 @@ def test_one_file_goes_in_front(tmp_path: Path) -> None:
         (member.name, content and content.read()) for member, content in archive.members(stream)
     ]
     assert found == [("first", b"data"), ("a", b"x")]
+
+
+def test_a_disk_that_is_full_is_told_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> Iterator[bytes]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as sink:
+        sink.addfile(tarfile.TarInfo("out"))
+    monkeypatch.setattr(archive, "chunks", full)
+    with pytest.raises(OSError, match="No space left") as told:
+        archive.unpack([stream.getvalue()], tmp_path, Allowance(1, 1, threading.Event()))
+    assert told.value.filename == str(tmp_path / "out")

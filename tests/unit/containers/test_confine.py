@@ -138,6 +138,13 @@ def test_signals_that_python_ignores_are_not_ignored_by_the_command() -> None:
     assert (status, words) == (128 + 13, b"")
 
 
+def test_an_action_is_ended_first_where_memory_runs_out() -> None:
+    status, _, words = launch(
+        command=["/bin/sh", "-c", "test $(cat /proc/self/oom_score_adj) = 1000"]
+    )
+    assert (status, words) == (0, b"")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -191,3 +192,21 @@ def test_a_wish_to_stop_is_heeded(
     monkeypatch.setattr(stop, "is_set", lambda: next(asked) >= after)
     with opened(work) as descriptor, pytest.raises(Stopped):
         take(descriptor, ["out"], tmp_path / "into", LIMITS, stop)
+
+
+def test_each_level_of_folders_takes_one_descriptor(work: Path, taken: Callable[..., Path]) -> None:
+    deep = work / "out"
+    for _ in range(40):
+        deep = deep / "d"
+    deep.mkdir(parents=True)
+    (deep / "file").touch()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The lowest free number tells how many are open, as far as it matters here.
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 60, hard))
+    try:
+        into = taken("out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (into / deep.relative_to(work) / "file").is_file()

@@ -6,8 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from docker import APIClient
 
-from containers import docker_enforcement, sandbox_enforcement
+from containers import docker, docker_enforcement, sandbox_enforcement
 from containers.cgroup import Cgroups
 from containers.policy import RULES, Enforcement, Limits, Policy, Share
 from containers.room import Room
@@ -98,9 +99,10 @@ def test_a_work_directory_on_a_disk_is_not_claimed_to_be_bounded(
     delegated: Cgroups, room: Room
 ) -> None:
     room.available = 8 << 30
-    fits = Policy(Limits(memory=4 << 30), Share(0, 2))
+    fits = Policy(Limits(memory=4 << 30), Share(0, 2), beside=2)
     assert refused(by_rule(sandbox_enforcement.enforcement(fits, delegated, SPARE, room))) == set()
-    beside = Policy(Limits(memory=4 << 30), Share(0, 3))
+    # Whether it keeps to a share of the processors or not: the others have memory all the same.
+    beside = Policy(Limits(memory=4 << 30), beside=3)
     for policy, words in ((beside, "3 times 4096 MiB"), (Policy(Limits(memory=9 << 30)), "9216")):
         entries = by_rule(sandbox_enforcement.enforcement(policy, delegated, SPARE, room))
         assert refused(entries) == {"bounded-work", "no-machine-paths"}
@@ -170,3 +172,15 @@ def test_docker_says_what_its_machine_offers() -> None:
     assert "SecurityOptions" in entries["system-calls"].means
     assert "MemoryLimit is false" in entries["memory"].means
     assert "cpus" not in refused(by_rule(docker_enforcement.enforcement(Policy(), {})))
+
+
+def test_podman_takes_no_profile_from_afar() -> None:
+    podman = {**CAPABLE, "Components": [{"Name": "Podman Engine"}, {"Name": "Conmon"}]}
+    entries = by_rule(docker_enforcement.enforcement(Policy(), podman))
+    assert "system-calls" in refused(entries)
+    assert "Podman" in entries["system-calls"].means
+    client = APIClient("unix:///nonexistent", version="1.41")
+    for components, wanted in (("Podman Engine", False), ("Engine", True)):
+        about = {**CAPABLE, "Components": [{"Name": components}]}
+        options = docker._host_config(client, Limits(), [], about)["SecurityOpt"]
+        assert any(option.startswith("seccomp=") for option in options) is wanted

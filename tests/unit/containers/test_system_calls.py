@@ -231,7 +231,31 @@ def test_without_libseccomp_it_is_said_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setattr(
         ctypes.util, "find_library", lambda name: None if name == "seccomp" else "libc.so.6"
     )
+    monkeypatch.setattr(system_call_filter, "_LIBRARY", "libnonexistent.so")
     monkeypatch.delitem(sys.modules, "pyseccomp", raising=False)
     with pytest.raises(InfrastructureError, match="libseccomp is not installed") as caught:
         system_call_filter.library()
     assert "apt install libseccomp2" in caught.value.remedy
+
+
+def test_libseccomp_is_found_by_the_loader_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    def find(name: str) -> str | None:
+        return None if name == "seccomp" else "libc.so.6"
+
+    monkeypatch.setattr(ctypes.util, "find_library", find)
+    monkeypatch.delitem(sys.modules, "pyseccomp", raising=False)
+    assert system_call_filter.library().system_arch() > 0
+    assert ctypes.util.find_library is find
+
+
+def test_a_libseccomp_that_makes_no_tree_makes_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    seccomp = system_call_filter.library()
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(seccomp.SyscallFilter, "set_attr", refuse)
+    instructions = system_call_filter.compiled_for(seccomp, seccomp.system_arch())
+    assert len(instructions) > 1000

@@ -84,7 +84,7 @@ def test_what_processes_share_counts_once(tmp_path: Path) -> None:
         "    os.waitid(os.P_ALL, 0, os.WSTOPPED)\n"
     )
     with running(program) as pid:
-        rough = proc.memory_of(pid)
+        rough = proc.memory_of(proc.descendants(pid))
         usage = Usage(tmp_path, Limits(memory=150 * MIB), None)
         assert usage.look(pid) == ""
         assert rough > 200 * MIB
@@ -106,7 +106,7 @@ held.write(b"x" * (20 << 20)); held.flush(); os.fsync(held.fileno())
 """
     growth = Growth(tmp_path, Limits(work=10 * MIB))
     with running(program) as pid:
-        assert growth.exceeded(proc.held_files(pid)) == "work"
+        assert growth.exceeded(proc.held_files([pid])) == "work"
 
 
 def test_growth_counts_only_when_the_disk_has_lost_room(
@@ -170,18 +170,18 @@ def test_descendants_are_found() -> None:
     with running("") as pid:
         assert pid in set(proc.descendants(os.getpid()))
         assert set(proc.descendants(pid)) == {pid}
-        assert proc.memory_of(os.getpid()) > MIB
+        assert proc.memory_of(proc.descendants(os.getpid())) > MIB
         assert proc.threads_of(os.getuid()) >= 2
-    assert proc.memory_of(pid) == 0
-    assert proc.exact_memory_of(pid) == proc.Mapped()
-    assert proc.held_files(pid) == {}
+    assert proc.memory_of([pid]) == 0
+    assert proc.exact_memory_of([pid]) == proc.Mapped()
+    assert proc.held_files([pid]) == {}
 
 
 def test_page_tables_and_mapped_memory_are_counted_exactly() -> None:
     with mmap.mmap(-1, 8 * MIB) as held:
         for place in range(0, len(held), 4096):
             held[place] = 1
-        found = proc.exact_memory_of(os.getpid())
+        found = proc.exact_memory_of([os.getpid()])
         assert found.private > MIB
         assert 8 * MIB in found.files.values()
     assert proc.available_memory() > MIB

@@ -72,6 +72,13 @@ def content(store: Store, tree: Tree) -> dict[str, bytes]:
 # -- order -----------------------------------------------------------------------------------------
 
 
+def test_every_step_knows_how_many_may_run_at_once(store: Store) -> None:
+    engine = FakeEngine({name: made(name.encode()) for name in "ab"})
+    run(store, [step("a"), step("b", "a")], engine, jobs=3)
+    # And so does what is said of the enforcement, which is one for all of them.
+    assert [policy.beside for policy in engine.policies] == [3] * 4
+
+
 def test_each_step_gets_what_those_before_it_made(store: Store) -> None:
     engine = FakeEngine(dict.fromkeys(["a", "b", "c"], chained))
     ran = run(store, [step("c", "b", "a"), step("b", "a"), step("a")], engine)
