@@ -72,7 +72,7 @@ test: setup-tests setup-pythons
 	$(end_on_other_pythons)
 	echo '== integration tests'
 	$(BIN)/python -m pytest tests/integration -m 'not long' \
-		-n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+		-n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 .PHONY: unit
 unit: setup-tests

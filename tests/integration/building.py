@@ -343,6 +343,15 @@ def wait_for_descendant(pid: int, program: str) -> dict[int, str]:
     raise AssertionError(f"{program} did not run")
 
 
+def wait_for_children(pid: int) -> None:
+    """Wait until a process has started another one."""
+    deadline = time.monotonic() + _PATIENCE
+    while not descendants(pid):
+        assert _status(pid) is not None, "ended without having started anything"
+        assert time.monotonic() < deadline, "nothing was started"
+        time.sleep(0.02)
+
+
 def _program(pid: int) -> str:
     return _command(pid).split(" ")[0].rpartition("/")[2]
 

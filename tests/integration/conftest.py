@@ -64,6 +64,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file's tests in one process, and all tests of engines in the same.
+
+    Those look at the machine's processes and mounts, and at all containers of an engine.
+    """
+    engines = {item.path for item in items if "engines" in getattr(item, "fixturenames", ())}
+    for item in items:
+        group = "engines" if item.path in engines else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: object) -> None:
     """Collect what a worker has to tell."""

@@ -163,6 +163,8 @@ def test_another_user_in_another_place(
     for stage in ("T1 (compiler, linker, go)", "F1"):
         running = command.start(*options)
         running.wait_for(rf"started +{_escaped(stage)}")
+        # Its inputs are laid out first, by the orchestrator itself.
+        building.wait_for_children(running.process.pid)
         time.sleep(moments.uniform(0.2, _LATEST))
         had = building.kill(running)
         assert had

@@ -22,6 +22,7 @@ from containers.docker import LABEL, connect
 from containers.sandbox import SandboxEngine
 from reproducibility.errors import Stopped
 from reproducibility.variations import STANDARD, VARIED
+from tests.conftest import workshop_name
 from tests.integration.engine_fixtures import CHECKOUT, ENGINES, architecture
 
 if TYPE_CHECKING:
@@ -67,7 +68,14 @@ def _eventually(what: Callable[[], bool]) -> bool:
 
 
 def _mounts() -> set[str]:
-    return {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    """Mount points of this machine, but for those of tests in the session's other processes."""
+    own = f"/popen-{os.environ.get('PYTEST_XDIST_WORKER')}/"
+    points = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    return {
+        point
+        for point in points
+        if own in point or not ("/popen-" in point or workshop_name() in point)
+    }
 
 
 @pytest.mark.parametrize("where", [STANDARD, VARIED], ids=["standard", "varied"])
