@@ -70,9 +70,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Those look at the machine's processes and mounts, and at all containers of an engine.
     """
-    engines = {item.path for item in items if "engines" in getattr(item, "fixturenames", ())}
+    together = {item.path for item in items if "engines" in getattr(item, "fixturenames", ())}
     for item in items:
-        group = "engines" if item.path in engines else item.path.name
+        group = "engines" if item.path in together else item.path.name
         item.add_marker(pytest.mark.xdist_group(group))
 
 
