@@ -64,16 +64,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Keep each file's tests in one process, and all tests of engines in the same.
 
     Those look at the machine's processes and mounts, and at all containers of an engine.
     """
-    together = {item.path for item in items if "engines" in getattr(item, "fixturenames", ())}
-    for item in items:
-        group = "engines" if item.path in together else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+    engines = "engines" in getattr(item, "fixturenames", ())
+    item.add_marker(pytest.mark.xdist_group("engines" if engines else item.path.name))
 
 
 @pytest.hookimpl(optionalhook=True)
