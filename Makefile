@@ -71,8 +71,7 @@ test: setup-tests setup-pythons
 	echo '== unit tests on the other Pythons'
 	$(end_on_other_pythons)
 	echo '== integration tests'
-	$(BIN)/python -m pytest tests/integration -m 'not long' \
-		-n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest tests/integration -m 'not long' -n 2 $(ARGS)
 
 .PHONY: unit
 unit: setup-tests

@@ -64,13 +64,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     )
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep each file's tests in one process, and all tests of engines in the same.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Hand out the tests by file, and those that look at the whole machine to one process."""
+    from tests.integration.by_file import ByFile
 
-    Those look at the machine's processes and mounts, and at all containers of an engine.
-    """
-    engines = "engines" in getattr(item, "fixturenames", ())
-    item.add_marker(pytest.mark.xdist_group("engines" if engines else item.path.name))
+    return ByFile(config, log)
 
 
 @pytest.hookimpl(optionalhook=True)

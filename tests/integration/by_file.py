@@ -1,0 +1,28 @@
+"""How pytest-xdist hands out the integration tests to the processes of a session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xdist.scheduler import LoadScopeScheduling
+
+if TYPE_CHECKING:
+    import pytest
+
+# Their tests look at all processes and mounts of the machine, and at all containers of an engine.
+_TOGETHER = ("test_build_docker.py", "test_engines_", "test_hostile.py", "test_rebuild.py")
+
+
+class ByFile(LoadScopeScheduling):  # type: ignore[misc] # the package has no types
+    """Each file's tests in one process, those of all engines in the same one; in their order.
+
+    Groups by markers (`--dist loadgroup`) have no effect with pytest-xdist 3.8 on pytest 9.2.
+    """
+
+    def __init__(self, config: pytest.Config, log: object) -> None:
+        config.option.loadscopereorder = False
+        super().__init__(config, log)
+
+    def _split_scope(self, nodeid: str) -> str:
+        name = nodeid.partition("::")[0].rpartition("/")[2]
+        return "engines" if name.startswith(_TOGETHER) else name
