@@ -221,7 +221,7 @@ def test_nobody_gets_the_disk_before_it_is_read_back(
         "verdict": "PASS",
         "image": {"path": image.name, "blake3": digest.of_file(image).hex},
         "cpio": {"path": "sourcery.cpio.zst"},
-        "root": {},
+        "root": {"commands": {}},
     }
     (place / "result.json").write_text(json.dumps(result))
     done: list[str] = []
