@@ -1,11 +1,12 @@
 """The launcher: sets the stage for one action, starts bubblewrap, and guards it to its end.
 
-Run by path (`python -I -S confine.py`), whether or not the package can be imported; so it uses the
-standard library only, as little of that as it can, and nothing later than at its start: the user
-that it becomes may not be able to read Python's own files. It reads an order (`sandbox_order.py`)
-as JSON from standard input. On a socket it reports in JSON objects: a failure (`error`), a folder
-that only it can see (`mounted`: `work` or `tmp`, with a descriptor), and how much memory the
-largest process took (`largest`).
+Started by `launch.py` in a Python of its own, as a module without its package; so it uses the
+standard library only, as little of that as it can (importing is most of an action's start), and
+nothing later than at its start: the user that it becomes may not be able to read Python's own
+files. It reads an order (`sandbox_order.py`) from standard input, in `marshal`'s form: its other
+end is the same Python. On a socket it reports in messages of two words: a failure (`error`, and
+what failed), a folder that only it can see (`mounted`, and `work` or `tmp`; with a descriptor), and
+how much memory the largest process took (`largest`, and the number of bytes).
 
 As root it first makes a private mount namespace in which the inputs are visible to an unprivileged
 user whatever folder they lie in, and becomes such a user: resource limits do not bind root. As an
@@ -24,7 +25,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import json
+import marshal
 import os
 import resource
 import select
@@ -65,7 +66,7 @@ class _Terminated(Exception):  # noqa: N818 - not an error
 
 def main() -> NoReturn:
     """Carry out the order on standard input; exits with the action's status, or with 1."""
-    order: dict[str, Any] = json.loads(sys.stdin.buffer.read())
+    order: dict[str, Any] = marshal.loads(sys.stdin.buffer.read())  # noqa: S302 - our parent's
     channel: int = order["report"]
     os.set_inheritable(channel, False)  # noqa: FBT003 - positional only
     # First of all: by now this process is in its cgroup. What is left unread resets the socket.
@@ -102,7 +103,7 @@ def main() -> NoReturn:
                 os.write(group, b"0")
             os.execve(order["program"], arguments, {})  # noqa: S606 - no shell wanted
     except (OSError, ValueError, _RefusedError) as error:
-        os.write(channel, json.dumps({"error": str(error)}).encode())
+        os.write(channel, b"error " + os.fsencode(str(error)))
         os._exit(1)
     for group in exits:
         # Not the guard, as above: it was taken in so that what it starts is in from the first.
@@ -129,7 +130,7 @@ def _guard(child: int, parent: int, channel: int, progress: int) -> int:
     result = _until_quiet(child, parent, progress)
     kibibytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     with contextlib.suppress(OSError):
-        os.write(channel, json.dumps({"largest": kibibytes * 1024}).encode())
+        os.write(channel, b"largest %d" % (kibibytes * 1024))
     return result
 
 
@@ -382,7 +383,7 @@ def _hand_over(channel: int, name: str, folder: str) -> None:
     """Send an open descriptor of a folder that only this mount namespace can see."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     with socket.socket(fileno=os.dup(channel)) as connection:
-        socket.send_fds(connection, [json.dumps({"mounted": name}).encode()], [descriptor])
+        socket.send_fds(connection, [b"mounted " + name.encode()], [descriptor])
     os.close(descriptor)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import socket
 import subprocess
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from containers.usage import Usage
 
 _LAUNCHER = Path(__file__).with_name("confine.py")
+# Imported rather than run by path, so that Python keeps it compiled.
+_START = (
+    "import sys; sys.path.append(sys.argv[1].rpartition('/')[0]); import confine; confine.main()"
+)
 _MESSAGE = 1 << 16
 _KEPT = 2000
 _SIGNAL = 128
@@ -98,10 +103,10 @@ def _start(order: Mapping[str, Any]) -> subprocess.Popen[bytes]:
     """The launcher, with the order on its standard input, in a session of its own."""
     descriptor = os.memfd_create("order")
     with os.fdopen(descriptor, "w+b") as stdin:
-        stdin.write(json.dumps(order).encode())
+        stdin.write(marshal.dumps(dict(order)))
         stdin.seek(0)
         return subprocess.Popen(  # noqa: S603 - argv list, no shell
-            [sys.executable, "-I", "-S", str(_LAUNCHER)],
+            [sys.executable, "-I", "-S", "-c", _START, str(_LAUNCHER)],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -117,7 +122,7 @@ class _Channel:
     """The socket on which the launcher reports a failure, or hands over what it mounted."""
 
     def __init__(self, stack: ExitStack, usage: Usage) -> None:
-        # Messages stay apart: each is one JSON object.
+        # Messages stay apart: `confine.py` says what they are.
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         stack.enter_context(self._ours)
         stack.enter_context(self._theirs)
@@ -147,13 +152,14 @@ class _Channel:
             data, descriptors, _, _ = socket.recv_fds(self._ours, _MESSAGE, 1)
         except ConnectionResetError:  # it ended before it had read that it may go
             return False
-        told = json.loads(data) if data else {}
+        kind, _, value = data.decode(errors="replace").partition(" ")
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)  # noqa: FBT003 - positional only
-            self._usage.mounted(str(told["mounted"]), descriptor)
-        if data:
-            self.error = str(told.get("error", self.error))
-            self.largest = int(told.get("largest", self.largest))
+            self._usage.mounted(value, descriptor)
+        if kind == "error":
+            self.error = value
+        elif kind == "largest":
+            self.largest = int(value)
         return bool(data)
 
 

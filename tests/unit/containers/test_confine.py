@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
 import socket
 import subprocess
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from containers import confine
+from containers.launch import _START
 
 LAUNCHER = Path(confine.__file__)
 # Stands in for bubblewrap: runs the command.
@@ -107,8 +108,8 @@ def launch(**changes: Any) -> tuple[int, dict[str, Any], bytes]:  # noqa: ANN401
         }
         ours.send(b"go")
         done = subprocess.run(
-            [sys.executable, "-I", "-S", str(LAUNCHER)],
-            input=json.dumps(order).encode(),
+            [sys.executable, "-I", "-S", "-c", _START, str(LAUNCHER)],
+            input=marshal.dumps(order),
             capture_output=True,
             pass_fds=(theirs.fileno(), writing),
             check=False,
@@ -117,7 +118,8 @@ def launch(**changes: Any) -> tuple[int, dict[str, Any], bytes]:  # noqa: ANN401
         theirs.close()
         reports: dict[str, Any] = {}
         while data := ours.recv(1 << 16):
-            reports |= json.loads(data)
+            kind, _, value = data.decode().partition(" ")
+            reports[kind] = int(value) if kind == "largest" else value
     return done.returncode, reports, done.stderr
 
 
