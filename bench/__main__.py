@@ -25,10 +25,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import first_runs, image, seed_procedure
-from containers import process
-from orchestrator import inputs, lock, places, spec
-from orchestrator.finished import Finished
+from containers.host import process
+from orchestrator import inputs
+from orchestrator.artifacts.finished import Finished
+from orchestrator.files import places
 from orchestrator.inputs import machine
+from orchestrator.lock import file as lock
+from orchestrator.spec import model as spec
 from orchestrator.store import BLOB_TIME, Store, remove_folder
 from reproducibility.digest import Digest
 from reproducibility.errors import SourceryError

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.finished import Finished
+from orchestrator.artifacts.finished import Finished
 from reproducibility.errors import SourceryError
 
 if TYPE_CHECKING:

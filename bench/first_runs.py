@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator import running
+from orchestrator.run import session as running
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from orchestrator.emulation import Emulation
+    from orchestrator.run.binfmt import Emulation
 
 _DRIVER = Path(__file__).with_suffix(".go")
 _VARIABLE = "FIRST_RUNS"
@@ -69,7 +69,8 @@ def measure(
 ) -> list[FirstRun]:
     """Run commands for the first time, one after the other; all of them where none is named.
 
-    `root`: of a finished build (`orchestrator.finished`). `again`: run each several times more.
+    `root`: of a finished build (`orchestrator.artifacts.finished`). `again`: run each several times
+    more.
 
     Raises:
         InfrastructureError: the namespaces cannot be made, or the timing program fails.

@@ -20,11 +20,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from containers import process
-from orchestrator.image import backwards, writer
-from orchestrator.image.disk import Disk
-from orchestrator.image.layout import lay_out
-from orchestrator.image.volume import Volume
+from containers.host import process
+from orchestrator.image.fat import reverse_digest, writer
+from orchestrator.image.fat.disk import Disk
+from orchestrator.image.fat.layout import lay_out
+from orchestrator.image.fat.volume import Volume
 from reproducibility.manifest import scan
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _write(tree: Tree, folder: Path, target: Path, phases: dict[str, list[float]
     writer.write(disk, blob, target)
     written = start.until_now()
     again = Spent.by_now()
-    backwards.digest(disk, blob)
+    reverse_digest.digest(disk, blob)
     phases["layout"].append(laid_out)
     phases["write"].append(written.clock - laid_out)
     phases["again"].append(again.until_now().clock)

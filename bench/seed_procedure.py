@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from containers import process
+from containers.host import process
 
 if TYPE_CHECKING:
     from pathlib import Path

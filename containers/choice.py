@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from containers import docker_address
-from containers.sandbox import SandboxEngine
+from containers.docker import address
+from containers.sandbox.engine import SandboxEngine
 from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def choose(name: str, scratch: Path) -> Engine:
 
 
 def _docker(scratch: Path) -> Engine:
-    docker_address.check()
-    docker_address.knock()
-    from containers import docker  # noqa: PLC0415 - its library takes long to import
+    address.check()
+    address.knock()
+    from containers.docker import engine as docker  # noqa: PLC0415 - its library takes long to import
 
     return docker.connect(scratch)

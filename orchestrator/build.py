@@ -11,28 +11,28 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from containers import choice
+from containers.host import memory
 from containers.policy import Policy
-from orchestrator import (
-    bootfiles,
-    inputs,
-    lock,
-    making,
-    memory,
-    output,
-    places,
-    plan,
-    rebuilding,
+from orchestrator import inputs, plan
+from orchestrator.artifacts import (
+    image as making,
+)
+from orchestrator.artifacts import (
+    output_directory,
     result,
     root,
-    source_checks,
-    spec,
 )
-from orchestrator.inputs import bundle, local_path, machine
-from orchestrator.module_hash import ModuleHashes
+from orchestrator.boot import step as boot_step
+from orchestrator.execution import rebuilding
+from orchestrator.execution.scheduler import Scheduler, default_jobs
+from orchestrator.files import places
+from orchestrator.golang import checks
+from orchestrator.golang.module_hash import ModuleHashes
+from orchestrator.inputs import bundle, local_path, machine, source_checks
+from orchestrator.lock import file as lock
 from orchestrator.progress.inputs import InputEvents
-from orchestrator.scheduler import Scheduler, default_jobs
+from orchestrator.spec import model as spec
 from orchestrator.store import DamagedBlob, Store, trial
-from orchestrator.toolchain import checks
 from reproducibility import digest as digests
 from reproducibility.compare import Check, Verdict, complete, fold
 from reproducibility.errors import InputError
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from containers.engine import Engine
     from orchestrator.architecture import Architecture
-    from orchestrator.scheduler import Observer, Results, Run
+    from orchestrator.execution.scheduler import Observer, Results, Run
     from reproducibility.digest import Digest
     from reproducibility.manifest import Tree
 
@@ -97,7 +97,7 @@ def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
     pinned = lock.load(options.lock)
     pinned.check_fits(wanted)
     architectures = _selected(wanted, options.architectures)
-    output.refuse_foreign(options.out)
+    output_directory.refuse_foreign(options.out)
     local_path.refuse_output(pinned.inputs, wanted.folder, options.out)
     with closing(Store(options.store)) as store:
         trial.require_store(options.store)
@@ -179,7 +179,7 @@ class _Job:
             assembled = root.assemble(
                 drawn.compiling, run.results, made, have.files, self.store.put_bytes, boot.tree
             )
-            with output.replacing(self.options.out) as fresh:
+            with output_directory.replacing(self.options.out) as fresh:
                 image = self._image(assembled, boot, fresh)
                 again = rebuilding.checks(run.compared.values())
                 found = [*compared.result(), *again, *boot.checks, *image.checks]
@@ -207,14 +207,14 @@ class _Job:
         expected = [*drawn.expected, *making.EXPECTED]
         if self.options.rebuild:
             expected += rebuilding.expected(drawn.steps)
-            expected += bootfiles.expected(self.wanted.boot, self.architectures)
+            expected += boot_step.expected(self.wanted.boot, self.architectures)
             expected.append((making.REMEMBERED, making.IMAGE))
         return expected
 
     def _actions(self, drawn: plan.Plan, engine: Engine) -> Run:
         self.observer.planned(
             [(step.name, step.stage, step.subject) for step in drawn.steps]
-            + bootfiles.stages(self.wanted.boot, self.architectures)
+            + boot_step.stages(self.wanted.boot, self.architectures)
             + making.STAGES
         )
         return Scheduler(
@@ -228,10 +228,10 @@ class _Job:
             stop=self.stop,
         ).run(drawn.steps)
 
-    def _boot(self, have: inputs.Inputs, results: Results) -> bootfiles.BootFiles:
+    def _boot(self, have: inputs.Inputs, results: Results) -> boot_step.BootFiles:
         if self.wanted.boot is None:
-            return bootfiles.BootFiles()
-        return bootfiles.make(
+            return boot_step.BootFiles()
+        return boot_step.make(
             self.wanted.boot,
             have.boot,
             results,
@@ -243,7 +243,7 @@ class _Job:
             bases=self.bases,
         )
 
-    def _image(self, assembled: root.Root, boot: bootfiles.BootFiles, fresh: Path) -> making.Image:
+    def _image(self, assembled: root.Root, boot: boot_step.BootFiles, fresh: Path) -> making.Image:
         order = making.Order(
             tree=assembled.tree,
             label=self.wanted.image.label,

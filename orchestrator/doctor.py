@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from containers import system_call_filter
 from containers.choice import choose
 from containers.policy import RULES, Policy
-from orchestrator.emulator.platforms import PLATFORMS
-from orchestrator.scheduler import default_jobs
+from containers.sandbox import system_call_filter
+from orchestrator.execution.scheduler import default_jobs
+from orchestrator.qemu.platforms import PLATFORMS
 from orchestrator.store import trial
 from reproducibility.errors import InfrastructureError
 

@@ -5,21 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from orchestrator import resources, source_checks
-from orchestrator.compiling import Compiling
-from orchestrator.lock import Absent
-from orchestrator.toolchain import checks, observe, shared
-from orchestrator.toolchain.chain import DIST_BUILD, Chain, Programs, stopping_early
+from orchestrator import resources
+from orchestrator.golang import checks, probe, standard_library
+from orchestrator.golang.compiling import Compiling
+from orchestrator.golang.toolchain import (
+    DIST_BUILD,
+    Chain,
+    Programs,
+    stopping_early,
+)
+from orchestrator.inputs import source_checks
+from orchestrator.lock.file import Absent
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree, file, merge
 from reproducibility.variations import varied
 
 if TYPE_CHECKING:
     from orchestrator.architecture import Architecture
+    from orchestrator.execution.scheduler import Step
     from orchestrator.inputs import Inputs
-    from orchestrator.lock import Lock
-    from orchestrator.scheduler import Step
-    from orchestrator.spec import Spec
+    from orchestrator.lock.file import Lock
+    from orchestrator.spec.model import Spec
     from orchestrator.store import Store
 
 
@@ -65,14 +71,14 @@ def draw(  # noqa: PLR0913 - what a plan depends on
     unpublished = [name for name in foreign if isinstance(lock.toolchain.log[name], Absent)]
     steps = chain.steps()
     for name in dict.fromkeys((host, *architectures)):
-        steps += shared.standard(chain, name)
+        steps += standard_library.standard(chain, name)
     # The longest way comes first, and what fills the gaps last.
     steps.append(chain.second())
     steps += [chain.cross_again(name) for name in unpublished]
     steps += [chain.cross(name) for name in foreign]
     compiled = [step for name in architectures for step in compiling.steps(name)]
     steps += sorted(compiled, key=lambda step: step.stage not in {"list", "seed"})
-    steps.append(shared.helpers_again(chain))
+    steps.append(standard_library.helpers_again(chain))
     return Plan(chain, compiling, steps, _expected(lock, host, architectures, unpublished))
 
 
@@ -85,7 +91,7 @@ def _expected(
     expected: list[tuple[str, str]] = [
         (name, host) for name in (checks.FIXED_POINT, checks.GENERATED, checks.HELPERS)
     ]
-    expected += [(observe.NAME, name) for name in observe.FIELDS]
+    expected += [(probe.NAME, name) for name in probe.FIELDS]
     for name in dict.fromkeys((host, *architectures)):
         expected.append((checks.RELEASE, name))
         if not isinstance(lock.toolchain.log[name], Absent):

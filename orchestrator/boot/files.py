@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from orchestrator.boot.kernel import Kernel
     from orchestrator.boot.menus import Choice
-    from orchestrator.boot.order import Boot, Machine
+    from orchestrator.boot.model import Boot, Machine
     from orchestrator.boot.syslinux import Loader
     from reproducibility.digest import Digest
     from reproducibility.manifest import Entry

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import zstandard
 
-from orchestrator.image import newc
+from orchestrator.image.cpio import newc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from orchestrator import packing
+from orchestrator.files import decompression
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
 
@@ -132,10 +132,10 @@ def startable(data: bytes, architecture: str, subject: str, *, uefi: bool) -> by
     """
     if data.startswith(_GZIP):
         try:
-            data = packing.unpacked(
-                data, ".gz", packing.limit(len(data), _LARGEST, packing.PROGRAM)
+            data = decompression.unpacked(
+                data, ".gz", decompression.limit(len(data), _LARGEST, decompression.PROGRAM)
             )
-        except (OSError, *packing.DAMAGED) as error:
+        except (OSError, *decompression.DAMAGED) as error:
             raise InputError(f"the kernel cannot be unpacked: {error}", subject=subject) from error
     at, mark = _COMPRESSED_EFI
     if data.startswith(_EFI) and data[at : at + len(mark)] == mark:

@@ -15,7 +15,7 @@ from reproducibility.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.boot.order import Boot, Machine
+    from orchestrator.boot.model import Boot, Machine
 
 _WRITTEN = "# Written by the build; sourcery.toml, [boot], decides what stands here.\n"
 # COMMAND_LINE_SIZE of arch/*/include/uapi/asm/setup.h, the final zero included.

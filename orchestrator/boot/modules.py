@@ -14,8 +14,8 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from orchestrator import packing
 from orchestrator.boot import elf
+from orchestrator.files import decompression
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -212,8 +212,10 @@ def needs(module: bytes, subject: str) -> set[str]:
 
 def _unpacked(data: bytes, suffix: str, subject: str) -> bytes:
     try:
-        return packing.unpacked(data, suffix, packing.limit(len(data), _LARGEST, packing.PROGRAM))
-    except (OSError, *packing.DAMAGED) as error:
+        return decompression.unpacked(
+            data, suffix, decompression.limit(len(data), _LARGEST, decompression.PROGRAM)
+        )
+    except (OSError, *decompression.DAMAGED) as error:
         raise InputError(
             f"a kernel module cannot be unpacked: {error}",
             subject=subject,

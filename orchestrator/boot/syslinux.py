@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.boot import elf
-from orchestrator.image.volume import SECTOR, BootCode
+from orchestrator.image.fat.volume import SECTOR, BootCode
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:

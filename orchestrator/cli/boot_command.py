@@ -15,7 +15,7 @@ from orchestrator.cli.stick_commands import application
 
 __all__ = ["application"]
 
-# The names of orchestrator.emulator.platforms (a test compares them), here because importing that
+# The names of orchestrator.qemu.platforms (a test compares them), here because importing that
 # would slow every `--help` down.
 Disk = Literal["virtio", "ahci", "nvme", "usb", "sd"]
 Accelerator = Literal["tcg", "kvm"]

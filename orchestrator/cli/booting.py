@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from orchestrator.artifacts.finished import Finished
     from orchestrator.cli.session import Session
-    from orchestrator.emulator.booting import Booted, Options, Outcome
-    from orchestrator.emulator.platforms import Disk, Platform
-    from orchestrator.finished import Finished
+    from orchestrator.qemu.boot import Booted, Options, Outcome
+    from orchestrator.qemu.platforms import Disk, Platform
     from reproducibility.compare import Check
 
 _ALL = "all"
@@ -49,7 +49,7 @@ def boot(asked: Asked, session: Session) -> int:
     Raises:
         SourceryError: of the kind that says whose matter it is.
     """
-    from orchestrator.emulator import booting
+    from orchestrator.qemu import boot as booting
 
     options = _options(asked, session)
     if asked.interactive:
@@ -130,8 +130,8 @@ def _line(check: Check) -> str:
 
 
 def _options(asked: Asked, session: Session) -> Options:
-    from orchestrator.emulator import booting
-    from orchestrator.emulator.machine import Machine
+    from orchestrator.qemu import boot as booting
+    from orchestrator.qemu.command_line import Machine
 
     finished = _finished(asked)
     image = asked.image or (finished.image if finished else asked.out / "sourcery.img")
@@ -162,7 +162,7 @@ def _finished(asked: Asked) -> Finished | None:
         InputError: there is no result, or one that does not come from a build.
         UnfinishedError: the build was interrupted while its files were put there.
     """
-    from orchestrator.finished import Finished, UnfinishedError
+    from orchestrator.artifacts.finished import Finished, UnfinishedError
 
     if asked.image is None:
         return Finished.load(asked.out)
@@ -175,7 +175,7 @@ def _finished(asked: Asked) -> Finished | None:
 
 
 def _platforms(asked: Asked, built: Finished | None, session: Session) -> tuple[Platform, ...]:
-    from orchestrator.emulator.platforms import BY_NAME, PLATFORMS
+    from orchestrator.qemu.platforms import BY_NAME, PLATFORMS
 
     if built and not built.document["root"].get("boot_files", 1):
         raise InputError(
@@ -220,7 +220,7 @@ def _left_out(platform: Platform, asked: Asked, built: Finished | None) -> bool:
 
 
 def _interact(options: Options, session: Session) -> int:
-    from orchestrator.emulator import booting
+    from orchestrator.qemu import boot as booting
 
     if session.manner.json or not sys.stdin.isatty():
         raise InputError(

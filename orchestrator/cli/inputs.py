@@ -7,8 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator import places, text_file
 from orchestrator.cli.wording import quantity
+from orchestrator.files import places, text_file
 from reproducibility import regular
 from reproducibility.errors import InputError
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.cli.session import Session
-    from orchestrator.lock import Lock
-    from orchestrator.log_records import Records
+    from orchestrator.inputs.log_records import Records
+    from orchestrator.lock.file import Lock
 
 SCHEMA = 1
 
@@ -44,10 +44,10 @@ def lock(where: Where, update: str | None, session: Session) -> int:
         ComparisonError: the public log contradicts what the present lock proves of it.
         InfrastructureError: something could not be had.
     """
-    from orchestrator import lock as locks
-    from orchestrator import locking, spec
-    from orchestrator.inputs import Clients
+    from orchestrator.inputs import Clients, resolve
+    from orchestrator.lock import file as locks
     from orchestrator.progress.inputs import InputEvents
+    from orchestrator.spec import model as spec
     from orchestrator.store import Store, trial
 
     wanted = spec.load(where.spec)
@@ -55,7 +55,7 @@ def lock(where: Where, update: str | None, session: Session) -> int:
     with session.working("orchestrate lock") as progress, closing(Store(where.store)) as store:
         trial.require_store(where.store)
         clients = Clients(events=InputEvents(progress), stop=session.stopping.event)
-        pinned = locking.lock(
+        pinned = resolve.lock(
             wanted,
             previous,
             store,
@@ -65,7 +65,7 @@ def lock(where: Where, update: str | None, session: Session) -> int:
             note=progress.note,
             records=records,
         )
-    moved = locking.moved(previous, pinned)
+    moved = resolve.moved(previous, pinned)
     changed = previous is None or locks.dump(previous) != locks.dump(pinned)
     if changed:
         locks.save(pinned, where.lock)
@@ -87,8 +87,8 @@ def _previous(
     Raises:
         InputError: it is refused, and `update` wants the rest of it kept or it is no JSON.
     """
-    from orchestrator import lock as locks
-    from orchestrator import log_records
+    from orchestrator.inputs import log_records
+    from orchestrator.lock import file as locks
 
     if not os.path.lexists(path) or _is_blank(path):
         return None, None
@@ -134,12 +134,13 @@ def fetch(where: Where, bundle: Path | None, session: Session) -> int:
         InputError: the spec or the lock is wrong, or an input is not what the lock says.
         InfrastructureError: something could not be had.
     """
-    from orchestrator import inputs, spec
-    from orchestrator import lock as locks
+    from orchestrator import inputs
     from orchestrator.inputs import bundle as bundles
     from orchestrator.inputs import machine
     from orchestrator.inputs.ensure import needed
+    from orchestrator.lock import file as locks
     from orchestrator.progress.inputs import InputEvents
+    from orchestrator.spec import model as spec
     from orchestrator.store import Store, trial
 
     wanted = spec.load(where.spec)

@@ -24,7 +24,7 @@ from reproducibility.errors import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.signals import Noted
+    from orchestrator.cli.signals import Noted
 
 PROGRAM = "orchestrate"
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell would report it
@@ -132,7 +132,7 @@ def _stopped(session: Session) -> int:
 def _unforeseen(error: Exception, manner: Manner) -> int:
     """An error that nobody gave words to: the machine's, or a mistake in this program."""
     if isinstance(error, OSError) and error.strerror:
-        from orchestrator import blame
+        from orchestrator.execution import blame
 
         said = blame.of_machine(error)
     elif isinstance(error, MemoryError):

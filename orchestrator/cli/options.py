@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from orchestrator import places
+from orchestrator.files import places
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# The same names as orchestrator.spec.Architecture and containers.choice.NAMES (a test compares
-# them), here because importing those would slow every `--help` down.
+# The same names as orchestrator.spec.model.Architecture and containers.choice.NAMES (a test
+# compares them), here because importing those would slow every `--help` down.
 Engine = Literal["auto", "sandbox", "docker"]
 
 

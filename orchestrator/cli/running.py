@@ -37,8 +37,9 @@ def run(options: Options, session: Session) -> int:
     Raises:
         SourceryError: there is nothing to run it in, or no way to; of the kind that says why.
     """
-    from orchestrator import emulation, running
-    from orchestrator.finished import Finished
+    from orchestrator.artifacts.finished import Finished
+    from orchestrator.run import binfmt
+    from orchestrator.run import session as running
     from orchestrator.store import Store
 
     finished = Finished.load(options.out)
@@ -52,7 +53,7 @@ def run(options: Options, session: Session) -> int:
         session.note(finished.doubt)
     emulated = None
     if running.is_foreign(options.architecture):
-        emulated = emulation.find(options.architecture)
+        emulated = binfmt.find(options.architecture)
         if session.manner.verbose:
             session.note(f"emulated by {emulated.by}")
     with closing(Store(options.store)) as store:

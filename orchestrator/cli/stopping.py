@@ -14,13 +14,13 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
-from orchestrator.signals import SIGNALS
+from orchestrator.cli.signals import SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from orchestrator.signals import Noted
+    from orchestrator.cli.signals import Noted
 
 _FIRST = b"\nstopping cleanly; once more stops at once\n"
 _STANDARD_ERROR = 2

@@ -19,8 +19,8 @@ from reproducibility.errors import ComparisonError, InfrastructureError, InputEr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orchestrator.artifacts.finished import Finished
     from orchestrator.cli.session import Session
-    from orchestrator.finished import Finished
     from orchestrator.stick.contents import Contents
     from orchestrator.stick.disks import Target
     from orchestrator.stick.medium import Medium
@@ -98,7 +98,7 @@ def write(options: Options, session: Session) -> int:
 
 def _finished(options: Options, session: Session) -> Finished:
     """The build whose image is to be written."""
-    from orchestrator.finished import Finished
+    from orchestrator.artifacts.finished import Finished
 
     finished = Finished.load(options.out if options.image is None else options.image.parent)
     if options.image is not None and options.image.name != finished.image.name:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pydantic import TypeAdapter
 
-    from containers.process import Completed
+    from containers.host.process import Completed
 
 Shape = TypeVar("Shape")
 

@@ -19,7 +19,7 @@ import zstandard
 
 from orchestrator.inputs import bundle_header, tar_members, unpack
 from orchestrator.inputs.ensure import needed
-from orchestrator.lock import GoModule, LocalPath
+from orchestrator.lock.file import GoModule, LocalPath
 from reproducibility import canonical, manifest, regular
 from reproducibility.digest import Digest
 from reproducibility.errors import InfrastructureError, InputError, SourceryError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from orchestrator.architecture import Architecture
     from orchestrator.inputs.transport import Store
-    from orchestrator.lock import Lock
+    from orchestrator.lock.file import Lock
     from reproducibility.manifest import Tree
 
 _SCHEMA = 1

@@ -13,7 +13,7 @@ import re
 import zipfile
 from typing import TYPE_CHECKING
 
-from orchestrator.lock import Absent, Recorded
+from orchestrator.lock.file import Absent, Recorded
 from reproducibility import regular, transparency
 from reproducibility.errors import ComparisonError, InfrastructureError, InputError
 

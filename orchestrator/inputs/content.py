@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator import lock, output
+from orchestrator.artifacts import output_directory
 from orchestrator.inputs import bundle_header
+from orchestrator.lock import file as lock
 from orchestrator.store import store
 from reproducibility import manifest, regular, visible
 from reproducibility.errors import InputError
@@ -143,7 +144,7 @@ def _clean(pattern: str) -> str:
 
 def _counts(path: str, place: Path, rules: Rules) -> bool:
     name = path.rpartition("/")[2]
-    if name in _VERSION_CONTROL or output.is_unfinished(name):
+    if name in _VERSION_CONTROL or output_directory.is_unfinished(name):
         return False
     if rules.module and path == ".hg_archival.txt":
         return False
@@ -153,7 +154,9 @@ def _counts(path: str, place: Path, rules: Rules) -> bool:
 def _is_made(place: Path) -> bool:
     """Whether a folder is what a build leaves or was interrupted in, or a store."""
     return (
-        output.is_result(place / output.RESULT) or output.unfinished(place) or store.is_store(place)
+        output_directory.is_result(place / output_directory.RESULT)
+        or output_directory.unfinished(place)
+        or store.is_store(place)
     )
 
 

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, cast
 
 from debian.deb822 import Packages
 
-from containers import process
-from orchestrator import packing
+from containers.host import process
+from orchestrator.files import decompression
 from orchestrator.inputs import answers, apt_sources, tar_members, unpack
 from orchestrator.inputs.answers import Kind
 from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
-from orchestrator.lock import DebianPackage
+from orchestrator.lock.file import DebianPackage
 from reproducibility import digest as digests
 from reproducibility import regular
 from reproducibility.digest import Digest
@@ -350,8 +350,10 @@ def _content(package: BinaryIO) -> BinaryIO:
         name, _, suffix = seen[-1].decode("ascii", "replace").partition(".tar")
         if name == "data":
             part = _Part(package, int(size))
-            limit = packing.limit(int(size), LARGEST + _FRAMES) if suffix else LARGEST + _FRAMES
-            return packing.reader(cast("BinaryIO", part), suffix, limit)
+            limit = (
+                decompression.limit(int(size), LARGEST + _FRAMES) if suffix else LARGEST + _FRAMES
+            )
+            return decompression.reader(cast("BinaryIO", part), suffix, limit)
         package.seek(int(size) + int(size) % 2, os.SEEK_CUR)
     raise ValueError("no data.tar is among its first parts")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from orchestrator.inputs import machine
 from orchestrator.inputs.shelf import Shelf
 from orchestrator.inputs.transport import Clients, Events, Silent
-from orchestrator.lock import GoModule, LocalPath
+from orchestrator.lock.file import GoModule, LocalPath
 from reproducibility import manifest
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from orchestrator.architecture import Architecture
     from orchestrator.inputs.transport import Store
-    from orchestrator.lock import Input, Lock
+    from orchestrator.lock.file import Input, Lock
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from containers.process import Completed
+    from containers.host.process import Completed
     from orchestrator.inputs.transport import Clients, Store
     from reproducibility.manifest import Tree
 

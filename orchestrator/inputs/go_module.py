@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from containers import process
+from containers.host import process
 from orchestrator.inputs import answers, checksum_database, unpack
 from orchestrator.inputs.answers import Kind
 from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
-from orchestrator.lock import Absent, GoModule, Recorded
+from orchestrator.lock.file import Absent, GoModule, Recorded
 from orchestrator.store.blobs import BLOB_TIME
 from reproducibility import digest as digests
 from reproducibility import gomodule
@@ -29,7 +29,7 @@ from reproducibility.manifest import Tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from containers.process import Completed
+    from containers.host.process import Completed
     from orchestrator.architecture import Architecture
     from orchestrator.inputs.answers import Judged
 

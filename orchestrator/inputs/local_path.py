@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.inputs import content
-from orchestrator.lock import LocalPath
+from orchestrator.lock.file import LocalPath
 from reproducibility import digest as digests
 from reproducibility import manifest, regular
 from reproducibility.errors import InputError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from orchestrator.inputs.transport import Store
-    from orchestrator.lock import Input
+    from orchestrator.lock.file import Input
     from reproducibility.digest import Digest
 
 

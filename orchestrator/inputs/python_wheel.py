@@ -8,18 +8,18 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from containers import process
+from containers.host import process
 from orchestrator.inputs import answers, unpack
 from orchestrator.inputs.answers import Kind
 from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
-from orchestrator.lock import PythonWheel
+from orchestrator.lock.file import PythonWheel
 from reproducibility import digest as digests
 from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from containers.process import Completed
+    from containers.host.process import Completed
     from orchestrator.architecture import Architecture
     from orchestrator.inputs.answers import Judged
     from reproducibility.manifest import Tree

@@ -14,7 +14,13 @@ from orchestrator.inputs.go_command import GoCommand
 from orchestrator.inputs.go_module import GoTransport
 from orchestrator.inputs.local_path import LocalTransport
 from orchestrator.inputs.python_wheel import WheelTransport
-from orchestrator.lock import DebianPackage, GoModule, Input, LocalPath, PythonWheel
+from orchestrator.lock.file import (
+    DebianPackage,
+    GoModule,
+    Input,
+    LocalPath,
+    PythonWheel,
+)
 from orchestrator.store.blobs import BLOB_TIME
 from reproducibility.errors import InputError
 

@@ -21,8 +21,8 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from containers import process
-from orchestrator import places
+from containers.host import process
+from orchestrator.files import places
 from orchestrator.inputs.answers import Judged, Kind
 from reproducibility.errors import InfrastructureError, SourceryError
 from reproducibility.redaction import redact, secrets_of
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from threading import Event
     from typing import Any, BinaryIO
 
-    from containers.process import Completed
+    from containers.host.process import Completed
     from reproducibility.digest import Digest
     from reproducibility.manifest import Entry, Tree
 
@@ -198,7 +198,7 @@ class RefusedError(InfrastructureError):
 
 
 class Run(Protocol):
-    """Runs a client program to its end: `containers.process.run`, or a fake in tests."""
+    """Runs a client program to its end: `containers.host.process.run`, or a fake in tests."""
 
     def __call__(  # noqa: PLR0913 - those of `process.run`
         self,
@@ -210,7 +210,7 @@ class Run(Protocol):
         stop: Event | None = None,
         check: bool = True,
     ) -> Completed:
-        """Run it; see `containers.process.run`."""
+        """Run it; see `containers.host.process.run`."""
 
 
 @dataclass(frozen=True)

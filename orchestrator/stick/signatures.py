@@ -11,7 +11,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
-from containers import process
+from containers.host import process
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:

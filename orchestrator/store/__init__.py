@@ -1,7 +1,7 @@
 """The store: what was fetched and made, by digest; see `orchestrator.store.store`."""
 
+from containers.host.durable import remove_folder
 from orchestrator.store.blobs import BLOB_TIME, DamagedBlob
-from orchestrator.store.durable import remove_folder
 from orchestrator.store.store import Store
 
 __all__ = ["BLOB_TIME", "DamagedBlob", "Store", "remove_folder"]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from blake3 import blake3
 
-from orchestrator.store import durable
+from containers.host import durable
 from reproducibility import digest as digests
 from reproducibility import regular
 from reproducibility.digest import Digest

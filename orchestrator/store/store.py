@@ -25,11 +25,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from containers.scratch import Scratch
-from orchestrator.store import durable, records, upkeep
+from containers.host import durable
+from containers.host.durable import remove_folder
+from containers.host.scratch import Scratch
+from orchestrator.store import records, upkeep
 from orchestrator.store.blobs import BLOB_TIME, BlobFolder, DamagedBlob
 from orchestrator.store.checkouts import Checkouts
-from orchestrator.store.durable import remove_folder
 from reproducibility import regular
 from reproducibility.errors import InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree

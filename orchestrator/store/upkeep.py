@@ -13,7 +13,8 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.store import durable, records
+from containers.host import durable
+from orchestrator.store import records
 from reproducibility import digest as digests
 from reproducibility import regular
 from reproducibility.digest import Digest

@@ -11,22 +11,22 @@ from unittest import mock
 
 import pytest
 
-from containers.process import Completed
-from orchestrator import listing, sources
-from orchestrator.inputs import answers, apt_sources, checksum_database
+from containers.host.process import Completed
+from orchestrator.golang import listing
+from orchestrator.inputs import answers, apt_sources, checksum_database, sources
 from orchestrator.inputs.debian_package import DebianTransport, PackageRequest
 from orchestrator.inputs.go_command import GoCommand
 from orchestrator.inputs.go_module import GoTransport
 from orchestrator.inputs.transport import Clients
-from orchestrator.pinned import Recorded
-from orchestrator.spec import Source
+from orchestrator.lock.model import Recorded
+from orchestrator.spec.model import Source
 from orchestrator.stick import signatures
 from reproducibility import transparency
 from reproducibility.errors import ActionError, ComparisonError, InfrastructureError, InputError
 from tests.fuzz import scratch
 from tests.fuzz.target import Target
-from tests.unit.inputs import world
 from tests.unit.orchestrator import samples
+from tests.unit.orchestrator.inputs import world
 from tests.unit.reproducibility import test_transparency
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def _signatures(data: bytes) -> None:
     """What `wipefs` says of a disk."""
     done = Completed(0, data, b"")
     with (
-        mock.patch("containers.process.run", return_value=done),
+        mock.patch("containers.host.process.run", return_value=done),
         mock.patch("shutil.which", return_value="/sbin/wipefs"),
     ):
         for one in signatures.look(Path("/dev/null")).found:

@@ -19,33 +19,33 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zstandard
 
-from containers import archive as tar_streams
-from containers import builder_image
+from containers.docker import archive as tar_streams
+from containers.docker import builder_image
 from containers.outputs import Allowance
-from orchestrator import locking, unpacking
-from orchestrator.emulator import archive as emulated
-from orchestrator.image import archive as read_back
-from orchestrator.image import cpio
-from orchestrator.inputs import bundle, bundle_header
+from orchestrator.image.cpio import reader as unpacking
+from orchestrator.image.cpio import witness as read_back
+from orchestrator.image.cpio import writer as cpio
+from orchestrator.inputs import bundle, bundle_header, resolve
 from orchestrator.inputs.debian_package import DebianTransport
 from orchestrator.inputs.ensure import ensure
 from orchestrator.inputs.go_module import GoTransport
 from orchestrator.inputs.python_wheel import WheelTransport
 from orchestrator.inputs.transport import Clients
-from orchestrator.pinned import DebianPackage, GoModule, PythonWheel
+from orchestrator.lock.model import DebianPackage, GoModule, PythonWheel
+from orchestrator.qemu import archive as emulated
 from orchestrator.store import Store
 from reproducibility import digest as digests
 from reproducibility import manifest
 from reproducibility.errors import ActionError, ComparisonError, InfrastructureError, InputError
 from tests.fuzz import bombs, scratch
 from tests.fuzz.target import LARGEST, Target
-from tests.unit.inputs import world
 from tests.unit.orchestrator import samples
+from tests.unit.orchestrator.inputs import world
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from orchestrator.lock import Lock
+    from orchestrator.lock.file import Lock
     from reproducibility.manifest import Tree
 
 _ENGINE = (ActionError, InfrastructureError)
@@ -226,7 +226,7 @@ def _bundled() -> tuple[Lock, bytes]:
         made = world.make(patch, folder)
         spec = world.write_spec(folder / "project")
         with closing(Store(folder / "store")) as store:
-            lock = locking.lock(spec, None, store, clients=made.clients())
+            lock = resolve.lock(spec, None, store, clients=made.clients())
             ensure(lock, store, folder=spec.folder, artefacts=True, clients=made.clients())
             bundle.write(lock, store, folder / "bundle", "amd64")
         return lock, (folder / "bundle").read_bytes()

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
-from orchestrator import emulation
 from orchestrator.boot import elf, kernel, syslinux
 from orchestrator.boot.modules import Modules, needs
-from orchestrator.image.witness import Packages, loader
+from orchestrator.image.fat.witness import Packages, loader
+from orchestrator.run import binfmt
 from tests.fuzz import bombs, scratch
 from tests.fuzz.target import Target
 from tests.unit.orchestrator.boot import made
@@ -166,14 +166,14 @@ def _many_starts() -> Sequence[bytes]:
 
 def _binfmt(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
-    found = emulation._parsed(text)
+    found = binfmt._parsed(text)
     if found is not None:
-        found.takes(emulation.header("arm64"))
-    emulation._version(text)
+        found.takes(binfmt.header("arm64"))
+    binfmt._version(text)
 
 
 def _is_static(data: bytes) -> None:
-    emulation.is_static(scratch.file("program", data))
+    binfmt.is_static(scratch.file("program", data))
 
 
 def _programs() -> Sequence[bytes]:

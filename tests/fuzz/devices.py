@@ -6,12 +6,14 @@ import json
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from containers import cgroup, launch, own_groups
-from orchestrator import device, doctor, filling, output, running
-from orchestrator.emulator import proof, screen, script
-from orchestrator.emulator.guest import Ran
-from orchestrator.emulator.platforms import PLATFORMS
-from orchestrator.emulator.recording import Recording
+from containers.sandbox import cgroup, launch, own_groups
+from orchestrator import device, doctor
+from orchestrator.artifacts import filling, output_directory
+from orchestrator.qemu import proof, screen, script
+from orchestrator.qemu.guest import Ran
+from orchestrator.qemu.platforms import PLATFORMS
+from orchestrator.qemu.transcript import Recording
+from orchestrator.run import session as running
 from reproducibility.errors import InfrastructureError, InputError
 from tests.fuzz import scratch
 from tests.fuzz.target import Target
@@ -131,13 +133,13 @@ def _marked(data: bytes) -> None:
         fresh, out = folder / "fresh", folder / "out"
         for place in (fresh, out):
             place.mkdir()
-        (fresh / output.RESULT).write_bytes(b"{}")
+        (fresh / output_directory.RESULT).write_bytes(b"{}")
         (folder / "kept").touch()
         (out / filling.MARK).write_bytes(data)
-        (out / output.RESULT).write_bytes(data)
-        output.unfinished(out)
+        (out / output_directory.RESULT).write_bytes(data)
+        output_directory.unfinished(out)
         filling.fill(fresh, out)
-        if not (folder / "kept").exists() or not (out / output.RESULT).exists():
+        if not (folder / "kept").exists() or not (out / output_directory.RESULT).exists():
             raise AssertionError("something else is gone")
 
 

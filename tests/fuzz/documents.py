@@ -8,22 +8,23 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from containers.engine import Identity
-from orchestrator import (
+from orchestrator.artifacts import (
     finished,
-    lock,
-    logged,
-    making,
-    mistakes,
-    output,
+    output_directory,
     remade,
-    seed,
-    spec,
-    text_file,
 )
+from orchestrator.artifacts import (
+    image as making,
+)
+from orchestrator.execution.results import Earlier, Provenance, Remembered
+from orchestrator.files import text_file
+from orchestrator.golang import probe, seed_index
 from orchestrator.inputs.ensure import needed
-from orchestrator.results import Earlier, Provenance, Remembered
+from orchestrator.lock import file as lock
+from orchestrator.lock import logged
+from orchestrator.spec import diagnostics
+from orchestrator.spec import model as spec
 from orchestrator.store import records
-from orchestrator.toolchain import observe
 from reproducibility import canonical, manifest, redaction
 from reproducibility import digest as digests
 from reproducibility.digest import Digest
@@ -31,8 +32,9 @@ from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
 from tests.fuzz import scratch
 from tests.fuzz.target import ROOT, Target
-from tests.unit import test_lock, test_spec
 from tests.unit.orchestrator import samples
+from tests.unit.orchestrator.lock import test_file as test_lock
+from tests.unit.orchestrator.spec import test_model as test_spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +59,7 @@ def _spec(data: bytes) -> None:
 
 
 def _lines(data: bytes) -> None:
-    mistakes.key_lines(data.decode("utf-8", "replace"))
+    diagnostics.key_lines(data.decode("utf-8", "replace"))
 
 
 def _text(data: bytes) -> None:
@@ -207,8 +209,8 @@ _RESULT: dict[str, Any] = {
 def _result(data: bytes) -> None:
     place = scratch.folder() / "out"
     place.mkdir(exist_ok=True)
-    (place / output.RESULT).write_bytes(data)
-    output.is_result(place / output.RESULT)
+    (place / output_directory.RESULT).write_bytes(data)
+    output_directory.is_result(place / output_directory.RESULT)
     found = finished.Finished.load(place)
     str(found.image_digest)
     str(found.archive_digest)
@@ -234,13 +236,13 @@ def _artefact(data: bytes) -> None:
 
 def _observation(data: bytes) -> None:
     seen = data.decode("utf-8", "replace")
-    usual = samples.result(Tree(), observed=dict.fromkeys(observe.FIELDS, 1))
+    usual = samples.result(Tree(), observed=dict.fromkeys(probe.FIELDS, 1))
     varied = samples.result(Tree(), observed=None)
     assert varied.provenance is not None
     provenance = Provenance(varied.provenance.engine, {}, "1", "now", seen)
     other = type(varied)(**{**vars(varied), "provenance": provenance})
-    observe.checks(usual, other)
-    observe.checks(other, usual)
+    probe.checks(usual, other)
+    probe.checks(other, usual)
 
 
 def _observations() -> Sequence[bytes]:
@@ -275,8 +277,8 @@ def _orders() -> Sequence[bytes]:
 
 
 def _seed(data: bytes) -> None:
-    seed.outputs(data)
-    seed.merge([data, data])
+    seed_index.outputs(data)
+    seed_index.merge([data, data])
 
 
 def _redacted(data: bytes) -> None:

@@ -9,14 +9,14 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.image import reader
-from orchestrator.image import witness as witnesses
+from orchestrator.image.fat import reader
+from orchestrator.image.fat import witness as witnesses
 from orchestrator.stick import contents, remains
 from orchestrator.stick.disks import Kernel
 from tests.fuzz import scratch
 from tests.fuzz.target import Target
-from tests.unit.image import test_witness
-from tests.unit.orchestrator import test_contents
+from tests.unit.orchestrator.image.fat import test_witness
+from tests.unit.orchestrator.stick import test_contents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from orchestrator import lock as locks
+from containers.host import durable
 from orchestrator.architecture import Architecture
 from orchestrator.inputs import machine
-from orchestrator.store import durable
+from orchestrator.lock import file as locks
 from reproducibility import digest
 from tests.conftest import ROOT
 

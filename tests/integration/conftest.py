@@ -27,7 +27,7 @@ from tests.integration.engine_fixtures import (  # noqa: F401 - fixtures, for th
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator import lock as locks
+    from orchestrator.lock import file as locks
 
 _PROJECT = ("sourcery.toml", "sourcery.lock")
 # How an input that is not offered any more is told of (orchestrator/inputs).

@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from containers.action import Action, Mount
-from containers.docker import DockerEngine, connect
+from containers.docker.engine import DockerEngine, connect
 from containers.policy import Limits, Policy
-from containers.sandbox import SandboxEngine
-from orchestrator import inputs, lock
+from containers.sandbox.engine import SandboxEngine
+from orchestrator import inputs
+from orchestrator.lock import file as lock
 from orchestrator.store import Store
 from reproducibility.manifest import Tree, merge
 from reproducibility.variations import STANDARD, Surroundings

@@ -26,9 +26,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator import output
-from orchestrator.image import cpio
-from orchestrator.store import BLOB_TIME, DamagedBlob, Store, durable
+from containers.host import durable
+from orchestrator.artifacts import output_directory
+from orchestrator.image.cpio import writer as cpio
+from orchestrator.store import BLOB_TIME, DamagedBlob, Store
 from reproducibility import canonical, manifest, regular
 from reproducibility import digest as digests
 from reproducibility.errors import SourceryError
@@ -106,11 +107,11 @@ def made(store: Store) -> manifest.Tree:
 
 
 def publish(store: Store, tree: manifest.Tree, place: Path) -> None:
-    output.refuse_foreign(place / "out")
-    with output.replacing(place / "out") as fresh:
+    output_directory.refuse_foreign(place / "out")
+    with output_directory.replacing(place / "out") as fresh:
         cpio.write(tree, store.path, fresh / "archive", epoch=BLOB_TIME, threads=1)
         document = {"schema": 1, "verdict": "PASS", "image": {"path": "archive"}}
-        (fresh / output.RESULT).write_bytes(canonical.pretty(document))
+        (fresh / output_directory.RESULT).write_bytes(canonical.pretty(document))
 
 
 def lost(place: Path) -> Iterator[str]:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from containers.action import Action, Mount
-from containers.docker import connect
+from containers.docker.engine import connect
 from containers.policy import Limits, Policy
-from containers.sandbox import SandboxEngine
+from containers.sandbox.engine import SandboxEngine
 from orchestrator.store import Store
 from reproducibility.digest import Digest
 from reproducibility.variations import STANDARD, VARIED

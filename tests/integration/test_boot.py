@@ -19,16 +19,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
-from orchestrator.emulator import booting, platforms, proof
-from orchestrator.emulator.machine import Machine
+from orchestrator.qemu import boot as booting
+from orchestrator.qemu import platforms, proof
+from orchestrator.qemu.command_line import Machine
 from reproducibility import digest
 from reproducibility.compare import Verdict
 from tests.conftest import ROOT
 from tests.fakes import FakeObserver
 
 if TYPE_CHECKING:
-    from orchestrator.emulator.booting import Booted, Options
-    from orchestrator.emulator.platforms import Disk
+    from orchestrator.qemu.boot import Booted, Options
+    from orchestrator.qemu.platforms import Disk
     from tests.integration.conftest import Built
 
 pytestmark = [

@@ -10,16 +10,19 @@ import pytest
 from blake3 import blake3
 
 from containers.policy import RULES
-from orchestrator import logged, making, resources, source_checks
-from orchestrator.lock import Absent
-from orchestrator.results import NOT_RECORDED
-from orchestrator.toolchain import checks, observe
+from orchestrator import resources
+from orchestrator.artifacts import image as making
+from orchestrator.execution.results import NOT_RECORDED
+from orchestrator.golang import checks, probe
+from orchestrator.inputs import source_checks
+from orchestrator.lock import logged
+from orchestrator.lock.file import Absent
 from tests.integration.building import ARCHITECTURES, HOST, Orchestrate, check_whole, spec_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.lock import Lock
+    from orchestrator.lock.file import Lock
     from tests.integration.building import Ran
     from tests.integration.conftest import Built
 
@@ -41,7 +44,7 @@ def expected_checks(
         (making.READ_BACK, making.IMAGE): "PASS",
         (making.WITNESSED, making.IMAGE): "PASS",
         (making.ARCHIVE, making.CPIO): "PASS",
-        **{(observe.NAME, name): "PASS" for name in observe.FIELDS},
+        **{(probe.NAME, name): "PASS" for name in probe.FIELDS},
     }
     for source in logged.sources(pinned):
         subject = logged.subject(source)

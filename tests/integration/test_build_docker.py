@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 import docker
 import pytest
 
-from orchestrator import making, rebuilding
+from orchestrator.artifacts import image as making
+from orchestrator.execution import rebuilding
+from orchestrator.golang.standard_library import HELPERS_AGAIN
 from orchestrator.store import Store, records
-from orchestrator.toolchain.shared import HELPERS_AGAIN
 from reproducibility.digest import Digest
 from reproducibility.manifest import Tree
 from tests.integration import building

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.lock import GoModule, LocalPath
+from orchestrator.lock.file import GoModule, LocalPath
 from orchestrator.store import Store
 from reproducibility.compare import differences
 from reproducibility.digest import Digest

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench import first_runs
-from orchestrator import emulation, running
-from orchestrator.finished import Finished
+from orchestrator.artifacts.finished import Finished
+from orchestrator.run import binfmt
+from orchestrator.run import session as running
 from orchestrator.store import Store
 from tests.conftest import ROOT
 from tests.integration import building
@@ -78,7 +79,7 @@ def test_a_command_that_does_not_start_is_seen(root: Path) -> None:
 @pytest.mark.parametrize("architecture", _FOREIGN)
 def test_foreign_commands_compile_and_start_emulated(root: Path, architecture: str) -> None:
     assert running.is_foreign(architecture)
-    emulated = emulation.find(architecture)
+    emulated = binfmt.find(architecture)
     runs = first_runs.measure(root, architecture, _SAMPLE, emulation=emulated)
     assert [(run.name, run.status, run.words) for run in runs if not run.started] == []
     slowest = max(run.there for run in runs)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.store.durable import remove_folder
+from containers.host.durable import remove_folder
 from tests.conftest import ROOT
 from tests.integration import building
 from tests.integration.building import HOST, Orchestrate, check_gone, check_no_trace

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import docker
 import pytest
 
-from containers import builder_image, choose
+from containers import choose
 from containers.action import Mount
-from containers.docker import connect
-from containers.docker_api import Api
+from containers.docker import builder_image
+from containers.docker.api import Api
+from containers.docker.engine import connect
 from reproducibility import manifest
 from reproducibility.errors import InfrastructureError
 from reproducibility.manifest import merge

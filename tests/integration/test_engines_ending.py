@@ -18,8 +18,8 @@ import docker
 import pytest
 
 from containers.action import Mount
-from containers.docker import LABEL, connect
-from containers.sandbox import SandboxEngine
+from containers.docker.engine import LABEL, connect
+from containers.sandbox.engine import SandboxEngine
 from reproducibility.errors import Stopped
 from reproducibility.variations import STANDARD, VARIED
 from tests.conftest import workshop_name

@@ -18,7 +18,7 @@ import pytest
 
 from containers.action import Mount
 from containers.policy import RULES, Limits, Policy
-from containers.sandbox import SandboxEngine
+from containers.sandbox.engine import SandboxEngine
 from reproducibility import manifest
 from reproducibility.errors import InfrastructureError, InputError, Stopped
 from reproducibility.variations import STANDARD, VARIED

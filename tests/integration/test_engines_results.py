@@ -203,7 +203,7 @@ def test_bad_actions_are_refused(bench: Bench) -> None:
 
 
 def test_an_engine_is_used_inside_its_block_only(builder: Builder, tmp_path: Path) -> None:
-    from containers.sandbox import SandboxEngine
+    from containers.sandbox.engine import SandboxEngine
 
     engine = SandboxEngine(tmp_path)
     with pytest.raises(InfrastructureError, match="outside"):

@@ -19,7 +19,7 @@ import pytest
 
 from containers.action import Mount
 from containers.policy import RULES, Limits, Policy
-from containers.sandbox import SandboxEngine
+from containers.sandbox.engine import SandboxEngine
 from reproducibility.manifest import merge
 from tests.integration.engine_fixtures import CHECKOUT, ENGINES, EPOCH, GO, Bench, Builder
 from tests.integration.hostile.assault import PROGRAM, Assault

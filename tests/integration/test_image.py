@@ -18,7 +18,7 @@ from blake3 import blake3
 
 from orchestrator import device
 from orchestrator.boot import syslinux
-from orchestrator.image import reader, witness
+from orchestrator.image.fat import reader, witness
 from orchestrator.store import Store
 from reproducibility import digest, manifest
 from reproducibility.compare import differences
@@ -29,7 +29,7 @@ from tests.integration.building import ARCHITECTURES, U_ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.lock import Lock
+    from orchestrator.lock.file import Lock
     from tests.integration.building import Orchestrate
     from tests.integration.conftest import Built
 

@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator import lock as locks
-from orchestrator import locking, logged, spec
-from orchestrator.inputs import Clients, bundle, ensure, machine
+from orchestrator.golang.module_hash import ModuleHashes
+from orchestrator.inputs import Clients, bundle, ensure, machine, resolve
 from orchestrator.inputs.go_module import GoTransport
-from orchestrator.lock import Absent, DebianPackage, GoModule, PythonWheel, Recorded
-from orchestrator.module_hash import ModuleHashes
+from orchestrator.lock import file as locks
+from orchestrator.lock import logged
+from orchestrator.lock.file import (
+    Absent,
+    DebianPackage,
+    GoModule,
+    PythonWheel,
+    Recorded,
+)
+from orchestrator.spec import model as spec
 from orchestrator.store import BLOB_TIME, Store
 from reproducibility import digest as digests
 from reproducibility import gomodule
@@ -26,10 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from threading import Event
 
-    from containers.process import Completed
+    from containers.host.process import Completed
     from orchestrator.inputs import Inputs
-    from orchestrator.lock import Lock
-    from orchestrator.spec import Spec
+    from orchestrator.lock.file import Lock
+    from orchestrator.spec.model import Spec
 
 pytestmark = [
     pytest.mark.needs_network,
@@ -70,7 +77,7 @@ def _store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @pytest.fixture(scope="module", name="lock")
 def _lock(wanted: Spec, store: Store) -> Lock:
     """The default spec, locked from nothing with an empty store."""
-    return locking.lock(wanted, None, store)
+    return resolve.lock(wanted, None, store)
 
 
 @pytest.fixture(scope="module", name="inputs")
@@ -105,15 +112,15 @@ def test_the_repositorys_lock_says_the_same_of_what_does_not_move(lock: Lock) ->
 def test_locking_again_asks_nobody_and_gives_the_same_bytes(
     lock: Lock, wanted: Spec, store: Store
 ) -> None:
-    again = locking.lock(wanted, lock, store, clients=Clients(run=Nobody()))
+    again = resolve.lock(wanted, lock, store, clients=Clients(run=Nobody()))
     assert locks.dump(again) == locks.dump(lock)
 
 
 def test_looking_the_toolchain_up_anew_keeps_the_proof(
     lock: Lock, wanted: Spec, store: Store
 ) -> None:
-    again = locking.lock(wanted, lock, store, update="go")
-    assert locking.moved(lock, again) == []
+    again = resolve.lock(wanted, lock, store, update="go")
+    assert resolve.moved(lock, again) == []
 
 
 def test_the_published_toolchain_is_the_one_in_the_log(
@@ -199,7 +206,7 @@ def test_a_version_that_does_not_exist_is_the_persons_matter(
 ) -> None:
     text = (ROOT / "sourcery.toml").read_text().replace(*change)
     with pytest.raises(InputError, match=r"no wheel for bootstrap|there is no go "):
-        locking.lock(spec.parse(text, ROOT / "sourcery.toml"), lock, store)
+        resolve.lock(spec.parse(text, ROOT / "sourcery.toml"), lock, store)
 
 
 def test_a_network_that_fails_is_not_a_log_without_a_record(inputs: Inputs, store: Store) -> None:

@@ -16,10 +16,12 @@ import pytest
 
 from containers.action import Mount
 from containers.policy import Limits, Policy
-from orchestrator import logged, rebuilding, source_checks
-from orchestrator.scheduler import Run, Scheduler, Step
+from orchestrator.execution import rebuilding
+from orchestrator.execution.scheduler import Run, Scheduler, Step
+from orchestrator.golang import checks
+from orchestrator.inputs import source_checks
+from orchestrator.lock import logged
 from orchestrator.store import Store, records
-from orchestrator.toolchain import checks
 from reproducibility import canonical
 from reproducibility import digest as digests
 from reproducibility.compare import Check, Verdict, complete

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator import locking
-from orchestrator import spec as specs
+from orchestrator.inputs import resolve
+from orchestrator.spec import model as specs
 from orchestrator.store import Store
 from reproducibility.digest import Digest
 from reproducibility.errors import InputError
@@ -341,7 +341,7 @@ def test_what_cannot_be_built_is_refused_when_it_is_locked(
     _, _, words, remedy = REFUSED[case]
     wanted = specs.load(project(place, case))
     with pytest.raises(InputError) as refused:
-        locking.lock(wanted, orchestrate.lock, store)
+        resolve.lock(wanted, orchestrate.lock, store)
     assert words in refused.value.summary
     assert refused.value.subject
     assert remedy in refused.value.remedy

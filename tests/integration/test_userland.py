@@ -18,7 +18,7 @@ import pytest
 
 from containers.action import Action, Mount
 from containers.policy import Limits, Policy
-from containers.sandbox import SandboxEngine
+from containers.sandbox.engine import SandboxEngine
 from orchestrator import device
 from orchestrator.store import Store
 from reproducibility.digest import Digest
@@ -204,7 +204,7 @@ def stick(full: Built, orchestrate: Orchestrate, workshop: Path) -> Iterator[Dev
 
 
 def _spec_epoch(orchestrate: Orchestrate) -> int:
-    from orchestrator import spec
+    from orchestrator.spec import model as spec
 
     return spec.load(orchestrate.project / "sourcery.toml").image.epoch
 

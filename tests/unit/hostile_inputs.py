@@ -25,15 +25,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import zstandard
 
-from orchestrator import lock, spec, unpacking
+from orchestrator.artifacts.finished import Finished
 from orchestrator.boot import elf, kernel, modules, syslinux
-from orchestrator.emulator import archive as part_of_archive
-from orchestrator.finished import Finished
-from orchestrator.image import archive as archive_read_back
-from orchestrator.image import reader
+from orchestrator.image.cpio import reader as unpacking
+from orchestrator.image.cpio import witness as archive_read_back
+from orchestrator.image.fat import reader
 from orchestrator.inputs import bundle, bundle_header, unpack
 from orchestrator.inputs.debian_package import DebianTransport
 from orchestrator.inputs.transport import Clients
+from orchestrator.lock import file as lock
+from orchestrator.qemu import archive as part_of_archive
+from orchestrator.spec import model as spec
 from orchestrator.store import Store
 from reproducibility.errors import ComparisonError, InputError
 from reproducibility.manifest import MAGIC, Tree

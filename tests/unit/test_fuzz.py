@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from containers.process import Completed
+from containers.host.process import Completed
 from orchestrator.inputs import answers
 from tests.fuzz.child import Watch
 from tests.fuzz.documents import RECORD

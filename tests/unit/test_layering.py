@@ -26,7 +26,11 @@ ALLOWED = {
     "orchestrator": {"orchestrator", "containers", "reproducibility"},
 }
 # Programs of their own, run by path in a process of their own: their output is how they report.
-PROGRAMS = {"containers/confine.py", "containers/enter.py", "containers/reap.py"}
+PROGRAMS = {
+    "containers/sandbox/confine.py",
+    "orchestrator/run/first_process.py",
+    "containers/docker/reap.py",
+}
 # What starts processes or opens sockets; `reproducibility` does neither.
 ACTIVE = {
     "asyncio", "concurrent.futures.process", "ctypes", "docker", "ftplib", "http", "pty",

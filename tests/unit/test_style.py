@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import spec
 from orchestrator.cli.commands import application
+from orchestrator.spec import model as spec
 from reproducibility.errors import (
     ActionError,
     ComparisonError,

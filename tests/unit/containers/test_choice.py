@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 import containers
-from containers import choice, docker, docker_address
-from containers.docker import DockerEngine
-from containers.sandbox import SandboxEngine
+from containers import choice
+from containers.docker import address
+from containers.docker import engine as docker
+from containers.docker.engine import DockerEngine
+from containers.sandbox.engine import SandboxEngine
 from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 def answers(monkeypatch: pytest.MonkeyPatch, **about: str) -> None:
     """A container engine answers."""
     monkeypatch.setattr(DockerEngine, "about", lambda _: {"OSType": "linux", **about})
-    monkeypatch.setattr(docker_address, "knock", lambda: None)
+    monkeypatch.setattr(address, "knock", lambda: None)
 
 
 def is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +31,7 @@ def is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def works(monkeypatch: pytest.MonkeyPatch) -> None:
     """bubblewrap is there and works."""
-    monkeypatch.setattr("containers.bubblewrap.find", lambda: "/bwrap")
+    monkeypatch.setattr("containers.sandbox.bubblewrap.find", lambda: "/bwrap")
     monkeypatch.setattr(SandboxEngine, "check", lambda _: None)
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from containers import bubblewrap
-from containers.docker import DockerEngine
-from containers.sandbox import SandboxEngine
+from containers.docker.engine import DockerEngine
+from containers.sandbox import bubblewrap
+from containers.sandbox.engine import SandboxEngine
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from docker import APIClient
 
-from containers import docker, docker_enforcement, sandbox_enforcement
-from containers.cgroup import Cgroups
+from containers.docker import enforcement as docker_enforcement
+from containers.docker import engine as docker
 from containers.policy import RULES, Enforcement, Limits, Policy, Share
-from containers.room import Room
+from containers.sandbox import enforcement as sandbox_enforcement
+from containers.sandbox.cgroup import Cgroups
+from containers.sandbox.room import Room
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:

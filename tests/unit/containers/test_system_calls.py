@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from containers import system_call_filter, system_calls
+from containers import system_calls
+from containers.sandbox import system_call_filter
 from containers.system_calls import ABSENT, ALLOWED, DENIED
 from reproducibility.errors import InfrastructureError
 

@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from containers.engine import Identity
 from orchestrator import device
-from orchestrator.compiling import BATCHES, Compiling, batch_name, list_name, seed_name
-from orchestrator.results import Provenance, Result
-from orchestrator.spec import Source
-from orchestrator.toolchain.chain import DIST_BUILD, Chain, Programs
+from orchestrator.execution.results import Provenance, Result
+from orchestrator.golang.compiling import (
+    BATCHES,
+    Compiling,
+    batch_name,
+    list_name,
+    seed_name,
+)
+from orchestrator.golang.toolchain import DIST_BUILD, Chain, Programs
+from orchestrator.spec.model import Source
 from reproducibility import digest, manifest
 from reproducibility.manifest import Tree
 
@@ -18,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from containers.action import Action
-    from orchestrator.scheduler import Results, Step
+    from orchestrator.execution.scheduler import Results, Step
     from reproducibility.digest import Digest
 
 MODULE = "example.com/tools"

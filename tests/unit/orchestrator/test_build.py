@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from containers import choice
-from orchestrator import build, inputs, making, plan, rebuilding
-from orchestrator import spec as specs
+from orchestrator import build, inputs, plan
+from orchestrator.artifacts import image as making
+from orchestrator.execution import rebuilding
+from orchestrator.spec import model as specs
 from reproducibility.compare import Verdict
 from reproducibility.errors import InputError
 from tests.fakes import FakeEngine, FakeObserver, made
 from tests.unit.orchestrator import samples
-from tests.unit.orchestrator.test_scheduler import chained, step
+from tests.unit.orchestrator.execution.test_scheduler import chained, step
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator import device, plan
-from orchestrator import lock as locks
-from orchestrator import spec as specs
-from orchestrator.compiling import list_name
+from orchestrator.golang import checks, probe
+from orchestrator.golang.compiling import list_name
+from orchestrator.golang.toolchain import DIST_BUILD
 from orchestrator.inputs import Inputs
-from orchestrator.toolchain import checks, observe
-from orchestrator.toolchain.chain import DIST_BUILD
+from orchestrator.lock import file as locks
+from orchestrator.spec import model as specs
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
 from reproducibility.variations import VARIED
@@ -101,7 +101,7 @@ def test_every_architecture_is_compared_with_something(store: Store) -> None:
         (checks.FIXED_POINT, "amd64"),
         (checks.GENERATED, "amd64"),
         (checks.HELPERS, "amd64"),
-        *((observe.NAME, name) for name in observe.FIELDS),
+        *((probe.NAME, name) for name in probe.FIELDS),
         *((checks.RELEASE, name) for name in ALL),
         (checks.LOG, "amd64"),
         (checks.LOG, "arm64"),

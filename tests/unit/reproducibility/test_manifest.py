@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from containers import scratch
+from containers.host import scratch
 from reproducibility import digest, manifest
 from reproducibility.errors import InputError
 from reproducibility.manifest import Entry, Tree

@@ -6,7 +6,7 @@ import lzma
 import struct
 from typing import TYPE_CHECKING
 
-from orchestrator.boot.order import Boot, Machine
+from orchestrator.boot.model import Boot, Machine
 from reproducibility import digest, manifest
 from reproducibility.manifest import Tree
 

@@ -9,7 +9,8 @@ import pytest
 import zstandard
 
 from orchestrator.boot import files, syslinux
-from orchestrator.image import folders, lint
+from orchestrator.image import folders
+from orchestrator.image.fat import lint
 from reproducibility.errors import InputError
 from reproducibility.manifest import merge
 

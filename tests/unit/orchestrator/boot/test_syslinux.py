@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.boot import install, syslinux
-from orchestrator.image import writer
-from orchestrator.image.disk import START, Disk
-from orchestrator.image.layout import lay_out
-from orchestrator.image.volume import Volume
+from orchestrator.artifacts import bios_loader
+from orchestrator.boot import syslinux
+from orchestrator.image.fat import writer
+from orchestrator.image.fat.disk import START, Disk
+from orchestrator.image.fat.layout import lay_out
+from orchestrator.image.fat.volume import Volume
 from reproducibility.errors import InputError
 
 from . import made
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.boot.syslinux import Loader
     from reproducibility.manifest import Entry, Tree
 
-_VOLUME = Volume(made.VOLUME_ID, "STICK", 1_700_000_000, fixed=install.FIXED)
+_VOLUME = Volume(made.VOLUME_ID, "STICK", 1_700_000_000, fixed=bios_loader.FIXED)
 _SIGNATURE = 0x5717_C001
 
 
@@ -147,7 +148,7 @@ def _stick(memory: Memory, found: Loader, folder: Path) -> tuple[Tree, Disk, Pat
             "zzz/last": b"last" * 3000,
         }
     )
-    final, disk = install.installed(tree, lay_out(tree, _VOLUME), _SIGNATURE, found, memory.put)
+    final, disk = bios_loader.installed(tree, lay_out(tree, _VOLUME), _SIGNATURE, found, memory.put)
     blobs = folder / "blobs"
     blobs.mkdir()
 
@@ -186,7 +187,7 @@ def test_a_tree_without_the_file(memory: Memory) -> None:
     tree = memory.tree({"README": b"hello"})
     layout = lay_out(tree, Volume(made.VOLUME_ID, "STICK", 1_700_000_000))
     with pytest.raises(KeyError):
-        install.installed(tree, layout, _SIGNATURE, _loader(memory), memory.put)
+        bios_loader.installed(tree, layout, _SIGNATURE, _loader(memory), memory.put)
 
 
 def _run(program: str, *arguments: object) -> str:

@@ -1,0 +1,252 @@
+"""Turns an action into an order for the launcher: what to stage, what to limit, bubblewrap's words.
+
+The form of an order is what `confine.py` reads. Options are texts, `{"place": N, "below": path}`
+for a path that only the launcher knows (0 is the work directory, 1 the root's tree, then the input
+trees; -1 is the folder for /tmp), or `{"status": true}` for the descriptor on which bubblewrap
+tells what it does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from containers.layout import MASKED, root_binds
+from containers.sandbox import proc, system_call_filter
+
+if TYPE_CHECKING:
+    from containers.action import Action
+    from containers.engine import Blobs
+    from containers.layout import Layout
+    from containers.policy import Limits, Share
+    from reproducibility.manifest import Tree
+
+_OPEN_FILES = 16384
+_RELEASE = re.compile(r"\d+")
+# What an entry of a tmpfs can cost beside its content, and room to spare, in bytes.
+_ENTRY = 16384
+_ROOM = 64 << 20
+# User ids that actions get on the machine when root runs the orchestrator, one for each process id:
+# far above any that is given out by hand, by subuid(5) or by systemd. Where those are not mapped
+# (root of a container), systemd's range for dynamic users.
+_SPARE = (range(0x70000000, 0x70400000), range(61184, 65184))
+_FIRST = "/proc/1"
+# The machine's program that takes core files. A container engine would put a null device in its
+# place, which everybody may write; here that cannot be opened.
+_CORES = "/proc/sys/kernel/core_pattern"
+_TMP = "/tmp"  # noqa: S108 - the path inside
+
+
+def for_action(  # noqa: PLR0913 - an action's fixed data
+    program: str,
+    action: Action,
+    layout: Layout,
+    limits: Limits,
+    blobs: Blobs,
+    *,
+    mounting: bool = False,
+    in_memory: bool = False,
+    views: bool = False,
+) -> dict[str, Any]:
+    """The order for an action; `work`, `cgroups`, `exits` and `cpus` are still to be filled in.
+
+    `program`: path of bubblewrap. `mounting`: whether the launcher may mount, and so mounts /tmp,
+    which can then be looked at. `in_memory`: whether the work directory is a tmpfs too, so that the
+    kernel bounds it. `views`: whether it is to hide where the trees lie.
+    """
+    surroundings = action.surroundings
+    trees = [action.root, *(mount.tree for mount in (*layout.read_only, *layout.private))]
+    first_private = 1 + len(layout.read_only)
+    shuffled = list(range(1, first_private)) if surroundings.order_seed else []
+    varied = bool(surroundings.order_seed and action.mounts)
+    tmpfs = None
+    if mounting or varied:
+        tmpfs = {
+            "inputs": _ROOM + sum(_room(trees[number]) for number in shuffled) if varied else 0,
+            "work": limits.work if in_memory or (varied and layout.private) else 0,
+            "tmp": limits.tmp if mounting else 0,
+            "files": limits.files,
+        }
+    return {
+        **_frame(limits, own_users=mounting),
+        "sources": [str(blobs.checkout(tree, action.epoch)) for tree in trees],
+        "views": views,
+        "copies": [
+            {"source": number, "at": mount.at.removeprefix(surroundings.work).strip("/")}
+            for number, mount in enumerate(layout.private, start=first_private)
+        ],
+        "directories": list(layout.folders),
+        "tmpfs": tmpfs,
+        "shuffled": shuffled,
+        "order_seed": surroundings.order_seed,
+        "epoch": action.epoch,
+        "program": program,
+        "command": list(action.command),
+        "options": [
+            *_namespaces(),
+            *("--uid", str(surroundings.user), "--gid", str(surroundings.group)),
+            *("--hostname", surroundings.host),
+            *_mounts(action, layout, limits, mounting=mounting),
+            *_process(action, layout),
+        ],
+    }
+
+
+def for_check(
+    program: str, limits: Limits, *, mounting: bool = False, view: Path | None = None
+) -> dict[str, Any]:
+    """An order that runs bubblewrap itself inside a sandbox, to see whether that works here.
+
+    `mounting`: as for an action. `view`: a folder whose place the launcher is to hide as it would
+    for an action, None for none.
+    """
+    sizes = {"inputs": 0, "work": limits.work, "tmp": limits.tmp, "files": limits.files}
+    return {
+        **_frame(limits, own_users=mounting),
+        **({} if view is None else {"sources": [str(view)], "views": True}),
+        "tmpfs": sizes if mounting else None,
+        "cgroups": [],
+        "exits": [],
+        "cpus": [],
+        "program": program,
+        "command": [program, "--version"],
+        "options": [
+            *_namespaces(),
+            *("--ro-bind", "/", "/", *_proc(), "--dev", "/dev"),
+            *("--size", str(limits.tmp), "--tmpfs", _TMP, "--remount-ro", "/", "--chdir", "/"),
+            "--clearenv",
+        ],
+    }
+
+
+def _frame(limits: Limits, *, own_users: bool) -> dict[str, Any]:
+    return {
+        "parent": os.getpid(),
+        "users": spare_users(),
+        "filter": system_call_filter.compiled().hex(),
+        "limits": _rlimits(limits, own_users=own_users),
+        "sources": [],
+        "views": False,
+        "copies": [],
+        "directories": [],
+        "tmpfs": None,
+        "shuffled": [],
+        "order_seed": 0,
+        "epoch": 0,
+    }
+
+
+def _namespaces() -> list[Any]:
+    return [
+        *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc"),
+        *("--unshare-uts", "--unshare-cgroup", "--disable-userns"),
+        *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+        *("--json-status-fd", {"status": True}),
+    ]
+
+
+def _mounts(action: Action, layout: Layout, limits: Limits, *, mounting: bool) -> list[Any]:
+    work = action.surroundings.work
+    points = [*(mount.at for mount in layout.read_only), work, "/dev", "/proc", _TMP]
+    made, bound = root_binds(action.root, points)
+    arguments: list[Any] = []
+    for path in made:
+        arguments += ["--perms", "0755", "--dir", f"/{path}"]
+    for path in bound:
+        arguments += ["--ro-bind", _place(1, path), f"/{path}"]
+    arguments += [*_proc(), "--dev", "/dev"]
+    if mounting:
+        arguments += ["--bind", _place(-1), _TMP]
+    else:
+        arguments += ["--perms", "1777", "--size", str(limits.tmp), "--tmpfs", _TMP]
+    binds = [
+        (mount.at, "--ro-bind", number) for number, mount in enumerate(layout.read_only, start=2)
+    ]
+    for at, option, number in sorted([*binds, (work, "--bind", 0)]):
+        arguments += [option, _place(number), at]
+    return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/"]
+
+
+def _proc() -> list[Any]:
+    """/proc without what it tells of the machine and its users, and without the first process.
+
+    That one is bubblewrap, the machine's own program, and belongs to the same user as the action,
+    which else could open its memory.
+    """
+    arguments: list[Any] = ["--proc", "/proc"]
+    covered = [_FIRST]
+    for path in (*MASKED, _CORES):
+        if Path(path).is_dir():
+            covered.append(path)
+        elif Path(path).exists():
+            arguments += ["--ro-bind", "/dev/null", path]
+    for path in covered:
+        arguments += ["--perms", "0555", "--tmpfs", path, "--remount-ro", path]
+    return arguments
+
+
+def _process(action: Action, layout: Layout) -> list[Any]:
+    variables = [part for item in layout.environment.items() for part in ("--setenv", *item)]
+    return ["--chdir", action.directory, "--clearenv", *variables]
+
+
+def _place(number: int, below: str = "") -> dict[str, Any]:
+    return {"place": number, "below": below}
+
+
+def _rlimits(limits: Limits, *, own_users: bool) -> dict[str, int]:
+    """Resource limits by name. RLIMIT_AS would be of no use: Go reserves more than it uses."""
+    alone = spare_users() is not None or (own_users and counts_by_namespace())
+    running = 0 if alone else proc.threads_of(os.getuid())
+    return {
+        "RLIMIT_NPROC": limits.processes + running,
+        "RLIMIT_DATA": limits.memory,
+        "RLIMIT_FSIZE": limits.work,
+        "RLIMIT_NOFILE": _OPEN_FILES,
+        "RLIMIT_CORE": 0,
+        # Some machines let their users go before others, which is a privilege too.
+        "RLIMIT_NICE": 0,
+        "RLIMIT_RTPRIO": 0,
+    }
+
+
+def counts_by_namespace() -> bool:
+    """Whether RLIMIT_NPROC counts a user's processes in each user namespace by itself."""
+    release = tuple(int(part) for part in _RELEASE.findall(os.uname().release)[:2])
+    return release >= (5, 14)
+
+
+def processors(wanted: int, number: int, share: Share | None = None) -> list[int]:
+    """The processors of the `number`th action; empty for all of them.
+
+    `wanted`: how many at most, 0 for no limit. Those of its share, else taken in turns.
+    """
+    available = sorted(os.sched_getaffinity(0))
+    own = share.among(available) if share else []
+    if own:
+        return own[: wanted or len(own)]
+    if not wanted or wanted >= len(available):
+        return []
+    first = number * wanted
+    return sorted({available[(first + step) % len(available)] for step in range(wanted)})
+
+
+def spare_users() -> dict[str, int] | None:
+    """User ids on the machine that nobody has, or None where this process cannot become another."""
+    if os.geteuid() != 0:
+        return None
+    mapped = []
+    for line in Path("/proc/self/uid_map").read_text("ascii").splitlines():
+        first, _, count = map(int, line.split())
+        mapped.append(range(first, first + count))
+    for wanted in _SPARE:
+        if any(wanted[0] in ids and wanted[-1] in ids for ids in mapped):
+            return {"first": wanted.start, "count": len(wanted)}
+    return None
+
+
+def _room(tree: Tree) -> int:
+    """Bytes that a tree can take on a tmpfs."""
+    return tree.size + _ENTRY * len(tree)

@@ -1,0 +1,164 @@
+"""An output directory that cannot be exchanged is filled where it lies, file by file.
+
+That is so for a mount point (a volume in a container), for the folder that the caller stands in,
+and where the folder beside it cannot be written. Every file appears whole, by a rename. From before
+the first change until after the last one there is a mark; `result.json` goes first and comes last,
+so that without it the folder is not finished.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from containers.host import durable
+from reproducibility import canonical, regular
+from reproducibility.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+RESULT = "result.json"
+# What lies beside the image and the archive.
+BESIDE = (RESULT, "SHA256SUMS", "B3SUMS")
+LOGS = "logs"
+# How the name of a folder in the making begins.
+HIDDEN = ".sourcery-new"
+# Says which files builds made here; the others are a person's own.
+MARK = ".sourcery-unfinished"
+# include/uapi/linux/limits.h
+_LONGEST, _LONGEST_NAME = 4096, 255
+
+
+def log_name(step: str, key: str = "") -> str:
+    """The file in `logs/` of a step; with its key where another step has that name."""
+    return f"{step.replace('/', '-')}{f'-{key[:12]}' if key else ''}.log"
+
+
+def holds_working_directory(out: Path) -> bool:
+    """Whether somebody who called this program may stand in a folder or below it."""
+    try:
+        here = Path.cwd()
+        wanted = out.stat()
+        return any(os.path.samestat(wanted, folder.stat()) for folder in (here, *here.parents))
+    except OSError:
+        return False
+
+
+def holds_others_files(out: Path) -> bool:
+    """Whether something lies in a folder that no build made, as its result and its mark say."""
+    made = _made_before(out) | {Path(MARK), Path(RESULT)}
+    # `orchestrate boot` keeps what it recorded beside the image.
+    expected = {path.parts[0] for path in made} | {LOGS, "boot"}
+    begun = (HIDDEN, f".{MARK}.")  # by a build that was killed
+    return any(
+        path.name not in expected and not path.name.startswith(begun) for path in out.iterdir()
+    )
+
+
+def refuse_taken(
+    out: Path, files: Iterable[Path] = (*map(Path, BESIDE), Path(LOGS, "any"))
+) -> None:
+    """Make sure that files can be put below a folder. `files`: relative; by default those known.
+
+    Raises:
+        InputError: a folder lies where a file belongs, or something else where a folder does.
+    """
+    for file in files:
+        parents = [out / parent for parent in file.parents if parent != Path()]
+        taken = [
+            parent
+            for parent in parents
+            if os.path.lexists(parent) and (parent.is_symlink() or not parent.is_dir())
+        ]
+        if (out / file).is_dir() and not (out / file).is_symlink():
+            taken.append(out / file)
+        if taken:
+            raise InputError(
+                "something else lies where a file of the build belongs",
+                subject=str(taken[0]),
+                remedy="move it away, or give another folder with --out",
+            )
+
+
+def fill(fresh: Path, out: Path) -> None:
+    """Put everything below `fresh`, which lies on the same file system, into `out`.
+
+    What an earlier build made there goes, a person's own files stay.
+
+    Raises:
+        InputError: something else lies where a file belongs; nothing was changed.
+        OSError: the folder cannot be written; without its result it is not finished.
+    """
+    made = sorted(path.relative_to(fresh) for path, _ in durable.files(fresh))
+    refuse_taken(out, made)
+    with _alone(out):
+        stale = _made_before(out) - set(made)
+        names = sorted(map(str, stale.union(made)))
+        durable.write(out / MARK, canonical.pretty({"made": names}))
+        (out / RESULT).unlink(missing_ok=True)
+        durable.sync(out)
+        for path in stale:
+            if not (out / path).is_dir():
+                (out / path).unlink(missing_ok=True)
+        for path in made:
+            if path != Path(RESULT):
+                (out / path).parent.mkdir(parents=True, exist_ok=True)
+                (fresh / path).replace(out / path)
+        for folder in {(out / path).parent for path in made}:
+            durable.sync(folder)
+        (fresh / RESULT).replace(out / RESULT)
+        durable.sync(out)
+        (out / MARK).unlink()
+        durable.sync(out)
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold the folder against another build that would fill it at the same time."""
+    handle = os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _made_before(out: Path) -> set[Path]:
+    """The files that builds made in a folder, relative, as its result and its mark say."""
+    made = {Path(name) for name in BESIDE}
+    mark, result = _read(out / MARK), _read(out / RESULT)
+    with contextlib.suppress(KeyError, TypeError, AttributeError):
+        made.update(Path(str(name)) for name in mark.get("made", ()))
+        made.update(Path(str(result[part]["path"])) for part in ("image", "cpio") if part in result)
+        for step in result.get("stages", ()):
+            name, key = str(step["name"]), str(step["key"]).rpartition(":")[2]
+            made |= {Path(LOGS, log_name(name)), Path(LOGS, log_name(name, key))}
+    # A list that somebody changed must not reach out of the folder, or through a link.
+    return {
+        path
+        for path in made
+        if _can_be(path)
+        and not path.is_absolute()
+        and ".." not in path.parts
+        and path.parts
+        and not any((out / parent).is_symlink() for parent in path.parents)
+    }
+
+
+def _can_be(path: Path) -> bool:
+    """Whether a file can lie there: names have at most 255 bytes, paths at most 4,096, no NUL."""
+    name = os.fsencode(path)
+    longest = max(map(len, name.split(b"/")))
+    return b"\0" not in name and len(name) < _LONGEST and longest <= _LONGEST_NAME
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = canonical.loads(regular.read(path, follow=False))
+    except (OSError, InputError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,246 @@
+"""The output directory, put in place in one step: a reader sees the old one or the new one.
+
+What is being made lies beside it in a hidden folder that a later run removes if its maker was
+killed. Where the folder cannot be exchanged, it is filled in place (`filling`), and what is being
+made lies in it. Which way it will be is tried before the work and not assumed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from containers.host import durable
+from containers.host.scratch import Scratch
+from orchestrator.artifacts import filling
+from orchestrator.artifacts.filling import BESIDE, RESULT
+from reproducibility import canonical, regular
+from reproducibility.errors import InfrastructureError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["BESIDE", "RESULT", "refuse_foreign", "replacing", "unfinished"]
+
+_PREFIX = filling.HIDDEN
+# linux/fcntl.h and linux/fs.h
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+# rename(2): another folder cannot take this one's place, whatever lies in it: a mount point, a
+# folder of an overlay's lower layer, permissions of the folder around it.
+_STAYS = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS}
+_REMEDY = "give another folder with --out, or mend its permissions"
+
+
+def refuse_foreign(out: Path) -> None:
+    """Make sure that replacing `out` loses nothing that a build did not make, and is possible.
+
+    Raises:
+        InputError: it is a file, or a folder with something in it but no result of a build.
+        InfrastructureError: nothing can be written there; better said before the work than after.
+    """
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise InputError(
+            "the output directory's place is taken by something that is no folder",
+            subject=str(out),
+            remedy="give another folder with --out",
+        )
+    out = Path(os.path.abspath(out))  # noqa: PTH100 - without following a link
+    try:
+        foreign = out.is_dir() and _holds_foreign(out)
+    except OSError as error:
+        raise _refused("cannot look into the output directory", out, error) from error
+    if foreign:
+        raise InputError(
+            f"the folder is not empty and holds no {RESULT} of a build",
+            subject=str(out),
+            remedy="give another folder with --out, or empty this one",
+        )
+    if _must_be_filled(out):
+        filling.refuse_taken(out)
+
+
+def unfinished(out: Path) -> bool:
+    """Whether a build began to fill a folder and did not come to its end."""
+    return os.path.lexists(out / filling.MARK) and not os.path.lexists(out / RESULT)
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a folder's name is that of an output directory in the making."""
+    return name.startswith(_PREFIX)
+
+
+@contextlib.contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """A fresh folder that takes the place of `out` when the block ends well, else vanishes.
+
+    Where `out` cannot be exchanged, what is in the fresh folder is moved into it instead.
+
+    Raises:
+        InputError: meanwhile something else has come to lie in `out`.
+        InfrastructureError: the folder cannot be made or put in place.
+    """
+    out = Path(os.path.abspath(out))  # noqa: PTH100 - without following a link
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused("cannot write beside the output directory", out.parent, error) from error
+    fill = _must_be_filled(out)
+    try:
+        scratch = Scratch(out if fill else out.parent, _PREFIX)
+        inner = scratch.folder / "out"
+        inner.mkdir()
+    except OSError as error:
+        raise _refused("cannot write beside the output directory", out.parent, error) from error
+    try:
+        yield inner
+        try:
+            refuse_foreign(out)
+            for path, _ in durable.files(inner):
+                durable.sync(path)
+            durable.sync(inner)
+            if fill:
+                filling.fill(inner, out)
+            else:
+                _put_in_place(inner, out)
+        except OSError as error:
+            raise _refused("cannot put the output directory in place", out, error) from error
+    finally:
+        # What cannot be removed (files of another user in the old folder) is no failure of a build.
+        with contextlib.suppress(OSError):
+            scratch.close()
+
+
+def _must_be_filled(out: Path) -> bool:
+    """Whether `out` has to stay the folder that it is. `out`: absolute.
+
+    Raises:
+        InfrastructureError: nothing can be written there or beside it.
+    """
+    if not out.is_dir():
+        nearest = next(folder for folder in out.parents if os.path.lexists(folder))
+        _try_writing(nearest, "cannot write beside the output directory")
+        return False
+    # A folder in which a person keeps files too is not replaced, wherever it may be.
+    stays = filling.holds_working_directory(out) or filling.holds_others_files(out)
+    if not stays:
+        try:
+            with closing(Scratch(out.parent, _PREFIX)) as scratch:
+                stays = _stays(out, scratch.folder)
+        except (InfrastructureError, OSError):
+            stays = True
+    if stays:
+        _try_writing(out, "cannot write into the output directory, nor put another in its place")
+    return stays
+
+
+def _stays(out: Path, scratch: Path) -> bool:
+    """Whether the kernel refuses to move a folder elsewhere; it is not moved in any case.
+
+    The target holds something, which rename(2) refuses too, but after everything else.
+    """
+    obstacle = scratch / "obstacle"
+    (obstacle / "in the way").mkdir(parents=True)
+    try:
+        out.rename(obstacle)
+    except OSError as error:
+        return error.errno in _STAYS
+    obstacle.rename(out)  # a file system that does as it likes
+    return False
+
+
+def _try_writing(folder: Path, refusal: str) -> None:
+    if not folder.is_dir():
+        raise InfrastructureError(refusal, subject=str(folder), remedy=_REMEDY)
+    try:
+        Scratch(folder, _PREFIX).close()
+    except (InfrastructureError, OSError) as error:
+        cause = error.__cause__ if isinstance(error, InfrastructureError) else error
+        raise _refused(refusal, folder, cause) from error
+
+
+def _holds_foreign(out: Path) -> bool:
+    """Whether something lies in a folder that a build neither made nor may replace."""
+    names = {path.name for path in out.iterdir()}
+    # Twice: another build may take the result away, its mark set, between one look and the next.
+    if any(os.path.lexists(out / filling.MARK) or is_result(out / RESULT) for _ in range(2)):
+        return False
+    # mkfs makes the second one at the top of a file system.
+    return any(
+        not name.startswith(f"{_PREFIX}-") and not (name == "lost+found" and out.is_mount())
+        for name in names
+    )
+
+
+def is_result(path: Path) -> bool:
+    """Whether a file is the result that a build leaves in its output directory."""
+    try:
+        document = canonical.loads(regular.read(path))
+    except (OSError, InputError):
+        return False
+    return isinstance(document, dict) and {"schema", "verdict", "image"} <= document.keys()
+
+
+def _put_in_place(fresh: Path, out: Path) -> None:
+    try:
+        try:
+            _exchange(fresh, out)
+        except FileNotFoundError:
+            _first_or_exchange(fresh, out)
+    except OSError as error:
+        if error.errno in _STAYS and out.is_dir():
+            _fill_from_elsewhere(fresh, out)
+            return
+        if error.errno not in {errno.EINVAL, errno.ENOSYS}:
+            raise
+        # A file system without exchange: there is a moment without an output directory.
+        old = fresh.with_name("old")
+        out.rename(old)
+        try:
+            fresh.rename(out)
+        except OSError:
+            old.rename(out)
+            raise
+    durable.sync(out.parent)
+
+
+def _first_or_exchange(fresh: Path, out: Path) -> None:
+    # Another build may put its first result there between the look and the rename.
+    try:
+        fresh.rename(out)
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+        _exchange(fresh, out)
+
+
+def _exchange(first: Path, second: Path) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    status = libc.renameat2(
+        _AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE
+    )
+    if status != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(second))
+
+
+def _fill_from_elsewhere(fresh: Path, out: Path) -> None:
+    """Fill a folder that could be moved before the work, and now cannot."""
+    with closing(Scratch(out, _PREFIX)) as scratch:
+        copied = Path(shutil.copytree(fresh, scratch.folder / "out"))
+        for path, _ in durable.files(copied):
+            durable.sync(path)
+        filling.fill(copied, out)
+
+
+def _refused(what: str, place: Path, error: BaseException | None) -> InfrastructureError:
+    reason = getattr(error, "strerror", None)
+    return InfrastructureError(
+        f"{what}: {reason}" if reason else what, subject=str(place), remedy=_REMEDY
+    )

@@ -1,0 +1,113 @@
+"""What an image is made from, as a value, and how its bytes follow from it.
+
+An order can be written as canonical JSON and read back, so that another process can make the same
+image from it and the store's blobs alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.artifacts import bios_loader
+from orchestrator.image.cpio import writer as cpio
+from orchestrator.image.fat import layout
+from orchestrator.image.fat.disk import Disk
+from orchestrator.image.fat.volume import Volume
+from reproducibility import canonical
+from reproducibility import digest as digests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.boot.syslinux import Loader
+    from reproducibility.digest import Digest
+    from reproducibility.manifest import Entry, Tree
+
+# The version of the formats and of what is checked of them; part of the key under which an image is
+# remembered.
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class Order:
+    """What an image is made from.
+
+    `identity`: digest of spec and lock; volume ID and disk signature come from it (the root's own
+    digest would be circular once boot files in it name the volume). `epoch`: seconds.
+    `free_space`: bytes. `loader`: what boots it on a PC with a BIOS; its one file that must know
+    where it lies is finished by `laid_out`.
+    """
+
+    tree: Tree
+    label: str
+    identity: Digest
+    epoch: int
+    free_space: int
+    loader: Loader | None = None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """All but the tree and the loader, as a JSON object."""
+        return {
+            "label": self.label,
+            "identity": str(self.identity),
+            "epoch": self.epoch,
+            "free_space": self.free_space,
+        }
+
+    @property
+    def key(self) -> Digest:
+        """BLAKE3 of everything that decides the bits of image and archive."""
+        return digests.of_bytes(
+            canonical.dumps(
+                {
+                    "format": FORMAT,
+                    "compression": cpio.COMPRESSION,
+                    "tree": str(self.tree.digest),
+                    **self.parameters,
+                    **({"loader": _parts(self.loader)} if self.loader else {}),
+                }
+            )
+        )
+
+    @property
+    def volume_id(self) -> int:
+        """32 bits of the identity."""
+        return volume_id(self.identity)
+
+    @property
+    def signature(self) -> int:
+        """Another 32 bits of it."""
+        return int(self.identity.hex[8:16], 16)
+
+
+def volume_id(identity: Digest) -> int:
+    """The volume ID of an identity's image, which the boot files name before there is an image."""
+    return int(identity.hex[:8], 16)
+
+
+def _parts(loader: Loader) -> list[str]:
+    parts = (loader.master, loader.sector, loader.system, loader.module)
+    found = [str(digests.of_bytes(part)) for part in parts]
+    return [*found, str(loader.packages.digest)]
+
+
+def laid_out(
+    order: Order,
+    put: Callable[[bytes], Digest],
+    head: Callable[[Entry], bytes] | None = None,
+) -> tuple[Tree, Disk]:
+    """The final tree, in which the loader knows where it lies, and the disk that holds it.
+
+    `put`: keeps the finished `ldlinux.sys`. `head`: see `lint.check`.
+
+    Raises:
+        InputError: the tree cannot lie on VFAT; names the paths.
+    """
+    fixed = bios_loader.FIXED if order.loader is not None else frozenset[str]()
+    volume = Volume(order.volume_id, order.label, order.epoch, order.free_space, fixed=fixed)
+    placed = layout.lay_out(order.tree, volume, head)
+    if order.loader is None:
+        return order.tree, Disk(placed, order.signature)
+    return bios_loader.installed(order.tree, placed, order.signature, order.loader, put)

@@ -1,0 +1,154 @@
+"""A program: makes an image from an order in a folder, and leaves its digest there.
+
+Run as `python -m orchestrator.artifacts.remade STORE FOLDER`, in other surroundings than the
+process that wrote the image. Everything but the order and the blobs is worked out here: layout,
+directories, FATs, boot sectors, and what the boot loader must know of where it lies.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.artifacts.recipe import Order, laid_out
+from orchestrator.boot import syslinux
+from orchestrator.image.fat import reverse_digest
+from orchestrator.store.blobs import BlobFolder
+from reproducibility import canonical
+from reproducibility import digest as digests
+from reproducibility.digest import Digest
+from reproducibility.errors import InputError
+from reproducibility.manifest import Tree
+
+if TYPE_CHECKING:
+    from reproducibility.manifest import Entry
+
+# In the folder: what is given, and what is left there.
+TREE = "tree"
+ORDER = "order.json"
+ANSWER = "answer.json"
+_FINISHED = "finished"
+
+_PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
+
+
+def document(order: Order) -> dict[str, Any]:
+    """An order as a JSON object; the trees by their digests, the loader by its packages."""
+    packages = order.loader.packages.serialize().decode() if order.loader else ""
+    return {**order.parameters, "tree": str(order.tree.digest), "packages": packages}
+
+
+def read(folder: Path, blobs: BlobFolder) -> Order:
+    """The order in a folder.
+
+    Raises:
+        InputError: it is not one, or names another tree than the one beside it.
+        DamagedBlob: a package's file is missing or damaged.
+    """
+    said = canonical.loads((folder / ORDER).read_bytes(), subject=ORDER)
+    if not isinstance(said, dict) or any(
+        type(said.get(name)) is not kind for name, kind in _SAID.items()
+    ):
+        raise InputError("this is no order to make an image", subject=ORDER)
+    tree = Tree.parse((folder / TREE).read_bytes())
+    if str(tree.digest) != said["tree"]:
+        raise InputError("the order names another tree", subject=str(tree.digest))
+    loader = None
+    if said["packages"]:
+        loader = syslinux.loader(Tree.parse(said["packages"].encode()), blobs.read)
+    return Order(
+        tree=tree,
+        label=said["label"],
+        identity=Digest.parse(said["identity"]),
+        epoch=said["epoch"],
+        free_space=said["free_space"],
+        loader=loader,
+    )
+
+
+_SAID = {
+    **dict.fromkeys(("tree", "packages", "label", "identity"), str),
+    **dict.fromkeys(("epoch", "free_space"), int),
+}
+
+
+def remake(folder: Path, blobs: BlobFolder) -> dict[str, Any]:
+    """Make the image of the order in a folder, which is only hashed; gives the answer's object."""
+    finished = folder / _FINISHED
+    kept: list[Digest] = []
+
+    def put(data: bytes) -> Digest:
+        finished.write_bytes(data)
+        kept.append(digests.of_bytes(data))
+        return kept[-1]
+
+    def blob(entry: Entry) -> Path:
+        return finished if kept and entry.digest == kept[0].hex else blobs.unverified(entry)
+
+    tree, disk = laid_out(read(folder, blobs), put)
+    return {
+        "image": str(reverse_digest.digest(disk, blob)),
+        "tree": str(tree.digest),
+        "surroundings": surroundings(),
+    }
+
+
+def surroundings() -> dict[str, str]:
+    """What may differ between two processes and must change no bit, as this one sees it."""
+    return {
+        "hash seed": str(hash("sourcery")),
+        "locale": locale(),
+        "time zone": zone(),
+        "umask": umask(),
+        "current folder": _current_folder(),
+    }
+
+
+def _current_folder() -> str:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        return ""  # somebody removed it meanwhile
+
+
+def locale() -> str:
+    """The locale that the environment asks for."""
+    names = ("LC_ALL", "LC_CTYPE", "LANG")
+    return next((value for name in names if (value := os.environ.get(name))), "C")
+
+
+def zone() -> str:
+    """The difference from UTC in the middle of a winter, in hours and minutes."""
+    east = time.localtime(0).tm_gmtoff // 60
+    return f"{'-' if east < 0 else '+'}{abs(east) // 60:02}:{abs(east) % 60:02}"
+
+
+def umask() -> str:
+    """The mask for the modes of new files, in octal."""
+    for line in Path("/proc/self/status").read_text("utf-8", "replace").splitlines():
+        if line.startswith("Umask:"):
+            return oct(int(line.split()[1], 8))
+    return ""
+
+
+def main() -> None:
+    """Read the arguments, make the image, leave the answer."""
+    store, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    # Nobody waits for the answer once the parent is gone, however it went.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != int(os.environ["PARENT"]):
+        return
+    blobs = BlobFolder(store / "blobs", folder / "damaged", folder)
+    answer = canonical.dumps(remake(folder, blobs))
+    whole = folder / f"{ANSWER}.part"
+    whole.write_bytes(answer)
+    whole.rename(folder / ANSWER)
+
+
+if __name__ == "__main__":
+    main()

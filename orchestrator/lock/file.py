@@ -1,0 +1,326 @@
+"""The lock: every input pinned by version and digest, as `sourcery.lock` says it.
+
+The file is sorted, indented JSON, one value a line, with a checksum line over the rest. Reading one
+checks its form, its checksum, and that its parts agree with each other; what it claims of the
+public log is verified by the build, as a check (`logged.py`), and before a new lock is written.
+Nothing here asks a network or a store. Only `load` and `save` touch a file.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.files import text_file
+from orchestrator.files.document import shaped
+from orchestrator.lock.model import (
+    Absent,
+    DebianPackage,
+    GoModule,
+    Input,
+    LocalPath,
+    LogEntry,
+    PythonWheel,
+    Recorded,
+    Toolchain,
+)
+from reproducibility import canonical, gomodule, regular
+from reproducibility import digest as digests
+from reproducibility.errors import InfrastructureError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from orchestrator.architecture import Architecture
+    from orchestrator.spec.boot import Origin
+    from orchestrator.spec.model import Spec
+    from reproducibility.digest import Digest
+
+__all__ = [
+    "Absent",
+    "DebianPackage",
+    "GoModule",
+    "Input",
+    "LocalPath",
+    "Lock",
+    "LogEntry",
+    "PythonWheel",
+    "Recorded",
+    "Toolchain",
+    "dump",
+    "load",
+    "make",
+    "parse",
+    "save",
+    "wanted",
+]
+
+SCHEMA: Literal[1] = 1
+# How the file of every lock begins: its keys are sorted.
+MAGIC = b'{\n  "checksum": "blake3:'
+# Bytes, and values: a hundred times what a large lock has.
+_LARGEST = 8 << 20
+_MOST_VALUES = 50_000
+_AGAIN = "run `orchestrate lock`"
+
+
+class Lock(BaseModel):
+    """The whole lock. `wanted`: the parts of the spec that it was made for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    wanted: dict[str, str]
+    toolchain: Toolchain
+    inputs: Annotated[tuple[Input, ...], Field(strict=False)]
+
+    @property
+    def digest(self) -> Digest:
+        """BLAKE3 of the lock's content; the `checksum` line of the file."""
+        return digests.of_bytes(canonical.dumps(_document(self)))
+
+    def find(self, name: str, host: str | None = None) -> Input:
+        """An input by name and, where it depends on that, the machine's architecture.
+
+        Raises:
+            InputError: the lock has none.
+        """
+        for found in self.inputs:
+            if found.name == name and found.host in {None, host}:
+                return found
+        hosts = sorted({str(found.host) for found in self.inputs if found.name == name})
+        raise InputError(
+            f"the lock has no input {name!r}" + (f" for {host} machines" if hosts else ""),
+            subject=f"{name}, pinned for {', '.join(hosts)}" if hosts else name,
+            remedy=f"{_AGAIN} on this machine",
+        )
+
+    def check_fits(self, spec: Spec) -> None:
+        """Compare with the spec that the build is for.
+
+        Raises:
+            InputError: the lock was made for another spec; says what differs.
+        """
+        now = wanted(spec)
+        changes = [
+            f"{key}: the spec says {now.get(key, 'nothing')}, the lock was made for "
+            f"{self.wanted.get(key, 'nothing')}"
+            for key in sorted(now.keys() | self.wanted.keys())
+            if now.get(key) != self.wanted.get(key)
+        ]
+        if changes:
+            raise InputError(
+                "the lock does not fit the spec\n  " + "\n  ".join(changes), remedy=_AGAIN
+            )
+
+
+def wanted(spec: Spec) -> dict[str, str]:
+    """The parts of a spec that decide what is locked, as text by key."""
+    parts = {
+        "go.version": spec.go.version,
+        "go.bootstrap": spec.go.bootstrap,
+        "debian.suite": spec.debian.suite,
+        "image.architectures": " ".join(sorted(spec.image.architectures)),
+    }
+    for source in spec.sources:
+        place = f"@{source.version}" if source.version else f" in {source.path}"
+        told = f"{source.module}{place}{_replaced(source.replace)}{_without(source.left_out)}"
+        parts[f"source.{source.name}"] = told
+    for file in spec.files:
+        parts[f"file.{file.destination}"] = f"{file.source}{_without(file.exclude)}"
+    for name, (_, origin) in boot_origins(spec).items():
+        suite = f" of {spec.debian.suite}" if origin.package else ""
+        parts[f"boot.{name}"] = f"{origin}{suite}"
+    return parts
+
+
+def _replaced(replace: Sequence[str] | None) -> str:
+    return f" with {' '.join(replace)}" if replace else ""
+
+
+def _without(exclude: Sequence[str]) -> str:
+    return f" without {' '.join(exclude)}" if exclude else ""
+
+
+def boot_origins(spec: Spec) -> dict[str, tuple[Architecture, Origin]]:
+    """What the boot files are made from, as `boot_section.Boot.origins`; empty without `[boot]`."""
+    return spec.boot.origins(spec.image.architectures) if spec.boot else {}
+
+
+def make(wanted_parts: Mapping[str, str], toolchain: Toolchain, inputs: Iterable[Input]) -> Lock:
+    """A lock from its parts, its inputs in their fixed order.
+
+    Raises:
+        InputError: the parts do not agree with each other.
+    """
+    lock = Lock(
+        wanted=dict(wanted_parts),
+        toolchain=toolchain,
+        inputs=tuple(sorted(inputs, key=lambda found: (found.name, found.host or ""))),
+    )
+    _check_consistent(lock, "the new lock")
+    return lock
+
+
+def dump(lock: Lock) -> bytes:
+    """The lock's file form."""
+    return canonical.pretty({"checksum": str(lock.digest), **_document(lock)})
+
+
+def parse(data: bytes, subject: str = "sourcery.lock") -> Lock:
+    """A lock from its file form, checked.
+
+    Raises:
+        InputError: not a lock, of another schema, changed by hand, or inconsistent.
+    """
+    if len(data) > _LARGEST:
+        raise InputError(
+            f"not a lock: it has {len(data)} bytes, more than {_LARGEST}",
+            subject=subject,
+            remedy=_AGAIN,
+        )
+    data = text_file.without_mark(data, "the lock", subject)
+    document = canonical.loads(data, subject=subject)
+    if not isinstance(document, dict) or not isinstance(document.get("checksum"), str):
+        raise InputError("not a lock: it has no checksum", subject=subject, remedy=_AGAIN)
+    if document.get("schema") != SCHEMA or document["schema"] is True:
+        raise InputError(
+            f"the lock has schema {document.get('schema')!r}, expected {SCHEMA}",
+            subject=subject,
+            remedy=f"it was made by another version; {_AGAIN}",
+        )
+    claimed = document.pop("checksum")
+    try:
+        found = str(digests.of_bytes(canonical.dumps(document)))
+    except TypeError as error:
+        raise InputError(f"not a lock: {error}", subject=subject, remedy=_AGAIN) from error
+    if claimed != found:
+        raise InputError(
+            f"the lock was changed after it was made: expected {claimed}, found {found}",
+            subject=subject,
+            remedy=f"restore it, or {_AGAIN}",
+        )
+    lock = shaped(
+        Lock,
+        document,
+        lambda words: InputError(f"the lock is {words}", subject=subject, remedy=_AGAIN),
+        most=_MOST_VALUES,
+    )
+    _check_consistent(lock, subject)
+    return lock
+
+
+def load(path: Path) -> Lock:
+    """Read a lock.
+
+    Raises:
+        InputError: there is none, or it is refused.
+    """
+    try:
+        data = regular.read(path)
+    except OSError as error:
+        raise InputError(
+            f"cannot read the lock: {error.strerror}", subject=str(path), remedy=_AGAIN
+        ) from error
+    return parse(data, str(path))
+
+
+def save(lock: Lock, path: Path) -> None:
+    """Write a lock in one step, after it was read back.
+
+    Raises:
+        InputError: it is larger than a lock can be.
+        InfrastructureError: it cannot be written.
+    """
+    data = dump(lock)
+    try:
+        again = parse(data, str(path))
+    except InputError as error:
+        raise InputError(
+            f"the lock cannot be written, since it would be refused: {error.summary}",
+            subject=str(path),
+            remedy="have the spec name fewer sources and files",
+        ) from error
+    if again != lock:
+        raise InfrastructureError("the lock does not read back as it was written")
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(data)
+                os.fchmod(stream.fileno(), 0o644)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InfrastructureError(
+            f"cannot write the lock: {error.strerror}", subject=str(path)
+        ) from error
+
+
+def _document(lock: Lock) -> dict[str, Any]:
+    return lock.model_dump(mode="json", by_alias=True)
+
+
+def _check_consistent(lock: Lock, subject: str) -> None:
+    """Refuse a lock whose parts contradict each other.
+
+    Raises:
+        InputError: they do; says which.
+    """
+    for problem in _contradictions(lock):
+        raise InputError(f"the lock contradicts itself: {problem}", subject=subject, remedy=_AGAIN)
+
+
+def _contradictions(lock: Lock) -> Iterator[str]:
+    order = [(found.name, found.host or "") for found in lock.inputs]
+    if order != sorted(set(order)):
+        yield "its inputs are not sorted, or one is there twice"
+    yield from _wrong_inputs(lock, set(order))
+    if lock.toolchain.version != lock.wanted.get("go.version"):
+        yield (
+            f"the toolchain is {lock.toolchain.version}, "
+            f"made for {lock.wanted.get('go.version', 'nothing')}"
+        )
+    architectures = set(lock.wanted.get("image.architectures", "").split())
+    if set(lock.toolchain.log) != architectures | {found.host for found in lock.inputs} - {None}:
+        yield "the log's records are not those of its architectures"
+    for program in (*lock.toolchain.bin, *lock.toolchain.tool):
+        if "/" in program or program in {"", ".", ".."}:
+            yield f"{program!r} is not a program's name"
+    for found in lock.inputs:
+        if isinstance(found, GoModule):
+            yield from _module_contradictions(lock, found)
+
+
+def _wrong_inputs(lock: Lock, present: set[tuple[str, str]]) -> Iterator[str]:
+    """Inputs that the spec asks for and that are not there, and the other way round."""
+    hosts = {host for _, host in present if host} or {"amd64"}
+    expected: set[tuple[str, str]] = {
+        (name, host) for name in ("bootstrap", "go", "uname") for host in hosts
+    }
+    for part in lock.wanted:
+        kind, _, name = part.partition(".")
+        if kind in {"source", "file", "boot"}:
+            expected.add((name, ""))
+    for name, host in sorted(expected ^ present):
+        presence = "is missing" if (name, host) in expected else "belongs to no part of the spec"
+        yield f"the input {name}{f' for {host}' if host else ''} {presence}"
+
+
+def _module_contradictions(lock: Lock, found: GoModule) -> Iterator[str]:
+    if found.name == "go":
+        expected = gomodule.toolchain_version(lock.toolchain.version, found.host or "")
+        if (found.module, found.version) != (gomodule.TOOLCHAIN, expected):
+            yield f"{found.label} is {found.module} {found.version}, not {expected}"
+        return
+    made_for = f"{found.module}@{found.version}{_replaced(found.replace)}"
+    if lock.wanted.get(f"source.{found.name}") != made_for:
+        yield f"{found.label} is not the source that the lock was made for"

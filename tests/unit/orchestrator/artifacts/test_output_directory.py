@@ -1,0 +1,333 @@
+"""The output directory: a reader sees the old one or the new one, and nobody else's is replaced."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from containers.host import durable
+from orchestrator.artifacts import output_directory
+from reproducibility import canonical
+from reproducibility.errors import InfrastructureError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.orchestrator.conftest import Child
+
+RESULT = canonical.pretty(
+    {"schema": 1, "verdict": "PASS", "image": {"path": "first"}, "cpio": {"path": "second"}}
+)
+
+
+def write(folder: Path, content: bytes) -> None:
+    """Two files that belong together, as image and sums do."""
+    (folder / output_directory.RESULT).write_bytes(RESULT)
+    (folder / "first").write_bytes(content)
+    (folder / "second").write_bytes(content)
+
+
+def write_and_raise(folder: Path, error: type[BaseException]) -> None:
+    write(folder, b"half")
+    raise error("in the middle")
+
+
+def build(out: Path, content: bytes) -> None:
+    with output_directory.replacing(out) as fresh:
+        write(fresh, content)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "parent" / "out"
+
+
+def test_the_first_one_is_put_in_place(out: Path) -> None:
+    build(out, b"1")
+    assert (out / "first").read_bytes() == b"1"
+    assert names(out.parent) == ["out"]
+
+
+def test_the_next_one_takes_its_place(out: Path) -> None:
+    build(out, b"1")
+    (out / "logs").mkdir()
+    (out / "logs" / "left over.log").write_bytes(b"")
+    build(out, b"2")
+    assert names(out) == ["first", output_directory.RESULT, "second"]
+    assert (out / "second").read_bytes() == b"2"
+    assert names(out.parent) == ["out"]
+
+
+def test_an_empty_folder_may_be_replaced(out: Path) -> None:
+    out.mkdir(parents=True)
+    output_directory.refuse_foreign(out)
+    build(out, b"1")
+    assert (out / "first").read_bytes() == b"1"
+
+
+def test_a_reader_never_sees_half_a_result_or_none(out: Path) -> None:
+    build(out, b"0")
+    done = threading.Event()
+    seen: list[object] = []
+
+    def read() -> None:
+        while not done.is_set():
+            try:
+                # An open folder is one result, whatever happens to its name.
+                folder = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
+            except OSError as error:
+                seen.append(error)
+                return
+            try:
+                listed = sorted(os.listdir(folder))  # noqa: PTH208 - by descriptor
+                if listed and listed != ["first", output_directory.RESULT, "second"]:
+                    # Only one that is being removed may lack files; then it is not `out` any more.
+                    same = os.path.samestat(os.fstat(folder), out.stat())
+                    seen.extend([listed] if same else [])
+            finally:
+                os.close(folder)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for number in range(40):
+        build(out, b"%d" % number)
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert seen == []
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, InfrastructureError])
+def test_a_failure_leaves_the_old_one(out: Path, error: type[BaseException]) -> None:
+    build(out, b"1")
+    with pytest.raises(error), output_directory.replacing(out) as fresh:
+        write_and_raise(fresh, error)
+    assert (out / "first").read_bytes() == b"1"
+    assert names(out.parent) == ["out"]
+
+
+def test_a_failure_of_the_first_one_leaves_nothing(out: Path) -> None:
+    with pytest.raises(ValueError, match="middle"), output_directory.replacing(out):
+        raise ValueError("in the middle")
+    assert names(out.parent) == []
+
+
+def fail(number: int) -> Callable[..., None]:
+    def failing(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return failing
+
+
+def test_a_failure_to_put_it_in_place_leaves_the_old_one(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(out, b"1")
+    monkeypatch.setattr(output_directory, "_exchange", fail(errno.EIO))
+    with pytest.raises(InfrastructureError, match="Input/output") as caught:
+        build(out, b"2")
+    assert caught.value.subject == str(out)
+    assert (out / "first").read_bytes() == b"1"
+    assert names(out.parent) == ["out"]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS])
+def test_a_file_system_without_exchange(
+    out: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    build(out, b"1")
+    monkeypatch.setattr(output_directory, "_exchange", fail(number))
+    build(out, b"2")
+    assert (out / "first").read_bytes() == b"2"
+    assert names(out.parent) == ["out"]
+
+
+def test_without_exchange_too_a_failure_leaves_the_old_one(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(out, b"1")
+    monkeypatch.setattr(output_directory, "_exchange", fail(errno.EINVAL))
+    rename = Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if self.name == "out" and self != out:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(InfrastructureError, match="No space"):
+        build(out, b"2")
+    assert (out / "first").read_bytes() == b"1"
+    assert names(out.parent) == ["out"]
+
+
+def test_every_file_is_on_the_disk_before_the_exchange(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    sync, exchange = durable.sync, output_directory._exchange
+
+    def synced(path: Path) -> None:
+        order.append(path.name)
+        sync(path)
+
+    def exchanged(first: Path, second: Path) -> None:
+        order.append("exchange")
+        exchange(first, second)
+
+    build(out, b"1")
+    monkeypatch.setattr(durable, "sync", synced)
+    monkeypatch.setattr(output_directory, "_exchange", exchanged)
+    with output_directory.replacing(out) as fresh:
+        write(fresh, b"2")
+        (fresh / "logs").mkdir()
+        (fresh / "logs" / "log").write_bytes(b"")
+    before = order[: order.index("exchange")]
+    assert {"first", "second", "log", output_directory.RESULT, "out"} <= set(before)
+    assert order[-1] == "parent"
+
+
+# -- what is not ours ------------------------------------------------------------------------------
+
+
+def test_nothing_there_is_fine(out: Path) -> None:
+    output_directory.refuse_foreign(out)
+
+
+def photos(out: Path) -> None:
+    out.mkdir(parents=True)
+    (out / "holiday.jpg").write_bytes(b"")
+
+
+def another_result(out: Path) -> None:
+    photos(out)
+    (out / output_directory.RESULT).write_text('{"score": 3}')
+
+
+def no_json(out: Path) -> None:
+    photos(out)
+    (out / output_directory.RESULT).write_text("{")
+
+
+def a_folder_of_that_name(out: Path) -> None:
+    (out / output_directory.RESULT).mkdir(parents=True)
+
+
+def a_file(out: Path) -> None:
+    out.parent.mkdir(exist_ok=True)
+    out.write_bytes(b"")
+
+
+def a_link(out: Path) -> None:
+    (out.parent / "elsewhere").mkdir(parents=True, exist_ok=True)
+    out.symlink_to("elsewhere")
+
+
+def a_dangling_link(out: Path) -> None:
+    out.parent.mkdir(exist_ok=True)
+    out.symlink_to("nowhere")
+
+
+FOREIGN = [
+    photos, another_result, no_json, a_folder_of_that_name, a_file, a_link, a_dangling_link,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", FOREIGN)
+def test_what_no_build_made_is_refused(out: Path, make: Callable[[Path], None]) -> None:
+    make(out)
+    with pytest.raises(InputError) as caught:
+        output_directory.refuse_foreign(out)
+    assert caught.value.subject == str(out)
+    assert "--out" in caught.value.remedy
+
+
+@pytest.mark.parametrize("make", FOREIGN)
+def test_what_came_there_during_the_build_is_refused_too(
+    out: Path, make: Callable[[Path], None]
+) -> None:
+    with pytest.raises(InputError), output_directory.replacing(out):
+        make(out)
+    assert os.path.lexists(out)
+    assert not (out / "first").exists()
+
+
+# -- work in progress ------------------------------------------------------------------------------
+
+_BUILD = """
+from orchestrator import output
+with output.replacing(Path(sys.argv[1])) as fresh:
+    (fresh / "half").write_bytes(b"half")
+    tell(fresh)
+    told()
+    (fresh / "result.json").write_text('{"schema": 1, "verdict": "PASS", "image": {}}')
+"""
+
+
+def test_what_a_killed_build_left_goes_and_what_a_living_one_makes_stays(
+    out: Path, child: Callable[..., Child]
+) -> None:
+    build(out, b"1")
+    killed, living = child(_BUILD, out), child(_BUILD, out.with_name("other"))
+    left, kept = killed.told(), living.told()
+    killed.kill()
+    assert Path(left).exists()
+    assert (out / "first").read_bytes() == b"1"
+    build(out, b"2")
+    assert not Path(left).exists()
+    assert Path(kept, "half").exists()
+    living.tell("go on")
+    assert living.end() == 0
+    assert names(out.parent) == ["other", "out"]
+    assert (out / "first").read_bytes() == b"2"
+
+
+def test_two_builds_into_one_place_leave_one_whole_result(
+    out: Path, child: Callable[..., Child]
+) -> None:
+    children = [child(_BUILD, out) for _ in range(2)]
+    for one in children:
+        assert one.told()
+    for one in children:
+        one.tell("go on")
+    assert [one.end() for one in children] == [0, 0]
+    assert names(out) == ["half", output_directory.RESULT]
+    assert names(out.parent) == ["out"]
+
+
+def test_a_narrow_umask_is_harmless(out: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        build(out, b"1")
+        build(out, b"2")
+    finally:
+        os.umask(before)
+    assert (out / "first").read_bytes() == b"2"
+    assert out.stat().st_mode & 0o777 == 0o700
+    assert names(out.parent) == ["out"]
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InfrastructureError), output_directory.replacing(tmp_path / "file" / "out"):
+        pytest.fail("there is no such folder")
+
+
+def test_the_working_directory_itself_can_be_the_output(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out.mkdir(parents=True)
+    monkeypatch.chdir(out)
+    build(Path(), b"1")
+    assert (out / "first").read_bytes() == b"1"
+    assert names(out.parent) == ["out"]
