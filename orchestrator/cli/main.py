@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from orchestrator.cli import streams
-from orchestrator.cli.boot_command import application
+from orchestrator.cli.app import application
 from orchestrator.cli.session import Call, Manner, Session, print_error
 from orchestrator.cli.stopping import Interrupted, Stopping, comes_from_interruption
 from reproducibility.errors import (

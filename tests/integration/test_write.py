@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator.cli import writing
 from orchestrator.cli.main import run
+from orchestrator.cli.views import write as writing
 from orchestrator.stick import writer
 from orchestrator.stick.disks import Kernel
 from orchestrator.stick.medium import held

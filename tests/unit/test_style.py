@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.commands import application
+from orchestrator.cli.app import application
 from orchestrator.spec import model as spec
 from reproducibility.errors import (
     ActionError,

@@ -34,7 +34,7 @@ OURS = re.compile(r"\x1b\[(?:[0-9;]*m|[0-9]*[AK]|2K|\?25[lh])")
 PROGRAM = """
 import sys
 from orchestrator import build as building
-from orchestrator.cli import main
+from orchestrator.cli.main import main
 from reproducibility.compare import Verdict
 from reproducibility.errors import ActionError
 HOSTILE = {hostile!r}

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator.cli import booting as cli
 from orchestrator.cli.main import run
+from orchestrator.cli.views import boot as cli
 from orchestrator.qemu import boot as booting
 from orchestrator.qemu import console, platforms
 from orchestrator.qemu.boot import Booted, Options, Outcome

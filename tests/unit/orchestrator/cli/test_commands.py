@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator import doctor, inputs
-from orchestrator.cli import building, comparing
 from orchestrator.cli.main import run
 from orchestrator.cli.streams import Marked
+from orchestrator.cli.views import build as building
+from orchestrator.cli.views import compare as comparing
 from orchestrator.cli.wording import grouped, quantity, short
 from orchestrator.inputs import bundle as bundles
 from orchestrator.inputs import resolve

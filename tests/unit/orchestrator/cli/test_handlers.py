@@ -113,7 +113,8 @@ def test_a_signal_just_before_handlers_are_put_back_interrupts(caller: list[int]
 def test_a_late_interruption_is_a_status_and_no_traceback(
     monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    from orchestrator.cli import main, streams
+    from orchestrator.cli import streams
+    from orchestrator.cli.main import main
 
     def late(*_: object) -> int:
         raise Interrupted(signal.SIGHUP)

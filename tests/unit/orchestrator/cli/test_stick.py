@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 
-from orchestrator.cli import writing
 from orchestrator.cli.main import run
 from orchestrator.cli.session import Manner, Session
 from orchestrator.cli.stopping import Stopping
+from orchestrator.cli.views import write as writing
 from orchestrator.run import session as running
 from orchestrator.stick import medium, writer
 from orchestrator.stick.contents import Contents, Part
@@ -171,7 +171,7 @@ def test_other_bytes_read_back_are_status_1(
 # The whole command; writing waits where the test wants it to, deaf to the first signal.
 PROGRAM = """
 import pathlib, sys, time
-from orchestrator.cli import main
+from orchestrator.cli.main import main
 from orchestrator.stick import writer
 
 def wait():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PROGRAM = """
 import pathlib, sys, time
 from orchestrator import build as building
-from orchestrator.cli import main
+from orchestrator.cli.main import main
 from reproducibility.errors import Stopped
 
 def build(options, observer, stop):
@@ -373,8 +373,8 @@ def test_a_signal_when_the_answer_is_given_changes_nothing(when: str) -> None:
 def test_what_is_made_of_an_interruption_is_still_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from orchestrator.cli import machine
     from orchestrator.cli.main import run
+    from orchestrator.cli.views import machine
 
     def wrapping(_session: object) -> int:
         try:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator.cli import inputs as cli_inputs
 from orchestrator.cli.session import Manner, Session
 from orchestrator.cli.stopping import Stopping
+from orchestrator.cli.views import inputs as cli_inputs
 from orchestrator.inputs import log_records, resolve
 from orchestrator.lock import file as locks
 from orchestrator.lock.file import Absent, GoModule, Recorded

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator import build, inputs
-from orchestrator.cli.inputs import Where
+from orchestrator.cli.views.inputs import Where
 from orchestrator.inputs import bundle, resolve
 from orchestrator.inputs.local_path import LocalTransport, PathRequest, refuse_output
 from reproducibility.errors import InputError

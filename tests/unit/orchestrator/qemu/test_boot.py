@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.architecture import Architecture
-from orchestrator.cli import boot_command, booting
+from orchestrator.cli.commands import boot as command
+from orchestrator.cli.views import boot as booting
 from orchestrator.qemu import (
     command_line,
     platforms,
@@ -121,8 +122,8 @@ def test_memory_that_qemu_cannot_give_is_refused(memory: int) -> None:
 
 
 def test_the_command_line_offers_what_there_is() -> None:
-    assert [one.value for one in boot_command.Platform] == [*platforms.BY_NAME, "all"]
-    assert boot_command.Disk == platforms.Disk
+    assert [one.value for one in command.Platform] == [*platforms.BY_NAME, "all"]
+    assert command.Disk == platforms.Disk
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`orchestrate boot` as typer reads it; see `commands.py`."""
+"""`orchestrate boot` as typer reads it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from orchestrator.cli.options import FLAG, OUT, Json, Out, Quiet, Verbose, place
-from orchestrator.cli.registering import command as _command
 from orchestrator.cli.session import Call, Manner
-from orchestrator.cli.stick_commands import application
-
-__all__ = ["application"]
 
 # The names of orchestrator.qemu.platforms (a test compares them), here because importing that
 # would slow every `--help` down.
@@ -35,8 +31,7 @@ class Platform(StrEnum):
     ALL = "all"
 
 
-@_command(
-    application,
+EXAMPLES = (
     ("Prove that the image boots and compiles everywhere", "orchestrate boot"),
     ("Look at it yourself; Ctrl-] leaves", "orchestrate boot --platform pc-uefi --interactive"),
     (
@@ -45,6 +40,8 @@ class Platform(StrEnum):
     ),
     ("From a USB stick, with little memory", "orchestrate boot --disk usb --memory '512 MiB'"),
 )
+
+
 def boot(
     *,
     platform: Annotated[
@@ -132,9 +129,9 @@ def boot(
     changed; 3: a machine did not come up or down; with --run otherwise that of the first command
     that failed.
     """
-    from orchestrator.cli import booting
+    from orchestrator.cli.views import boot as view
 
-    asked = booting.Asked(
+    asked = view.Asked(
         platforms=tuple(one.value for one in platform or ()),
         interactive=interactive,
         commands=tuple(run or ()),
@@ -146,4 +143,4 @@ def boot(
         log=log,
         out=out,
     )
-    return Call(lambda session: booting.boot(asked, session), Manner(json, verbose, quiet))
+    return Call(lambda session: view.boot(asked, session), Manner(json, verbose, quiet))

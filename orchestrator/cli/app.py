@@ -1,0 +1,85 @@
+"""The application: every command with its help and its examples, in the order in which it is shown.
+
+What a command is called with stands in `commands/`, what it does and shows in `views/`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import typer
+
+from orchestrator.cli.commands import (
+    boot,
+    build,
+    compare,
+    doctor,
+    fetch,
+    lock,
+    run,
+    store,
+    version,
+    write,
+)
+from orchestrator.cli.session import Call
+
+_HELP = (
+    "Make root file systems that are mostly source, and prove what they are made of.\n\n"
+    "One FAT32 image boots PCs, ARM and RISC-V boards, holds the Go toolchain and all source code, "
+    "and compiles a command the first time somebody types it."
+)
+
+_STATUSES = """[bold]Exit status[/bold]
+0      done; a build: every comparison that could be made holds
+1      built, but a comparison failed
+2      bad usage, spec or lock
+3      a build step failed
+4      network, engine or disk; or the answer could not be written
+128+N  stopped by signal N"""
+
+_Examples = tuple[tuple[str, str], ...]
+
+
+def _register(group: typer.Typer, function: Callable[..., Call], examples: _Examples = ()) -> None:
+    """Add a command: its docstring is its help, with examples (what for, what to type) below.
+
+    typer keeps line breaks, so the lines of a paragraph are joined here.
+    """
+    shown = [f"[dim]# {purpose}[/dim]\n[cyan]{typed}[/cyan]" for purpose, typed in examples]
+    paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+    group.command(
+        help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs),
+        epilog="\n".join(["[bold]Examples[/bold]", *shown]) if shown else None,
+    )(function)
+
+
+application = typer.Typer(
+    name="orchestrate",
+    help=_HELP,
+    epilog=_STATUSES,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_register(application, build.build, build.EXAMPLES)
+_register(application, lock.lock, lock.EXAMPLES)
+_register(application, fetch.fetch, fetch.EXAMPLES)
+_register(application, compare.compare, compare.EXAMPLES)
+_register(application, doctor.doctor, doctor.EXAMPLES)
+_register(application, version.version)
+_register(application, run.run, run.EXAMPLES)
+_register(application, write.write, write.EXAMPLES)
+_register(application, boot.boot, boot.EXAMPLES)
+
+_store = typer.Typer(
+    name="store",
+    help="Look after the store: its size, its health, what is no longer needed.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+_register(_store, store.gc, store.GC_EXAMPLES)
+_register(_store, store.verify)
+_register(_store, store.size)
+application.add_typer(_store)

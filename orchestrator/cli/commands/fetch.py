@@ -1,0 +1,51 @@
+"""`orchestrate fetch` as typer reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import (
+    LOCK,
+    SPEC,
+    Json,
+    Lock,
+    Quiet,
+    Spec,
+    StoreFolder,
+    Verbose,
+    place,
+    store_folder,
+)
+from orchestrator.cli.session import Call, Manner
+
+EXAMPLES = (
+    ("Then `orchestrate build --offline` needs no network", "orchestrate fetch"),
+    ("Carry the inputs to another machine", "orchestrate fetch --bundle inputs.tar.zst"),
+)
+
+
+def fetch(
+    *,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            parser=place("--bundle"),
+            metavar="FILE",
+            help="Write the inputs to this file too, for `build --bundle` elsewhere.",
+        ),
+    ] = None,
+    spec: Spec = SPEC,
+    lock: Lock = LOCK,
+    store: StoreFolder = None,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> Call:
+    """Bring every locked input into the store, each checked against the lock."""
+    from orchestrator.cli.views import inputs as view
+
+    where = view.Where(spec, lock, store_folder(store))
+    return Call(lambda session: view.fetch(where, bundle, session), Manner(json, verbose, quiet))

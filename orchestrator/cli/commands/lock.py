@@ -1,0 +1,50 @@
+"""`orchestrate lock` as typer reads it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import (
+    LOCK,
+    SPEC,
+    Json,
+    Lock,
+    Quiet,
+    Spec,
+    StoreFolder,
+    Verbose,
+    store_folder,
+)
+from orchestrator.cli.session import Call, Manner
+
+EXAMPLES = (
+    ("Pin what is new in the spec, keep the rest", "orchestrate lock"),
+    ("Look one input up again, and say what moved", "orchestrate lock --update go"),
+)
+
+
+def lock(
+    *,
+    update: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Look this input up again, though it is pinned."),
+    ] = None,
+    spec: Spec = SPEC,
+    lock: Lock = LOCK,
+    store: StoreFolder = None,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> Call:
+    """Pin every input that the spec names by version and digest, in the lock file.
+
+    Inputs come through their own package clients, with this machine's mirrors, proxies and
+    credentials. What is pinned and still wanted stays as it is. Nothing is written if nothing
+    moved.
+    """
+    from orchestrator.cli.views import inputs as view
+
+    where = view.Where(spec, lock, store_folder(store))
+    return Call(lambda session: view.lock(where, update, session), Manner(json, verbose, quiet))
