@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from containers.engine import Engine
     from orchestrator.architecture import Architecture
-    from orchestrator.execution.scheduler import Observer, Results, Run
+    from orchestrator.execution.step import Observer, Results, Run
     from reproducibility.digest import Digest
     from reproducibility.manifest import Tree
 

@@ -22,7 +22,7 @@ from reproducibility.variations import varied
 
 if TYPE_CHECKING:
     from orchestrator.architecture import Architecture
-    from orchestrator.execution.scheduler import Step
+    from orchestrator.execution.step import Step
     from orchestrator.inputs import Inputs
     from orchestrator.lock.file import Lock
     from orchestrator.spec.model import Spec

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from containers.host import durable
+from orchestrator.execution import logs
 from reproducibility import canonical, regular
 from reproducibility.errors import InputError
 
@@ -31,11 +32,6 @@ HIDDEN = ".sourcery-new"
 MARK = ".sourcery-unfinished"
 # include/uapi/linux/limits.h
 _LONGEST, _LONGEST_NAME = 4096, 255
-
-
-def log_name(step: str, key: str = "") -> str:
-    """The file in `logs/` of a step; with its key where another step has that name."""
-    return f"{step.replace('/', '-')}{f'-{key[:12]}' if key else ''}.log"
 
 
 def holds_working_directory(out: Path) -> bool:
@@ -136,7 +132,7 @@ def _made_before(out: Path) -> set[Path]:
         made.update(Path(str(result[part]["path"])) for part in ("image", "cpio") if part in result)
         for step in result.get("stages", ()):
             name, key = str(step["name"]), str(step["key"]).rpartition(":")[2]
-            made |= {Path(LOGS, log_name(name)), Path(LOGS, log_name(name, key))}
+            made |= {Path(LOGS, logs.name_of(name)), Path(LOGS, logs.name_of(name, key))}
     # A list that somebody changed must not reach out of the folder, or through a link.
     return {
         path

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from orchestrator.artifacts.remaking import Remaking
-    from orchestrator.execution.scheduler import Observer
+    from orchestrator.execution.step import Observer
     from orchestrator.store import Store
     from reproducibility.manifest import Entry
 

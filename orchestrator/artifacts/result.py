@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 from containers.policy import Policy
 from orchestrator.artifacts import output_directory
 from orchestrator.boot import initramfs
-from orchestrator.execution import scheduler
-from orchestrator.execution.results import NOT_RECORDED
+from orchestrator.execution import logs
+from orchestrator.execution.step import NOT_RECORDED
 from orchestrator.image.cpio import writer as cpio
 from reproducibility import canonical
 from reproducibility import digest as digests
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 
     from orchestrator.artifacts.image import Image
     from orchestrator.artifacts.root import Root
-    from orchestrator.execution.results import Provenance
-    from orchestrator.execution.scheduler import Result, Results, Run
+    from orchestrator.execution.step import Provenance, Result, Results, Run
     from orchestrator.golang.toolchain import Chain
     from orchestrator.lock.file import Lock
     from orchestrator.store import Store
@@ -143,7 +142,7 @@ def write(folder: Path, content: dict[str, Any], results: Results, store: Store)
     for name, algorithm in (("SHA256SUMS", "sha256"), ("B3SUMS", "blake3")):
         lines = [f"{part[algorithm]}  {part['path']}\n" for part in made]
         (folder / name).write_text("".join(lines))
-    logs = folder / "logs"
-    logs.mkdir()
-    scheduler.logs(results, store, logs)
+    beside = folder / "logs"
+    beside.mkdir()
+    logs.write(results, store, beside)
     (folder / output_directory.RESULT).write_bytes(canonical.pretty(content))

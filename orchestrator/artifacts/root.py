@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from orchestrator.architecture import Architecture
-    from orchestrator.execution.scheduler import Results
+    from orchestrator.execution.step import Results
     from orchestrator.golang.compiling import Compiling
     from reproducibility.digest import Digest
 

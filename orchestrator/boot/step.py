@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from orchestrator.architecture import Architecture
     from orchestrator.boot.syslinux import Loader
-    from orchestrator.execution.scheduler import Observer, Results
+    from orchestrator.execution.step import Observer, Results
     from orchestrator.spec import boot as boot_section
     from orchestrator.store import Store
     from reproducibility.compare import Check

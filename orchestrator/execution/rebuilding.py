@@ -13,8 +13,7 @@ from reproducibility.compare import Check, Verdict, trees
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from orchestrator.execution.results import Comparison
-    from orchestrator.execution.scheduler import Step
+    from orchestrator.execution.step import Comparison, Step
     from reproducibility.digest import Digest
     from reproducibility.manifest import Tree
 

@@ -10,97 +10,31 @@ import threading
 import time
 from bisect import insort
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from containers.host import durable
 from containers.policy import Share
 from orchestrator import resources
-from orchestrator.artifacts.filling import log_name
-from orchestrator.execution import blame
+from orchestrator.execution import blame, logs
 from orchestrator.execution.either import Either
 from orchestrator.execution.rebuilding import Bases
-from orchestrator.execution.results import (
-    Comparison,
-    Provenance,
-    Remembered,
-    Result,
-    Results,
-)
+from orchestrator.execution.remembered import Remembered
+from orchestrator.execution.step import Comparison, Provenance, Result, Run
 from reproducibility.errors import ActionError, InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from containers.action import Action
     from containers.engine import Engine, Outcome
     from containers.policy import Policy
+    from orchestrator.execution.step import Observer, Step
     from orchestrator.store import Store
 
-__all__ = [
-    "Observer",
-    "Result",
-    "Results",
-    "Run",
-    "Scheduler",
-    "Step",
-    "default_jobs",
-    "logs",
-]
-
 _SHOWN = 6000
-
-
-@dataclass(frozen=True)
-class Step:
-    """A named action that is known once its predecessors' results are.
-
-    `make` gives None where there turns out to be nothing to do; the result is then an empty tree.
-    `stage` and `subject` are the words for people: what kind of work, on what. `long`: it
-    takes so long that it keeps to its share of the processors while others like it are waiting.
-    `says`: other steps use its standard output, which is then compared as its files are. `observe`:
-    an action that looks around, run just before each run of this one under the same conditions;
-    what it says is a measurement of that run, kept in its result's provenance and nowhere else.
-    """
-
-    name: str
-    stage: str
-    subject: str
-    needs: tuple[str, ...]
-    make: Callable[[Results], Action | None]
-    long: bool = False
-    says: bool = False
-    observe: Callable[[Results], Action] | None = None
-
-
-class Observer(Protocol):
-    """Is told of the work as it goes on; called from several threads."""
-
-    def planned(self, steps: Sequence[tuple[str, str, str]]) -> None:
-        """The (name, stage, subject) of all that will be done."""
-
-    def started(self, name: str) -> None:
-        """A step began to run (one whose result is remembered does not)."""
-
-    def finished(self, name: str, *, cached: bool, seconds: float) -> None:
-        """A step ended well; `seconds`: wall-clock time of this run."""
-
-    def note(self, text: str) -> None:
-        """Something that a person might want to know."""
-
-
-@dataclass
-class Run:
-    """What changes while a plan runs: results by step, and with `rebuild` each step's comparison.
-
-    Both are in the plan's order once it has ended.
-    """
-
-    results: dict[str, Result] = field(default_factory=dict)
-    compared: dict[str, Comparison] = field(default_factory=dict)
 
 
 class Scheduler:
@@ -320,7 +254,7 @@ class Scheduler:
     def _keep_log(self, name: str, action: Action, outcome: Outcome) -> str:
         """Keep a failed action's own words where the next run does not remove them."""
         folder = self._store.root / "failures"
-        log = folder / log_name(name, action.key.hex)
+        log = folder / logs.name_of(name, action.key.hex)
         durable.make_way(log, self._store.root, self._store.root / "damaged")
         durable.write(
             log,
@@ -360,13 +294,3 @@ def _refuse_cycles(steps: Sequence[Step]) -> None:
         for name in ready:
             done.add(name)
             del waiting[name]
-
-
-def logs(results: Results, store: Store, folder: Path) -> None:
-    """Write each action's own output and errors into a folder, one file an action."""
-    for name, result in sorted(results.items(), key=lambda item: item[0]):
-        parts = [store.read(digest) for digest in (result.stderr, result.stdout)]
-        log = folder / log_name(name)
-        if log.exists():  # a/b-c and a-b/c
-            log = folder / log_name(name, result.key.hex)
-        log.write_bytes(b"".join(parts))

@@ -15,7 +15,7 @@ from containers.action import Mount
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.execution.scheduler import Results
+    from orchestrator.execution.step import Results
     from reproducibility.manifest import Tree
 
 STEP = "T1/helpers"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.architecture import Architecture
-    from orchestrator.execution.scheduler import Result, Results
+    from orchestrator.execution.step import Result, Results
     from orchestrator.golang.module_hash import ModuleHashes
     from orchestrator.golang.toolchain import Chain
     from orchestrator.lock.file import Lock

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from containers.action import Action, Mount
 from orchestrator import device
-from orchestrator.execution.scheduler import Results, Step
+from orchestrator.execution.step import Results, Step
 from orchestrator.golang import build_cache, commands, listing
 from reproducibility.variations import STANDARD
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.execution.results import NOT_RECORDED
+from orchestrator.execution.step import NOT_RECORDED
 from reproducibility import canonical
 from reproducibility.compare import Check, Verdict
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
-    from orchestrator.execution.results import Result
+    from orchestrator.execution.step import Result
 
 NAME = "variation"
 FIELDS = ("directory", "group", "host", "order", "parallelism", "user")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from containers.action import Action, Mount
-from orchestrator.execution.scheduler import Results, Step
+from orchestrator.execution.step import Results, Step
 from orchestrator.golang import build_cache
 from orchestrator.golang.toolchain import environment_of
 from reproducibility.variations import STANDARD

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from containers.action import Action, Mount
 from orchestrator import device
-from orchestrator.execution.scheduler import Results, Step
+from orchestrator.execution.step import Results, Step
 from orchestrator.golang import build_cache
 from orchestrator.store import BLOB_TIME
 from reproducibility.errors import ActionError

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import threading
     from typing import TextIO
 
-    from orchestrator.execution.scheduler import Observer
+    from orchestrator.execution.step import Observer
 
     class Progress(Observer, Protocol):
         """An observer that is used in a `with` statement around the work."""

@@ -11,7 +11,7 @@ from orchestrator.progress.board import INPUTS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from orchestrator.execution.scheduler import Observer
+    from orchestrator.execution.step import Observer
 
 
 class InputEvents:

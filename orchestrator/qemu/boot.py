@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Sequence
 
-    from orchestrator.execution.scheduler import Observer
+    from orchestrator.execution.step import Observer
     from orchestrator.qemu.archive import Part
     from orchestrator.qemu.command_line import Machine
     from orchestrator.qemu.guest import Ran

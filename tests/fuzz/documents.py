@@ -16,7 +16,8 @@ from orchestrator.artifacts import (
 from orchestrator.artifacts import (
     image as making,
 )
-from orchestrator.execution.results import Earlier, Provenance, Remembered
+from orchestrator.execution.remembered import Remembered
+from orchestrator.execution.step import Earlier, Provenance
 from orchestrator.files import text_file
 from orchestrator.golang import probe, seed_index
 from orchestrator.inputs.ensure import needed

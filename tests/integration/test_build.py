@@ -12,7 +12,7 @@ from blake3 import blake3
 from containers.policy import RULES
 from orchestrator import resources
 from orchestrator.artifacts import image as making
-from orchestrator.execution.results import NOT_RECORDED
+from orchestrator.execution.step import NOT_RECORDED
 from orchestrator.golang import checks, probe
 from orchestrator.inputs import source_checks
 from orchestrator.lock import logged

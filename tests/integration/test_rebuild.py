@@ -17,7 +17,8 @@ import pytest
 from containers.action import Mount
 from containers.policy import Limits, Policy
 from orchestrator.execution import rebuilding
-from orchestrator.execution.scheduler import Run, Scheduler, Step
+from orchestrator.execution.scheduler import Scheduler
+from orchestrator.execution.step import Run, Step
 from orchestrator.golang import checks
 from orchestrator.inputs import source_checks
 from orchestrator.lock import logged

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from containers.engine import Identity
 from orchestrator import device
-from orchestrator.execution.results import Provenance, Result
+from orchestrator.execution.step import Provenance, Result
 from orchestrator.golang.compiling import (
     BATCHES,
     Compiling,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from containers.action import Action
-    from orchestrator.execution.scheduler import Results, Step
+    from orchestrator.execution.step import Results, Step
     from reproducibility.digest import Digest
 
 MODULE = "example.com/tools"

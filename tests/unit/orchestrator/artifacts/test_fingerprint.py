@@ -8,8 +8,7 @@ import pytest
 
 from orchestrator.artifacts import fingerprint
 from reproducibility import digest
-
-from .samples import data
+from tests.unit.orchestrator.image.samples import data
 
 if TYPE_CHECKING:
     from pathlib import Path

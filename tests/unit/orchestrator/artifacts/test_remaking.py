@@ -37,9 +37,8 @@ from reproducibility import digest as digests
 from reproducibility.compare import Verdict, fold
 from reproducibility.errors import InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree, directory, file
-
-from .boot import made
-from .test_making import Maker
+from tests.unit.orchestrator.artifacts.test_image import Maker
+from tests.unit.orchestrator.boot import made
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,7 +24,7 @@ from tests.unit.orchestrator.samples import MODULE, Blobs
 
 if TYPE_CHECKING:
     from orchestrator.architecture import Architecture
-    from orchestrator.execution.scheduler import Result
+    from orchestrator.execution.step import Result
 
 BOTH: tuple[Architecture, ...] = ("amd64", "arm64")
 

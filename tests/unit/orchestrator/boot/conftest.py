@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .made import Memory
+from tests.unit.orchestrator.boot.made import Memory
 
 
 @pytest.fixture

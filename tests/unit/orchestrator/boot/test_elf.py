@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.boot import elf
 from reproducibility.errors import InputError
-
-from . import made
+from tests.unit.orchestrator.boot import made
 
 _FILE = made.elf_64({".text": b"code", ".modinfo": b"license=GPL\0"})
 

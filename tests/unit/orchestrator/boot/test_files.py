@@ -13,9 +13,8 @@ from orchestrator.image import folders
 from orchestrator.image.fat import lint
 from reproducibility.errors import InputError
 from reproducibility.manifest import merge
-
-from . import made
-from .made import RELEASE, Memory
+from tests.unit.orchestrator.boot import made
+from tests.unit.orchestrator.boot.made import RELEASE, Memory
 
 if TYPE_CHECKING:
     from reproducibility.manifest import Tree

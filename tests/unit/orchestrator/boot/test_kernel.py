@@ -8,9 +8,8 @@ import pytest
 
 from orchestrator.boot import kernel
 from reproducibility.errors import InputError
-
-from . import made
-from .made import RELEASE, Memory
+from tests.unit.orchestrator.boot import made
+from tests.unit.orchestrator.boot.made import RELEASE, Memory
 
 _ARCHITECTURES = ["amd64", "arm64", "riscv64"]
 

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from orchestrator.boot import menus
 from reproducibility.errors import InputError
-
-from . import made
+from tests.unit.orchestrator.boot import made
 
 if TYPE_CHECKING:
-    from .made import Memory
+    from tests.unit.orchestrator.boot.made import Memory
 
 _AMD64 = menus.Choice(
     "amd64",

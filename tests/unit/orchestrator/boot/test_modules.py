@@ -10,8 +10,7 @@ import zstandard
 
 from orchestrator.boot.modules import Modules
 from reproducibility.errors import InputError
-
-from .made import Memory, elf_64, module
+from tests.unit.orchestrator.boot.made import Memory, elf_64, module
 
 
 def _modules(memory: Memory, content: dict[str, bytes]) -> Modules:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.architecture import Architecture
-    from orchestrator.execution.scheduler import Result
+    from orchestrator.execution.step import Result
 
 BOTH: tuple[Architecture, ...] = ("amd64", "riscv64")
 STAGES = {f"boot files/{name}" for name in BOTH}

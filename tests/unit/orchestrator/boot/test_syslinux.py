@@ -22,9 +22,8 @@ from orchestrator.image.fat.disk import START, Disk
 from orchestrator.image.fat.layout import lay_out
 from orchestrator.image.fat.volume import Volume
 from reproducibility.errors import InputError
-
-from . import made
-from .made import AREA, SECTOR_SIZE, Memory
+from tests.unit.orchestrator.boot import made
+from tests.unit.orchestrator.boot.made import AREA, SECTOR_SIZE, Memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from orchestrator.execution.scheduler import Observer
+    from orchestrator.execution.step import Observer
 
 Captured = pytest.CaptureFixture[str]
 PC = platforms.BY_NAME["pc-bios"]

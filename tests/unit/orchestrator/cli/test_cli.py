@@ -33,7 +33,7 @@ from reproducibility.errors import (
 if TYPE_CHECKING:
     import threading
 
-    from orchestrator.execution.scheduler import Observer
+    from orchestrator.execution.step import Observer
 
 Captured = pytest.CaptureFixture[str]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.execution import rebuilding
-from orchestrator.execution.scheduler import Run, Step
+from orchestrator.execution.step import Run, Step
 from orchestrator.store import Store
 from reproducibility import regular
 from reproducibility.compare import Check, Verdict, complete, fold

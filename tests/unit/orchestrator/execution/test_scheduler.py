@@ -11,13 +11,9 @@ import pytest
 
 from containers.action import Action, Mount
 from containers.policy import Limits, Policy
-from orchestrator.execution import scheduler
-from orchestrator.execution.scheduler import (
-    Results,
-    Run,
-    Scheduler,
-    Step,
-)
+from orchestrator.execution import logs, scheduler
+from orchestrator.execution.scheduler import Scheduler
+from orchestrator.execution.step import Results, Run, Step
 from orchestrator.store import DamagedBlob, Store
 from orchestrator.store.blobs import BLOB_TIME
 from reproducibility import digest
@@ -373,10 +369,10 @@ def test_each_actions_words_go_into_a_file_of_its_own(store: Store, tmp_path: Pa
     names = ["list/a-b", "list-a/b", "F1"]
     engine = FakeEngine({name: says(name.encode()) for name in names})
     ran = run(store, [step(name) for name in names], engine)
-    logs = tmp_path / "logs"
-    logs.mkdir()
-    scheduler.logs(ran.results, store, logs)
-    found = {path.name: path.read_bytes() for path in logs.iterdir()}
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    logs.write(ran.results, store, folder)
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert set(found.values()) == {f"{name}-err {name}-out ".encode() for name in names}
     assert found["F1.log"] == b"F1-err F1-out "
     assert found["list-a-b.log"] == b"list-a/b-err list-a/b-out "

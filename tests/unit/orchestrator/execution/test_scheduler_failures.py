@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from containers.action import Action
-    from orchestrator.execution.scheduler import Results
+    from orchestrator.execution.step import Results
     from orchestrator.store import Store
 
 

@@ -10,7 +10,7 @@ from tests.fakes import Asked, FakeEngine, Made
 from tests.unit.orchestrator.execution.test_scheduler import chained, run, step
 
 if TYPE_CHECKING:
-    from orchestrator.execution.scheduler import Step
+    from orchestrator.execution.step import Step
     from orchestrator.store import Store
 
 

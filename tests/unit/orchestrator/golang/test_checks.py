@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orchestrator.architecture import Architecture
-    from orchestrator.execution.scheduler import Result
+    from orchestrator.execution.step import Result
     from orchestrator.golang.toolchain import Chain
 
 ARCHITECTURES: tuple[Architecture, ...] = ("amd64", "arm64", "riscv64")

@@ -26,7 +26,7 @@ from tests.unit.orchestrator.samples import EPOCH, MODULE, Blobs, made_by
 
 if TYPE_CHECKING:
     from containers.action import Action
-    from orchestrator.execution.scheduler import Result, Step
+    from orchestrator.execution.step import Result, Step
 
 OURS = {
     "GOCACHE": "/tmp/cache",  # noqa: S108 - inside the sandbox

@@ -25,7 +25,7 @@ from tests.unit.orchestrator.samples import BUILD_GO, PROGRAMS, made_by
 
 if TYPE_CHECKING:
     from containers.action import Action
-    from orchestrator.execution.scheduler import Step
+    from orchestrator.execution.step import Step
 
 USUAL = {
     "CGO_ENABLED": "0",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .samples import Blobs
+from tests.unit.orchestrator.image.samples import Blobs
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,8 +19,7 @@ from orchestrator.image.cpio import witness as archive
 from orchestrator.image.cpio import writer as cpio
 from reproducibility.manifest import Tree, directory
 from tests.conftest import examples
-
-from .samples import EPOCH, SMALL, Blobs, Content, contents, data
+from tests.unit.orchestrator.image.samples import EPOCH, SMALL, Blobs, Content, contents, data
 
 if TYPE_CHECKING:
     from collections.abc import Callable

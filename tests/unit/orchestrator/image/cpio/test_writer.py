@@ -17,9 +17,8 @@ from reproducibility import digest, manifest
 from reproducibility.errors import InfrastructureError, InputError
 from reproducibility.manifest import Tree
 from tests.conftest import examples
-
-from . import tools
-from .samples import EPOCH, Blobs, Content, contents, data, listed
+from tests.unit.orchestrator.image import tools
+from tests.unit.orchestrator.image.samples import EPOCH, Blobs, Content, contents, data, listed
 
 _SMALL: Content = {
     "bin": None,

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.image.fat import aliases, names
 from reproducibility.errors import InputError
-
-from .samples import name_strategy
+from tests.unit.orchestrator.image.samples import name_strategy
 
 _FIELD = re.compile(rb"[A-Z0-9!#$%&'()\-@^_`{}~]{1,8} {0,7}[A-Z0-9!#$%&'()\-@^_`{}~]{0,3} {0,3}")
 

@@ -10,8 +10,7 @@ from orchestrator.image.fat.disk import Disk
 from orchestrator.image.fat.layout import lay_out
 from orchestrator.image.fat.volume import BootCode, Volume
 from reproducibility.errors import InputError
-
-from .samples import EPOCH, SIGNATURE, VOLUME, disk, listed
+from tests.unit.orchestrator.image.samples import EPOCH, SIGNATURE, VOLUME, disk, listed
 
 _TREE = listed("boot/ldlinux.sys", "z", size=5000)
 

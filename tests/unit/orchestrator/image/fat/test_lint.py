@@ -9,8 +9,7 @@ from orchestrator.image.fat.layout import lay_out
 from reproducibility import digest, manifest
 from reproducibility.errors import InputError
 from reproducibility.manifest import Entry, Tree
-
-from .samples import VOLUME, listed
+from tests.unit.orchestrator.image.samples import VOLUME, listed
 
 _EMPTY = digest.of_bytes(b"")
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from orchestrator.image.fat import reader, writer
 from reproducibility.errors import ComparisonError
 from tests.conftest import examples
-
-from .samples import EPOCH, VOLUME, Blobs, Content, data, disk
+from tests.unit.orchestrator.image.samples import EPOCH, VOLUME, Blobs, Content, data, disk
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,8 +20,17 @@ from orchestrator.image.fat.volume import Volume
 from reproducibility import digest as digests
 from reproducibility.errors import InfrastructureError
 from tests.conftest import examples
-
-from .samples import EPOCH, SMALL, VOLUME, Blobs, Content, contents, data, disk, listed
+from tests.unit.orchestrator.image.samples import (
+    EPOCH,
+    SMALL,
+    VOLUME,
+    Blobs,
+    Content,
+    contents,
+    data,
+    disk,
+    listed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

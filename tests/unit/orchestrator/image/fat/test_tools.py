@@ -14,9 +14,17 @@ from orchestrator.image.fat import reader, writer
 from orchestrator.image.fat.volume import Volume
 from reproducibility import manifest
 from tests.conftest import examples
-
-from . import tools
-from .samples import EPOCH, SMALL, VOLUME, Blobs, Content, contents, data, disk
+from tests.unit.orchestrator.image import tools
+from tests.unit.orchestrator.image.samples import (
+    EPOCH,
+    SMALL,
+    VOLUME,
+    Blobs,
+    Content,
+    contents,
+    data,
+    disk,
+)
 
 pytestmark = pytest.mark.once
 

@@ -23,8 +23,16 @@ from orchestrator.image.fat.witness import folders
 from reproducibility.errors import ComparisonError
 from tests.conftest import examples
 from tests.unit.orchestrator.boot import made
-
-from .samples import EPOCH, SIGNATURE, VOLUME, Blobs, Content, contents, data, disk
+from tests.unit.orchestrator.image.samples import (
+    EPOCH,
+    SIGNATURE,
+    VOLUME,
+    Blobs,
+    Content,
+    contents,
+    data,
+    disk,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

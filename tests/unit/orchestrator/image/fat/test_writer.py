@@ -17,9 +17,18 @@ from orchestrator.image.fat.volume import Volume
 from reproducibility import digest
 from reproducibility.errors import InfrastructureError
 from tests.conftest import examples
-
-from . import strict
-from .samples import EPOCH, SMALL, VOLUME, Blobs, Content, contents, data, disk, listed
+from tests.unit.orchestrator.image import strict
+from tests.unit.orchestrator.image.samples import (
+    EPOCH,
+    SMALL,
+    VOLUME,
+    Blobs,
+    Content,
+    contents,
+    data,
+    disk,
+    listed,
+)
 
 if TYPE_CHECKING:
     from orchestrator.image.fat.disk import Disk

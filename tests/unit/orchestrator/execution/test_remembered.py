@@ -10,12 +10,12 @@ import pytest
 
 from orchestrator import resources
 from orchestrator.artifacts import result
-from orchestrator.execution.results import Provenance
+from orchestrator.execution.step import Provenance
 from tests.fakes import FakeEngine, Made, action, made
 from tests.unit.orchestrator.execution.test_scheduler import POLICY, run, step
 
 if TYPE_CHECKING:
-    from orchestrator.execution.scheduler import Run
+    from orchestrator.execution.step import Run
     from orchestrator.store import Store
 
 STEPS = [step("a"), step("b", "a")]

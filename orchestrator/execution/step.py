@@ -1,4 +1,4 @@
-"""What comes of actions: results, where each comes from, and how the store remembers them.
+"""The step and what comes of it, as values: what a plan consists of, and what running it gives.
 
 A result is what an action made; its provenance says which run made it, on which engine, in what
 isolation. The provenance is no part of what must agree: another engine gives the same result. What
@@ -9,22 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from containers.engine import Identity
-from orchestrator.store import DamagedBlob
-from reproducibility.digest import Digest
-from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Sequence
 
     from containers.action import Action
-    from orchestrator.store import Store
+    from reproducibility.digest import Digest
     from reproducibility.manifest import Tree
 
 NOT_RECORDED = "not recorded"
-_KIND = "action-"
 
 
 @dataclass(frozen=True)
@@ -92,6 +88,44 @@ Results = Mapping[str, Result]
 
 
 @dataclass(frozen=True)
+class Step:
+    """A named action that is known once its predecessors' results are.
+
+    `make` gives None where there turns out to be nothing to do; the result is then an empty tree.
+    `stage` and `subject` are the words for people: what kind of work, on what. `long`: it
+    takes so long that it keeps to its share of the processors while others like it are waiting.
+    `says`: other steps use its standard output, which is then compared as its files are. `observe`:
+    an action that looks around, run just before each run of this one under the same conditions;
+    what it says is a measurement of that run, kept in its result's provenance and nowhere else.
+    """
+
+    name: str
+    stage: str
+    subject: str
+    needs: tuple[str, ...]
+    make: Callable[[Results], Action | None]
+    long: bool = False
+    says: bool = False
+    observe: Callable[[Results], Action] | None = None
+
+
+class Observer(Protocol):
+    """Is told of the work as it goes on; called from several threads."""
+
+    def planned(self, steps: Sequence[tuple[str, str, str]]) -> None:
+        """The (name, stage, subject) of all that will be done."""
+
+    def started(self, name: str) -> None:
+        """A step began to run (one whose result is remembered does not)."""
+
+    def finished(self, name: str, *, cached: bool, seconds: float) -> None:
+        """A step ended well; `seconds`: wall-clock time of this run."""
+
+    def note(self, text: str) -> None:
+        """Something that a person might want to know."""
+
+
+@dataclass(frozen=True)
 class Earlier:
     """What is remembered of an action, as the base of a comparison: its files need not be there."""
 
@@ -134,88 +168,12 @@ class Comparison:
         return self.earlier.tree == self.now.tree and said
 
 
-class Remembered:
-    """The results of actions in a store, by key, for each engine's name apart."""
+@dataclass
+class Run:
+    """What changes while a plan runs: results by step, and with `rebuild` each step's comparison.
 
-    def __init__(self, store: Store, engine: str) -> None:
-        self._store = store
-        self._kind = _KIND + engine
+    Both are in the plan's order once it has ended.
+    """
 
-    def recall(self, action: Action) -> Result | None:
-        """What this engine made of an action before, if all of it is still in the store.
-
-        Raises:
-            InfrastructureError: the store cannot be read (not: it lacks something).
-        """
-        document = self._store.recall(self._kind, action.key)
-        if document is None:
-            return None
-        try:
-            tree = self._store.load_tree(Digest.parse(document["outputs"]))
-            stdout, stderr = (Digest.parse(document[name]) for name in ("stdout", "stderr"))
-            seconds, memory = document["milliseconds"] / 1000, int(document["peak_memory"])
-        except (
-            *(DamagedBlob, InputError),
-            *(ArithmeticError, AttributeError, KeyError, TypeError, ValueError),
-        ):
-            return None
-        if not (self._store.holds(tree) and self._store.has(stdout) and self._store.has(stderr)):
-            return None
-        provenance = Provenance.parse(document.get("provenance"))
-        return Result(
-            action.key, tree, stdout, stderr, seconds, memory, cached=True, provenance=provenance
-        )
-
-    def earlier(self, action: Action) -> tuple[Earlier | None, str]:
-        """What an action gave before: on this engine, else on another one; or why there is nothing.
-
-        Raises:
-            InfrastructureError: the store cannot be read (not: it lacks something).
-        """
-        reasons = []
-        for kind in self._kinds():
-            if not self._store.remembers(kind, action.key):
-                continue
-            engine = kind.removeprefix(_KIND)
-            document = self._store.recall(kind, action.key)
-            try:
-                if document is None:
-                    raise InputError("it is no JSON object")  # noqa: TRY301 - one place says so
-                return (
-                    Earlier(
-                        engine,
-                        self._store.load_tree(Digest.parse(document["outputs"])),
-                        Digest.parse(document["stdout"]),
-                        Provenance.parse(document.get("provenance")),
-                    ),
-                    "",
-                )
-            except (DamagedBlob, InputError) as error:
-                reasons.append(f"that of {engine} cannot be read: {error.summary}")
-            except (AttributeError, KeyError, TypeError) as error:
-                reasons.append(f"that of {engine} cannot be read: {error!r}")
-        return None, "; ".join(reasons)
-
-    def remember(self, step: str, result: Result) -> None:
-        """Write a result down, with its provenance."""
-        provenance = result.provenance.document() if result.provenance else None
-        self._store.remember(
-            self._kind,
-            result.key,
-            {
-                "name": step,
-                "outputs": str(result.tree.digest),
-                "stdout": str(result.stdout),
-                "stderr": str(result.stderr),
-                "milliseconds": round(result.seconds * 1000),
-                "peak_memory": result.peak_memory,
-                "provenance": provenance,
-            },
-        )
-
-    def _kinds(self) -> Iterator[str]:
-        """Of all engines whose results the store has, this one first."""
-        yield self._kind
-        yield from (
-            kind for kind in self._store.kinds() if kind.startswith(_KIND) and kind != self._kind
-        )
+    results: dict[str, Result] = field(default_factory=dict)
+    compared: dict[str, Comparison] = field(default_factory=dict)
