@@ -14,15 +14,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from containers import blame
 from containers.host import durable
 from containers.policy import Share
 from orchestrator import resources
-from orchestrator.execution import blame, logs
+from orchestrator.execution import logs
 from orchestrator.execution.either import Either
 from orchestrator.execution.rebuilding import Bases
 from orchestrator.execution.remembered import Remembered
 from orchestrator.execution.step import Comparison, Provenance, Result, Run
-from reproducibility.errors import ActionError, InfrastructureError, InputError, Stopped
+from reproducibility.errors import ActionError, InfrastructureError, Stopped
 from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
@@ -176,48 +177,29 @@ class Scheduler:
         observed: str = "",
     ) -> Result:
         policy = replace(self._policy, share=share, beside=self._jobs)
-        root = self._store.root
-        with self._store.temporary() as folder, blame.telling(name, folder / "result", root):
-            into = folder / "result"
-            into.mkdir()
-            stop = Either(self._stop, halt)
-            outcome = self._engine.run(action, policy, self._store, into, stop)
-            provenance = self._provenance(policy, observed)
-            if outcome.exit_status != 0 or outcome.ended_by:
-                raise self._failure(name, action, outcome)
-            try:
-                tree = self._store.put_tree(outcome.outputs, move=True, stop=stop)
-            except InputError as error:
-                raise ActionError(
-                    f"{name} made something that cannot go on the stick: {error.summary}",
-                    subject=error.subject,
-                    remedy="have it write only files and folders, with names that a tree can hold",
-                ) from error
-            self._demand_outputs(name, action, tree, outcome)
-            return Result(
-                action.key,
-                tree,
-                self._store.put_file(outcome.stdout),
-                self._store.put_file(outcome.stderr),
-                outcome.seconds,
-                outcome.peak_memory,
-                cached=False,
-                provenance=provenance,
-            )
-
-    def _provenance(self, policy: Policy, observed: str) -> Provenance:
-        """Where the result of an action that has just run comes from."""
+        outcome = self._engine.run(action, policy, self._store, Either(self._stop, halt))
+        if outcome.failed:
+            raise self._failure(name, action, outcome)
+        self._demand_outputs(name, action, outcome)
         isolation = {
             "limits": policy.describe()["limits"],
-            "enforcement": [rule.document() for rule in self._engine.enforcement(policy)],
+            "enforcement": [rule.document() for rule in outcome.enforcement],
         }
-        when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return Provenance(self._engine.identity, isolation, resources.VERSION, when, observed)
+        return Result(
+            action.key,
+            outcome.tree,
+            outcome.stdout,
+            outcome.stderr,
+            outcome.seconds,
+            outcome.peak_memory,
+            cached=False,
+            provenance=Provenance(outcome.engine, isolation, resources.VERSION, _now(), observed),
+        )
 
-    def _demand_outputs(self, name: str, action: Action, tree: Tree, outcome: Outcome) -> None:
+    def _demand_outputs(self, name: str, action: Action, outcome: Outcome) -> None:
         for output in action.outputs:
-            if tree.get(output) is None and not any(
-                entry.path.startswith(output + "/") for entry in tree
+            if outcome.tree.get(output) is None and not any(
+                entry.path.startswith(output + "/") for entry in outcome.tree
             ):
                 raise ActionError(
                     f"{name} ended well but did not make {output}",
@@ -227,7 +209,8 @@ class Scheduler:
 
     def _failure(self, name: str, action: Action, outcome: Outcome) -> ActionError:
         log = self._keep_log(name, action, outcome)
-        words = outcome.stderr.read_bytes()[-_SHOWN:].decode(errors="replace").strip()
+        said = [self._store.read(stream) for stream in (outcome.stderr, outcome.stdout)]
+        words = said[0][-_SHOWN:].decode(errors="replace").strip()
         limits = self._policy.limits
         ended, limit = {
             "time": (f"was ended after {limits.seconds} s", "seconds"),
@@ -242,7 +225,7 @@ class Scheduler:
                 "files",
             ),
         }.get(outcome.ended_by, (f"ended with exit status {outcome.exit_status}", ""))
-        remedy = blame.remedy(outcome, limits)
+        remedy = blame.remedy(outcome.exit_status, said, limits)
         if limit:
             remedy = f"raise limits.{limit} in the spec"
         return ActionError(
@@ -261,13 +244,17 @@ class Scheduler:
             b"".join(
                 [
                     b"action: " + action.document + b"\n--- standard error\n",
-                    outcome.stderr.read_bytes(),
+                    self._store.read(outcome.stderr),
                     b"\n--- standard output\n",
-                    outcome.stdout.read_bytes(),
+                    self._store.read(outcome.stdout),
                 ]
             ),
         )
         return str(log)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def default_jobs() -> int:
