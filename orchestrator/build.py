@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from containers import choice
+from containers import registry
 from containers.host import memory
 from containers.policy import Policy
 from orchestrator import inputs, plan
@@ -157,7 +157,7 @@ class _Job:
             events=InputEvents(self.observer),
             stop=self.stop,
         )
-        with choice.choose(self.options.engine, self.store.root / "scratch") as engine:
+        with registry.connect(self.options.engine, self.store.root / "scratch") as engine:
             drawn = plan.draw(
                 self.wanted,
                 self.pinned,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from containers import choice
+from containers import registry
 from orchestrator import build, inputs, plan
 from orchestrator.artifacts import image as making
 from orchestrator.execution import rebuilding
@@ -66,7 +66,7 @@ def test_the_plan_is_drawn_for_the_engines_processors(
         raise InputError("enough")
 
     monkeypatch.setattr(inputs, "ensure", lambda *_, **__: None)
-    monkeypatch.setattr(choice, "choose", lambda *_: FakeEngine({}, processors=77))
+    monkeypatch.setattr(registry, "connect", lambda *_: FakeEngine({}, processors=77))
     monkeypatch.setattr(plan, "draw", draw)
     with pytest.raises(InputError, match="enough"):
         job(store, tmp_path).run()
