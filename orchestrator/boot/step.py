@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator import device
+from orchestrator.architecture import bios
 from orchestrator.boot import files, initramfs, modules
 from orchestrator.boot.model import Boot, Machine
 from orchestrator.execution import rebuilding
@@ -85,7 +86,7 @@ def make(  # noqa: PLR0913 - what they are made from, who is told
     """
     boot = Boot(
         machines=tuple(_machine(section, packages, results, name) for name in architectures),
-        syslinux=_syslinux(packages) if "amd64" in architectures else None,
+        syslinux=_syslinux(packages) if bios(architectures) else None,
         volume_id=volume_id,
         timeout=section.timeout,
         missing=section.missing,

@@ -10,23 +10,26 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from orchestrator.architecture import ARCHITECTURES
 from orchestrator.files import places
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# The same names as orchestrator.spec.model.Architecture and containers.choice.NAMES (a test
-# compares them), here because importing those would slow every `--help` down.
+# The same names as containers.choice.NAMES (a test compares them), here because importing that
+# would slow every `--help` down.
 Engine = Literal["auto", "sandbox", "docker"]
 
 
-class Architecture(StrEnum):
-    """An architecture's Go name; typer reads lists of enumerations only."""
+# An architecture's Go name; typer reads lists of enumerations only, and type checkers no members
+# out of a table.
+if TYPE_CHECKING:
 
-    AMD64 = "amd64"
-    ARM64 = "arm64"
-    RISCV64 = "riscv64"
+    class Architecture(StrEnum):
+        """An architecture's Go name."""
+else:
+    Architecture = StrEnum("Architecture", {name.upper(): name for name in ARCHITECTURES})
 
 
 def place(name: str) -> Callable[[str], Path]:
