@@ -14,6 +14,7 @@ from containers import registry
 from containers.host import memory
 from containers.policy import Policy
 from orchestrator import inputs, plan
+from orchestrator.architecture import host
 from orchestrator.artifacts import (
     image as making,
 )
@@ -28,7 +29,7 @@ from orchestrator.execution.scheduler import Scheduler, default_jobs
 from orchestrator.files import places
 from orchestrator.golang import checks
 from orchestrator.golang.module_hash import ModuleHashes
-from orchestrator.inputs import bundle, local_path, machine, source_checks
+from orchestrator.inputs import bundle, local_path, source_checks
 from orchestrator.lock import file as lock
 from orchestrator.progress.inputs import InputEvents
 from orchestrator.spec import model as spec
@@ -103,7 +104,7 @@ def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
         trial.require_store(options.store)
         job = _Job(options, wanted, pinned, architectures, store, observer, stop, started)
         if options.bundle is not None:
-            bundle.read(options.bundle, pinned, store, machine.architecture())
+            bundle.read(options.bundle, pinned, store, host())
         for _ in range(_ROUNDS - 1):
             try:
                 return job.run()
@@ -163,7 +164,7 @@ class _Job:
                 self.pinned,
                 have,
                 self.store,
-                host=machine.architecture(),
+                host=host(),
                 architectures=self.architectures,
                 # How many the engine has is a matter of the plan's.
                 processors=engine.processors,

@@ -20,7 +20,7 @@ from docker.errors import APIError
 from docker.types import LogConfig, Ulimit
 from docker.types import Mount as DockerMount
 
-from containers import system_calls
+from containers import architecture, system_calls
 from containers.docker import archive, builder_image
 from containers.docker import enforcement as docker_enforcement
 from containers.docker.api import Api
@@ -54,7 +54,6 @@ Transfer = Literal["auto", "bind", "api"]
 LABEL = "sourcery.run"
 _PREFIX = "docker"
 _OPEN_FILES = 16384
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
 # Go's bit for a symbolic link in a file mode, as the API hands it on: io/fs.ModeSymlink.
 _SYMLINK = 1 << 27
 
@@ -189,7 +188,7 @@ class DockerEngine(LocalEngine):
 
     def _check_machine(self, action: Action) -> None:
         machine = str(self.about().get("Architecture", ""))
-        if _MACHINES.get(machine, machine) != action.architecture:
+        if (architecture.named(machine) or machine) != action.architecture:
             raise InfrastructureError(
                 f"the container engine runs on {machine}, and {action.name} needs "
                 f"{action.architecture}",

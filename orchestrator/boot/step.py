@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator import device
+from orchestrator.architecture import bios
 from orchestrator.boot import files, initramfs, modules
 from orchestrator.boot.model import Boot, Machine
 from orchestrator.execution.step import Computation, Computed, Step
@@ -80,7 +81,7 @@ def assemble(  # noqa: PLR0913 - what they are made from
     """
     boot = Boot(
         machines=tuple(_machine(section, packages, results, name) for name in architectures),
-        syslinux=_syslinux(packages) if "amd64" in architectures else None,
+        syslinux=_syslinux(packages) if bios(architectures) else None,
         volume_id=volume_id,
         timeout=section.timeout,
         missing=section.missing,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from containers import registry
+from orchestrator.architecture import ARCHITECTURES
 from orchestrator.files import places
 from reproducibility.errors import InputError
 
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-# The names of orchestrator.spec.model.Architecture (a test compares them), here because importing
-# that would slow every `--help` down.
-class Architecture(StrEnum):
-    """An architecture's Go name; typer reads lists of enumerations only."""
+# An architecture's Go name; typer reads lists of enumerations only, and type checkers no members
+# out of a table.
+if TYPE_CHECKING:
 
-    AMD64 = "amd64"
-    ARM64 = "arm64"
-    RISCV64 = "riscv64"
+    class Architecture(StrEnum):
+        """An architecture's Go name."""
+else:
+    Architecture = StrEnum("Architecture", {name.upper(): name for name in ARCHITECTURES})
 
 
 def place(name: str) -> Callable[[str], Path]:

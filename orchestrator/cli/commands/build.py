@@ -44,7 +44,7 @@ def build(
         list[Architecture] | None,
         typer.Option(
             "--arch",
-            metavar="amd64|arm64|riscv64",
+            metavar="|".join(Architecture),
             help="Only this architecture of the spec; may be given several times.",
         ),
     ] = None,

@@ -71,9 +71,11 @@ class Order:
     store: Store
     section: Boot = field(
         default_factory=lambda: Boot(
-            kernel=Kernels(
-                amd64=Kernel(package="linux-image-amd64"),
-                riscv64=Kernel(package="linux-image-riscv64", command_line="quiet"),
+            kernel=Kernels.model_validate(
+                {
+                    "amd64": Kernel(package="linux-image-amd64"),
+                    "riscv64": Kernel(package="linux-image-riscv64", command_line="quiet"),
+                }
             )
         )
     )
