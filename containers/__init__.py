@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+# Not from `typing`: programs that start before every action import this package too.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 

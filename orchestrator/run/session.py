@@ -21,6 +21,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from containers.host import standalone
 from containers.sandbox.request import spare_users
 from orchestrator import device
 from orchestrator.inputs import machine
@@ -153,7 +154,7 @@ def run(asked: Run, streams: Sequence[int] = _STREAMS) -> Ended:
 def _launched(channel: int, streams: Sequence[int]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(  # noqa: S603 - argv list, no shell
-            [sys.executable, "-I", "-S", "-B", first_process.__file__, str(channel)],
+            standalone.command(first_process.__name__, str(channel)),
             stdin=streams[0],
             stdout=streams[1],
             stderr=streams[2],
