@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from containers.action import Action, Mount
 from containers.policy import Limits
 from reproducibility import canonical, digest, manifest
+from reproducibility.conditions import STANDARD, Conditions
 from reproducibility.manifest import Tree
-from reproducibility.variations import STANDARD, VARIED, Surroundings, varied
+from reproducibility.variations import VARIED, varied
 from tests.fakes import action
 
 ONE = Tree([manifest.file("a", digest.of_bytes(b"1"), 1)])
@@ -36,7 +37,7 @@ CHANGES: dict[str, object] = {
     "outputs": ("x",),
     "epoch": 0,
     "architecture": "arm64",
-    "surroundings": VARIED,
+    "conditions": VARIED,
 }
 
 
@@ -56,16 +57,16 @@ def test_the_name_does_not_change_the_key() -> None:
 
 def test_no_limit_is_part_of_the_key() -> None:
     document = canonical.loads(USUAL.document)
-    words = set(document) | set(document["surroundings"]) | set(document["platform"])
-    # The `work` of the surroundings is a path, that of the limits a size.
+    words = set(document) | set(document["conditions"]) | set(document["platform"])
+    # The `work` of the conditions is a path, that of the limits a size.
     assert words & {field.name for field in dataclasses.fields(Limits)} == {"work"}
-    assert document["surroundings"]["work"] == STANDARD.work
+    assert document["conditions"]["work"] == STANDARD.work
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Surroundings)])
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Conditions)])
 def test_each_field_of_the_surroundings_changes_the_key(field: str) -> None:
     around = replace(STANDARD, **{field: getattr(VARIED, field)})
-    assert replace(USUAL, surroundings=around).key != USUAL.key
+    assert replace(USUAL, conditions=around).key != USUAL.key
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_the_key_is_that_of_the_canonical_document() -> None:
         "outputs": ["x", "y"],
         "epoch": USUAL.epoch,
         "platform": {"os": "linux", "architecture": "amd64"},
-        "surroundings": {
+        "conditions": {
             "work": "/work",
             "host": "builder",
             "user": 65534,
@@ -142,7 +143,7 @@ def test_the_key_is_that_of_the_canonical_document() -> None:
 
 
 def test_the_two_surroundings_differ_in_everything() -> None:
-    for field in dataclasses.fields(Surroundings):
+    for field in dataclasses.fields(Conditions):
         assert getattr(STANDARD, field.name) != getattr(VARIED, field.name)
 
 

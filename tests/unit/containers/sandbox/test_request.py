@@ -15,11 +15,12 @@ from containers.layout import MASKED, lay_out
 from containers.policy import Limits, Share
 from containers.sandbox import request, system_call_filter
 from reproducibility import digest, manifest
+from reproducibility.conditions import STANDARD
 from reproducibility.manifest import Entry, Tree
-from reproducibility.variations import STANDARD, VARIED
+from reproducibility.variations import VARIED
 
 if TYPE_CHECKING:
-    from reproducibility.variations import Surroundings
+    from reproducibility.conditions import Conditions
 
 TREE = Tree([manifest.file("bin/program", digest.of_bytes(b"x"), 1, executable=True)])
 OTHER = Tree([manifest.file("file", digest.of_bytes(b"y"), 1)])
@@ -36,7 +37,7 @@ class Folders:
 
 
 def order(
-    where: Surroundings = STANDARD,
+    where: Conditions = STANDARD,
     *,
     mounting: bool = False,
     in_memory: bool = False,
@@ -52,7 +53,7 @@ def order(
         outputs=(),
         epoch=7,
         architecture="amd64",
-        surroundings=where,
+        conditions=where,
     )
     found = request.for_action(
         *("/bwrap", action, lay_out(action), Limits(**limits), Folders()),
