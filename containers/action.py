@@ -23,7 +23,7 @@ Placement = Literal["read-only", "private"]
 
 # The version of the rules by which engines run an action; part of every key, so that a change of
 # the rules forgets what was made under the old ones.
-RULES = 1
+RULES = 2
 # Stands for the path of the work directory, which the conditions say when the action is run.
 WORK = "{work}"
 

@@ -70,7 +70,7 @@ def actions_of(blobs: Blobs, architecture: str, *, seeded: bool = True) -> dict[
     compiling = samples.compiling(blobs, seeded=seeded)
     results = results_of(blobs, architecture)
     made = {name: step.make(results) for name, step in steps_of(compiling, architecture).items()}
-    return {name: action for name, action in made.items() if isinstance(action, Action)}
+    return {name: action.placed() for name, action in made.items() if isinstance(action, Action)}
 
 
 def mounts(action: Action) -> dict[str, Tree]:

@@ -118,10 +118,9 @@ def test_each_run_is_observed_under_its_own_conditions() -> None:
     f1, f2 = next(step for step in chain.steps() if step.name == "F1"), chain.second()
     assert f1.observe is not None
     assert f2.observe is not None
-    first, second = f1.observe(results), f2.observe(results)
-    assert (first.conditions, second.conditions) == (STANDARD, varied(3))
-    assert made_by(f1, results).conditions == first.conditions
-    assert made_by(f2, results).conditions == second.conditions
+    assert (f1.conditions, f2.conditions) == (STANDARD, varied(3))
+    first = f1.observe(results).under(f1.conditions).placed()
+    second = f2.observe(results).under(f2.conditions).placed()
     assert (first.directory, second.directory) == (STANDARD.work, VARIED.work)
     assert first.mounts == second.mounts
     assert first.command == second.command
