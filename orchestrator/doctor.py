@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from containers import registry
 from containers.architecture import named
-from containers.choice import choose
 from containers.policy import RULES, Policy
 from containers.sandbox import system_call_filter
 from orchestrator.architecture import FACTS
@@ -127,12 +127,9 @@ def architecture(machine: str | None = None) -> Finding:
     )
 
 
-def engines(choose: Choose = choose) -> list[Finding]:
+def engines(choose: Choose = registry.connect) -> list[Finding]:
     """Both engines, each tried; one of them is enough. Then what the one in use cannot enforce."""
-    reasons = {
-        "docker": "to run build steps in containers, where you prefer that",
-        "sandbox": "to run build steps in isolation without a container engine (bubblewrap)",
-    }
+    reasons = {name: registry.purpose(name) for name in registry.CANDIDATES}
     with tempfile.TemporaryDirectory(prefix="orchestrate-doctor-") as folder:
         tried = {name: _tried(name, choose, Path(folder)) for name in reasons}
         able = [name for name, (engine, _) in tried.items() if engine is not None]

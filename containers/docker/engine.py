@@ -27,9 +27,10 @@ from containers.docker.api import Api
 from containers.docker.reaper import Reaper
 from containers.docker.volumes import Run, Volumes
 from containers.docker.watch import watch
-from containers.engine import Identity, Outcome
+from containers.engine import Identity
 from containers.host.scratch import Scratch
 from containers.layout import MASKED, is_below, lay_out
+from containers.local import Ended, LocalEngine
 from containers.outputs import Allowance, ExceededError, outermost
 from reproducibility import canonical
 from reproducibility.errors import InfrastructureError, InputError
@@ -73,7 +74,7 @@ def connect(scratch: Path, transfer: Transfer = "auto") -> DockerEngine:
     return engine
 
 
-class DockerEngine:
+class DockerEngine(LocalEngine):
     """Runs actions in containers.
 
     `transfer`: how files travel. `bind`: read-only bind mounts of this machine's folders, which the
@@ -155,8 +156,10 @@ class DockerEngine:
                 scratch.close()
             self._api.close()
 
-    def run(self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event) -> Outcome:
-        """See `Engine.run`."""
+    def execute(
+        self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event
+    ) -> Ended:
+        """See `LocalEngine.execute`."""
         layout = lay_out(action)
         self._used = True
         self._check_machine(action)
@@ -169,7 +172,7 @@ class DockerEngine:
             stack.callback(self._api.remove_container, container)
             ended = watch(self._api, container, limits, into, stop)
             exceeded = self._take(container, action, into, Allowance.of(limits, stop))
-            return Outcome(
+            return Ended(
                 exit_status=ended.status,
                 outputs=into / "outputs",
                 stdout=into / "stdout",

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from containers import registry
 from orchestrator.cli.options import (
     FLAG,
     LOCK,
@@ -47,12 +48,7 @@ def build(
             help="Only this architecture of the spec; may be given several times.",
         ),
     ] = None,
-    engine: Annotated[
-        Engine,
-        typer.Option(
-            help="What isolates the steps: bubblewrap (sandbox), Docker, or what is there."
-        ),
-    ] = "auto",
+    engine: Engine = registry.AUTOMATIC,
     jobs: Annotated[
         int,
         typer.Option(
