@@ -82,6 +82,12 @@ def test_every_namespace_is_new_and_every_privilege_dropped() -> None:
     assert "--uid 65534 --gid 65534 --hostname builder" in words
 
 
+def test_the_launcher_is_told_this_machine_s_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("containers.architecture.named", lambda _: "arm64")
+    found = order()
+    assert (found["keyctl"], found["rt_sigaction"]) == (219, 134)
+
+
 def test_mounts_come_in_the_order_that_they_need() -> None:
     found = order(tmp=4096)
     words = text(found["options"])
