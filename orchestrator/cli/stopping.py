@@ -1,4 +1,4 @@
-"""Signals that ask a command to stop: Ctrl-C, SIGTERM, the terminal's end.
+"""Signal handlers of a running command: SIGINT (Ctrl-C), SIGTERM, SIGHUP (the terminal's end).
 
 Work that can stop cleanly is given the chance to: the first signal sets an event that the work
 looks at; the second one interrupts it. Everything else is interrupted by the first one.

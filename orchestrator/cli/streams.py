@@ -1,4 +1,4 @@
-"""The standard streams, in whatever state the caller left them: closed, full, or read by nobody.
+"""Standard streams that never raise, whether they are closed, full, or read by nobody.
 
 Writing to them never raises. What was said on the way may be lost, and the work goes on; that the
 answer was lost is remembered, so that the exit status can tell. A descriptor that was closed is

@@ -40,7 +40,7 @@ def test_paths_exist(document: Path) -> None:
 
 
 def test_the_search_for_paths_finds_them() -> None:
-    text = "`orchestrator/cli/app.py`, containers/host/, orchestrator/data/x, my/tests/unit, tests/x.y."
+    text = "`orchestrator/cli/app.py`, containers/host/, orchestrator/data/x, my/tests, tests/x.y."
     assert paths_in(text) == ["orchestrator/cli/app.py", "containers/host/", "tests/x.y"]
     assert SHORT.findall("`seed.py` and `orchestrator/seed.py`") == ["`seed.py`"]
 

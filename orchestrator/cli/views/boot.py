@@ -1,4 +1,4 @@
-"""`orchestrate boot`: which machines to boot, what to tell of them, and the exit status."""
+"""Carries out `orchestrate boot`: the choice of machines, the summary, the exit status."""
 
 from __future__ import annotations
 

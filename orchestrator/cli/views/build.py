@@ -1,4 +1,4 @@
-"""`orchestrate build`: run it, show it, say what came of it."""
+"""Carries out `orchestrate build`: progress, the summary of the result, the exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orchestrate compare`: do two files or two folders agree, and if not, where do they differ?"""
+"""Carries out `orchestrate compare`: whether and where two files or folders differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orchestrate lock` and `orchestrate fetch`: pin what a build starts from, and bring it here."""
+"""Carries out `orchestrate lock` and `orchestrate fetch`: pin a build's inputs, fetch them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orchestrate run`: a command in the root of a build, and its exit status."""
+"""Carries out `orchestrate run`: a command in the root of a build, and its exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orchestrate write`: an image onto a stick, after saying what that costs, and read back."""
+"""Carries out `orchestrate write`: confirmation, progress of writing and reading back, messages."""
 
 from __future__ import annotations
 
