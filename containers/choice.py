@@ -1,4 +1,4 @@
-"""Chooses the engine: Docker where one answers, else bubblewrap, else words on what to install."""
+"""Chooses the engine: Docker where one answers, else bubblewrap, else an error with a remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an action sees: its environment and its mounts, worked out once for every engine.
+"""Environment and mounts of an action, computed once for every engine.
 
 Pure decisions on values. Both engines start from here, so that they cannot come to differ in what
 lies where.
@@ -89,7 +89,7 @@ def environment(action: Action) -> dict[str, str]:
 
 
 def is_below(path: str, folder: str) -> bool:
-    """Whether an absolute path is the folder itself or lies in it."""
+    """Return whether an absolute path is the folder itself or lies in it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 

@@ -1,4 +1,4 @@
-"""Takes the declared outputs out of a work directory, without following anything an action left.
+"""Moves declared outputs out of a work directory, following no link that an action left.
 
 The action is over and its processes are gone when this runs, so nothing changes underneath. What
 the outputs are to be hashed and stored for is decided by how large they are, so that is bounded
@@ -56,7 +56,7 @@ class Allowance:
 
     @classmethod
     def of(cls, limits: Limits, stop: Event) -> Allowance:
-        """What limits allow."""
+        """Return what limits allow."""
         return cls(limits.work, limits.files, stop)
 
     def spend(self, size: int) -> None:

@@ -1,4 +1,4 @@
-"""The system calls that an action may use, as data, and as a container engine reads them.
+"""System call rules (seccomp) of actions as data, and as a profile for a container engine.
 
 What no namespace covers (keyrings, io_uring, sockets that lead to a hypervisor) can only be kept
 from an action here. What the lists allow is Docker's default profile without what an action has no

@@ -1,4 +1,4 @@
-"""The device's side of the contract: where things lie on the stick, and the environment there.
+"""Paths on the stick, and the environment (PATH, GOCACHEPROG) that the device gives to programs.
 
 The compile seed only hits when the go command sees on the device what it saw in the build; so the
 environment is written down here once, used by the actions that make the seed, and put on the stick

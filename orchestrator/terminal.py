@@ -1,4 +1,4 @@
-"""Text streams and consoles on which nothing but this program's own words steer a terminal.
+"""Text streams and consoles that escape foreign control characters (ECMA-48) before a terminal.
 
 Everything that is written is made visible (`reproducibility.visible`), whoever wrote it: names,
 messages, what a compiler said. Only `Own` text goes out as it is, and only here such text is made;

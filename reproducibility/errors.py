@@ -1,4 +1,4 @@
-"""The one base error of the project and its kinds; the command line makes exit statuses of them.
+"""Error classes of the project, each with the exit status that the command line ends with.
 
 Nothing here prints or exits. An error carries what happened, to what, and what to do next, so that
 every caller up to the command line can add context without parsing message strings.

@@ -1,4 +1,4 @@
-"""Bounds that every document keeps, and how a place in one is told. Pure.
+"""Limits on nesting and numbers in JSON and TOML documents, and paths of places in them. Pure.
 
 What a text gives that is nested too deeply, or holds numbers that no other program reads, would
 otherwise end something that recurses or prints, far from where the document was read.

@@ -208,7 +208,7 @@ def root_from_proof(record: Record, size: int, proof: Sequence[bytes]) -> bytes:
 
 
 def check(record: Record, note: str, proof: Sequence[bytes], verifier: Verifier) -> TreeHead:
-    """Check that a record is in the tree that the log signed; gives the tree head.
+    """Check that a record is in the tree that the log signed; returns the tree head.
 
     Raises:
         InputError: something is not of the form it must have.

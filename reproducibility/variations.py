@@ -1,4 +1,4 @@
-"""Surroundings of an action, as data: the usual ones, and deliberately different ones.
+"""Variations of an action's environment, as data: the usual one, and a deliberately different one.
 
 A build that gives the same bits in both does not depend on any of these. What an action really
 saw is observed from inside (`toolchain/observe`), so that a variation that had no effect is found.
@@ -15,7 +15,7 @@ class Surroundings:
 
     `work`: absolute path of the writable work directory. `host`: host name. `user`, `group`: ids
     as seen inside. `parallelism`: how many threads Go programs use and how many actions the go
-    command runs at once; 0 leaves it to the number of processors. `order_seed`: 0 leaves the order
+    command runs at once; 0 leaves it to the number of CPUs. `order_seed`: 0 leaves the order
     of directory entries to the file system; any other number puts the inputs on a tmpfs in an
     order derived from it.
     """
@@ -53,10 +53,10 @@ VARIED = Surroundings(
 
 
 def varied(processors: int) -> Surroundings:
-    """VARIED on an engine whose actions usually have so many processors.
+    """VARIED on an engine whose actions usually have so many CPUs.
 
     Half of them, which is what an action can use well while another runs beside it. One has no
     half: then VARIED's own number, which no go program takes by itself (with a quota of one
-    processor on a machine of several, it takes two: runtime.GOMAXPROCS from Go 1.25 on).
+    CPU on a machine of several, it takes two: runtime.GOMAXPROCS from Go 1.25 on).
     """
     return replace(VARIED, parallelism=processors // 2) if processors > 1 else VARIED

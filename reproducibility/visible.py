@@ -1,4 +1,4 @@
-"""Text from outside, with what a terminal would obey or a reader would not see spelled out. Pure.
+"""Escapes control, format and bidirectional characters in text from outside. Pure.
 
 Such are control characters (C0, DEL, C1), marks of the writing direction, line and paragraph
 separators, format characters without a shape, and lone surrogates (bytes that are not UTF-8). What

@@ -1,4 +1,4 @@
-"""Where a container engine is, and whether anybody listens there; asks nothing of it.
+"""Address of a container engine (DOCKER_HOST), and whether anything listens there.
 
 Kept apart from the engine's library, which takes long to import and leaves a socket open that it
 could not connect.

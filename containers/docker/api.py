@@ -215,7 +215,7 @@ def _silence(seconds: float) -> InfrastructureError:
 
 
 def _silent(error: BaseException | None) -> bool:
-    """Whether an error, or what it came of, is a time-out."""
+    """Return whether an error, or what it came of, is a time-out."""
     while error is not None:
         if isinstance(error, requests.Timeout):
             return True

@@ -133,7 +133,7 @@ def _id(client: APIClient, tag: str) -> str:
 
 
 def _differences(api: Api, image: str, root: Tree, epoch: int, labels: dict[str, str]) -> list[str]:
-    """How an image's files differ from a tree, in words; empty where they do not."""
+    """Return how an image's files differ from a tree, in words; empty where they do not."""
     container = api.ask(
         "look into the builder image",
         lambda client: client.create_container(image, command=["/"], labels=labels),
@@ -146,7 +146,7 @@ def _differences(api: Api, image: str, root: Tree, epoch: int, labels: dict[str,
 
 
 def compare(pieces: Iterable[bytes], root: Tree, epoch: int) -> list[str]:
-    """How a container's files, as a tar stream, differ from a tree, in words."""
+    """Return how a container's files, as a tar stream, differ from a tree, in words."""
     folders: set[str] = set()
     entries: list[Entry] = []
     wrong: list[str] = []

@@ -1,4 +1,4 @@
-"""Limits by control groups, where the machine has handed a part of the tree to this user.
+"""Limits by cgroup version 2, where the machine has delegated a part of the tree to this user.
 
 Of version 2 nothing is taken that was not delegated: the group that this process runs in must be
 writable and hold no process of anybody else. Where that cannot be had, root takes version 1
@@ -50,7 +50,7 @@ class Group:
         return _number(self.path / "memory.peak")
 
     def ran_out_of_memory(self) -> bool:
-        """Whether the kernel ended a process of the group for the memory limit."""
+        """Return whether the kernel ended a process of the group for the memory limit."""
         with suppress(OSError, ValueError):
             for line in (self.path / "memory.events").read_text("ascii").splitlines():
                 name, _, count = line.partition(" ")

@@ -1,4 +1,4 @@
-"""Finds the control groups that this process runs in, and what their limits leave of memory."""
+"""Finds the cgroups of this process, and how much memory their limits leave."""
 
 from __future__ import annotations
 

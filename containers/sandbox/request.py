@@ -213,13 +213,13 @@ def _rlimits(limits: Limits, *, own_users: bool) -> dict[str, int]:
 
 
 def counts_by_namespace() -> bool:
-    """Whether RLIMIT_NPROC counts a user's processes in each user namespace by itself."""
+    """Return whether RLIMIT_NPROC counts a user's processes in each user namespace by itself."""
     release = tuple(int(part) for part in _RELEASE.findall(os.uname().release)[:2])
     return release >= (5, 14)
 
 
 def processors(wanted: int, number: int, share: Share | None = None) -> list[int]:
-    """The processors of the `number`th action; empty for all of them.
+    """The CPUs of the `number`th action; empty for all of them.
 
     `wanted`: how many at most, 0 for no limit. Those of its share, else taken in turns.
     """

@@ -1,4 +1,4 @@
-"""Watches one running action: its output streams, its clock, what it takes, the wish to stop.
+"""Supervises one running action: output streams, time limit, resource usage, the request to stop.
 
 One loop without threads: a process descriptor and the pipes are polled together, so that the end
 of the action is seen at once and a full pipe can never block it.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
-# How often the loop looks at the stop wish and the clock, in milliseconds; and how often, in
+# How often the loop looks at the stop request and the clock, in milliseconds; and how often, in
 # seconds, at what costs more.
 _TICK = 100
 _SAMPLE = 0.5

@@ -1,4 +1,4 @@
-"""An output directory that cannot be exchanged is filled where it lies, file by file.
+"""Fills an output directory in place, file by file, where it cannot be exchanged.
 
 That is so for a mount point (a volume in a container), for the folder that the caller stands in,
 and where the folder beside it cannot be written. Every file appears whole, by a rename. From before
@@ -35,7 +35,7 @@ _LONGEST, _LONGEST_NAME = 4096, 255
 
 
 def holds_working_directory(out: Path) -> bool:
-    """Whether somebody who called this program may stand in a folder or below it."""
+    """Return whether somebody who called this program may stand in a folder or below it."""
     try:
         here = Path.cwd()
         wanted = out.stat()

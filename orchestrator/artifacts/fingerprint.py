@@ -1,4 +1,4 @@
-"""The two digests of a large file at once: BLAKE3 to decide, SHA-256 where it is demanded."""
+"""Computes BLAKE3 and SHA-256 of a large file at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A finished build as others use it: what its result says, and its root as a folder.
+"""Reads a finished build: its `result.json`, its image, and its root as a folder.
 
 The root comes out of the store where the store holds it; else the archive beside the result is
 unpacked into the store first, and must be the tree that the result names.
@@ -157,7 +157,7 @@ class Finished:
         return self.out / str(self.document[name]["path"])
 
     def _said(self, part: str, name: str) -> str:
-        """What not every result says."""
+        """Return what not every result says."""
         said = self.document[part].get(name)
         if said is None:
             raise InputError(

@@ -1,4 +1,4 @@
-"""What an image is made from, as a value, and how its bytes follow from it.
+"""Recipe of an image: everything that its bytes depend on, as a value.
 
 An order can be written as canonical JSON and read back, so that another process can make the same
 image from it and the store's blobs alone.

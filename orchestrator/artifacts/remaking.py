@@ -1,7 +1,7 @@
-"""The image a second time, in another process and other surroundings; see `remade.py`.
+"""Makes the image a second time in another process and environment; see `remade`.
 
-What one process computes once and uses twice is not compared with anything: an order that hangs on
-the hash seed, a name taken from the environment, a time in the zone of the machine. So the other
+What one process computes once and uses twice is not compared with anything: an order that depends
+on the hash seed, a name taken from the environment, a time in the zone of the machine. So the other
 process gets the tree's manifest and the parameters, and the store to read blobs from; whatever
 follows from them it works out by itself.
 """

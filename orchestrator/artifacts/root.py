@@ -1,4 +1,4 @@
-"""The root: one tree merged from the toolchains, the sources, the commands and the seeds.
+"""Assembles the root: one tree merged from the toolchains, sources, commands and seeds.
 
 Pure, but for the few small files (stubs, environment, merged indexes) that are written into the
 store through `put`.

@@ -1,4 +1,4 @@
-"""Every boot file at its path on the stick, where the firmware of each platform looks for it.
+"""Paths of boot files on the stick, where BIOS, UEFI and U-Boot look for them.
 
     /boot/<arch>/       vmlinuz, initramfs.zst (or initramfs.cpio), dtb/
     /boot/licences/     the copyright file of each package
@@ -6,7 +6,8 @@
     /EFI/BOOT/          UEFI, with /loader/
     /extlinux/          U-Boot
 
-`/syslinux/ldlinux.sys` is in its full size, but does not name its sectors yet: see `install`.
+`/syslinux/ldlinux.sys` is in its full size, but does not name its sectors yet: see
+`orchestrator.artifacts.bios_loader`.
 """
 
 from __future__ import annotations

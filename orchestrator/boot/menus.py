@@ -1,4 +1,4 @@
-"""The configuration of each boot loader: the same kernels, the same words, for each in its form.
+"""Configuration files of SYSLINUX, U-Boot (extlinux) and systemd-boot, for the same kernels.
 
 Sources: SYSLINUX doc/syslinux.txt ("CONFIGURATION FILE"); U-Boot doc/README.pxe and
 doc/develop/bootstd/extlinux.rst; the Boot Loader Specification, type 1; loader.conf(5) of systemd.
@@ -74,7 +74,7 @@ def command_line(boot: Boot, machine: Machine) -> str:
 
 
 def uefi_name(architecture: str) -> str:
-    """What UEFI and the Boot Loader Specification call an architecture."""
+    """Return what UEFI and the Boot Loader Specification call an architecture."""
     return _UEFI[architecture]
 
 

@@ -1,4 +1,4 @@
-"""What the boot files are made from: values that the spec, the lock and the build give."""
+"""Values that boot files are made from: kernels, loaders, command lines."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Interrupted(BaseException):
 
 
 def comes_from_interruption(error: BaseException | None) -> bool:
-    """Whether an error is what somebody on the way has made of an interruption.
+    """Return whether an error is what somebody on the way has made of an interruption.
 
     Python itself does, while a class is made (`__set_name__`, before Python 3.12).
     """

@@ -145,10 +145,10 @@ def _stream(descriptor: int, present: TextIO | None) -> TextIO:
 
 
 def is_broken_pipe(error: OSError) -> bool:
-    """Whether a write failed because the reader of a pipe was content and is gone."""
+    """Return whether a write failed because the reader of a pipe was content and is gone."""
     return error.errno == errno.EPIPE
 
 
 def reason(error: OSError) -> str:
-    """Why a write failed, for a person."""
+    """Return why a write failed, for a person."""
     return "it is closed" if error.errno == errno.EBADF else str(error.strerror)

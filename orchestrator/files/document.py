@@ -1,4 +1,4 @@
-"""Documents from files, held against a model of what they must be."""
+"""Parses documents from files into pydantic models."""
 
 from __future__ import annotations
 

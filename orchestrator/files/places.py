@@ -1,4 +1,4 @@
-"""A person's paths: made absolute once, where they enter, or refused there in words.
+"""Paths that a person gives: made absolute where they enter, or refused there with a reason.
 
 Clients, engines and temporary files work in folders of their own, where a relative path would mean
 another place. And a path goes into other programs' syntax: the lists that colons part, quoted

@@ -1,4 +1,4 @@
-"""Which folders may be commands by the spec's patterns, and whose name is whose on the stick.
+"""Selects commands by the spec's patterns, and assigns their names on the stick.
 
 Pure: a source tree in, candidates out. Which of them are commands says the go command: `listing`.
 """

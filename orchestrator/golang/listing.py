@@ -1,4 +1,4 @@
-"""What `go list` says of a source's candidates: which are commands, and what those need.
+"""Parses `go list -deps`: which candidates of a source are commands, and what they import.
 
 Pure: the go command's text in, a listing out. Which folders are asked about is in `commands`.
 """

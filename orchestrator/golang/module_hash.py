@@ -1,4 +1,4 @@
-"""The `h1:` hash of a tree in the store, from the bytes of its files each time.
+"""Computes the `h1:` module hash of a tree in the store, from the bytes of its files each time.
 
 Nothing of it is remembered from one run to the next: it decides whether a toolchain is the
 published one, and a note in the store must not. Within a run a blob is read once for all the trees

@@ -1,4 +1,4 @@
-"""The compile seed's index: what `userland/internal/seed` reads on the device, merged here.
+"""Index of the compile seed (a read-only Go build cache): its format, and merging several.
 
 Format 1: the magic `SRCSEED1`, then records of 72 bytes sorted by action ID: action ID (32 bytes),
 output ID (32 bytes, SHA-256 of the output), size (8 bytes, big-endian). The outputs lie beside the

@@ -1,4 +1,4 @@
-"""What is compiled once for several: the standard library, recorded."""
+"""Steps that compile the standard library once for several uses, and record it in a build cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many small files into few large writes, each file checked for the size that its entry says."""
+"""Gathers many small files into few large writes, checking each file's size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the answers of client programs mean: may it pass, is it missing, is the input at fault.
+"""Classifies failures of client programs (apt, pip, go): temporary, missing, or the input's fault.
 
 Exit statuses and structured answers count first. Where there is only text, it is read in the
 client's own form, after names, versions, addresses and whatever a server said are taken out of it:
@@ -100,7 +100,7 @@ def _unless_name(word: re.Match[str]) -> str:
 
 
 def _text(data: bytes) -> str:
-    """What a client wrote; of a line that is longer than any of theirs, the beginning."""
+    """Return what a client wrote; of a line that is longer than any of theirs, the beginning."""
     text = data.decode(errors="replace")
     if len(text) <= _LONGEST_LINE:
         return text
@@ -154,7 +154,7 @@ def document(shape: TypeAdapter[Shape], data: bytes | str, *, what: str) -> Shap
 
 
 def plainly(done: Completed) -> Judged:
-    """What a client's failure means of which only words are known."""
+    """Return what a client's failure means of which only words are known."""
     said = text_of(done)
     return Judged(words(said) or Kind.REFUSED, said)
 
@@ -200,7 +200,7 @@ def go(
     *,
     withheld: bool = False,
 ) -> Judged:
-    """What a failure of the go command means.
+    """Return what a failure of the go command means.
 
     `names`: what it was asked about. `again`: asks the same without any network. An answer that is
     the same then cannot be about the network, so it is about the content. `withheld`: a module that
@@ -230,7 +230,7 @@ def is_machines_fault(done: Completed, said: str) -> bool:
 
 
 def go_text(done: Completed) -> str:
-    """What the go command says went wrong: its errors, with `-json` those in its answers."""
+    """Return what the go command says went wrong: its errors, with `-json` those in its answers."""
     errors = [str(one["Error"]) for one in _documents(done.stdout) if one.get("Error")]
     lines = _text(done.stderr).strip().splitlines()
     rest = "\n".join(line for line in lines if not _GO_PROGRESS.fullmatch(line))
@@ -291,7 +291,7 @@ _PIP_NO_SUCH = re.compile(r"^ERROR: No matching distribution found", re.MULTILIN
 
 
 def pip(done: Completed, names: Iterable[str], log: str) -> Judged:
-    """What a failure of pip means.
+    """Return what a failure of pip means.
 
     `log`: what `--log` kept. An index that could not be read is not in pip's error, which says that
     there is no such package; so whatever it could not read decides.

@@ -1,7 +1,7 @@
-"""A bundle: one file that carries a lock's inputs to a machine without network.
+"""Bundle: one tar file that carries a lock's inputs to a machine without network.
 
 A tar archive in one zstd frame, the same bytes for the same lock and machine: `bundle.json` (which
-lock, which machine), then blobs named by their BLAKE3: the artefacts as they were published, the
+lock, which machine), then blobs named by their BLAKE3: the artifacts as they were published, the
 manifests of the sources with their dependencies, and those trees' files. A person's own files
 (`[[file]]`, local sources) travel with the spec, not here.
 """
@@ -43,7 +43,7 @@ _WINDOW = 8 << 20
 
 
 def write(lock: Lock, store: Store, path: Path, host: Architecture) -> int:
-    """Write the bundle for a machine of an architecture; gives its size in bytes.
+    """Write the bundle for a machine of an architecture; returns its size in bytes.
 
     What it is to hold must be in the store: `ensure(..., artefacts=True)` sees to that.
 
@@ -138,7 +138,7 @@ class _Wanted:
         self._seen.add(digest)
 
     def missing(self) -> str:
-        """What has not come, in words; empty if nothing."""
+        """Return what has not come, in words; empty if nothing."""
         for digest, (label, _) in sorted(self.artefacts.items()):
             if digest not in self._seen:
                 return label

@@ -1,4 +1,4 @@
-"""What the go command learnt from the public checksum database, read out of its module cache.
+"""Reads the checksum database's records (sumdb) out of the go command's module cache.
 
 The layout is that of cmd/go/internal/modfetch: `cache/download/sumdb/<log>/lookup/` holds the log's
 answers, `tile/` the tiles that it verified them with. From those an inclusion proof is made that

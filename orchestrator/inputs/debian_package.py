@@ -1,4 +1,4 @@
-"""Debian packages through apt: indexes to lock, `apt-helper download-file` to fetch.
+"""Transport of Debian packages through apt: indexes to lock, `apt-helper download-file` to fetch.
 
 Everything goes through a private configuration in a scratch folder: the machine's own mirror,
 proxies and credentials, but none of its package lists, hooks or other sources. An index is needed
@@ -156,7 +156,7 @@ class DebianTransport:
             return tree
 
     def _stanza(self, label: str, request: PackageRequest, scratch: Path) -> Mapping[str, str]:
-        """What the suite's signed index says of a package."""
+        """Return what the suite's signed index says of a package."""
         environment = self._configuration(request.suite, [request.architecture], scratch)
         apt_get, apt_cache = (self._program(name) for name in ("apt-get", "apt-cache"))
         update = [apt_get, "--error-on=any", "update", answers.APT_STRUCTURED]
@@ -286,7 +286,7 @@ class DebianTransport:
     def _configuration(
         self, suite: str, architectures: Sequence[str], scratch: Path
     ) -> dict[str, str]:
-        """Write the private configuration; gives the environment that makes apt use it."""
+        """Write the private configuration; returns the environment that makes apt use it."""
         environment = self.clients.environment("APT_CONFIG")
         dump = [self._program("apt-config"), "dump"]
         settings = self.clients.run(dump, environment=environment, directory=scratch).stdout

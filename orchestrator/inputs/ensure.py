@@ -1,7 +1,7 @@
-"""Everything that a lock pins, in the store and checked: what a build starts from.
+"""Ensures that every input that a lock pins is in the store, verified.
 
 An input whose tree is in the store costs a look at its manifest. One that is not is unpacked from
-its artefact in the store, or else fetched first.
+its artifact in the store, or else fetched first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The go command, asked about a module on this machine: no network, none of the person's settings.
+"""Runs the go command to query a module: no network, none of the user's settings.
 
 What it answers is what it will answer in the build and on the device, under the same settings.
 """
@@ -58,7 +58,7 @@ class GoCommand:
     go: Callable[[], Path]
 
     def describe(self, where: str, go_mod: bytes) -> Described:
-        """What a go.mod says, as `go mod edit -json` reads it.
+        """Return what a go.mod says, as `go mod edit -json` reads it.
 
         `where`: the file, for messages.
 

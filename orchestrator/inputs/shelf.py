@@ -1,4 +1,4 @@
-"""Where an input's tree is taken from: the store, else its artefact there, else its transport.
+"""Provides the tree of an input: from the store, else its artifact there, else its transport.
 
 Also knows which go command fetches modules (the bootstrap's) and which one vendors sources (the
 published toolchain's), and that both are inputs themselves.
@@ -109,7 +109,7 @@ class Shelf:
         return vendored
 
     def artefact(self, pinned: Input) -> None:
-        """Bring an input's artefact into the store if it is not there. Raises as `tree`."""
+        """Bring an input's artifact into the store if it is not there. Raises as `tree`."""
         if isinstance(pinned, PythonWheel):
             self._fetched(self.wheel, pinned)
         elif isinstance(pinned, DebianPackage):

@@ -1,4 +1,4 @@
-"""What a lock pins: one frozen model a kind of input, and what the public log says of modules.
+"""Models of a lock's inputs, one a kind, and of the public log's records of modules.
 
 The names, versions and digests of inputs as values; how one is fetched is in `orchestrator.inputs`.
 """
@@ -86,10 +86,10 @@ LogEntry = Annotated[Recorded | Absent, Field(discriminator="state")]
 
 
 class _Input(_Model):
-    """An input. `where`: the artefact's place below whatever mirror it comes from.
+    """An input. `where`: the artifact's place below whatever mirror it comes from.
 
     `host`: the architecture of the machine that needs it; None where every machine does. `tree`:
-    digest of the tree that the artefact holds. `size`: bytes, and `blake3`: of the artefact.
+    digest of the tree that the artifact holds. `size`: bytes, and `blake3`: of the artifact.
     """
 
     name: Text

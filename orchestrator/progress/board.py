@@ -1,4 +1,4 @@
-"""What is known of long work: its steps by stage, counted. Draws nothing, writes nothing.
+"""Counts steps by stage for the progress display. Draws nothing, writes nothing.
 
 Only what was planned is counted, and inputs apart from steps, so that a count that is shown does
 not grow: how many inputs there are is known from the lock before the steps are.
@@ -136,7 +136,7 @@ class Board:
 
 
 def kind(step: Step) -> str:
-    """What a step is called when such are counted."""
+    """Return what a step is called when such are counted."""
     return "input" if step.stage == INPUTS else "step"
 
 

@@ -1,4 +1,4 @@
-"""Inputs on their way, told as steps: what the transports say becomes progress."""
+"""Adapts the transports' events to an observer, so that inputs are shown as steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came over a serial line, kept on the disk as it comes: to be read, and to be played.
+"""Transcript of a serial line, written as it comes: a text log and an asciicast recording.
 
 `<name>.log`: the lines that stayed on the screen. `<name>.cast`: everything with its times, in the
 asciicast format, version 2 (https://docs.asciinema.org/manual/asciicast/v2/): a header, then one

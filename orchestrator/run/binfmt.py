@@ -1,4 +1,4 @@
-"""Programs of another architecture on this machine: is an emulator there, and how is it asked for?
+"""Finds how binfmt_misc runs programs of another architecture on this machine (qemu-user).
 
 The kernel's binfmt_misc hands a program to an emulator by the first bytes of its file (Linux,
 Documentation/admin-guide/binfmt-misc.rst). Inside a root there is no emulator, so one counts only

@@ -1,4 +1,4 @@
-"""What a disk is, and who uses it: facts from the kernel's own accounts, decided on elsewhere.
+"""Describes a block device and what uses it, from sysfs, mountinfo and swaps.
 
 Sources: Linux, Documentation/ABI/stable/sysfs-block; proc_pid_mountinfo(5); proc_swaps(5).
 """
@@ -178,7 +178,7 @@ class Kernel:
 
 
 def _lies_on(file: Path, folder: Path, parts: dict[str, str]) -> bool:
-    """Whether a file lies on a disk, or is what a loop device shows as one."""
+    """Return whether a file lies on a disk, or is what a loop device shows as one."""
     backing = _read(folder / "loop/backing_file")
     if backing and Path(backing).exists() and file.samefile(backing):
         return True

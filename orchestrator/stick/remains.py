@@ -1,4 +1,4 @@
-"""Where something of the old disk would still be found after the image, and so is overwritten.
+"""Places behind the image where signatures of the old disk lie (GPT, RAID, file systems).
 
 Pure. Tables, file systems and RAID members are known by marks at fixed places, counted from the
 beginning or the end of a disk or a partition. Sources: libblkid of util-linux (what `wipefs` and

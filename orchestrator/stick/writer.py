@@ -1,4 +1,4 @@
-"""Puts an image on a stick: what is refused, the writing, and the reading back.
+"""Writes an image to a stick: what is refused, the writing, and the reading back.
 
 While it is written, a stick has no partition table: its beginning, and what would be found of the
 old one behind the image (`remains.py`), is overwritten with zeros first, and its beginning written
@@ -124,7 +124,7 @@ def _refuse_file(target: Target, image: Path, made: Iterable[Path]) -> None:
 
 
 def lost(target: Target) -> Contents:
-    """What is on the target now.
+    """Return what is on the target now.
 
     Raises:
         InfrastructureError: it cannot be read, or is not what it was any more.

@@ -1,4 +1,4 @@
-"""Upkeep of a store's folder: how large it is, whether its blobs are whole, what nobody needs.
+"""Garbage collection, verification and size of a store's folder.
 
 Works on the folder alone; who may do what when is the store's matter. What cannot be read is never
 taken for something that is not there: it stops the work, and before anything was removed.

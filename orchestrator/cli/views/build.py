@@ -62,7 +62,7 @@ def build(options: Options, session: Session) -> int:
 
 
 def ignored(environment: Mapping[str, str]) -> list[str]:
-    """What to say of variables that are set and change nothing."""
+    """Return what to say of variables that are set and change nothing."""
     present = [name for name in IGNORED if name in environment]
     if not present:
         return []

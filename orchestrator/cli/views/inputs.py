@@ -115,7 +115,7 @@ def _previous(
 
 
 def _is_blank(path: Path) -> bool:
-    """Whether a file holds nothing but white space; False where that cannot be told."""
+    """Return whether a file holds nothing but white space; False where that cannot be told."""
     try:
         return not _text(path).strip()
     except (OSError, InputError):

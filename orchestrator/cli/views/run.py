@@ -29,7 +29,7 @@ class Options:
 
 
 def run(options: Options, session: Session) -> int:
-    """Run the command; gives its own exit status, 126 or 127 where it could not be run.
+    """Run the command; returns its own exit status, 126 or 127 where it could not be run.
 
     With `--json`, what the command writes to standard output goes to standard error, and the
     outcome is the only thing on standard output.

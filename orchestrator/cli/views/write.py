@@ -134,7 +134,7 @@ def _check_image(image: Path, expected: Digest) -> None:
 
 
 def told(target: Target, holds: Contents, look: Look) -> Iterator[str]:
-    """What will be lost, for a person."""
+    """Return what will be lost, for a person."""
     yield f"{target.path}: {_described(target)}"
     if holds.parts or holds.table:
         yield f"  everything on it will be lost ({holds.table or 'no'} partition table):"
@@ -221,7 +221,7 @@ def _carry_out(
 
 
 def _nothing_remains(found: tuple[Signature, ...] | None, target: Target) -> bool:
-    """Whether there was a look, which found nothing."""
+    """Return whether there was a look, which found nothing."""
     if found:
         raise ComparisonError(
             "the image was written whole and read back, but wipefs still finds "

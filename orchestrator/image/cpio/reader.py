@@ -1,4 +1,4 @@
-"""Unpacks the archive that a build leaves (`image/cpio.py`) into a folder.
+"""Unpacks the cpio archive that a build leaves (`writer`) into a folder.
 
 Strict: it reads what our own writer writes, and refuses everything else; a path that could lead out
 of the folder is among that.

@@ -1,4 +1,4 @@
-"""What VFAT cannot hold, said of a tree before anything is written.
+"""Checks a tree for what VFAT cannot hold, before anything is written.
 
 Two names that VFAT takes for one, names and sizes beyond its limits, and stub lines that the
 kernel would cut without a word.

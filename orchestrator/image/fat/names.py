@@ -1,4 +1,4 @@
-"""What VFAT makes of one name: how it compares, how much room it takes, whether it is allowed.
+"""VFAT names: how they compare, how many directory entries they take, whether they are allowed.
 
 Everything here is about a single part of a path. Sources: Microsoft "FAT: General Overview of
 On-Disk Format" 1.03 (fatgen103), sections "FAT 32 Byte Directory Entry Structure" and "FAT Long
@@ -81,7 +81,7 @@ def is_short(name: str) -> bool:
 
 
 def basis(upper: str) -> tuple[str, str, bool]:
-    """What an alias for a folded name is made from.
+    """Return what an alias for a folded name is made from.
 
     Base of at most 8 and extension of at most 3 characters, and whether they are the name itself.
     fatgen103, "The Basis-Name Generation Algorithm": spaces and all dots but the last go, what an

@@ -1,4 +1,4 @@
-"""SYSLINUX as a BIOS must find it: taken out of its packages, and told where it lies.
+"""Expected SYSLINUX on the image: taken out of its packages, and patched for where it lies.
 
 Sources: the SYSLINUX installer's libinstaller/syslxmod.c, setadv.c and syslxint.h; Debian's package
 syslinux, in whose program the boot sector, ldlinux.sys and ldlinux.c32 lie one after the other.

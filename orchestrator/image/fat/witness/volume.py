@@ -1,4 +1,4 @@
-"""Goes through an image region by region, and says each one that is not what it must be.
+"""Compares an image region by region (MBR, boot sector, FSInfo, FATs, directories, slack).
 
 Sources: fatgen103, "Boot Sector and BPB Structure", "FAT32 FSInfo Sector Structure and Backup Boot
 Sector"; UEFI specification 2.10, section 5.2.1 "Legacy Master Boot Record".
@@ -127,7 +127,7 @@ class _Geometry:
         return (self.sectors - self.data) // self.per_cluster
 
     def complaint(self, size: int) -> str:
-        """What cannot be, in words; empty where nothing is. `size`: bytes of the image."""
+        """Return what cannot be, in words; empty where nothing is. `size`: bytes of the image."""
         unit = max(_PAGE, self.per_cluster)
         if self.per_cluster.bit_count() != 1 or self.per_cluster > 64:  # noqa: PLR2004 - 32 KiB
             return f"a cluster of {self.per_cluster} sectors"

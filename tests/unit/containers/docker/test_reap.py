@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 _CHECKOUT = Path(__file__).resolve().parents[4]
 _PARENT = """
 import sys
-from containers import docker_reaper
-docker_reaper._PROGRAM = __import__("pathlib").Path(sys.argv[1])
-reaper = docker_reaper.Reaper("label=value")
-print(reaper._process.pid, flush=True)
+from containers.docker import reaper
+reaper._PROGRAM = __import__("pathlib").Path(sys.argv[1])
+running = reaper.Reaper("label=value")
+print(running._process.pid, flush=True)
 sys.stdin.read()
 """
 # Does what the reaper does up to the sweep, and writes instead of sweeping.
 _PRETENDER = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])["path"]
-from containers import reap
+from containers.docker import reap
 reap.sweep = lambda label: open({said!r}, "w").write(label)
 reap.main(sys.argv[1])
 """
