@@ -94,7 +94,7 @@ def is_below(path: str, folder: str) -> bool:
 
 
 def root_binds(root: Tree, points: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Which paths of the root's tree (relative) to make, and which to bind, below an empty root.
+    """Return the paths of the root's tree to make, and those to bind, below an empty root.
 
     `points`: absolute paths where other things will be mounted. A folder of the root is bound
     whole, except where a point lies in it that the tree has no folder for: then the folder is made

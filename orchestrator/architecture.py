@@ -1,4 +1,4 @@
-"""The architectures that images are for, by the go command's names for them."""
+"""Architectures that images are for, by the go command's names (GOARCH)."""
 
 from __future__ import annotations
 

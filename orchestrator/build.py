@@ -1,4 +1,4 @@
-"""`orchestrate build`: from spec and lock to an image and its verdict."""
+"""Builds an image from spec and lock, and gives the verdict (`orchestrate build`)."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class _Job:
             events=InputEvents(self.observer),
             stop=self.stop,
         )
-        # How many processors the engine has is a matter of the plan's.
+        # The plan depends on how many CPUs the engine has.
         with choice.choose(self.options.engine, self.store.root / "scratch") as engine:
             drawn = plan.draw(
                 self.wanted,
@@ -170,7 +170,7 @@ class _Job:
             )
             run = self._actions(drawn, engine)
         made = checks.toolchains(drawn.chain, run.results, self.architectures)
-        # What comes needs the most, and much was freed: unpacked inputs, and then whole kernels.
+        # Boot files and image need the most memory of all, and glibc keeps what inputs have freed.
         memory.give_back()
         boot = self._boot(have, run.results)
         memory.give_back()

@@ -36,7 +36,7 @@ def source(module: str) -> str:
 
 
 def build_environment(architecture: str) -> dict[str, str]:
-    """What decides how the go command compiles on the device; the seed is made under the same."""
+    """Return the variables by which the go command compiles on the device, as for the seed."""
     return {
         "CGO_ENABLED": "0",
         "GOARCH": architecture,

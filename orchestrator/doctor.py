@@ -1,6 +1,6 @@
-"""What a machine has of what builds need, as data: what, whether, why, and how to get it.
+"""Checks this machine for what builds need: tools, engines, disk space, memory; with remedies.
 
-Looks, asks and tries, and leaves nothing behind. The engines are asked by their own checks, so that
+Looks, runs and tries, and leaves nothing behind. The engines are asked by their own checks, so that
 what is said here is what a build will find.
 """
 

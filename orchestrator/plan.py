@@ -1,4 +1,4 @@
-"""Spec, lock and inputs -> the steps of a build, and the checks that must be there at its end."""
+"""Plans a build: its steps from spec, lock and inputs, and the checks that it must end with."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def draw(  # noqa: PLR0913 - what a plan depends on
     architectures: tuple[Architecture, ...],
     processors: int,
 ) -> Plan:
-    """The plan of a build on `host` for `architectures`, on an engine of so many `processors`."""
+    """Return the plan of a build on `host` for `architectures`; `processors`: the engine's CPUs."""
     chain = Chain(
         host=host,
         root=merge([("the bootstrap Go", have.bootstrap.at("bootstrap")), ("uname", have.uname)]),
@@ -72,7 +72,7 @@ def draw(  # noqa: PLR0913 - what a plan depends on
     steps = chain.steps()
     for name in dict.fromkeys((host, *architectures)):
         steps += standard_library.standard(chain, name)
-    # The longest way comes first, and what fills the gaps last.
+    # The critical path comes first; short steps last, for CPUs that would be idle.
     steps.append(chain.second())
     steps += [chain.cross_again(name) for name in unpublished]
     steps += [chain.cross(name) for name in foreign]

@@ -46,7 +46,7 @@ class Stream(io.TextIOWrapper):
 
     @contextmanager
     def colours(self) -> Iterator[None]:
-        """Within: colours go through in any text. Only for a library's rendering of our help."""
+        """Context in which colours pass in any text. Only for a library's rendering of our help."""
         self._colours = True
         try:
             yield

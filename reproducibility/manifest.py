@@ -358,7 +358,7 @@ def _check(ordered: list[Entry]) -> set[str]:
 
 
 def complaint(path: str) -> str:
-    """Why the names in a path cannot stand in a tree; empty where nothing is wrong with them."""
+    """Return why the names in a path cannot stand in a tree; empty where they can."""
     control = visible.control_in(path)
     if control:
         return f"a file name holds {control}, which would steer how it is shown"

@@ -67,7 +67,7 @@ class Api:
                     self._idle.append(client)
 
     def meet(self) -> dict[str, Any]:
-        """What the engine says of itself: the first thing to ask, and answered within seconds.
+        """Return what the engine says of itself: the first request, answered within seconds.
 
         Raises:
             InfrastructureError: no engine, or one that takes the connection and stays silent.

@@ -1,4 +1,4 @@
-"""Makes the builder image from `Dockerfile.builder` and the tree that the sandbox runs on too.
+"""Builds the builder image from `Dockerfile.builder` and the tree that the sandbox runs on too.
 
 The image stays on the engine after a run: it is a cache, its tag names the tree. A tag is no proof,
 so the files of the image are compared with the tree, one by one, before a run first uses it.

@@ -56,7 +56,7 @@ def filters(about: Mapping[str, object]) -> bool:
 
 
 def is_podman(about: Mapping[str, object]) -> bool:
-    """Whether an engine is Podman, by the parts that it is made of (Components of `GET /version`).
+    """Return whether an engine is Podman, by its parts (Components of `GET /version`).
 
     It takes the option `seccomp` for the path of a file on its own machine.
     """

@@ -59,7 +59,7 @@ class Group:
         return False
 
     def exceeds(self) -> bool:
-        """Whether more memory is in use than the limit: never, the kernel counts all of it."""
+        """Return False: the kernel counts all memory itself, so none is in use beyond the limit."""
         return False
 
     def close(self) -> None:

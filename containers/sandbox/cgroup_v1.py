@@ -75,7 +75,7 @@ class LegacyGroup:
         return False
 
     def exceeds(self) -> bool:
-        """Whether buffers of sockets have outgrown their part, which the kernel lets them."""
+        """Return whether buffers of sockets exceed their part, which the kernel lets them."""
         memory = self.paths["memory"]
         with suppress(OSError, ValueError):
             used = int((memory / "memory.kmem.tcp.usage_in_bytes").read_text("ascii"))

@@ -1,9 +1,9 @@
-"""The launcher: sets the stage for one action, starts bubblewrap, and guards it to its end.
+"""Sandbox launcher: mounts the inputs of one action, starts bubblewrap, guards it to its end.
 
 Started by `launch.py` in a Python of its own, as a module without its package; so it uses the
 standard library only, as little of that as it can (importing is most of an action's start), and
 nothing later than at its start: the user that it becomes may not be able to read Python's own
-files. It reads an order (`sandbox_order.py`) from standard input, in `marshal`'s form: its other
+files. It reads an order (`request`) from standard input, in `marshal`'s form: its other
 end is the same Python. On a socket it reports in messages of two words: a failure (`error`, and
 what failed), a folder that only it can see (`mounted`, and `work` or `tmp`; with a descriptor), and
 how much memory the largest process took (`largest`, and the number of bytes).

@@ -1,4 +1,4 @@
-"""Starts the launcher (`confine.py`) with an order, and watches over it to the end."""
+"""Starts the launcher process (`confine`) with an order, and supervises it to its end."""
 
 from __future__ import annotations
 

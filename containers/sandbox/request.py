@@ -1,4 +1,4 @@
-"""Turns an action into an order for the launcher: what to stage, what to limit, bubblewrap's words.
+"""Translates an action into an order for the launcher: mounts, limits, bubblewrap's options.
 
 The form of an order is what `confine.py` reads. Options are texts, `{"place": N, "below": path}`
 for a path that only the launcher knows (0 is the work directory, 1 the root's tree, then the input

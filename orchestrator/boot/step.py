@@ -1,6 +1,6 @@
-"""The boot files of a build: made from what the lock pins and what the build compiled, remembered.
+"""Makes a build's boot files from what the lock pins and what was compiled; cached in the store.
 
-A kernel's part takes seconds (modules are unpacked and packed again) and hangs on its package and
+A kernel's part takes seconds (modules are unpacked and packed again) and depends on its package and
 the initramfs's program alone, so it is remembered in the store. The menus name the volume, which
 another spec or lock names otherwise; they are made each time.
 """

@@ -78,7 +78,7 @@ class Stopping:
 
     @contextmanager
     def gracefully(self, *, tell: bool) -> Iterator[None]:
-        """Within: the first signal only sets the event. `tell`: and says so on standard error."""
+        """Context in which the first signal only sets the event; with `tell`, with a note."""
         self.worked = self._graceful = True
         self._tell = tell
         try:
@@ -108,7 +108,7 @@ class Stopping:
 
     @contextmanager
     def _held(self) -> Iterator[None]:
-        """Within: the signals wait, so that none interrupts a change of their handlers halfway."""
+        """Context in which signals are blocked, while their handlers change."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
             # This call itself tells of one that came before, and may raise for it.

@@ -80,14 +80,14 @@ def say(line: str, *, errors: bool = False) -> None:
 
 @contextmanager
 def helping() -> Iterator[None]:
-    """Within: the argument parser may colour the help that it writes."""
+    """Context in which the argument parser may colour the help that it writes."""
     stream = sys.stdout
     with stream.colours() if isinstance(stream, terminal.Stream) else nullcontext():
         yield
 
 
 def lost() -> OSError | None:
-    """Why something that was written to standard output did not arrive; None where all did."""
+    """Return why output to standard output was lost; None where all of it arrived."""
     sys.stdout.flush()
     end = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return end.error if isinstance(end, _End) else None

@@ -96,7 +96,7 @@ def store(given: str | Path, name: str = "--store") -> Path:
 
 
 def own(spec: Path, lock: Path, store: Path) -> tuple[Path, ...]:
-    """What a project makes itself and every command knows the place of: never content of its image.
+    """Return the paths of what a project makes itself, which is never content of its image.
 
     `lock` pins folders without it and `build` compares without it, so both must leave out the same.
     Output folders and bundles, whose places only a build is told, are known by what lies in them

@@ -1,4 +1,4 @@
-"""What is compared of the toolchains: the fixed point, the published releases, the cross builds."""
+"""Checks of the toolchains: the fixed point, the published releases, the cross builds."""
 
 from __future__ import annotations
 

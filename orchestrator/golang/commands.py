@@ -93,7 +93,7 @@ def prebuilt(binaries: Iterable[str]) -> dict[str, str]:
 
 
 def matches(folder: str, pattern: str) -> bool:
-    """Whether a folder matches a pattern: `*` within one part, a last `...` for all below."""
+    """Return whether a folder matches: `*` within one part, a last `...` for all below."""
     clean = pattern.removeprefix("./")
     if clean == "...":
         return True

@@ -1,4 +1,4 @@
-"""What is compiled for the stick beside the toolchain, as steps: programs, commands, their seed.
+"""Steps that compile for the stick: programs, commands, and the seed (GOCACHEPROG).
 
 For each architecture the prebuilt programs of `userland/`; for each source module and
 architecture the list of its commands, the seed of everything that they import, and the commands

@@ -63,7 +63,7 @@ def standard_packages(listing: str) -> tuple[str, ...]:
 
 
 def helpers_again(chain: Chain) -> Step:
-    """What T1 built beside F1, by F1, to be compared: all that is recorded goes through T1's.
+    """Return the step in which F1 builds the helpers again: what is recorded went through T1's.
 
     Of what T1 compiles, only F1 is held against the release; this vouches for the rest.
     """

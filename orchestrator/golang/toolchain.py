@@ -1,4 +1,4 @@
-"""The three builds and the cross builds, as steps: T1, F1, F2, and F1 for other architectures.
+"""Steps that build the Go toolchain: T1, F1, F2, and F1 for other architectures.
 
 T1 is what cmd/dist makes with the bootstrap Go: a compiler, an assembler, a linker and a go
 command of the new version. F1 is the whole toolchain built by T1, F2 the same built by F1 in

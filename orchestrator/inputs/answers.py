@@ -111,7 +111,7 @@ def _text(data: bytes) -> str:
 
 
 def words(text: str, names: Iterable[str] = ()) -> Kind | None:
-    """What a client's text says by the words of systems and libraries; None if none is known."""
+    """Return what a client's text means by the words of systems and libraries; None if unknown."""
     left = bare(text, names)
     if _MISMATCH.search(left):
         return Kind.MISMATCH
@@ -119,7 +119,7 @@ def words(text: str, names: Iterable[str] = ()) -> Kind | None:
 
 
 def statuses(found: Iterable[str | int], gone: Collection[int] = _GONE) -> Kind | None:
-    """What HTTP statuses mean; None if there are none. `gone`: those that mean "not there"."""
+    """Return what HTTP statuses mean; None for none. `gone`: those that mean "not there"."""
     numbers = {int(one) for one in found}
     if not numbers:
         return None
@@ -220,7 +220,7 @@ def go(
 
 
 def is_machines_fault(done: Completed, said: str) -> bool:
-    """Whether a client failed for want of something on this machine: room, memory, permission.
+    """Return whether a client lacked something on this machine: room, memory, permission.
 
     A client that a signal ended, or that said nothing, says nothing about what it was asked either.
     """
@@ -335,7 +335,7 @@ _APT_PASSING = frozenset(
 
 
 def apt(done: Completed) -> Judged:
-    """What a failure of apt means: what its methods say of each file that they could not get."""
+    """Return what a failure of apt means, by what its methods say of each file."""
     output = _text(b"\n".join([done.stdout, done.stderr]))
     said = _APT_TALK.sub("", output).strip()
     failures: dict[str, dict[str, str]] = {}

@@ -87,7 +87,7 @@ def entry(modules: Path, module: str, version: str) -> Recorded | Absent:
 
 
 def no_record(output: str, module: str, version: str) -> Absent | None:
-    """Whether the go command was told by the log that it has no record; None for anything else.
+    """Return the log's answer to the go command that it has no record; None for anything else.
 
     Only the log's own "not found" counts, not a network that failed, nor what a server wrote.
     """

@@ -99,7 +99,7 @@ class GoCommand:
     def answer(
         self, arguments: tuple[str, ...], module: Tree, architecture: str
     ) -> tuple[Completed, str]:
-        """What a command says in a module's folder, as it would on a device of an architecture.
+        """Return what a command prints in a module's folder, as on a device of an architecture.
 
         Also the folder that the module lay in meanwhile.
         """

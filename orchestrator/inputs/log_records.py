@@ -33,7 +33,7 @@ _REMEDY = (
 
 
 def settle(earlier: Records, module: str, version: str, now: LogEntry, h1: str = "") -> LogEntry:
-    """What a new lock says of a module version: the earlier record with its proof, or today's.
+    """Return a new lock's record of a module version: the earlier one with its proof, or today's.
 
     `earlier`: what an earlier lock records. `h1`: the hash of the module as it was had, where it
     was.

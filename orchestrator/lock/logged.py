@@ -1,4 +1,4 @@
-"""What the public log says of the modules in a lock, verified here and nowhere else.
+"""Verifies what the public log says of the modules in a lock; here and nowhere else.
 
 Loading a lock reads what the log is said to have said; whether it did, and whether the lock's own
 hash is the one that it recorded, is found out here, as a check. Asks no network.

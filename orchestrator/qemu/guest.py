@@ -206,7 +206,7 @@ class Guest:
         return time.monotonic() - since
 
     def failure(self) -> ActionError | InfrastructureError | None:
-        """What to say of a machine whose serial line was closed; None where it ended well."""
+        """Return the error of a machine whose serial line was closed; None where it ended well."""
         return None if self.ended() == 0 else self._gone()
 
     def ended(self) -> int | None:

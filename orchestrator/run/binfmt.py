@@ -52,7 +52,7 @@ def find(
     which: Callable[[str], str | None] = shutil.which,
     kernel: str | None = None,
 ) -> Emulation:
-    """How programs of a foreign architecture run here. `kernel`: its release, as uname says it.
+    """Return how programs of another architecture run here. `kernel`: the release of `uname -r`.
 
     Raises:
         InfrastructureError: there is no emulator, or none can be asked for; says how to get it.
@@ -152,7 +152,7 @@ def _parsed(text: str) -> _Entry | None:
 
 
 def is_static(program: Path) -> bool:
-    """Whether a program names no interpreter, so that it starts where there are no libraries."""
+    """Return whether a program is static (no PT_INTERP), so that it needs no libraries."""
     try:
         with regular.opened(program) as stream:
             data = stream.read(4096)

@@ -318,7 +318,7 @@ def _not_zero(written: Written, medium: Medium, tell: Tell, stop: Event) -> list
 
 
 def remaining(image: Path, medium: Medium) -> tuple[Signature, ...] | None:
-    """What `wipefs` finds on the medium and not in the image; None where it could not look."""
+    """Return what `wipefs` finds on the medium and not in the image; None if it failed."""
     on_stick, in_image = (signatures.look(path) for path in (medium.target.path, image))
     if on_stick.not_looked or in_image.not_looked:
         return None

@@ -156,7 +156,7 @@ def fetch(where: Where, bundle: Path | None, session: Session) -> int:
             own=where.own,
             events=InputEvents(progress),
             stop=session.stopping.event,
-            artefacts=bundle is not None,
+            artifacts=bundle is not None,
         )
         if bundle is not None:
             size = bundles.write(pinned, store, bundle, machine.architecture())

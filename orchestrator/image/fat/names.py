@@ -76,7 +76,7 @@ def units(name: str) -> int:
 
 
 def is_short(name: str) -> bool:
-    """Whether the name is an 8.3 name as it stands (upper case), and so needs no long form."""
+    """Return whether the name is an 8.3 name (upper case), and so needs no long form."""
     return _SHORT.fullmatch(name) is not None
 
 
@@ -109,7 +109,7 @@ def slots(name: str) -> int:
 
 
 def complaint(name: str) -> str:  # noqa: PLR0911 - one return a rule
-    """Why VFAT or a system that reads it cannot hold the name; empty where nothing is wrong."""
+    """Return why VFAT or a system that reads it cannot hold the name; empty where it can."""
     found = _FORBIDDEN.search(name)
     if found:
         return f"the character {found.group()!r} is forbidden in a FAT name"
