@@ -45,7 +45,7 @@ class ExceededError(Exception):
 
 @dataclass
 class Allowance:
-    """How much of outputs may still come, in bytes and in files; asked before each one.
+    """Remaining allowance of outputs, in bytes and in files; asked before each one.
 
     `stop`: whether the person stopped the work meanwhile.
     """
@@ -75,7 +75,7 @@ class Allowance:
             raise ExceededError("files")
 
     def go_on(self) -> None:
-        """Nothing, or an exception where the person stopped the work.
+        """Raise an exception where the person stopped the work.
 
         Raises:
             Stopped: `stop` was set.
@@ -126,7 +126,7 @@ def _take(work: int, outputs: Iterable[str], into: Path, allowance: Allowance) -
 
 @contextmanager
 def naming(place: Path) -> Iterator[None]:
-    """Around the writing of an output: an OSError that names no file names its place."""
+    """Context around the writing of an output: an OSError that names no file names its place."""
     try:
         yield
     except OSError as error:

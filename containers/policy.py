@@ -76,7 +76,7 @@ RULES = (
 
 @dataclass(frozen=True, slots=True)
 class Enforcement:
-    """How a machine enforces one rule: by what means, or `not enforced` and why."""
+    """Enforcement of one rule on a machine: by what means, or `not enforced` and why."""
 
     rule: str
     state: Literal["enforced", "not enforced"]

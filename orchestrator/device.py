@@ -31,7 +31,7 @@ def folder(architecture: str) -> str:
 
 
 def source(module: str) -> str:
-    """Where a module's source lies, relative to the stick's root."""
+    """Return the folder of a module's source, relative to the stick's root."""
     return f"src/{module}"
 
 
@@ -55,7 +55,7 @@ def build_environment(architecture: str) -> dict[str, str]:
 
 
 def environment(architecture: str) -> dict[str, str]:
-    """All that `init` sets for every program on the device."""
+    """Return all variables that `init` sets for every program on the device."""
     own = f"/{folder(architecture)}"
     return {
         **build_environment(architecture),

@@ -39,7 +39,7 @@ def pretty(value: object) -> bytes:
 
 
 def shown(value: object) -> bytes:
-    """As `pretty`, for a terminal: what it would obey, or what is no text, stands there escaped.
+    """Format as `pretty` for a terminal, with control characters escaped.
 
     Raises:
         TypeError: the value holds something that JSON cannot carry.

@@ -33,7 +33,7 @@ _LONG = re.compile(rf"(?<![\w.-])[+-]?[0-9](?:_?[0-9]){{{DIGITS}}}")
 def excess(
     value: object, most: int | None = None, *, integers: bool = True
 ) -> tuple[Key, str] | None:
-    """Where a document goes beyond the bounds, and in what; None where it keeps to them.
+    """Return where a document exceeds the limits, and which; None where it keeps to them.
 
     `most`: how many values it may hold. `integers`: whether those are bounded, to 64 bits.
     """

@@ -65,7 +65,7 @@ class Verifier:
 
 @dataclass(frozen=True, slots=True)
 class TreeHead:
-    """How many records the log held (`size`) and the root hash of their tree (32 bytes)."""
+    """Tree head: how many records the log held (`size`), the root hash of their tree (32 bytes)."""
 
     size: int
     root: bytes
@@ -73,7 +73,7 @@ class TreeHead:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the log says of one module version.
+    """Record of one module version in the log.
 
     `number`: the record's place in the log, from 0. `text`: two lines, the hash of the module zip
     and that of its go.mod.
@@ -227,7 +227,7 @@ def check(record: Record, note: str, proof: Sequence[bytes], verifier: Verifier)
 
 
 def tile_path(level: int, number: int, width: int = 1 << TILE_HEIGHT) -> str:
-    """Where a tile lies below `tile/`, as in `8/0/x271/398` or `8/1/x001/080.p/220`.
+    """Return the path of a tile below `tile/`, as in `8/0/x271/398` or `8/1/x001/080.p/220`.
 
     `level`: of the tile, from 0 at the leaves. `width`: hashes in it, 256 for a full one.
     """

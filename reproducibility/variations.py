@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a command sees around it.
+    """Surroundings of an action: the conditions that it runs under.
 
     `work`: absolute path of the writable work directory. `host`: host name. `user`, `group`: ids
     as seen inside. `parallelism`: how many threads Go programs use and how many actions the go

@@ -35,12 +35,12 @@ _CONTROL = re.compile(f"[{CONTROLS}]")
 
 
 def lines(text: str) -> str:
-    r"""The text with such characters as `\x1b`, `\u202e`; line feeds and tabs stay."""
+    r"""Return the text with such characters as `\x1b`, `\u202e`; line feeds and tabs stay."""
     return text if text.isprintable() else _LINES.sub(_spelled, text)
 
 
 def line(text: str) -> str:
-    """As `lines`, with line feeds and tabs spelled out as well: for what is one line."""
+    """Escape as `lines` does, and line feeds and tabs too: for what is one line."""
     return text if text.isprintable() else _ANY.sub(_spelled, text)
 
 

@@ -38,7 +38,7 @@ def shown() -> str:
 
 
 def remedy() -> str:
-    """What to do about an engine that does not answer at its address."""
+    """Return what to do about an engine that does not answer at its address."""
     if not os.environ.get("DOCKER_HOST", "").strip():
         return REMEDY
     if os.environ.get("DOCKER_TLS_VERIFY") or os.environ.get("DOCKER_CERT_PATH"):

@@ -35,7 +35,7 @@ _ROOM = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the parts of one run share.
+    """Values that the parts of one run share.
 
     `label`: key and value that everything carries that is made. `bind`: whether the engine sees
     this machine's folders.

@@ -37,7 +37,7 @@ _KEPT = 2000
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a container ended: as `Outcome` has it."""
+    """End of a container: exit status and reason, as in `Outcome`."""
 
     status: int
     seconds: float
@@ -141,7 +141,7 @@ class _Reading:
 
 
 class _Watching:
-    """What changes while a container is watched."""
+    """State of a container that is watched."""
 
     def __init__(self, api: Api, container: str, reading: _Reading, limits: Limits) -> None:
         self._api = api

@@ -43,7 +43,7 @@ class Group:
         return ()
 
     def admit(self, pid: int) -> None:
-        """Nothing: a process comes in by itself."""
+        """Do nothing: a process enters by itself."""
 
     def peak_memory(self) -> int:
         """Bytes at most in use at one time, 0 where the kernel does not keep it (before 5.19)."""

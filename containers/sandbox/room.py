@@ -21,7 +21,7 @@ _MIB = 1 << 20
 
 
 class Room:
-    """What this machine has for actions.
+    """Memory and mounts that this machine has for actions.
 
     `available`: bytes of memory that it could give at the start.
     """

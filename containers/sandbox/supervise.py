@@ -67,7 +67,7 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a watched process ended.
+    """End of a watched process: exit status and reason.
 
     `status`: its exit status, 128 + N for signal N. `seconds`: wall-clock. `ended_by`: the limit
     that ended it, or empty.
@@ -80,7 +80,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What an action is ended for.
+    """Limits beyond which an action is ended.
 
     `seconds`: wall-clock. `exceeded`: says which other limit a process and its descendants exceed.
     """
@@ -141,7 +141,7 @@ def _end(descriptor: int) -> None:
 
 
 class _Watching:
-    """What changes while an action is watched."""
+    """State of an action that is watched."""
 
     def __init__(
         self,

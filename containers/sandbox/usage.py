@@ -32,7 +32,7 @@ _PATH = 4000
 
 
 class Usage:
-    """What one action takes.
+    """Memory and disk space of one action.
 
     `peak`: the most memory that was seen, in bytes.
     """

@@ -45,7 +45,7 @@ def holds_working_directory(out: Path) -> bool:
 
 
 def holds_others_files(out: Path) -> bool:
-    """Whether something lies in a folder that no build made, as its result and its mark say."""
+    """Return whether a folder has something that no build made, by its result and its mark."""
     made = _made_before(out) | {Path(MARK), Path(RESULT)}
     # `orchestrate boot` keeps what it recorded beside the image.
     expected = {path.parts[0] for path in made} | {LOGS, "boot"}
@@ -146,7 +146,7 @@ def _made_before(out: Path) -> set[Path]:
 
 
 def _can_be(path: Path) -> bool:
-    """Whether a file can lie there: names have at most 255 bytes, paths at most 4,096, no NUL."""
+    """Return whether a file can lie there: names of 255 bytes, paths of 4,096 at most, no NUL."""
     name = os.fsencode(path)
     longest = max(map(len, name.split(b"/")))
     return b"\0" not in name and len(name) < _LONGEST and longest <= _LONGEST_NAME

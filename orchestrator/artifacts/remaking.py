@@ -39,7 +39,7 @@ _CODE = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Remade:
-    """What the other process gave: the digest of the image, and of the tree in it.
+    """Result of the other process: the digest of the image, and of the tree in it.
 
     `alike`: what it saw of its surroundings that is no different from this process's.
     """
@@ -50,7 +50,7 @@ class Remade:
 
 
 class Remaking:
-    """Another process at work."""
+    """Handle of the other process."""
 
     def __init__(self, running: subprocess.Popen[bytes], folder: Path, store: Store) -> None:
         self._running = running

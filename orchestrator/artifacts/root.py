@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Counts:
-    """What the root consists of, by the build's own count.
+    """Counts of what the root consists of, by the build itself.
 
     By architecture: `prebuilt` programs, `commands` (stubs), and `constrained`, the commands left
     out because their build constraints exclude it. Over all: files and bytes that are source (what

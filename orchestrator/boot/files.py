@@ -44,7 +44,7 @@ _COPYRIGHT = re.compile(r"usr/share/doc/([^/]+)/copyright")
 
 
 def files(boot: Boot, read: Read, put: Put) -> Tree:
-    """All of them. `read` gives a blob's bytes, `put` keeps bytes as a blob.
+    """Make every boot file. `read` gives a blob's bytes, `put` keeps bytes as a blob.
 
     Raises:
         InputError: a package has not what it must have, or the spec names what it does not have;

@@ -39,7 +39,7 @@ class Choice:
 
     @property
     def title(self) -> str:
-        """What a person reads."""
+        """Title in the menu."""
         return f"Sourcery ({self.architecture}, Linux {self.release})"
 
 

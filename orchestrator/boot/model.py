@@ -15,7 +15,7 @@ Missing = Literal["shell", "reboot"]
 
 @dataclass(frozen=True)
 class Machine:
-    """One architecture's part.
+    """Boot files of one architecture: what they are made from.
 
     `kernel`: an unpacked Debian linux-image package, or a folder of that shape: `boot/vmlinuz-*` or
     `boot/vmlinux-*`, `boot/config-*`, `lib/modules/<release>` or `usr/lib/modules/<release>`,
@@ -37,7 +37,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Boot:
-    """All of it.
+    """Everything that boot files are made from.
 
     `syslinux`: the unpacked packages syslinux and syslinux-common in one tree; None, or no amd64
     among the machines, is no BIOS boot. `volume_id`: 32 bits. `timeout`: seconds that a menu

@@ -181,7 +181,7 @@ def _check(found: Loader) -> None:
 
 
 def _patch_area(system: bytes) -> int:
-    """Where the patch area starts, or -1. It is aligned to four bytes."""
+    """Return where the patch area starts, or -1. It is aligned to four bytes."""
     at = system.find(_MAGIC)
     while at >= 0 and at % 4:
         at = system.find(_MAGIC, at + 1)

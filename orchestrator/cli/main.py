@@ -152,7 +152,7 @@ def _unforeseen(error: Exception, manner: Manner) -> int:
 
 
 def _help(arguments: Sequence[str]) -> str:
-    """Where to read how the command is used, for the command that was meant."""
+    """Return where to read about the usage of the command that was meant."""
     known = [part for part in arguments[:1] if part in _names()]
     return f"`{shlex.join([PROGRAM, *known])} --help` says what there is"
 

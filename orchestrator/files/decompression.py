@@ -32,11 +32,11 @@ _ZSTD_PIECE = 512
 
 
 class LargeContentError(ValueError):
-    """There is more in it than there may be."""
+    """Content that is larger than it may be."""
 
 
 class _Decompressor(Protocol):
-    """Those of `lzma` and `bz2`."""
+    """Decompressor objects of `lzma` and `bz2`."""
 
     @property
     def eof(self) -> bool: ...
@@ -119,7 +119,7 @@ class _Unpacked(io.RawIOBase):
 
 
 class _Bounded(io.RawIOBase):
-    """At most so many bytes of a stream; one more is an error."""
+    """Stream of at most so many bytes; one more is an error."""
 
     def __init__(self, stream: BinaryIO, limit: int) -> None:
         self._stream = stream

@@ -58,7 +58,7 @@ def all_checks(
     made: Mapping[Architecture, Tree],
     lock: Lock,
 ) -> list[Check]:
-    """Every check of the toolchains; `made`: what `toolchains` gives.
+    """Return every check of the toolchains; `made`: what `toolchains` gives.
 
     Raises:
         ActionError: what a step said that it saw is no observation.

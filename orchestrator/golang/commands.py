@@ -121,7 +121,7 @@ def names(module: str, commands: Iterable[str]) -> dict[str, str]:
 
 
 def combine(parts: Sequence[Mapping[str, str]], prebuilt: Mapping[str, str]) -> dict[str, str]:
-    """All commands of all sources by name.
+    """Return all commands of all sources by name.
 
     `prebuilt`: name -> where it comes from.
 
@@ -152,7 +152,7 @@ def _folder(path: str) -> str:
 
 
 def _matched(folders: Iterable[str], pattern: str) -> list[str]:
-    """What a pattern selects; with wildcards, nothing that the go command's own leave out."""
+    """Return what a pattern selects; with wildcards, less what the go command's own leave out."""
     found = [name for name in folders if matches(name, pattern)]
     if _is_wildcard(pattern):
         return [name for name in found if not _ignored(name)]

@@ -33,7 +33,7 @@ class ModuleHashes:
         version: str,
         rename: Callable[[str], str] = lambda path: path,
     ) -> str:
-        """The hash that a tree has as a version of a module. `rename`: as `gomodule.h1_of_tree`.
+        """Return the hash of a tree as a version of a module. `rename`: as `gomodule.h1_of_tree`.
 
         Raises:
             DamagedBlob: a file is missing.

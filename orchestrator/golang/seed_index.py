@@ -38,7 +38,7 @@ def records(index: bytes) -> dict[bytes, bytes]:
 
 
 def outputs(index: bytes) -> dict[str, int]:
-    """Where the outputs that an index names lie beside it, with their sizes in bytes.
+    """Return the places of an index's outputs beside it, with their sizes in bytes.
 
     Raises:
         InputError: not a seed index of format 1.
@@ -51,7 +51,7 @@ def outputs(index: bytes) -> dict[str, int]:
 
 
 def merge(indexes: Iterable[bytes]) -> bytes:
-    """One index of several.
+    """Merge several indexes into one.
 
     Raises:
         InfrastructureError: one action has two outputs: compiling is not deterministic.

@@ -54,7 +54,7 @@ def standard(chain: Chain, architecture: str) -> list[Step]:
 
 
 def standard_packages(listing: str) -> tuple[str, ...]:
-    """Of packages listed by line, those of the standard library that can be named to `go build`.
+    """Return those of the listed packages that are of the standard library and can be built.
 
     What it vendors cannot be; that is compiled because others import it.
     """

@@ -66,7 +66,7 @@ _OBSERVER = f"sourcery/{build_cache.OBSERVER}"
 
 @dataclass(frozen=True)
 class Programs:
-    """Which programs a toolchain consists of: names in `bin/` and in `pkg/tool/<os>_<arch>/`."""
+    """Programs that a toolchain consists of: names in `bin/` and in `pkg/tool/<os>_<arch>/`."""
 
     binaries: tuple[str, ...]
     tools: tuple[str, ...]
@@ -95,7 +95,7 @@ class Programs:
 
 @dataclass(frozen=True)
 class Chain:
-    """What the chain is made from.
+    """Chain of toolchain builds: what it is made from, and its steps.
 
     `host`: the architecture that builds. `root`: the builder image's tree, with the bootstrap Go at
     `bootstrap/`. `release`: the published host toolchain as a GOROOT. `dist_build`: DIST_BUILD with
@@ -134,7 +134,7 @@ class Chain:
         return {}
 
     def patches(self) -> list[dict[str, str]]:
-        """What is changed in private copies of published files: file, change, digest."""
+        """Changes in private copies of published files: file, change, digest."""
         return [
             {
                 "file": entry.path,
@@ -349,7 +349,7 @@ class Chain:
         go: str = "bin/go",
         cache: build_cache.Cache | None = None,
     ) -> Action:
-        """What `go build` makes with a release's flags; below `out/` or recorded there."""
+        """Return a step of `go build` with a release's flags; below `out/` or recorded there."""
         threads = around.parallelism
         extra = {"GOMAXPROCS": str(threads)} if threads else {}
         flags = (f"-p={threads}",) if threads else ()

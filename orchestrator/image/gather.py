@@ -81,7 +81,7 @@ class Gatherer:
             self._filled = 0
 
     def _piece(self, most: int) -> memoryview:
-        """Where the next bytes go: at least one, at most `most`."""
+        """Return where the next bytes go: at least one, at most `most`."""
         if self._filled == BUFFER:
             self.flush()
         return self._view[self._filled : self._filled + most]

@@ -29,7 +29,7 @@ Shape = TypeVar("Shape")
 
 
 class Kind(Enum):
-    """What a client's failure means.
+    """Meaning of a client's failure.
 
     `PASSING`: asking again may help. `MISSING`: there is no such thing. `MISMATCH`: its bytes are
     not those that were promised. `CONTENT`: the input itself is at fault, whatever the network
@@ -44,7 +44,7 @@ class Kind(Enum):
 
 
 class Judged(NamedTuple):
-    """What a failure means, and the words of the client that a person should see."""
+    """Judgement of a failure, and the client's words that a person should see."""
 
     kind: Kind
     said: str
@@ -240,7 +240,7 @@ def go_text(done: Completed) -> str:
 
 
 def go_advice(said: str) -> str:
-    """What to do about a module that the go command refuses."""
+    """Return what to do about a module that the go command refuses."""
     found = (advice for pattern, advice in _GO_ADVICE.items() if re.search(pattern, said))
     return next(found, _GO_MEND)
 

@@ -107,7 +107,7 @@ def read(path: Path, lock: Lock, store: Store, host: Architecture) -> None:
 
 
 class _Wanted:
-    """Which blobs belong into a bundle, with the bytes that each may have at most."""
+    """Blobs that belong into a bundle, with the bytes that each may have at most."""
 
     def __init__(self, lock: Lock, host: Architecture) -> None:
         self.header = {"schema": _SCHEMA, "lock": str(lock.digest), "host": host}

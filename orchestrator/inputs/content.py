@@ -42,7 +42,7 @@ _REMEDY = "rename it, or leave it out with `exclude` in the spec"
 
 @dataclass(frozen=True)
 class Rules:
-    """What counts. `module`: the folder is a module's.
+    """Rules on what is content. `module`: the folder is a module's.
 
     `exclude`: patterns of what the person leaves out. `nested`: folders with a module of their own
     that count all the same, because the module's go.mod replaces modules with them. `own`: files
@@ -57,7 +57,7 @@ class Rules:
 
 @dataclass
 class Content:
-    """What a folder holds: files and empty folders, by their paths in it.
+    """Content of a folder: files and empty folders, by their paths in it.
 
     `omitted`: what of a module's folder was passed over because it is no plain file.
     """
@@ -194,7 +194,7 @@ def _refuse_irregular(path: str, rules: Rules) -> None:
 
 
 def _is_vendored_below(path: str) -> bool:
-    """Whether a file lies in a package below a folder `vendor` that is not the module's own."""
+    """Return whether a file lies in a package below a `vendor` that is not the module's own."""
     if path.startswith("vendor/"):
         return False
     return "/" in path.partition("/vendor/")[2]

@@ -32,7 +32,7 @@ class ModulePath(BaseModel):
 
 
 class Replacement(BaseModel):
-    """What go.mod puts in the place of a module."""
+    """Replacement of a module in go.mod."""
 
     old: ModulePath = Field(alias="Old")
     new: ModulePath = Field(alias="New")

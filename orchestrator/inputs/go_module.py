@@ -43,7 +43,7 @@ _TOO_OLD = re.compile(r"requires go >= \S+")
 
 
 class _Downloaded(BaseModel):
-    """What the go command says of a module that it has; other keys do not matter."""
+    """Output of `go mod download -json`; other keys do not matter."""
 
     zip: str = Field(alias="Zip")
     sum: str = Field(alias="Sum")

@@ -68,7 +68,7 @@ def lock(  # noqa: PLR0913 - three things to work on, and keywords
     note: Callable[[str], None] = lambda _: None,
     records: log_records.Records | None = None,
 ) -> Lock:
-    """The lock for a spec.
+    """Resolve a spec into a lock.
 
     `previous`: what is pinned there and still wanted is kept. `update`: the name of an input to
     look up anew. `hosts`: pin what machines of these architectures need too, so far as it is
@@ -392,7 +392,7 @@ class _Locking:
         return pinned
 
     def _toolchain(self) -> Toolchain:
-        """What the published toolchain consists of, and what the log says of each architecture."""
+        """Return the published toolchain's programs, and the log's record for each architecture."""
         previous = self._previous
         same = (
             previous is not None

@@ -53,7 +53,7 @@ _ASK = "look at what the client says, and at the settings of its mirror, proxy a
 
 
 class Store(Protocol):
-    """What the transports need of the store (`orchestrator.store.store.Store`)."""
+    """Store interface that transports need (`orchestrator.store.store.Store`)."""
 
     def has(self, digest: Digest) -> bool:
         """Return whether a blob is there."""
@@ -139,7 +139,7 @@ class Events(Protocol):
         """The inputs that there will be, all of them, before the work on the first one begins."""
 
     def settled(self, label: str, *others: str) -> None:
-        """Nothing more is to be done for an input. `others`: labels that work on it had."""
+        """Note that an input is settled. `others`: labels that work on it had."""
 
     def started(self, label: str, doing: str) -> None:
         """Work on an input begins (`resolving`, `fetching`, `unpacking`, `vendoring`)."""
@@ -215,7 +215,7 @@ class Run(Protocol):
 
 @dataclass(frozen=True)
 class Clients:
-    """How client programs are run.
+    """Settings by which client programs are run.
 
     `environ`: the person's environment. `offline`: refuse every attempt. `attempts`: at most so
     many; `longest_wait`: seconds between two of them at most. `stop`: ends the work when set.

@@ -42,7 +42,7 @@ class _Model(BaseModel):
 
 
 class Recorded(_Model):
-    """What the public log says of a module version, with the proof that the log says it.
+    """Public log's record of a module version, with its inclusion proof.
 
     `number`: the record's place in the log. `record`: its lines. `tree_head`: the log's signed
     note, as lines. `proof`: hashes in base64, from the leaf up.

@@ -64,7 +64,7 @@ class Stage:
 
     @property
     def state(self) -> Literal["waiting", "running", "done"]:
-        """Of the stage as a whole."""
+        """State of the stage as a whole."""
         if self.running:
             return "running"
         if self.done == self.total:
@@ -74,7 +74,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many there are, are done, and were remembered. `what`: `step` or `input`."""
+    """Counts of steps or inputs: all, done, remembered. `what`: `step` or `input`."""
 
     what: str
     total: int
@@ -88,7 +88,7 @@ class Count:
 
 @dataclass
 class Board:
-    """What is known of the work: steps, in the order in which they were planned."""
+    """Board of the steps, in the order in which they were planned."""
 
     now: Callable[[], float] = time.monotonic
     _steps: dict[str, Step] = field(default_factory=dict)

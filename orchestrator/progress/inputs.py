@@ -34,7 +34,7 @@ class InputEvents:
         self._observer.planned([(f"{INPUTS}/{label}", INPUTS, label) for label in labels])
 
     def settled(self, label: str, *others: str) -> None:
-        """Nothing more is to be done for an input."""
+        """Note that an input is settled."""
         with self._lock:
             worked = [self._worked.pop(name, None) for name in {label, *others}]
         seconds = [part for part in worked if part is not None]

@@ -45,7 +45,7 @@ _INODE = 1024
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a machine starts from.
+    """Kernel and archive that a machine starts from.
 
     `unpacked`: bytes of memory that its files take. `digest`: of the part. `whole`: of the archive
     that it was taken from.

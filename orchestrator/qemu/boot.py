@@ -62,7 +62,7 @@ _MORE_FOLDERS = ("/usr/local/bin", "/usr/bin")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to boot, on what, and what to do there.
+    """Options: what to boot, on which platforms, and what to do there.
 
     `commands`: none means the session that proves that all works. `others`: images of further
     sticks in the same machine. `log`: the folder for transcripts. `seconds`: how long the boot, and
@@ -84,7 +84,7 @@ class Options:
 
 @dataclass
 class Outcome:
-    """What came of one platform, filled in as it comes."""
+    """Outcome of one platform, filled in as it comes."""
 
     platform: Platform
     disk: str | None
@@ -117,7 +117,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Booted:
-    """What came of all, and the worst verdict.
+    """Outcomes of all platforms, and the worst verdict.
 
     `document`: the content of `boot.json`, which lies at `path`. `proof`: whether the session was
     the one that proves that all works.

@@ -29,7 +29,7 @@ _NO_BOOT_INDEX = {"sd"}
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What may differ between two boots of one platform.
+    """Machine settings that may differ between two boots of one platform.
 
     `memory`: bytes; None means as much as the platform usually has. `accelerator`: QEMU's word for
     it; `tcg` is its own software. `disk`: how the sticks are attached; None means the platform's

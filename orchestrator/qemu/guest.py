@@ -57,7 +57,7 @@ class Ran:
 
     @property
     def output(self) -> str:
-        """What stayed on the screen."""
+        """Output that stayed on the screen."""
         return screen.text(self.raw)
 
     @property

@@ -35,7 +35,7 @@ _MASK = b"\xff" * 7 + b"\x00" + b"\xff" * 8 + b"\xfe\xff\xff\xff"
 
 @dataclass(frozen=True, slots=True)
 class Emulation:
-    """How foreign programs are run.
+    """Emulation of programs of another architecture.
 
     `by`: in words. `handler`: what is to be written to `register` of a private binfmt_misc; empty
     where the machine has one registered.

@@ -48,7 +48,7 @@ class _Model(BaseModel):
 
 
 class Origin(_Model):
-    """Where a package's files come from: one of `package`, `path`, and `pool` with `sha256`."""
+    """Origin of a package's files: one of `package`, `path`, and `pool` with `sha256`."""
 
     package: str | None = Field(
         default=None,

@@ -37,7 +37,7 @@ TABLE, TEXT = "<table>", "<text>"
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What is wrong at a key (`("source", 0, "version")`), and what to do about it."""
+    """Mistake at a key (`("source", 0, "version")`), and what to do about it."""
 
     key: Key
     message: str

@@ -137,7 +137,7 @@ def lost(target: Target) -> Contents:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written: the image's BLAKE3, that of each piece of it, and the zeros behind it."""
+    """Digests of what was written: the image's, each piece's (BLAKE3), and the zeros behind it."""
 
     digest: Digest
     pieces: tuple[bytes, ...]

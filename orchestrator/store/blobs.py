@@ -65,7 +65,7 @@ class BlobFolder:
 
     @property
     def damages(self) -> int:
-        """How many damaged blobs this object has found."""
+        """Number of damaged blobs that this object has found."""
         return self._damages
 
     def has(self, digest: Digest) -> bool:

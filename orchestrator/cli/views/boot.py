@@ -29,7 +29,7 @@ _SIZE = re.compile(r"([1-9][0-9]{0,6}) ?(?:([MG])(?:i?B)?)?")
 
 @dataclass(frozen=True)
 class Asked:
-    """What a person asks for; see the options of the same names."""
+    """Options of the command line; see those of the same names."""
 
     platforms: tuple[str, ...]
     interactive: bool

@@ -88,7 +88,7 @@ def _document(
 
 
 def _where(first: Path, second: Path) -> Iterator[str]:
-    """In what two different files differ: their sizes, the first place, how many bytes."""
+    """Return how two files differ: their sizes, the first place, how many bytes."""
     sizes = first.stat().st_size, second.stat().st_size
     if sizes[0] != sizes[1]:
         yield f"sizes: {sizes[0]} and {sizes[1]} bytes"

@@ -32,7 +32,7 @@ class Where:
 
     @property
     def own(self) -> tuple[Path, ...]:
-        """What is never content of the image, as `places.own`."""
+        """Return the paths that are never content of the image, as `places.own`."""
         return places.own(self.spec, self.lock, self.store)
 
 
@@ -123,7 +123,7 @@ def _is_blank(path: Path) -> bool:
 
 
 def _text(path: Path) -> bytes:
-    """What is in a file after its byte order mark. Raises as `regular.read` and `text_file`."""
+    """Return a file's text after its byte order mark. Raises as `regular.read` and `text_file`."""
     return text_file.without_mark(regular.read(path), "the lock", str(path))
 
 

@@ -20,7 +20,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Options:
-    """What a person asks for. `command`: empty for a shell."""
+    """Options of the command line. `command`: empty for a shell."""
 
     architecture: str
     command: tuple[str, ...]

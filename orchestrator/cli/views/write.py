@@ -34,7 +34,7 @@ _SHARES = 10  # lines of progress where there is no terminal
 
 @dataclass(frozen=True)
 class Options:
-    """What a person asks for. `image`: None for that of the build in `out`."""
+    """Options of the command line. `image`: None for that of the build in `out`."""
 
     device: Path
     out: Path

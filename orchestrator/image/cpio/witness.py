@@ -89,7 +89,7 @@ def _frame(packed: BinaryIO) -> int:
 
 
 class _Source:
-    """What is compressed, in order. `size`: bytes, as the frame says."""
+    """Decompressed bytes, in order. `size`: bytes, as the frame says."""
 
     def __init__(self, packed: BinaryIO, size: int) -> None:
         decompressor = zstandard.ZstdDecompressor()

@@ -54,7 +54,7 @@ def check(tree: Tree, head: Callable[[Entry], bytes] | None = None) -> None:
 
 
 def findings(tree: Tree, head: Callable[[Entry], bytes] | None = None) -> tuple[Finding, ...]:
-    """All findings, by folder and name; see `check`."""
+    """Return all findings, by folder and name; see `check`."""
     return (*find(folders.of(tree)), *(stubs(tree, head) if head else ()))
 
 

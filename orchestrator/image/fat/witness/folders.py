@@ -59,7 +59,7 @@ class Folder:
 
 @dataclass(slots=True)
 class Plan:
-    """Where everything must lie in clusters of one size.
+    """Expected places of everything, in clusters of one size.
 
     `files`: (file, first cluster), in the order of the clusters; an empty file has cluster 0.
     `ends`: the last cluster of each directory and file. `next`: the first free cluster.
@@ -197,7 +197,7 @@ class Writing:
         return b"".join(record for _, record in self.records(folder)).ljust(size, b"\0")
 
     def records(self, folder: Folder) -> Iterator[tuple[str, bytes]]:
-        """Whose record it is, and its bytes."""
+        """Yield whose record it is, and its bytes."""
         if folder.path:
             parent = folder.path.rpartition("/")[0]
             above = self._starts[parent] if parent else 0

@@ -65,7 +65,7 @@ _BOOT_FIELDS = (
 
 @dataclass(frozen=True)
 class Expected:
-    """What the image must be made from.
+    """Expected content of the image: what it must be made from.
 
     `tree`: with the finished `ldlinux.sys`. `signature`: 32 bits, the disk's. `epoch`: seconds.
     `free_space`: bytes that must be free at least. `packages`: of the BIOS loader, where there is
@@ -82,7 +82,7 @@ class Expected:
 
 
 def findings(image: Path, expected: Expected) -> list[str]:
-    """Every region that is not what it must be, in a sentence each, 8 at most; none is right.
+    """Return the regions that are not what they must be, a sentence each, 8 at most.
 
     The content of the files is not looked at, but for `ldlinux.sys`.
 
