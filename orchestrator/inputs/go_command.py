@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from orchestrator import device
-from orchestrator.inputs import answers, machine
+from orchestrator.architecture import host
+from orchestrator.golang import environment
+from orchestrator.inputs import answers
 from orchestrator.store.blobs import BLOB_TIME
 from reproducibility.errors import InfrastructureError, InputError
 
@@ -70,7 +71,7 @@ class GoCommand:
             folder = scratch / "module"
             folder.mkdir()
             (folder / "go.mod").write_bytes(go_mod)
-            answer = self._run(("mod", "edit", "-json"), scratch, folder, machine.architecture())
+            answer = self._run(("mod", "edit", "-json"), scratch, folder, host())
             if answer.status != 0:
                 self.refuse_machines_fault(answer, where)
                 words = answer.stderr.decode(errors="replace").replace(f"{folder}/", "").strip()
@@ -111,20 +112,9 @@ class GoCommand:
         self, arguments: tuple[str, ...], scratch: Path, folder: Path, architecture: str
     ) -> Completed:
         go = self.go()
-        environment = {
-            **device.build_environment(architecture),
-            "GOCACHE": str(scratch / "cache"),
-            "GOMODCACHE": str(scratch / "modules"),
-            "GOPATH": str(scratch / "gopath"),
-            "GOROOT": str(go.parent.parent),
-            "HOME": str(scratch),
-            "LC_ALL": "C",
-            "PATH": "/usr/bin:/bin",
-            "TMPDIR": str(scratch),
-        }
         return self.clients.run(
             [str(go), *arguments],
-            environment=environment,
+            environment=environment.listing(architecture, go.parent.parent, scratch),
             directory=folder,
             stop=self.clients.stop,
             check=False,

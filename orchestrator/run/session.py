@@ -21,9 +21,11 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from containers.architecture import LINUX
+from containers.host import standalone
 from containers.sandbox.request import spare_users
 from orchestrator import device
-from orchestrator.inputs import machine
+from orchestrator.architecture import host
 from orchestrator.run import first_process
 from orchestrator.run.pty import Line
 from reproducibility.errors import InfrastructureError, InputError
@@ -88,7 +90,7 @@ class Ended:
 
 def is_foreign(architecture: str) -> bool:
     """Whether this machine needs an emulator for it."""
-    return machine.architecture() != architecture
+    return host() != architecture
 
 
 def environment(root: Path, architecture: str) -> dict[str, str]:
@@ -153,7 +155,7 @@ def run(asked: Run, streams: Sequence[int] = _STREAMS) -> Ended:
 def _launched(channel: int, streams: Sequence[int]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(  # noqa: S603 - argv list, no shell
-            [sys.executable, "-I", "-S", "-B", first_process.__file__, str(channel)],
+            standalone.command(first_process.__name__, str(channel)),
             stdin=streams[0],
             stdout=streams[1],
             stderr=streams[2],
@@ -177,6 +179,7 @@ def _order(asked: Run, variables: Mapping[str, str], *, terminal: int | None) ->
         # Root becomes a user that nobody is, and no other run at this time is.
         "user": spare["first"] + os.getpid() % spare["count"] if spare else 0,
         "root": str(asked.root.absolute()),
+        "pivot_root": LINUX[host()].pivot_root,
         "handler": asked.emulation.handler if asked.emulation else "",
         "memory": MEMORY,
         "etc": ETC,

@@ -20,6 +20,7 @@ from containers.action import Action, Mount
 from containers.policy import Limits, Policy
 from containers.sandbox.engine import SandboxEngine
 from orchestrator import device
+from orchestrator.golang import environment as go_environment
 from orchestrator.store import Store
 from reproducibility.digest import Digest
 from reproducibility.manifest import Entry, Tree, file
@@ -144,7 +145,7 @@ class Device:
         more: tuple[Mount, ...] = (),
     ) -> Path:
         """Run a program of the device in a folder; gives the folder with its outputs."""
-        environment = device.environment(HOST)
+        environment = go_environment.device(HOST)
         helper = f"{environment['GOCACHEPROG']} -stats /work/stats"
         # PATH is the device's: an action has no other programs, so the go command finds none.
         action = Action(
@@ -168,7 +169,7 @@ class Device:
         into = self.folder / f"{len(list(self.folder.iterdir()))}"
         into.mkdir()
         limits = Policy(Limits(seconds=900))
-        outcome = self.engine.run(action, limits, self.store, into, threading.Event())
+        outcome = self.engine.execute(action, limits, self.store, into, threading.Event())
         said = outcome.stderr.read_text(errors="replace")
         assert outcome.exit_status == 0, f"{action.name}: {said}"
         return into

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 _CHECKOUT = Path(__file__).resolve().parents[4]
 _PARENT = """
 import sys
-from containers.docker import reaper
-reaper._PROGRAM = __import__("pathlib").Path(sys.argv[1])
-running = reaper.Reaper("label=value")
-print(running._process.pid, flush=True)
+from containers.docker import reaper as module
+module._PROGRAM = __import__("pathlib").Path(sys.argv[1])
+reaper = module.Reaper("label=value")
+print(reaper._process.pid, flush=True)
 sys.stdin.read()
 """
 # Does what the reaper does up to the sweep, and writes instead of sweeping.

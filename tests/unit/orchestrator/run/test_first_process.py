@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from containers.host import standalone
 from orchestrator.run import first_process
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -38,14 +39,14 @@ def test_a_bare_name_is_looked_for_and_a_path_is_not(tmp_path: Path) -> None:
 
 _ATTENDING = """
 import os, signal, sys
-from containers import enter
-signal.pthread_sigmask(signal.SIG_BLOCK, enter.RELAYED | {signal.SIGCHLD})
+from orchestrator.run import first_process
+signal.pthread_sigmask(signal.SIG_BLOCK, first_process.RELAYED | {signal.SIGCHLD})
 child = os.fork()
 if child == 0:
     os.setsid()
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.execv("/bin/sh", ["sh", "-c", sys.argv[1]])
-os._exit(enter._attend(child, group=True))
+os._exit(first_process._attend(child, group=True))
 """
 
 
@@ -101,7 +102,7 @@ def started(order: bytes) -> tuple[int, dict[str, str]]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", first_process.__file__, str(theirs.fileno())],
+            standalone.command(first_process.__name__, str(theirs.fileno())),
             pass_fds=[theirs.fileno()],
             start_new_session=True,
         )
