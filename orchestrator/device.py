@@ -1,4 +1,4 @@
-"""The device's side of the contract: where things lie on the stick, and what a stub looks like.
+"""Paths on the stick, and the form of a stub: the device's side of the contract.
 
 `init` and `installcommand` (userland/) find things there. The go command's environment on the
 device is `golang/environment.py`'s.
