@@ -1,4 +1,4 @@
-"""Content-addressed store: blobs by BLAKE3, trees as manifests, action results by key, in one folder.
+"""Content-addressed store: blobs by BLAKE3, trees as manifests, results by key, in one folder.
 
 Layout below the store's folder, with two levels of folders by the first digits of a digest:
 
