@@ -1,4 +1,4 @@
-"""Where an action runs: the engines, and the isolation that they keep.
+"""Engines that run actions, and the isolation that they enforce.
 
 `registry` gives an engine by its name; `engine` says what one is.
 """

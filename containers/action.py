@@ -1,4 +1,4 @@
-"""An action: one isolated step as a value, and its key.
+"""Action: one isolated step as a value, and its key.
 
 The shape is that of the Remote Execution API's Action: a command, an environment, an input root,
 declared outputs, a platform. Limits (time, memory) are not part of the key: they bound the work,

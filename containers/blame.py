@@ -1,4 +1,4 @@
-"""Whose fault a failure is: the step's, or that of the machine that ran it; and what to do then.
+"""Attributes a failure to the step or to the machine that ran it, with a remedy.
 
 Decided by the cause, not by where it was noticed: a name that no tree can hold is what the step
 made, wherever it is met; a full disk is the machine's, unless it is one that the step's own limits

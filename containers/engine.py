@@ -1,4 +1,4 @@
-"""The engine protocol: what runs an action. Callers never ask which engine they have."""
+"""Engine protocol: what runs an action. Callers never ask which engine they have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an action sees: its environment and its mounts, worked out once for every engine.
+"""Environment and mounts of an action, computed once for every engine.
 
 Pure decisions on values. Both engines start from here, so that they cannot come to differ in what
 lies where.
@@ -32,7 +32,7 @@ MASKED = (
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What lies where, in the order in which it is to be mounted (parents first).
+    """Mounts of an action, in the order in which they are to be made (parents first).
 
     `read_only`, `private`: mounts sorted by path. `folders`: paths relative to the work directory
     that must exist before the command starts. `environment`: complete.
@@ -79,7 +79,7 @@ def lay_out(action: Action) -> Layout:
 
 
 def environment(action: Action) -> dict[str, str]:
-    """All variables of an action, sorted by name.
+    """Return all variables of an action, sorted by name.
 
     `PWD` is the starting directory, because bubblewrap sets it, and `HOME` is set where the action
     does not set it, because runc does: so both are the same under every engine.
@@ -89,12 +89,12 @@ def environment(action: Action) -> dict[str, str]:
 
 
 def is_below(path: str, folder: str) -> bool:
-    """Whether an absolute path is the folder itself or lies in it."""
+    """Return whether an absolute path is the folder itself or lies in it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def root_binds(root: Tree, points: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Which paths of the root's tree (relative) to make, and which to bind, below an empty root.
+    """Return the paths of the root's tree to make, and those to bind, below an empty root.
 
     `points`: absolute paths where other things will be mounted. A folder of the root is bound
     whole, except where a point lies in it that the tree has no folder for: then the folder is made
@@ -128,7 +128,7 @@ def root_binds(root: Tree, points: Iterable[str]) -> tuple[list[str], list[str]]
 
 
 def _folders(tree: Tree) -> set[str]:
-    """Every folder of a tree, empty or not."""
+    """Return every folder of a tree, empty or not."""
     found: set[str] = set()
     for entry in tree:
         path = entry.path if entry.kind == "directory" else entry.path.rpartition("/")[0]

@@ -1,4 +1,4 @@
-"""Takes the declared outputs out of a work directory, without following anything an action left.
+"""Moves declared outputs out of a work directory, following no link that an action left.
 
 The action is over and its processes are gone when this runs, so nothing changes underneath. What
 the outputs are to be hashed and stored for is decided by how large they are, so that is bounded
@@ -45,7 +45,7 @@ class ExceededError(Exception):
 
 @dataclass
 class Allowance:
-    """How much of outputs may still come, in bytes and in files; asked before each one.
+    """Remaining allowance of outputs, in bytes and in files; asked before each one.
 
     `stop`: whether the person stopped the work meanwhile.
     """
@@ -56,7 +56,7 @@ class Allowance:
 
     @classmethod
     def of(cls, limits: Limits, stop: Event) -> Allowance:
-        """What limits allow."""
+        """Return what limits allow."""
         return cls(limits.work, limits.files, stop)
 
     def spend(self, size: int) -> None:
@@ -75,7 +75,7 @@ class Allowance:
             raise ExceededError("files")
 
     def go_on(self) -> None:
-        """Nothing, or an exception where the person stopped the work.
+        """Raise an exception where the person stopped the work.
 
         Raises:
             Stopped: `stop` was set.
@@ -126,7 +126,7 @@ def _take(work: int, outputs: Iterable[str], into: Path, allowance: Allowance) -
 
 @contextmanager
 def naming(place: Path) -> Iterator[None]:
-    """Around the writing of an output: an OSError that names no file names its place."""
+    """Context around the writing of an output: an OSError that names no file names its place."""
     try:
         yield
     except OSError as error:

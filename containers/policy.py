@@ -23,7 +23,7 @@ class Limits:
     (and of the outputs, a hole in a file counted like its content). Where /tmp and the work
     directory lie in memory, `memory` counts what is in them too. `files`: files, folders and
     links in the work directory, in /tmp, and among the outputs.
-    `processes`: threads and processes together. `cpus`: processors used at once, 0 for all.
+    `processes`: threads and processes together. `cpus`: CPUs used at once, 0 for all.
     `seconds`: wall-clock time. `log`: bytes kept of each of stdout and stderr.
     """
 
@@ -76,7 +76,7 @@ RULES = (
 
 @dataclass(frozen=True, slots=True)
 class Enforcement:
-    """How a machine enforces one rule: by what means, or `not enforced` and why."""
+    """Enforcement of one rule on a machine: by what means, or `not enforced` and why."""
 
     rule: str
     state: Literal["enforced", "not enforced"]
@@ -89,11 +89,11 @@ class Enforcement:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A part of the processors: the `number`th, from 0, of `of` parts.
+    """Share of the CPUs for one of several parallel actions: part `number` (from 0) of `of`.
 
-    For speed, not for isolation: actions side by side that each have their own processors do not
-    drive one another out of the caches. An engine that cannot tell which processors there are may
-    pass over it.
+    For speed, not for isolation: parallel actions that each keep to their own CPUs do not evict
+    each other's data from the CPU caches. An engine that cannot tell which CPUs there are may
+    ignore it.
     """
 
     number: int
@@ -111,7 +111,7 @@ class Share:
 class Policy:
     """The rules and the limits that an action runs under.
 
-    `share`: the processors it is to keep to while others run beside it, None for all. `beside`: how
+    `share`: the CPUs it is to keep to while others run beside it, None for all. `beside`: how
     many actions may run at once, this one among them; the machine needs room for all of them.
     """
 

@@ -1,4 +1,4 @@
-"""The engines that there are, and which of them a build gets.
+"""Registry of engines, and the choice of the one that a build gets.
 
 An engine is a package with a text `PURPOSE` (what it is good for) and a function `connect`, which
 gives the engine, seen to work, for a folder for temporary files. To add one is to write the package
@@ -27,18 +27,18 @@ AUTOMATIC = "auto"
 
 
 def names() -> tuple[str, ...]:
-    """What `--engine` may be."""
+    """Return the values that `--engine` takes."""
     return (AUTOMATIC, *ENGINES)
 
 
 def purpose(name: str) -> str:
-    """What an engine is good for, completing "needed"."""
+    """Return what an engine is needed for, in words that complete "needed"."""
     text: str = importlib.import_module(ENGINES[name]).PURPOSE
     return text
 
 
 def connect(name: str, scratch: Path) -> Engine:
-    """The engine of a name of `names()`, seen to work; a context manager, not yet entered.
+    """Return the engine of a name of `names()`, checked to work; a context manager to enter.
 
     `scratch`: folder for temporary files, on a disk with room.
 

@@ -1,4 +1,4 @@
-"""The system calls that an action may use, as data, and as a container engine reads them.
+"""System call rules (seccomp) of actions as data, and as a profile for a container engine.
 
 What no namespace covers (keyrings, io_uring, sockets that lead to a hypervisor) can only be kept
 from an action here. What the lists allow is Docker's default profile without what an action has no
@@ -50,7 +50,7 @@ _PERSONALITIES = (0, 0xFFFFFFFF)
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What an argument (from 0) of a call must be.
+    """Condition on an argument (from 0) of a system call.
 
     `equal`: `value`. `masked`: `value` in the bits of `mask`. `above`: greater, without a sign.
     """
@@ -63,7 +63,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What becomes of calls: `error` is an errno, or `ALLOWED`.
+    """Rule for system calls: `error` is an errno, or `ALLOWED`.
 
     `when`, `also`: what must be true of the arguments, None for nothing.
     """
@@ -75,7 +75,7 @@ class Rule:
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
-        """All that must be true of the arguments."""
+        """Conditions that must all hold for the arguments."""
         return tuple(one for one in (self.when, self.also) if one is not None)
 
 

@@ -1,4 +1,4 @@
-"""What each architecture is called by Go, Debian, UEFI, QEMU, ELF and PyPI, and how it boots.
+"""Table of architectures: their names in Go, Debian, UEFI, QEMU, ELF and PyPI, and how they boot.
 
 A further architecture is a row here and a row in `containers/architecture.py`, which has what Linux
 calls it; what it is to be booted on is a row of `qemu/platforms.py`.

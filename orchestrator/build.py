@@ -1,4 +1,4 @@
-"""`orchestrate build`: from spec and lock to an image and its verdict."""
+"""Builds an image from spec and lock, and gives the verdict (`orchestrate build`)."""
 
 from __future__ import annotations
 

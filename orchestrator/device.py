@@ -1,4 +1,4 @@
-"""The device's side of the contract: where things lie on the stick, and what a stub looks like.
+"""Paths on the stick, and the form of a stub: the device's side of the contract.
 
 `init` and `installcommand` (userland/) find things there. The go command's environment on the
 device is `golang/environment.py`'s.
@@ -23,7 +23,7 @@ def folder(architecture: str) -> str:
 
 
 def source(module: str) -> str:
-    """Where a module's source lies, relative to the stick's root."""
+    """Return the folder of a module's source, relative to the stick's root."""
     return f"src/{module}"
 
 

@@ -1,6 +1,6 @@
-"""What a machine has of what builds need, as data: what, whether, why, and how to get it.
+"""Checks this machine for what builds need: tools, engines, disk space, memory; with remedies.
 
-Looks, asks and tries, and leaves nothing behind. The engines are asked by their own checks, so that
+Looks, runs and tries, and leaves nothing behind. The engines are asked by their own checks, so that
 what is said here is what a build will find.
 """
 
@@ -54,7 +54,7 @@ _CARRY = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked for.
+    """Finding about one thing that was looked for.
 
     `state`: `ok`; `missing`, a build cannot run without it; `optional`, not there and not needed
     for a build. `found`: what was seen. `reason`: what it is needed for, to be read after "needed".
@@ -79,7 +79,7 @@ class Finding:
 
 
 def able(findings: Iterable[Finding]) -> bool:
-    """Whether a build can run: nothing that it needs is missing."""
+    """Return whether a build can run: nothing that it needs is missing."""
     return all(finding.state != "missing" for finding in findings)
 
 
@@ -115,7 +115,7 @@ def python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
 
 
 def architecture(machine: str | None = None) -> Finding:
-    """What this machine is; an image may be for any architecture."""
+    """Check this machine's architecture; an image may be for any other."""
     machine = machine or platform.machine()
     known = [row.machine for row in FACTS.values() if row.bootstrap]
     return Finding(
@@ -183,7 +183,7 @@ def _not_enforced(engine: Engine) -> Iterator[Finding]:
 
 
 def libseccomp(library: Callable[[], object] = system_call_filter.library) -> Finding:
-    """What the sandbox's filter for system calls is made with."""
+    """Look for libseccomp, which compiles the sandbox's system call filter."""
     try:
         library()
     except InfrastructureError as error:
@@ -224,7 +224,7 @@ def apt(helper: Path = _APT_HELPER) -> Finding:
 
 
 def space(name: str, folder: Path, needed: int, option: str) -> Finding:
-    """Room on the disk of a folder that may not exist yet. `needed`: bytes."""
+    """Free space on the disk of a folder that may not exist yet. `needed`: bytes."""
     place = _nearest(folder)
     free = shutil.disk_usage(place).free
     writable = os.access(place, os.W_OK | os.X_OK)
@@ -239,7 +239,7 @@ def space(name: str, folder: Path, needed: int, option: str) -> Finding:
 
 
 def abilities(name: str, folder: Path, tried: Callable[[Path], list[trial.Lack]]) -> Finding:
-    """What the disk of a folder that may not exist yet can do, tried there."""
+    """Try what the disk of a folder that may not exist yet can do."""
     place = _nearest(folder)
     lacks = tried(place)
     told = "; ".join(lack.words for lack in lacks)

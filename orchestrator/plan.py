@@ -1,4 +1,4 @@
-"""Spec, lock and inputs -> the steps of a build, and the checks that must be there at its end."""
+"""Plans a build: its steps from spec, lock and inputs, and the checks that it must end with."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def draw(  # noqa: PLR0913 - what a plan depends on
     steps = chain.steps()
     for name in dict.fromkeys((host, *architectures)):
         steps += standard_library.standard(chain, name)
-    # The longest way comes first, and what fills the gaps last.
+    # The critical path comes first; short steps last, for CPUs that would be idle.
     steps.append(chain.second())
     steps += [chain.cross_again(name) for name in unpublished]
     steps += [chain.cross(name) for name in foreign]

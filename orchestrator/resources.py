@@ -1,4 +1,4 @@
-"""The files that builds read beside the Python code, wherever the project is installed.
+"""Finds the files that builds read beside the Python code, in a wheel or in a checkout.
 
 A wheel carries them below `orchestrator/data/`; a checkout has its own. Nothing here reads them.
 """

@@ -1,4 +1,4 @@
-"""Text streams and consoles on which nothing but this program's own words steer a terminal.
+"""Text streams and consoles that escape foreign control characters (ECMA-48) before a terminal.
 
 Everything that is written is made visible (`reproducibility.visible`), whoever wrote it: names,
 messages, what a compiler said. Only `Own` text goes out as it is, and only here such text is made;
@@ -46,7 +46,7 @@ class Stream(io.TextIOWrapper):
 
     @contextmanager
     def colours(self) -> Iterator[None]:
-        """Within: colours go through in any text. Only for a library's rendering of our help."""
+        """Context in which colours pass in any text. Only for a library's rendering of our help."""
         self._colours = True
         try:
             yield

@@ -1,4 +1,4 @@
-"""Canonical JSON: one value has one byte sequence, so that its digest means something.
+"""Canonical JSON (after RFC 8785): one value has one byte sequence, so that its digest is stable.
 
 UTF-8, keys sorted, no insignificant white space, no floating point numbers (their text form is not
 unique between writers) and no duplicate keys on reading. Follows the intent of RFC 8785 for the
@@ -39,7 +39,7 @@ def pretty(value: object) -> bytes:
 
 
 def shown(value: object) -> bytes:
-    """As `pretty`, for a terminal: what it would obey, or what is no text, stands there escaped.
+    """Format as `pretty` for a terminal, with control characters escaped.
 
     Raises:
         TypeError: the value holds something that JSON cannot carry.

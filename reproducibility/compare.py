@@ -1,4 +1,4 @@
-"""Verdicts, and the comparison of two trees.
+"""Verdicts, checks, and the comparison of two trees.
 
 A verdict folds to the worst; what nobody checked is FAIL. No checks at all are a FAIL too: nothing
 checked is not success.

@@ -1,4 +1,4 @@
-"""The one base error of the project and its kinds; the command line makes exit statuses of them.
+"""Error classes of the project, each with the exit status that the command line ends with.
 
 Nothing here prints or exits. An error carries what happened, to what, and what to do next, so that
 every caller up to the command line can add context without parsing message strings.
@@ -16,7 +16,7 @@ _LABEL = re.compile(r"^(\s*)(?=(?:error|where|remedy|note): )", re.MULTILINE)
 
 
 class SourceryError(Exception):
-    """What happened (`summary`), where (`subject`), and what to do next (`remedy`).
+    """Base error: what happened (`summary`), where (`subject`), what to do next (`remedy`).
 
     `status` is the exit status of the command line: 1 a comparison failed, 2 bad usage, spec or
     lock, 3 a build action failed, 4 infrastructure (network, engine, disk). User information is
@@ -50,7 +50,7 @@ class SourceryError(Exception):
 
 
 class ComparisonError(SourceryError):
-    """Two things that must agree do not."""
+    """Comparison of two things that must agree and do not."""
 
     status = 1
 

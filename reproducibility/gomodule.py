@@ -1,4 +1,4 @@
-"""The `h1:` hash of a Go module, computed from any files that claim to be it.
+"""Computes the `h1:` hash of a Go module from any files that claim to be it.
 
 The definition is Hash1 of golang.org/x/mod/sumdb/dirhash: base64 of the SHA-256 of one line a file,
 `<SHA-256 of the content in hexadecimal>  <path in the module zip>`, sorted by path. The published

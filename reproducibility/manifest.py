@@ -145,7 +145,7 @@ class Tree:
         return sum(entry.size for entry in self.entries)
 
     def under(self, prefix: str) -> Tree:
-        """What lies below the folder `prefix`, with paths relative to it."""
+        """Return what lies below the folder `prefix`, with paths relative to it."""
         start = prefix.strip("/") + "/"
         if start == "/":
             return self
@@ -319,7 +319,7 @@ def too_many() -> InputError:
 
 
 def _check(ordered: list[Entry]) -> set[str]:
-    """Check entries that are sorted by path; gives the paths of the folders that are not empty."""
+    """Check entries that are sorted by path; returns the paths of folders that are not empty."""
     files: set[str] = set()
     folders: set[str] = set()
     previous = None
@@ -358,7 +358,7 @@ def _check(ordered: list[Entry]) -> set[str]:
 
 
 def complaint(path: str) -> str:
-    """Why the names in a path cannot stand in a tree; empty where nothing is wrong with them."""
+    """Return why the names in a path cannot stand in a tree; empty where they can."""
     control = visible.control_in(path)
     if control:
         return f"a file name holds {control}, which would steer how it is shown"

@@ -1,4 +1,4 @@
-"""Takes user names and passwords out of text before anybody sees it. Pure.
+"""Redacts user names and passwords in text before it is shown. Pure.
 
 Two ways, since neither is enough by itself: addresses are known by their form (RFC 3986), and the
 secrets of the addresses that are known beforehand are looked for in every spelling that a program

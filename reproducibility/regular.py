@@ -1,4 +1,4 @@
-"""Opens files that others may have put there or be changing: looked at first, regular ones only.
+"""Opens regular files only, safely where others may have put them there or be changing them.
 
 A named pipe in a file's place would block whoever opens it, a device would be woken or read without
 end, a symbolic link would lead elsewhere. What goes wrong is an `OSError` whose words go where the
@@ -52,12 +52,12 @@ class LargeFileError(OSError):
 
 
 def kind(mode: int) -> str:
-    """What something is, in words, by its mode; "a file" for a regular one."""
+    """Return what something is, in words, by its mode; "a file" for a regular one."""
     return next((words for test, words in _KINDS if test(mode)), "a file")
 
 
 def is_regular(path: StrPath) -> bool:
-    """Whether a path is a regular file, and no link; False where it cannot be looked at."""
+    """Return whether a path is a regular file, and no link; False where it cannot be looked at."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:

@@ -1,4 +1,4 @@
-"""Bounds that every document keeps, and how a place in one is told. Pure.
+"""Limits on nesting and numbers in JSON and TOML documents, and paths of places in them. Pure.
 
 What a text gives that is nested too deeply, or holds numbers that no other program reads, would
 otherwise end something that recurses or prints, far from where the document was read.
@@ -33,7 +33,7 @@ _LONG = re.compile(rf"(?<![\w.-])[+-]?[0-9](?:_?[0-9]){{{DIGITS}}}")
 def excess(
     value: object, most: int | None = None, *, integers: bool = True
 ) -> tuple[Key, str] | None:
-    """Where a document goes beyond the bounds, and in what; None where it keeps to them.
+    """Return where a document exceeds the limits, and which; None where it keeps to them.
 
     `most`: how many values it may hold. `integers`: whether those are bounded, to 64 bits.
     """

@@ -65,7 +65,7 @@ class Verifier:
 
 @dataclass(frozen=True, slots=True)
 class TreeHead:
-    """How many records the log held (`size`) and the root hash of their tree (32 bytes)."""
+    """Tree head: how many records the log held (`size`), the root hash of their tree (32 bytes)."""
 
     size: int
     root: bytes
@@ -73,7 +73,7 @@ class TreeHead:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the log says of one module version.
+    """Record of one module version in the log.
 
     `number`: the record's place in the log, from 0. `text`: two lines, the hash of the module zip
     and that of its go.mod.
@@ -208,7 +208,7 @@ def root_from_proof(record: Record, size: int, proof: Sequence[bytes]) -> bytes:
 
 
 def check(record: Record, note: str, proof: Sequence[bytes], verifier: Verifier) -> TreeHead:
-    """Check that a record is in the tree that the log signed; gives the tree head.
+    """Check that a record is in the tree that the log signed; returns the tree head.
 
     Raises:
         InputError: something is not of the form it must have.
@@ -227,7 +227,7 @@ def check(record: Record, note: str, proof: Sequence[bytes], verifier: Verifier)
 
 
 def tile_path(level: int, number: int, width: int = 1 << TILE_HEIGHT) -> str:
-    """Where a tile lies below `tile/`, as in `8/0/x271/398` or `8/1/x001/080.p/220`.
+    """Return the path of a tile below `tile/`, as in `8/0/x271/398` or `8/1/x001/080.p/220`.
 
     `level`: of the tile, from 0 at the leaves. `width`: hashes in it, 256 for a full one.
     """

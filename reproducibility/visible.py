@@ -1,4 +1,4 @@
-"""Text from outside, with what a terminal would obey or a reader would not see spelled out. Pure.
+"""Escapes control, format and bidirectional characters in text from outside. Pure.
 
 Such are control characters (C0, DEL, C1), marks of the writing direction, line and paragraph
 separators, format characters without a shape, and lone surrogates (bytes that are not UTF-8). What
@@ -35,12 +35,12 @@ _CONTROL = re.compile(f"[{CONTROLS}]")
 
 
 def lines(text: str) -> str:
-    r"""The text with such characters as `\x1b`, `\u202e`; line feeds and tabs stay."""
+    r"""Return the text with such characters as `\x1b`, `\u202e`; line feeds and tabs stay."""
     return text if text.isprintable() else _LINES.sub(_spelled, text)
 
 
 def line(text: str) -> str:
-    """As `lines`, with line feeds and tabs spelled out as well: for what is one line."""
+    """Escape as `lines` does, and line feeds and tabs too: for what is one line."""
     return text if text.isprintable() else _ANY.sub(_spelled, text)
 
 

@@ -1,4 +1,4 @@
-"""The `docker` engine: one container an action, on the container engine that DOCKER_HOST names."""
+"""Docker engine: one container an action, on the container engine that DOCKER_HOST names."""
 
 from __future__ import annotations
 

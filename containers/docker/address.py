@@ -1,4 +1,4 @@
-"""Where a container engine is, and whether anybody listens there; asks nothing of it.
+"""Address of a container engine (DOCKER_HOST), and whether anything listens there.
 
 Kept apart from the engine's library, which takes long to import and leaves a socket open that it
 could not connect.
@@ -38,7 +38,7 @@ def shown() -> str:
 
 
 def remedy() -> str:
-    """What to do about an engine that does not answer at its address."""
+    """Return what to do about an engine that does not answer at its address."""
     if not os.environ.get("DOCKER_HOST", "").strip():
         return REMEDY
     if os.environ.get("DOCKER_TLS_VERIFY") or os.environ.get("DOCKER_CERT_PATH"):

@@ -67,7 +67,7 @@ class Api:
                     self._idle.append(client)
 
     def meet(self) -> dict[str, Any]:
-        """What the engine says of itself: the first thing to ask, and answered within seconds.
+        """Return what the engine says of itself: the first request, answered within seconds.
 
         Raises:
             InfrastructureError: no engine, or one that takes the connection and stays silent.
@@ -215,7 +215,7 @@ def _silence(seconds: float) -> InfrastructureError:
 
 
 def _silent(error: BaseException | None) -> bool:
-    """Whether an error, or what it came of, is a time-out."""
+    """Return whether an error, or what it came of, is a time-out."""
     while error is not None:
         if isinstance(error, requests.Timeout):
             return True

@@ -31,7 +31,7 @@ _END = bytes(2 * _BLOCK)
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a tree's files look at the other end.
+    """Form of a tree's files at the other end.
 
     `epoch`: every modification time, seconds. `user`, `group`: ids of the owner. `writable`: modes
     0644 and 0755, else 0444 and 0555; folders are 0755. `order_seed`: 0 for the order of the names,

@@ -1,4 +1,4 @@
-"""Makes the builder image from `Dockerfile.builder` and the tree that the sandbox runs on too.
+"""Builds the builder image from `Dockerfile.builder` and the tree that the sandbox runs on too.
 
 The image stays on the engine after a run: it is a cache, its tag names the tree. A tag is no proof,
 so the files of the image are compared with the tree, one by one, before a run first uses it.
@@ -133,7 +133,7 @@ def _id(client: APIClient, tag: str) -> str:
 
 
 def _differences(api: Api, image: str, root: Tree, epoch: int, labels: dict[str, str]) -> list[str]:
-    """How an image's files differ from a tree, in words; empty where they do not."""
+    """Return how an image's files differ from a tree, in words; empty where they do not."""
     container = api.ask(
         "look into the builder image",
         lambda client: client.create_container(image, command=["/"], labels=labels),
@@ -146,7 +146,7 @@ def _differences(api: Api, image: str, root: Tree, epoch: int, labels: dict[str,
 
 
 def compare(pieces: Iterable[bytes], root: Tree, epoch: int) -> list[str]:
-    """How a container's files, as a tar stream, differ from a tree, in words."""
+    """Return how a container's files, as a tar stream, differ from a tree, in words."""
     folders: set[str] = set()
     entries: list[Entry] = []
     wrong: list[str] = []

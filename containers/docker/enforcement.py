@@ -1,4 +1,4 @@
-"""How the docker engine keeps each rule of the policy, and what this engine cannot keep."""
+"""Enforcement report of the docker engine: how it keeps each rule, or that it cannot."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def enforcement(policy: Policy, about: Mapping[str, object]) -> tuple[Enforcemen
 
 
 def filters(about: Mapping[str, object]) -> bool:
-    """Whether an engine can load our filter for system calls, by what it says of itself."""
+    """Return whether an engine can load our filter for system calls, by what it says of itself."""
     if is_podman(about):
         return False
     options = about.get("SecurityOptions")
@@ -56,7 +56,7 @@ def filters(about: Mapping[str, object]) -> bool:
 
 
 def is_podman(about: Mapping[str, object]) -> bool:
-    """Whether an engine is Podman, by the parts that it is made of (Components of `GET /version`).
+    """Return whether an engine is Podman, by its parts (Components of `GET /version`).
 
     It takes the option `seccomp` for the path of a file on its own machine.
     """

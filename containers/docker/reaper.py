@@ -1,4 +1,4 @@
-"""Starts and ends the reaper (`reap.py`), which outlives an orchestrator that is killed."""
+"""Starts and ends the reaper process (`reap`), which outlives an orchestrator that is killed."""
 
 from __future__ import annotations
 

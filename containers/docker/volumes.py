@@ -1,4 +1,4 @@
-"""Brings input trees and work directories to a container engine, as bind mounts or as volumes.
+"""Bind mounts and volumes that bring input trees and work directories to a container engine.
 
 Volumes of inputs are shared by the actions of a run; those of work directories, and those on a
 tmpfs, belong to one action. What a volume holds travels through the API (`put_archive`), for which
@@ -35,7 +35,7 @@ _ROOM = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the parts of one run share.
+    """Values that the parts of one run share.
 
     `label`: key and value that everything carries that is made. `bind`: whether the engine sees
     this machine's folders.

@@ -1,4 +1,4 @@
-"""Starts a container and watches it: its output, its clock, its memory, the wish to stop."""
+"""Starts a container and supervises it: output, time limit, memory, the request to stop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from containers.docker.api import Api
     from containers.policy import Limits
 
-# Seconds between looks at the stop wish and the clock, and at what costs the engine more.
+# Seconds between looks at the stop request and the clock, and at what costs the engine more.
 _TICK = 0.1
 _SAMPLE = 2.0
 _LOOK = 5.0
@@ -37,7 +37,7 @@ _KEPT = 2000
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a container ended: as `Outcome` has it."""
+    """End of a container: exit status and reason, as in `Outcome`."""
 
     status: int
     seconds: float
@@ -98,7 +98,7 @@ def _start(client: APIClient, container: str) -> None:
 
 
 def _not_run(status: int, stderr: Path) -> str:
-    """What the init says where it could not run the command; empty where it could."""
+    """Return what the init says where it could not run the command; empty where it could."""
     if status not in _NOT_RUN:
         return ""
     with stderr.open("rb") as stream:
@@ -131,7 +131,7 @@ class _Reading:
                         log.write(data)
 
     def ended(self, patience: float) -> bool:
-        """Whether the output has ended, waiting so many seconds for it."""
+        """Return whether the output has ended, waiting so many seconds for it."""
         self._thread.join(patience)
         return not self._thread.is_alive()
 
@@ -141,7 +141,7 @@ class _Reading:
 
 
 class _Watching:
-    """What changes while a container is watched."""
+    """State of a container that is watched."""
 
     def __init__(self, api: Api, container: str, reading: _Reading, limits: Limits) -> None:
         self._api = api

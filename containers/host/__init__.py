@@ -1,1 +1,1 @@
-"""What the machine's own system gives: processes, scratch folders, durable writes, memory."""
+"""Interfaces of the machine's own system: processes, scratch folders, durable writes, memory."""

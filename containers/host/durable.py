@@ -1,4 +1,4 @@
-"""Changes on the disk that are there whole or not at all, and that outlive a loss of power.
+"""Atomic, durable changes on the disk: whole or not at all, and safe against a loss of power.
 
 Nothing here knows what the files are for.
 """

@@ -1,4 +1,4 @@
-"""Memory that was freed, given back to the system before the work that needs most."""
+"""Returns freed memory to the system (malloc_trim of glibc), before the work that needs most."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ _TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 def give_back() -> None:
-    """Give back to the system what this process has freed and the C library keeps."""
+    """Return to the system the memory that this process has freed and the C library keeps."""
     if _TRIM is not None:
         _TRIM(0)

@@ -1,4 +1,4 @@
-"""The one place that runs a program: argv list, environment made from nothing, stdin closed.
+"""Runs a program (subprocess): argv list, environment made from nothing, stdin closed.
 
 A failure carries a command line that can be pasted into a shell to run it again. It shows no value
 of the environment but those of an allow-list; the shell that it is pasted into gives the others.
@@ -172,7 +172,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
     """
     if process.poll() is not None:
         return
-    # As long as nobody has asked for its status, its number names this group and no other.
+    # The kernel cannot reuse the process id, which is the group's id, before it is waited for.
     unasked = os.WEXITED | os.WNOHANG | os.WNOWAIT
     os.killpg(process.pid, signal.SIGTERM)
     waited = 0.0

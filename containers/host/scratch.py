@@ -1,4 +1,4 @@
-"""Folders that hold an engine's temporary files, and that do not outlive it.
+"""Scratch folders for temporary files, removed even where their process was killed.
 
 Each live engine holds a lock that the kernel releases when its process ends, however it ends; the
 next engine to start in the same place removes what is left of those that are gone.

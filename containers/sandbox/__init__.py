@@ -1,4 +1,4 @@
-"""The `sandbox` engine: bubblewrap, for machines without a container engine; needs no daemon."""
+"""Sandbox engine: bubblewrap, for machines without a container engine; needs no daemon."""
 
 from __future__ import annotations
 

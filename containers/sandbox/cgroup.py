@@ -1,4 +1,4 @@
-"""Limits by control groups, where the machine has handed a part of the tree to this user.
+"""Limits by cgroup version 2, where the machine has delegated a part of the tree to this user.
 
 Of version 2 nothing is taken that was not delegated: the group that this process runs in must be
 writable and hold no process of anybody else. Where that cannot be had, root takes version 1
@@ -43,14 +43,14 @@ class Group:
         return ()
 
     def admit(self, pid: int) -> None:
-        """Nothing: a process comes in by itself."""
+        """Do nothing: a process enters by itself."""
 
     def peak_memory(self) -> int:
         """Bytes at most in use at one time, 0 where the kernel does not keep it (before 5.19)."""
         return _number(self.path / "memory.peak")
 
     def ran_out_of_memory(self) -> bool:
-        """Whether the kernel ended a process of the group for the memory limit."""
+        """Return whether the kernel ended a process of the group for the memory limit."""
         with suppress(OSError, ValueError):
             for line in (self.path / "memory.events").read_text("ascii").splitlines():
                 name, _, count = line.partition(" ")
@@ -59,7 +59,7 @@ class Group:
         return False
 
     def exceeds(self) -> bool:
-        """Whether more memory is in use than the limit: never, the kernel counts all of it."""
+        """Return False: the kernel counts all memory itself, so none is in use beyond the limit."""
         return False
 
     def close(self) -> None:

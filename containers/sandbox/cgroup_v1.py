@@ -1,4 +1,4 @@
-"""Limits by control groups of version 1, for root.
+"""Limits by cgroup version 1, for root.
 
 Version 1 has no safe delegation, so this is for root only. In each hierarchy that is needed an
 engine makes one folder below the group that it runs in, locked as long as it lives; below that,
@@ -68,14 +68,14 @@ class LegacyGroup:
         return 0
 
     def ran_out_of_memory(self) -> bool:
-        """Whether the kernel ended a process of the group for the memory limit."""
+        """Return whether the kernel ended a process of the group for the memory limit."""
         with suppress(OSError):
             words = (self.paths["memory"] / "memory.oom_control").read_text("ascii").split()
             return int(dict(zip(words[::2], words[1::2], strict=False)).get("oom_kill", "0")) > 0
         return False
 
     def exceeds(self) -> bool:
-        """Whether buffers of sockets have outgrown their part, which the kernel lets them."""
+        """Return whether buffers of sockets exceed their part, which the kernel lets them."""
         memory = self.paths["memory"]
         with suppress(OSError, ValueError):
             used = int((memory / "memory.kmem.tcp.usage_in_bytes").read_text("ascii"))
@@ -89,7 +89,7 @@ class LegacyGroup:
 
 
 class Legacy:
-    """The folders of one engine; `cpu`: whether processors can be limited too."""
+    """The folders of one engine; `cpu`: whether CPUs can be limited too."""
 
     def __init__(self, bases: dict[str, Path]) -> None:
         """Make them below `bases` (the group that this process runs in, by controller).

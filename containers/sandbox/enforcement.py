@@ -1,4 +1,4 @@
-"""How the sandbox engine keeps each rule of the policy on this machine, and what it cannot keep."""
+"""Enforcement report of the sandbox engine: how this machine keeps each rule, or that it cannot."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def _user(spare_users: Mapping[str, int] | None) -> Enforcement:
         return Enforcement(
             "unprivileged-user",
             "not enforced",
-            "the orchestrator is root in a user namespace with no other user ids: actions run as "
-            "that same user, as another one only by their own view",
+            "the orchestrator is root in a user namespace that maps no other user ids: actions run "
+            "as that same user, and only inside the sandbox under another id",
         )
     return Enforcement("unprivileged-user", "enforced", means)
 

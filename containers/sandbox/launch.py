@@ -1,4 +1,4 @@
-"""Starts the launcher (`confine.py`) with an order, and watches over it to the end."""
+"""Starts the launcher process (`confine`) with an order, and supervises it to its end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NEEDED = ("LD_LIBRARY_PATH",)
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """What came of an order that was carried out.
+    """Result of an order that was carried out.
 
     `status`: the command's exit status, 128 + N for signal N. `largest`: bytes of memory that the
     largest of its processes held at its peak.

@@ -1,4 +1,4 @@
-"""Finds the control groups that this process runs in, and what their limits leave of memory."""
+"""Finds the cgroups of this process, and how much memory their limits leave."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _paths(own: Path) -> dict[str, str]:
 
 
 def _mounted(mounts: Path, kind: str) -> Iterator[tuple[Path, str, list[str]]]:
-    """Where file systems of a kind are mounted, which folder of theirs, and their options."""
+    """Return the mounts of file systems of a kind: place, folder of theirs, options."""
     for line in _lines(mounts):
         fields, _, rest = line.partition(" - ")
         parts, words = fields.split(" "), rest.split(" ")

@@ -1,4 +1,4 @@
-"""What the kernel says about running processes: /proc, read without starting anything."""
+"""Reads /proc: descendants, memory and open files of running processes."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def available_memory(mounts: Path = own_groups.MOUNTS, own: Path = own_groups.OW
 
 
 def threads_of(user: int) -> int:
-    """How many threads a user has, in all processes."""
+    """Return how many threads a user has, in all processes."""
     total = 0
     for folder in _processes():
         with suppress(OSError):

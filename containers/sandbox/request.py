@@ -1,4 +1,4 @@
-"""Turns an action into an order for the launcher: what to stage, what to limit, bubblewrap's words.
+"""Translates an action into an order for the launcher: mounts, limits, bubblewrap's options.
 
 The form of an order is what `confine.py` reads. Options are texts, `{"place": N, "below": path}`
 for a path that only the launcher knows (0 is the work directory, 1 the root's tree, then the input
@@ -217,13 +217,13 @@ def _rlimits(limits: Limits, *, own_users: bool) -> dict[str, int]:
 
 
 def counts_by_namespace() -> bool:
-    """Whether RLIMIT_NPROC counts a user's processes in each user namespace by itself."""
+    """Return whether RLIMIT_NPROC counts a user's processes in each user namespace by itself."""
     release = tuple(int(part) for part in _RELEASE.findall(os.uname().release)[:2])
     return release >= (5, 14)
 
 
 def processors(wanted: int, number: int, share: Share | None = None) -> list[int]:
-    """The processors of the `number`th action; empty for all of them.
+    """The CPUs of the `number`th action; empty for all of them.
 
     `wanted`: how many at most, 0 for no limit. Those of its share, else taken in turns.
     """

@@ -1,4 +1,4 @@
-"""Decides whether an action's work directory can be a tmpfs, which the kernel bounds.
+"""Decides whether an action's work directory can be a tmpfs, whose size the kernel limits.
 
 Decided once an engine, by what the machine could give when it started: what is said of the
 enforcement afterwards is what was done.
@@ -21,7 +21,7 @@ _MIB = 1 << 20
 
 
 class Room:
-    """What this machine has for actions.
+    """Memory and mounts that this machine has for actions.
 
     `available`: bytes of memory that it could give at the start.
     """
@@ -44,7 +44,7 @@ class Room:
         return ""
 
     def lacking(self, policy: Policy) -> str:
-        """Why a work directory is not a tmpfs, or empty where it is one."""
+        """Return why a work directory is not a tmpfs, or empty where it is one."""
         if self.refusal:
             return self.refusal
         beside = policy.beside

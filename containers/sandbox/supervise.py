@@ -1,4 +1,4 @@
-"""Watches one running action: its output streams, its clock, what it takes, the wish to stop.
+"""Supervises one running action: output streams, time limit, resource usage, the request to stop.
 
 One loop without threads: a process descriptor and the pipes are polled together, so that the end
 of the action is seen at once and a full pipe can never block it.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
-# How often the loop looks at the stop wish and the clock, in milliseconds; and how often, in
+# How often the loop looks at the stop request and the clock, in milliseconds; and how often, in
 # seconds, at what costs more.
 _TICK = 100
 _SAMPLE = 0.5
@@ -67,7 +67,7 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a watched process ended.
+    """End of a watched process: exit status and reason.
 
     `status`: its exit status, 128 + N for signal N. `seconds`: wall-clock. `ended_by`: the limit
     that ended it, or empty.
@@ -80,7 +80,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What an action is ended for.
+    """Limits beyond which an action is ended.
 
     `seconds`: wall-clock. `exceeded`: says which other limit a process and its descendants exceed.
     """
@@ -141,7 +141,7 @@ def _end(descriptor: int) -> None:
 
 
 class _Watching:
-    """What changes while an action is watched."""
+    """State of an action that is watched."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Compiles the rules of `system_calls.py` for this machine's kernel, as bubblewrap loads them."""
+"""System call filter (seccomp BPF), compiled by libseccomp from the rules of `system_calls`."""
 
 from __future__ import annotations
 

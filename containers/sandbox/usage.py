@@ -1,4 +1,4 @@
-"""What a running action takes of memory and of room for files, looked at from outside.
+"""Memory and disk space that a running action uses, measured from outside.
 
 Where the kernel bounds something, it is looked at to say afterwards by what an action failed; where
 it does not, an action that was seen to take too much is ended. Between two looks it can take more.
@@ -32,7 +32,7 @@ _PATH = 4000
 
 
 class Usage:
-    """What one action takes.
+    """Memory and disk space of one action.
 
     `peak`: the most memory that was seen, in bytes.
     """
@@ -76,7 +76,7 @@ class Usage:
             os.close(descriptor)
 
     def look(self, pid: int) -> Exceeded:
-        """What a process and its descendants take too much of now."""
+        """Return what a process and its descendants take too much of now."""
         self._look_at_room()
         if self._group is not None:
             if self._group.exceeds():
@@ -93,7 +93,7 @@ class Usage:
         return self._growth.exceeded(held) if self.work is None else ""
 
     def filled(self) -> Exceeded:
-        """What has been full while it ran, or is now."""
+        """Return what has been full while it ran, or is now."""
         self._look_at_room()
         return self._filled
 

@@ -1,4 +1,4 @@
-"""The last file of the image: `ldlinux.sys`, which must name the sectors in which it lies.
+"""Patches `ldlinux.sys` (SYSLINUX) in a laid-out image, as it must name the sectors it lies in.
 
 A file of a fixed size has the same place whatever its content. So the volume is laid out with the
 unpatched file; its sectors are asked for; and the patched file takes its place.

@@ -1,4 +1,4 @@
-"""An output directory that cannot be exchanged is filled where it lies, file by file.
+"""Fills an output directory in place, file by file, where it cannot be exchanged.
 
 That is so for a mount point (a volume in a container), for the folder that the caller stands in,
 and where the folder beside it cannot be written. Every file appears whole, by a rename. From before
@@ -35,7 +35,7 @@ _LONGEST, _LONGEST_NAME = 4096, 255
 
 
 def holds_working_directory(out: Path) -> bool:
-    """Whether somebody who called this program may stand in a folder or below it."""
+    """Return whether somebody who called this program may stand in a folder or below it."""
     try:
         here = Path.cwd()
         wanted = out.stat()
@@ -45,7 +45,7 @@ def holds_working_directory(out: Path) -> bool:
 
 
 def holds_others_files(out: Path) -> bool:
-    """Whether something lies in a folder that no build made, as its result and its mark say."""
+    """Return whether a folder has something that no build made, by its result and its mark."""
     made = _made_before(out) | {Path(MARK), Path(RESULT)}
     # `orchestrate boot` keeps what it recorded beside the image.
     expected = {path.parts[0] for path in made} | {LOGS, "boot"}
@@ -146,7 +146,7 @@ def _made_before(out: Path) -> set[Path]:
 
 
 def _can_be(path: Path) -> bool:
-    """Whether a file can lie there: names have at most 255 bytes, paths at most 4,096, no NUL."""
+    """Return whether a file can lie there: names of 255 bytes, paths of 4,096 at most, no NUL."""
     name = os.fsencode(path)
     longest = max(map(len, name.split(b"/")))
     return b"\0" not in name and len(name) < _LONGEST and longest <= _LONGEST_NAME

@@ -1,4 +1,4 @@
-"""The two digests of a large file at once: BLAKE3 to decide, SHA-256 where it is demanded."""
+"""Computes BLAKE3 and SHA-256 of a large file at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Fingerprint:
 
 
 def of_file(path: Path) -> Fingerprint:
-    """Both digests, each in a thread of its own.
+    """Return both digests, each computed in a thread of its own.
 
     SHA-256 has one thread and takes the longer, so BLAKE3 costs no time on two cores.
 

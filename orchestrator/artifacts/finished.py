@@ -1,4 +1,4 @@
-"""A finished build as others use it: what its result says, and its root as a folder.
+"""Reads a finished build: its `result.json`, its image, and its root as a folder.
 
 The root comes out of the store where the store holds it; else the archive beside the result is
 unpacked into the store first, and must be the tree that the result names.
@@ -60,7 +60,7 @@ class _Root(BaseModel):
 
 
 class _Content(BaseModel):
-    """What others rely on in a result; there is much more in it."""
+    """Keys of `result.json` that readers rely on; there is much more in it."""
 
     model_config = ConfigDict(strict=True)
 
@@ -121,12 +121,12 @@ class Finished:
 
     @property
     def image_digest(self) -> Digest:
-        """What the image must be."""
+        """Digest that the image must have."""
         return Digest("blake3", str(self.document["image"]["blake3"]))
 
     @property
     def doubt(self) -> str:
-        """Why the image is not to be trusted, in words; empty where the build's checks held."""
+        """Reason not to trust the image; empty where the build's checks held."""
         verdict = self.document["verdict"]
         if verdict in {Verdict.PASS.name, Verdict.SKIP.name}:
             return ""
@@ -139,7 +139,7 @@ class Finished:
 
     @property
     def architectures(self) -> list[str]:
-        """Those that the root has commands for, by their Go names."""
+        """Architectures that the root has commands for, by their Go names."""
         return sorted(self.document["root"]["commands"])
 
     @property
@@ -149,7 +149,7 @@ class Finished:
 
     @property
     def archive_digest(self) -> Digest | None:
-        """What the archive must be; None where the result does not say."""
+        """Digest that the archive must have; None where the result does not say."""
         said = self.document["cpio"].get("blake3")
         return None if said is None else Digest("blake3", str(said))
 
@@ -157,7 +157,7 @@ class Finished:
         return self.out / str(self.document[name]["path"])
 
     def _said(self, part: str, name: str) -> str:
-        """What not every result says."""
+        """Return what not every result says."""
         said = self.document[part].get(name)
         if said is None:
             raise InputError(

@@ -1,4 +1,4 @@
-"""From the root's tree to the image and the archive, with everything that is checked of them.
+"""Makes image and archive from the root's tree, with everything that is checked of them.
 
 The image is written from the store, and made again in another process, which only hashes it. What
 `pyfatfs` reads back from it is compared with the tree; a witness compares every other byte; and the
@@ -70,7 +70,7 @@ EXPECTED = [(TWICE, IMAGE), (READ_BACK, IMAGE), (WITNESSED, IMAGE), (ARCHIVE, CP
 
 
 @dataclass(frozen=True, slots=True)
-class Artefact:
+class Artifact:
     """A file of the output directory; `size`: bytes."""
 
     path: str
@@ -88,7 +88,7 @@ class Artefact:
         }
 
     @classmethod
-    def parse(cls, document: dict[str, Any]) -> Artefact:
+    def parse(cls, document: dict[str, Any]) -> Artifact:
         """Read the JSON object back.
 
         Raises:
@@ -109,8 +109,8 @@ class Artefact:
 class Image:
     """The image, the archive, the digest of the tree in both, and what was checked of them."""
 
-    image: Artefact
-    cpio: Artefact
+    image: Artifact
+    cpio: Artifact
     tree: Digest
     checks: tuple[Check, ...]
 
@@ -162,8 +162,8 @@ def of_result(result: Result, store: Store) -> Image:
             for found in document["checks"]
         )
         return Image(
-            Artefact.parse(document["image"]),
-            Artefact.parse(document["cpio"]),
+            Artifact.parse(document["image"]),
+            Artifact.parse(document["cpio"]),
             Digest.parse(document["tree"]),
             checks,
         )
@@ -199,7 +199,7 @@ def _made(order: Order, place: Place, stop: Event) -> Image:
             kept = pool.submit(durable.sync, fresh / IMAGE)
             read = pool.submit(_read_back, final, store, fresh, observer)
             seen = pool.submit(_witnessed, final, store, fresh, observer)
-            image = _artefact(fresh, IMAGE)
+            image = _artifact(fresh, IMAGE)
         kept.result()
         checks = [_twice(image.blake3, tree.digest, second.result()), read.result()]
         archived, check = packed.result()
@@ -226,9 +226,9 @@ def _refuse_if(stop: Event) -> None:
         raise Stopped("stopped")
 
 
-def _artefact(fresh: Path, name: str) -> Artefact:
+def _artifact(fresh: Path, name: str) -> Artifact:
     found = fingerprint.of_file(fresh / name)
-    return Artefact(name, found.size, found.blake3, found.sha256)
+    return Artifact(name, found.size, found.blake3, found.sha256)
 
 
 def _again(other: Remaking, order: Order, observer: Observer, stop: Event) -> remaking.Remade:
@@ -300,14 +300,14 @@ def _read_back(order: Order, store: Store, fresh: Path, observer: Observer) -> C
     return check
 
 
-def _cpio(order: Order, store: Store, fresh: Path, observer: Observer) -> tuple[Artefact, Check]:
+def _cpio(order: Order, store: Store, fresh: Path, observer: Observer) -> tuple[Artifact, Check]:
     with _stage("cpio", observer):
         cpio.write(order.tree, store.path, fresh / CPIO, epoch=order.epoch)
-        artefact = _artefact(fresh, CPIO)
+        artifact = _artifact(fresh, CPIO)
     with _stage("cpio/read back", observer):
         found = archive.findings(fresh / CPIO, order.tree, order.epoch)
     right = "names, modes, times, owners, content (BLAKE3), order and end, field by field"
-    return artefact, _judged(ARCHIVE, CPIO, found, right)
+    return artifact, _judged(ARCHIVE, CPIO, found, right)
 
 
 def _taken_over(remembered: Result, place: Place) -> bool:

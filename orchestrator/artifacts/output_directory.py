@@ -1,4 +1,4 @@
-"""The output directory, put in place in one step: a reader sees the old one or the new one.
+"""Replaces the output directory in one step (renameat2): a reader sees the old one or the new one.
 
 What is being made lies beside it in a hidden folder that a later run removes if its maker was
 killed. Where the folder cannot be exchanged, it is filled in place (`filling`), and what is being

@@ -1,4 +1,4 @@
-"""What an image is made from, as a value, and how its bytes follow from it.
+"""Recipe of an image: everything that its bytes depend on, as a value.
 
 An order can be written as canonical JSON and read back, so that another process can make the same
 image from it and the store's blobs alone.
@@ -31,7 +31,7 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class Order:
-    """What an image is made from.
+    """Recipe: everything that an image is made from.
 
     `identity`: digest of spec and lock; volume ID and disk signature come from it (the root's own
     digest would be circular once boot files in it name the volume). `epoch`: seconds.
@@ -48,7 +48,7 @@ class Order:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """All but the tree and the loader, as a JSON object."""
+        """Return all but the tree and the loader, as a JSON object."""
         return {
             "label": self.label,
             "identity": str(self.identity),
@@ -76,12 +76,12 @@ class Order:
 
     @property
     def volume_id(self) -> int:
-        """32 bits of the identity."""
+        """Volume ID: 32 bits of the identity."""
         return volume_id(self.identity)
 
     @property
     def signature(self) -> int:
-        """Another 32 bits of it."""
+        """Disk signature: another 32 bits of the identity."""
         return int(self.identity.hex[8:16], 16)
 
 

@@ -1,4 +1,4 @@
-"""A program: makes an image from an order in a folder, and leaves its digest there.
+"""Program that makes an image from an order in a folder, and leaves its digest there.
 
 Run as `python -m orchestrator.artifacts.remade STORE FOLDER`, in other surroundings than the
 process that wrote the image. Everything but the order and the blobs is worked out here: layout,

@@ -1,7 +1,7 @@
-"""The image a second time, in another process and other surroundings; see `remade.py`.
+"""Makes the image a second time in another process and environment; see `remade`.
 
-What one process computes once and uses twice is not compared with anything: an order that hangs on
-the hash seed, a name taken from the environment, a time in the zone of the machine. So the other
+What one process computes once and uses twice is not compared with anything: an order that depends
+on the hash seed, a name taken from the environment, a time in the zone of the machine. So the other
 process gets the tree's manifest and the parameters, and the store to read blobs from; whatever
 follows from them it works out by itself.
 """
@@ -39,7 +39,7 @@ _CODE = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Remade:
-    """What the other process gave: the digest of the image, and of the tree in it.
+    """Result of the other process: the digest of the image, and of the tree in it.
 
     `alike`: what it saw of its surroundings that is no different from this process's.
     """
@@ -50,7 +50,7 @@ class Remade:
 
 
 class Remaking:
-    """Another process at work."""
+    """Handle of the other process."""
 
     def __init__(self, running: subprocess.Popen[bytes], folder: Path, store: Store) -> None:
         self._running = running

@@ -1,4 +1,4 @@
-"""`result.json` and the other files beside the image that say what was built and compared.
+"""Writes `result.json` and the other files beside the image that say what was built and compared.
 
 Schema 1 of `result.json`: `schema`, `verdict`, `image` and `cpio` (`path`, `size`, `blake3`,
 `sha256`), `checks` (`name`, `subject`, `verdict`, `reason`),

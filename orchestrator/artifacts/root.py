@@ -1,4 +1,4 @@
-"""The root: one tree merged from the toolchains, the sources, the commands and the seeds.
+"""Assembles the root: one tree merged from the toolchains, sources, commands and seeds.
 
 Pure, but for the few small files (stubs, environment, merged indexes) that are written into the
 store through `put`.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Counts:
-    """What the root consists of, by the build's own count.
+    """Counts of what the root consists of, by the build itself.
 
     By architecture: `prebuilt` programs, `commands` (stubs), and `constrained`, the commands left
     out because their build constraints exclude it. Over all: files and bytes that are source (what

@@ -1,4 +1,4 @@
-"""The little of ELF that is needed: one section of a file, and where a file within bytes ends.
+"""Reads ELF: one section of a file, and where a file within bytes ends.
 
 Source: System V ABI, "Object Files", ELF header and section headers; little-endian. Kernel modules
 of all supported architectures have 64 bits, SYSLINUX's have 32.

@@ -1,4 +1,4 @@
-"""Every boot file at its path on the stick, where the firmware of each platform looks for it.
+"""Paths of boot files on the stick, where BIOS, UEFI and U-Boot look for them.
 
     /boot/<arch>/       vmlinuz, initramfs.zst (or initramfs.cpio), dtb/
     /boot/licences/     the copyright file of each package
@@ -6,7 +6,8 @@
     /EFI/BOOT/          UEFI, with /loader/
     /extlinux/          U-Boot
 
-`/syslinux/ldlinux.sys` is in its full size, but does not name its sectors yet: see `install`.
+`/syslinux/ldlinux.sys` is in its full size, but does not name its sectors yet: see
+`orchestrator.artifacts.bios_loader`.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _COPYRIGHT = re.compile(r"usr/share/doc/([^/]+)/copyright")
 
 
 def files(boot: Boot, read: Read, put: Put) -> Tree:
-    """All of them. `read` gives a blob's bytes, `put` keeps bytes as a blob.
+    """Make every boot file. `read` gives a blob's bytes, `put` keeps bytes as a blob.
 
     Raises:
         InputError: a package has not what it must have, or the spec names what it does not have;

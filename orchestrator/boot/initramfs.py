@@ -1,4 +1,4 @@
-"""The initramfs: what a kernel unpacks to memory and starts /init of, before it has seen the stick.
+"""Packs the initramfs, which a kernel unpacks to memory and starts /init of.
 
 The content is fixed: members sorted by path, inode numbers counted from 1, owner 0, time 0. The
 compression is Zstandard at a fixed level, in libzstd's single-threaded mode. A kernel that cannot

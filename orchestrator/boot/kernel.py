@@ -1,4 +1,4 @@
-"""A kernel found in its unpacked package, and whether the boot loaders can start it.
+"""Finds the Linux kernel in its unpacked package, and checks that the boot loaders can start it.
 
 Sources: Debian's linux-image packages; Linux Documentation/arch/x86/boot.rst,
 Documentation/arch/arm64/booting.rst, Documentation/arch/riscv/boot-image-header.rst and
@@ -160,7 +160,7 @@ def startable(data: bytes, architecture: str, subject: str, *, uefi: bool) -> by
 
 
 def _first(package: Tree, *folders: str) -> Tree:
-    """What lies in the first of the folders that holds anything."""
+    """Return what lies in the first of the folders that holds anything."""
     found = (package.under(folder) for folder in folders)
     return next((tree for tree in found if len(tree)), Tree())
 

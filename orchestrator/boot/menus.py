@@ -1,4 +1,4 @@
-"""The configuration of each boot loader: the same kernels, the same words, for each in its form.
+"""Configuration files of SYSLINUX, U-Boot (extlinux) and systemd-boot, for the same kernels.
 
 Sources: SYSLINUX doc/syslinux.txt ("CONFIGURATION FILE"); U-Boot doc/README.pxe and
 doc/develop/bootstd/extlinux.rst; the Boot Loader Specification, type 1; loader.conf(5) of systemd.
@@ -37,7 +37,7 @@ class Choice:
 
     @property
     def title(self) -> str:
-        """What a person reads."""
+        """Title in the menu."""
         return f"Sourcery ({self.architecture}, Linux {self.release})"
 
 

@@ -1,4 +1,4 @@
-"""What the boot files are made from: values that the spec, the lock and the build give."""
+"""Values that boot files are made from: kernels, loaders, command lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Missing = Literal["shell", "reboot"]
 
 @dataclass(frozen=True)
 class Machine:
-    """One architecture's part.
+    """Boot files of one architecture: what they are made from.
 
     `kernel`: an unpacked Debian linux-image package, or a folder of that shape: `boot/vmlinuz-*` or
     `boot/vmlinux-*`, `boot/config-*`, `lib/modules/<release>` or `usr/lib/modules/<release>`,
@@ -37,7 +37,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Boot:
-    """All of it.
+    """Everything that boot files are made from.
 
     `syslinux`: the unpacked packages syslinux and syslinux-common in one tree; None, or no
     machine that a BIOS starts, is no BIOS boot. `volume_id`: 32 bits. `timeout`: seconds that a

@@ -1,4 +1,4 @@
-"""Which modules of a kernel go into the initramfs: those that lead to a stick, and what they need.
+"""Selects the kernel modules of the initramfs: those that lead to a stick, and their dependencies.
 
 What a module needs is read from its own `.modinfo` section ("depends", "softdep"), so that no
 `modules.dep` is needed, which a Debian package does not hold: depmod makes it on the target.

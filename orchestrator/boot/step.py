@@ -1,4 +1,4 @@
-"""The boot files of a build, as steps: made from what the lock pins and what the build compiled.
+"""Steps that make a build's boot files from what the lock pins and what the build compiled.
 
 A kernel's part takes seconds (modules are unpacked and packed again) and depends on its package and
 the initramfs's program alone, so it is a step of its own. The menus name the volume, which another

@@ -1,4 +1,4 @@
-"""The BIOS boot loader SYSLINUX: found in its packages, and patched for where it lies.
+"""SYSLINUX, the BIOS boot loader: found in its packages, and patched for the sectors it lies in.
 
 What a BIOS runs is 440 bytes in the master boot record, then the volume's boot sector, then
 `ldlinux.sys`. The last two know sectors by number: the installer writes the numbers of the sectors
@@ -167,7 +167,7 @@ def _not_found(what: str) -> InputError:
 
 
 def _check(found: Loader) -> None:
-    """Whether the tables lie where the code that patches them may write."""
+    """Return whether the tables lie where the code that patches them may write."""
     where = _patch_area(found.system)
     area = _AREA.unpack_from(found.system, where) if where >= 0 else (0,)
     if 0 < area[-1] <= len(found.system) - _EXTENDED.size:
@@ -181,7 +181,7 @@ def _check(found: Loader) -> None:
 
 
 def _patch_area(system: bytes) -> int:
-    """Where the patch area starts, or -1. It is aligned to four bytes."""
+    """Return where the patch area starts, or -1. It is aligned to four bytes."""
     at = system.find(_MAGIC)
     while at >= 0 and at % 4:
         at = system.find(_MAGIC, at + 1)

@@ -1,4 +1,4 @@
-"""The command line: the only part of the project that prints, asks for attention, or exits.
+"""Command line: the only part of the project that prints, asks for attention, or exits.
 
 `entry` starts it. `main` has the arguments parsed (`app`, `commands/`), then carries the command
 out (`views/`) under one handler that turns every error into words and an exit status. What a

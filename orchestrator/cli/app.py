@@ -1,6 +1,6 @@
-"""The application: every command with its help and its examples, in the order in which it is shown.
+"""Registers every command of the typer application, in the order in which `--help` lists them.
 
-What a command is called with stands in `commands/`, what it does and shows in `views/`.
+A command's options are defined in `commands/`, what it does and shows in `views/`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _Examples = tuple[tuple[str, str], ...]
 
 
 def _register(group: typer.Typer, function: Callable[..., Call], examples: _Examples = ()) -> None:
-    """Add a command: its docstring is its help, with examples (what for, what to type) below.
+    """Register a command: its docstring is its help, with examples (purpose, command) below.
 
     typer keeps line breaks, so the lines of a paragraph are joined here.
     """
@@ -75,7 +75,7 @@ _register(application, boot.boot, boot.EXAMPLES)
 
 _store = typer.Typer(
     name="store",
-    help="Look after the store: its size, its health, what is no longer needed.",
+    help="Manage the store, the cache of inputs and finished steps: size, integrity, cleaning up.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )

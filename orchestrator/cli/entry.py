@@ -1,4 +1,4 @@
-"""The console script: hears signals from the first moment on, then loads the command line.
+"""Console script `orchestrate`: installs signal handlers, then imports the command line.
 
 Loading takes longer than a person needs for Ctrl-C. A signal that comes meanwhile is told as soon
 as there is what can tell it. Before the first line here runs, signals are Python's.

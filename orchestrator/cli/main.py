@@ -1,4 +1,4 @@
-"""From the command line to an exit status: parse, carry out, and say what went wrong."""
+"""Runs a command line: parse it, carry it out, report errors, return the exit status."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _delivered(status: int) -> int:
 
 
 def run(arguments: Sequence[str], noted: Noted | None = None) -> int:
-    """Carry out a command line (without the program's name); gives the exit status.
+    """Carry out a command line (without the program's name); returns the exit status.
 
     0 done; 1 a comparison failed; 2 bad usage, spec or lock; 3 a build action failed; 4 the
     network, an engine, the disk or a standard output that does not take the answer; 128 + N stopped
@@ -152,7 +152,7 @@ def _unforeseen(error: Exception, manner: Manner) -> int:
 
 
 def _help(arguments: Sequence[str]) -> str:
-    """Where to read how the command is used, for the command that was meant."""
+    """Return where to read about the usage of the command that was meant."""
     known = [part for part in arguments[:1] if part in _names()]
     return f"`{shlex.join([PROGRAM, *known])} --help` says what there is"
 

@@ -1,4 +1,4 @@
-"""The options that several commands share."""
+"""Options that several commands share, as typer annotations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ else:
 
 
 def place(name: str) -> Callable[[str], Path]:
-    """Read a path that is given as `name`: from the root on, whatever folder is current later."""
+    """Return a parser that makes the path of an option or argument `name` absolute."""
 
     def path(given: str) -> Path:
         return places.absolute(given, name)
@@ -51,7 +51,7 @@ def _engine(given: str) -> str:
 
 # An option without a value; typer would show its type.
 FLAG = ""
-_TELLING = "How it tells"
+_OUTPUT = "Output"
 _PLACES = "Files and folders"
 
 Spec = Annotated[
@@ -60,7 +60,7 @@ Spec = Annotated[
         "--spec",
         parser=place("--spec"),
         metavar="FILE",
-        help="What goes on the image.",
+        help="Spec: what goes on the image.",
         rich_help_panel=_PLACES,
     ),
 ]
@@ -70,7 +70,7 @@ Lock = Annotated[
         "--lock",
         parser=place("--lock"),
         metavar="FILE",
-        help="Every input, pinned by digest.",
+        help="Lock file: every input, pinned by version and digest.",
         rich_help_panel=_PLACES,
     ),
 ]
@@ -80,7 +80,7 @@ Out = Annotated[
         "--out",
         parser=place("--out"),
         metavar="FOLDER",
-        help="Where image and evidence are put, in one step at the end; a mount point is filled, "
+        help="Output folder, replaced in one step at the end; a mount point is filled in place, "
         "result.json last.",
         rich_help_panel=_PLACES,
     ),
@@ -91,7 +91,7 @@ StoreFolder = Annotated[
         "--store",
         parser=_store,
         metavar="FOLDER",
-        help="Inputs and finished steps, kept between runs. [dim]\\[default: "
+        help="Cache of inputs and finished steps. [dim]\\[default: "
         "$XDG_CACHE_HOME/sourcery or ~/.cache/sourcery][/dim]",
         rich_help_panel=_PLACES,
     ),
@@ -111,7 +111,7 @@ Bundle = Annotated[
         "--bundle",
         parser=place("--bundle"),
         metavar="FILE",
-        help="Take inputs from this file, made by `orchestrate fetch --bundle`.",
+        help="Read inputs from this file, made by `orchestrate fetch --bundle`.",
         rich_help_panel=_PLACES,
     ),
 ]
@@ -120,8 +120,8 @@ Json = Annotated[
     typer.Option(
         "--json",
         metavar=FLAG,
-        help="Print the machine form on standard output, and nothing else there.",
-        rich_help_panel=_TELLING,
+        help="Print the result as JSON on standard output, and nothing else there.",
+        rich_help_panel=_OUTPUT,
     ),
 ]
 Verbose = Annotated[
@@ -130,8 +130,8 @@ Verbose = Annotated[
         "--verbose",
         "-v",
         metavar=FLAG,
-        help="Say every step; show a traceback for an unforeseen error.",
-        rich_help_panel=_TELLING,
+        help="Show every step, and a traceback for an unexpected error.",
+        rich_help_panel=_OUTPUT,
     ),
 ]
 Quiet = Annotated[
@@ -140,8 +140,8 @@ Quiet = Annotated[
         "--quiet",
         "-q",
         metavar=FLAG,
-        help="Say nothing but errors; the exit status tells.",
-        rich_help_panel=_TELLING,
+        help="Print errors only; the exit status is the result.",
+        rich_help_panel=_OUTPUT,
     ),
 ]
 
@@ -151,7 +151,7 @@ OUT = Path("out")
 
 
 def store_folder(given: Path | None) -> Path:
-    """The store: the one that was given, else `sourcery` in the person's cache folder.
+    """Return the store's folder: the one given, else `sourcery` in the user's cache folder.
 
     A relative XDG_CACHE_HOME does not count (XDG Base Directory Specification, "Basics"), and
     neither does a relative HOME.

@@ -1,4 +1,4 @@
-"""What a running command has around it: its streams, its manner of telling, the wish to stop.
+"""Session of a running command: output streams, output options, the request to stop.
 
 Standard output carries the result and nothing else; everything on the way (progress, notes,
 errors) goes to standard error, so that `--json` output can be piped as it is.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a command tells of its work; see the options of the same names."""
+    """Output options of a command: --json, --verbose, --quiet."""
 
     json: bool = False
     verbose: bool = False
@@ -32,14 +32,14 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A command line that has been read: what it does (giving an exit status), in what manner."""
+    """Parsed command line: a function that returns the exit status, and output options."""
 
     do: Callable[[Session], int]
     manner: Manner
 
 
 class Session:
-    """The surroundings of one command.
+    """Output streams, output options and stop event of one command.
 
     `arguments`: as they were typed, without the program's name.
     """
@@ -50,7 +50,7 @@ class Session:
         self.stopping = stopping
 
     def result(self, document: dict[str, object], lines: Iterable[str]) -> None:
-        """Give the result: the document with `--json`, else the lines (none with `--quiet`)."""
+        """Print the result: the document with `--json`, else the lines (none with `--quiet`)."""
         if self.manner.json:
             print_json(document)
         elif not self.manner.quiet:
@@ -58,7 +58,7 @@ class Session:
                 streams.say(line)
 
     def note(self, text: str) -> None:
-        """Tell something on the way."""
+        """Print a note on standard error."""
         if not self.manner.quiet:
             streams.say(f"note: {text}".replace("\n", "\n  "), errors=True)
 
@@ -97,7 +97,7 @@ def print_json(document: dict[str, object]) -> None:
 
 
 def print_error(error: SourceryError, *, status: int, json: bool) -> None:
-    """Tell of an error: on standard error in words, with `--json` on standard output as data.
+    """Print an error: as text on standard error, with `--json` as a document on standard output.
 
     Data that standard output does not take is told in words too.
     """

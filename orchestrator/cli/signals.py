@@ -1,4 +1,4 @@
-"""Signals that ask this program to stop, noted until there is somebody who can act on them.
+"""Notes SIGINT, SIGTERM and SIGHUP while the program loads, until a handler can act on them.
 
 Nothing is raised: in the middle of an import that would be a traceback, or be lost in some
 library's clean-up. A second signal of the kind ends the process by itself.

@@ -1,4 +1,4 @@
-"""Signals that ask a command to stop: Ctrl-C, SIGTERM, the terminal's end.
+"""Signal handlers of a running command: SIGINT (Ctrl-C), SIGTERM, SIGHUP (the terminal's end).
 
 Work that can stop cleanly is given the chance to: the first signal sets an event that the work
 looks at; the second one interrupts it. Everything else is interrupted by the first one.
@@ -37,7 +37,7 @@ class Interrupted(BaseException):
 
 
 def comes_from_interruption(error: BaseException | None) -> bool:
-    """Whether an error is what somebody on the way has made of an interruption.
+    """Return whether an error is what somebody on the way has made of an interruption.
 
     Python itself does, while a class is made (`__set_name__`, before Python 3.12).
     """
@@ -78,7 +78,7 @@ class Stopping:
 
     @contextmanager
     def gracefully(self, *, tell: bool) -> Iterator[None]:
-        """Within: the first signal only sets the event. `tell`: and says so on standard error."""
+        """Context in which the first signal only sets the event; with `tell`, with a note."""
         self.worked = self._graceful = True
         self._tell = tell
         try:
@@ -108,7 +108,7 @@ class Stopping:
 
     @contextmanager
     def _held(self) -> Iterator[None]:
-        """Within: the signals wait, so that none interrupts a change of their handlers halfway."""
+        """Context in which signals are blocked, while their handlers change."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
             # This call itself tells of one that came before, and may raise for it.

@@ -1,4 +1,4 @@
-"""The standard streams, in whatever state the caller left them: closed, full, or read by nobody.
+"""Standard streams that never raise, whether they are closed, full, or read by nobody.
 
 Writing to them never raises. What was said on the way may be lost, and the work goes on; that the
 answer was lost is remembered, so that the exit status can tell. A descriptor that was closed is
@@ -80,14 +80,14 @@ def say(line: str, *, errors: bool = False) -> None:
 
 @contextmanager
 def helping() -> Iterator[None]:
-    """Within: the argument parser may colour the help that it writes."""
+    """Context in which the argument parser may colour the help that it writes."""
     stream = sys.stdout
     with stream.colours() if isinstance(stream, terminal.Stream) else nullcontext():
         yield
 
 
 def lost() -> OSError | None:
-    """Why something that was written to standard output did not arrive; None where all did."""
+    """Return why output to standard output was lost; None where all of it arrived."""
     sys.stdout.flush()
     end = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return end.error if isinstance(end, _End) else None
@@ -145,10 +145,10 @@ def _stream(descriptor: int, present: TextIO | None) -> TextIO:
 
 
 def is_broken_pipe(error: OSError) -> bool:
-    """Whether a write failed because the reader of a pipe was content and is gone."""
+    """Return whether a write failed because the reader of a pipe was content and is gone."""
     return error.errno == errno.EPIPE
 
 
 def reason(error: OSError) -> str:
-    """Why a write failed, for a person."""
+    """Return why a write failed, for a person."""
     return "it is closed" if error.errno == errno.EBADF else str(error.strerror)

@@ -1,4 +1,4 @@
-"""Small words that several commands share. Pure."""
+"""Formats sizes and lists for people, for several commands. Pure."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Steps and results, and the scheduler that runs and caches them."""

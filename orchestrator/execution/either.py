@@ -1,4 +1,4 @@
-"""Two reasons to stop the same work."""
+"""Event that is set when either of two events is."""
 
 from __future__ import annotations
 

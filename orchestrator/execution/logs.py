@@ -1,4 +1,4 @@
-"""The logs of a build's steps, as files beside the image."""
+"""Writes the logs of a build's steps as files beside the image."""
 
 from __future__ import annotations
 

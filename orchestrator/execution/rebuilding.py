@@ -1,4 +1,4 @@
-"""`--rebuild`: whether each step gave again what it gave before, as checks. Pure.
+"""Checks for `--rebuild`: whether each step gave again what it gave before. Pure.
 
 Every step of the plan is expected to be compared; one with nothing to compare with is a SKIP that
 says so, never a PASS. What it is compared with was there before the build began.

@@ -1,4 +1,4 @@
-"""The action cache: how the store remembers the results of actions, and gives them back."""
+"""Action cache: how the store remembers the results of actions, and gives them back."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class Scheduler:
                     for step in ready[: len(free)]:
                         waiting.remove(step)
                         number = free.pop(0)
-                        # The last ones take all that there is: nothing comes to fill the gaps.
+                        # The last steps get all CPUs: no step is left to use an idle one.
                         many = sum(other.long for other in waiting) >= self._jobs
                         shares = crowded and many and step.long
                         own = Share(number, self._jobs) if shares else None

@@ -1,4 +1,4 @@
-"""The step and what comes of it, as values: what a plan consists of, and what running it gives.
+"""Steps, results and their provenance, as values: what a plan consists of, what running it gives.
 
 A result is what an action made; its provenance says which run made it, on which engine, in what
 isolation. The provenance is no part of what must agree: another engine gives the same result. What
@@ -209,7 +209,7 @@ class Comparison:
 
     `now`: None where there was nothing to do. `earlier`: None where there is nothing to compare
     with, and `why`. `says`: whether other steps use its standard output, which then counts too.
-    `needs`: the steps that it hangs on.
+    `needs`: the steps that it depends on.
     """
 
     step: str

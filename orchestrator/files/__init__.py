@@ -1,0 +1,1 @@
+"""Files and paths that a person gives: text, documents, bounded decompression."""

@@ -1,4 +1,4 @@
-"""What is compressed, unpacked piece by piece and within bounds that are set beforehand.
+"""Decompresses gzip, xz, bzip2 and zstd streams piece by piece, within bounds set beforehand.
 
 A few bytes can be made to unpack to millions of times as many. So nothing is unpacked in one go
 whose size is only promised, and no window or dictionary is made that real packers do not ask for.
@@ -32,11 +32,11 @@ _ZSTD_PIECE = 512
 
 
 class LargeContentError(ValueError):
-    """There is more in it than there may be."""
+    """Content that is larger than it may be."""
 
 
 class _Decompressor(Protocol):
-    """Those of `lzma` and `bz2`."""
+    """Decompressor objects of `lzma` and `bz2`."""
 
     @property
     def eof(self) -> bool: ...
@@ -119,7 +119,7 @@ class _Unpacked(io.RawIOBase):
 
 
 class _Bounded(io.RawIOBase):
-    """At most so many bytes of a stream; one more is an error."""
+    """Stream of at most so many bytes; one more is an error."""
 
     def __init__(self, stream: BinaryIO, limit: int) -> None:
         self._stream = stream
@@ -139,7 +139,7 @@ class _Bounded(io.RawIOBase):
 
 
 def reader(packed: BinaryIO, packing: str, limit: int) -> BinaryIO:
-    """What is in a compressed stream, as a stream.
+    """Return what is in a compressed stream, as a stream.
 
     `packing`: the end of its file's name: `.xz`, `.lzma`, `.bz2`, `.gz`, `.zst`, or empty for none.
     `limit`: the bytes that it may give.
@@ -164,7 +164,7 @@ def reader(packed: BinaryIO, packing: str, limit: int) -> BinaryIO:
 
 
 def unpacked(data: bytes, packing: str, limit: int) -> bytes:
-    """What is in compressed bytes. Arguments and errors as `reader`."""
+    """Return what is in compressed bytes. Arguments and errors as `reader`."""
     return data if not packing else reader(io.BytesIO(data), packing, limit).read()
 
 

@@ -1,4 +1,4 @@
-"""Documents from files, held against a model of what they must be."""
+"""Parses documents from files into pydantic models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Model = TypeVar("Model", bound=BaseModel)
 def shaped(
     model: type[Model], document: object, refuse: Callable[[str], InputError], *, most: int
 ) -> Model:
-    """A document as a value of its model.
+    """Return a document as a value of its model.
 
     `refuse`: the error for what is wrong and where, which is told as in `malformed at
     inputs[3].digest: Field required`. `most`: how many values it may hold.

@@ -1,4 +1,4 @@
-"""A person's paths: made absolute once, where they enter, or refused there in words.
+"""Paths that a person gives: made absolute where they enter, or refused there with a reason.
 
 Clients, engines and temporary files work in folders of their own, where a relative path would mean
 another place. And a path goes into other programs' syntax: the lists that colons part, quoted
@@ -96,7 +96,7 @@ def store(given: str | Path, name: str = "--store") -> Path:
 
 
 def own(spec: Path, lock: Path, store: Path) -> tuple[Path, ...]:
-    """What a project makes itself and every command knows the place of: never content of its image.
+    """Return the paths of what a project makes itself, which is never content of its image.
 
     `lock` pins folders without it and `build` compares without it, so both must leave out the same.
     Output folders and bundles, whose places only a build is told, are known by what lies in them

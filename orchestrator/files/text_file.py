@@ -1,4 +1,4 @@
-"""Text that a person's editor or shell has written: UTF-8, with or without a byte order mark."""
+"""Decodes text files of a person's: UTF-8, with or without a byte order mark."""
 
 from __future__ import annotations
 

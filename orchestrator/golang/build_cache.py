@@ -1,8 +1,8 @@
-"""Compiled packages from one action to others, and to the device: the helper's records as inputs.
+"""Go build cache (GOCACHEPROG) shared by actions: packages that one compiled, as input of others.
 
-An action that records keeps what it compiles in the compile seed's form (`seed.py`); others read
-records through the same helper, `userland/cmd/buildcache`, and compile only what is not in them.
-The helper answers with nothing whose SHA-256 is not the one that the record names.
+An action that records keeps what it compiles in the compile seed's format (`seed_index`); others
+read it through the same program, `userland/cmd/buildcache`, and compile only what is not in it.
+That program returns nothing whose SHA-256 is not the one that the record names.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ def standard_name(architecture: str) -> str:
 
 
 def recorded(results: Results, step: str) -> Tree:
-    """What a step has recorded."""
+    """Return the build cache that a step has recorded."""
     return results[step].tree.under(FOLDER)
 
 
 def helper(results: Results, step: str = STEP) -> Tree:
-    """The programs that record and read records."""
+    """Return the programs that record and serve build caches."""
     made = results[step].tree.under("out")
     return made.where(lambda entry: entry.path in HELPERS)
 
 
 def observer(results: Results, step: str = STEP) -> Tree:
-    """The program that looks around in the surroundings of an action (`toolchain/observe`)."""
+    """Return the program that reports the environment that an action sees (`observe.go`)."""
     made = results[step].tree.under("out")
     return made.where(lambda entry: entry.path == OBSERVER)
 
 
 @dataclass(frozen=True)
 class Cache:
-    """The go command's build cache of an action: what it reads besides its own, what it records.
+    """Build cache of one action's go command: what it reads besides its own, what it records.
 
     `helper`: tree of the recorder's programs. `records`: trees of what other actions recorded.
     `into`: the work directory of an action that records, None for one that does not.

@@ -1,4 +1,4 @@
-"""What is compared of the toolchains: the fixed point, the published releases, the cross builds."""
+"""Checks of the toolchains: the fixed point, the published releases, the cross builds."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def all_checks(
     made: Mapping[Architecture, Tree],
     lock: Lock,
 ) -> list[Check]:
-    """Every check of the toolchains; `made`: what `toolchains` gives.
+    """Return every check of the toolchains; `made`: what `toolchains` gives.
 
     Raises:
         ActionError: what a step said that it saw is no observation.

@@ -1,4 +1,4 @@
-"""Which folders may be commands by the spec's patterns, and whose name is whose on the stick.
+"""Selects commands by the spec's patterns, and assigns their names on the stick.
 
 Pure: a source tree in, candidates out. Which of them are commands says the go command: `listing`.
 """
@@ -93,7 +93,7 @@ def prebuilt(binaries: Iterable[str]) -> dict[str, str]:
 
 
 def matches(folder: str, pattern: str) -> bool:
-    """Whether a folder matches a pattern: `*` within one part, a last `...` for all below."""
+    """Return whether a folder matches: `*` within one part, a last `...` for all below."""
     clean = pattern.removeprefix("./")
     if clean == "...":
         return True
@@ -121,7 +121,7 @@ def names(module: str, commands: Iterable[str]) -> dict[str, str]:
 
 
 def combine(parts: Sequence[Mapping[str, str]], prebuilt: Mapping[str, str]) -> dict[str, str]:
-    """All commands of all sources by name.
+    """Return all commands of all sources by name.
 
     `prebuilt`: name -> where it comes from.
 
@@ -152,7 +152,7 @@ def _folder(path: str) -> str:
 
 
 def _matched(folders: Iterable[str], pattern: str) -> list[str]:
-    """What a pattern selects; with wildcards, nothing that the go command's own leave out."""
+    """Return what a pattern selects; with wildcards, less what the go command's own leave out."""
     found = [name for name in folders if matches(name, pattern)]
     if _is_wildcard(pattern):
         return [name for name in found if not _ignored(name)]

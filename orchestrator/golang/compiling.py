@@ -1,4 +1,4 @@
-"""What is compiled for the stick beside the toolchain, as steps: programs, commands, their seed.
+"""Steps that compile for the stick: programs, commands, and the seed (GOCACHEPROG).
 
 For each architecture the prebuilt programs of `userland/`; for each source module and
 architecture the list of its commands, the seed of everything that they import, and the commands
@@ -29,7 +29,7 @@ BATCHES = 8
 
 @dataclass(frozen=True)
 class Compiling:
-    """What the steps are made from.
+    """Everything that the compile steps are made from, and the steps.
 
     `sources`: module path -> source and vendored tree. `seeded`: whether a compile seed goes on the
     stick. `epoch`: the stick's one time, seconds: the go command hashes the files' times into what
@@ -42,7 +42,7 @@ class Compiling:
     epoch: int
 
     def steps(self, architecture: str) -> list[Step]:
-        """All steps for one architecture."""
+        """Return all compile steps for one architecture."""
         found = []
         for module in self.sources:
             found.append(self._list(module, architecture))

@@ -1,4 +1,4 @@
-"""The go command's environment (GOFLAGS, GOPROXY, GOCACHE and so on), wherever it is run.
+"""Environment of the go command (GOFLAGS, GOPROXY, GOCACHE and so on), wherever it is run.
 
 It is run in five surroundings, and inherits nothing but what a function here says:
 

@@ -1,4 +1,4 @@
-"""What `go list` says of a source's candidates: which are commands, and what those need.
+"""Parses `go list -deps`: which candidates of a source are commands, and what they import.
 
 Pure: the go command's text in, a listing out. Which folders are asked about is in `commands`.
 """
@@ -32,7 +32,7 @@ _INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]+"([^"\n]+)"', re.MULTILINE)
 
 
 class _Fault(BaseModel):
-    """Why a package cannot be loaded."""
+    """Error for which a package cannot be loaded."""
 
     place: str | None = Field(default=None, alias="Pos")
     words: str | None = Field(default=None, alias="Err")
@@ -42,7 +42,7 @@ _Texts = tuple[str, ...] | None
 
 
 class _Package(BaseModel):
-    """A package as the go command tells of it (cmd/go/internal/load, PackagePublic)."""
+    """A package in the output of `go list -json` (cmd/go/internal/load, PackagePublic)."""
 
     path: str = Field(alias="ImportPath")
     name: str = Field(default="", alias="Name")
@@ -59,7 +59,7 @@ class _Package(BaseModel):
 
 @dataclass(frozen=True)
 class Listing:
-    """What `go list -deps` says of a source's candidates for one architecture.
+    """Parsed output of `go list -deps` on a source's candidates, for one architecture.
 
     `commands`: folders of main packages. `constrained`: candidates whose build constraints exclude
     the architecture. `dropped`: candidates that the go command does not count to the module's
@@ -168,7 +168,7 @@ def only(
 
 
 def _included(tree: Tree, folder: str, source: str, read: Callable[[Entry], bytes]) -> set[str]:
-    """What an assembler source includes, and what that includes, as far as the module has it."""
+    """Return what an assembler source includes, recursively, as far as the module has it."""
     found: set[str] = set()
     waiting = [source]
     while waiting:

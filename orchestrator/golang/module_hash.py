@@ -1,4 +1,4 @@
-"""The `h1:` hash of a tree in the store, from the bytes of its files each time.
+"""Computes the `h1:` module hash of a tree in the store, from the bytes of its files each time.
 
 Nothing of it is remembered from one run to the next: it decides whether a toolchain is the
 published one, and a note in the store must not. Within a run a blob is read once for all the trees
@@ -33,7 +33,7 @@ class ModuleHashes:
         version: str,
         rename: Callable[[str], str] = lambda path: path,
     ) -> str:
-        """The hash that a tree has as a version of a module. `rename`: as `gomodule.h1_of_tree`.
+        """Return the hash of a tree as a version of a module. `rename`: as `gomodule.h1_of_tree`.
 
         Raises:
             DamagedBlob: a file is missing.

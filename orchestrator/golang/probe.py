@@ -2,7 +2,7 @@
 
 A variation that an engine silently did not apply would make F1 == F2 worth less than it says; so a
 small program looks around just before each of the two is built, on the same engine and under the
-same conditions (`chain.Chain.observation`), and each field must differ. What it saw is a
+same conditions (`toolchain.Chain.observation`), and each field must differ. What it saw is a
 measurement of that one run: it is kept in the provenance of the result, it has no key of its own,
 and nothing is compared with it but its counterpart.
 """

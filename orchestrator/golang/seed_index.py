@@ -1,4 +1,4 @@
-"""The compile seed's index: what `userland/internal/seed` reads on the device, merged here.
+"""Index of the compile seed (a read-only Go build cache): its format, and merging several.
 
 Format 1: the magic `SRCSEED1`, then records of 72 bytes sorted by action ID: action ID (32 bytes),
 output ID (32 bytes, SHA-256 of the output), size (8 bytes, big-endian). The outputs lie beside the
@@ -38,7 +38,7 @@ def records(index: bytes) -> dict[bytes, bytes]:
 
 
 def outputs(index: bytes) -> dict[str, int]:
-    """Where the outputs that an index names lie beside it, with their sizes in bytes.
+    """Return the places of an index's outputs beside it, with their sizes in bytes.
 
     Raises:
         InputError: not a seed index of format 1.
@@ -51,7 +51,7 @@ def outputs(index: bytes) -> dict[str, int]:
 
 
 def merge(indexes: Iterable[bytes]) -> bytes:
-    """One index of several.
+    """Merge several indexes into one.
 
     Raises:
         InfrastructureError: one action has two outputs: compiling is not deterministic.

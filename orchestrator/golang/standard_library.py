@@ -1,4 +1,4 @@
-"""What is compiled once for several: the standard library, recorded."""
+"""Steps that compile the standard library once for several uses, and record it in a build cache."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def standard(chain: Chain, architecture: str) -> list[Step]:
 
 
 def standard_packages(listing: str) -> tuple[str, ...]:
-    """Of packages listed by line, those of the standard library that can be named to `go build`.
+    """Return those of the listed packages that are of the standard library and can be built.
 
     What it vendors cannot be; that is compiled because others import it.
     """
@@ -62,7 +62,7 @@ def standard_packages(listing: str) -> tuple[str, ...]:
 
 
 def helpers_again(chain: Chain) -> Step:
-    """What T1 built beside F1, by F1, to be compared: all that is recorded goes through T1's.
+    """Return the step in which F1 builds the helpers again: what is recorded went through T1's.
 
     Of what T1 compiles, only F1 is held against the release; this vouches for the rest.
     """

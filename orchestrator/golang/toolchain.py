@@ -1,4 +1,4 @@
-"""The three builds and the cross builds, as steps: T1, F1, F2, and F1 for other architectures.
+"""Steps that build the Go toolchain: T1, F1, F2, and F1 for other architectures.
 
 T1 is what cmd/dist makes with the bootstrap Go: a compiler, an assembler, a linker and a go
 command of the new version. F1 is the whole toolchain built by T1, F2 the same built by F1 in
@@ -47,7 +47,7 @@ _OBSERVER = f"sourcery/{build_cache.OBSERVER}"
 
 @dataclass(frozen=True)
 class Programs:
-    """Which programs a toolchain consists of: names in `bin/` and in `pkg/tool/<os>_<arch>/`."""
+    """Programs that a toolchain consists of: names in `bin/` and in `pkg/tool/<os>_<arch>/`."""
 
     binaries: tuple[str, ...]
     tools: tuple[str, ...]
@@ -76,7 +76,7 @@ class Programs:
 
 @dataclass(frozen=True)
 class Chain:
-    """What the chain is made from.
+    """Chain of toolchain builds: what it is made from, and its steps.
 
     `host`: the architecture that builds. `root`: the builder image's tree, with the bootstrap Go at
     `bootstrap/`. `release`: the published host toolchain as a GOROOT. `dist_build`: DIST_BUILD with
@@ -117,7 +117,7 @@ class Chain:
         return {}
 
     def patches(self) -> list[dict[str, str]]:
-        """What is changed in private copies of published files: file, change, digest."""
+        """Changes in private copies of published files: file, change, digest."""
         return [
             {
                 "file": entry.path,

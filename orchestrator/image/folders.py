@@ -1,4 +1,4 @@
-"""A tree turned around: for each folder, what lies in it, sorted by name."""
+"""Index of a tree by folder: what lies in each, sorted by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many small files into few large writes, each file checked for the size that its entry says."""
+"""Gathers many small files into few large writes, checking each file's size."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Gatherer:
             self._filled = 0
 
     def _piece(self, most: int) -> memoryview:
-        """Where the next bytes go: at least one, at most `most`."""
+        """Return where the next bytes go: at least one, at most `most`."""
         if self._filled == BUFFER:
             self.flush()
         return self._view[self._filled : self._filled + most]

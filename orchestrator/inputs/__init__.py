@@ -1,4 +1,4 @@
-"""Inputs: what the build starts from, brought into the store and checked against the lock.
+"""Fetches inputs into the store and verifies them against the lock.
 
 One module a transport (`python_wheel`, `go_module`, `debian_package`, `local_path`), each asking
 the ecosystem's ordinary client, so that a person's mirrors, proxies and credentials work unchanged.

@@ -1,4 +1,4 @@
-"""What the answers of client programs mean: may it pass, is it missing, is the input at fault.
+"""Classifies failures of client programs (apt, pip, go): temporary, missing, or the input's fault.
 
 Exit statuses and structured answers count first. Where there is only text, it is read in the
 client's own form, after names, versions, addresses and whatever a server said are taken out of it:
@@ -29,7 +29,7 @@ Shape = TypeVar("Shape")
 
 
 class Kind(Enum):
-    """What a client's failure means.
+    """Meaning of a client's failure.
 
     `PASSING`: asking again may help. `MISSING`: there is no such thing. `MISMATCH`: its bytes are
     not those that were promised. `CONTENT`: the input itself is at fault, whatever the network
@@ -44,7 +44,7 @@ class Kind(Enum):
 
 
 class Judged(NamedTuple):
-    """What a failure means, and the words of the client that a person should see."""
+    """Judgement of a failure, and the client's words that a person should see."""
 
     kind: Kind
     said: str
@@ -100,7 +100,7 @@ def _unless_name(word: re.Match[str]) -> str:
 
 
 def _text(data: bytes) -> str:
-    """What a client wrote; of a line that is longer than any of theirs, the beginning."""
+    """Return what a client wrote; of a line that is longer than any of theirs, the beginning."""
     text = data.decode(errors="replace")
     if len(text) <= _LONGEST_LINE:
         return text
@@ -111,7 +111,7 @@ def _text(data: bytes) -> str:
 
 
 def words(text: str, names: Iterable[str] = ()) -> Kind | None:
-    """What a client's text says by the words of systems and libraries; None if none is known."""
+    """Return what a client's text means by the words of systems and libraries; None if unknown."""
     left = bare(text, names)
     if _MISMATCH.search(left):
         return Kind.MISMATCH
@@ -119,7 +119,7 @@ def words(text: str, names: Iterable[str] = ()) -> Kind | None:
 
 
 def statuses(found: Iterable[str | int], gone: Collection[int] = _GONE) -> Kind | None:
-    """What HTTP statuses mean; None if there are none. `gone`: those that mean "not there"."""
+    """Return what HTTP statuses mean; None for none. `gone`: those that mean "not there"."""
     numbers = {int(one) for one in found}
     if not numbers:
         return None
@@ -154,7 +154,7 @@ def document(shape: TypeAdapter[Shape], data: bytes | str, *, what: str) -> Shap
 
 
 def plainly(done: Completed) -> Judged:
-    """What a client's failure means of which only words are known."""
+    """Return what a client's failure means of which only words are known."""
     said = text_of(done)
     return Judged(words(said) or Kind.REFUSED, said)
 
@@ -200,7 +200,7 @@ def go(
     *,
     withheld: bool = False,
 ) -> Judged:
-    """What a failure of the go command means.
+    """Return what a failure of the go command means.
 
     `names`: what it was asked about. `again`: asks the same without any network. An answer that is
     the same then cannot be about the network, so it is about the content. `withheld`: a module that
@@ -220,7 +220,7 @@ def go(
 
 
 def is_machines_fault(done: Completed, said: str) -> bool:
-    """Whether a client failed for want of something on this machine: room, memory, permission.
+    """Return whether a client lacked something on this machine: room, memory, permission.
 
     A client that a signal ended, or that said nothing, says nothing about what it was asked either.
     """
@@ -230,7 +230,7 @@ def is_machines_fault(done: Completed, said: str) -> bool:
 
 
 def go_text(done: Completed) -> str:
-    """What the go command says went wrong: its errors, with `-json` those in its answers."""
+    """Return what the go command says went wrong: its errors, with `-json` those in its answers."""
     errors = [str(one["Error"]) for one in _documents(done.stdout) if one.get("Error")]
     lines = _text(done.stderr).strip().splitlines()
     rest = "\n".join(line for line in lines if not _GO_PROGRESS.fullmatch(line))
@@ -240,7 +240,7 @@ def go_text(done: Completed) -> str:
 
 
 def go_advice(said: str) -> str:
-    """What to do about a module that the go command refuses."""
+    """Return what to do about a module that the go command refuses."""
     found = (advice for pattern, advice in _GO_ADVICE.items() if re.search(pattern, said))
     return next(found, _GO_MEND)
 
@@ -291,7 +291,7 @@ _PIP_NO_SUCH = re.compile(r"^ERROR: No matching distribution found", re.MULTILIN
 
 
 def pip(done: Completed, names: Iterable[str], log: str) -> Judged:
-    """What a failure of pip means.
+    """Return what a failure of pip means.
 
     `log`: what `--log` kept. An index that could not be read is not in pip's error, which says that
     there is no such package; so whatever it could not read decides.
@@ -335,7 +335,7 @@ _APT_PASSING = frozenset(
 
 
 def apt(done: Completed) -> Judged:
-    """What a failure of apt means: what its methods say of each file that they could not get."""
+    """Return what a failure of apt means, by what its methods say of each file."""
     output = _text(b"\n".join([done.stdout, done.stderr]))
     said = _APT_TALK.sub("", output).strip()
     failures: dict[str, dict[str, str]] = {}

@@ -1,4 +1,4 @@
-"""The machine's own Debian mirror, out of its apt sources in either form (sources.list(5)).
+"""Finds the machine's Debian mirror in its apt sources, in either form (sources.list(5)).
 
 Pure but for reading those files. The project names no mirror: a machine whose apt has none (another
 distribution) says one in SOURCERY_DEBIAN_MIRROR.

@@ -1,7 +1,7 @@
-"""A bundle: one file that carries a lock's inputs to a machine without network.
+"""Bundle: one tar file that carries a lock's inputs to a machine without network.
 
 A tar archive in one zstd frame, the same bytes for the same lock and machine: `bundle.json` (which
-lock, which machine), then blobs named by their BLAKE3: the artefacts as they were published, the
+lock, which machine), then blobs named by their BLAKE3: the artifacts as they were published, the
 manifests of the sources with their dependencies, and those trees' files. A person's own files
 (`[[file]]`, local sources) travel with the spec, not here.
 """
@@ -43,9 +43,9 @@ _WINDOW = 8 << 20
 
 
 def write(lock: Lock, store: Store, path: Path, host: Architecture) -> int:
-    """Write the bundle for a machine of an architecture; gives its size in bytes.
+    """Write the bundle for a machine of an architecture; returns its size in bytes.
 
-    What it is to hold must be in the store: `ensure(..., artefacts=True)` sees to that.
+    What it is to hold must be in the store: `ensure(..., artifacts=True)` sees to that.
 
     Raises:
         InfrastructureError: something is not in the store, or the file cannot be written.
@@ -107,17 +107,17 @@ def read(path: Path, lock: Lock, store: Store, host: Architecture) -> None:
 
 
 class _Wanted:
-    """Which blobs belong into a bundle, with the bytes that each may have at most."""
+    """Blobs that belong into a bundle, with the bytes that each may have at most."""
 
     def __init__(self, lock: Lock, host: Architecture) -> None:
         self.header = {"schema": _SCHEMA, "lock": str(lock.digest), "host": host}
-        self.artefacts: dict[Digest, tuple[str, int]] = {}
+        self.artifacts: dict[Digest, tuple[str, int]] = {}
         self.manifests: dict[Digest, str] = {}
         self.files: dict[Digest, int] = {}
         self._seen: set[Digest] = set()
         for found in needed(lock, host):
             if not isinstance(found, LocalPath):
-                self.artefacts[found.blake3] = (found.label, found.size)
+                self.artifacts[found.blake3] = (found.label, found.size)
             if isinstance(found, GoModule | LocalPath) and found.vendored is not None:
                 self.manifests[found.vendored] = f"{found.label} with its dependencies"
 
@@ -127,8 +127,8 @@ class _Wanted:
 
     def limit(self, digest: Digest) -> int | None:
         """The bytes that a blob may have; None if it does not belong there."""
-        if digest in self.artefacts:
-            return self.artefacts[digest][1]
+        if digest in self.artifacts:
+            return self.artifacts[digest][1]
         if digest in self.manifests:
             return manifest.LARGEST
         return self.files.get(digest)
@@ -138,8 +138,8 @@ class _Wanted:
         self._seen.add(digest)
 
     def missing(self) -> str:
-        """What has not come, in words; empty if nothing."""
-        for digest, (label, _) in sorted(self.artefacts.items()):
+        """Return what has not come, in words; empty if nothing."""
+        for digest, (label, _) in sorted(self.artifacts.items()):
             if digest not in self._seen:
                 return label
         for digest, label in sorted(self.manifests.items()):
@@ -152,8 +152,8 @@ class _Wanted:
 def _write_members(wanted: _Wanted, store: Store, tar: tarfile.TarFile) -> None:
     header = canonical.pretty(wanted.header)
     _add(tar, _HEADER, io.BytesIO(header), len(header))
-    for digest in [*sorted(wanted.artefacts), *sorted(wanted.manifests)]:
-        label = wanted.manifests.get(digest) or wanted.artefacts[digest][0]
+    for digest in [*sorted(wanted.artifacts), *sorted(wanted.manifests)]:
+        label = wanted.manifests.get(digest) or wanted.artifacts[digest][0]
         if not store.has(digest):
             raise InfrastructureError(
                 f"{label} is not in the store", subject=str(digest), remedy="fetch it first"
@@ -161,7 +161,7 @@ def _write_members(wanted: _Wanted, store: Store, tar: tarfile.TarFile) -> None:
         if digest in wanted.manifests:
             wanted.add_files(store.load_tree(digest))
         _add_blob(tar, digest, store)
-    for digest in sorted(wanted.files.keys() - wanted.artefacts.keys() - wanted.manifests.keys()):
+    for digest in sorted(wanted.files.keys() - wanted.artifacts.keys() - wanted.manifests.keys()):
         _add_blob(tar, digest, store)
 
 

@@ -1,4 +1,4 @@
-"""How every bundle begins, and by that whether a file is one.
+"""Recognises a bundle by how it begins.
 
 The rest of a bundle is read and written in `bundle`.
 """
@@ -27,7 +27,7 @@ _LARGEST = 1 << 12
 
 
 def is_bundle(stream: BinaryIO) -> bool:
-    """Whether a file is a bundle of any lock, read from where the stream stands.
+    """Return whether a file is a bundle of any lock, read from where the stream stands.
 
     Raises:
         OSError: it cannot be read.

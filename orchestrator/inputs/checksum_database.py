@@ -1,4 +1,4 @@
-"""What the go command learnt from the public checksum database, read out of its module cache.
+"""Reads the checksum database's records (sumdb) out of the go command's module cache.
 
 The layout is that of cmd/go/internal/modfetch: `cache/download/sumdb/<log>/lookup/` holds the log's
 answers, `tile/` the tiles that it verified them with. From those an inclusion proof is made that
@@ -87,7 +87,7 @@ def entry(modules: Path, module: str, version: str) -> Recorded | Absent:
 
 
 def no_record(output: str, module: str, version: str) -> Absent | None:
-    """Whether the go command was told by the log that it has no record; None for anything else.
+    """Return the log's answer to the go command that it has no record; None for anything else.
 
     Only the log's own "not found" counts, not a network that failed, nor what a server wrote.
     """

@@ -1,4 +1,4 @@
-"""What of a person's folder is content, and what merely lies there.
+"""Decides which files of a person's folder are content (golang.org/x/mod/zip for modules).
 
 A module's folder holds what `go mod download` would get of it if it were published
 (golang.org/x/mod/zip), with its folder `vendor`, which counts here. Any other folder holds all its
@@ -42,7 +42,7 @@ _REMEDY = "rename it, or leave it out with `exclude` in the spec"
 
 @dataclass(frozen=True)
 class Rules:
-    """What counts. `module`: the folder is a module's.
+    """Rules on what is content. `module`: the folder is a module's.
 
     `exclude`: patterns of what the person leaves out. `nested`: folders with a module of their own
     that count all the same, because the module's go.mod replaces modules with them. `own`: files
@@ -57,7 +57,7 @@ class Rules:
 
 @dataclass
 class Content:
-    """What a folder holds: files and empty folders, by their paths in it.
+    """Content of a folder: files and empty folders, by their paths in it.
 
     `omitted`: what of a module's folder was passed over because it is no plain file.
     """
@@ -116,7 +116,7 @@ def refuse_names(folder: Path, found: Content) -> None:
 
 
 def excludes(patterns: Iterable[str], path: str) -> bool:
-    """Whether a pattern leaves a path out, by itself or by a folder above it.
+    """Return whether a pattern leaves a path out, by itself or by a folder above it.
 
     A pattern with `/` is a path in the folder, one without is a name anywhere in it; `*` and `?`
     stay within one part. A folder goes with all that is in it.
@@ -152,7 +152,7 @@ def _counts(path: str, place: Path, rules: Rules) -> bool:
 
 
 def _is_made(place: Path) -> bool:
-    """Whether a folder is what a build leaves or was interrupted in, or a store."""
+    """Return whether a folder is what a build leaves or was interrupted in, or a store."""
     return (
         output_directory.is_result(place / output_directory.RESULT)
         or output_directory.unfinished(place)
@@ -161,7 +161,7 @@ def _is_made(place: Path) -> bool:
 
 
 def _is_own_file(child: os.DirEntry[str]) -> bool:
-    """Whether a file is a lock, under whatever name, or a bundle.
+    """Return whether a file is a lock, under whatever name, or a bundle.
 
     Two specs in one folder would pin each other's locks without end.
     """
@@ -174,7 +174,7 @@ def _is_own_file(child: os.DirEntry[str]) -> bool:
 
 
 def _is_nested(path: str, place: Path, rules: Rules) -> bool:
-    """Whether a folder of a module is another module's."""
+    """Return whether a folder of a module is another module's."""
     if not rules.module or any(f"{kept}/".startswith(f"{path}/") for kept in rules.nested):
         return False
     try:
@@ -194,7 +194,7 @@ def _refuse_irregular(path: str, rules: Rules) -> None:
 
 
 def _is_vendored_below(path: str) -> bool:
-    """Whether a file lies in a package below a folder `vendor` that is not the module's own."""
+    """Return whether a file lies in a package below a `vendor` that is not the module's own."""
     if path.startswith("vendor/"):
         return False
     return "/" in path.partition("/vendor/")[2]
@@ -221,7 +221,7 @@ def _check_module(files: dict[str, os.stat_result]) -> None:
 
 
 def _complaint(path: str) -> str:
-    """Why a module's archive cannot hold a path; empty if it can."""
+    """Return why a module's archive cannot hold a path; empty if it can."""
     if path.lower() == "go.mod" and path != "go.mod":
         return "the name is written go.mod"
     for part in path.split("/"):

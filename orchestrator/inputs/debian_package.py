@@ -1,4 +1,4 @@
-"""Debian packages through apt: indexes to lock, `apt-helper download-file` to fetch.
+"""Transport of Debian packages through apt: indexes to lock, `apt-helper download-file` to fetch.
 
 Everything goes through a private configuration in a scratch folder: the machine's own mirror,
 proxies and credentials, but none of its package lists, hooks or other sources. An index is needed
@@ -289,7 +289,7 @@ class DebianTransport:
     def _configuration(
         self, suite: str, architectures: Sequence[str], scratch: Path
     ) -> dict[str, str]:
-        """Write the private configuration; gives the environment that makes apt use it."""
+        """Write the private configuration; returns the environment that makes apt use it."""
         environment = self.clients.environment("APT_CONFIG")
         dump = [self._program("apt-config"), "dump"]
         settings = self.clients.run(dump, environment=environment, directory=scratch).stdout

@@ -1,7 +1,7 @@
-"""Everything that a lock pins, in the store and checked: what a build starts from.
+"""Ensures that every input that a lock pins is in the store, verified.
 
 An input whose tree is in the store costs a look at its manifest. One that is not is unpacked from
-its artefact in the store, or else fetched first.
+its artifact in the store, or else fetched first.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def ensure(  # noqa: PLR0913 - two things to work on, and keywords
     *,
     folder: Path,
     offline: bool = False,
-    artefacts: bool = False,
+    artifacts: bool = False,
     events: Events | None = None,
     stop: Event | None = None,
     host: Architecture | None = None,
@@ -63,7 +63,7 @@ def ensure(  # noqa: PLR0913 - two things to work on, and keywords
 ) -> Inputs:
     """Bring every input that a machine needs into the store.
 
-    `folder`: the spec's. `artefacts`: the archives too that the trees come from, for a bundle.
+    `folder`: the spec's. `artifacts`: the archives too that the trees come from, for a bundle.
     `host`: the machine's architecture, this one's by default. `clients`: how client programs are
     run, the ordinary way by default (then `offline`, `events` and `stop` count). `own`: what is
     never content of a local folder (`places.own`).
@@ -112,8 +112,8 @@ def ensure(  # noqa: PLR0913 - two things to work on, and keywords
             files=manifest.merge((name, future.result()) for name, future in placed.items()),
             boot={name: future.result() for name, future in booting.items()},
         )
-    for pinned in needed(lock, host) if artefacts else ():
-        shelf.artefact(pinned)
+    for pinned in needed(lock, host) if artifacts else ():
+        shelf.artifact(pinned)
     _remember(lock, store)
     return inputs
 

@@ -1,4 +1,4 @@
-"""The go command, asked about a module on this machine: no network, none of the person's settings.
+"""Runs the go command to query a module: no network, none of the user's settings.
 
 What it answers is what it will answer in the build and on the device, under the same settings.
 """
@@ -33,7 +33,7 @@ class ModulePath(BaseModel):
 
 
 class Replacement(BaseModel):
-    """What go.mod puts in the place of a module."""
+    """Replacement of a module in go.mod."""
 
     old: ModulePath = Field(alias="Old")
     new: ModulePath = Field(alias="New")
@@ -59,7 +59,7 @@ class GoCommand:
     go: Callable[[], Path]
 
     def describe(self, where: str, go_mod: bytes) -> Described:
-        """What a go.mod says, as `go mod edit -json` reads it.
+        """Return what a go.mod says, as `go mod edit -json` reads it.
 
         `where`: the file, for messages.
 
@@ -100,7 +100,7 @@ class GoCommand:
     def answer(
         self, arguments: tuple[str, ...], module: Tree, architecture: str
     ) -> tuple[Completed, str]:
-        """What a command says in a module's folder, as it would on a device of an architecture.
+        """Return what a command prints in a module's folder, as on a device of an architecture.
 
         Also the folder that the module lay in meanwhile.
         """

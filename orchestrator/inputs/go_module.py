@@ -1,4 +1,4 @@
-"""Go modules through the go command: the published toolchain, and the sources of commands.
+"""Transport of Go modules (go command): the published toolchain, and the sources of commands.
 
 The go command verifies each module against the public checksum database; what it learnt there lies
 in its module cache afterwards, and is kept in the lock (`checksum_database`). The cache is made
@@ -44,7 +44,7 @@ _TOO_OLD = re.compile(r"requires go >= \S+")
 
 
 class _Downloaded(BaseModel):
-    """What the go command says of a module that it has; other keys do not matter."""
+    """Output of `go mod download -json`; other keys do not matter."""
 
     zip: str = Field(alias="Zip")
     sum: str = Field(alias="Sum")
@@ -130,7 +130,7 @@ class GoTransport:
         return tree
 
     def log_entry(self, module: str, version: str, store: Store) -> Recorded | Absent:
-        """What the public log says of a module version, without downloading the module.
+        """Return what the public log says of a module version, without downloading the module.
 
         The go command is given a module of that name with other content, from a folder. It asks
         the log, refuses the content, and leaves the log's answer and proof in its cache.
@@ -273,7 +273,7 @@ class GoTransport:
         offline_too: bool = True,
         withheld: bool = False,
     ) -> str:
-        """What the go command answers.
+        """Return what the go command answers.
 
         `offline_too`: a failure is asked about again without a network. `withheld`: as `answers.go`
         has it.

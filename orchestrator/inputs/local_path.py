@@ -1,4 +1,4 @@
-"""Files and folders of the person's own, as the spec names them.
+"""Transport of local files and folders that the spec names.
 
 Read in place and pinned by digest. What of a folder counts is in `content`.
 """
@@ -166,7 +166,7 @@ class LocalTransport:
         return Tree([*parts, *map(manifest.directory, held.empty)])
 
     def omitted(self, pinned: LocalPath) -> list[str]:
-        """What of a pinned folder was passed over though the person may not expect it."""
+        """Return what of a pinned folder was passed over though the person may not expect it."""
         path = self.folder / pinned.where
         if pinned.single or not path.is_dir():
             return []

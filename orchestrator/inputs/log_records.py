@@ -1,4 +1,4 @@
-"""The public log's records of one module version, an earlier one and today's: what is kept of them.
+"""Compares the public log's record of a module version with the one that an earlier lock proves.
 
 The log is append-only. A record that an earlier lock proves stays where it is for ever, so an
 answer that contradicts it is never taken over: a proxy hides the log or serves another one, or the
@@ -33,7 +33,7 @@ _REMEDY = (
 
 
 def settle(earlier: Records, module: str, version: str, now: LogEntry, h1: str = "") -> LogEntry:
-    """What a new lock says of a module version: the earlier record with its proof, or today's.
+    """Return a new lock's record of a module version: the earlier one with its proof, or today's.
 
     `earlier`: what an earlier lock records. `h1`: the hash of the module as it was had, where it
     was.
@@ -90,7 +90,7 @@ def of_lock(lock: Lock) -> Records:
 
 
 def salvaged(data: bytes) -> Records:
-    """What the file of a lock that is refused proves all the same.
+    """Return what the file of a lock that is refused proves all the same.
 
     A record vouches for itself, by the log's signature and its inclusion proof, whatever else is
     wrong with the file: who changed it, or which version made it.

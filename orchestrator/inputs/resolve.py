@@ -1,4 +1,4 @@
-"""Making a lock: resolve what the spec names, keep what is pinned already.
+"""Resolves what a spec names into a new lock, keeping what is pinned already.
 
 An input whose part of the spec is unchanged keeps its pin, so that locking twice gives the same
 bytes; `update` names the one that is looked up anew.
@@ -68,7 +68,7 @@ def lock(  # noqa: PLR0913 - three things to work on, and keywords
     note: Callable[[str], None] = lambda _: None,
     records: log_records.Records | None = None,
 ) -> Lock:
-    """The lock for a spec.
+    """Resolve a spec into a lock.
 
     `previous`: what is pinned there and still wanted is kept. `update`: the name of an input to
     look up anew. `hosts`: pin what machines of these architectures need too, so far as it is
@@ -99,7 +99,7 @@ def lock(  # noqa: PLR0913 - three things to work on, and keywords
 
 
 def moved(previous: Lock | None, new: Lock) -> list[str]:
-    """What differs between two locks, a line an input; digests in full."""
+    """Return what differs between two locks, a line an input; digests in full."""
     old = {(found.name, found.host): found for found in previous.inputs} if previous else {}
     now = {(found.name, found.host): found for found in new.inputs}
     lines = []
@@ -232,7 +232,7 @@ class _Locking:
         ).check(self._store, self._shelf.go)
 
     def _for_host(self, host: Architecture) -> None:
-        """What a machine of an architecture needs to build."""
+        """Return what a machine of an architecture needs to build."""
         self._bootstrap(host)
         self._release(host)
         self._uname(host)
@@ -250,7 +250,7 @@ class _Locking:
         self._events.settled(_label(pinned.name, pinned.host), pinned.name, pinned.label)
 
     def _kept(self, name: str, host: Architecture | None, part: str) -> Input | None:
-        """The pin of the previous lock, if the part of the spec that it hangs on is the same."""
+        """The pin of the previous lock, if the part of the spec that it depends on is the same."""
         if self._previous is None or name == self._update:
             return None
         if self._previous.wanted.get(part) != self._wanted.get(part):
@@ -284,7 +284,7 @@ class _Locking:
         self._add(kept or self._resolved("uname", self._shelf.debian, request))
 
     def _boot(self, name: str, architecture: Architecture, origin: Origin) -> None:
-        """What boot files are made from."""
+        """Return what boot files are made from."""
         if origin.path is not None:
             self._add(self._shelf.local.resolve(PathRequest(name, origin.path), self._store))
             return
@@ -305,7 +305,7 @@ class _Locking:
         if source.path is not None:
             self._local_source(source, source.path, kept)
             return
-        # What is vendored hangs on the go command too, if ever so little.
+        # `go mod vendor` of another Go version may give other files (modules.txt).
         if kept is not None and self._same_go():
             self._add(kept)
             return
@@ -345,7 +345,7 @@ class _Locking:
         self._add(pinned.model_copy(update={"vendored": self._store.save_tree(vendored)}))
 
     def _described(self, local: LocalPath, source: Source) -> Described:
-        """What the go.mod of a local source says; it must be that of the spec's module.
+        """Return what the go.mod of a local source says; it must be that of the spec's module.
 
         Raises:
             InputError: it is another's, or there is none.
@@ -392,7 +392,7 @@ class _Locking:
         return pinned
 
     def _toolchain(self) -> Toolchain:
-        """What the published toolchain consists of, and what the log says of each architecture."""
+        """Return the published toolchain's programs, and the log's record for each architecture."""
         previous = self._previous
         same = (
             previous is not None
@@ -442,7 +442,7 @@ def _label(name: str, host: Architecture | None) -> str:
 
 
 def _asked(module: GoModule) -> LogEntry:
-    """What the log said of a module that was just resolved."""
+    """Return what the log said of a module that was just resolved."""
     return module.log or Absent(reason="the public log was not asked")
 
 

@@ -1,4 +1,4 @@
-"""Where an input's tree is taken from: the store, else its artefact there, else its transport.
+"""Provides the tree of an input: from the store, else its artifact there, else its transport.
 
 Also knows which go command fetches modules (the bootstrap's) and which one vendors sources (the
 published toolchain's), and that both are inputs themselves.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from reproducibility.digest import Digest
     from reproducibility.manifest import Tree
 
-_Artefact = TypeVar("_Artefact", PythonWheel, GoModule, DebianPackage)
+_Artifact = TypeVar("_Artifact", PythonWheel, GoModule, DebianPackage)
 
 
 class Shelf:
@@ -108,8 +108,8 @@ class Shelf:
         self._clients.events.finished(pinned.label)
         return vendored
 
-    def artefact(self, pinned: Input) -> None:
-        """Bring an input's artefact into the store if it is not there. Raises as `tree`."""
+    def artifact(self, pinned: Input) -> None:
+        """Bring an input's artifact into the store if it is not there. Raises as `tree`."""
         if isinstance(pinned, PythonWheel):
             self._fetched(self.wheel, pinned)
         elif isinstance(pinned, DebianPackage):
@@ -127,7 +127,7 @@ class Shelf:
     def _command(self, name: str) -> Path:
         return self._store.checkout(self.toolchain(name), BLOB_TIME) / "bin" / "go"
 
-    def _unpacked(self, transport: Transport[Any, _Artefact], pinned: _Artefact) -> Tree:
+    def _unpacked(self, transport: Transport[Any, _Artifact], pinned: _Artifact) -> Tree:
         present = self.present(pinned.tree)
         if present is not None:
             return present
@@ -137,7 +137,7 @@ class Shelf:
         self._clients.events.finished(pinned.label)
         return tree
 
-    def _fetched(self, transport: Transport[Any, _Artefact], pinned: _Artefact) -> None:
+    def _fetched(self, transport: Transport[Any, _Artifact], pinned: _Artifact) -> None:
         if not self._store.has(pinned.blake3):
             self._clients.require_network(pinned.label)
             self._clients.events.started(pinned.label, "fetching")

@@ -1,4 +1,4 @@
-"""What is compared of the sources: their files with what the public log recorded of them."""
+"""Checks of the sources: their files against what the public log recorded of them."""
 
 from __future__ import annotations
 

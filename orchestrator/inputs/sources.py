@@ -1,4 +1,4 @@
-"""Whether what a spec puts on the stick can be built and written, asked when the lock is made.
+"""Checks when a lock is made that the spec's commands can be built and written to the stick.
 
 The go command itself is asked about every command, for every architecture, under the device's own
 settings; what it refuses there it would refuse after minutes of building, and on the device.
@@ -120,7 +120,7 @@ class Sources:
         return found
 
     def _refused(self, source: Source, summary: str, subject: str) -> InputError:
-        """What the go command says cannot be built, and what to do about it."""
+        """Return what the go command says cannot be built, and what to do about it."""
         pinned = self.pinned[source.name]
         remedy = "exclude the command in the spec with a reason, or "
         remedy += "mend its source" if source.path else "take another version of the module"

@@ -1,4 +1,4 @@
-"""Members of a tar stream, one at a time: no header is believed that real archives do not have.
+"""Reads tar members one at a time, refusing headers that real archives do not have.
 
 `tarfile` reads a long name, or a list of a sparse file's parts, into memory at whatever length a
 header gives, and keeps each member that it met.

@@ -1,4 +1,4 @@
-"""What the transports share: the protocol, how a client program is run, when it is tried again.
+"""Transport protocol, and how transports run client programs and retry.
 
 A client gets an environment made from nothing plus what it needs to honour the person's mirrors,
 proxies, credentials and certificates. Only faults that may pass (a time-out, a refused connection,
@@ -53,13 +53,13 @@ _ASK = "look at what the client says, and at the settings of its mirror, proxy a
 
 
 class Store(Protocol):
-    """What the transports need of the store (`orchestrator.store.store.Store`)."""
+    """Store interface that transports need (`orchestrator.store.store.Store`)."""
 
     def has(self, digest: Digest) -> bool:
-        """Whether a blob is there."""
+        """Return whether a blob is there."""
 
     def holds(self, tree: Tree) -> bool:
-        """Whether every file of a tree is there."""
+        """Return whether every file of a tree is there."""
 
     def blob(self, digest: Digest) -> Path:
         """The verified file of a blob."""
@@ -98,7 +98,7 @@ class Store(Protocol):
         """Write down what came of a key."""
 
     def recall(self, kind: str, key: Digest) -> dict[str, Any] | None:
-        """What came of a key."""
+        """Return what came of a key."""
 
 
 Request_contra = TypeVar("Request_contra", contravariant=True)
@@ -117,7 +117,7 @@ class Transport(Protocol[Request_contra, Pinned]):
         """
 
     def fetch(self, pinned: Pinned, store: Store) -> None:
-        """Bring the artefact that the lock pins into the store.
+        """Bring the artifact that the lock pins into the store.
 
         Raises:
             InputError: its bytes are not those of the lock.
@@ -125,21 +125,21 @@ class Transport(Protocol[Request_contra, Pinned]):
         """
 
     def unpack(self, pinned: Pinned, store: Store) -> Tree:
-        """The tree that an artefact in the store holds, its files put into the store too.
+        """The tree that an artifact in the store holds, its files put into the store too.
 
         Raises:
-            InputError: the artefact is not what it claims to be.
+            InputError: the artifact is not what it claims to be.
         """
 
 
 class Events(Protocol):
-    """Who wants to know how the inputs come along. Called from several threads."""
+    """Receives progress of the inputs. Called from several threads."""
 
     def expected(self, labels: Sequence[str]) -> None:
         """The inputs that there will be, all of them, before the work on the first one begins."""
 
     def settled(self, label: str, *others: str) -> None:
-        """Nothing more is to be done for an input. `others`: labels that work on it had."""
+        """Note that an input is settled. `others`: labels that work on it had."""
 
     def started(self, label: str, doing: str) -> None:
         """Work on an input begins (`resolving`, `fetching`, `unpacking`, `vendoring`)."""
@@ -152,22 +152,22 @@ class Events(Protocol):
 
 
 class Silent:
-    """Nobody wants to know."""
+    """Events that are ignored."""
 
     def expected(self, labels: Sequence[str]) -> None:
-        """Nothing."""
+        """Ignore it."""
 
     def settled(self, label: str, *others: str) -> None:
-        """Nothing."""
+        """Ignore it."""
 
     def started(self, label: str, doing: str) -> None:
-        """Nothing."""
+        """Ignore it."""
 
     def finished(self, label: str) -> None:
-        """Nothing."""
+        """Ignore it."""
 
     def retrying(self, label: str, reason: str, seconds: float) -> None:
-        """Nothing."""
+        """Ignore it."""
 
 
 class PassingFaultError(InfrastructureError):
@@ -215,7 +215,7 @@ class Run(Protocol):
 
 @dataclass(frozen=True)
 class Clients:
-    """How client programs are run.
+    """Settings by which client programs are run.
 
     `environ`: the person's environment. `offline`: refuse every attempt. `attempts`: at most so
     many; `longest_wait`: seconds between two of them at most. `stop`: ends the work when set.

@@ -1,4 +1,4 @@
-"""Archives to trees: files go from the archive into the store, none onto the disk in between.
+"""Unpacks archives into the store as trees, without files on the disk in between.
 
 Names that lead outside, links, devices, encrypted members and oversized contents are refused.
 """
@@ -184,7 +184,7 @@ def _keep(
 def keep_stream(
     stream: BinaryIO, size: int, target: str, store: Store, *, executable: bool
 ) -> Entry:
-    """Put one archive member into the store; gives its entry at `target`.
+    """Put one archive member into the store; returns its entry at `target`.
 
     Raises:
         InputError: it does not have `size` bytes.

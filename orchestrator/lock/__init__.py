@@ -1,0 +1,1 @@
+"""Lock: models of pinned inputs, the file, and the public log's records of them."""

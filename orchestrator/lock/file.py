@@ -1,9 +1,9 @@
-"""The lock: every input pinned by version and digest, as `sourcery.lock` says it.
+"""Lock file (`sourcery.lock`): every input pinned by version and digest; reading and writing it.
 
 The file is sorted, indented JSON, one value a line, with a checksum line over the rest. Reading one
 checks its form, its checksum, and that its parts agree with each other; what it claims of the
 public log is verified by the build, as a check (`logged.py`), and before a new lock is written.
-Nothing here asks a network or a store. Only `load` and `save` touch a file.
+Nothing here uses a network or a store. Only `load` and `save` touch a file.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _without(exclude: Sequence[str]) -> str:
 
 
 def boot_origins(spec: Spec) -> dict[str, tuple[Architecture, Origin]]:
-    """What the boot files are made from, as `boot_section.Boot.origins`; empty without `[boot]`."""
+    """Return the origins of the boot files (`Boot.origins`); empty without `[boot]`."""
     return spec.boot.origins(spec.image.architectures) if spec.boot else {}
 
 

@@ -1,4 +1,4 @@
-"""What the public log says of the modules in a lock, verified here and nowhere else.
+"""Verifies what the public log says of the modules in a lock; here and nowhere else.
 
 Loading a lock reads what the log is said to have said; whether it did, and whether the lock's own
 hash is the one that it recorded, is found out here, as a check. Asks no network.
@@ -26,7 +26,7 @@ _PROVED = "the record's inclusion proof leads to the tree head that the log sign
 
 @dataclass(frozen=True)
 class Logged:
-    """What the log says of one module.
+    """Log record of one module, and whether it was verified.
 
     `check`: whether it says so; None where it has no record. `h1`: the module's hash by the record,
     proved; empty where none is. `absence`: why there is no record.
@@ -38,7 +38,7 @@ class Logged:
 
 
 def toolchain(lock: Lock, architecture: Architecture) -> Logged:
-    """What the log says of an architecture's published toolchain.
+    """Return what the log says of an architecture's published toolchain.
 
     Raises:
         InputError: the lock says nothing of the architecture.
@@ -58,7 +58,7 @@ def toolchain(lock: Lock, architecture: Architecture) -> Logged:
 
 
 def source(pinned: GoModule) -> Logged:
-    """What the log says of a source."""
+    """Return what the log says of a source."""
     if pinned.log is None:
         reason = "the lock says nothing of it; `orchestrate lock` asks the log"
         return Logged(Check(LOG, subject(pinned), Verdict.FAIL, reason))
@@ -94,7 +94,7 @@ def refuse_contradictions(lock: Lock) -> None:
 
 
 def failures(lock: Lock) -> Iterator[Check]:
-    """Of everything that the lock claims of the log, the checks that fail."""
+    """Return the failed checks of everything that the lock claims of the log."""
     found = [toolchain(lock, architecture) for architecture in lock.toolchain.log]
     found += [source(pinned) for pinned in sources(lock)]
     for logged in found:

@@ -1,4 +1,4 @@
-"""What a lock pins: one frozen model a kind of input, and what the public log says of modules.
+"""Models of a lock's inputs, one a kind, and of the public log's records of modules.
 
 The names, versions and digests of inputs as values; how one is fetched is in `orchestrator.inputs`.
 """
@@ -42,7 +42,7 @@ class _Model(BaseModel):
 
 
 class Recorded(_Model):
-    """What the public log says of a module version, with the proof that the log says it.
+    """Public log's record of a module version, with its inclusion proof.
 
     `number`: the record's place in the log. `record`: its lines. `tree_head`: the log's signed
     note, as lines. `proof`: hashes in base64, from the leaf up.
@@ -86,10 +86,10 @@ LogEntry = Annotated[Recorded | Absent, Field(discriminator="state")]
 
 
 class _Input(_Model):
-    """An input. `where`: the artefact's place below whatever mirror it comes from.
+    """An input. `where`: the artifact's place below whatever mirror it comes from.
 
     `host`: the architecture of the machine that needs it; None where every machine does. `tree`:
-    digest of the tree that the artefact holds. `size`: bytes, and `blake3`: of the artefact.
+    digest of the tree that the artifact holds. `size`: bytes, and `blake3`: of the artifact.
     """
 
     name: Text

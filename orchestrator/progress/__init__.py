@@ -1,4 +1,4 @@
-"""Progress of long work, for people: a live tree on a terminal, plain lines elsewhere, or nothing.
+"""Progress display: a live tree on a terminal, plain lines elsewhere, or nothing.
 
 Each form is an `Observer` of the scheduler and a context manager; all may be told of events from
 several threads at once. They write to the stream that the command line hands them, nothing else.

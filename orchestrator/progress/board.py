@@ -1,4 +1,4 @@
-"""What is known of long work: its steps by stage, counted. Draws nothing, writes nothing.
+"""Counts steps by stage for the progress display. Draws nothing, writes nothing.
 
 Only what was planned is counted, and inputs apart from steps, so that a count that is shown does
 not grow: how many inputs there are is known from the lock before the steps are.
@@ -64,7 +64,7 @@ class Stage:
 
     @property
     def state(self) -> Literal["waiting", "running", "done"]:
-        """Of the stage as a whole."""
+        """State of the stage as a whole."""
         if self.running:
             return "running"
         if self.done == self.total:
@@ -74,7 +74,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many there are, are done, and were remembered. `what`: `step` or `input`."""
+    """Counts of steps or inputs: all, done, remembered. `what`: `step` or `input`."""
 
     what: str
     total: int
@@ -88,7 +88,7 @@ class Count:
 
 @dataclass
 class Board:
-    """What is known of the work: steps, in the order in which they were planned."""
+    """Board of the steps, in the order in which they were planned."""
 
     now: Callable[[], float] = time.monotonic
     _steps: dict[str, Step] = field(default_factory=dict)
@@ -136,7 +136,7 @@ class Board:
 
 
 def kind(step: Step) -> str:
-    """What a step is called when such are counted."""
+    """Return what a step is called when such are counted."""
     return "input" if step.stage == INPUTS else "step"
 
 

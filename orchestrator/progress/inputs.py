@@ -1,4 +1,4 @@
-"""Inputs on their way, told as steps: what the transports say becomes progress."""
+"""Adapts the transports' events to an observer, so that inputs are shown as steps."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class InputEvents:
         self._observer.planned([(f"{INPUTS}/{label}", INPUTS, label) for label in labels])
 
     def settled(self, label: str, *others: str) -> None:
-        """Nothing more is to be done for an input."""
+        """Note that an input is settled."""
         with self._lock:
             worked = [self._worked.pop(name, None) for name in {label, *others}]
         seconds = [part for part in worked if part is not None]

@@ -23,16 +23,16 @@ class SilentProgress:
     """Shows nothing."""
 
     def planned(self, steps: Sequence[tuple[str, str, str]]) -> None:
-        """Nothing."""
+        """Show nothing."""
 
     def started(self, name: str) -> None:
-        """Nothing."""
+        """Show nothing."""
 
     def finished(self, name: str, *, cached: bool, seconds: float) -> None:
-        """Nothing."""
+        """Show nothing."""
 
     def note(self, text: str) -> None:
-        """Nothing."""
+        """Show nothing."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""The tree of stages as rows, folded until it is no taller than the terminal. Draws nothing."""
+"""Rows of the tree of stages, folded until they fit the terminal's height. Draws nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One architecture's part of a build's archive, as a kernel unpacks it, and the kernel itself.
+"""Extracts one architecture's part of a build's cpio archive, and its kernel, to boot in QEMU.
 
 What only other architectures need is left out, and the boot files, which a machine that has got the
 archive needs no more, and folders named `testdata`, which no build reads (go help packages), unless
@@ -45,7 +45,7 @@ _INODE = 1024
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a machine starts from.
+    """Kernel and archive that a machine starts from.
 
     `unpacked`: bytes of memory that its files take. `digest`: of the part. `whole`: of the archive
     that it was taken from.
@@ -72,7 +72,7 @@ class Part:
 
 
 def needed(path: str, architecture: str, embedding: frozenset[str] = frozenset()) -> bool:
-    """Whether one architecture needs a file or a folder of the root.
+    """Return whether one architecture needs a file or a folder of the root.
 
     `embedding`: the folders of packages that embed files.
     """
@@ -148,7 +148,7 @@ def _embedding(source: Source) -> frozenset[str]:
 
 
 def _embeds(pieces: Iterable[bytes]) -> bool:
-    """Whether a file embeds others; all of it is taken in any case."""
+    """Return whether a file embeds others; all of it is taken in any case."""
     found = False
     end = b""
     for piece in pieces:

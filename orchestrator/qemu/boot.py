@@ -1,4 +1,4 @@
-"""Boots an image on one platform or on several, and says what came of each.
+"""Boots an image in QEMU on one or several platforms, and reports each (`boot.json`).
 
 The image's bytes are compared before and after. Schema 1 of `boot.json`: `schema`, `verdict`,
 `image` (`path`, `size`, `blake3`), `machine` (`memory`, null for each platform's usual one,
@@ -55,14 +55,14 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 DOCUMENT = "boot.json"
-# Emulated machines at once: each keeps two processors busy.
+# Emulated machines at once: each keeps two CPUs busy.
 AT_ONCE = 2
 _MORE_FOLDERS = ("/usr/local/bin", "/usr/bin")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to boot, on what, and what to do there.
+    """Options: what to boot, on which platforms, and what to do there.
 
     `commands`: none means the session that proves that all works. `others`: images of further
     sticks in the same machine. `log`: the folder for transcripts. `seconds`: how long the boot, and
@@ -84,7 +84,7 @@ class Options:
 
 @dataclass
 class Outcome:
-    """What came of one platform, filled in as it comes."""
+    """Outcome of one platform, filled in as it comes."""
 
     platform: Platform
     disk: str | None
@@ -117,7 +117,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Booted:
-    """What came of all, and the worst verdict.
+    """Outcomes of all platforms, and the worst verdict.
 
     `document`: the content of `boot.json`, which lies at `path`. `proof`: whether the session was
     the one that proves that all works.
@@ -277,7 +277,7 @@ def _archive(options: Options, platform: Platform) -> Path:
 
 
 def _part(options: Options, platform: Platform) -> Part:
-    """What a platform without a stick starts from."""
+    """Return what a platform without a stick starts from."""
     return archive.take(
         _archive(options, platform),
         platform.architecture,
@@ -354,7 +354,7 @@ def _turn(
 def _tried(
     options: Options, platform: Platform, observer: Observer
 ) -> tuple[Part | None, SourceryError | None]:
-    """What a platform without a stick starts from, or why that cannot be had."""
+    """Return what a platform without a stick starts from, or why that cannot be had."""
     if not platform.from_archive:
         return None, None
     try:

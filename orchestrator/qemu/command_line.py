@@ -1,4 +1,4 @@
-"""The command line of QEMU for a platform, an image and a person's wishes. Pure."""
+"""Builds QEMU's command line for a platform, an image and options. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NO_BOOT_INDEX = {"sd"}
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What may differ between two boots of one platform.
+    """Machine settings that may differ between two boots of one platform.
 
     `memory`: bytes; None means as much as the platform usually has. `accelerator`: QEMU's word for
     it; `tcg` is its own software. `disk`: how the sticks are attached; None means the platform's
@@ -51,7 +51,7 @@ class Machine:
 
 
 def chosen_disk(platform: Platform, machine: Machine) -> Disk | None:
-    """How the stick is attached; None where there is none.
+    """Return how the stick is attached; None where there is none.
 
     Raises:
         InputError: the platform's firmware cannot boot from it.
@@ -118,7 +118,7 @@ def command(
     disk = chosen_disk(platform, machine)
     memory = chosen_memory(platform, machine, part)
     line = [program, "-machine", platform.machine, "-accel", machine.accelerator]
-    # Only the processor that is there can be used at full speed.
+    # Only the CPU that is there can be used at full speed.
     line += ["-cpu", platform.cpu if machine.accelerator == "tcg" else "host"]
     line += ["-smp", str(machine.processors), "-m", f"{memory // _MEBIBYTE}M"]
     for firmware in platform.firmware:
@@ -136,7 +136,7 @@ def command(
 
 
 def command_line(platform: Platform) -> str:
-    """What the kernel is told where it starts the archive.
+    """Return what the kernel is told where it starts the archive.
 
     By default the kernel unpacks into a tmpfs, which takes no more than half of the memory; a ramfs
     takes what there is (Linux, init/do_mounts.c, init_rootfs).

@@ -1,4 +1,4 @@
-"""One machine in QEMU and its serial line, driven through pexpect.
+"""QEMU process and its serial line, driven through pexpect.
 
 QEMU runs in a process group of its own, which is ended in every case: a machine never outlives its
 `Guest`.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from orchestrator.qemu.platforms import Platform
     from orchestrator.qemu.transcript import Recording
 
-# How often the wish to stop is looked at, in seconds.
+# How often the request to stop is looked at, in seconds.
 _GLANCE = 0.25
 # pexpect searches only the end of what has come, of this length; what comes at once, or is left
 # from before, must be shorter, or a mark in it would be missed.
@@ -57,7 +57,7 @@ class Ran:
 
     @property
     def output(self) -> str:
-        """What stayed on the screen."""
+        """Output that stayed on the screen."""
         return screen.text(self.raw)
 
     @property
@@ -135,7 +135,7 @@ class Guest:
         Raises:
             ActionError: the kernel panicked, nothing was found to boot, or it took too long.
             InfrastructureError: QEMU itself failed.
-            Stopped: the wish to stop came.
+            Stopped: the request to stop came.
         """
         seen: dict[str, float] = {}
         deadline = time.monotonic() + seconds
@@ -161,7 +161,7 @@ class Guest:
             InputError: it cannot be typed.
             ActionError: it took too long, or the machine ended.
             InfrastructureError: QEMU itself failed.
-            Stopped: the wish to stop came.
+            Stopped: the request to stop came.
         """
         script.check(command)
         self._numbers += 1
@@ -191,7 +191,7 @@ class Guest:
         Raises:
             ActionError: the machine did not power off, or not in good order.
             InfrastructureError: QEMU itself failed.
-            Stopped: the wish to stop came.
+            Stopped: the request to stop came.
         """
         since = time.monotonic()
         self._type(script.POWER_OFF)
@@ -206,7 +206,7 @@ class Guest:
         return time.monotonic() - since
 
     def failure(self) -> ActionError | InfrastructureError | None:
-        """What to say of a machine whose serial line was closed; None where it ended well."""
+        """Return the error of a machine whose serial line was closed; None where it ended well."""
         return None if self.ended() == 0 else self._gone()
 
     def ended(self) -> int | None:

@@ -1,4 +1,4 @@
-"""The machines that an image is to boot on, as data: program, firmware, disks.
+"""Platforms in QEMU that an image is to boot on, as data: program, firmware, disks.
 
 Pure. What firmware reads from the stick is told in `docs/boot.md`.
 """
@@ -60,7 +60,7 @@ _OVMF = Firmware("-bios", "/usr/share/ovmf/OVMF.fd", "ovmf")
 _AAVMF = Firmware("-bios", "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd", "qemu-efi-aarch64")
 _U_BOOT_ARM64 = Firmware("-bios", "/usr/lib/u-boot/qemu_arm64/u-boot.bin", "u-boot-qemu")
 _OPENSBI = Firmware("-bios", "/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_jump.bin", "opensbi")
-# U-Boot in the processor's S-mode, started by OpenSBI in M-mode.
+# U-Boot in the CPU's S-mode, started by OpenSBI in M-mode.
 _U_BOOT_RISCV64 = Firmware(
     "-kernel", "/usr/lib/u-boot/qemu-riscv64_smode/u-boot.bin", "u-boot-qemu"
 )

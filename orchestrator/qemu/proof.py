@@ -1,4 +1,4 @@
-"""What a boot proves, and the session that proves it. Pure.
+"""Session that proves a boot, and its checks. Pure.
 
 The session is what a newcomer would type: look around, run a command before and after it was
 compiled, write a program, build it, run it.

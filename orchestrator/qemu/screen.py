@@ -1,4 +1,4 @@
-"""What is to be read on a terminal in the end, from the bytes that came over a serial line. Pure.
+"""Renders a serial line's bytes (ECMA-48) to the lines that stay on a terminal. Pure.
 
 No terminal is imitated: lines that a program draws again become the last drawing of them, and
 sequences that move the cursor elsewhere are left out.

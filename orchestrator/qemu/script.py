@@ -1,4 +1,4 @@
-r"""How a boot is followed, and how a command is typed so that its answer can be told from its echo.
+r"""Milestones of a boot, and marks around typed commands that tell their output from their echo.
 
 Pure. The device's shell draws the line that is typed again and again. So a command is put between
 two others that print marks which the typed text does not hold: `echo "<|""3"` prints `<|3`.

@@ -1,4 +1,4 @@
-"""What came over a serial line, kept on the disk as it comes: to be read, and to be played.
+"""Transcript of a serial line, written as it comes: a text log and an asciicast recording.
 
 `<name>.log`: the lines that stayed on the screen. `<name>.cast`: everything with its times, in the
 asciicast format, version 2 (https://docs.asciinema.org/manual/asciicast/v2/): a header, then one
@@ -27,7 +27,7 @@ _LONGEST_LINE = 1 << 16
 
 
 class Recording:
-    """Both files of one boot, written while it is open; it stands in for a log file of pexpect.
+    """Log and asciicast of one boot, written while open; it stands in for a log file of pexpect.
 
     `transcript`, `played`: their paths.
     """
@@ -60,7 +60,7 @@ class Recording:
 
     @property
     def seconds(self) -> float:
-        """How long it has been going on."""
+        """Seconds since it began."""
         return self._now() - self._began
 
     def write(self, data: bytes) -> None:

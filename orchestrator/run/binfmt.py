@@ -1,4 +1,4 @@
-"""Programs of another architecture on this machine: is an emulator there, and how is it asked for?
+"""Finds how binfmt_misc runs programs of another architecture on this machine (qemu-user).
 
 The kernel's binfmt_misc hands a program to an emulator by the first bytes of its file (Linux,
 Documentation/admin-guide/binfmt-misc.rst). Inside a root there is no emulator, so one counts only
@@ -34,7 +34,7 @@ _MASK = b"\xff" * 7 + b"\x00" + b"\xff" * 8 + b"\xfe\xff\xff\xff"
 
 @dataclass(frozen=True, slots=True)
 class Emulation:
-    """How foreign programs are run.
+    """Emulation of programs of another architecture.
 
     `by`: in words. `handler`: what is to be written to `register` of a private binfmt_misc; empty
     where the machine has one registered.
@@ -51,7 +51,7 @@ def find(
     which: Callable[[str], str | None] = shutil.which,
     kernel: str | None = None,
 ) -> Emulation:
-    """How programs of a foreign architecture run here. `kernel`: its release, as uname says it.
+    """Return how programs of another architecture run here. `kernel`: the release of `uname -r`.
 
     Raises:
         InfrastructureError: there is no emulator, or none can be asked for; says how to get it.
@@ -150,7 +150,7 @@ def _parsed(text: str) -> _Entry | None:
 
 
 def is_static(program: Path) -> bool:
-    """Whether a program names no interpreter, so that it starts where there are no libraries."""
+    """Return whether a program is static (no PT_INTERP), so that it needs no libraries."""
     try:
         with regular.opened(program) as stream:
             data = stream.read(4096)

@@ -1,4 +1,4 @@
-"""A terminal for a command in the place of the caller's, and the bytes between the two."""
+"""Pseudo-terminal (pty) for a command: bytes are copied to and from the caller's terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OUTPUT, _LOCAL, _KEYS = 1, 3, 6
 
 
 class Line:
-    """The two terminals, within a `with` block.
+    """Pseudo-terminal of a command beside the caller's terminal, within a `with` block.
 
     `terminals`: which of the three streams are terminals, at least one. Where keys come from the
     caller's and output goes there, it is raw meanwhile (`raw`). In a pipeline it stays as it is,
@@ -38,7 +38,7 @@ class Line:
         self._settings = termios.tcgetattr(self._caller)
         self._own: int | None = None
         self.master, self.slave = pty.openpty()
-        # Else what a command that was never started writes would be waited for.
+        # Else reading would block where the command was never started.
         os.set_blocking(self.master, False)
         self.pending = bytearray()
 
@@ -48,7 +48,7 @@ class Line:
             settings[_OUTPUT] &= ~termios.OPOST
             settings[_LOCAL] = settings[_LOCAL] & ~termios.ECHO | termios.ICANON
             if self.source is not None:
-                # Others may be faster with a key that was there: never wait for it.
+                # Another program of the pipeline may have read the key by now: never block.
                 with contextlib.suppress(OSError):
                     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
                     self.source = self._own = os.open(f"/proc/self/fd/{self.source}", flags)
@@ -82,7 +82,7 @@ class Line:
 
     @property
     def is_aside(self) -> bool:
-        """Whether what is typed now is for others.
+        """Whether what is typed now is for other programs.
 
         In a pipeline it is where this process is in the background, or where a program such as a
         pager has the terminal give it every key.

@@ -1,4 +1,4 @@
-"""`orchestrate run`: a command in the root of a build, in namespaces on this machine, without boot.
+"""Runs a command in the root of a build, in namespaces on this machine (`orchestrate run`).
 
 What `init` makes of the stick on a device is made here by `first_process.py`: the root
 read-only, file systems in memory over what has to be writable, the device's environment and nothing

@@ -1,0 +1,1 @@
+"""Spec (`sourcery.toml`): models, and diagnostics of mistakes in it."""

@@ -1,4 +1,4 @@
-"""`[boot]` of the spec: what makes the stick boot, and what is wrong with it.
+"""Models of the spec's `[boot]` table: kernels, command lines, boot loaders, and their checks.
 
 Left out, there are no boot files. Kernels and loaders come from Debian packages, from a place in
 a mirror's pool (for when an index is broken), or from a local folder of a package's shape.
@@ -49,7 +49,7 @@ class _Model(BaseModel):
 
 
 class Origin(_Model):
-    """Where a package's files come from: one of `package`, `path`, and `pool` with `sha256`."""
+    """Origin of a package's files: one of `package`, `path`, and `pool` with `sha256`."""
 
     package: str | None = Field(
         default=None,
@@ -168,7 +168,7 @@ class Boot(_Model):
         return found
 
     def mistakes(self, architectures: Sequence[str]) -> Iterator[Mistake]:
-        """What is wrong between keys that are each well-formed."""
+        """Return what is wrong between keys that are each well-formed."""
         kernels = _given(self.kernels)
         for architecture in architectures:
             if architecture not in kernels:
@@ -203,7 +203,7 @@ def loader_name(architecture: str) -> str:
 
 
 def is_input(name: str) -> bool:
-    """Whether a boot section could ask for an input of this name."""
+    """Return whether a boot section could ask for an input of this name."""
     kind, dot, _ = name.partition(".")
     return name in SYSLINUX or (bool(dot) and kind in {"kernel", "systemd-boot"})
 

@@ -1,4 +1,4 @@
-"""A person's mistakes in a TOML file, told with line, key path, what was expected, nearest key.
+"""Diagnostics of a TOML file's mistakes: line, key path, what was expected, nearest valid key.
 
 Pure: the text and what pydantic found go in, tables or an InputError come out.
 """
@@ -37,7 +37,7 @@ TABLE, TEXT = "<table>", "<text>"
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What is wrong at a key (`("source", 0, "version")`), and what to do about it."""
+    """Mistake at a key (`("source", 0, "version")`), and what to do about it."""
 
     key: Key
     message: str
@@ -79,7 +79,7 @@ def tables(text: str, origin: Path) -> dict[str, Any]:
 def from_pydantic(
     error: ValidationError, root: type[BaseModel], *, choices: Sequence[str] = ()
 ) -> list[Mistake]:
-    """What pydantic found, in words for the person who wrote the file.
+    """Return what pydantic found, in words for the person who wrote the file.
 
     `root`: the model of the whole file; the descriptions of its fields say what is expected.
     `choices`: words of which a misspelt one gets its nearest.

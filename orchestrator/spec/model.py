@@ -1,4 +1,4 @@
-"""The spec: what a person wrote in `sourcery.toml`, parsed once into frozen models.
+"""Models of the spec (`sourcery.toml`), parsed once and frozen.
 
 A mistake is an InputError with the line, the key's path, what was expected and the nearest valid
 key; all mistakes of a spec are said at once. Only `load` reads a file.
@@ -178,7 +178,7 @@ def _kind_of_exclusion(value: object) -> str:
     return TEXT if isinstance(value, str) else TABLE
 
 
-# The tags stand in the places that pydantic names; `mistakes` takes them out.
+# The tags stand in the places that pydantic names; `diagnostics` takes them out.
 _Excluded = Annotated[
     Annotated[Exclusion, Tag(TABLE)] | Annotated[PathPattern, Tag(TEXT)],
     Discriminator(_kind_of_exclusion),
@@ -352,7 +352,7 @@ def parse(text: str, origin: Path = Path("sourcery.toml")) -> Spec:
 
 
 def _cross_checks(spec: Spec) -> Iterator[Mistake]:
-    """What is wrong between keys that are each well-formed."""
+    """Return what is wrong between keys that are each well-formed."""
     for found, count in Counter(spec.image.architectures).items():
         if count > 1:
             yield Mistake(("image", "architectures"), f"{found!r} appears twice", "name it once")

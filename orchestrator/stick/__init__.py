@@ -1,1 +1,1 @@
-"""The image onto a stick: whose disk it is, what lies on it, writing it and reading it back."""
+"""Writes an image to a stick (block device), after checking what uses it; reads it back."""

@@ -1,4 +1,4 @@
-"""What a disk holds, as far as its first sectors tell: partition table, partitions, file systems.
+"""Reads a disk's partition table (MBR, GPT), partitions and file systems.
 
 Only to tell a person what would be lost. Sources: UEFI specification 2.10, chapter 5 (MBR, GPT);
 blkid's table of magic numbers (util-linux, libblkid/src/superblocks).

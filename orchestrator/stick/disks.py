@@ -1,4 +1,4 @@
-"""What a disk is, and who uses it: facts from the kernel's own accounts, decided on elsewhere.
+"""Describes a block device and what uses it, from sysfs, mountinfo and swaps.
 
 Sources: Linux, Documentation/ABI/stable/sysfs-block; proc_pid_mountinfo(5); proc_swaps(5).
 """
@@ -22,7 +22,7 @@ _SYSTEM = ("/", "/boot", "/boot/efi", "/efi", "/usr", "/etc", "/var", "/home", "
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Something that uses a disk or a part of it.
+    """Use of a disk or a part of it.
 
     `device`: kernel name, such as `sdb1`. `how`: `mounted`, `swap`, or `held` (LVM, RAID, an
     encrypted volume). `where`: the mount point, or who holds it.
@@ -40,7 +40,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to be written to.
+    """Target of a write: a block device or a file.
 
     `kind`: `disk`, `partition` or `file`. `size`, `block`: bytes of all of it and of a logical
     block. `removable`: made to be taken out (removable medium, USB, SD card). `disk`: of a
@@ -67,7 +67,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """Where the kernel tells of itself; other folders in tests."""
+    """Folders of the kernel's interfaces (/sys, /proc, /dev); others in tests."""
 
     proc: Path = Path("/proc")
     sys: Path = Path("/sys")
@@ -178,7 +178,7 @@ class Kernel:
 
 
 def _lies_on(file: Path, folder: Path, parts: dict[str, str]) -> bool:
-    """Whether a file lies on a disk, or is what a loop device shows as one."""
+    """Return whether a file lies on a disk, or is what a loop device shows as one."""
     backing = _read(folder / "loop/backing_file")
     if backing and Path(backing).exists() and file.samefile(backing):
         return True

@@ -1,4 +1,4 @@
-"""The target of a write, held open: that it is what was looked at, and that nobody else has it.
+"""Opens the target of a write exclusively (O_EXCL, flock), and checks that it is what was examined.
 
 Sources: open(2) and flock(2); linux/fs.h; systemd, docs/BLOCK_DEVICE_LOCKING.md (whoever has locked
 a disk is left alone by udev, so that nothing on it is probed or mounted meanwhile).

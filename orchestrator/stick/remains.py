@@ -1,4 +1,4 @@
-"""Where something of the old disk would still be found after the image, and so is overwritten.
+"""Places behind the image where signatures of the old disk lie (GPT, RAID, file systems).
 
 Pure. Tables, file systems and RAID members are known by marks at fixed places, counted from the
 beginning or the end of a disk or a partition. Sources: libblkid of util-linux (what `wipefs` and
@@ -42,7 +42,7 @@ def places(image: int, size: int, holds: Contents, marks: Iterable[int] = ()) ->
 
 
 def _marks(start: int, size: int, kind: str) -> Iterator[range]:
-    """Where a disk or a partition has its marks."""
+    """Return where a disk or a partition has its signatures."""
     end = start + size
     yield range(start, start + min(EDGE, size))
     yield range(max(start, end - EDGE), end)
@@ -55,7 +55,7 @@ def _marks(start: int, size: int, kind: str) -> Iterator[range]:
 
 
 def _ext_copies(size: int) -> Iterator[int]:
-    """Where ext2, ext3 and ext4 keep copies: in groups 1 and the powers of 3, 5 and 7."""
+    """Return where ext2, ext3 and ext4 keep copies: in groups 1 and the powers of 3, 5 and 7."""
     for block in _EXT_BLOCKS:
         group = 8 * block * block
         numbers = {1} | {base**n for base in (3, 5, 7) for n in range(1, 40)}

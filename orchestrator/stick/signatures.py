@@ -1,4 +1,4 @@
-"""What another program, `wipefs` of util-linux, finds on a disk: the marks that the system goes by.
+"""Signatures that `wipefs` of util-linux finds on a disk.
 
 It only looks (`--no-act`). It knows all that `blkid` and udev know, which is far more than
 `contents.py` does, and nothing of partitions' contents.

@@ -1,4 +1,4 @@
-"""Puts an image on a stick: what is refused, the writing, and the reading back.
+"""Writes an image to a stick: what is refused, the writing, and the reading back.
 
 While it is written, a stick has no partition table: its beginning, and what would be found of the
 old one behind the image (`remains.py`), is overwritten with zeros first, and its beginning written
@@ -124,7 +124,7 @@ def _refuse_file(target: Target, image: Path, made: Iterable[Path]) -> None:
 
 
 def lost(target: Target) -> Contents:
-    """What is on the target now.
+    """Return what is on the target now.
 
     Raises:
         InfrastructureError: it cannot be read, or is not what it was any more.
@@ -137,7 +137,7 @@ def lost(target: Target) -> Contents:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written: the image's BLAKE3, that of each piece of it, and the zeros behind it."""
+    """Digests of what was written: the image's, each piece's (BLAKE3), and the zeros behind it."""
 
     digest: Digest
     pieces: tuple[bytes, ...]
@@ -318,7 +318,7 @@ def _not_zero(written: Written, medium: Medium, tell: Tell, stop: Event) -> list
 
 
 def remaining(image: Path, medium: Medium) -> tuple[Signature, ...] | None:
-    """What `wipefs` finds on the medium and not in the image; None where it could not look."""
+    """Return what `wipefs` finds on the medium and not in the image; None if it failed."""
     on_stick, in_image = (signatures.look(path) for path in (medium.target.path, image))
     if on_stick.not_looked or in_image.not_looked:
         return None

@@ -1,4 +1,4 @@
-"""The store: what was fetched and made, by digest; see `orchestrator.store.store`."""
+"""Content-addressed store of what was fetched and made; see `orchestrator.store.store`."""
 
 from containers.host.durable import remove_folder
 from orchestrator.store.blobs import BLOB_TIME, DamagedBlob

@@ -1,4 +1,4 @@
-"""Blobs: files named by the BLAKE3 of their bytes, compared with their name when they are used.
+"""Blob files, named by the BLAKE3 of their bytes, compared with their name when they are used.
 
 A blob appears under its name whole (rename), read-only, and with one fixed time, so that folders
 can share it as a hard link. One that is not what its name says is moved aside: whoever made it can
@@ -65,11 +65,11 @@ class BlobFolder:
 
     @property
     def damages(self) -> int:
-        """How many damaged blobs this object has found."""
+        """Number of damaged blobs that this object has found."""
         return self._damages
 
     def has(self, digest: Digest) -> bool:
-        """Whether a blob of this name is there (its bytes are not looked at).
+        """Return whether a blob of this name is there (its bytes are not looked at).
 
         Raises:
             InfrastructureError: its folder cannot be looked into.
@@ -77,7 +77,7 @@ class BlobFolder:
         return self._size(digest.hex) is not None
 
     def holds(self, tree: Tree) -> bool:
-        """Whether every file of a tree is there with the right size (bytes not looked at).
+        """Return whether every file of a tree is there with the right size (bytes not looked at).
 
         Raises:
             InfrastructureError: a folder of blobs cannot be looked into.
@@ -153,7 +153,7 @@ class BlobFolder:
             ) from error
 
     def matches(self, path: Path, status: os.stat_result, entry: Entry) -> bool:
-        """Whether a file, perhaps a hard link to a blob, holds an entry's bytes.
+        """Return whether a file, perhaps a hard link to a blob, holds an entry's bytes.
 
         Raises:
             OSError: it cannot be read.
@@ -170,7 +170,7 @@ class BlobFolder:
         return True
 
     def put_bytes(self, data: bytes) -> Digest:
-        """Keep bytes; gives their digest."""
+        """Keep bytes; returns their digest."""
         digest = digests.of_bytes(data)
         if not self._has_size(digest.hex, len(data)):
             with self._fresh_file() as (descriptor, name):
@@ -179,7 +179,7 @@ class BlobFolder:
         return digest
 
     def put_stream(self, stream: BinaryIO, *, limit: int) -> tuple[Digest, int]:
-        """Keep what is left in a stream; gives digest and size in bytes.
+        """Keep what is left in a stream; returns digest and size in bytes.
 
         Raises:
             InfrastructureError: more than `limit` bytes came.
@@ -276,7 +276,7 @@ class BlobFolder:
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int]:
-    """What changes when a file's bytes are written to, or when another file takes its place.
+    """Return what changes when a file's bytes are written to, or when another file takes its place.
 
     Of anything but a regular file it is never that of a blob that was read.
     """

@@ -1,4 +1,4 @@
-"""Checkouts: trees laid out as folders, read-only and shared by all actions that read them.
+"""Checkouts of trees as folders, read-only and shared by all actions that read them.
 
 A build tool would take up a file that does not belong there, and the go command hashes times; so an
 existing checkout is compared with its tree, names, modes, times and bytes, before it is used again.
@@ -129,7 +129,7 @@ class Checkouts:
         os.utime(target, (epoch, epoch))
 
     def _intact(self, place: Path, tree: Tree, epoch: int) -> bool:
-        """Whether a folder is what `lay_out` makes of a tree, with nothing else in it."""
+        """Return whether a folder is what `lay_out` makes of a tree, with nothing else in it."""
         folders = _folders(tree)
         found: list[tuple[Path, os.stat_result, Entry]] = []
         seen = 0

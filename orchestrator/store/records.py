@@ -1,4 +1,4 @@
-"""Records: what the store remembers of a key, as a file that shows when it is not whole.
+"""Records of the store: what is remembered of a key, as JSON sealed with its own BLAKE3.
 
 A record is JSON with the BLAKE3 of its own content in it, the seal. A changed byte would otherwise
 name another blob, or none, and what it named before would look as if nobody needed it.
@@ -27,7 +27,7 @@ def sealed(document: dict[str, Any]) -> bytes:
 
 
 def opened(data: bytes, *, subject: str = "a record") -> dict[str, Any]:
-    """What a record says.
+    """Return what a record says.
 
     One without a seal was written by an earlier version; it is taken as it is.
 

@@ -1,4 +1,4 @@
-"""The store: blobs by BLAKE3, trees as manifests, action results by key, in one folder.
+"""Content-addressed store: blobs by BLAKE3, trees as manifests, results by key, in one folder.
 
 Layout below the store's folder, with two levels of folders by the first digits of a digest:
 
@@ -109,7 +109,7 @@ class Store(BlobFolder):
     # -- trees ---------------------------------------------------------------------------------
 
     def put_tree(self, folder: Path, *, move: bool = False, stop: Event | None = None) -> Tree:
-        """Keep everything below a folder and the tree's manifest; gives the tree.
+        """Keep everything below a folder and the tree's manifest; returns the tree.
 
         Raises:
             InputError: the folder holds something that a tree cannot.
@@ -128,7 +128,7 @@ class Store(BlobFolder):
         return tree
 
     def save_tree(self, tree: Tree) -> Digest:
-        """Keep a tree's manifest; gives its digest."""
+        """Keep a tree's manifest; returns its digest."""
         return self.put_bytes(tree.serialize())
 
     def load_tree(self, digest: Digest) -> Tree:
@@ -178,7 +178,7 @@ class Store(BlobFolder):
         durable.write(place, records.sealed(document))
 
     def recall(self, kind: str, key: Digest) -> dict[str, Any] | None:
-        """What came of a key, or None; or what is written is no whole record.
+        """Return what came of a key, or None; or what is written is no whole record.
 
         Raises:
             InfrastructureError: there is one, and it cannot be read.
@@ -201,7 +201,7 @@ class Store(BlobFolder):
         return None
 
     def remembers(self, kind: str, key: Digest) -> bool:
-        """Whether anything is written down of a key, readable or not.
+        """Return whether anything is written down of a key, readable or not.
 
         Raises:
             InfrastructureError: the folder cannot be looked into.
@@ -281,7 +281,7 @@ class Store(BlobFolder):
         return upkeep.verify(self.root / "blobs", self.move_aside)
 
     def damaged_records(self) -> list[Path]:
-        """What the store remembers and cannot be read back; it is left where it lies.
+        """Return what the store remembers and cannot be read back; it is left where it lies.
 
         Raises:
             InfrastructureError: something cannot be read, so nothing is known of it.
@@ -321,7 +321,7 @@ class Store(BlobFolder):
 
 
 def is_store(folder: Path) -> bool:
-    """Whether a folder is a store, of whatever version."""
+    """Return whether a folder is a store, of whatever version."""
     try:
         with regular.opened(folder / "version", follow=False) as stream:
             return stream.read(len(_KIND)) == _KIND.encode()

@@ -1,4 +1,4 @@
-"""What a folder must be able to do to hold a store, or the output of a build: tried, not guessed.
+"""Tests what a folder can do (links, locks, renames, times) that is to hold a store or an output.
 
 Mount options, file systems and networks that share them differ in more ways than there are names
 for. Each trial is done in a folder of its own that vanishes again, and takes milliseconds.

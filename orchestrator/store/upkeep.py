@@ -1,4 +1,4 @@
-"""Upkeep of a store's folder: how large it is, whether its blobs are whole, what nobody needs.
+"""Garbage collection, verification and size of a store's folder.
 
 Works on the folder alone; who may do what when is the store's matter. What cannot be read is never
 taken for something that is not there: it stops the work, and before anything was removed.
@@ -116,7 +116,7 @@ def damaged_records(results: Path) -> list[Path]:
 
 @dataclass
 class _Plan:
-    """What gc removes, all of it known before the first is removed; results before blobs."""
+    """Plan of a gc: what it removes, known before the first is removed; results before blobs."""
 
     files: list[Path] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
@@ -166,7 +166,7 @@ def _planned(root: Path, unused_since: float) -> _Plan:
 
 
 def _results(results: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """What lies where records do, `<kind>/ab/<64 hex>.json`, without what killed writers left."""
+    """Yield the records, `<kind>/ab/<64 hex>.json`, without what killed writers left."""
     for path, status in _files(results):
         if not _TEMPORARY.fullmatch(path.name):
             yield path, status

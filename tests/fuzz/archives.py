@@ -227,7 +227,7 @@ def _bundled() -> tuple[Lock, bytes]:
         spec = world.write_spec(folder / "project")
         with closing(Store(folder / "store")) as store:
             lock = resolve.lock(spec, None, store, clients=made.clients())
-            ensure(lock, store, folder=spec.folder, artefacts=True, clients=made.clients())
+            ensure(lock, store, folder=spec.folder, artifacts=True, clients=made.clients())
             bundle.write(lock, store, folder / "bundle", "amd64")
         return lock, (folder / "bundle").read_bytes()
 

@@ -231,8 +231,8 @@ def _all_are_texts(texts: list[str]) -> None:
     ", ".join(texts)
 
 
-def _artefact(data: bytes) -> None:
-    making.Artefact.parse(_object(data)).document()
+def _artifact(data: bytes) -> None:
+    making.Artifact.parse(_object(data)).document()
 
 
 def _observation(data: bytes) -> None:
@@ -303,7 +303,7 @@ TARGETS = (
     Target("record", _record, _records),
     Target("remembered", _remembered, lambda: [canonical.pretty(RECORD)]),
     Target("result", _result, lambda: [canonical.pretty(_RESULT)], examples=30),
-    Target("artefact", _artefact, lambda: [canonical.pretty(_RESULT["image"])]),
+    Target("artifact", _artifact, lambda: [canonical.pretty(_RESULT["image"])]),
     Target("observation", _observation, _observations),
     Target("order", _order, _orders),
     Target("seed-index", _seed, lambda: [samples.seed_index(), samples.seed_index(1, 2, 9)]),

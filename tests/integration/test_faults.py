@@ -22,7 +22,7 @@ from tests.integration.faults import POINTS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# In memory: what is looked for does not hang on the disk, and syncing one takes its time.
+# In memory: what is looked for does not depend on the disk, and syncing one takes its time.
 MEMORY = Path("/dev/shm")  # noqa: S108 - the folder inside has a name of its own
 
 

@@ -83,7 +83,7 @@ def _lock(wanted: Spec, store: Store) -> Lock:
 
 @pytest.fixture(scope="module", name="inputs")
 def _inputs(wanted: Spec, store: Store, lock: Lock) -> Inputs:
-    return ensure(lock, store, folder=wanted.folder, artefacts=True)
+    return ensure(lock, store, folder=wanted.folder, artifacts=True)
 
 
 def test_locking_from_nothing_pins_what_the_log_says(lock: Lock, wanted: Spec) -> None:

@@ -176,6 +176,45 @@ def test_no_module_needs_itself() -> None:
     assert edges == {}, "these modules import each other in a circle, or need such a circle"
 
 
+# Rooms of `orchestrator` that import no other one, and groups that do not import each other.
+ALONE = ("architecture", "device", "image", "stick")
+APART = ("boot", "golang", "qemu", "run")
+FORBIDDEN = {
+    **dict.fromkeys(ALONE),
+    **{room: {*APART} - {room} for room in APART},
+    "execution": {"golang"},
+}
+
+
+def rooms(path: Path) -> set[str]:
+    """Rooms and modules of `orchestrator`, other than its own, that a module imports."""
+    own = path.relative_to(ROOT / "orchestrator").parts[0].removesuffix(".py")
+    found = {name.split(".")[1] for name in imports(path) if name.startswith("orchestrator.")}
+    return found - {own}
+
+
+INNER = [p for p in ALL if str(p.id).startswith("orchestrator/")]
+
+
+@pytest.mark.parametrize("path", INNER)
+def test_inner_rooms_are_held_apart(path: Path) -> None:
+    own = path.relative_to(ROOT / "orchestrator").parts[0].removesuffix(".py")
+    found = rooms(path)
+    if own in FORBIDDEN:
+        forbidden = FORBIDDEN[own]
+        assert (found if forbidden is None else found & forbidden) == set()
+    if own not in {"cli", "__main__"}:
+        assert "cli" not in found, "only the command line knows the command line"
+
+
+def test_the_rooms_that_are_held_apart_exist() -> None:
+    names = {*FORBIDDEN, "cli"}
+    there = {path.name.removesuffix(".py") for path in (ROOT / "orchestrator").iterdir()}
+    assert names <= there
+    # The search sees what is imported: the plan draws on several of them.
+    assert {"execution", "golang"} <= rooms(ROOT / "orchestrator" / "plan.py")
+
+
 def tracked() -> list[Path]:
     """The project's own files: what git tracks or would, else everything that is not made."""
     listing = subprocess.run(

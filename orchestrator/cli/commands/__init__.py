@@ -1,5 +1,5 @@
-"""One module a command: its arguments and options, as typer reads them.
+"""Arguments and options of the commands, for typer; one module a command.
 
-Each function only turns its arguments into a `Call`; what the call does is in `orchestrator.cli.
-views`, which is loaded when it is done, after the whole command line has been read.
+Each function only turns its arguments into a `Call`. What the call does is in
+`orchestrator.cli.views`, which is imported when the command runs.
 """

@@ -1,4 +1,4 @@
-"""`orchestrate boot` as typer reads it."""
+"""Arguments and options of `orchestrate boot`, for typer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Accelerator = Literal["tcg", "kvm"]
 
 
 class Platform(StrEnum):
-    """A platform's name; typer reads lists of enumerations only."""
+    """Names of platforms; typer reads lists of enumerations only."""
 
     PC_BIOS = "pc-bios"
     PC_UEFI = "pc-uefi"
@@ -61,7 +61,7 @@ def boot(
             "--interactive",
             "-i",
             metavar=FLAG,
-            help="Hand the machine's serial line to this terminal; Ctrl-] leaves.",
+            help="Connect this terminal to the machine's serial console; Ctrl-] leaves.",
         ),
     ] = False,
     run: Annotated[
@@ -76,32 +76,30 @@ def boot(
         str | None,
         typer.Option(
             metavar="SIZE",
-            help="The machine's memory, a number of MiB or GiB. [dim]\\[default: 1 GiB; for the "
+            help="Size of the machine's memory, in MiB or GiB. [dim]\\[default: 1 GiB; for the "
             "archive 1280 MiB, on ARM and RISC-V 1536 MiB][/dim]",
         ),
     ] = None,
     disk: Annotated[
         Disk | None,
         typer.Option(
-            help="How the stick is attached. [dim]\\[default: virtio][/dim]",
+            help="Bus that the stick is attached to. [dim]\\[default: virtio][/dim]",
         ),
     ] = None,
     accel: Annotated[
         Accelerator,
-        typer.Option(help="What runs the machine's instructions: QEMU, or the kernel's KVM."),
+        typer.Option(help="Accelerator: QEMU's own CPU emulation (tcg), or the kernel's (kvm)."),
     ] = "tcg",
     timeout: Annotated[
         int,
-        typer.Option(
-            metavar="SECONDS", min=1, help="How long the boot, and each command, may take."
-        ),
+        typer.Option(metavar="SECONDS", min=1, help="Time limit of the boot, and of each command."),
     ] = 600,
     image: Annotated[
         Path | None,
         typer.Option(
             parser=place("--image"),
             metavar="FILE",
-            help="Another image than that of the last build.",
+            help="Image to boot instead of that of the last build.",
             rich_help_panel="Files and folders",
         ),
     ] = None,
@@ -110,7 +108,7 @@ def boot(
         typer.Option(
             parser=place("--log"),
             metavar="FOLDER",
-            help="Where transcripts, recordings and boot.json go. [dim]\\[default: boot/ beside "
+            help="Folder for transcripts, recordings and boot.json. [dim]\\[default: boot/ beside "
             "the image][/dim]",
             rich_help_panel="Files and folders",
         ),
@@ -120,14 +118,14 @@ def boot(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> Call:
-    """Boot the image in QEMU as six kinds of machines do, five from a stick, and talk to it.
+    """Boot the image in QEMU on six kinds of machines, and test each on its serial console.
 
-    By default a session proves on each platform that the stick works: it lists the root, runs a
-    pipe, compiles a command once, writes a program, builds and runs it, and powers off. The machine
-    has no network and no graphics; what it writes to the stick is thrown away, and the image's
-    BLAKE3 is compared afterwards. Exit status 0: all holds; 1: something does not, or the image
-    changed; 3: a machine did not come up or down; with --run otherwise that of the first command
-    that failed.
+    Five boot from a stick, one from the archive. By default a session proves on each that it works:
+    it lists the root, runs a pipe, compiles a command once, writes a program, builds and runs it,
+    and powers off. The machine has no network and no graphics; what it writes to the stick is
+    thrown away, and the image's BLAKE3 is compared afterwards. Exit status 0: every check passed;
+    1: one failed, or the image changed; 3: a machine did not boot or power off; with --run
+    otherwise that of the first command that failed.
     """
     from orchestrator.cli.views import boot as view
 

@@ -1,4 +1,4 @@
-"""`orchestrate build` as typer reads it."""
+"""Arguments and options of `orchestrate build`, for typer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EXAMPLES = (
         "orchestrate build --arch amd64 --engine sandbox",
     ),
     ("On a machine without network", "orchestrate build --offline --bundle inputs.tar.zst"),
-    ("Run every step again, compare with what is remembered", "orchestrate build --rebuild"),
+    ("Run every step again, compare with the cached results", "orchestrate build --rebuild"),
     ("For scripts", "orchestrate build --json | jq .image.blake3"),
 )
 
@@ -52,13 +52,15 @@ def build(
     jobs: Annotated[
         int,
         typer.Option(
-            "--jobs", "-j", min=0, metavar="N", help="Steps at once; 0 fits this machine."
+            "--jobs", "-j", min=0, metavar="N", help="Steps in parallel; 0 fits this machine."
         ),
     ] = 0,
     offline: Annotated[
         bool,
         typer.Option(
-            "--offline", metavar=FLAG, help="Any attempt to fetch is an error that names the input."
+            "--offline",
+            metavar=FLAG,
+            help="Use no network; an input that would be fetched is an error.",
         ),
     ] = False,
     rebuild: Annotated[
@@ -66,7 +68,7 @@ def build(
         typer.Option(
             "--rebuild",
             metavar=FLAG,
-            help="Run every step again and compare with what is remembered.",
+            help="Run every step again and compare with the cached results.",
         ),
     ] = False,
     bundle: Bundle = None,
@@ -78,12 +80,12 @@ def build(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> Call:
-    """Build the image that the spec describes, and say whether it is what it must be.
+    """Build the image that the spec describes, and check that it is what it must be.
 
     Go's toolchain is built three times for this machine and once for every other architecture, each
     step alone in a sandbox without network; results are compared with each other and with the
-    published release. Steps that ran before are remembered. Ctrl-C stops cleanly; the next run goes
-    on from there.
+    published release. Results of steps are cached. Ctrl-C stops cleanly; the next run continues
+    from there.
     """
     from orchestrator.cli.views import build as view
 

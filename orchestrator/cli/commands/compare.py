@@ -1,4 +1,4 @@
-"""`orchestrate compare` as typer reads it."""
+"""Arguments and options of `orchestrate compare`, for typer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def compare(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> Call:
-    """Compare two files or two folders, byte by byte (BLAKE3), and say where they differ.
+    """Compare two files or two folders, byte by byte (BLAKE3), and show where they differ.
 
     In folders only names, content and executable bits count, not times or owners. Exit status 0:
     the same; 1: they differ.

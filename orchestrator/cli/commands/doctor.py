@@ -1,4 +1,4 @@
-"""`orchestrate doctor` as typer reads it."""
+"""Arguments and options of `orchestrate doctor`, for typer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def doctor(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> Call:
-    """Say what is missing on this machine, why it is needed, and how to get it.
+    """Check what this machine lacks, why it is needed, and how to get it.
 
     Exit status 0: a build can run; 4: something that it needs is missing.
     """

@@ -1,4 +1,4 @@
-"""`orchestrate fetch` as typer reads it."""
+"""Arguments and options of `orchestrate fetch`, for typer."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def fetch(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> Call:
-    """Bring every locked input into the store, each checked against the lock."""
+    """Fetch every locked input into the store, each verified against the lock."""
     from orchestrator.cli.views import inputs as view
 
     where = view.Where(spec, lock, store_folder(store))

@@ -1,4 +1,4 @@
-"""`orchestrate lock` as typer reads it."""
+"""Arguments and options of `orchestrate lock`, for typer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from orchestrator.cli.session import Call, Manner
 
 EXAMPLES = (
     ("Pin what is new in the spec, keep the rest", "orchestrate lock"),
-    ("Look one input up again, and say what moved", "orchestrate lock --update go"),
+    ("Resolve one input again, and show what changed", "orchestrate lock --update go"),
 )
 
 
@@ -29,7 +29,7 @@ def lock(
     *,
     update: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Look this input up again, though it is pinned."),
+        typer.Option(metavar="NAME", help="Resolve this input again, although it is pinned."),
     ] = None,
     spec: Spec = SPEC,
     lock: Lock = LOCK,
@@ -42,7 +42,7 @@ def lock(
 
     Inputs come through their own package clients, with this machine's mirrors, proxies and
     credentials. What is pinned and still wanted stays as it is. Nothing is written if nothing
-    moved.
+    changed.
     """
     from orchestrator.cli.views import inputs as view
 

@@ -1,4 +1,4 @@
-"""`orchestrate run` as typer reads it."""
+"""Arguments and options of `orchestrate run`, for typer."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def run(
 ) -> Call:
     """Run a command in the root of a build, in namespaces on this machine, without booting it.
 
-    As on the device: the root is read-only, /bin and /tmp lie in memory, the environment is the
-    stick's own, and a stub is compiled when it is first run. There is no network. Needs no rights;
-    foreign architectures need an emulator (qemu-user). The exit status is the command's; 127: there
-    is none of that name, 126: it cannot be run.
+    As on the device: the root is read-only, /bin and /tmp are in memory, the environment is the
+    stick's own, and a stub is compiled when it is first run. There is no network. It needs no
+    privileges; other architectures need an emulator (qemu-user). The exit status is the command's;
+    127: there is none of that name, 126: it cannot be run.
     """
     from orchestrator.cli.views import run as view
 

@@ -1,4 +1,4 @@
-"""`orchestrate store` as typer reads it."""
+"""Arguments and options of `orchestrate store`, for typer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ def gc(
     *,
     unused_for: Annotated[
         float,
-        typer.Option("--unused-for", metavar="DAYS", min=0, help="Keep what was used since."),
+        typer.Option(
+            "--unused-for",
+            metavar="DAYS",
+            min=0,
+            help="Keep what was used in the last so many days.",
+        ),
     ] = 30,
     store: StoreFolder = None,
     json: Json = False,
@@ -28,7 +33,7 @@ def gc(
 ) -> Call:
     """Remove results that were not used lately, and everything that only they refer to.
 
-    Something that says what is needed and cannot be read stops it before anything is removed.
+    If a record that names what is needed cannot be read, nothing is removed.
     """
     from orchestrator.cli.views import store as view
 
@@ -45,7 +50,7 @@ def verify(
 ) -> Call:
     """Read everything in the store and compare it with its digest.
 
-    A damaged blob is moved aside, and made again by the next build that needs it. Exit status 1:
+    A damaged blob is moved aside, and the next build that needs it makes it again. Exit status 1:
     something was damaged; 4: something could not be read.
     """
     from orchestrator.cli.views import store as view
@@ -61,7 +66,7 @@ def size(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> Call:
-    """Say how much room the store takes on the disk, part by part."""
+    """Show how much disk space the store takes, part by part."""
     from orchestrator.cli.views import store as view
 
     manner = Manner(json, verbose, quiet)

@@ -1,4 +1,4 @@
-"""`orchestrate version` as typer reads it."""
+"""Arguments and options of `orchestrate version`, for typer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from orchestrator.cli.session import Call, Manner
 
 
 def version(*, json: Json = False, verbose: Verbose = False, quiet: Quiet = False) -> Call:
-    """Say which version this is, and on which Python it runs."""
+    """Print the version of this program, and that of Python."""
     from orchestrator.cli.views import machine as view
 
     return Call(view.version, Manner(json, verbose, quiet))

@@ -1,1 +1,1 @@
-"""What the commands do, and what they show of it: one module a command, or a pair of them."""
+"""Carries the commands out and formats what they show; one module a command, or a pair of them."""

@@ -1,4 +1,4 @@
-"""`orchestrate boot`: which machines to boot, what to tell of them, and the exit status."""
+"""Carries out `orchestrate boot`: the choice of machines, the summary, the exit status."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SIZE = re.compile(r"([1-9][0-9]{0,6}) ?(?:([MG])(?:i?B)?)?")
 
 @dataclass(frozen=True)
 class Asked:
-    """What a person asks for; see the options of the same names."""
+    """Options of the command line; see those of the same names."""
 
     platforms: tuple[str, ...]
     interactive: bool
@@ -44,7 +44,7 @@ class Asked:
 
 
 def boot(asked: Asked, session: Session) -> int:
-    """Boot; gives the exit status of `status`, or of an interactive session.
+    """Boot; returns the exit status of `status`, or of an interactive session.
 
     Raises:
         SourceryError: of the kind that says whose matter it is.
@@ -104,7 +104,7 @@ def status(booted: Booted) -> int:
 
 
 def summary(booted: Booted, *, commands: bool) -> Iterator[str]:
-    """What came of it, for a person; with `commands`, what each wrote."""
+    """Return what came of it, for a person; with `commands`, what each wrote."""
     for outcome in booted.outcomes:
         if commands:
             yield from _told(outcome, alone=len(booted.outcomes) == 1)
@@ -211,7 +211,7 @@ def _platforms(asked: Asked, built: Finished | None, session: Session) -> tuple[
 
 
 def _left_out(platform: Platform, asked: Asked, built: Finished | None) -> bool:
-    """Whether all platforms, as they are asked for, cannot mean this one."""
+    """Return whether all platforms, as they are asked for, cannot mean this one."""
     if not platform.from_archive:
         return False
     little = asked.memory is not None and memory(asked.memory) < platform.memory

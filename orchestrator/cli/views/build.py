@@ -1,4 +1,4 @@
-"""`orchestrate build`: run it, show it, say what came of it."""
+"""Carries out `orchestrate build`: progress, the summary of the result, the exit status."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def build(options: Options, session: Session) -> int:
 
 
 def ignored(environment: Mapping[str, str]) -> list[str]:
-    """What to say of variables that are set and change nothing."""
+    """Return what to say of variables that are set and change nothing."""
     present = [name for name in IGNORED if name in environment]
     if not present:
         return []

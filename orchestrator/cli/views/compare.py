@@ -1,4 +1,4 @@
-"""`orchestrate compare`: do two files or two folders agree, and if not, where do they differ?"""
+"""Carries out `orchestrate compare`: whether and where two files or folders differ."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _document(
 
 
 def _where(first: Path, second: Path) -> Iterator[str]:
-    """In what two different files differ: their sizes, the first place, how many bytes."""
+    """Return how two files differ: their sizes, the first place, how many bytes."""
     sizes = first.stat().st_size, second.stat().st_size
     if sizes[0] != sizes[1]:
         yield f"sizes: {sizes[0]} and {sizes[1]} bytes"

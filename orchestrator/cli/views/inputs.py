@@ -1,4 +1,4 @@
-"""`orchestrate lock` and `orchestrate fetch`: pin what a build starts from, and bring it here."""
+"""Carries out `orchestrate lock` and `orchestrate fetch`: pin a build's inputs, fetch them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Where:
 
     @property
     def own(self) -> tuple[Path, ...]:
-        """What is never content of the image, as `places.own`."""
+        """Return the paths that are never content of the image, as `places.own`."""
         return places.own(self.spec, self.lock, self.store)
 
 
@@ -115,7 +115,7 @@ def _previous(
 
 
 def _is_blank(path: Path) -> bool:
-    """Whether a file holds nothing but white space; False where that cannot be told."""
+    """Return whether a file holds nothing but white space; False where that cannot be told."""
     try:
         return not _text(path).strip()
     except (OSError, InputError):
@@ -123,7 +123,7 @@ def _is_blank(path: Path) -> bool:
 
 
 def _text(path: Path) -> bytes:
-    """What is in a file after its byte order mark. Raises as `regular.read` and `text_file`."""
+    """Return a file's text after its byte order mark. Raises as `regular.read` and `text_file`."""
     return text_file.without_mark(regular.read(path), "the lock", str(path))
 
 
@@ -156,7 +156,7 @@ def fetch(where: Where, bundle: Path | None, session: Session) -> int:
             own=where.own,
             events=InputEvents(progress),
             stop=session.stopping.event,
-            artefacts=bundle is not None,
+            artifacts=bundle is not None,
         )
         if bundle is not None:
             size = bundles.write(pinned, store, bundle, host())

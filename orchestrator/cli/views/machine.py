@@ -1,4 +1,4 @@
-"""`orchestrate doctor` and `orchestrate version`: what this machine has, and what runs on it."""
+"""Carries out `orchestrate doctor` and `orchestrate version`."""
 
 from __future__ import annotations
 

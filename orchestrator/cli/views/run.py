@@ -1,4 +1,4 @@
-"""`orchestrate run`: a command in the root of a build, and its exit status."""
+"""Carries out `orchestrate run`: a command in the root of a build, and its exit status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Options:
-    """What a person asks for. `command`: empty for a shell."""
+    """Options of the command line. `command`: empty for a shell."""
 
     architecture: str
     command: tuple[str, ...]
@@ -29,7 +29,7 @@ class Options:
 
 
 def run(options: Options, session: Session) -> int:
-    """Run the command; gives its own exit status, 126 or 127 where it could not be run.
+    """Run the command; returns its own exit status, 126 or 127 where it could not be run.
 
     With `--json`, what the command writes to standard output goes to standard error, and the
     outcome is the only thing on standard output.

@@ -1,4 +1,4 @@
-"""`orchestrate store`: how large it is, whether it is sound, what can go."""
+"""Carries out `orchestrate store`: its size, its integrity, garbage collection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orchestrate write`: an image onto a stick, after saying what that costs, and read back."""
+"""Carries out `orchestrate write`: confirmation, progress of writing and reading back, messages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SHARES = 10  # lines of progress where there is no terminal
 
 @dataclass(frozen=True)
 class Options:
-    """What a person asks for. `image`: None for that of the build in `out`."""
+    """Options of the command line. `image`: None for that of the build in `out`."""
 
     device: Path
     out: Path
@@ -134,7 +134,7 @@ def _check_image(image: Path, expected: Digest) -> None:
 
 
 def told(target: Target, holds: Contents, look: Look) -> Iterator[str]:
-    """What will be lost, for a person."""
+    """Return what will be lost, for a person."""
     yield f"{target.path}: {_described(target)}"
     if holds.parts or holds.table:
         yield f"  everything on it will be lost ({holds.table or 'no'} partition table):"
@@ -221,7 +221,7 @@ def _carry_out(
 
 
 def _nothing_remains(found: tuple[Signature, ...] | None, target: Target) -> bool:
-    """Whether there was a look, which found nothing."""
+    """Return whether there was a look, which found nothing."""
     if found:
         raise ComparisonError(
             "the image was written whole and read back, but wipefs still finds "

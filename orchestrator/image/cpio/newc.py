@@ -1,4 +1,4 @@
-"""The members of a cpio archive of the kind "newc", which a kernel unpacks to memory.
+"""Headers of cpio archives in the "newc" format, which a kernel unpacks to memory.
 
 Source: Linux Documentation/driver-api/early-userspace/buffer-format.rst.
 """

@@ -1,4 +1,4 @@
-"""Unpacks the archive that a build leaves (`image/cpio.py`) into a folder.
+"""Unpacks the cpio archive that a build leaves (`writer`) into a folder.
 
 Strict: it reads what our own writer writes, and refuses everything else; a path that could lead out
 of the folder is among that.
@@ -41,10 +41,10 @@ _HEX = re.compile(rb"[0-9A-Fa-f]{104}")
 
 
 class Readable(Protocol):
-    """What gives bytes."""
+    """Source of bytes."""
 
     def read(self, size: int, /) -> bytes:
-        """At most so many; none at the end."""
+        """Read at most so many bytes; none at the end."""
         ...
 
 
@@ -108,7 +108,7 @@ class Source:
         self._stream = decompressor.stream_reader(stream, read_size=_PIECE)
 
     def take(self, size: int) -> bytes:
-        """Exactly so many bytes."""
+        """Read exactly so many bytes."""
         data = bytearray()
         try:
             while len(data) < size and (piece := self._stream.read(size - len(data))):
@@ -143,7 +143,7 @@ class Source:
 
 
 def members(source: Source) -> Iterator[Member]:
-    """Every member; whoever asks for the next has taken the content of the one before.
+    """Yield every member; the caller takes its content before it asks for the next.
 
     Raises:
         InputError: it is not such an archive.

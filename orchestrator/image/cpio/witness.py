@@ -1,4 +1,4 @@
-"""Reads an archive back: the witness that shares no code with what writes it (`cpio`, `newc`).
+"""Reads a cpio archive back, sharing no code with what writes it (`writer`, `newc`).
 
 The compressed file must be one Zstandard frame and nothing else; what is in it must be the tree's
 members in their order, every field and every byte of padding as it has to be. Sources: Linux
@@ -38,7 +38,7 @@ _RLE = 1
 
 
 def findings(archive: Path, tree: Tree, epoch: int) -> list[str]:
-    """What is not as the tree says, in a sentence; none where all is right.
+    """Return what is not as the tree says, in a sentence; none where all is right.
 
     `epoch`: the one time, in seconds since 1970-01-01 UTC.
 
@@ -89,7 +89,7 @@ def _frame(packed: BinaryIO) -> int:
 
 
 class _Source:
-    """What is compressed, in order. `size`: bytes, as the frame says."""
+    """Decompressed bytes, in order. `size`: bytes, as the frame says."""
 
     def __init__(self, packed: BinaryIO, size: int) -> None:
         decompressor = zstandard.ZstdDecompressor()
@@ -120,7 +120,7 @@ class _Source:
             yield piece
 
     def at_end(self) -> bool:
-        """Whether nothing is left; the frame's checksum is then compared."""
+        """Return whether nothing is left; the frame's checksum is then compared."""
         return self._at == len(self._buffer) and not self._more()
 
     def _more(self) -> bytes:

@@ -1,4 +1,4 @@
-"""The tree as a cpio archive, compressed with Zstandard: the form that a kernel unpacks to memory.
+"""Writes a tree as a cpio archive compressed with Zstandard, which a kernel unpacks to memory.
 
 The format is "newc" (Linux Documentation/driver-api/early-userspace/buffer-format.rst). Everything
 in it is fixed: entries sorted by path, folders explicit and before what lies in them, owner 0,
@@ -70,7 +70,7 @@ def write(tree: Tree, blob: Blob, target: Path, *, epoch: int, threads: int | No
 
 
 def compressor(threads: int | None = None) -> zstandard.ZstdCompressor:
-    """What compresses an archive; see `write`."""
+    """Return what compresses an archive; see `write`."""
     return zstandard.ZstdCompressor(
         level=LEVEL,
         threads=max(1, threads or min(_MOST_THREADS, len(os.sched_getaffinity(0)))),

@@ -1,4 +1,4 @@
-"""The 8.3 aliases of a directory: one for each name, unique, numbered in the names' order.
+"""Assigns 8.3 aliases in a FAT directory: one for each name, unique, numbered in the names' order.
 
 Follows fatgen103, "The Numeric-Tail Generation Algorithm", with ASCII only (a character above 127
 would depend on the reader's code page), and without the lower-case flags of Windows NT (not every

@@ -1,4 +1,4 @@
-"""The reserved area of a FAT32 volume: boot sector, FSInfo, third boot sector, and their copies.
+"""Boot sector, FSInfo and third boot sector of a FAT32 volume, and their copies (reserved area).
 
 Sources: fatgen103, "Boot Sector and BPB Structure", "FAT32 FSInfo Sector Structure and Backup Boot
 Sector".

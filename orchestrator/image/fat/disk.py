@@ -1,4 +1,4 @@
-"""A disk image: a master boot record, a gap, and one active FAT32 partition.
+"""Disk image: a master boot record (MBR), a gap, and one active FAT32 partition.
 
 Sources: the master boot record as fdisk writes it, with the partition at 1 MiB; UEFI
 specification 2.10, section 5.2.1 "Legacy Master Boot Record".

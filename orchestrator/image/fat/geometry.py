@@ -1,4 +1,4 @@
-"""How large a FAT32 volume and its parts are: cluster size, number of clusters, FAT, reserved area.
+"""Geometry of a FAT32 volume: cluster size, number of clusters, FAT, reserved area.
 
 A pure function of the sizes that the volume is to hold. Sources: fatgen103, "FAT Type
 Determination" and "FAT Volume Initialization"; the default cluster sizes of Microsoft's format.

@@ -1,4 +1,4 @@
-"""Where each byte of a FAT32 volume goes: a pure function of a tree and the volume's parameters.
+"""Layout of a FAT32 volume: where each byte goes, as a pure function of a tree and parameters.
 
 The folders come first, sorted by path, then the files, folder by folder and sorted by name; each
 takes the next free clusters, so that nothing is in pieces. Names are sorted by code point.
@@ -183,7 +183,7 @@ def _place(drafts: list[_Draft], chosen: Geometry, volume: Volume) -> Layout:
 
 
 def _own_records(path: str, starts: Mapping[str, int], volume: Volume) -> bytes:
-    """What a folder holds besides its children: the root the label, another `.` and `..`."""
+    """Return what a folder holds besides its children: the root the label, another `.` and `..`."""
     when = records.stamp(volume.epoch)
     if not path:
         label = volume.label.ljust(11).encode("ascii")

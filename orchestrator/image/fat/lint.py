@@ -1,4 +1,4 @@
-"""What VFAT cannot hold, said of a tree before anything is written.
+"""Checks a tree for what VFAT cannot hold, before anything is written.
 
 Two names that VFAT takes for one, names and sizes beyond its limits, and stub lines that the
 kernel would cut without a word.
@@ -54,7 +54,7 @@ def check(tree: Tree, head: Callable[[Entry], bytes] | None = None) -> None:
 
 
 def findings(tree: Tree, head: Callable[[Entry], bytes] | None = None) -> tuple[Finding, ...]:
-    """All findings, by folder and name; see `check`."""
+    """Return all findings, by folder and name; see `check`."""
     return (*find(folders.of(tree)), *(stubs(tree, head) if head else ()))
 
 

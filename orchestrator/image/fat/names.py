@@ -1,4 +1,4 @@
-"""What VFAT makes of one name: how it compares, how much room it takes, whether it is allowed.
+"""VFAT names: how they compare, how many directory entries they take, whether they are allowed.
 
 Everything here is about a single part of a path. Sources: Microsoft "FAT: General Overview of
 On-Disk Format" 1.03 (fatgen103), sections "FAT 32 Byte Directory Entry Structure" and "FAT Long
@@ -76,12 +76,12 @@ def units(name: str) -> int:
 
 
 def is_short(name: str) -> bool:
-    """Whether the name is an 8.3 name as it stands (upper case), and so needs no long form."""
+    """Return whether the name is an 8.3 name (upper case), and so needs no long form."""
     return _SHORT.fullmatch(name) is not None
 
 
 def basis(upper: str) -> tuple[str, str, bool]:
-    """What an alias for a folded name is made from.
+    """Return what an alias for a folded name is made from.
 
     Base of at most 8 and extension of at most 3 characters, and whether they are the name itself.
     fatgen103, "The Basis-Name Generation Algorithm": spaces and all dots but the last go, what an
@@ -109,7 +109,7 @@ def slots(name: str) -> int:
 
 
 def complaint(name: str) -> str:  # noqa: PLR0911 - one return a rule
-    """Why VFAT or a system that reads it cannot hold the name; empty where nothing is wrong."""
+    """Return why VFAT or a system that reads it cannot hold the name; empty where it can."""
     found = _FORBIDDEN.search(name)
     if found:
         return f"the character {found.group()!r} is forbidden in a FAT name"

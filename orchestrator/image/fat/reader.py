@@ -47,7 +47,7 @@ _BOOT_SECTOR = struct.Struct("<11xHxHB5xH12xI")
 
 @dataclass(frozen=True)
 class Reading:
-    """What an image holds.
+    """Content of an image as it was read.
 
     `tree`: no file is executable, VFAT has no such thing. `moments`: every creation and write time,
     `days`: every access date, both in seconds since 1970-01-01 UTC. `used`: clusters.
@@ -112,7 +112,7 @@ def read(image: Path, *, offset: int | None = None) -> Reading:
 
 @contextmanager
 def _judged(image: Path) -> Iterator[None]:
-    """Whatever `pyfatfs` stumbles over or warns of is a statement about the image."""
+    """Context that turns errors and warnings of `pyfatfs` into errors about the image."""
     warnings.filterwarnings("error", module=r"pyfatfs\.")
     try:
         yield

@@ -1,4 +1,4 @@
-"""The 32-byte records of a FAT directory, as bytes.
+"""FAT directory records of 32 bytes: encoding them.
 
 Sources: fatgen103, "FAT 32 Byte Directory Entry Structure" and "FAT Long Directory Entries".
 """

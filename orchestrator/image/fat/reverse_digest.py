@@ -1,4 +1,4 @@
-"""The image's digest a second time, by another way: made again backwards, and never stored.
+"""BLAKE3 of an image that is generated in reverse order and never stored: a second implementation.
 
 A defect in the way the image is written shows as another digest. So nothing of that way is used
 here but the layout: no file is written, files are not gathered, and none takes its place from the

@@ -1,4 +1,4 @@
-"""What a caller decides about a FAT32 volume, checked once: identity, time, room, boot code."""
+"""Parameters of a FAT32 volume, checked once: identity, time, room, boot code."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Writes a disk image, with bounded memory.
 
 The files are gathered in the order of their clusters and written in large pieces, in a few
-stretches of the image at the same time. `backwards` makes the same image another way.
+stretches of the image at the same time. `reverse_digest` makes the same image another way.
 
 The range in use is allocated beforehand, so that a full disk is noticed before the work; free
 space stays a hole. Measured on ext4: with the range allocated, one buffer and plain reads and
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.image.fat.layout import Placed
     from orchestrator.image.gather import Blob
 
-# Reads and writes are system calls: threads share them out over the processors.
+# Reads and writes are system calls: threads share them out over the CPUs.
 _MOST_STRETCHES = 4
 # Opening a file takes as long as copying so many bytes of it.
 _OVERHEAD = 20_000

@@ -1,4 +1,4 @@
-"""What the directories of a FAT32 volume must hold, from the tree, and where everything must lie.
+"""Expected directories of a FAT32 volume, computed from the tree, and where everything must lie.
 
 Sources: fatgen103, "FAT 32 Byte Directory Entry Structure", "FAT Long Directory Entries", "The
 Basis-Name Generation Algorithm", "The Numeric-Tail Generation Algorithm".
@@ -59,7 +59,7 @@ class Folder:
 
 @dataclass(slots=True)
 class Plan:
-    """Where everything must lie in clusters of one size.
+    """Expected places of everything, in clusters of one size.
 
     `files`: (file, first cluster), in the order of the clusters; an empty file has cluster 0.
     `ends`: the last cluster of each directory and file. `next`: the first free cluster.
@@ -95,7 +95,7 @@ def plan(tree: Tree, label: str, cluster_size: int) -> Plan:
 
 
 def _turned(tree: Tree) -> list[Folder]:
-    """What lies in each directory; both sorted by code point."""
+    """Return what lies in each directory; both sorted by code point."""
     found: dict[str, dict[str, Entry | None]] = {"": {}}
     for entry in tree.entries:
         *above, name = entry.path.split("/")
@@ -122,7 +122,7 @@ def _records(name: str) -> int:
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a name is an 8.3 name as it stands, and has no long form."""
+    """Return whether a name is an 8.3 name as it stands, and has no long form."""
     return _EIGHT_AND_THREE.fullmatch(name) is not None and _ALLOWED.issuperset(
         name.replace(".", "")
     )
@@ -197,7 +197,7 @@ class Writing:
         return b"".join(record for _, record in self.records(folder)).ljust(size, b"\0")
 
     def records(self, folder: Folder) -> Iterator[tuple[str, bytes]]:
-        """Whose record it is, and its bytes."""
+        """Yield whose record it is, and its bytes."""
         if folder.path:
             parent = folder.path.rpartition("/")[0]
             above = self._starts[parent] if parent else 0

@@ -1,4 +1,4 @@
-"""SYSLINUX as a BIOS must find it: taken out of its packages, and told where it lies.
+"""Expected SYSLINUX on the image: taken out of its packages, and patched for where it lies.
 
 Sources: the SYSLINUX installer's libinstaller/syslxmod.c, setadv.c and syslxint.h; Debian's package
 syslinux, in whose program the boot sector, ldlinux.sys and ldlinux.c32 lie one after the other.
@@ -37,7 +37,7 @@ _PIECE = 10
 
 @dataclass(frozen=True)
 class Packages:
-    """What the packages hold. `record`: `mbr.bin`. `installer`: the program `syslinux`."""
+    """Files of the packages. `record`: `mbr.bin`. `installer`: the program `syslinux`."""
 
     record: bytes
     installer: bytes
@@ -45,7 +45,7 @@ class Packages:
 
 @dataclass(frozen=True)
 class Installed:
-    """What the BIOS runs: the code of the master boot record, of the boot sector, `ldlinux.sys`.
+    """Code that the BIOS runs: that of the master boot record, of the boot sector, `ldlinux.sys`.
 
     `head`: bytes 0 to 10 of the boot sector. `code`: bytes 90 to 509.
     """

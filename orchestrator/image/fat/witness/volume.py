@@ -1,4 +1,4 @@
-"""Goes through an image region by region, and says each one that is not what it must be.
+"""Compares an image region by region (MBR, boot sector, FSInfo, FATs, directories, slack).
 
 Sources: fatgen103, "Boot Sector and BPB Structure", "FAT32 FSInfo Sector Structure and Backup Boot
 Sector"; UEFI specification 2.10, section 5.2.1 "Legacy Master Boot Record".
@@ -65,7 +65,7 @@ _BOOT_FIELDS = (
 
 @dataclass(frozen=True)
 class Expected:
-    """What the image must be made from.
+    """Expected content of the image: what it must be made from.
 
     `tree`: with the finished `ldlinux.sys`. `signature`: 32 bits, the disk's. `epoch`: seconds.
     `free_space`: bytes that must be free at least. `packages`: of the BIOS loader, where there is
@@ -82,7 +82,7 @@ class Expected:
 
 
 def findings(image: Path, expected: Expected) -> list[str]:
-    """Every region that is not what it must be, in a sentence each, 8 at most; none is right.
+    """Return the regions that are not what they must be, a sentence each, 8 at most.
 
     The content of the files is not looked at, but for `ldlinux.sys`.
 
@@ -127,7 +127,7 @@ class _Geometry:
         return (self.sectors - self.data) // self.per_cluster
 
     def complaint(self, size: int) -> str:
-        """What cannot be, in words; empty where nothing is. `size`: bytes of the image."""
+        """Return what cannot be, in words; empty where nothing is. `size`: bytes of the image."""
         unit = max(_PAGE, self.per_cluster)
         if self.per_cluster.bit_count() != 1 or self.per_cluster > 64:  # noqa: PLR2004 - 32 KiB
             return f"a cluster of {self.per_cluster} sectors"

@@ -155,11 +155,11 @@ def test_made_and_checked(maker: Maker, order: making.Order) -> None:
     assert {(c.name, c.subject) for c in made.checks} == set(making.EXPECTED)
     assert fold(made.checks) is Verdict.PASS
     assert maker.watcher.done == KINDS
-    for artefact in (made.image, made.cpio):
-        path = maker.out / artefact.path
-        assert path.stat().st_size == artefact.size
-        assert digests.of_file(path) == artefact.blake3
-        assert digests.sha256_of_file(path) == artefact.sha256
+    for artifact in (made.image, made.cpio):
+        path = maker.out / artifact.path
+        assert path.stat().st_size == artifact.size
+        assert digests.of_file(path) == artifact.blake3
+        assert digests.sha256_of_file(path) == artifact.sha256
     assert sorted(path.name for path in maker.out.iterdir()) == [making.CPIO, making.IMAGE]
 
 

@@ -1,4 +1,4 @@
-"""The image made again in another process: what hangs on a process's surroundings shows.
+"""The image made again in another process: what depends on a process's environment shows.
 
 Faults are planted in a copy of the project's code, which both processes run.
 """
@@ -105,7 +105,7 @@ def planted(folder: Path, path: str, before: str, after: str) -> Path:
     return folder
 
 
-# What hangs on something that differs between two processes: where, what stands there, and what is
+# What depends on what differs between two processes: where, what stands there, and what is
 # put there instead.
 FAULTS = {
     "nothing": ("orchestrator/image/folders.py", "import annotations", "import annotations"),

@@ -411,7 +411,7 @@ def test_fetch(ensured: dict[str, Any], tmp_path: Path, capsys: Captured) -> Non
         "inputs": [],
         "bundle": None,
     }
-    assert ensured["artefacts"] is False
+    assert ensured["artifacts"] is False
 
 
 def test_fetch_a_bundle(ensured: dict[str, Any], tmp_path: Path, capsys: Captured) -> None:
@@ -420,7 +420,7 @@ def test_fetch_a_bundle(ensured: dict[str, Any], tmp_path: Path, capsys: Capture
     assert run(["fetch", "--bundle", str(tmp_path / "b.tar.zst"), *where]) == 0
     assert (tmp_path / "b.tar.zst").read_bytes() == b"bundle"
     assert "b.tar.zst, 6 bytes" in capsys.readouterr().out
-    assert ensured["artefacts"] is True
+    assert ensured["artifacts"] is True
 
 
 # -- doctor --------------------------------------------------------------------------------------

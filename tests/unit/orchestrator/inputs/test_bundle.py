@@ -33,7 +33,7 @@ Members = list[tuple[tarfile.TarInfo, bytes]]
 @pytest.fixture(name="lock")
 def _lock(world: World, spec: Spec, store: Store) -> Lock:
     lock = resolve.lock(spec, None, store, clients=world.clients())
-    ensure(lock, store, folder=spec.folder, artefacts=True, clients=world.clients())
+    ensure(lock, store, folder=spec.folder, artifacts=True, clients=world.clients())
     return lock
 
 
@@ -80,7 +80,7 @@ def test_a_bundle_stands_for_the_network(  # noqa: PLR0913 - fixtures
 def test_a_bundle_is_the_same_bytes_from_every_store(  # noqa: PLR0913 - fixtures
     world: World, spec: Spec, lock: Lock, path: Path, empty: Store, tmp_path: Path
 ) -> None:
-    ensure(lock, empty, folder=spec.folder, artefacts=True, clients=world.clients())
+    ensure(lock, empty, folder=spec.folder, artifacts=True, clients=world.clients())
     again = tmp_path / "again"
     bundle.write(lock, empty, again, "amd64")
     assert again.read_bytes() == path.read_bytes()
@@ -134,7 +134,7 @@ def one_less(members: Members) -> Members:
     return members[:-1]
 
 
-def no_artefact(members: Members) -> Members:
+def no_artifact(members: Members) -> Members:
     return [members[0], *members[2:]]
 
 
@@ -186,7 +186,7 @@ BAD = [
     (header_is_no_json, "not valid JSON"),
     (nothing_in_it, "does not start with bundle.json"),
     (one_less, "incomplete: it lacks 1 files of the sources"),
-    (no_artefact, "incomplete: it lacks (bootstrap|go|tools|uname)"),
+    (no_artifact, "incomplete: it lacks (bootstrap|go|tools|uname)"),
     (no_manifest, "something that the lock does not pin"),
     (one_bit, "damaged: expected blake3:[0-9a-f]{64}, found blake3:[0-9a-f]{64}"),
     (swapped, "damaged: expected blake3|bytes, expected"),

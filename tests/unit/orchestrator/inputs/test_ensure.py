@@ -106,7 +106,7 @@ def test_an_empty_store_is_filled_and_gives_the_same_trees(
     assert world.count("apt-get") == 0, "an index is needed only to lock"
 
 
-def test_a_damaged_store_is_mended_from_the_artefact_without_network(
+def test_a_damaged_store_is_mended_from_the_artifact_without_network(
     world: World, spec: Spec, store: Store, lock: Lock
 ) -> None:
     inputs = take(lock, spec, store, world)

@@ -134,7 +134,7 @@ def test_a_build_looks_before_it_works(
 def test_a_bundle_anywhere_changes_no_digest(world: World, spec: Spec, project: Project) -> None:
     lock = resolve.lock(spec, None, project.store, clients=world.clients())
     clients = world.clients()
-    inputs.ensure(lock, project.store, folder=spec.folder, artefacts=True, clients=clients)
+    inputs.ensure(lock, project.store, folder=spec.folder, artifacts=True, clients=clients)
     pinned = project.lock()
     for at in ("files/inputs.tar.zst", "module/deep/inputs"):
         carried = project.folder / at

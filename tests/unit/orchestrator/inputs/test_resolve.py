@@ -134,7 +134,7 @@ def test_an_older_proof_of_the_same_record_is_kept(world: World, spec: Spec, sto
     assert make(world, spec, store) != before
     world.asked.clear()
     assert make(world, spec, store, before, update="go") == before
-    assert world.count("vendor") == 0, "the sources do not hang on it"
+    assert world.count("vendor") == 0, "the sources do not depend on it"
     for name in ("go", "tools"):
         assert make(world, spec, store, before, update=name) == before
 
