@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from containers import choice
 from containers.host import memory
@@ -34,6 +34,7 @@ from orchestrator.progress.inputs import InputEvents
 from orchestrator.spec import model as spec
 from orchestrator.store import DamagedBlob, Store, trial
 from reproducibility import digest as digests
+from reproducibility.codes import IMAGE_REMEMBERED
 from reproducibility.compare import Check, Verdict, complete, fold
 from reproducibility.errors import InputError
 
@@ -42,9 +43,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from containers.engine import Engine
+    from containers.engine import Engine, Identity
     from orchestrator.architecture import Architecture
+    from orchestrator.artifacts.model import BuildResult
     from orchestrator.execution.step import Observer, Results, Run
+    from reproducibility.compare import CheckKind
     from reproducibility.digest import Digest
     from reproducibility.manifest import Tree
 
@@ -79,11 +82,15 @@ class Options:
 
 @dataclass(frozen=True)
 class Built:
-    """A finished build: its verdict and the content of `result.json`."""
+    """A finished build: its output directory, and the content of `result.json` in it."""
 
-    verdict: Verdict
-    document: dict[str, Any]
+    result: BuildResult
     out: Path
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of its checks."""
+        return Verdict[self.result.verdict]
 
 
 def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
@@ -169,6 +176,7 @@ class _Job:
                 processors=engine.processors,
             )
             run = self._actions(drawn, engine)
+            identity = engine.identity
         made = checks.toolchains(drawn.chain, run.results, self.architectures)
         # What comes needs the most, and much was freed: unpacked inputs, and then whole kernels.
         memory.give_back()
@@ -184,9 +192,9 @@ class _Job:
                 again = rebuilding.checks(run.compared.values())
                 found = [*compared.result(), *again, *boot.checks, *image.checks]
                 found = complete(found, self._expected(drawn))
-                document = self._document(image, found, run, drawn, assembled, engine.name)
-                result.write(fresh, document, run.results, self.store)
-        return Built(fold(found), document, self.options.out)
+                built = self._result(image, found, run, drawn, assembled, identity)
+                result.write(fresh, built, run.results, self.store)
+        return Built(built, self.options.out)
 
     def _compared(
         self,
@@ -202,13 +210,13 @@ class _Job:
             *source_checks.checks(self.pinned, have.sources, self.store, hashes),
         ]
 
-    def _expected(self, drawn: plan.Plan) -> list[tuple[str, str]]:
-        """(name, subject) of every check that must be there at the end."""
+    def _expected(self, drawn: plan.Plan) -> list[tuple[CheckKind, str]]:
+        """(kind, subject) of every check that must be there at the end."""
         expected = [*drawn.expected, *making.EXPECTED]
         if self.options.rebuild:
             expected += rebuilding.expected(drawn.steps)
             expected += boot_step.expected(self.wanted.boot, self.architectures)
-            expected.append((making.REMEMBERED, making.IMAGE))
+            expected.append((IMAGE_REMEMBERED, making.IMAGE))
         return expected
 
     def _actions(self, drawn: plan.Plan, engine: Engine) -> Run:
@@ -263,20 +271,22 @@ class _Job:
             stop=self.stop,
         )
 
-    def _document(  # noqa: PLR0913 - the parts of a result
+    def _result(  # noqa: PLR0913 - the parts of a result
         self,
         image: making.Image,
         found: list[Check],
         run: Run,
         drawn: plan.Plan,
         assembled: root.Root,
-        engine: str,
-    ) -> dict[str, Any]:
-        return result.document(
+        engine: Identity,
+    ) -> BuildResult:
+        return result.build_result(
             verdict=fold(found),
             image=image,
             checks=found,
-            run=run,
+            steps=drawn.steps,
+            results=run.results,
+            spec=self.wanted.digest,
             pinned=self.pinned,
             chain=drawn.chain,
             assembled=assembled,

@@ -29,20 +29,25 @@ from orchestrator.execution.rebuilding import Bases
 from orchestrator.image.cpio import witness as archive
 from orchestrator.image.cpio import writer as cpio
 from orchestrator.image.fat import reader, witness, writer
+from reproducibility import codes
 from reproducibility import digest as digests
-from reproducibility.compare import Check, Verdict, trees
+from reproducibility.compare import Check, Difference, Verdict, trees
 from reproducibility.digest import Digest
 from reproducibility.errors import ComparisonError, InputError, Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
     from threading import Event
 
     from orchestrator.artifacts.remaking import Remaking
     from orchestrator.execution.step import Observer
     from orchestrator.store import Store
+    from reproducibility.compare import CheckKind, Code
     from reproducibility.manifest import Entry
+
+    _Fields = tuple[str, int, AbstractSet[int]]
 
 __all__ = ["FORMAT", "Image", "Order", "make", "volume_id"]
 
@@ -57,12 +62,12 @@ STAGES = [
     ("cpio", "cpio", "archive of the same tree"),
     ("cpio/read back", "cpio", "by another program"),
 ]
-TWICE = "image made twice"
-READ_BACK = "read back by pyfatfs == root"
-WITNESSED = "every other byte == as the root and the parameters say"
-ARCHIVE = "archive read back == root"
-REMEMBERED = "image == remembered image"
-EXPECTED = [(TWICE, IMAGE), (READ_BACK, IMAGE), (WITNESSED, IMAGE), (ARCHIVE, CPIO)]
+EXPECTED = [
+    (codes.IMAGE_AGAIN, IMAGE),
+    (codes.IMAGE_READ_BACK, IMAGE),
+    (codes.IMAGE_BYTES, IMAGE),
+    (codes.ARCHIVE_READ_BACK, CPIO),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,7 @@ def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
         Stopped: `stop` was set.
     """
     known = bases if again and bases is not None else Bases()
-    remembered, lost = known.of(order.key, lambda: _recall(order, store))
+    remembered, code, lost = known.of(order.key, lambda: _recall(order, store))
     if remembered and not again and _taken_over(remembered, fresh, old):
         for name, _, _ in STAGES:
             observer.finished(name, cached=True, seconds=0)
@@ -165,7 +170,7 @@ def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
         _remember(order, store, made)
     if remembered or again:
         # What was remembered stays the base of comparison, whatever this run gave.
-        return replace(made, checks=(*made.checks, _against(remembered, made, lost)))
+        return replace(made, checks=(*made.checks, _against(remembered, made, code, lost)))
     return made
 
 
@@ -199,14 +204,17 @@ def _twice(written: Digest, tree: Digest, again: remaking.Remade) -> Check:
     how = "from the tree's manifest, in another process, backwards and piece by piece"
     if again.alike:
         reason = f"the process that made it again had the same {', '.join(again.alike)}"
-        return Check(TWICE, IMAGE, Verdict.FAIL, reason)
+        return Check(codes.IMAGE_AGAIN["same-surroundings"], IMAGE, reason)
     if (written, tree) == (again.image, again.tree):
         reason = f"written in the order of the clusters, and made again {how}: {written} both times"
-        return Check(TWICE, IMAGE, Verdict.PASS, reason)
+        return Check(codes.IMAGE_AGAIN["same"], IMAGE, reason)
     reason = f"written in the order of the clusters {written}, made again {how} {again.image}"
     if tree != again.tree:
         reason += f"; the trees are {tree} and {again.tree}"
-    return Check(TWICE, IMAGE, Verdict.FAIL, reason)
+    pairs = (("blake3", written, again.image), ("tree", tree, again.tree))
+    found = [Difference(IMAGE, name, one.hex, other.hex) for name, one, other in pairs]
+    differing = tuple(one for one in found if one.first != one.second)
+    return Check(codes.IMAGE_AGAIN["differs"], IMAGE, reason, differing)
 
 
 def _witnessed(order: Order, store: Store, fresh: Path, observer: Observer) -> Check:
@@ -230,13 +238,13 @@ def _witnessed(order: Order, store: Store, fresh: Path, observer: Observer) -> C
             ),
         )
     right = "boot code, tables, directories with every field, slack and free space: byte by byte"
-    return _judged(WITNESSED, IMAGE, found, right)
+    return _judged(codes.IMAGE_BYTES, IMAGE, found, right)
 
 
-def _judged(name: str, subject: str, found: Sequence[str], right: str) -> Check:
+def _judged(kind: CheckKind, subject: str, found: Sequence[str], right: str) -> Check:
     if found:
-        return Check(name, subject, Verdict.FAIL, "; ".join(found))
-    return Check(name, subject, Verdict.PASS, right)
+        return Check(kind["differs"], subject, "; ".join(found))
+    return Check(kind["same"], subject, right)
 
 
 def _read_back(order: Order, store: Store, fresh: Path, observer: Observer) -> Check:
@@ -244,9 +252,9 @@ def _read_back(order: Order, store: Store, fresh: Path, observer: Observer) -> C
         try:
             seen = reader.read(fresh / IMAGE)
         except ComparisonError as error:
-            return Check(READ_BACK, IMAGE, Verdict.FAIL, error.summary)
+            return Check(codes.IMAGE_READ_BACK["unreadable"], IMAGE, error.summary)
     expected = reader.expected(order.tree)
-    check = trees(READ_BACK, IMAGE, seen.tree, expected)
+    check = trees(codes.IMAGE_READ_BACK, IMAGE, seen.tree, expected)
     if check.verdict is Verdict.FAIL:
         # A damaged blob would show here: that is healed, not reported as a defect of the image.
         store.look_again(expected.where(lambda entry: seen.tree.get(entry.path) != entry))
@@ -255,8 +263,22 @@ def _read_back(order: Order, store: Store, fresh: Path, observer: Observer) -> C
     wanted = (order.label, order.volume_id, frozenset({order.epoch}))
     if found != wanted:
         reason = f"label, volume ID and times are {found}, not {wanted}"
-        return Check(READ_BACK, IMAGE, Verdict.FAIL, reason)
+        return Check(codes.IMAGE_READ_BACK["other-fields"], IMAGE, reason, _fields(found, wanted))
     return check
+
+
+def _fields(found: _Fields, wanted: _Fields) -> tuple[Difference, ...]:
+    """In what label, volume ID and times (seconds) of an image differ from what they should be."""
+    pairs: list[tuple[str, str | int, str | int]] = [
+        ("label", found[0], wanted[0]),
+        ("volume_id", found[1], wanted[1]),
+        ("times", _listed(found[2]), _listed(wanted[2])),
+    ]
+    return tuple(Difference(IMAGE, name, one, other) for name, one, other in pairs if one != other)
+
+
+def _listed(moments: Iterable[int]) -> str:
+    return " ".join(map(str, sorted(moments)))
 
 
 def _cpio(order: Order, store: Store, fresh: Path, observer: Observer) -> tuple[Artefact, Check]:
@@ -266,17 +288,17 @@ def _cpio(order: Order, store: Store, fresh: Path, observer: Observer) -> tuple[
     with _stage("cpio/read back", observer):
         found = archive.findings(fresh / CPIO, order.tree, order.epoch)
     right = "names, modes, times, owners, content (BLAKE3), order and end, field by field"
-    return artefact, _judged(ARCHIVE, CPIO, found, right)
+    return artefact, _judged(codes.ARCHIVE_READ_BACK, CPIO, found, right)
 
 
-def _recall(order: Order, store: Store) -> tuple[Image | None, str]:
+def _recall(order: Order, store: Store) -> tuple[Image | None, Code, str]:
     """What is remembered, or why there is nothing to compare with."""
     document = store.recall("image", order.key)
     if document is None:
-        return None, "no earlier result"
+        return None, codes.IMAGE_REMEMBERED["no-earlier-result"], "no earlier result"
     try:
         checks = tuple(
-            Check(found["name"], found["subject"], Verdict[found["verdict"]], found["reason"])
+            Check(codes.find(found["code"]), found["subject"], found["reason"])
             for found in document["checks"]
         )
         found = Image(
@@ -286,8 +308,9 @@ def _recall(order: Order, store: Store) -> tuple[Image | None, str]:
             checks,
         )
     except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
-        return None, f"the earlier result cannot be read: {error!r}"
-    return found, ""
+        unread = codes.IMAGE_REMEMBERED["unreadable-result"]
+        return None, unread, f"the earlier result cannot be read: {error!r}"
+    return found, codes.IMAGE_REMEMBERED["same"], ""
 
 
 def _remember(order: Order, store: Store, made: Image) -> None:
@@ -326,15 +349,16 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _against(remembered: Image | None, made: Image, lost: str) -> Check:
-    """How what was made compares with what is remembered; `lost`: why nothing is."""
+def _against(remembered: Image | None, made: Image, code: Code, lost: str) -> Check:
+    """How what was made compares with what is remembered; `code`, `lost`: why nothing is."""
     if remembered is None:
-        return Check(REMEMBERED, IMAGE, Verdict.SKIP, lost)
+        return Check(code, IMAGE, lost)
     for before, now in ((remembered.image, made.image), (remembered.cpio, made.cpio)):
         if before != now:
             reason = f"{now.path} was {before.blake3}, is {now.blake3}"
-            return Check(REMEMBERED, IMAGE, Verdict.FAIL, reason)
-    return Check(REMEMBERED, IMAGE, Verdict.PASS, "made again with the same digests")
+            differing = (Difference(now.path, "blake3", before.blake3.hex, now.blake3.hex),)
+            return Check(codes.IMAGE_REMEMBERED["differs"], IMAGE, reason, differing)
+    return Check(codes.IMAGE_REMEMBERED["same"], IMAGE, "made again with the same digests")
 
 
 def _head(store: Store, entry: Entry) -> bytes:

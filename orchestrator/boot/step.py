@@ -19,6 +19,7 @@ from orchestrator.spec.boot import SYSLINUX, kernel_name, loader_name
 from orchestrator.store import DamagedBlob
 from reproducibility import canonical
 from reproducibility import digest as digests
+from reproducibility.codes import REBUILD
 from reproducibility.digest import Digest
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree, merge
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.execution.step import Observer, Results
     from orchestrator.spec import boot as boot_section
     from orchestrator.store import Store
-    from reproducibility.compare import Check
+    from reproducibility.compare import Check, CheckKind
 
 _KIND = "boot"
 
@@ -57,9 +58,9 @@ def stages(
 
 def expected(
     section: boot_section.Boot | None, architectures: Sequence[str]
-) -> list[tuple[str, str]]:
-    """(name, subject) of the checks of a build that makes everything again."""
-    return [(rebuilding.AGAIN, name) for name, _, _ in stages(section, architectures)]
+) -> list[tuple[CheckKind, str]]:
+    """(kind, subject) of the checks of a build that makes everything again."""
+    return [(REBUILD, name) for name, _, _ in stages(section, architectures)]
 
 
 def make(  # noqa: PLR0913 - what they are made from, who is told

@@ -12,6 +12,7 @@ from orchestrator import build, inputs, plan
 from orchestrator.artifacts import image as making
 from orchestrator.execution import rebuilding
 from orchestrator.spec import model as specs
+from reproducibility import codes
 from reproducibility.compare import Verdict
 from reproducibility.errors import InputError
 from tests.fakes import FakeEngine, FakeObserver, made
@@ -76,7 +77,7 @@ def plan_of_two() -> plan.Plan:
         chain=samples.chain(),
         compiling=None,  # type: ignore[arg-type] # not looked at
         steps=[step("a"), step("b", "a")],
-        expected=[("F1 == F2", "amd64")],
+        expected=[(codes.FIXED_POINT, "amd64")],
     )
 
 
@@ -100,9 +101,9 @@ def test_a_rebuild_expects_a_check_of_everything_that_is_remembered(
     store: Store, tmp_path: Path
 ) -> None:
     drawn = plan_of_two()
-    usual = {("F1 == F2", "amd64"), *making.EXPECTED}
+    usual = {(codes.FIXED_POINT, "amd64"), *making.EXPECTED}
     assert set(job(store, tmp_path)._expected(drawn)) == usual
-    again = {("built again", "a"), ("built again", "b"), (making.REMEMBERED, making.IMAGE)}
+    again = {(codes.REBUILD, name) for name in "ab"} | {(codes.IMAGE_REMEMBERED, making.IMAGE)}
     assert set(job(store, tmp_path, rebuild=True)._expected(drawn)) == usual | again
     booting = job(store, tmp_path, rebuild=True, boot=True)._expected(drawn)
-    assert set(booting) == usual | again | {("built again", "boot files/amd64")}
+    assert set(booting) == usual | again | {(codes.REBUILD, "boot files/amd64")}
