@@ -144,16 +144,6 @@ ARCHIVE_READ_BACK = _kind(
     passes={SAME: "another program reads the root from the archive, field by field"},
     fails={DIFFERS: "the archive is not the root's, or cannot be read"},
 )
-IMAGE_REMEMBERED = _kind(
-    "image-remembered",
-    "image == remembered image",
-    passes={SAME: "image and archive were made again with the same digests"},
-    skips={
-        "no-earlier-result": "there is no earlier image to compare with",
-        "unreadable-result": "what is remembered of the earlier image cannot be read",
-    },
-    fails={DIFFERS: "image or archive are not what they were"},
-)
 BOOT_IMAGE = _kind(
     "boot-image",
     "image unchanged",

@@ -43,9 +43,7 @@ if TYPE_CHECKING:
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV = 1, 2, 4
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
-_RT_SIGACTION = {"x86_64": 13, "aarch64": 134, "riscv64": 134}
 _SIGNALS = 64
-_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219}
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 
@@ -82,7 +80,7 @@ def main() -> NoReturn:
         _limit(order["limits"], order["cpus"])
         options = [_resolve(part, places, order["status"]) for part in order["options"]]
         arguments = _hidden(options, order["filter"], order["command"])
-        _leave_keyring()
+        _leave_keyring(order["keyctl"])
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         # Held back until the guard is in place.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -90,7 +88,7 @@ def main() -> NoReturn:
         guard = os.getpid()
         child = os.fork()
         if child == 0:
-            _forget_signals()
+            _forget_signals(order["rt_sigaction"])
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             with contextlib.suppress(OSError):  # where memory runs out, the action is ended first
@@ -291,18 +289,16 @@ def _limit(limits: dict[str, int], cpus: list[int]) -> None:
         resource.setrlimit(kind, (value, value))
 
 
-def _forget_signals() -> None:
+def _forget_signals(rt_sigaction: int) -> None:
     """Give every signal its usual effect: what is ignored stays so over an execve.
 
     Python ignores some, and GNU make has its children ignore two that the C library keeps for
-    itself, so they can only be set by the system call.
+    itself, so they can only be set by the system call, whose number is `rt_sigaction`.
     """
     library = ctypes.CDLL(None, use_errno=True)
     usual = bytes(32)  # a struct sigaction of the kernel, all zeros
     for number in set(range(1, _SIGNALS + 1)) - {signal.SIGKILL, signal.SIGSTOP}:
-        status = library.syscall(
-            ctypes.c_long(_RT_SIGACTION[os.uname().machine]), number, usual, None, ctypes.c_long(8)
-        )
+        status = library.syscall(ctypes.c_long(rt_sigaction), number, usual, None, ctypes.c_long(8))
         _check(status, "rt_sigaction")
 
 
@@ -355,15 +351,16 @@ def _file(name: str, content: bytes) -> int:
     return descriptor
 
 
-def _leave_keyring() -> None:
+def _leave_keyring(keyctl: int) -> None:
     """Start an empty session keyring: whoever runs the orchestrator may keep secrets in theirs.
 
     No namespace covers it. A kernel without keyrings has nothing to leave; where this process may
-    not (a container engine's filter), what it starts may not use one either.
+    not (a container engine's filter), what it starts may not use one either. `keyctl`: the number
+    of that system call.
     """
     library = ctypes.CDLL(None, use_errno=True)
-    number = ctypes.c_long(_KEYCTL[os.uname().machine])
-    if library.syscall(number, ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING), None) < 0:
+    join = ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING)
+    if library.syscall(ctypes.c_long(keyctl), join, None) < 0:
         refused = ctypes.get_errno()
         if refused not in {errno.ENOSYS, errno.EPERM}:
             raise OSError(refused, f"an empty session keyring: {os.strerror(refused)}")

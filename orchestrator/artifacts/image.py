@@ -2,13 +2,15 @@
 
 The image is written from the store, and made again in another process, which only hashes it. What
 `pyfatfs` reads back from it is compared with the tree; a witness compares every other byte; and the
-archive is read back too. A second run with the same tree finds its image in the old output
-directory, compares digests, and does nothing else.
+archive is read back too. All of that is one step of the build, whose files lie in the output
+directory and not in the store: a second run with the same recipe finds them in the old one,
+compares digests, and does nothing else.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import time
@@ -25,43 +27,45 @@ from orchestrator.artifacts.recipe import (
     volume_id,
 )
 from orchestrator.boot import syslinux
-from orchestrator.execution.rebuilding import Bases
+from orchestrator.execution.step import Computation, Computed, Step
 from orchestrator.image.cpio import witness as archive
 from orchestrator.image.cpio import writer as cpio
 from orchestrator.image.fat import reader, witness, writer
-from reproducibility import codes
+from orchestrator.store import DamagedBlob, Store
+from reproducibility import canonical, codes
 from reproducibility import digest as digests
 from reproducibility.compare import Check, Difference, Verdict, trees
 from reproducibility.digest import Digest
 from reproducibility.errors import ComparisonError, InputError, Stopped
+from reproducibility.manifest import Tree, file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
     from pathlib import Path
     from threading import Event
 
     from orchestrator.artifacts.remaking import Remaking
-    from orchestrator.execution.step import Observer
-    from orchestrator.store import Store
-    from reproducibility.compare import CheckKind, Code
+    from orchestrator.execution.step import Observer, Result, Results
+    from reproducibility.compare import CheckKind
     from reproducibility.manifest import Entry
 
     _Fields = tuple[str, int, AbstractSet[int]]
 
-__all__ = ["FORMAT", "Image", "Order", "make", "volume_id"]
+__all__ = ["FORMAT", "Image", "Order", "of_result", "step", "volume_id"]
 
 IMAGE = "sourcery.img"
 CPIO = "sourcery.cpio.zst"
 
-STAGES = [
+STEP = "image"
+PARTS = (
     ("image", "image", "FAT32 disk image"),
     ("image/again", "image", "made again in another process, only hashed"),
     ("image/read back", "image", "by pyfatfs"),
     ("image/witness", "image", "every byte beside the files' content"),
     ("cpio", "cpio", "archive of the same tree"),
     ("cpio/read back", "cpio", "by another program"),
-]
+)
 EXPECTED = [
     (codes.IMAGE_AGAIN, IMAGE),
     (codes.IMAGE_READ_BACK, IMAGE),
@@ -116,33 +120,77 @@ class Image:
     checks: tuple[Check, ...]
 
 
-def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
-    order: Order,
-    store: Store,
-    fresh: Path,
-    old: Path,
-    observer: Observer,
-    *,
-    again: bool,
-    bases: Bases | None = None,
-    stop: Event,
-) -> Image:
-    """Make both files in the folder `fresh`, or take them over from the output directory `old`.
+@dataclass(frozen=True)
+class Place:
+    """Where an image is made, and who is told.
 
-    `again`: make them whatever is remembered, and compare, with `bases` as far as they are known.
-    `stop`: looked at between the stages.
+    `fresh`: gives the folder that both files go to. `old`: the output directory, from which they
+    are taken over where nothing changed.
+    """
+
+    store: Store
+    fresh: Callable[[], Path]
+    old: Path
+    observer: Observer
+
+
+def step(recipe: Callable[[Results], Order], needs: Sequence[str], place: Place) -> Step:
+    """The step that makes both files.
+
+    The step raises InputError where the tree cannot lie on VFAT (names the paths),
+    InfrastructureError where the disk is full, and DamagedBlob.
+    """
+
+    def make(results: Results) -> Computation:
+        order = recipe(results)
+        return Computation(
+            STEP,
+            order.document,
+            lambda stop: _computed(_made(order, place, stop)),
+            at_hand=lambda remembered: _taken_over(remembered, place),
+        )
+
+    return Step(STEP, STEP, IMAGE, tuple(needs), make, parts=PARTS)
+
+
+def of_result(result: Result, store: Store) -> Image:
+    """The image that a result of the step describes.
 
     Raises:
-        InputError: the tree cannot lie on VFAT; names the paths.
-        InfrastructureError: the disk is full, or a blob is damaged.
-        Stopped: `stop` was set.
+        InputError: it describes none.
+        DamagedBlob: what it says is missing or damaged.
     """
-    known = bases if again and bases is not None else Bases()
-    remembered, code, lost = known.of(order.key, lambda: _recall(order, store))
-    if remembered and not again and _taken_over(remembered, fresh, old):
-        for name, _, _ in STAGES:
-            observer.finished(name, cached=True, seconds=0)
-        return remembered
+    try:
+        document = json.loads(store.read(result.stdout))
+        checks = tuple(
+            # Only an image that passed them all is remembered, so there are no differences.
+            Check(codes.find(found["code"]), found["subject"], found["reason"])
+            for found in document["checks"]
+        )
+        return Image(
+            Artefact.parse(document["image"]),
+            Artefact.parse(document["cpio"]),
+            Digest.parse(document["tree"]),
+            checks,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"not a description of an image: {error!r}") from error
+
+
+def _computed(made: Image) -> Computed:
+    says = {
+        "tree": str(made.tree),
+        "image": made.image.document(),
+        "cpio": made.cpio.document(),
+        "checks": [check.document() for check in made.checks],
+    }
+    sound = all(check.verdict is Verdict.PASS for check in made.checks)
+    files = [file(part.path, part.blake3, part.size) for part in (made.image, made.cpio)]
+    return Computed(Tree(files), canonical.dumps(says), sound)
+
+
+def _made(order: Order, place: Place, stop: Event) -> Image:
+    store, fresh, observer = place.store, place.fresh(), place.observer
     tree, disk = laid_out(order, store.put_bytes, lambda entry: _head(store, entry))
     # What came of it; the order stays what the other process is given.
     final = replace(order, tree=tree)
@@ -162,16 +210,10 @@ def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
         checks = [_twice(image.blake3, tree.digest, second.result()), read.result()]
         archived, check = packed.result()
         checks += [seen.result(), check]
-        made = Image(image, archived, tree.digest, tuple(checks))
     _refuse_if(stop)
-    passed = all(check.verdict is Verdict.PASS for check in made.checks)
-    if passed and not remembered:
-        store.save_tree(tree)
-        _remember(order, store, made)
-    if remembered or again:
-        # What was remembered stays the base of comparison, whatever this run gave.
-        return replace(made, checks=(*made.checks, _against(remembered, made, code, lost)))
-    return made
+    # Its files are in the store; what needs them is the result.
+    store.save_tree(tree)
+    return Image(image, archived, tree.digest, tuple(checks))
 
 
 @contextlib.contextmanager
@@ -291,53 +333,22 @@ def _cpio(order: Order, store: Store, fresh: Path, observer: Observer) -> tuple[
     return artefact, _judged(codes.ARCHIVE_READ_BACK, CPIO, found, right)
 
 
-def _recall(order: Order, store: Store) -> tuple[Image | None, Code, str]:
-    """What is remembered, or why there is nothing to compare with."""
-    document = store.recall("image", order.key)
-    if document is None:
-        return None, codes.IMAGE_REMEMBERED["no-earlier-result"], "no earlier result"
-    try:
-        checks = tuple(
-            Check(codes.find(found["code"]), found["subject"], found["reason"])
-            for found in document["checks"]
-        )
-        found = Image(
-            Artefact.parse(document["image"]),
-            Artefact.parse(document["cpio"]),
-            Digest.parse(document["tree"]),
-            checks,
-        )
-    except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
-        unread = codes.IMAGE_REMEMBERED["unreadable-result"]
-        return None, unread, f"the earlier result cannot be read: {error!r}"
-    return found, codes.IMAGE_REMEMBERED["same"], ""
-
-
-def _remember(order: Order, store: Store, made: Image) -> None:
-    store.remember(
-        "image",
-        order.key,
-        {
-            "tree": str(made.tree),
-            "image": made.image.document(),
-            "cpio": made.cpio.document(),
-            "checks": [check.document() for check in made.checks],
-        },
-    )
-
-
-def _taken_over(remembered: Image, fresh: Path, old: Path) -> bool:
+def _taken_over(remembered: Result, place: Place) -> bool:
     """Whether the old output directory has both files whole; they are then in the new one too."""
-    for artefact in (remembered.image, remembered.cpio):
-        source = old / artefact.path
+    try:
+        of_result(remembered, place.store)
+    except (InputError, DamagedBlob):
+        return False
+    for entry in remembered.tree.files():
+        source = place.old / entry.path
         try:
-            if source.stat().st_size != artefact.size:
+            if source.stat().st_size != entry.size or digests.of_file(source) != entry.content:
                 return False
-            if digests.of_file(source) != artefact.blake3:
-                return False
-            _link(source, fresh / artefact.path)
+            _link(source, place.fresh() / entry.path)
         except OSError:
             return False
+    for name, _, _ in PARTS:
+        place.observer.finished(name, cached=True, seconds=0)
     return True
 
 
@@ -347,18 +358,6 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _against(remembered: Image | None, made: Image, code: Code, lost: str) -> Check:
-    """How what was made compares with what is remembered; `code`, `lost`: why nothing is."""
-    if remembered is None:
-        return Check(code, IMAGE, lost)
-    for before, now in ((remembered.image, made.image), (remembered.cpio, made.cpio)):
-        if before != now:
-            reason = f"{now.path} was {before.blake3}, is {now.blake3}"
-            differing = (Difference(now.path, "blake3", before.blake3.hex, now.blake3.hex),)
-            return Check(codes.IMAGE_REMEMBERED["differs"], IMAGE, reason, differing)
-    return Check(codes.IMAGE_REMEMBERED["same"], IMAGE, "made again with the same digests")
 
 
 def _head(store: Store, entry: Entry) -> bytes:

@@ -33,7 +33,7 @@ REMEDY = "build again: `orchestrate build`, or name another folder with --out"
 
 Word = Literal["PASS", "SKIP", "FAIL"]
 Origin = Literal["ran here", "remembered", "nothing to do"]
-StepKind = Literal["action", "internal", "nothing"]
+StepKind = Literal["action", "computation", "nothing"]
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # A file beside the result: a name, so that it leads nowhere else.
 Name = Annotated[str, Field(pattern=r"^[^/.\x00-\x1f\x7f][^/\x00-\x1f\x7f]{0,254}$")]
@@ -98,13 +98,13 @@ class Host(_Model):
 class Provenance(_Model):
     """Which run made a step's result, as it was observed then.
 
-    `isolation`: the `id` of one of those in `isolation.enforced`. `tool`: the version of this
-    program. `when`: the end of the action, `2026-01-01T00:00:00Z`. `observed`: what a program saw
-    inside; empty where none looked.
+    `isolation`: the `id` of one of those in `isolation.enforced`; null for a computation, which
+    nothing isolates. `tool`: the version of this program. `when`: the end of the work,
+    `2026-01-01T00:00:00Z`. `observed`: what a program saw inside; empty where none looked.
     """
 
     engine: Engine
-    isolation: Blake3
+    isolation: Blake3 | None
     tool: str
     when: str
     observed: str
@@ -113,12 +113,12 @@ class Provenance(_Model):
 class Step(_Model):
     """A step and its result.
 
-    `kind`: `action` (a command in an engine), `internal` (in this program), `nothing` (it turned
+    `kind`: `action` (a command in an engine), `computation` (in this program), `nothing` (it turned
     out that there was nothing to do). `key`: what its result is remembered under. `action`: digest
-    of the action's canonical document; null where there is none. `outputs`: digest of the tree that
-    it made. `seconds`: wall-clock time of the run that made it. `peak_memory`: 0 where it is not
-    known. `cached`: this build did not run it. `provenance`: null where the run that made it did
-    not record it, and where nothing ran.
+    of the canonical document that says what was done, a blob of the store; null for `nothing`.
+    `outputs`: digest of the tree that it made. `seconds`: wall-clock time of the run that made it.
+    `peak_memory`: 0 where it is not known. `cached`: this build did not run it. `provenance`: null
+    where the run that made it did not record it, and where nothing ran.
     """
 
     name: Text

@@ -85,14 +85,14 @@ def build_result(  # noqa: PLR0913 - the parts of a result
 
 def step(name: str, stage: str, result: Result) -> model.Step:
     """A step, and where its result comes from, by what was written down when it was made."""
-    idle = result.key == digests.of_bytes(b"")
+    idle = result.kind == "nothing"
     origin: model.Origin = "remembered" if result.cached else "ran here"
     return model.Step(
         name=name,
         stage=stage,
-        kind="nothing" if idle else "action",
+        kind=result.kind,
         key=result.key,
-        # What is remembered is remembered under the digest of the action.
+        # The key is the digest of what was done, as a document.
         action=None if idle else result.key,
         outputs=result.tree.digest,
         seconds=round(result.seconds, 3),
@@ -105,7 +105,7 @@ def step(name: str, stage: str, result: Result) -> model.Step:
 
 def isolation(provenances: Iterable[Provenance | None]) -> model.Isolation:
     """The rules, and each way in which the runs that made the results kept them, once."""
-    kept = [_enforced(made.isolation) for made in provenances if made]
+    kept = [_enforced(made.isolation) for made in provenances if made and _isolated(made)]
     found = {str(one.id): one for one in kept if one}
     return model.Isolation(
         rules={rule.name: rule.meaning for rule in RULES},
@@ -151,16 +151,23 @@ def _engine(identity: Identity) -> model.Engine:
 
 def _provenance(made: Provenance | None) -> model.Provenance | None:
     """Where a result comes from; None where that was not recorded, or not as a whole."""
-    kept = _enforced(made.isolation) if made else None
-    if made is None or kept is None:
+    if made is None:
+        return None
+    kept = _enforced(made.isolation)
+    if kept is None:
         return None
     return model.Provenance(
         engine=_engine(made.engine),
-        isolation=kept.id,
+        isolation=kept.id if _isolated(made) else None,
         tool=made.tool,
         when=made.when,
         observed=made.observed.strip(),
     )
+
+
+def _isolated(made: Provenance) -> bool:
+    """Whether the work ran in isolation: a computation of this program has neither limit nor rule."""
+    return any(made.isolation.values())
 
 
 def _enforced(told: Mapping[str, Any]) -> model.Enforced | None:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from orchestrator.execution.step import Comparison, Step
     from reproducibility.compare import CheckKind
     from reproducibility.digest import Digest
-    from reproducibility.manifest import Tree
 
 _Base = TypeVar("_Base")
 
@@ -51,13 +50,6 @@ def checks(compared: Iterable[Comparison]) -> list[Check]:
     """One check for each step that was run again."""
     every = {comparison.step: comparison for comparison in compared}
     return [_check(comparison, every) for comparison in every.values()]
-
-
-def tree(subject: str, earlier: Tree | None, now: Tree, why: str = "") -> Check:
-    """The check of something that is one tree. `why`: where there is no earlier one."""
-    if earlier is None:
-        return _nothing(subject, why)
-    return trees(REBUILD, subject, earlier, now)
 
 
 def _check(comparison: Comparison, every: Mapping[str, Comparison]) -> Check:

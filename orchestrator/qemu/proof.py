@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.architecture import FACTS
 from reproducibility import codes
 from reproducibility.compare import NOT_CHECKED, Check, Difference
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from reproducibility.compare import CheckKind
     from reproducibility.digest import Digest
 
-# `uname -m` of the architecture's kernel.
-_MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "riscv64": "riscv64"}
 _WHERE, _UNAME = "command -v uname", "uname -m"
 _PROGRAM = """\
 cat > /tmp/hello.go <<EOF
@@ -102,7 +101,7 @@ def _rules(architecture: str) -> list[tuple[CheckKind, list[int], Callable[[list
 
     def compiled_once(outputs: list[str]) -> bool:
         stub, first, program, second = (output.strip() for output in outputs)
-        machine = _MACHINES[architecture]
+        machine = FACTS[architecture].machine
         return stub == f"{folder}/uname" and program == "/bin/uname" and first == second == machine
 
     return [

@@ -42,7 +42,6 @@ _REMOUNT, _BIND, _REC, _PRIVATE = 32, 4096, 16384, 1 << 18
 _DETACH = 2
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
-_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
 
 STATUS_NOT_SET_UP, STATUS_CANNOT_RUN, STATUS_NOT_FOUND = 125, 126, 127
 _SIGNALLED = 128
@@ -171,7 +170,7 @@ def _first(order: dict[str, Any], channel: socket.socket, launcher: int) -> int:
             folder.mkdir()
         _mount("tmpfs", folder, "tmpfs", _NOSUID | _NODEV, options)
     _etc(_ROOT / "etc", order["etc"])
-    _change_root()
+    _change_root(order["pivot_root"])
     _unshare(_NEWUSER | _NEWNS | _NEWUTS | _NEWIPC | _NEWNET)
     _map(0, 0)
     # The command is root here, and could open and trace this process: this machine's Python lies
@@ -220,12 +219,14 @@ def _copies(folder: Path) -> dict[str, bytes]:
     return found
 
 
-def _change_root() -> None:
-    """Make the tree the root, and let go of the machine's (pivot_root(2), NOTES)."""
+def _change_root(pivot_root: int) -> None:
+    """Make the tree the root, and let go of the machine's (pivot_root(2), NOTES).
+
+    `pivot_root`: the number of that system call.
+    """
     os.chdir(_ROOT)
     library = ctypes.CDLL(None, use_errno=True)
-    number = _PIVOT_ROOT[os.uname().machine]
-    _check(library.syscall(ctypes.c_long(number), b".", b"."), "pivot_root")
+    _check(library.syscall(ctypes.c_long(pivot_root), b".", b"."), "pivot_root")
     _check(library.umount2(b".", _DETACH), "umount")
     os.chdir("/")
 

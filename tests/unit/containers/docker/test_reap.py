@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _CHECKOUT = Path(__file__).resolve().parents[4]
 _PARENT = """
 import sys
-from containers import docker_reaper
+from containers.docker import reaper as docker_reaper
 docker_reaper._PROGRAM = __import__("pathlib").Path(sys.argv[1])
 reaper = docker_reaper.Reaper("label=value")
 print(reaper._process.pid, flush=True)
@@ -32,7 +32,7 @@ sys.stdin.read()
 _PRETENDER = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])["path"]
-from containers import reap
+from containers.docker import reap
 reap.sweep = lambda label: open({said!r}, "w").write(label)
 reap.main(sys.argv[1])
 """

@@ -28,7 +28,7 @@ NAMES = ["B3SUMS", "SHA256SUMS", "image", "logs", "result.json"]
 # Shared by this process and by those that run in a mount namespace.
 MAKING = """
 import os
-from orchestrator import output
+from orchestrator.artifacts import output_directory as output
 from reproducibility import canonical
 
 def build(out, content, step="a/b", meanwhile=lambda: None):

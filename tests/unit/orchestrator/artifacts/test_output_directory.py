@@ -265,7 +265,7 @@ def test_what_came_there_during_the_build_is_refused_too(
 # -- work in progress ------------------------------------------------------------------------------
 
 _BUILD = """
-from orchestrator import output
+from orchestrator.artifacts import output_directory as output
 with output.replacing(Path(sys.argv[1])) as fresh:
     (fresh / "half").write_bytes(b"half")
     tell(fresh)

@@ -51,7 +51,7 @@ _PACKAGES = ("containers", "orchestrator", "reproducibility")
 _PROGRAM = """
 import json, sys, threading
 from pathlib import Path
-from orchestrator import making
+from orchestrator.artifacts import image as making
 from orchestrator.store import Store
 from reproducibility import digest as digests
 from reproducibility.manifest import Tree, file
@@ -66,8 +66,8 @@ store = Store(place / "store")
 data = {f"folder {n % 5}/a file {n}.txt": bytes([n]) * n for n in range(60)}
 tree = Tree(file(path, store.put_bytes(content), len(content)) for path, content in data.items())
 order = making.Order(tree, "TEST", digests.of_bytes(b"spec and lock"), 1_767_225_600, 0)
-made = making.make(order, store, place / "fresh", place / "old", Nobody(), again=False,
-                   stop=threading.Event())
+where = making.Place(store, lambda: place / "fresh", place / "old", Nobody())
+made = making._made(order, where, threading.Event())
 store.close()
 print(json.dumps({check.name: check.verdict.name for check in made.checks}))
 """
@@ -396,7 +396,7 @@ def test_an_error_of_this_process_ends_it(
 _LEFT = """
 import sys, time
 from pathlib import Path
-from orchestrator import making, remaking
+from orchestrator.artifacts import image as making, remaking
 from orchestrator.store import Store
 from reproducibility import digest
 from reproducibility.manifest import Tree

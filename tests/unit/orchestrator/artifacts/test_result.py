@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ ISOLATION: dict[str, Any] = {
 PROVENANCE = Provenance(
     Identity("fake", "a", "1"), ISOLATION, "9.9", "2026-01-01T00:00:00Z", "{}\n"
 )
+COMPUTED = replace(PROVENANCE, isolation={"limits": {}, "enforcement": []})
 TREE = Tree([file("bin/go", HERE, 4, executable=True)])
 
 
@@ -48,7 +50,8 @@ def put_together(checks: tuple[Check, ...] = (), **changes: Any) -> model.BuildR
         "a": ran(b"a", PROVENANCE),
         "b": ran(b"b", PROVENANCE, cached=True),
         "c": ran(b"c", None, cached=True),
-        "idle": ran(b"", None, cached=True),
+        "image": replace(ran(b"i", COMPUTED), kind="computation"),
+        "idle": replace(ran(b"", None, cached=True), kind="nothing"),
     }
     artefact = making.Artefact(making.IMAGE, 5, HERE, digest.sha256_of_bytes(b"here"))
     counts = root.Counts(
@@ -95,7 +98,7 @@ def test_a_result_says_what_it_was_made_from_and_by_what() -> None:
 
 def test_every_step_says_key_action_outputs_and_where_it_comes_from() -> None:
     made = put_together()
-    one, two, three, idle = made.document()["steps"]
+    one, two, three, image, idle = made.document()["steps"]
     (kept,) = made.isolation.enforced
     assert one == {
         "name": "a",
@@ -118,6 +121,8 @@ def test_every_step_says_key_action_outputs_and_where_it_comes_from() -> None:
     }
     assert (two["origin"], two["provenance"]) == ("remembered", one["provenance"])
     assert (three["origin"], three["provenance"]) == ("remembered", None)
+    assert (image["kind"], image["action"]) == ("computation", str(digest.of_bytes(b"i")))
+    assert (image["origin"], image["provenance"]["isolation"]) == ("ran here", None)
     assert (idle["kind"], idle["action"], idle["origin"]) == ("nothing", None, "nothing to do")
     assert kept.id == digest.of_bytes(canonical.dumps(ISOLATION))
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from containers.policy import Policy
 from orchestrator.artifacts import image as making
 from orchestrator.boot import files, initramfs, modules
 from orchestrator.boot import step as boot_step
 from orchestrator.boot.syslinux import LDLINUX
+from orchestrator.execution import rebuilding
 from orchestrator.execution.rebuilding import Bases
+from orchestrator.execution.remembered import Remembered
+from orchestrator.execution.scheduler import Scheduler
+from orchestrator.execution.step import Computation, Step
 from orchestrator.image.fat import reader
 from orchestrator.image.fat.disk import START
 from orchestrator.spec.boot import Boot, Kernel, Kernels
@@ -21,6 +27,7 @@ from reproducibility.codes import REBUILD
 from reproducibility.compare import Verdict, fold
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree, file
+from tests.fakes import FakeEngine
 from tests.unit.orchestrator import samples
 from tests.unit.orchestrator.artifacts.test_image import Maker, Watcher
 from tests.unit.orchestrator.boot import made
@@ -30,7 +37,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.architecture import Architecture
+    from orchestrator.boot.syslinux import Loader
     from orchestrator.execution.step import Result
+    from reproducibility.compare import Check
 
 BOTH: tuple[Architecture, ...] = ("amd64", "riscv64")
 STAGES = {f"boot files/{name}" for name in BOTH}
@@ -47,6 +56,15 @@ def tree(store: Store, content: Mapping[str, bytes]) -> Tree:
     return Tree(file(path, store.put_bytes(data), len(data)) for path, data in content.items())
 
 
+@dataclass(frozen=True)
+class Made:
+    """What came of it, with the comparisons of what was made again."""
+
+    tree: Tree
+    loader: Loader | None
+    checks: tuple[Check, ...]
+
+
 @dataclass
 class Order:
     """What boot files are made from; a test changes it."""
@@ -54,9 +72,11 @@ class Order:
     store: Store
     section: Boot = field(
         default_factory=lambda: Boot(
-            kernel=Kernels(
-                amd64=Kernel(package="linux-image-amd64"),
-                riscv64=Kernel(package="linux-image-riscv64", command_line="quiet"),
+            kernel=Kernels.model_validate(
+                {
+                    "amd64": Kernel(package="linux-image-amd64"),
+                    "riscv64": Kernel(package="linux-image-riscv64", command_line="quiet"),
+                }
             )
         )
     )
@@ -83,21 +103,40 @@ class Order:
 
     def make(
         self, *architectures: Architecture, again: bool = False, bases: Bases | None = None
-    ) -> boot_step.BootFiles:
+    ) -> Made:
         self.watcher = Watcher()
-        return boot_step.make(
-            self.section,
-            self.packages,
-            self.results,
-            architectures or BOTH,
-            self.volume_id,
-            self.store,
-            self.watcher,
-            again=again,
+        wanted = architectures or BOTH
+        steps = boot_step.steps(self.section, self.packages, wanted, self.store)
+        ran = Scheduler(
+            engine=FakeEngine({}),
+            store=self.store,
+            policy=Policy(),
+            observer=self.watcher,
+            jobs=2,
+            rebuild=again,
             bases=bases,
+            stop=threading.Event(),
+        ).run([self.known(step) for step in steps])
+        results = {**self.results, **ran.results}
+        found = boot_step.assemble(
+            self.section, self.packages, results, wanted, self.volume_id, self.store
         )
+        checks = tuple(rebuilding.checks(ran.compared.values()))
+        return Made(found.tree, found.loader, checks)
 
-    def text(self, found: boot_step.BootFiles, path: str) -> str:
+    def known(self, step: Step) -> Step:
+        """A step whose predecessors have been done."""
+        return replace(step, needs=(), make=lambda _: step.make(self.results))
+
+    def work(self, architecture: str) -> Computation:
+        """What a step of an architecture does."""
+        steps = boot_step.steps(self.section, self.packages, BOTH, self.store)
+        [one] = [step for step in steps if step.subject == architecture]
+        work = one.make(self.results)
+        assert isinstance(work, Computation)
+        return work
+
+    def text(self, found: Made, path: str) -> str:
         entry = found.tree.get(path)
         assert entry is not None, path
         return self.store.read(entry.content).decode()
@@ -127,7 +166,6 @@ def test_every_platform_finds_its_files(order: Order) -> None:
     said = "sourcery.volume=1234-ABCD sourcery.missing=shell"
     assert f"console=tty0 console=ttyS0,115200 {said}" in menu
     assert f"APPEND quiet {said}" in order.text(found, "extlinux/extlinux.conf")
-    assert {name for name, _, _ in boot_step.stages(order.section, BOTH)} == STAGES
     assert order.watcher.done == STAGES
 
 
@@ -212,9 +250,11 @@ def test_made_again_on_request_and_compared(order: Order, store: Store) -> None:
     assert {(c.kind, c.subject) for c in again.checks} == {(REBUILD, n) for n in STAGES}
     assert fold(again.checks) is Verdict.PASS
     # As if it had come out otherwise before.
-    machine = boot_step._machine(order.section, order.packages, order.results, "riscv64")
     other = tree(store, {"boot/riscv64/vmlinuz": b"another kernel"})
-    store.remember("boot", boot_step._key(machine), {"tree": str(store.save_tree(other))})
+    key = order.work("riscv64").key
+    document = store.recall("computed-boot", key)
+    assert document is not None
+    store.remember("computed-boot", key, document | {"outputs": str(store.save_tree(other))})
     assert fold(order.make(again=True).checks) is Verdict.FAIL
     assert fold(order.make(again=True).checks) is Verdict.FAIL, "what was remembered stays"
 
@@ -231,12 +271,11 @@ def test_what_an_earlier_round_has_remembered_is_no_base(order: Order) -> None:
 def test_made_again_with_nothing_to_compare_with_is_said(order: Order, store: Store) -> None:
     found = order.make(again=True).checks
     assert {(c.kind, c.subject) for c in found} == {(REBUILD, n) for n in STAGES}
-    assert {(c.kind, c.subject) for c in found} == set(boot_step.expected(order.section, BOTH))
     assert {check.verdict for check in found} == {Verdict.SKIP}
     assert all("no earlier result to compare with" in check.reason for check in found)
     # An earlier result that is not readable is none, and one whose files are gone still is one.
-    machine = boot_step._machine(order.section, order.packages, order.results, "riscv64")
-    (place,) = (store.root / "results" / "boot").rglob(f"{boot_step._key(machine).hex}.json")
+    key = order.work("riscv64").key
+    (place,) = (store.root / "results" / "computed-boot").rglob(f"{key.hex}.json")
     place.write_text("not JSON")
     before = order.make("amd64").tree.get("boot/amd64/initramfs.zst")
     assert before is not None
@@ -244,7 +283,7 @@ def test_made_again_with_nothing_to_compare_with_is_said(order: Order, store: St
     by_name = {check.subject: check for check in order.make(again=True).checks}
     assert by_name["boot files/amd64"].verdict is Verdict.PASS
     assert by_name["boot files/riscv64"].verdict is Verdict.SKIP
-    assert "no JSON object" in by_name["boot files/riscv64"].reason
+    assert "it is no JSON object" in by_name["boot files/riscv64"].reason
 
 
 @pytest.mark.parametrize("damage", ["blob", "document"])
@@ -252,13 +291,12 @@ def test_what_is_remembered_but_not_whole_is_made_again(
     order: Order, store: Store, damage: str
 ) -> None:
     first = order.make()
-    machine = boot_step._machine(order.section, order.packages, order.results, "amd64")
     if damage == "blob":
         entry = first.tree.get("boot/amd64/initramfs.zst")
         assert entry is not None
         store.blob(entry.content).unlink()
     else:
-        store.remember("boot", boot_step._key(machine), {"tree": "nonsense"})
+        store.remember("computed-boot", order.work("amd64").key, {"outputs": "nonsense"})
     assert order.make() == first
     assert order.watcher.done == {"boot files/amd64"}
 
@@ -266,10 +304,9 @@ def test_what_is_remembered_but_not_whole_is_made_again(
 def test_garbage_collection_keeps_what_was_used(order: Order, store: Store) -> None:
     first = order.make()
     store.collect(unused_since=0)
-    machine = boot_step._machine(order.section, order.packages, order.results, "amd64")
-    kept, _ = boot_step._recalled(store, boot_step._key(machine))
+    kept = Remembered(store, "fake").recall(order.work("amd64"))
     assert kept is not None
-    assert all(first.tree.get(entry.path) == entry for entry in kept)
+    assert all(first.tree.get(entry.path) == entry for entry in kept.tree)
 
 
 def test_a_package_that_lacks_its_part_is_named(order: Order, store: Store) -> None:

@@ -30,9 +30,9 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "LANG": "
 FAKES = """
 import os, pathlib, sys
 from orchestrator import build as building
-from orchestrator import locking
-from orchestrator.cli import inputs
 from orchestrator.cli.main import main
+from orchestrator.cli.views import inputs
+from orchestrator.inputs import resolve
 from reproducibility.errors import ActionError
 from tests import results
 
@@ -57,9 +57,10 @@ DRIVER = (
 import gc, json
 # So that each process need not.
 import rich.markdown, typer.rich_utils
-from orchestrator import finished, store
-from orchestrator.cli import booting, building as _, comparing, machine, running, storing, writing
-from orchestrator.qemu import booting as _
+from orchestrator import store
+from orchestrator.artifacts import finished
+from orchestrator.cli.views import boot, build as _, compare, machine, run, store as _, write
+from orchestrator.qemu import boot as _
 from orchestrator.stick import writer
 from reproducibility import canonical, manifest
 

@@ -38,14 +38,14 @@ def test_a_bare_name_is_looked_for_and_a_path_is_not(tmp_path: Path) -> None:
 
 _ATTENDING = """
 import os, signal, sys
-from containers import enter
-signal.pthread_sigmask(signal.SIG_BLOCK, enter.RELAYED | {signal.SIGCHLD})
+from orchestrator.run import first_process
+signal.pthread_sigmask(signal.SIG_BLOCK, first_process.RELAYED | {signal.SIGCHLD})
 child = os.fork()
 if child == 0:
     os.setsid()
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.execv("/bin/sh", ["sh", "-c", sys.argv[1]])
-os._exit(enter._attend(child, group=True))
+os._exit(first_process._attend(child, group=True))
 """
 
 
