@@ -151,7 +151,7 @@ def test_what_hangs_on_the_surroundings_shows(tmp_path: Path, fault: str) -> Non
     )
     assert ran.returncode == 0, ran.stderr.decode()
     verdicts = json.loads(ran.stdout)
-    assert verdicts[codes.IMAGE_AGAIN] == ("PASS" if fault == "nothing" else "FAIL")
+    assert verdicts[codes.IMAGE_AGAIN.name] == ("PASS" if fault == "nothing" else "FAIL")
 
 
 DEFECTS = {
