@@ -166,7 +166,7 @@ def _provenance(made: Provenance | None) -> model.Provenance | None:
 
 
 def _isolated(made: Provenance) -> bool:
-    """Whether the work ran in isolation: a computation of this program has neither limit nor rule."""
+    """Whether the work ran in isolation: for what this program computes, there is no rule."""
     return any(made.isolation.values())
 
 

@@ -132,6 +132,7 @@ def test_checks_carry_their_codes_and_differences_as_values() -> None:
     found = trees(codes.FIXED_POINT, "amd64", TREE, other)
     said = Check(codes.RELEASE["absent-record"], "riscv64", "no record")
     checks = put_together((found, said)).checks
+    assert tuple(check.value() for check in checks) == (found, said)
     assert [check.code for check in checks] == ["fixed-point.differs", "release.absent-record"]
     assert [check.verdict for check in checks] == ["FAIL", "SKIP"]
     assert (len(checks[0].differences), checks[0].differences_total) == (KEPT, 201)
