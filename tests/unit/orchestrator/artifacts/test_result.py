@@ -203,3 +203,19 @@ def test_values_do_not_change() -> None:
     made = put_together()
     with pytest.raises(ValueError, match="frozen"):
         made.verdict = "PASS"
+
+
+def test_the_document_names_every_field() -> None:
+    text = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("result.md", "checks.md"))
+    waiting: list[Any] = [samples.document()]
+    names: set[str] = set()
+    while waiting:
+        here = waiting.pop()
+        if isinstance(here, list):
+            waiting += here
+        elif isinstance(here, dict):
+            names |= here.keys()
+            waiting += here.values()
+    # Keys that are data: architectures, rules and limits.
+    names -= {"amd64", "riscv64", "no-network", "memory_bytes"}
+    assert {name for name in names if f"`{name}`" not in text} == set()
