@@ -69,7 +69,7 @@ order = making.Order(tree, "TEST", digests.of_bytes(b"spec and lock"), 1_767_225
 where = making.Place(store, lambda: place / "fresh", place / "old", Nobody())
 made = making._made(order, where, threading.Event())
 store.close()
-print(json.dumps({check.name: check.verdict.name for check in made.checks}))
+print(json.dumps({check.kind.code: check.verdict.name for check in made.checks}))
 """
 
 
@@ -151,7 +151,7 @@ def test_what_hangs_on_the_surroundings_shows(tmp_path: Path, fault: str) -> Non
     )
     assert ran.returncode == 0, ran.stderr.decode()
     verdicts = json.loads(ran.stdout)
-    assert verdicts[codes.IMAGE_AGAIN.name] == ("PASS" if fault == "nothing" else "FAIL")
+    assert verdicts[codes.IMAGE_AGAIN.code] == ("PASS" if fault == "nothing" else "FAIL")
 
 
 DEFECTS = {
