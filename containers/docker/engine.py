@@ -2,7 +2,7 @@
 
 What the action sees is decided in `layout.py`; how its files get there and back, in
 `docker_volumes.py` and `archive.py`. Everything made carries the label of the run; a second process
-(`docker_reaper.py`) removes what is left when this one is killed.
+(`reaper.py`) removes what is left when this one is killed.
 """
 
 from __future__ import annotations

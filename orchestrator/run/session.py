@@ -2,7 +2,7 @@
 
 What `init` makes of the stick on a device is made here by `first_process.py`: the root
 read-only, file systems in memory over what has to be writable, the device's environment and nothing
-else. Here is what lies around it: the order, and the way between the caller's streams and the
+else. Here is what lies around it: the request, and the way between the caller's streams and the
 command's. In the place of the caller's terminal, on whichever of the three streams, the command
 gets one of its own, whose bytes are passed on: it can do with that what it likes, and where it has
 the caller's whole attention, Ctrl-C, Ctrl-Z and job control are its own matter.
@@ -135,7 +135,7 @@ def run(asked: Run, streams: Sequence[int] = _STREAMS) -> Ended:
                 line.slave if terminal else descriptor
                 for terminal, descriptor in zip(terminals, streams, strict=True)
             ]
-        order = _order(asked, variables, terminal=terminals.index(True) if line else None)
+        request = _request(asked, variables, terminal=terminals.index(True) if line else None)
         signals = stack.enter_context(_Signals())
         ours, theirs = stack.enter_context(_channel())
         launcher = _launched(theirs.fileno(), streams)
@@ -144,7 +144,7 @@ def run(asked: Run, streams: Sequence[int] = _STREAMS) -> Ended:
         if line is not None:
             line.begin()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            ours.sendall(json.dumps(order).encode())
+            ours.sendall(json.dumps(request).encode())
             ours.shutdown(socket.SHUT_WR)
         _attend(launcher, signals, line)
         status = launcher.wait()
@@ -170,7 +170,7 @@ def _launched(channel: int, streams: Sequence[int]) -> subprocess.Popen[bytes]:
         ) from error
 
 
-def _order(asked: Run, variables: Mapping[str, str], *, terminal: int | None) -> dict[str, Any]:
+def _request(asked: Run, variables: Mapping[str, str], *, terminal: int | None) -> dict[str, Any]:
     spare = spare_users()
     ignored = (number for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP))
     return {
