@@ -244,7 +244,7 @@ class _Job:
         )
 
     def _image(self, assembled: root.Root, boot: boot_step.BootFiles, fresh: Path) -> making.Image:
-        order = making.Order(
+        recipe = making.Recipe(
             tree=assembled.tree,
             label=self.wanted.image.label,
             identity=_identity(self.wanted, self.pinned),
@@ -253,7 +253,7 @@ class _Job:
             loader=boot.loader,
         )
         return making.make(
-            order,
+            recipe,
             self.store,
             fresh,
             self.options.out,

@@ -20,7 +20,7 @@ from containers.host import durable
 from orchestrator.artifacts import fingerprint, remaking
 from orchestrator.artifacts.recipe import (
     FORMAT,
-    Order,
+    Recipe,
     laid_out,
     volume_id,
 )
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from orchestrator.store import Store
     from reproducibility.manifest import Entry
 
-__all__ = ["FORMAT", "Image", "Order", "make", "volume_id"]
+__all__ = ["FORMAT", "Image", "Recipe", "make", "volume_id"]
 
 IMAGE = "sourcery.img"
 CPIO = "sourcery.cpio.zst"
@@ -112,7 +112,7 @@ class Image:
 
 
 def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
-    order: Order,
+    recipe: Recipe,
     store: Store,
     fresh: Path,
     old: Path,
@@ -133,17 +133,17 @@ def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
         Stopped: `stop` was set.
     """
     known = bases if again and bases is not None else Bases()
-    remembered, lost = known.of(order.key, lambda: _recall(order, store))
+    remembered, lost = known.of(recipe.key, lambda: _recall(recipe, store))
     if remembered and not again and _taken_over(remembered, fresh, old):
         for name, _, _ in STAGES:
             observer.finished(name, cached=True, seconds=0)
         return remembered
-    tree, disk = laid_out(order, store.put_bytes, lambda entry: _head(store, entry))
-    # What came of it; the order stays what the other process is given.
-    final = replace(order, tree=tree)
+    tree, disk = laid_out(recipe, store.put_bytes, lambda entry: _head(store, entry))
+    # What came of it; the recipe stays what the other process is given.
+    final = replace(recipe, tree=tree)
     _refuse_if(stop)
-    with remaking.started(order, store) as other, _pool(other) as pool:
-        second = pool.submit(_again, other, order, observer, stop)
+    with remaking.started(recipe, store) as other, _pool(other) as pool:
+        second = pool.submit(_again, other, recipe, observer, stop)
         packed = pool.submit(_cpio, final, store, fresh, observer)
         with _stage("image", observer):
             writer.write(disk, store.path, fresh / IMAGE)
@@ -162,7 +162,7 @@ def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
     passed = all(check.verdict is Verdict.PASS for check in made.checks)
     if passed and not remembered:
         store.save_tree(tree)
-        _remember(order, store, made)
+        _remember(recipe, store, made)
     if remembered or again:
         # What was remembered stays the base of comparison, whatever this run gave.
         return replace(made, checks=(*made.checks, _against(remembered, made, lost)))
@@ -190,9 +190,9 @@ def _artefact(fresh: Path, name: str) -> Artefact:
     return Artefact(name, found.size, found.blake3, found.sha256)
 
 
-def _again(other: Remaking, order: Order, observer: Observer, stop: Event) -> remaking.Remade:
+def _again(other: Remaking, recipe: Recipe, observer: Observer, stop: Event) -> remaking.Remade:
     with _stage("image/again", observer):
-        return other.result(order, stop)
+        return other.result(recipe, stop)
 
 
 def _twice(written: Digest, tree: Digest, again: remaking.Remade) -> Check:
@@ -209,23 +209,23 @@ def _twice(written: Digest, tree: Digest, again: remaking.Remade) -> Check:
     return Check(TWICE, IMAGE, Verdict.FAIL, reason)
 
 
-def _witnessed(order: Order, store: Store, fresh: Path, observer: Observer) -> Check:
+def _witnessed(recipe: Recipe, store: Store, fresh: Path, observer: Observer) -> Check:
     with _stage("image/witness", observer):
         packages = None
-        if order.loader is not None:
-            files = {entry.path: entry.content for entry in order.loader.packages.files()}
+        if recipe.loader is not None:
+            files = {entry.path: entry.content for entry in recipe.loader.packages.files()}
             packages = witness.Packages(
                 store.read(files[syslinux.MASTER]), store.read(files[syslinux.INSTALLER])
             )
         found = witness.findings(
             fresh / IMAGE,
             witness.Expected(
-                tree=order.tree,
-                label=order.label,
-                volume_id=order.volume_id,
-                signature=order.signature,
-                epoch=order.epoch,
-                free_space=order.free_space,
+                tree=recipe.tree,
+                label=recipe.label,
+                volume_id=recipe.volume_id,
+                signature=recipe.signature,
+                epoch=recipe.epoch,
+                free_space=recipe.free_space,
                 packages=packages,
             ),
         )
@@ -239,39 +239,39 @@ def _judged(name: str, subject: str, found: Sequence[str], right: str) -> Check:
     return Check(name, subject, Verdict.PASS, right)
 
 
-def _read_back(order: Order, store: Store, fresh: Path, observer: Observer) -> Check:
+def _read_back(recipe: Recipe, store: Store, fresh: Path, observer: Observer) -> Check:
     with _stage("image/read back", observer):
         try:
             seen = reader.read(fresh / IMAGE)
         except ComparisonError as error:
             return Check(READ_BACK, IMAGE, Verdict.FAIL, error.summary)
-    expected = reader.expected(order.tree)
+    expected = reader.expected(recipe.tree)
     check = trees(READ_BACK, IMAGE, seen.tree, expected)
     if check.verdict is Verdict.FAIL:
         # A damaged blob would show here: that is healed, not reported as a defect of the image.
         store.look_again(expected.where(lambda entry: seen.tree.get(entry.path) != entry))
         return check
     found = (seen.label, seen.volume_id, seen.moments)
-    wanted = (order.label, order.volume_id, frozenset({order.epoch}))
+    wanted = (recipe.label, recipe.volume_id, frozenset({recipe.epoch}))
     if found != wanted:
         reason = f"label, volume ID and times are {found}, not {wanted}"
         return Check(READ_BACK, IMAGE, Verdict.FAIL, reason)
     return check
 
 
-def _cpio(order: Order, store: Store, fresh: Path, observer: Observer) -> tuple[Artefact, Check]:
+def _cpio(recipe: Recipe, store: Store, fresh: Path, observer: Observer) -> tuple[Artefact, Check]:
     with _stage("cpio", observer):
-        cpio.write(order.tree, store.path, fresh / CPIO, epoch=order.epoch)
+        cpio.write(recipe.tree, store.path, fresh / CPIO, epoch=recipe.epoch)
         artefact = _artefact(fresh, CPIO)
     with _stage("cpio/read back", observer):
-        found = archive.findings(fresh / CPIO, order.tree, order.epoch)
+        found = archive.findings(fresh / CPIO, recipe.tree, recipe.epoch)
     right = "names, modes, times, owners, content (BLAKE3), order and end, field by field"
     return artefact, _judged(ARCHIVE, CPIO, found, right)
 
 
-def _recall(order: Order, store: Store) -> tuple[Image | None, str]:
+def _recall(recipe: Recipe, store: Store) -> tuple[Image | None, str]:
     """What is remembered, or why there is nothing to compare with."""
-    document = store.recall("image", order.key)
+    document = store.recall("image", recipe.key)
     if document is None:
         return None, "no earlier result"
     try:
@@ -290,10 +290,10 @@ def _recall(order: Order, store: Store) -> tuple[Image | None, str]:
     return found, ""
 
 
-def _remember(order: Order, store: Store, made: Image) -> None:
+def _remember(recipe: Recipe, store: Store, made: Image) -> None:
     store.remember(
         "image",
-        order.key,
+        recipe.key,
         {
             "tree": str(made.tree),
             "image": made.image.document(),

@@ -287,7 +287,7 @@ def test_the_image_starts_through_the_loader_and_names_its_own_sectors(
     identity = digests.of_bytes(b"spec and lock")
     order.volume_id = making.volume_id(identity)
     found = order.make()
-    wanted = making.Order(
+    wanted = making.Recipe(
         Tree([*found.tree, *tree(store, {"a": b"a", "z.go": b"z"})]),
         "TEST",
         identity,
