@@ -12,7 +12,7 @@ from orchestrator.artifacts import filling, output_directory
 from orchestrator.qemu import proof, screen, script
 from orchestrator.qemu.guest import Ran
 from orchestrator.qemu.platforms import PLATFORMS
-from orchestrator.qemu.transcript import Recording
+from orchestrator.qemu.transcript import Transcript
 from orchestrator.run import session as running
 from reproducibility.errors import InfrastructureError, InputError
 from tests.fuzz import scratch
@@ -45,11 +45,11 @@ def _shown(data: bytes) -> None:
 
 def _recorded(data: bytes) -> None:
     with scratch.fresh() as folder:
-        with Recording(folder, "boot", now=lambda: 0.0) as recording:
+        with Transcript(folder, "boot", now=lambda: 0.0) as transcript:
             for at in range(0, len(data), 1000):
-                recording.write(data[at : at + 1000])
-            str(recording.last_line)
-        for line in recording.played.read_text("utf-8").splitlines():
+                transcript.write(data[at : at + 1000])
+            str(transcript.last_line)
+        for line in transcript.cast.read_text("utf-8").splitlines():
             json.loads(line)
 
 
