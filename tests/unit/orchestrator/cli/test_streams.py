@@ -30,8 +30,6 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "LANG": "
 FAKES = """
 import os, pathlib, sys
 from orchestrator import build as building
-from orchestrator import locking
-from orchestrator.cli import inputs
 from orchestrator.cli.main import main
 from reproducibility.compare import Verdict
 from reproducibility.errors import ActionError
@@ -60,9 +58,11 @@ DRIVER = (
 import gc, json
 # So that each process need not.
 import rich.markdown, typer.rich_utils
-from orchestrator import finished, store
-from orchestrator.cli import booting, building as _, comparing, machine, running, storing, writing
-from orchestrator.qemu import booting as _
+from orchestrator import store
+from orchestrator.artifacts import finished
+from orchestrator.cli.views import boot, build as _, compare, inputs, machine, run, write
+from orchestrator.cli.views import store as _
+from orchestrator.qemu import boot as _
 from orchestrator.stick import writer
 from reproducibility import canonical, manifest
 
