@@ -45,7 +45,7 @@ _SIGNALLED = 128
 _STAGE = Path("/tmp")  # noqa: S108 - see above
 _TREE = _STAGE / "tree"
 _ROOT = _STAGE / "root"
-_HANDLERS = _STAGE / "binfmt"
+_BINFMT = _STAGE / "binfmt"
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
 
@@ -103,8 +103,8 @@ def _launch(request: dict[str, Any], channel: socket.socket) -> int:
     _map(user, group)
     if not request["user"]:
         _stage(request["root"])
-    if request["handler"]:
-        _register(request["handler"])
+    if request["registration"]:
+        _register(request["registration"])
     me = os.getpid()
     child = os.fork()
     if child == 0:
@@ -127,25 +127,25 @@ def _stage(root: str) -> None:
     tree = os.open(root, os.O_PATH | os.O_DIRECTORY)
     try:
         system.mount("tmpfs", _STAGE, "tmpfs", system.MS_NOSUID | system.MS_NODEV, "mode=0755")
-        for folder in (_TREE, _ROOT, _HANDLERS):
+        for folder in (_TREE, _ROOT, _BINFMT):
             folder.mkdir(mode=0o755)
         system.mount(f"/proc/self/fd/{tree}", _TREE, "", system.MS_BIND | system.MS_REC)
     finally:
         os.close(tree)
 
 
-def _register(handler: str) -> None:
+def _register(registration: str) -> None:
     """Have an emulator run programs of another architecture, in our user namespace only.
 
     Linux 6.7 and later. The mount lives as long as this process, which stays outside of the root.
     """
     system.mount(
         "binfmt_misc",
-        _HANDLERS,
+        _BINFMT,
         "binfmt_misc",
         system.MS_NOSUID | system.MS_NODEV | system.MS_NOEXEC,
     )
-    (_HANDLERS / "register").write_bytes(handler.encode())
+    (_BINFMT / "register").write_bytes(registration.encode())
 
 
 def _first(request: dict[str, Any], channel: socket.socket, launcher: int) -> int:

@@ -13,7 +13,7 @@ from orchestrator.qemu import proof, screen, script
 from orchestrator.qemu.guest import Ran
 from orchestrator.qemu.platforms import PLATFORMS
 from orchestrator.qemu.transcript import Transcript
-from orchestrator.run import session as running
+from orchestrator.run import session as sessions
 from reproducibility.errors import InfrastructureError, InputError
 from tests.fuzz import scratch
 from tests.fuzz.target import Target
@@ -82,7 +82,7 @@ def _environment(data: bytes) -> None:
         place = root / device.folder("amd64")
         place.mkdir(parents=True)
         (place / "environment").write_bytes(data)
-        running.environment(root, "amd64")
+        sessions.environment(root, "amd64")
 
 
 class _Pieces:
@@ -97,7 +97,7 @@ class _Pieces:
 
 
 def _received(data: bytes) -> None:
-    running._received(_Pieces(data))  # type: ignore[arg-type]
+    sessions._received(_Pieces(data))  # type: ignore[arg-type]
 
 
 def _progress(data: bytes) -> None:

@@ -115,7 +115,7 @@ def started(sent: bytes) -> tuple[int, dict[str, str]]:
 
 def test_what_cannot_be_set_up_is_reported(tmp_path: Path) -> None:
     """A root that is not there, and a status that says that no command ran."""
-    sent = {"parent": os.getpid(), "user": 0, "root": str(tmp_path / "none"), "handler": ""}
+    sent = {"parent": os.getpid(), "user": 0, "root": str(tmp_path / "none"), "registration": ""}
     status, report = started(json.dumps(sent).encode())
     assert status == first_process.STATUS_NOT_SET_UP
     assert report["stage"] == "setup"
