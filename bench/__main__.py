@@ -26,17 +26,16 @@ from pathlib import Path
 
 from bench import first_runs, image, seed_procedure
 from containers.host import process
-from orchestrator import inputs
+from orchestrator import architecture, inputs
+from orchestrator.architecture import ARCHITECTURES
 from orchestrator.artifacts.finished import Finished
 from orchestrator.files import places
-from orchestrator.inputs import machine
 from orchestrator.lock import file as lock
 from orchestrator.spec import model as spec
 from orchestrator.store import BLOB_TIME, Store, remove_folder
 from reproducibility.digest import Digest
 from reproducibility.errors import SourceryError
 
-_ALL = ("amd64", "arm64", "riscv64")
 _PEER_ALL = "peer: all"
 _PEER_ESTIMATED = "peer: all (host + 2 x the further one)"
 _STORE = Path(".cache/bench-store")
@@ -77,7 +76,7 @@ class Bench:
     @property
     def host(self) -> tuple[str, ...]:
         """What restricts a build to this machine's own architecture, in a smoke run."""
-        return ("--arch", machine.architecture()) if self.smoke else ()
+        return ("--arch", architecture.host()) if self.smoke else ()
 
     def orchestrate(self, *arguments: str) -> tuple[float, dict[str, object]]:
         """Run the command line; seconds and its JSON.
@@ -128,7 +127,9 @@ def one_round(bench: Bench, figures: Figures, number: int, *, quick: bool) -> No
     peer_first = number % 2 == 0
     for peer in (peer_first, not peer_first):
         if peer:
-            hosts = _ALL[:1] if bench.smoke else _ALL[:2] if quick else _ALL
+            hosts = (
+                ARCHITECTURES[:1] if bench.smoke else ARCHITECTURES[:2] if quick else ARCHITECTURES
+            )
             _peer(bench, figures, folder, hosts)
         else:
             _ours(bench, figures, folder, number)
@@ -141,7 +142,7 @@ def _peer(bench: Bench, figures: Figures, folder: Path, architectures: tuple[str
     figures.add("peer: host", taken[0])
     for seconds in taken[1:]:
         figures.add("peer: a further architecture", seconds)
-    if len(taken) == len(_ALL):
+    if len(taken) == len(ARCHITECTURES):
         figures.add(_PEER_ALL, sum(taken))
     elif len(taken) > 1:
         figures.add(_PEER_ESTIMATED, taken[0] + 2 * taken[1])
@@ -168,7 +169,7 @@ def _ours(bench: Bench, figures: Figures, folder: Path, number: int) -> None:
 
 def _further(bench: Bench, figures: Figures, folder: Path, store: Path) -> None:
     """One architecture more than what is built already."""
-    fewer = bench.without(store, "arm64")
+    fewer = bench.without(store, ARCHITECTURES[1])
     options = ("--engine", "sandbox", "--offline", "--out", str(folder / "more"))
     seconds, _ = bench.orchestrate("build", *options, "--store", str(fewer))
     figures.add("a further architecture", seconds)
@@ -177,7 +178,7 @@ def _further(bench: Bench, figures: Figures, folder: Path, store: Path) -> None:
 
 def _first_runs(bench: Bench, figures: Figures, out: Path, place: Path) -> None:
     """Every command's first run in the root, on this machine's own architecture."""
-    host = machine.architecture()
+    host = architecture.host()
     with closing(Store(place)) as store:
         root = Finished.load(out).root(store)
         every = first_runs.measure(root, host, _SAMPLE if bench.smoke else ())

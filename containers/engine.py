@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from threading import Event
 
     from containers.action import Action
     from containers.policy import Enforcement, Policy
+    from reproducibility.digest import Digest
     from reproducibility.manifest import Entry, Tree
 
 
 class Blobs(Protocol):
-    """Where an engine gets the bytes of input files: the store, or a fake in tests."""
+    """Where an engine gets the bytes of input files."""
 
     def path(self, entry: Entry) -> Path:
         """The file that holds an entry's bytes, verified; read-only.
@@ -31,24 +33,29 @@ class Blobs(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of an action.
+class Storage(Blobs, Protocol):
+    """Where an engine puts what actions make, too: the store, or a fake in tests.
 
-    `exit_status`: the command's own; 128 + N when signal N ended it. `outputs`: folder with the
-    declared outputs, at the paths the action names, in the caller's `into`. `stdout`, `stderr`:
-    files in `into` too, cut at the policy's log limit. `seconds`: wall-clock time. `peak_memory`:
-    bytes, 0 where the engine cannot tell. `ended_by`: empty, or the limit that ended it
-    (`time`, `memory`, `work`, `tmp`, `files`); one that the outputs alone exceed too.
+    `root`: its folder, for messages.
     """
 
-    exit_status: int
-    outputs: Path
-    stdout: Path
-    stderr: Path
-    seconds: float
-    peak_memory: int
-    ended_by: str
+    @property
+    def root(self) -> Path:
+        """See the class."""
+
+    def temporary(self) -> AbstractContextManager[Path]:
+        """A new folder on the disk of the blobs, removed at the end."""
+
+    def put_tree(self, folder: Path, *, move: bool = False, stop: Event | None = None) -> Tree:
+        """Take the files of a folder. `move`: the folder is no longer needed.
+
+        Raises:
+            InputError: something in it can be in no tree; names it.
+            Stopped: `stop` was set.
+        """
+
+    def put_file(self, path: Path) -> Digest:
+        """Take one file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,34 @@ class Identity:
     def document(self) -> dict[str, str]:
         """The identity as a JSON object."""
         return {"name": self.name, "identity": self.own, "version": self.version}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of an action.
+
+    `exit_status`: the command's own; 128 + N when signal N ended it. `tree`: the declared outputs,
+    at the paths that the action names; empty where the action failed. `stdout`, `stderr`: blobs,
+    cut at the policy's log limit. `seconds`: wall-clock time. `peak_memory`: bytes, 0 where the
+    engine cannot tell. `ended_by`: empty, or the limit that ended it (`time`, `memory`, `work`,
+    `tmp`, `files`); one that the outputs alone exceed too. `engine`, `enforcement`: what ran it,
+    and how each rule of the policy was enforced there.
+    """
+
+    exit_status: int
+    tree: Tree
+    stdout: Digest
+    stderr: Digest
+    seconds: float
+    peak_memory: int
+    ended_by: str
+    engine: Identity
+    enforcement: tuple[Enforcement, ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was ended, or ended by itself with another exit status than 0."""
+        return self.exit_status != 0 or bool(self.ended_by)
 
 
 class Engine(Protocol):
@@ -95,16 +130,16 @@ class Engine(Protocol):
             InfrastructureError: it does not say.
         """
 
-    def run(self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event) -> Outcome:
+    def run(self, action: Action, policy: Policy, storage: Storage, stop: Event) -> Outcome:
         """Run an action; may be called from several threads at once.
 
-        `into`: an empty folder of the caller's; on return it holds `outputs/`, `stdout`, `stderr`.
-        `stop`: when set, the action is ended and `Stopped` raised.
+        `storage`: has the inputs, and gets the outputs. `stop`: when set, the action is ended and
+        `Stopped` raised.
 
         Raises:
-            ActionError: the outputs have paths that are too deep or too long.
-            InfrastructureError: the action could not be run (not: it ran and failed).
-            OSError: the outputs cannot be kept, on a full disk for one; names the file.
+            ActionError: the outputs cannot be kept: by their names, depth or kinds.
+            InfrastructureError: the action could not be run (not: it ran and failed), or its
+                outputs could not be kept, on a full disk for one.
             Stopped: `stop` was set.
         """
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import resource
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from containers import choice
+from containers import registry
 from containers.host import memory
 from containers.policy import Policy
 from orchestrator import inputs, plan
+from orchestrator.architecture import host
 from orchestrator.artifacts import (
     image as making,
 )
@@ -28,7 +29,7 @@ from orchestrator.execution.scheduler import Scheduler, default_jobs
 from orchestrator.files import places
 from orchestrator.golang import checks
 from orchestrator.golang.module_hash import ModuleHashes
-from orchestrator.inputs import bundle, local_path, machine, source_checks
+from orchestrator.inputs import bundle, local_path, source_checks
 from orchestrator.lock import file as lock
 from orchestrator.progress.inputs import InputEvents
 from orchestrator.spec import model as spec
@@ -39,12 +40,12 @@ from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from containers.engine import Engine
     from orchestrator.architecture import Architecture
-    from orchestrator.execution.step import Observer, Results, Run
+    from orchestrator.execution.step import Observer, Results, Run, Step
     from reproducibility.digest import Digest
     from reproducibility.manifest import Tree
 
@@ -103,7 +104,7 @@ def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
         trial.require_store(options.store)
         job = _Job(options, wanted, pinned, architectures, store, observer, stop, started)
         if options.bundle is not None:
-            bundle.read(options.bundle, pinned, store, machine.architecture())
+            bundle.read(options.bundle, pinned, store, host())
         for _ in range(_ROUNDS - 1):
             try:
                 return job.run()
@@ -157,38 +158,44 @@ class _Job:
             events=InputEvents(self.observer),
             stop=self.stop,
         )
-        # How many processors the engine has is a matter of the plan's.
-        with choice.choose(self.options.engine, self.store.root / "scratch") as engine:
+        with registry.connect(self.options.engine, self.store.root / "scratch") as engine:
             drawn = plan.draw(
                 self.wanted,
                 self.pinned,
                 have,
                 self.store,
-                host=machine.architecture(),
+                host=host(),
                 architectures=self.architectures,
+                # How many the engine has is a matter of the plan's.
                 processors=engine.processors,
             )
-            run = self._actions(drawn, engine)
-        made = checks.toolchains(drawn.chain, run.results, self.architectures)
-        # What comes needs the most, and much was freed: unpacked inputs, and then whole kernels.
-        memory.give_back()
-        boot = self._boot(have, run.results)
-        memory.give_back()
-        with ThreadPoolExecutor(1) as pool:
-            compared = pool.submit(self._compared, drawn, have, run.results, made)
-            assembled = root.assemble(
-                drawn.compiling, run.results, made, have.files, self.store.put_bytes, boot.tree
-            )
-            with output_directory.replacing(self.options.out) as fresh:
-                image = self._image(assembled, boot, fresh)
+            with ThreadPoolExecutor(1) as pool, self._output() as output:
+                end = _End(self, drawn, have, pool)
+                steps = self._steps(drawn, have, end, output)
+                run = self._run(steps, engine)
+                image = making.of_result(run.results[making.STEP], self.store)
                 again = rebuilding.checks(run.compared.values())
-                found = [*compared.result(), *again, *boot.checks, *image.checks]
-                found = complete(found, self._expected(drawn))
-                document = self._document(image, found, run, drawn, assembled, engine.name)
-                result.write(fresh, document, run.results, self.store)
+                found = [*end.compared.result(), *again, *image.checks]
+                found = complete(found, self._expected(drawn, steps))
+                document = self._document(image, found, run, drawn, end.assembled, engine.name)
+                result.write(output.folder, document, run.results, self.store)
         return Built(fold(found), document, self.options.out)
 
-    def _compared(
+    @contextmanager
+    def _output(self) -> Iterator[_Output]:
+        with ExitStack() as stack:
+            yield _Output(stack, self.options.out)
+
+    def _steps(
+        self, drawn: plan.Plan, have: inputs.Inputs, end: _End, output: _Output
+    ) -> list[Step]:
+        steps = list(drawn.steps)
+        if self.wanted.boot is not None:
+            steps += boot_step.steps(self.wanted.boot, have.boot, self.architectures, self.store)
+        place = making.Place(self.store, lambda: output.folder, self.options.out, self.observer)
+        return [*steps, making.step(end.recipe, [step.name for step in steps], place)]
+
+    def comparisons(
         self,
         drawn: plan.Plan,
         have: inputs.Inputs,
@@ -202,21 +209,13 @@ class _Job:
             *source_checks.checks(self.pinned, have.sources, self.store, hashes),
         ]
 
-    def _expected(self, drawn: plan.Plan) -> list[tuple[str, str]]:
+    def _expected(self, drawn: plan.Plan, steps: Sequence[Step]) -> list[tuple[str, str]]:
         """(name, subject) of every check that must be there at the end."""
-        expected = [*drawn.expected, *making.EXPECTED]
-        if self.options.rebuild:
-            expected += rebuilding.expected(drawn.steps)
-            expected += boot_step.expected(self.wanted.boot, self.architectures)
-            expected.append((making.REMEMBERED, making.IMAGE))
-        return expected
+        again = rebuilding.expected(steps) if self.options.rebuild else []
+        return [*drawn.expected, *making.EXPECTED, *again]
 
-    def _actions(self, drawn: plan.Plan, engine: Engine) -> Run:
-        self.observer.planned(
-            [(step.name, step.stage, step.subject) for step in drawn.steps]
-            + boot_step.stages(self.wanted.boot, self.architectures)
-            + making.STAGES
-        )
+    def _run(self, steps: Sequence[Step], engine: Engine) -> Run:
+        self.observer.planned([part for step in steps for part in step.shown])
         return Scheduler(
             engine=engine,
             store=self.store,
@@ -226,42 +225,7 @@ class _Job:
             rebuild=self.options.rebuild,
             bases=self.bases,
             stop=self.stop,
-        ).run(drawn.steps)
-
-    def _boot(self, have: inputs.Inputs, results: Results) -> boot_step.BootFiles:
-        if self.wanted.boot is None:
-            return boot_step.BootFiles()
-        return boot_step.make(
-            self.wanted.boot,
-            have.boot,
-            results,
-            self.architectures,
-            making.volume_id(_identity(self.wanted, self.pinned)),
-            self.store,
-            self.observer,
-            again=self.options.rebuild,
-            bases=self.bases,
-        )
-
-    def _image(self, assembled: root.Root, boot: boot_step.BootFiles, fresh: Path) -> making.Image:
-        recipe = making.Recipe(
-            tree=assembled.tree,
-            label=self.wanted.image.label,
-            identity=_identity(self.wanted, self.pinned),
-            epoch=self.wanted.image.epoch,
-            free_space=self.wanted.image.free_space,
-            loader=boot.loader,
-        )
-        return making.make(
-            recipe,
-            self.store,
-            fresh,
-            self.options.out,
-            self.observer,
-            again=self.options.rebuild,
-            bases=self.bases,
-            stop=self.stop,
-        )
+        ).run(steps)
 
     def _document(  # noqa: PLR0913 - the parts of a result
         self,
@@ -284,6 +248,68 @@ class _Job:
             seconds=time.monotonic() - self.started,
             # Linux counts it in units of 1024 bytes (getrusage(2)).
             peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
+
+
+class _Output:
+    """The new output directory, from the moment on when something is put into it."""
+
+    def __init__(self, stack: ExitStack, out: Path) -> None:
+        """`stack`: its end puts the directory in place, or removes it."""
+        self._stack = stack
+        self._out = out
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where its files go meanwhile."""
+        return self._stack.enter_context(output_directory.replacing(self._out))
+
+
+class _End:
+    """What is made of the steps' results at the end, and the comparisons, which begin meanwhile.
+
+    `assembled`, `compared`: there once `recipe` was asked for.
+    """
+
+    assembled: root.Root
+    compared: Future[list[Check]]
+
+    def __init__(
+        self, job: _Job, drawn: plan.Plan, have: inputs.Inputs, pool: ThreadPoolExecutor
+    ) -> None:
+        self._job = job
+        self._drawn = drawn
+        self._have = have
+        self._pool = pool
+
+    def recipe(self, results: Results) -> making.Recipe:
+        """What the image is made from."""
+        job, have = self._job, self._have
+        made = checks.toolchains(self._drawn.chain, results, job.architectures)
+        # What comes needs the most, and much was freed: unpacked inputs.
+        memory.give_back()
+        self.compared = self._pool.submit(job.comparisons, self._drawn, have, results, made)
+        identity = _identity(job.wanted, job.pinned)
+        boot = boot_step.BootFiles()
+        if job.wanted.boot is not None:
+            boot = boot_step.assemble(
+                job.wanted.boot,
+                have.boot,
+                results,
+                job.architectures,
+                making.volume_id(identity),
+                job.store,
+            )
+        self.assembled = root.assemble(
+            self._drawn.compiling, results, made, have.files, job.store.put_bytes, boot.tree
+        )
+        return making.Recipe(
+            tree=self.assembled.tree,
+            label=job.wanted.image.label,
+            identity=identity,
+            epoch=job.wanted.image.epoch,
+            free_space=job.wanted.image.free_space,
+            loader=boot.loader,
         )
 
 

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from containers.choice import choose
+from containers import registry
+from containers.architecture import named
 from containers.policy import RULES, Policy
 from containers.sandbox import system_call_filter
+from orchestrator.architecture import FACTS
 from orchestrator.execution.scheduler import default_jobs
 from orchestrator.qemu.platforms import PLATFORMS
 from orchestrator.store import trial
@@ -42,7 +44,6 @@ STORE_SPACE = 8 * _GIB
 OUT_SPACE = 4 * _GIB
 MEMORY = 4 * _GIB
 _OLDEST_PYTHON = (3, 11)
-_MACHINES = ("aarch64", "x86_64")
 # Where Debian puts programs that an ordinary user's PATH does not name.
 _MORE_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _APT_HELPER = Path("/usr/lib/apt/apt-helper")
@@ -116,21 +117,19 @@ def python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
 def architecture(machine: str | None = None) -> Finding:
     """What this machine is; an image may be for any architecture."""
     machine = machine or platform.machine()
+    known = [row.machine for row in FACTS.values() if row.bootstrap]
     return Finding(
         "architecture",
-        "ok" if machine in _MACHINES and sys.platform == "linux" else "missing",
+        "ok" if machine in known and sys.platform == "linux" else "missing",
         f"{sys.platform}, {machine}",
-        "because a bootstrap Go is published for Linux on x86_64 and aarch64",
+        f"because a bootstrap Go is published for Linux on {' and '.join(known)}",
         "build on such a machine; the image itself may be for others",
     )
 
 
-def engines(choose: Choose = choose) -> list[Finding]:
+def engines(choose: Choose = registry.connect) -> list[Finding]:
     """Both engines, each tried; one of them is enough. Then what the one in use cannot enforce."""
-    reasons = {
-        "docker": "to run build steps in containers, where you prefer that",
-        "sandbox": "to run build steps in isolation without a container engine (bubblewrap)",
-    }
+    reasons = {name: registry.purpose(name) for name in registry.CANDIDATES}
     with tempfile.TemporaryDirectory(prefix="orchestrate-doctor-") as folder:
         tried = {name: _tried(name, choose, Path(folder)) for name in reasons}
         able = [name for name, (engine, _) in tried.items() if engine is not None]
@@ -303,25 +302,24 @@ def tmpfs(kinds: Path = Path("/proc/filesystems"), shared: Path = Path("/dev/shm
     )
 
 
+# Those of this machine need no emulator.
+_HERE = named(platform.machine())
 # Programs, what they are for, the Debian packages that have them.
 _TOOLS = (
     ("dosfstools", ("fsck.fat",), "to have an image checked by another program"),
     ("mtools", ("mcopy", "mdir"), "to look into an image without mounting it"),
     (
         "qemu-user-static",
-        ("qemu-aarch64-static", "qemu-riscv64-static"),
+        tuple(f"{row.user_emulator}-static" for row in FACTS.values() if row.name != _HERE),
         "to run commands of other architectures (`orchestrate run`)",
     ),
-    ("qemu-system-x86", ("qemu-system-x86_64",), "to boot an image or its archive as a PC"),
-    (
-        "qemu-system-arm",
-        ("qemu-system-aarch64",),
-        "to boot an image or its archive as an ARM machine",
-    ),
-    (
-        "qemu-system-misc",
-        ("qemu-system-riscv64",),
-        "to boot an image or its archive as a RISC-V machine",
+    *(
+        (
+            row.qemu_package,
+            (row.machine_emulator,),
+            f"to boot an image or its archive as {row.title}",
+        )
+        for row in FACTS.values()
     ),
     (
         "util-linux",

@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from containers.architecture import LINUX, host
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -36,7 +38,6 @@ ROOT = Path(__file__).resolve().parent.parent
 MAY_BE_SKIPPED_IN_CI: frozenset[str] = frozenset()
 
 _WORKSHOP = "SOURCERY_TEST_WORKSHOP"
-_RT_SIGACTION = {"x86_64": 13, "aarch64": 134, "riscv64": 134}
 
 # Where Debian puts programs that an ordinary user's PATH does not name.
 _ADMINISTRATORS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -106,7 +107,7 @@ def _hear_signals() -> None:
     # start would hand that on to every container.
     library = ctypes.CDLL(None)
     for internal in (32, 33):
-        library.syscall(_RT_SIGACTION[os.uname().machine], internal, bytes(32), None, 8)
+        library.syscall(LINUX[host()].rt_sigaction, internal, bytes(32), None, 8)
 
 
 def pytest_configure(config: pytest.Config) -> None:

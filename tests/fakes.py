@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from containers.action import Action
-from containers.engine import Identity, Outcome
+from containers.engine import Identity
+from containers.local import Ended, LocalEngine
 from containers.policy import RULES, Enforcement
 from orchestrator.store.blobs import BLOB_TIME
 from reproducibility.errors import InfrastructureError, Stopped
@@ -70,7 +71,7 @@ class Asked:
 Work = Callable[[Asked], Made]
 
 
-class FakeEngine:
+class FakeEngine(LocalEngine):
     """Runs actions as functions: a table from action name to what it does.
 
     `runs`: names of the actions that were run, in the order of their starts. `shares`: by name, the
@@ -88,8 +89,8 @@ class FakeEngine:
         processors: int = 4,
     ) -> None:
         self.name = name
-        self.identity = Identity(name, own, "1")
-        self.processors = processors
+        self._identity = Identity(name, own, "1")
+        self._processors = processors
         self.means = means
         self.table = dict(table)
         self.runs: list[str] = []
@@ -97,13 +98,23 @@ class FakeEngine:
         self.shares: dict[str, tuple[int, int] | None] = {}
         self._lock = threading.Lock()
 
+    @property
+    def identity(self) -> Identity:
+        return self._identity
+
+    @property
+    def processors(self) -> int:
+        return self._processors
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         pass
 
-    def run(self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event) -> Outcome:
+    def execute(
+        self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event
+    ) -> Ended:
         share = policy.share
         with self._lock:
             self.runs.append(action.name)
@@ -122,7 +133,7 @@ class FakeEngine:
             place.chmod(0o755 if path in made.programs else 0o644)
         (into / "stdout").write_bytes(made.stdout)
         (into / "stderr").write_bytes(made.stderr)
-        return Outcome(
+        return Ended(
             exit_status=made.exit_status,
             outputs=outputs,
             stdout=into / "stdout",

@@ -20,16 +20,17 @@ from docker.errors import APIError
 from docker.types import LogConfig, Ulimit
 from docker.types import Mount as DockerMount
 
-from containers import system_calls
+from containers import architecture, system_calls
 from containers.docker import archive, builder_image
 from containers.docker import enforcement as docker_enforcement
 from containers.docker.api import Api
 from containers.docker.reaper import Reaper
 from containers.docker.volumes import Connection, Volumes
 from containers.docker.watch import watch
-from containers.engine import Identity, Outcome
+from containers.engine import Identity
 from containers.host.scratch import Scratch
 from containers.layout import MASKED, is_below, lay_out
+from containers.local import Ended, LocalEngine
 from containers.outputs import Allowance, ExceededError, outermost
 from reproducibility import canonical
 from reproducibility.errors import InfrastructureError, InputError
@@ -53,7 +54,6 @@ Transfer = Literal["auto", "bind", "api"]
 LABEL = "sourcery.run"
 _PREFIX = "docker"
 _OPEN_FILES = 16384
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
 # Go's bit for a symbolic link in a file mode, as the API hands it on: io/fs.ModeSymlink.
 _SYMLINK = 1 << 27
 
@@ -74,7 +74,7 @@ def connect(scratch: Path, transfer: Transfer = "auto") -> DockerEngine:
     return engine
 
 
-class DockerEngine:
+class DockerEngine(LocalEngine):
     """Runs actions in containers.
 
     `transfer`: how files travel. `bind`: read-only bind mounts of this machine's folders, which the
@@ -156,8 +156,10 @@ class DockerEngine:
                 scratch.close()
             self._api.close()
 
-    def run(self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event) -> Outcome:
-        """See `Engine.run`."""
+    def execute(
+        self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event
+    ) -> Ended:
+        """See `LocalEngine.execute`."""
         layout = lay_out(action)
         self._used = True
         self._check_machine(action)
@@ -170,7 +172,7 @@ class DockerEngine:
             stack.callback(self._api.remove_container, container)
             ended = watch(self._api, container, limits, into, stop)
             exceeded = self._take(container, action, into, Allowance.of(limits, stop))
-            return Outcome(
+            return Ended(
                 exit_status=ended.status,
                 outputs=into / "outputs",
                 stdout=into / "stdout",
@@ -186,7 +188,7 @@ class DockerEngine:
 
     def _check_machine(self, action: Action) -> None:
         machine = str(self.about().get("Architecture", ""))
-        if _MACHINES.get(machine, machine) != action.architecture:
+        if (architecture.named(machine) or machine) != action.architecture:
             raise InfrastructureError(
                 f"the container engine runs on {machine}, and {action.name} needs "
                 f"{action.architecture}",

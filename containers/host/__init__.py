@@ -1,0 +1,1 @@
+"""What the machine's own system gives: processes, scratch folders, durable writes, memory."""

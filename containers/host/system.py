@@ -1,7 +1,9 @@
 """System calls of Linux that Python has no function for: mount, unshare, prctl, pivot_root, keyctl.
 
 Each wrapper calls the C library through `ctypes` and raises `OSError` with what was tried in its
-words. The constants have the kernel's own names: include/uapi/linux/{sched,mount,prctl}.h.
+words. The constants have the kernel's own names: include/uapi/linux/{sched,mount,prctl}.h. What the
+C library has no function for is called by its number on this architecture, which the caller knows
+(`containers.architecture`).
 
 The launcher of the sandbox and the first process of `orchestrate run` import this in a Python of
 their own (`standalone`). Importing is most of an action's start, so nothing is imported here that
@@ -26,12 +28,6 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS =
 
 _MNT_DETACH = 2
 _KEYCTL_JOIN_SESSION_KEYRING = 1
-# What the C library has no function for is called by its number, by the names of `uname -m`.
-_NUMBERS = {
-    "x86_64": {"rt_sigaction": 13, "pivot_root": 155, "keyctl": 250},
-    "aarch64": {"rt_sigaction": 134, "pivot_root": 41, "keyctl": 219},
-    "riscv64": {"rt_sigaction": 134, "pivot_root": 41, "keyctl": 219},
-}
 # A struct sigaction of the kernel whose handler is SIG_DFL, and the size of its set of signals.
 _USUAL, _SIGNAL_SET = bytes(32), 8
 
@@ -60,15 +56,15 @@ def detach(target: StrPath) -> None:
     _check(_LIBRARY.umount2(os.fsencode(target), _MNT_DETACH), "umount")
 
 
-def pivot_root(new: StrPath, old: StrPath) -> None:
+def pivot_root(new: StrPath, old: StrPath, call: int) -> None:
     """Make `new` the root of the mount namespace, and move the present one to `old`.
 
-    See pivot_root(2).
+    See pivot_root(2). `call`: its number.
 
     Raises:
         OSError: the kernel refuses it.
     """
-    _check(_call("pivot_root", os.fsencode(new), os.fsencode(old)), "pivot_root")
+    _check(_call(call, os.fsencode(new), os.fsencode(old)), "pivot_root")
 
 
 def unshare(flags: int, what: str = "") -> None:
@@ -91,28 +87,31 @@ def prctl(option: int, value: int) -> None:
     _check(_LIBRARY.prctl(option, ctypes.c_ulong(value), 0, 0, 0), f"prctl {option}")
 
 
-def reset_signal(number: int) -> None:
+def reset_signal(number: int, rt_sigaction: int) -> None:
     """Give a signal its default action (SIG_DFL), also one that the C library keeps for itself.
+
+    `rt_sigaction`: the number of that system call.
 
     Raises:
         OSError: there is no such signal, or its action cannot be changed.
     """
-    result = _call("rt_sigaction", number, _USUAL, None, ctypes.c_long(_SIGNAL_SET))
+    result = _call(rt_sigaction, number, _USUAL, None, ctypes.c_long(_SIGNAL_SET))
     _check(result, "rt_sigaction")
 
 
-def join_session_keyring() -> None:
+def join_session_keyring(call: int) -> None:
     """Start a session keyring that is new and empty: keyctl(2), KEYCTL_JOIN_SESSION_KEYRING.
+
+    `call`: the number of keyctl.
 
     Raises:
         OSError: the kernel has no keyrings (ENOSYS), or refuses it.
     """
-    result: int = _call("keyctl", ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING), None)
+    result: int = _call(call, ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING), None)
     _check(min(result, 0), "an empty session keyring")
 
 
-def _call(name: str, *arguments: object) -> int:
-    number = _NUMBERS[os.uname().machine][name]
+def _call(number: int, *arguments: object) -> int:
     result: int = _LIBRARY.syscall(ctypes.c_long(number), *arguments)
     return result
 

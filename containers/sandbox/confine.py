@@ -75,7 +75,7 @@ def main() -> NoReturn:
         _limit(request["limits"], request["cpus"])
         options = [_resolve(part, places, request["status"]) for part in request["options"]]
         arguments = _hidden(options, request["filter"], request["command"])
-        _leave_keyring()
+        _leave_keyring(request["keyctl"])
         system.prctl(system.PR_SET_CHILD_SUBREAPER, 1)
         # Held back until the guard is in place.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -83,7 +83,7 @@ def main() -> NoReturn:
         guard = os.getpid()
         child = os.fork()
         if child == 0:
-            _forget_signals()
+            _forget_signals(request["rt_sigaction"])
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
             with contextlib.suppress(OSError):  # where memory runs out, the action is ended first
@@ -287,14 +287,14 @@ def _limit(limits: dict[str, int], cpus: list[int]) -> None:
         resource.setrlimit(kind, (value, value))
 
 
-def _forget_signals() -> None:
+def _forget_signals(rt_sigaction: int) -> None:
     """Give every signal its usual effect: what is ignored stays so over an execve.
 
     Python ignores some, and GNU make has its children ignore two that the C library keeps for
-    itself, so they can only be set by the system call.
+    itself, so they can only be set by the system call, whose number is `rt_sigaction`.
     """
     for number in set(range(1, _SIGNALS + 1)) - {signal.SIGKILL, signal.SIGSTOP}:
-        system.reset_signal(number)
+        system.reset_signal(number, rt_sigaction)
 
 
 def _write(path: str, text: str) -> None:
@@ -324,14 +324,15 @@ def _file(name: str, content: bytes) -> int:
     return descriptor
 
 
-def _leave_keyring() -> None:
+def _leave_keyring(keyctl: int) -> None:
     """Start an empty session keyring: whoever runs the orchestrator may keep secrets in theirs.
 
     No namespace covers it. A kernel without keyrings has nothing to leave; where this process may
-    not (a container engine's filter), what it starts may not use one either.
+    not (a container engine's filter), what it starts may not use one either. `keyctl`: the number
+    of that system call.
     """
     try:
-        system.join_session_keyring()
+        system.join_session_keyring(keyctl)
     except OSError as error:
         if error.errno not in {errno.ENOSYS, errno.EPERM}:
             raise

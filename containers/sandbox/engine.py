@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from containers import outputs
-from containers.engine import Identity, Outcome
+from containers.engine import Identity
 from containers.host.scratch import Scratch, remove
 from containers.layout import lay_out
+from containers.local import Ended, LocalEngine
 from containers.policy import Limits
 from containers.sandbox import (
     bubblewrap,
@@ -52,7 +53,7 @@ _MARGIN = 128 << 20
 _CHECK = Limits(seconds=30, log=1 << 16)
 
 
-class SandboxEngine:
+class SandboxEngine(LocalEngine):
     """Runs actions in bubblewrap, as root or as an ordinary user.
 
     Checked-out trees must be readable for everybody where the orchestrator is root, because actions
@@ -100,8 +101,10 @@ class SandboxEngine:
             self._scratch.close()
         self._scratch = self._cgroups = None
 
-    def run(self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event) -> Outcome:
-        """See `Engine.run`."""
+    def execute(
+        self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event
+    ) -> Ended:
+        """See `LocalEngine.execute`."""
         layout = lay_out(action)
         if self._scratch is None or self._cgroups is None:
             raise InfrastructureError("the sandbox engine is used outside its `with` block")
@@ -246,7 +249,7 @@ def _outcome(  # noqa: PLR0913 - all of one run
     into: Path,
     usage: Usage,
     exceeded: outputs.Exceeded,
-) -> Outcome:
+) -> Ended:
     ended = launched.ended
     peak = max(launched.largest, usage.peak)
     ended_by: str = ended.ended_by
@@ -260,7 +263,7 @@ def _outcome(  # noqa: PLR0913 - all of one run
     if launched.status != 0 and not ended_by:
         near = launched.largest > limits.memory - margin
         ended_by = usage.filled() or ("memory" if near else "")
-    return Outcome(
+    return Ended(
         exit_status=launched.status,
         outputs=into / "outputs",
         stdout=into / "stdout",

@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from containers import architecture
 from containers.layout import MASKED, root_binds
 from containers.sandbox import proc, system_call_filter
 
@@ -122,10 +123,13 @@ def for_check(
 
 
 def _frame(limits: Limits, *, own_users: bool) -> dict[str, Any]:
+    linux = architecture.LINUX[architecture.host()]
     return {
         "parent": os.getpid(),
         "users": spare_users(),
         "filter": system_call_filter.compiled().hex(),
+        "keyctl": linux.keyctl,
+        "rt_sigaction": linux.rt_sigaction,
         "limits": _rlimits(limits, own_users=own_users),
         "sources": [],
         "views": False,

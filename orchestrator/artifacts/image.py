@@ -2,13 +2,15 @@
 
 The image is written from the store, and made again in another process, which only hashes it. What
 `pyfatfs` reads back from it is compared with the tree; a witness compares every other byte; and the
-archive is read back too. A second run with the same tree finds its image in the old output
-directory, compares digests, and does nothing else.
+archive is read back too. All of that is one step of the build, whose files lie in the output
+directory and not in the store: a second run with the same recipe finds them in the old one,
+compares digests, and does nothing else.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import time
@@ -25,43 +27,45 @@ from orchestrator.artifacts.recipe import (
     volume_id,
 )
 from orchestrator.boot import syslinux
-from orchestrator.execution.rebuilding import Bases
+from orchestrator.execution.step import Computation, Computed, Step
 from orchestrator.image.cpio import witness as archive
 from orchestrator.image.cpio import writer as cpio
 from orchestrator.image.fat import reader, witness, writer
+from orchestrator.store import DamagedBlob, Store
+from reproducibility import canonical
 from reproducibility import digest as digests
 from reproducibility.compare import Check, Verdict, trees
 from reproducibility.digest import Digest
 from reproducibility.errors import ComparisonError, InputError, Stopped
+from reproducibility.manifest import Tree, file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from threading import Event
 
     from orchestrator.artifacts.remaking import Remaking
-    from orchestrator.execution.step import Observer
-    from orchestrator.store import Store
+    from orchestrator.execution.step import Observer, Result, Results
     from reproducibility.manifest import Entry
 
-__all__ = ["FORMAT", "Image", "Recipe", "make", "volume_id"]
+__all__ = ["FORMAT", "Image", "Recipe", "of_result", "step", "volume_id"]
 
 IMAGE = "sourcery.img"
 CPIO = "sourcery.cpio.zst"
 
-STAGES = [
+STEP = "image"
+PARTS = (
     ("image", "image", "FAT32 disk image"),
     ("image/again", "image", "made again in another process, only hashed"),
     ("image/read back", "image", "by pyfatfs"),
     ("image/witness", "image", "every byte beside the files' content"),
     ("cpio", "cpio", "archive of the same tree"),
     ("cpio/read back", "cpio", "by another program"),
-]
+)
 TWICE = "image made twice"
 READ_BACK = "read back by pyfatfs == root"
 WITNESSED = "every other byte == as the root and the parameters say"
 ARCHIVE = "archive read back == root"
-REMEMBERED = "image == remembered image"
 EXPECTED = [(TWICE, IMAGE), (READ_BACK, IMAGE), (WITNESSED, IMAGE), (ARCHIVE, CPIO)]
 
 
@@ -111,33 +115,76 @@ class Image:
     checks: tuple[Check, ...]
 
 
-def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
-    recipe: Recipe,
-    store: Store,
-    fresh: Path,
-    old: Path,
-    observer: Observer,
-    *,
-    again: bool,
-    bases: Bases | None = None,
-    stop: Event,
-) -> Image:
-    """Make both files in the folder `fresh`, or take them over from the output directory `old`.
+@dataclass(frozen=True)
+class Place:
+    """Where an image is made, and who is told.
 
-    `again`: make them whatever is remembered, and compare, with `bases` as far as they are known.
-    `stop`: looked at between the stages.
+    `fresh`: gives the folder that both files go to. `old`: the output directory, from which they
+    are taken over where nothing changed.
+    """
+
+    store: Store
+    fresh: Callable[[], Path]
+    old: Path
+    observer: Observer
+
+
+def step(recipe_of: Callable[[Results], Recipe], needs: Sequence[str], place: Place) -> Step:
+    """The step that makes both files.
+
+    The step raises InputError where the tree cannot lie on VFAT (names the paths),
+    InfrastructureError where the disk is full, and DamagedBlob.
+    """
+
+    def make(results: Results) -> Computation:
+        recipe = recipe_of(results)
+        return Computation(
+            STEP,
+            recipe.document,
+            lambda stop: _computed(_made(recipe, place, stop)),
+            at_hand=lambda remembered: _taken_over(remembered, place),
+        )
+
+    return Step(STEP, STEP, IMAGE, tuple(needs), make, parts=PARTS)
+
+
+def of_result(result: Result, store: Store) -> Image:
+    """The image that a result of the step describes.
 
     Raises:
-        InputError: the tree cannot lie on VFAT; names the paths.
-        InfrastructureError: the disk is full, or a blob is damaged.
-        Stopped: `stop` was set.
+        InputError: it describes none.
+        DamagedBlob: what it says is missing or damaged.
     """
-    known = bases if again and bases is not None else Bases()
-    remembered, lost = known.of(recipe.key, lambda: _recall(recipe, store))
-    if remembered and not again and _taken_over(remembered, fresh, old):
-        for name, _, _ in STAGES:
-            observer.finished(name, cached=True, seconds=0)
-        return remembered
+    try:
+        document = json.loads(store.read(result.stdout))
+        checks = tuple(
+            Check(found["name"], found["subject"], Verdict[found["verdict"]], found["reason"])
+            for found in document["checks"]
+        )
+        return Image(
+            Artefact.parse(document["image"]),
+            Artefact.parse(document["cpio"]),
+            Digest.parse(document["tree"]),
+            checks,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"not a description of an image: {error!r}") from error
+
+
+def _computed(made: Image) -> Computed:
+    says = {
+        "tree": str(made.tree),
+        "image": made.image.document(),
+        "cpio": made.cpio.document(),
+        "checks": [check.document() for check in made.checks],
+    }
+    sound = all(check.verdict is Verdict.PASS for check in made.checks)
+    files = [file(part.path, part.blake3, part.size) for part in (made.image, made.cpio)]
+    return Computed(Tree(files), canonical.dumps(says), sound)
+
+
+def _made(recipe: Recipe, place: Place, stop: Event) -> Image:
+    store, fresh, observer = place.store, place.fresh(), place.observer
     tree, disk = laid_out(recipe, store.put_bytes, lambda entry: _head(store, entry))
     # What came of it; the recipe stays what the other process is given.
     final = replace(recipe, tree=tree)
@@ -157,16 +204,10 @@ def make(  # noqa: PLR0913 - what it is made from, where it goes, who is told
         checks = [_twice(image.blake3, tree.digest, second.result()), read.result()]
         archived, check = packed.result()
         checks += [seen.result(), check]
-        made = Image(image, archived, tree.digest, tuple(checks))
     _refuse_if(stop)
-    passed = all(check.verdict is Verdict.PASS for check in made.checks)
-    if passed and not remembered:
-        store.save_tree(tree)
-        _remember(recipe, store, made)
-    if remembered or again:
-        # What was remembered stays the base of comparison, whatever this run gave.
-        return replace(made, checks=(*made.checks, _against(remembered, made, lost)))
-    return made
+    # Its files are in the store; what needs them is the result.
+    store.save_tree(tree)
+    return Image(image, archived, tree.digest, tuple(checks))
 
 
 @contextlib.contextmanager
@@ -269,52 +310,22 @@ def _cpio(recipe: Recipe, store: Store, fresh: Path, observer: Observer) -> tupl
     return artefact, _judged(ARCHIVE, CPIO, found, right)
 
 
-def _recall(recipe: Recipe, store: Store) -> tuple[Image | None, str]:
-    """What is remembered, or why there is nothing to compare with."""
-    document = store.recall("image", recipe.key)
-    if document is None:
-        return None, "no earlier result"
-    try:
-        checks = tuple(
-            Check(found["name"], found["subject"], Verdict[found["verdict"]], found["reason"])
-            for found in document["checks"]
-        )
-        found = Image(
-            Artefact.parse(document["image"]),
-            Artefact.parse(document["cpio"]),
-            Digest.parse(document["tree"]),
-            checks,
-        )
-    except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
-        return None, f"the earlier result cannot be read: {error!r}"
-    return found, ""
-
-
-def _remember(recipe: Recipe, store: Store, made: Image) -> None:
-    store.remember(
-        "image",
-        recipe.key,
-        {
-            "tree": str(made.tree),
-            "image": made.image.document(),
-            "cpio": made.cpio.document(),
-            "checks": [check.document() for check in made.checks],
-        },
-    )
-
-
-def _taken_over(remembered: Image, fresh: Path, old: Path) -> bool:
+def _taken_over(remembered: Result, place: Place) -> bool:
     """Whether the old output directory has both files whole; they are then in the new one too."""
-    for artefact in (remembered.image, remembered.cpio):
-        source = old / artefact.path
+    try:
+        of_result(remembered, place.store)
+    except (InputError, DamagedBlob):
+        return False
+    for entry in remembered.tree.files():
+        source = place.old / entry.path
         try:
-            if source.stat().st_size != artefact.size:
+            if source.stat().st_size != entry.size or digests.of_file(source) != entry.content:
                 return False
-            if digests.of_file(source) != artefact.blake3:
-                return False
-            _link(source, fresh / artefact.path)
+            _link(source, place.fresh() / entry.path)
         except OSError:
             return False
+    for name, _, _ in PARTS:
+        place.observer.finished(name, cached=True, seconds=0)
     return True
 
 
@@ -324,17 +335,6 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _against(remembered: Image | None, made: Image, lost: str) -> Check:
-    """How what was made compares with what is remembered; `lost`: why nothing is."""
-    if remembered is None:
-        return Check(REMEMBERED, IMAGE, Verdict.SKIP, lost)
-    for before, now in ((remembered.image, made.image), (remembered.cpio, made.cpio)):
-        if before != now:
-            reason = f"{now.path} was {before.blake3}, is {now.blake3}"
-            return Check(REMEMBERED, IMAGE, Verdict.FAIL, reason)
-    return Check(REMEMBERED, IMAGE, Verdict.PASS, "made again with the same digests")
 
 
 def _head(store: Store, entry: Entry) -> bytes:

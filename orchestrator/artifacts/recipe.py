@@ -57,19 +57,22 @@ class Recipe:
         }
 
     @property
-    def key(self) -> Digest:
-        """BLAKE3 of everything that decides the bits of image and archive."""
-        return digests.of_bytes(
-            canonical.dumps(
-                {
-                    "format": FORMAT,
-                    "compression": cpio.COMPRESSION,
-                    "tree": str(self.tree.digest),
-                    **self.parameters,
-                    **({"loader": _parts(self.loader)} if self.loader else {}),
-                }
-            )
+    def document(self) -> bytes:
+        """Canonical JSON of everything that decides the bits of image and archive."""
+        return canonical.dumps(
+            {
+                "format": FORMAT,
+                "compression": cpio.COMPRESSION,
+                "tree": str(self.tree.digest),
+                **self.parameters,
+                **({"loader": _parts(self.loader)} if self.loader else {}),
+            }
         )
+
+    @property
+    def key(self) -> Digest:
+        """BLAKE3 of `document`."""
+        return digests.of_bytes(self.document)
 
     @property
     def volume_id(self) -> int:

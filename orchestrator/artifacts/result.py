@@ -105,7 +105,7 @@ def document(  # noqa: PLR0913 - the parts of a result
 
 def _provenance(result: Result) -> dict[str, Any]:
     """Where a stage's result comes from, by what was written down when it was made."""
-    if result.key == digests.of_bytes(b""):
+    if result.kind == "nothing":
         return {"origin": "nothing to do"}
     origin = "remembered" if result.cached else "ran here"
     made = result.provenance

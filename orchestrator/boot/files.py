@@ -16,6 +16,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orchestrator.architecture import FACTS, bios
 from orchestrator.boot import initramfs, kernel, menus, syslinux
 from orchestrator.boot.modules import Modules
 from reproducibility.errors import InputError
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 # The version of what is made here; whoever remembers it makes it part of the key.
 FORMAT = 1
 
-# U-Boot also runs on PCs, but those have a BIOS or UEFI; the label would only cost time elsewhere.
-_U_BOOT = frozenset({"arm64", "riscv64"})
 _COPYRIGHT = re.compile(r"usr/share/doc/([^/]+)/copyright")
 
 
@@ -100,13 +99,16 @@ def loader(boot: Boot, read: Read) -> Loader | None:
     Raises:
         InputError: the packages have not what they must have.
     """
-    packages = _syslinux(boot)
-    return None if packages is None else syslinux.loader(packages, read)
+    found = _syslinux(boot)
+    return None if found is None else syslinux.loader(found[1], read)
 
 
-def _syslinux(boot: Boot) -> Tree | None:
-    """The packages of SYSLINUX, where there is something for it to start."""
-    return boot.syslinux if any(one.architecture == "amd64" for one in boot.machines) else None
+def _syslinux(boot: Boot) -> tuple[str, Tree] | None:
+    """What a BIOS starts, and the packages of SYSLINUX; None where there is not both."""
+    architecture = bios(one.architecture for one in boot.machines)
+    if architecture is None or boot.syslinux is None:
+        return None
+    return architecture, boot.syslinux
 
 
 def _subject(machine: Machine) -> str:
@@ -141,10 +143,10 @@ def _texts(boot: Boot, choices: Iterable[Choice]) -> dict[str, str]:
     """Path -> text of each loader's configuration."""
     by_architecture = {choice.architecture: choice for choice in choices}
     texts: dict[str, str] = {}
-    if _syslinux(boot) is not None:
-        personal = by_architecture["amd64"]
+    if (found := _syslinux(boot)) is not None:
+        personal = by_architecture[found[0]]
         texts[f"{syslinux.FOLDER}/syslinux.cfg"] = menus.syslinux(personal, boot.timeout)
-    boards = [choice for name, choice in by_architecture.items() if name in _U_BOOT]
+    boards = [choice for name, choice in by_architecture.items() if FACTS[name].u_boot]
     if boards:
         texts["extlinux/extlinux.conf"] = menus.extlinux(boards, boot.timeout)
     uefi = [one.architecture for one in boot.machines if one.uefi is not None]
@@ -160,7 +162,7 @@ def _uefi(machine: Machine) -> Iterator[Entry]:
     """The path of removable media: UEFI specification, section 3.5.1.1."""
     if machine.uefi is None:
         return
-    name = menus.uefi_name(machine.architecture)
+    name = FACTS[machine.architecture].uefi
     source = f"usr/lib/systemd/boot/efi/systemd-boot{name}.efi"
     entry = machine.uefi.get(source)
     if entry is None or entry.kind != "file":
@@ -184,7 +186,7 @@ def _licences(boot: Boot) -> Iterator[Entry]:
         if tree is not None
     ]
     if (loaders := _syslinux(boot)) is not None:
-        packages.append(("amd64", loaders))
+        packages.append(loaders)
     found: dict[str, dict[str, Entry]] = defaultdict(dict)
     for architecture, tree in packages:
         for entry in tree.files():

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from orchestrator.architecture import FACTS
 from orchestrator.files import decompression
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 _IMAGE = re.compile(r"boot/vmlinu[xz]-([^/]+)")
 _RELEASES = re.compile(r"(?:usr/)?lib/modules/([^/]+)/")
 _OPTION = re.compile(r"^(CONFIG_[A-Za-z0-9_]+)=(.*)$", re.MULTILINE)
-# Where the mark of a kernel image stands, and what it is.
-_MARKS = {"amd64": (0x202, b"HdrS"), "arm64": (0x38, b"ARM\x64"), "riscv64": (0x38, b"RSC\x05")}
 # Bytes of a kernel image: Debian's have 10 to 40 MB, one with everything built in some 200.
 _LARGEST = 512 << 20
 _GZIP = b"\x1f\x8b"
@@ -144,7 +143,7 @@ def startable(data: bytes, architecture: str, subject: str, *, uefi: bool) -> by
             subject=subject,
             remedy="configure it without CONFIG_EFI_ZBOOT, or take arch/*/boot/Image",
         )
-    at, mark = _MARKS[architecture]
+    at, mark = FACTS[architecture].kernel_mark
     if data[at : at + len(mark)] != mark:
         raise InputError(
             f"not a Linux kernel for {architecture}",

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.architecture import FACTS
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from orchestrator.boot.model import Boot, Machine
 
 _WRITTEN = "# Written by the build; sourcery.toml, [boot], decides what stands here.\n"
-# COMMAND_LINE_SIZE of arch/*/include/uapi/asm/setup.h, the final zero included.
-_LONGEST = {"amd64": 2048, "arm64": 2048, "riscv64": 1024}
-_UEFI = {"amd64": "x64", "arm64": "aa64", "riscv64": "riscv64"}
 _SERIAL = re.compile(r"(?:^| )console=ttyS([0-9]+)(?:,([0-9]+))?")
 # What the kernel assumes where the command line does not say it.
 _RATE = "9600"
@@ -63,7 +61,7 @@ def command_line(boot: Boot, machine: Machine) -> str:
             subject=subject,
             remedy="correct it in the spec",
         )
-    longest = _LONGEST[machine.architecture]
+    longest = FACTS[machine.architecture].command_line
     if len(line) >= longest:
         raise InputError(
             f"the command line has {len(line)} characters; the kernel reads {longest - 1}",
@@ -71,11 +69,6 @@ def command_line(boot: Boot, machine: Machine) -> str:
             remedy="shorten it in the spec",
         )
     return line
-
-
-def uefi_name(architecture: str) -> str:
-    """What UEFI and the Boot Loader Specification call an architecture."""
-    return _UEFI[architecture]
 
 
 def syslinux(choice: Choice, timeout: int) -> str:
@@ -138,7 +131,7 @@ def entry(choice: Choice) -> str:
     return (
         f"title {choice.title}\n"
         f"version {choice.release}\n"
-        f"architecture {uefi_name(choice.architecture)}\n"
+        f"architecture {FACTS[choice.architecture].uefi}\n"
         f"linux /{choice.kernel}\n"
         f"initrd /{choice.initramfs}\n"
         f"options {choice.command_line}\n"

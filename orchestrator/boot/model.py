@@ -39,9 +39,9 @@ class Machine:
 class Boot:
     """All of it.
 
-    `syslinux`: the unpacked packages syslinux and syslinux-common in one tree; None, or no amd64
-    among the machines, is no BIOS boot. `volume_id`: 32 bits. `timeout`: seconds that a menu
-    waits, 0 for not at all.
+    `syslinux`: the unpacked packages syslinux and syslinux-common in one tree; None, or no
+    machine that a BIOS starts, is no BIOS boot. `volume_id`: 32 bits. `timeout`: seconds that a
+    menu waits, 0 for not at all.
     """
 
     machines: tuple[Machine, ...]

@@ -132,7 +132,7 @@ def _stopped(session: Session) -> int:
 def _unforeseen(error: Exception, manner: Manner) -> int:
     """An error that nobody gave words to: the machine's, or a mistake in this program."""
     if isinstance(error, OSError) and error.strerror:
-        from orchestrator.execution import blame
+        from containers import blame
 
         said = blame.of_machine(error)
     elif isinstance(error, MemoryError):

@@ -6,27 +6,27 @@ import os
 import pwd
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from containers import registry
+from orchestrator.architecture import ARCHITECTURES
 from orchestrator.files import places
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# The same names as orchestrator.spec.model.Architecture and containers.choice.NAMES (a test
-# compares them), here because importing those would slow every `--help` down.
-Engine = Literal["auto", "sandbox", "docker"]
 
+# An architecture's Go name; typer reads lists of enumerations only, and type checkers no members
+# out of a table.
+if TYPE_CHECKING:
 
-class Architecture(StrEnum):
-    """An architecture's Go name; typer reads lists of enumerations only."""
-
-    AMD64 = "amd64"
-    ARM64 = "arm64"
-    RISCV64 = "riscv64"
+    class Architecture(StrEnum):
+        """An architecture's Go name."""
+else:
+    Architecture = StrEnum("Architecture", {name.upper(): name for name in ARCHITECTURES})
 
 
 def place(name: str) -> Callable[[str], Path]:
@@ -40,6 +40,13 @@ def place(name: str) -> Callable[[str], Path]:
 
 def _store(given: str) -> Path:
     return places.store(given)
+
+
+def _engine(given: str) -> str:
+    if given not in registry.names():
+        known = ", ".join(map(repr, registry.names()))
+        raise typer.BadParameter(f"{given!r} is not one of {known}.")
+    return given
 
 
 # An option without a value; typer would show its type.
@@ -87,6 +94,15 @@ StoreFolder = Annotated[
         help="Inputs and finished steps, kept between runs. [dim]\\[default: "
         "$XDG_CACHE_HOME/sourcery or ~/.cache/sourcery][/dim]",
         rich_help_panel=_PLACES,
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        parser=_engine,
+        metavar="|".join(registry.names()),
+        help="What isolates the steps: bubblewrap (sandbox), Docker, or what is there.",
     ),
 ]
 Bundle = Annotated[

@@ -19,6 +19,8 @@ def name_of(step: str, key: str = "") -> str:
 def write(results: Results, store: Store, folder: Path) -> None:
     """Write each action's own output and errors into a folder, one file an action."""
     for name, result in sorted(results.items(), key=lambda item: item[0]):
+        if result.kind == "computation":
+            continue
         parts = [store.read(digest) for digest in (result.stderr, result.stdout)]
         log = folder / name_of(name)
         if log.exists():  # a/b-c and a-b/c

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.execution.step import Earlier, Provenance, Result
+from orchestrator.execution.step import Computation, Earlier, Provenance, Result
 from orchestrator.store import DamagedBlob
 from reproducibility.digest import Digest
 from reproducibility.errors import InputError
@@ -12,10 +13,13 @@ from reproducibility.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from containers.action import Action
+    from orchestrator.execution.step import Work
     from orchestrator.store import Store
 
 _KIND = "action-"
+_COMPUTED = "computed-"
+# In the place of an engine's name, where something was computed in this process.
+HERE = "orchestrate"
 
 
 class Remembered:
@@ -25,13 +29,13 @@ class Remembered:
         self._store = store
         self._kind = _KIND + engine
 
-    def recall(self, action: Action) -> Result | None:
-        """What this engine made of an action before, if all of it is still in the store.
+    def recall(self, work: Work) -> Result | None:
+        """What came of an action on this engine before, or of a computation, if it is all there.
 
         Raises:
             InfrastructureError: the store cannot be read (not: it lacks something).
         """
-        document = self._store.recall(self._kind, action.key)
+        document = self._store.recall(self._kind_of(work), work.key)
         if document is None:
             return None
         try:
@@ -43,25 +47,30 @@ class Remembered:
             *(ArithmeticError, AttributeError, KeyError, TypeError, ValueError),
         ):
             return None
-        if not (self._store.holds(tree) and self._store.has(stdout) and self._store.has(stderr)):
+        if not (self._store.has(stdout) and self._store.has(stderr)):
             return None
         provenance = Provenance.parse(document.get("provenance"))
-        return Result(
-            action.key, tree, stdout, stderr, seconds, memory, cached=True, provenance=provenance
+        result = Result(
+            work.key, tree, stdout, stderr, seconds, memory, cached=True, provenance=provenance
         )
+        if isinstance(work, Computation):
+            result = replace(result, kind="computation")
+            if work.at_hand is not None:
+                return result if work.at_hand(result) else None
+        return result if self._store.holds(tree) else None
 
-    def earlier(self, action: Action) -> tuple[Earlier | None, str]:
-        """What an action gave before: on this engine, else on another one; or why there is nothing.
+    def earlier(self, work: Work) -> tuple[Earlier | None, str]:
+        """What it gave before: on this engine, else on another one; or why there is nothing.
 
         Raises:
             InfrastructureError: the store cannot be read (not: it lacks something).
         """
         reasons = []
-        for kind in self._kinds():
-            if not self._store.remembers(kind, action.key):
+        for kind in self._kinds(work):
+            if not self._store.remembers(kind, work.key):
                 continue
-            engine = kind.removeprefix(_KIND)
-            document = self._store.recall(kind, action.key)
+            engine = HERE if isinstance(work, Computation) else kind.removeprefix(_KIND)
+            document = self._store.recall(kind, work.key)
             try:
                 if document is None:
                     raise InputError("it is no JSON object")  # noqa: TRY301 - one place says so
@@ -80,14 +89,15 @@ class Remembered:
                 reasons.append(f"that of {engine} cannot be read: {error!r}")
         return None, "; ".join(reasons)
 
-    def remember(self, step: str, result: Result) -> None:
-        """Write a result down, with its provenance."""
+    def remember(self, step: str, work: Work, result: Result) -> None:
+        """Write a result down, with its provenance, and what it was made from."""
         provenance = result.provenance.document() if result.provenance else None
         self._store.remember(
-            self._kind,
+            self._kind_of(work),
             result.key,
             {
                 "name": step,
+                "action": str(self._store.put_bytes(work.document)),
                 "outputs": str(result.tree.digest),
                 "stdout": str(result.stdout),
                 "stderr": str(result.stderr),
@@ -97,9 +107,14 @@ class Remembered:
             },
         )
 
-    def _kinds(self) -> Iterator[str]:
-        """Of all engines whose results the store has, this one first."""
-        yield self._kind
+    def _kind_of(self, work: Work) -> str:
+        return _COMPUTED + work.kind if isinstance(work, Computation) else self._kind
+
+    def _kinds(self, work: Work) -> Iterator[str]:
+        """Of all engines whose results the store has, this one first; of a computation its own."""
+        yield self._kind_of(work)
+        if isinstance(work, Computation):
+            return
         yield from (
             kind for kind in self._store.kinds() if kind.startswith(_KIND) and kind != self._kind
         )

@@ -14,15 +14,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from containers.host import durable
+from containers import blame
+from containers.engine import Identity
+from containers.host import durable, memory
 from containers.policy import Share
 from orchestrator import resources
-from orchestrator.execution import blame, logs
+from orchestrator.execution import logs
 from orchestrator.execution.either import Either
 from orchestrator.execution.rebuilding import Bases
-from orchestrator.execution.remembered import Remembered
-from orchestrator.execution.step import Comparison, Provenance, Result, Run
-from reproducibility.errors import ActionError, InfrastructureError, InputError, Stopped
+from orchestrator.execution.remembered import HERE, Remembered
+from orchestrator.execution.step import Comparison, Computation, Provenance, Result, Run
+from reproducibility.errors import ActionError, InfrastructureError, Stopped
 from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from containers.action import Action
     from containers.engine import Engine, Outcome
     from containers.policy import Policy
-    from orchestrator.execution.step import Observer, Step
+    from orchestrator.execution.step import Observer, Step, Work
     from orchestrator.store import Store
 
 _SHOWN = 6000
@@ -65,6 +67,8 @@ class Scheduler:
         self._bases = bases or Bases()
         self._stop = stop
         self._remembered = Remembered(store, engine.name)
+        # One at a time: they share this process's memory.
+        self._computing = threading.Lock()
 
     def run(self, steps: Sequence[Step]) -> Run:
         """Run every step once its predecessors are done; the earlier in the list, the sooner.
@@ -112,53 +116,90 @@ class Scheduler:
 
     def _do(self, step: Step, state: Run, halt: threading.Event, share: Share | None) -> None:
         started = time.monotonic()
-        action = step.make(state.results)
-        if action is None:
+        work = step.make(state.results)
+        if work is None:
             nothing = self._store.put_bytes(b"")
-            result = Result(nothing, Tree(), nothing, nothing, 0.0, 0, cached=True)
+            result = Result(nothing, Tree(), nothing, nothing, 0.0, 0, cached=True, kind="nothing")
             if self._rebuild:
                 state.compared[step.name] = Comparison(
                     step.name, None, None, "", step.says, step.needs
                 )
         elif self._rebuild:
-            result = self._remade(step, action, state, halt, share)
+            result = self._remade(step, work, state, halt, share)
         else:
-            result = self._remembered.recall(action) or self._made(step, action, state, halt, share)
+            result = self._remembered.recall(work) or self._made(step, work, state, halt, share)
         state.results[step.name] = result
-        self._observer.finished(step.name, cached=result.cached, seconds=time.monotonic() - started)
+        if not step.parts:
+            seconds = time.monotonic() - started
+            self._observer.finished(step.name, cached=result.cached, seconds=seconds)
 
     def _remade(
-        self, step: Step, action: Action, state: Run, halt: threading.Event, share: Share | None
+        self, step: Step, work: Work, state: Run, halt: threading.Event, share: Share | None
     ) -> Result:
         """What is made again whatever is remembered, and compared with that."""
-        with self._store.only_one(action.key, Either(self._stop, halt)):
+        with self._store.only_one(work.key, Either(self._stop, halt)):
             # Not before: another build may have remembered something while this one waited.
-            earlier, why = self._bases.of(action.key, lambda: self._remembered.earlier(action))
-            result = self._work(step, action, state, halt, share)
+            earlier, why = self._bases.of(work.key, lambda: self._remembered.earlier(work))
+            result, sound = self._work(step, work, state, halt, share)
             comparison = Comparison(step.name, result, earlier, why, step.says, step.needs)
             state.compared[step.name] = comparison
             # What differs from before stays out: the next build is compared with the same base,
             # and finds the same.
-            if earlier is None or comparison.agrees:
-                self._remembered.remember(step.name, result)
+            if sound and (earlier is None or comparison.agrees):
+                self._remembered.remember(step.name, work, result)
             return result
 
     def _made(
-        self, step: Step, action: Action, state: Run, halt: threading.Event, share: Share | None
+        self, step: Step, work: Work, state: Run, halt: threading.Event, share: Share | None
     ) -> Result:
         """What is not remembered, made and remembered; of builds at once, one does the work."""
-        with self._store.only_one(action.key, Either(self._stop, halt)):
+        with self._store.only_one(work.key, Either(self._stop, halt)):
             # Another build may have made it while this one waited for the lock.
-            result = self._remembered.recall(action)
+            result = self._remembered.recall(work)
             if result is None:
-                result = self._work(step, action, state, halt, share)
-                self._remembered.remember(step.name, result)
+                result, sound = self._work(step, work, state, halt, share)
+                if sound:
+                    self._remembered.remember(step.name, work, result)
             return result
 
     def _work(
+        self, step: Step, work: Work, state: Run, halt: threading.Event, share: Share | None
+    ) -> tuple[Result, bool]:
+        """Do a step's work, whatever is remembered of it; the result, and whether it is sound."""
+        if isinstance(work, Computation):
+            return self._compute(step, work, halt)
+        return self._look_and_execute(step, work, state, halt, share), True
+
+    def _compute(self, step: Step, work: Computation, halt: threading.Event) -> tuple[Result, bool]:
+        with self._computing:
+            stop = Either(self._stop, halt)
+            if stop.is_set():
+                raise Stopped("stopped")
+            if not step.parts:
+                self._observer.started(step.name)
+            # What comes may need much, and more was freed: unpacked inputs, whole kernels.
+            memory.give_back()
+            started = time.monotonic()
+            computed = work.compute(stop)
+        self._store.save_tree(computed.tree)
+        here = Identity(HERE, os.uname().machine, resources.VERSION)
+        nowhere: dict[str, object] = {"limits": {}, "enforcement": []}
+        result = Result(
+            work.key,
+            computed.tree,
+            self._store.put_bytes(computed.says),
+            self._store.put_bytes(b""),
+            time.monotonic() - started,
+            0,
+            cached=False,
+            provenance=Provenance(here, nowhere, resources.VERSION, _now()),
+            kind="computation",
+        )
+        return result, computed.sound
+
+    def _look_and_execute(
         self, step: Step, action: Action, state: Run, halt: threading.Event, share: Share | None
     ) -> Result:
-        """Run a step, whatever is remembered of it: look around if it wants that, then work."""
         self._observer.started(step.name)
         observed = ""
         if step.observe is not None:
@@ -176,48 +217,29 @@ class Scheduler:
         observed: str = "",
     ) -> Result:
         policy = replace(self._policy, share=share, beside=self._jobs)
-        root = self._store.root
-        with self._store.temporary() as folder, blame.telling(name, folder / "result", root):
-            into = folder / "result"
-            into.mkdir()
-            stop = Either(self._stop, halt)
-            outcome = self._engine.run(action, policy, self._store, into, stop)
-            provenance = self._provenance(policy, observed)
-            if outcome.exit_status != 0 or outcome.ended_by:
-                raise self._failure(name, action, outcome)
-            try:
-                tree = self._store.put_tree(outcome.outputs, move=True, stop=stop)
-            except InputError as error:
-                raise ActionError(
-                    f"{name} made something that cannot go on the stick: {error.summary}",
-                    subject=error.subject,
-                    remedy="have it write only files and folders, with names that a tree can hold",
-                ) from error
-            self._demand_outputs(name, action, tree, outcome)
-            return Result(
-                action.key,
-                tree,
-                self._store.put_file(outcome.stdout),
-                self._store.put_file(outcome.stderr),
-                outcome.seconds,
-                outcome.peak_memory,
-                cached=False,
-                provenance=provenance,
-            )
-
-    def _provenance(self, policy: Policy, observed: str) -> Provenance:
-        """Where the result of an action that has just run comes from."""
+        outcome = self._engine.run(action, policy, self._store, Either(self._stop, halt))
+        if outcome.failed:
+            raise self._failure(name, action, outcome)
+        self._demand_outputs(name, action, outcome)
         isolation = {
             "limits": policy.describe()["limits"],
-            "enforcement": [rule.document() for rule in self._engine.enforcement(policy)],
+            "enforcement": [rule.document() for rule in outcome.enforcement],
         }
-        when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return Provenance(self._engine.identity, isolation, resources.VERSION, when, observed)
+        return Result(
+            action.key,
+            outcome.tree,
+            outcome.stdout,
+            outcome.stderr,
+            outcome.seconds,
+            outcome.peak_memory,
+            cached=False,
+            provenance=Provenance(outcome.engine, isolation, resources.VERSION, _now(), observed),
+        )
 
-    def _demand_outputs(self, name: str, action: Action, tree: Tree, outcome: Outcome) -> None:
+    def _demand_outputs(self, name: str, action: Action, outcome: Outcome) -> None:
         for output in action.outputs:
-            if tree.get(output) is None and not any(
-                entry.path.startswith(output + "/") for entry in tree
+            if outcome.tree.get(output) is None and not any(
+                entry.path.startswith(output + "/") for entry in outcome.tree
             ):
                 raise ActionError(
                     f"{name} ended well but did not make {output}",
@@ -227,7 +249,8 @@ class Scheduler:
 
     def _failure(self, name: str, action: Action, outcome: Outcome) -> ActionError:
         log = self._keep_log(name, action, outcome)
-        words = outcome.stderr.read_bytes()[-_SHOWN:].decode(errors="replace").strip()
+        said = [self._store.read(stream) for stream in (outcome.stderr, outcome.stdout)]
+        words = said[0][-_SHOWN:].decode(errors="replace").strip()
         limits = self._policy.limits
         ended, limit = {
             "time": (f"was ended after {limits.seconds} s", "seconds"),
@@ -242,7 +265,7 @@ class Scheduler:
                 "files",
             ),
         }.get(outcome.ended_by, (f"ended with exit status {outcome.exit_status}", ""))
-        remedy = blame.remedy(outcome, limits)
+        remedy = blame.remedy(outcome.exit_status, said, limits)
         if limit:
             remedy = f"raise limits.{limit} in the spec"
         return ActionError(
@@ -261,13 +284,17 @@ class Scheduler:
             b"".join(
                 [
                     b"action: " + action.document + b"\n--- standard error\n",
-                    outcome.stderr.read_bytes(),
+                    self._store.read(outcome.stderr),
                     b"\n--- standard output\n",
-                    outcome.stdout.read_bytes(),
+                    self._store.read(outcome.stdout),
                 ]
             ),
         )
         return str(log)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def default_jobs() -> int:

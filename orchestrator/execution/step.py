@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from containers.action import Action
 from containers.engine import Identity
+from reproducibility import digest as digests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from threading import Event
 
-    from containers.action import Action
     from reproducibility.digest import Digest
     from reproducibility.manifest import Tree
 
@@ -67,11 +70,12 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of an action.
+    """What came of an action, or of a computation, or of a step that had nothing to do.
 
-    `tree`: the declared outputs. `stdout`, `stderr`: blobs. `seconds`: wall-clock time of the run
-    that made it. `peak_memory`: bytes, 0 where the engine could not tell. `cached`: another run
-    made it. `provenance`: None where it was remembered without.
+    `key`: also the digest of the blob that holds its document. `tree`: the declared outputs.
+    `stdout`, `stderr`: blobs. `seconds`: wall-clock time of the run that made it. `peak_memory`:
+    bytes, 0 where the engine could not tell. `cached`: another run made it. `provenance`: None
+    where it was remembered without.
     """
 
     key: Digest
@@ -82,14 +86,52 @@ class Result:
     peak_memory: int
     cached: bool
     provenance: Provenance | None = field(default=None, compare=False)
+    kind: Literal["action", "computation", "nothing"] = "action"
 
 
 Results = Mapping[str, Result]
 
 
 @dataclass(frozen=True)
+class Computed:
+    """What came of a computation.
+
+    `says`: kept where an action's standard output is. `sound`: whether it may be remembered; what
+    fails a comparison of its own may not.
+    """
+
+    tree: Tree
+    says: bytes = b""
+    sound: bool = True
+
+
+@dataclass(frozen=True)
+class Computation:
+    """Work that is done in this process.
+
+    `kind`: results are remembered by kind and key. `document`: canonical JSON of everything that
+    decides the outcome, as an action's. `compute`: does the work; is given what is set when it
+    shall stop, and puts the files of its tree where they belong. `at_hand`: whether the files of a
+    remembered result still are there; by default they are to be in the store.
+    """
+
+    kind: str
+    document: bytes
+    compute: Callable[[Event], Computed]
+    at_hand: Callable[[Result], bool] | None = None
+
+    @cached_property
+    def key(self) -> Digest:
+        """BLAKE3 of `document`."""
+        return digests.of_bytes(self.document)
+
+
+Work = Action | Computation
+
+
+@dataclass(frozen=True)
 class Step:
-    """A named action that is known once its predecessors' results are.
+    """Named work that is known once its predecessors' results are.
 
     `make` gives None where there turns out to be nothing to do; the result is then an empty tree.
     `stage` and `subject` are the words for people: what kind of work, on what. `long`: it
@@ -97,16 +139,24 @@ class Step:
     `says`: other steps use its standard output, which is then compared as its files are. `observe`:
     an action that looks around, run just before each run of this one under the same conditions;
     what it says is a measurement of that run, kept in its result's provenance and nowhere else.
+    `parts`: the (name, stage, subject) of what it tells an observer of by itself; where there are
+    any, the scheduler says nothing of the step as a whole.
     """
 
     name: str
     stage: str
     subject: str
     needs: tuple[str, ...]
-    make: Callable[[Results], Action | None]
+    make: Callable[[Results], Work | None]
     long: bool = False
     says: bool = False
     observe: Callable[[Results], Action] | None = None
+    parts: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def shown(self) -> tuple[tuple[str, str, str], ...]:
+        """The (name, stage, subject) of all that an observer is told of."""
+        return self.parts or ((self.name, self.stage, self.subject),)
 
 
 class Observer(Protocol):

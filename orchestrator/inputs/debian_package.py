@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 from debian.deb822 import Packages
 
 from containers.host import process
+from orchestrator.architecture import FACTS
 from orchestrator.files import decompression
 from orchestrator.inputs import answers, apt_sources, tar_members, unpack
 from orchestrator.inputs.answers import Kind
@@ -157,7 +158,9 @@ class DebianTransport:
 
     def _stanza(self, label: str, request: PackageRequest, scratch: Path) -> Mapping[str, str]:
         """What the suite's signed index says of a package."""
-        environment = self._configuration(request.suite, [request.architecture], scratch)
+        environment = self._configuration(
+            request.suite, [FACTS[request.architecture].debian], scratch
+        )
         apt_get, apt_cache = (self._program(name) for name in ("apt-get", "apt-cache"))
         update = [apt_get, "--error-on=any", "update", answers.APT_STRUCTURED]
         # The configuration is gone afterwards, so nobody could run the command line again.
@@ -210,7 +213,7 @@ class DebianTransport:
         scratch: Path,
     ) -> Mapping[str, str]:
         """The stanza of a package in the indexes that were read."""
-        name = f"{package}:{request.architecture}"
+        name = f"{package}:{FACTS[request.architecture].debian}"
         show = [apt_cache, "--no-all-versions", "show", name]
         shown = self.clients.run(show, environment=environment, directory=scratch, check=False)
         with contextlib.suppress(ValueError):  # what is no stanza is no such package

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.inputs import machine
+from orchestrator import architecture
 from orchestrator.inputs.shelf import Shelf
 from orchestrator.inputs.transport import Clients, Events, Silent
 from orchestrator.lock.file import GoModule, LocalPath
@@ -73,7 +73,7 @@ def ensure(  # noqa: PLR0913 - two things to work on, and keywords
         InfrastructureError: it could not be had, or `offline` forbids to fetch it.
         Stopped: `stop` was set.
     """
-    host = host or machine.architecture()
+    host = host or architecture.host()
     told = clients or Clients(events=events or Silent(), offline=offline, stop=stop)
     for name in ("bootstrap", "go", "uname"):
         lock.find(name, host)

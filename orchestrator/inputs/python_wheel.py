@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from containers.host import process
+from orchestrator.architecture import FACTS
 from orchestrator.inputs import answers, unpack
 from orchestrator.inputs.answers import Kind
 from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from orchestrator.inputs.answers import Judged
     from reproducibility.manifest import Tree
 
-_MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "riscv64": "riscv64"}
 # PEP 599, PEP 600: the older the promised C library, the earlier the tag; a static Go needs none.
 _PLATFORMS = ("manylinux_2_17", "manylinux2014", "manylinux_2_28", "manylinux_2_35", "linux")
 _PROGRAM = re.compile(r"bin/[^/]+|pkg/tool/[^/]+/[^/]+")
@@ -112,7 +112,7 @@ class WheelTransport:
         """The wheel that a line of a requirements file asks for."""
         requirements, into, log = (scratch / name for name in ("lines.txt", "wheels", "log"))
         requirements.write_text(line + "\n")
-        platforms = [f"--platform={name}_{_MACHINES[host]}" for name in _PLATFORMS]
+        platforms = [f"--platform={name}_{FACTS[host].wheel}" for name in _PLATFORMS]
         command = [
             sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:",
             "--disable-pip-version-check", "--no-input", "--retries=1", "--quiet",

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator.inputs import log_records, machine, sources
+from orchestrator.architecture import Architecture, host
+from orchestrator.inputs import log_records, sources
 from orchestrator.inputs.checksum_database import NoRecordError
 from orchestrator.inputs.debian_package import PackageRequest, PoolRequest
 from orchestrator.inputs.ensure import at_destination
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from orchestrator.architecture import Architecture
     from orchestrator.inputs.go_command import Described
     from orchestrator.inputs.transport import Store, Transport
     from orchestrator.lock.file import LogEntry
@@ -154,7 +154,7 @@ class _Resolver:
         self._store = store
         self._update = update
         self._hosts = hosts
-        self._host = machine.architecture()
+        self._host = host()
         self._wanted = locks.wanted(spec)
         self._events = clients.events
         self._note = note
@@ -166,23 +166,23 @@ class _Resolver:
     def lock(self) -> Lock:
         others = sorted(set(self._hosts) - {self._host})
         self._events.expected(
-            [_label(name, host) for host in (self._host, *others) for name in _OF_A_HOST]
+            [_label(name, one) for one in (self._host, *others) for name in _OF_A_HOST]
             + [source.name for source in self._spec.sources]
             + [file.destination for file in self._spec.files]
             + [*locks.boot_origins(self._spec)]
         )
         self._for_host(self._host)
-        for host in others:
+        for other in others:
             try:
-                self._for_host(host)
+                self._for_host(other)
             except InputError as error:
                 if not error.missing:
                     raise
                 # Not everything is published for every machine; this one's lock can do without.
                 for name in _OF_A_HOST:
-                    self._inputs.pop((name, host), None)
-                    self._events.settled(_label(name, host), name)
-                self._log.pop(host, None)
+                    self._inputs.pop((name, other), None)
+                    self._events.settled(_label(name, other), name)
+                self._log.pop(other, None)
         for source in self._spec.sources:
             self._source(source)
         for file in self._spec.files:

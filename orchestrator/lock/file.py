@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestrator.architecture import ARCHITECTURES
 from orchestrator.files import text_file
 from orchestrator.files.document import shaped
 from orchestrator.lock.model import (
@@ -302,7 +303,7 @@ def _contradictions(lock: Lock) -> Iterator[str]:
 
 def _wrong_inputs(lock: Lock, present: set[tuple[str, str]]) -> Iterator[str]:
     """Inputs that the spec asks for and that are not there, and the other way round."""
-    hosts = {host for _, host in present if host} or {"amd64"}
+    hosts = {host for _, host in present if host} or {ARCHITECTURES[0]}
     expected: set[tuple[str, str]] = {
         (name, host) for name in ("bootstrap", "go", "uname") for host in hosts
     }

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from orchestrator.architecture import Architecture
+from orchestrator.architecture import ARCHITECTURES
 from orchestrator.image.cpio import newc
 from orchestrator.image.cpio import reader as unpacking
 from orchestrator.image.cpio import writer as cpio
@@ -79,7 +79,7 @@ def needed(path: str, architecture: str, embedding: frozenset[str] = frozenset()
     parts = path.split("/")
     if parts[0] in _BOOT:
         return False
-    others = {f"linux_{name}" for name in get_args(Architecture) if name != architecture}
+    others = {f"linux_{name}" for name in ARCHITECTURES if name != architecture}
     if parts[0] in others or (parts[:3] == ["go", "pkg", "tool"] and others & {*parts[3:4]}):
         return False
     if parts[0] not in _SOURCE or _TEST_DATA not in parts:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from orchestrator.architecture import FACTS
+
 Disk = Literal["virtio", "ahci", "nvme", "usb", "sd"]
 
 
@@ -67,23 +69,23 @@ _U_BOOT_RISCV64 = Firmware(
 _AMD64 = partial(
     Platform,
     architecture="amd64",
-    program="qemu-system-x86_64",
-    package="qemu-system-x86",
+    program=FACTS["amd64"].machine_emulator,
+    package=FACTS["amd64"].qemu_package,
     cpu="max",
 )
 _ARM64 = partial(
     Platform,
     architecture="arm64",
-    program="qemu-system-aarch64",
-    package="qemu-system-arm",
+    program=FACTS["arm64"].machine_emulator,
+    package=FACTS["arm64"].qemu_package,
     machine="virt",
     cpu="cortex-a57",
 )
 _RISCV64 = partial(
     Platform,
     architecture="riscv64",
-    program="qemu-system-riscv64",
-    package="qemu-system-misc",
+    program=FACTS["riscv64"].machine_emulator,
+    package=FACTS["riscv64"].qemu_package,
     machine="virt",
     cpu="rv64",
 )
@@ -126,7 +128,7 @@ PLATFORMS = (
         title="PC that starts the archive, without a stick",
         machine="pc",
         memory=ARCHIVE_MEMORY,
-        console="ttyS0,115200",
+        console=FACTS["amd64"].console,
     ),
 )
 # The archive on other machines: booted where they are asked for by name.
@@ -135,13 +137,13 @@ FURTHER = (
         name="initramfs-arm64",
         title="ARM machine that starts the archive, without a stick",
         memory=_FURTHER_MEMORY,
-        console="ttyAMA0,115200",
+        console=FACTS["arm64"].console,
     ),
     _RISCV64(
         name="initramfs-riscv64",
         title="RISC-V machine that starts the archive, without a stick",
         memory=_FURTHER_MEMORY,
-        console="ttyS0,115200",
+        console=FACTS["riscv64"].console,
     ),
 )
 BY_NAME = {platform.name: platform for platform in (*PLATFORMS, *FURTHER)}

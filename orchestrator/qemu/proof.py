@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.architecture import FACTS
 from reproducibility.compare import Check, Verdict
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from orchestrator.qemu.platforms import Platform
     from reproducibility.digest import Digest
 
-# `uname -m` of the architecture's kernel.
-_MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "riscv64": "riscv64"}
 _WHERE, _UNAME = "command -v uname", "uname -m"
 _PROGRAM = """\
 cat > /tmp/hello.go <<EOF
@@ -105,7 +104,7 @@ def _rules(architecture: str) -> list[tuple[str, list[int], Callable[[list[str]]
 
     def compiled_once(outputs: list[str]) -> bool:
         stub, first, program, second = (output.strip() for output in outputs)
-        machine = _MACHINES[architecture]
+        machine = FACTS[architecture].machine
         return stub == f"{folder}/uname" and program == "/bin/uname" and first == second == machine
 
     return [

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.architecture import FACTS
 from reproducibility import regular
 from reproducibility.errors import InfrastructureError
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 REGISTERED = Path("/proc/sys/fs/binfmt_misc")
 # Kernel, commit 21ca59b365c0 "binfmt_misc: enable sandboxed mounts".
 _PRIVATE_SINCE = (6, 7)
-# Go's name: ELF e_machine (System V ABI, registry of machines), QEMU's name.
-_MACHINES = {"amd64": (62, "x86_64"), "arm64": (183, "aarch64"), "riscv64": (243, "riscv64")}
 _EXECUTABLE = 2
 _PT_INTERP = 3  # PT_INTERP
 # 64 bits, little endian, version 1, any ABI; executable or shared object; the machine.
@@ -57,11 +56,11 @@ def find(
     Raises:
         InfrastructureError: there is no emulator, or none can be asked for; says how to get it.
     """
-    _, name = _MACHINES[architecture]
+    name = FACTS[architecture].user_emulator
     found = _registered(header(architecture), registered)
     if found is not None:
         return Interpreter(f"{found}, registered on this machine", "")
-    programs = (which(f"qemu-{name}-static"), which(f"qemu-{name}"))
+    programs = (which(f"{name}-static"), which(name))
     program = next((path for path in programs if path and is_static(Path(path))), None)
     if program is None:
         raise InfrastructureError(
@@ -87,8 +86,7 @@ def find(
 
 def header(architecture: str) -> bytes:
     """The first 20 bytes of an executable."""
-    machine, _ = _MACHINES[architecture]
-    return _IDENTITY + struct.pack("<HH", _EXECUTABLE, machine)
+    return _IDENTITY + struct.pack("<HH", _EXECUTABLE, FACTS[architecture].elf)
 
 
 def _registration(architecture: str, program: str) -> str:

@@ -177,7 +177,7 @@ def _first(request: dict[str, Any], channel: socket.socket, launcher: int) -> in
             folder.mkdir()
         system.mount("tmpfs", folder, "tmpfs", system.MS_NOSUID | system.MS_NODEV, options)
     _etc(_ROOT / "etc", request["etc"])
-    _change_root()
+    _change_root(request["pivot_root"])
     system.unshare(
         system.CLONE_NEWUSER
         | system.CLONE_NEWNS
@@ -234,10 +234,13 @@ def _copies(folder: Path) -> dict[str, bytes]:
     return found
 
 
-def _change_root() -> None:
-    """Make the tree the root, and let go of the machine's (pivot_root(2), NOTES)."""
+def _change_root(pivot_root: int) -> None:
+    """Make the tree the root, and let go of the machine's (pivot_root(2), NOTES).
+
+    `pivot_root`: the number of that system call.
+    """
     os.chdir(_ROOT)
-    system.pivot_root(".", ".")
+    system.pivot_root(".", ".", pivot_root)
     system.detach(".")
     os.chdir("/")
 

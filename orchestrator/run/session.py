@@ -21,10 +21,11 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from containers.architecture import LINUX
 from containers.host import standalone
 from containers.sandbox.request import spare_users
 from orchestrator import device
-from orchestrator.inputs import machine
+from orchestrator.architecture import host
 from orchestrator.run import first_process
 from orchestrator.run.pty import Line
 from reproducibility.errors import InfrastructureError, InputError
@@ -89,7 +90,7 @@ class Ended:
 
 def is_foreign(architecture: str) -> bool:
     """Whether this machine needs an emulator for it."""
-    return machine.architecture() != architecture
+    return host() != architecture
 
 
 def environment(root: Path, architecture: str) -> dict[str, str]:
@@ -180,6 +181,7 @@ def _request(
         # Root becomes a user that nobody is, and no other run at this time is.
         "user": spare["first"] + os.getpid() % spare["count"] if spare else 0,
         "root": str(invocation.root.absolute()),
+        "pivot_root": LINUX[host()].pivot_root,
         "registration": invocation.interpreter.registration if invocation.interpreter else "",
         "memory": MEMORY,
         "etc": ETC,

@@ -10,8 +10,9 @@ import fnmatch
 import re
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from orchestrator.architecture import ARCHITECTURES, FACTS, bios
 from orchestrator.spec.diagnostics import Mistake
 
 if TYPE_CHECKING:
@@ -95,28 +96,32 @@ class Kernel(Origin):
     )
 
 
-class Kernels(_Model):
-    """`[boot.kernel]`, by architecture."""
-
-    amd64: Kernel | None = Field(default=None, description="the table [boot.kernel.amd64]")
-    arm64: Kernel | None = Field(default=None, description="the table [boot.kernel.arm64]")
-    riscv64: Kernel | None = Field(default=None, description="the table [boot.kernel.riscv64]")
-
-
-class Loaders(_Model):
-    """`[boot.loader]`, by architecture: systemd-boot for UEFI, the suite's if left out."""
-
-    amd64: Origin | None = Field(default=None, description="the table [boot.loader.amd64]")
-    arm64: Origin | None = Field(default=None, description="the table [boot.loader.arm64]")
-    riscv64: Origin | None = Field(default=None, description="the table [boot.loader.riscv64]")
+def _tables(kind: str, model: type[Origin]) -> dict[str, tuple[object, object]]:
+    """The fields of `[boot.<kind>]`: a table for each architecture that is given one."""
+    return {
+        name: (model | None, Field(default=None, description=f"the table [boot.{kind}.{name}]"))
+        for name in ARCHITECTURES
+    }
 
 
-# The serial line of the machines that QEMU and most firmware present, and the screen.
-_COMMAND_LINES = {
-    "amd64": "console=tty0 console=ttyS0,115200",
-    "arm64": "console=tty0 console=ttyAMA0,115200",
-    "riscv64": "console=tty0 console=ttyS0,115200",
-}
+if TYPE_CHECKING:
+    # Type checkers read no fields out of a table.
+    class Kernels(_Model):
+        """`[boot.kernel]`, by architecture."""
+
+    class Loaders(_Model):
+        """`[boot.loader]`, by architecture: systemd-boot for UEFI, the suite's if left out."""
+else:
+    Kernels = create_model(
+        "Kernels",
+        __base__=_Model,
+        **_tables("kernel", Kernel),
+    )
+    Loaders = create_model(
+        "Loaders",
+        __base__=_Model,
+        **_tables("loader", Origin),
+    )
 
 
 class Boot(_Model):
@@ -143,7 +148,10 @@ class Boot(_Model):
     def command_line(self, architecture: str) -> str:
         """The kernel command line of an architecture, without what the build adds."""
         said = self.kernel(architecture).command_line
-        return _COMMAND_LINES[architecture] if said is None else " ".join(said.split())
+        if said is None:
+            # The screen, and the serial line.
+            return f"console=tty0 console={FACTS[architecture].console}"
+        return " ".join(said.split())
 
     def origins(
         self, architectures: Sequence[Architecture]
@@ -154,8 +162,9 @@ class Boot(_Model):
             found[kernel_name(architecture)] = architecture, self.kernel(architecture)
             loader = getattr(self.loaders, architecture) or Origin(package=SYSTEMD_BOOT)
             found[loader_name(architecture)] = architecture, loader
-        if "amd64" in architectures:
-            found |= {name: ("amd64", Origin(package=name)) for name in SYSLINUX}
+        personal = bios(architectures)
+        if personal is not None:
+            found |= {name: (personal, Origin(package=name)) for name in SYSLINUX}
         return found
 
     def mistakes(self, architectures: Sequence[str]) -> Iterator[Mistake]:
@@ -215,7 +224,7 @@ def _origin(key: Key, origin: Origin, architecture: str) -> Iterator[Mistake]:
         )
     if origin.pool is not None:
         found = _POOL.fullmatch(origin.pool)
-        if not found or found["architecture"] not in {architecture, "all"}:
+        if not found or found["architecture"] not in {FACTS[architecture].debian, "all"}:
             yield Mistake(
                 (*key, "pool"),
                 f"{origin.pool!r} is no package for {architecture} in a mirror's pool",

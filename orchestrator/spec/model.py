@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from containers import policy
-from orchestrator.architecture import Architecture
+from orchestrator.architecture import ARCHITECTURES, Architecture
 from orchestrator.files import text_file
 from orchestrator.spec import boot as boot_section
 from orchestrator.spec.boot import Boot
@@ -129,6 +129,7 @@ Replacement = Annotated[
 ]
 PathPattern = Annotated[str, BeforeValidator(_path_pattern)]
 RelativePath = Annotated[str, BeforeValidator(_relative)]
+_ARCHITECTURES_HELP = "a list of " + ", ".join(f'"{name}"' for name in ARCHITECTURES)
 Architectures = Annotated[tuple[Architecture, ...], Field(strict=False)]
 
 
@@ -149,7 +150,7 @@ class Image(_Model):
         "from 1980 to 2107 (FAT stores no other times)"
     )
     architectures: Architectures = Field(
-        min_length=1, description='a list of "amd64", "arm64", "riscv64", at least one'
+        min_length=1, description=f"{_ARCHITECTURES_HELP}, at least one"
     )
     free_space: Bytes = Field(
         default=64 << 20, description='bytes left free on the stick, as a number or as in "64 MiB"'
@@ -169,7 +170,7 @@ class Exclusion(_Model):
     command: FolderPattern = Field(description=_PATTERN_HELP)
     reason: str = Field(min_length=1, description="why it is left out, as a sentence")
     architectures: Architectures = Field(
-        default=(), description='a list of "amd64", "arm64", "riscv64"; left out, it means all'
+        default=(), description=f"{_ARCHITECTURES_HELP}; left out, it means all"
     )
 
 
@@ -341,7 +342,7 @@ def parse(text: str, origin: Path = Path("sourcery.toml")) -> Spec:
     try:
         spec = Spec.model_validate(data)
     except ValidationError as error:
-        mistakes = from_pydantic(error, Spec, choices=get_args(Architecture))
+        mistakes = from_pydantic(error, Spec, choices=ARCHITECTURES)
     else:
         mistakes = list(_cross_checks(spec))
     if spec is None or mistakes:

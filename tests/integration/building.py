@@ -19,11 +19,10 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from containers.host import durable
-from orchestrator.architecture import Architecture
-from orchestrator.inputs import machine
+from orchestrator import architecture
 from orchestrator.lock import file as locks
 from reproducibility import digest
 from tests.conftest import ROOT
@@ -31,8 +30,8 @@ from tests.conftest import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-HOST = machine.architecture()
-ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
+HOST = architecture.host()
+ARCHITECTURES: tuple[str, ...] = architecture.ARCHITECTURES
 U_ROOT = "github.com/u-root/u-root"
 
 # Only to end a run that hangs; a build on a slow machine takes a fraction of it.

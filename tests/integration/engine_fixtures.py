@@ -35,7 +35,7 @@ from tests.integration.private_docker import PrivateDocker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from containers.engine import Engine, Outcome
+    from containers.local import Ended, LocalEngine
 
 PROBE = Path(__file__).with_name("probe")
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
@@ -100,18 +100,20 @@ class Builder:
 class Bench:
     """Runs actions on one engine and gives what they said."""
 
-    engine: Engine
+    engine: LocalEngine
     builder: Builder
     folder: Path
     limits: Limits = field(default_factory=lambda: Limits(seconds=120))
 
     def run(
         self, action: Action, *, limits: Limits | None = None, stop: threading.Event | None = None
-    ) -> Outcome:
+    ) -> Ended:
         """Run an action in a new folder."""
         into = Path(tempfile.mkdtemp(dir=self.folder))
         policy = Policy(limits or self.limits)
-        return self.engine.run(action, policy, self.builder.store, into, stop or threading.Event())
+        return self.engine.execute(
+            action, policy, self.builder.store, into, stop or threading.Event()
+        )
 
     def probe(
         self,
@@ -200,9 +202,9 @@ class Engines:
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._folder = folder
         self._stack = stack
-        self._open: dict[str, Engine] = {}
+        self._open: dict[str, LocalEngine] = {}
 
-    def __getitem__(self, name: str) -> Engine:
+    def __getitem__(self, name: str) -> LocalEngine:
         """The engine of a parameter of `ENGINES`."""
         if name not in self._open:
             engine = self._new(name)

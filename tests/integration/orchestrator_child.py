@@ -21,7 +21,7 @@ from reproducibility.digest import Digest
 from reproducibility.variations import STANDARD, VARIED
 
 if TYPE_CHECKING:
-    from containers.engine import Outcome
+    from containers.local import Ended
 
 
 def main(request: dict[str, str]) -> None:
@@ -44,14 +44,14 @@ def main(request: dict[str, str]) -> None:
     )
     into = Path(tempfile.mkdtemp(dir=request["into"]))
     policy = Policy(Limits(seconds=300))
-    outcome: Outcome
+    outcome: Ended
     if request["engine"] == "sandbox":
         with SandboxEngine(scratch) as sandbox:
-            outcome = sandbox.run(action, policy, store, into, threading.Event())
+            outcome = sandbox.execute(action, policy, store, into, threading.Event())
     else:
         transfer = "bind" if request["engine"] == "docker-bind" else "api"
         with connect(scratch, transfer) as engine:  # type: ignore[arg-type] # one of the two
-            outcome = engine.run(action, policy, store, into, threading.Event())
+            outcome = engine.execute(action, policy, store, into, threading.Event())
     sys.stdout.write(f"{outcome}\n")
 
 

@@ -12,6 +12,7 @@ from blake3 import blake3
 from containers.policy import RULES
 from orchestrator import resources
 from orchestrator.artifacts import image as making
+from orchestrator.execution import rebuilding
 from orchestrator.execution.step import NOT_RECORDED
 from orchestrator.golang import checks, probe
 from orchestrator.inputs import source_checks
@@ -64,8 +65,8 @@ def expected_checks(
 def checked(ran: Ran) -> dict[tuple[str, str], str]:
     """The verdicts of a run, but for a comparison that only an image made again gets."""
     found = ran.checks()
-    if found.get((making.REMEMBERED, making.IMAGE)) == "PASS":
-        del found[making.REMEMBERED, making.IMAGE]
+    if found.get((rebuilding.AGAIN, making.STEP)) == "PASS":
+        del found[rebuilding.AGAIN, making.STEP]
     return found
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import docker
 import pytest
 
-from containers import choose
+from containers import registry
 from containers.action import Mount
 from containers.docker import builder_image
 from containers.docker.api import Api
@@ -162,6 +162,6 @@ def test_auto_takes_what_there_is(
     docker_host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", docker_host)
-    assert choose("auto", tmp_path).name == "docker"
+    assert registry.connect("auto", tmp_path).name == "docker"
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/absent.sock")
-    assert choose("auto", tmp_path).name == "sandbox"
+    assert registry.connect("auto", tmp_path).name == "sandbox"

@@ -18,7 +18,7 @@ from containers.policy import Limits, Policy
 from reproducibility.errors import ActionError, Stopped
 
 if TYPE_CHECKING:
-    from containers.engine import Outcome
+    from containers.local import Ended
     from tests.integration.engine_fixtures import Bench
 
 MIB = 1 << 20
@@ -37,7 +37,7 @@ def enforced(bench: Bench, rule: str, limits: Limits) -> bool:
 
 def take(
     bench: Bench, kind: str, wanted: int, limits: Limits, outputs: tuple[str, ...] = ()
-) -> tuple[Outcome, int]:
+) -> tuple[Ended, int]:
     """Have the probe take so much of a kind and hold it; how much it says that it got."""
     action = bench.builder.action("take", kind, str(wanted), "2", outputs=outputs)
     outcome = bench.run(action, limits=limits)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.golang.module_hash import ModuleHashes
-from orchestrator.inputs import Clients, bundle, ensure, machine, resolve
+from orchestrator.inputs import Clients, bundle, ensure, resolve
 from orchestrator.inputs.go_module import GoTransport
 from orchestrator.lock import file as locks
 from orchestrator.lock import logged
@@ -28,6 +28,7 @@ from orchestrator.store import BLOB_TIME, Store
 from reproducibility import digest as digests
 from reproducibility import gomodule
 from reproducibility.errors import InfrastructureError, InputError
+from tests.integration.building import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -87,7 +88,7 @@ def _inputs(wanted: Spec, store: Store, lock: Lock) -> Inputs:
 
 def test_locking_from_nothing_pins_what_the_log_says(lock: Lock, wanted: Spec) -> None:
     lock.check_fits(wanted)
-    host = machine.architecture()
+    host = HOST
     go = lock.find("go", host)
     assert isinstance(go, GoModule)
     assert logged.toolchain(lock, host).h1 == go.h1
@@ -102,7 +103,7 @@ def test_locking_from_nothing_pins_what_the_log_says(lock: Lock, wanted: Spec) -
 def test_the_repositorys_lock_says_the_same_of_what_does_not_move(lock: Lock) -> None:
     kept = locks.load(ROOT / "sourcery.lock")
     for name in ("bootstrap", "go", "u-root"):
-        mine, theirs = (one.find(name, machine.architecture()) for one in (lock, kept))
+        mine, theirs = (one.find(name, HOST) for one in (lock, kept))
         for field in ("version", "blake3", "tree", "h1", "sha256", "vendored"):
             assert getattr(mine, field, None) == getattr(theirs, field, None), (name, field)
     assert lock.toolchain.bin == kept.toolchain.bin
@@ -126,7 +127,7 @@ def test_looking_the_toolchain_up_anew_keeps_the_proof(
 def test_the_published_toolchain_is_the_one_in_the_log(
     inputs: Inputs, lock: Lock, store: Store
 ) -> None:
-    host = machine.architecture()
+    host = HOST
     version = gomodule.toolchain_version(lock.toolchain.version, host)
     hashes = ModuleHashes(store)
     found = hashes.of(inputs.release, gomodule.TOOLCHAIN, version, gomodule.published_name)
@@ -136,11 +137,11 @@ def test_the_published_toolchain_is_the_one_in_the_log(
 def test_both_toolchains_and_uname_run(inputs: Inputs, lock: Lock, store: Store) -> None:
     for tree, version in (
         (inputs.release, lock.toolchain.version),
-        (inputs.bootstrap, lock.find("bootstrap", machine.architecture()).version),
+        (inputs.bootstrap, lock.find("bootstrap", HOST).version),
     ):
         go = store.checkout(tree, BLOB_TIME) / "bin" / "go"
         said = subprocess.run([go, "version"], env={}, capture_output=True, check=True).stdout
-        assert f"go{version} linux/{machine.architecture()}" in said.decode()
+        assert f"go{version} linux/{HOST}" in said.decode()
     uname = store.checkout(inputs.uname, BLOB_TIME) / "bin" / "uname"
     said = subprocess.run([uname, "-m"], env={}, capture_output=True, check=True).stdout
     assert said.decode().strip() == os.uname().machine
@@ -173,7 +174,7 @@ def test_what_boots_is_pinned_and_had(inputs: Inputs, lock: Lock, wanted: Spec) 
 def test_a_bundle_stands_for_the_network(
     inputs: Inputs, lock: Lock, wanted: Spec, store: Store, tmp_path: Path
 ) -> None:
-    host = machine.architecture()
+    host = HOST
     path = tmp_path / "inputs.tar.zst"
     bundle.write(lock, store, path, host)
     with closing(Store(tmp_path / "store")) as empty:

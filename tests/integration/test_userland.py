@@ -169,7 +169,7 @@ class Device:
         into = self.folder / f"{len(list(self.folder.iterdir()))}"
         into.mkdir()
         limits = Policy(Limits(seconds=900))
-        outcome = self.engine.run(action, limits, self.store, into, threading.Event())
+        outcome = self.engine.execute(action, limits, self.store, into, threading.Event())
         said = outcome.stderr.read_text(errors="replace")
         assert outcome.exit_status == 0, f"{action.name}: {said}"
         return into

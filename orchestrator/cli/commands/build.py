@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from containers import registry
 from orchestrator.cli.options import (
     FLAG,
     LOCK,
@@ -43,16 +44,11 @@ def build(
         list[Architecture] | None,
         typer.Option(
             "--arch",
-            metavar="amd64|arm64|riscv64",
+            metavar="|".join(Architecture),
             help="Only this architecture of the spec; may be given several times.",
         ),
     ] = None,
-    engine: Annotated[
-        Engine,
-        typer.Option(
-            help="What isolates the steps: bubblewrap (sandbox), Docker, or what is there."
-        ),
-    ] = "auto",
+    engine: Engine = registry.AUTOMATIC,
     jobs: Annotated[
         int,
         typer.Option(

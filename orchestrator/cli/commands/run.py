@@ -24,11 +24,14 @@ EXAMPLES = (
     ("Another architecture, emulated", "orchestrate run arm64 -- go version"),
 )
 
+*_FIRST, _LAST = Architecture
+
 
 def run(
     *,
     architecture: Annotated[
-        Architecture, typer.Argument(metavar="ARCH", help="amd64, arm64 or riscv64.")
+        Architecture,
+        typer.Argument(metavar="ARCH", help=f"{', '.join(_FIRST)} or {_LAST}."),
     ],
     command: Annotated[
         list[str] | None,

@@ -135,8 +135,8 @@ def fetch(where: Where, bundle: Path | None, session: Session) -> int:
         InfrastructureError: something could not be had.
     """
     from orchestrator import inputs
+    from orchestrator.architecture import host
     from orchestrator.inputs import bundle as bundles
-    from orchestrator.inputs import machine
     from orchestrator.inputs.ensure import needed
     from orchestrator.lock import file as locks
     from orchestrator.progress.inputs import InputEvents
@@ -159,8 +159,8 @@ def fetch(where: Where, bundle: Path | None, session: Session) -> int:
             artefacts=bundle is not None,
         )
         if bundle is not None:
-            size = bundles.write(pinned, store, bundle, machine.architecture())
-    labels = [found.label for found in needed(pinned, machine.architecture())]
+            size = bundles.write(pinned, store, bundle, host())
+    labels = [found.label for found in needed(pinned, host())]
     lines = [f"{len(labels)} inputs are in the store {where.store}"]
     if bundle is not None:
         lines.append(f"and in {bundle}, {quantity(size)}")

@@ -19,7 +19,7 @@ from tests.integration.hostile.machine import SECRET
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from containers.engine import Engine, Outcome
+    from containers.local import Ended, LocalEngine
     from reproducibility.manifest import Tree
     from tests.integration.engine_fixtures import Builder
     from tests.integration.hostile.machine import Machine
@@ -88,7 +88,7 @@ class Came:
 class Assault:
     """Attempts on one engine; `folder`: where what comes out of actions goes."""
 
-    engine: Engine
+    engine: LocalEngine
     builder: Builder
     machine: Machine
     folder: Path
@@ -135,7 +135,7 @@ class Assault:
             return Came(possible=False, detail=f"{type(error).__name__}: {error}")
         return came
 
-    def _take(self, outcome: Outcome) -> Came:
+    def _take(self, outcome: Ended) -> Came:
         """Take an output into the store, as a build does."""
         tree = self.builder.store.put_tree(outcome.outputs)
         for entry in tree.files():
@@ -144,7 +144,7 @@ class Assault:
         kinds = sorted({f"{entry.kind} {'x' if entry.executable else '-'}" for entry in tree})
         return Came(possible=True, detail=f"{len(tree)} entries: {kinds}")
 
-    def _run(self, limits: Limits, what: str, *names: str) -> Outcome:
+    def _run(self, limits: Limits, what: str, *names: str) -> Ended:
         order = json.dumps(self.machine.order())
         input_tree = self.input()
         output = _OUTPUTS.get(names[0], "out")
@@ -156,7 +156,7 @@ class Assault:
         )
         into = Path(tempfile.mkdtemp(dir=self.folder))
         policy = Policy(limits)
-        return self.engine.run(action, policy, self.builder.store, into, threading.Event())
+        return self.engine.execute(action, policy, self.builder.store, into, threading.Event())
 
     def input(self) -> Tree:
         """The input that attempts reach for: the same each time."""
@@ -166,7 +166,7 @@ class Assault:
         """What the program calls its attempts."""
         action = self.builder.action("/bin/hostile", "names")
         into = Path(tempfile.mkdtemp(dir=self.folder))
-        outcome = self.engine.run(
+        outcome = self.engine.execute(
             action, Policy(_BATCH), self.builder.store, into, threading.Event()
         )
         return set(outcome.stdout.read_text().split())
@@ -183,5 +183,5 @@ def _came(line: dict[str, str]) -> Came:
     return Came(possible=line["outcome"] == "possible", detail=line["detail"])
 
 
-def _longest(outcome: Outcome) -> int:
+def _longest(outcome: Ended) -> int:
     return max(outcome.stdout.stat().st_size, outcome.stderr.stat().st_size)

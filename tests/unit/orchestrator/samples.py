@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from containers.action import Action
 from containers.engine import Identity
 from orchestrator import device
 from orchestrator.execution.step import Provenance, Result
@@ -23,7 +24,6 @@ from reproducibility.manifest import Tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from containers.action import Action
     from orchestrator.execution.step import Results, Step
     from reproducibility.digest import Digest
 
@@ -265,5 +265,5 @@ def compiling_results(blobs: Blobs, architecture: str) -> dict[str, Result]:
 def made_by(step: Step, results: Results) -> Action:
     """The action of a step that has something to do."""
     action = step.make(results)
-    assert action is not None
+    assert isinstance(action, Action)
     return action

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from containers import choice
+from containers import registry
 from orchestrator import build, inputs, plan
 from orchestrator.artifacts import image as making
 from orchestrator.execution import rebuilding
@@ -19,6 +21,7 @@ from tests.unit.orchestrator import samples
 from tests.unit.orchestrator.execution.test_scheduler import chained, step
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
 
     from orchestrator.store import Store
@@ -63,7 +66,7 @@ def test_the_plan_is_drawn_for_the_engines_processors(
         raise InputError("enough")
 
     monkeypatch.setattr(inputs, "ensure", lambda *_, **__: None)
-    monkeypatch.setattr(choice, "choose", lambda *_: FakeEngine({}, processors=77))
+    monkeypatch.setattr(registry, "connect", lambda *_: FakeEngine({}, processors=77))
     monkeypatch.setattr(plan, "draw", draw)
     with pytest.raises(InputError, match="enough"):
         job(store, tmp_path).run()
@@ -87,7 +90,7 @@ def test_what_an_earlier_round_of_the_same_build_gave_is_no_base(
     engine = FakeEngine({"a": made(b"1"), "b": chained})
 
     def verdicts(job: build._Job) -> set[Verdict]:
-        found = rebuilding.checks(job._actions(plan_of_two(), engine).compared.values())
+        found = rebuilding.checks(job._run(plan_of_two().steps, engine).compared.values())
         return {check.verdict for check in found}
 
     one = job(store, tmp_path, rebuild=True)
@@ -100,9 +103,16 @@ def test_a_rebuild_expects_a_check_of_everything_that_is_remembered(
     store: Store, tmp_path: Path
 ) -> None:
     drawn = plan_of_two()
+
+    def expected(one: build._Job) -> set[tuple[str, str]]:
+        have = cast("inputs.Inputs", SimpleNamespace(boot={}))
+        end = build._End(one, drawn, have, cast("ThreadPoolExecutor", None))
+        steps = one._steps(drawn, have, end, build._Output(ExitStack(), tmp_path / "out"))
+        return set(one._expected(drawn, steps))
+
     usual = {("F1 == F2", "amd64"), *making.EXPECTED}
-    assert set(job(store, tmp_path)._expected(drawn)) == usual
-    again = {("built again", "a"), ("built again", "b"), (making.REMEMBERED, making.IMAGE)}
-    assert set(job(store, tmp_path, rebuild=True)._expected(drawn)) == usual | again
-    booting = job(store, tmp_path, rebuild=True, boot=True)._expected(drawn)
-    assert set(booting) == usual | again | {("built again", "boot files/amd64")}
+    assert expected(job(store, tmp_path)) == usual
+    again = {("built again", name) for name in ("a", "b", "image")}
+    assert expected(job(store, tmp_path, rebuild=True)) == usual | again
+    booting = expected(job(store, tmp_path, rebuild=True, boot=True))
+    assert booting == usual | again | {("built again", "boot files/amd64")}

@@ -13,7 +13,7 @@ import pytest
 import requests
 from docker.errors import APIError, DockerException, NotFound
 
-from containers import choose
+from containers import registry
 from containers.docker import address as docker_address
 from containers.docker import api as docker_api
 from containers.docker.api import Api, asking
@@ -212,7 +212,7 @@ def test_an_address_of_no_use_is_refused_in_fitting_words(
     monkeypatch.setenv("DOCKER_HOST", address)
     monkeypatch.setattr(docker, "from_env", lambda **_: pytest.fail("asked"))
     with pytest.raises(InfrastructureError, match=words) as refused:
-        choose("docker", tmp_path)
+        registry.connect("docker", tmp_path)
     assert remedy in refused.value.remedy
     assert "--engine sandbox" in refused.value.remedy
     assert "set DOCKER_HOST to one" not in refused.value.remedy
@@ -269,14 +269,14 @@ def test_an_engine_that_stays_silent_is_given_up_within_seconds(
     monkeypatch.setattr(SandboxEngine, "check", lambda _: None)
     monkeypatch.setenv("DOCKER_HOST", stuck)
     if ask == "auto":
-        assert choose("auto", tmp_path).name == "sandbox"
+        assert registry.connect("auto", tmp_path).name == "sandbox"
         return
     if ask == "doctor":
         found = {finding.name: finding for finding in doctor.engines()}["engine docker"]
         words, remedy = found.found, found.remedy
     else:
         with pytest.raises(InfrastructureError) as refused:
-            choose("docker", tmp_path)
+            registry.connect("docker", tmp_path)
         words, remedy = refused.value.summary, refused.value.remedy
     assert "takes the connection and does not answer within" in words
     assert "restart it if it hangs" in remedy

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from containers.architecture import LINUX, host
 from containers.host import standalone
 from containers.sandbox import confine
 
 ROOT = Path(__file__).resolve().parents[4]
 # Stands in for bubblewrap: runs the command.
+_LINUX = LINUX[host()]
 BWRAP = Path(__file__).with_name("bwrap.sh")
 
 
@@ -99,6 +101,8 @@ def launch(**changes: Any) -> tuple[int, dict[str, Any], bytes]:  # noqa: ANN401
             "epoch": 0,
             "work": "/nonexistent",
             "program": str(BWRAP),
+            "keyctl": _LINUX.keyctl,
+            "rt_sigaction": _LINUX.rt_sigaction,
             "filter": "06000000",
             "options": [],
             "command": ["/bin/sh", "-c", "exit 7"],
@@ -203,7 +207,7 @@ planted = library.syscall(
 )
 assert planted > 0, ctypes.get_errno()
 assert found()
-confine._leave_keyring()
+confine._leave_keyring(keyctl)
 assert not found()
 """
     done = subprocess.run(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from containers import choice
+from containers import registry
 from containers.action import Action
 from containers.policy import Limits
 from containers.sandbox import (
@@ -39,11 +39,11 @@ def test_a_missing_libseccomp_is_told_with_its_remedy(
     monkeypatch.setattr(bubblewrap, "find", lambda: "/bwrap")
     monkeypatch.setattr(system_call_filter, "compiled", missing)
     with pytest.raises(InfrastructureError, match="libseccomp is not installed") as refused:
-        choice.choose("sandbox", tmp_path)
+        registry.connect("sandbox", tmp_path)
     assert refused.value.remedy == "apt install libseccomp2"
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
     with pytest.raises(InfrastructureError, match="libseccomp is not installed") as refused:
-        choice.choose("auto", tmp_path)
+        registry.connect("auto", tmp_path)
     assert "apt install libseccomp2" in refused.value.remedy
 
 

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from containers.host import durable
+from containers.policy import Policy
 from orchestrator.artifacts import image as making
 from orchestrator.artifacts import remade, remaking
+from orchestrator.execution import rebuilding
 from orchestrator.execution.rebuilding import Bases
+from orchestrator.execution.scheduler import Scheduler
 from orchestrator.image.cpio import writer as cpio
 from orchestrator.image.fat import reader, writer
-from orchestrator.store import BLOB_TIME, Store
+from orchestrator.store import BLOB_TIME, Store, records
 from orchestrator.store.blobs import BlobFolder
 from reproducibility import canonical
 from reproducibility import digest as digests
@@ -29,6 +32,7 @@ from reproducibility.compare import Verdict, fold
 from reproducibility.digest import Digest
 from reproducibility.errors import InputError, SourceryError, Stopped
 from reproducibility.manifest import Tree, directory, file
+from tests.fakes import FakeEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
 
     from orchestrator.image.gather import Blob
 
-KINDS = {name for name, _, _ in making.STAGES}
+KINDS = {name for name, _, _ in making.PARTS}
 
 
 class Watcher:
@@ -78,6 +82,9 @@ def recipe(store: Store) -> making.Recipe:
     )
 
 
+NOTHING = "no earlier result to compare with"
+
+
 class Maker:
     """Makes images one after the other, each in a folder of its own."""
 
@@ -96,18 +103,20 @@ class Maker:
         fresh = self._folder / str(self._count)
         fresh.mkdir()
         self.watcher = Watcher()
-        made = making.make(
-            recipe,
-            self._store,
-            fresh,
-            self.out,
-            self.watcher,
-            again=again,
+        place = making.Place(self._store, lambda: fresh, self.out, self.watcher)
+        ran = Scheduler(
+            engine=FakeEngine({}),
+            store=self._store,
+            policy=Policy(),
+            observer=self.watcher,
+            jobs=1,
+            rebuild=again,
             bases=bases,
             stop=self.stop,
-        )
+        ).run([making.step(lambda _: recipe, (), place)])
+        made = making.of_result(ran.results[making.STEP], self._store)
         self.out = fresh
-        return made
+        return replace(made, checks=(*made.checks, *rebuilding.checks(ran.compared.values())))
 
 
 @pytest.fixture
@@ -182,10 +191,10 @@ def test_made_again_and_compared(maker: Maker, recipe: making.Recipe) -> None:
     second = maker.make(recipe, again=True)
     assert maker.watcher.done == KINDS
     assert second.image == first.image
-    check = next(c for c in second.checks if c.name == making.REMEMBERED)
+    check = next(c for c in second.checks if c.name == rebuilding.AGAIN)
     assert check.verdict is Verdict.PASS
     assert {(c.name, c.subject) for c in second.checks} == {
-        *making.EXPECTED, (making.REMEMBERED, making.IMAGE)
+        *making.EXPECTED, (rebuilding.AGAIN, making.STEP)
     }  # fmt: skip
 
 
@@ -196,8 +205,8 @@ def test_what_an_earlier_round_has_remembered_is_no_base(
     bases = Bases()
     first = maker.make(recipe, again=True, bases=bases)
     for made in (first, maker.make(recipe, again=True, bases=bases)):
-        [check] = [c for c in made.checks if c.name == making.REMEMBERED]
-        assert (check.verdict, check.reason) == (Verdict.SKIP, "no earlier result")
+        [check] = [c for c in made.checks if c.name == rebuilding.AGAIN]
+        assert (check.verdict, check.reason) == (Verdict.SKIP, NOTHING)
     # Only a rebuild compares: any other build takes over what it has made itself.
     assert maker.make(recipe, bases=bases).image == first.image
     assert maker.watcher.done == set()
@@ -205,13 +214,13 @@ def test_what_an_earlier_round_has_remembered_is_no_base(
 
 def _state(store: Store, recipe: making.Recipe) -> Path:
     """Where it is written down what came of a recipe."""
-    [found] = (store.root / "results" / "image").rglob(f"{recipe.key.hex}.json")
+    [found] = (store.root / "results" / "computed-image").rglob(f"{recipe.key.hex}.json")
     return found
 
 
 @pytest.mark.once
 @alone
-@pytest.mark.parametrize("damage", ["none", "gone", "folder", "cut", "empty object", "verdict"])
+@pytest.mark.parametrize("damage", ["none", "gone", "folder", "cut", "empty object", "outputs"])
 def test_made_again_with_nothing_to_compare_with(
     maker: Maker, recipe: making.Recipe, store: Store, damage: str
 ) -> None:
@@ -226,18 +235,19 @@ def test_made_again_with_nothing_to_compare_with(
             state.write_text(text[: len(text) // 2])
         elif damage == "empty object":
             state.write_text("{}")
-        elif damage == "verdict":
-            state.write_text(text.replace('"PASS"', '"GOOD"'))
+        elif damage == "outputs":
+            document = records.opened(text.encode())
+            store.remember("computed-image", recipe.key, document | {"outputs": "nonsense"})
         maker.out = maker.out / "none"
     made = None
     with contextlib.suppress(SourceryError, OSError):
         made = maker.make(recipe, again=True)
     if made is not None:
-        [check] = [c for c in made.checks if c.name == making.REMEMBERED]
+        [check] = [c for c in made.checks if c.name == rebuilding.AGAIN]
         assert check.verdict is not Verdict.PASS
         assert "earlier result" in check.reason
         if damage in {"none", "gone"}:
-            assert (check.verdict, check.reason) == (Verdict.SKIP, "no earlier result")
+            assert (check.verdict, check.reason) == (Verdict.SKIP, NOTHING)
             second = maker.make(recipe, again=True)
             assert fold(second.checks) is Verdict.PASS, "the first one is the base of the next"
 
@@ -248,12 +258,20 @@ def test_another_result_than_remembered_fails_and_stays_failed(
 ) -> None:
     made = maker.make(recipe)
     other = replace(made.image, blake3=digests.of_bytes(b"another image"))
-    making._remember(recipe, store, replace(made, image=other))
+    state = _state(store, recipe)
+    document = records.opened(state.read_bytes())
+    tree = Tree(
+        [
+            file(made.cpio.path, made.cpio.blake3, made.cpio.size),
+            file(other.path, other.blake3, other.size),
+        ]
+    )
+    store.remember("computed-image", recipe.key, document | {"outputs": str(store.save_tree(tree))})
     for _ in range(2):
         again = maker.make(recipe, again=True)
-        check = next(c for c in again.checks if c.name == making.REMEMBERED)
+        check = next(c for c in again.checks if c.name == rebuilding.AGAIN)
         assert check.verdict is Verdict.FAIL
-        assert str(other.blake3) in check.reason
+        assert making.IMAGE in check.reason
 
 
 @pytest.mark.once
@@ -428,7 +446,7 @@ def test_an_image_that_does_not_reach_the_disk(
     monkeypatch.setattr(durable, "sync", full)
     with pytest.raises(OSError, match="Input/output"):
         maker.make(recipe)
-    assert store.recall("image", recipe.key) is None
+    assert store.recall("computed-image", recipe.key) is None
 
 
 def test_stopped_between_the_stages(maker: Maker, recipe: making.Recipe) -> None:

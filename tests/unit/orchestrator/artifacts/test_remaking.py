@@ -65,8 +65,8 @@ store = Store(place / "store")
 data = {f"folder {n % 5}/a file {n}.txt": bytes([n]) * n for n in range(60)}
 tree = Tree(file(path, store.put_bytes(content), len(content)) for path, content in data.items())
 recipe = making.Recipe(tree, "TEST", digests.of_bytes(b"spec and lock"), 1_767_225_600, 0)
-made = making.make(recipe, store, place / "fresh", place / "old", Nobody(), again=False,
-                   stop=threading.Event())
+where = making.Place(store, lambda: place / "fresh", place / "old", Nobody())
+made = making._made(recipe, where, threading.Event())
 store.close()
 print(json.dumps({check.name: check.verdict.name for check in made.checks}))
 """
@@ -285,8 +285,8 @@ def test_the_same_surroundings_are_no_proof(
     assert (check.verdict.name, "had the same time zone" in check.reason) == ("FAIL", True)
 
 
-def test_the_order_alone_decides(recipe: making.Recipe, store: Store, tmp_path: Path) -> None:
-    folder = tmp_path / "order"
+def test_the_recipe_alone_decides(recipe: making.Recipe, store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "recipe"
     folder.mkdir()
     (folder / remade.TREE).write_bytes(recipe.tree.serialize())
     document = remade.document(recipe)

@@ -31,6 +31,8 @@ FAKES = """
 import os, pathlib, sys
 from orchestrator import build as building
 from orchestrator.cli.main import main
+from orchestrator.cli.views import inputs
+from orchestrator.inputs import resolve
 from reproducibility.compare import Verdict
 from reproducibility.errors import ActionError
 
@@ -60,8 +62,7 @@ import gc, json
 import rich.markdown, typer.rich_utils
 from orchestrator import store
 from orchestrator.artifacts import finished
-from orchestrator.cli.views import boot, build as _, compare, inputs, machine, run, write
-from orchestrator.cli.views import store as _
+from orchestrator.cli.views import boot, build as _, compare, machine, run, store as _, write
 from orchestrator.qemu import boot as _
 from orchestrator.stick import writer
 from reproducibility import canonical, manifest

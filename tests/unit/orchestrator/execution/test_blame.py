@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.execution import blame
+from containers import blame
 from reproducibility.errors import ActionError, InfrastructureError
 from tests.fakes import FakeEngine, Made
 from tests.unit.orchestrator.execution.test_scheduler import POLICY, run, step
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from threading import Event
 
     from containers.action import Action
-    from containers.engine import Blobs, Outcome
+    from containers.engine import Blobs
+    from containers.local import Ended
     from containers.policy import Policy
     from orchestrator.store import Store
 
@@ -32,8 +33,10 @@ class Leaving(FakeEngine):
         super().__init__({"a": lambda _: Made({"out": b"x"})})
         self.leave = leave
 
-    def run(self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event) -> Outcome:
-        outcome = super().run(action, policy, blobs, into, stop)
+    def execute(
+        self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event
+    ) -> Ended:
+        outcome = super().execute(action, policy, blobs, into, stop)
         self.leave(outcome.outputs)
         return outcome
 

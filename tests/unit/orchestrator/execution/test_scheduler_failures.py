@@ -111,14 +111,14 @@ def test_an_output_that_no_tree_can_hold_is_the_actions_failure(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = FakeEngine({"a": made(b"1")})
-    usual = engine.run
+    usual = engine.execute
 
     def with_link(*arguments: object) -> object:
         outcome = usual(*arguments)  # type: ignore[arg-type]
         (outcome.outputs / "link").symlink_to("/etc/passwd")
         return outcome
 
-    monkeypatch.setattr(engine, "run", with_link)
+    monkeypatch.setattr(engine, "execute", with_link)
     with pytest.raises(ActionError, match="a made something") as caught:
         run(store, [step("a")], engine)
     assert "link" in caught.value.subject

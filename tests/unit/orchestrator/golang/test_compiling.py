@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from containers.action import Action
 from orchestrator import device
 from orchestrator.golang import build_cache, environment
 from orchestrator.golang.compiling import (
@@ -25,7 +26,6 @@ from tests.unit.orchestrator import samples
 from tests.unit.orchestrator.samples import EPOCH, MODULE, Blobs, made_by
 
 if TYPE_CHECKING:
-    from containers.action import Action
     from orchestrator.execution.step import Result, Step
 
 OURS = {
@@ -70,7 +70,7 @@ def actions_of(blobs: Blobs, architecture: str, *, seeded: bool = True) -> dict[
     compiling = samples.compiling(blobs, seeded=seeded)
     results = results_of(blobs, architecture)
     made = {name: step.make(results) for name, step in steps_of(compiling, architecture).items()}
-    return {name: action for name, action in made.items() if action is not None}
+    return {name: action for name, action in made.items() if isinstance(action, Action)}
 
 
 def mounts(action: Action) -> dict[str, Tree]:
@@ -197,7 +197,7 @@ def test_what_assembler_sources_include_is_seen_wherever_it_lies(blobs: Blobs) -
     seen = {}
     for name, step in steps.items():
         action = step.make(results)
-        if action is not None and name.startswith(("seed/", "commands/")):
+        if isinstance(action, Action) and name.startswith(("seed/", "commands/")):
             module = mounts(action)[f"/src/{MODULE}"]
             extra = {entry.path for entry in module} & {"asm/unused.h", "asm/defs.h", "asm/lib.h"}
             seen[tuple(word for word in action.command if word.startswith("./"))] = extra
@@ -229,7 +229,7 @@ def test_a_change_of_one_command_changes_its_batch_and_the_list_only(blobs: Blob
         old, new = first.make(results), second.make(results)
         if (old and old.key) != (new and new.key):
             different.add(name)
-            assert old is not None
+            assert isinstance(old, Action)
             assert not name.startswith("commands/") or "./cmds/ls" in old.command
     assert different == {
         list_name(MODULE, "arm64"),

@@ -327,7 +327,7 @@ def make(monkeypatch: pytest.MonkeyPatch, folder: Path) -> World:
     encoded = base64.b64encode(b"\x01" + verifier.public_key).decode()
     key = f"{verifier.name}+{verifier.key_hash.hex()}+{encoded}"
     monkeypatch.setattr(transparency, "GO_SUM_DATABASE", key)
-    monkeypatch.setattr("orchestrator.inputs.machine.architecture", lambda: "amd64")
+    monkeypatch.setattr("containers.architecture.named", lambda _: "amd64")
     monkeypatch.setattr("containers.host.process.find", lambda name, **_: f"/bin/{name}")
     monkeypatch.setattr("orchestrator.inputs.debian_package._HELPER", helper)
     toolchain = module_zip(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Never
 import pytest
 
 from orchestrator import device
-from orchestrator.inputs import machine
+from orchestrator.architecture import host
 from orchestrator.run import session as sessions
 from orchestrator.run.pty import Line
 from reproducibility.errors import InfrastructureError
@@ -131,7 +131,7 @@ def test_a_command_that_cannot_be_started_is_not_waited_for(
     caller: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, terminal = caller
-    architecture = machine.architecture()
+    architecture = host()
     folder = tmp_path / device.folder(architecture)
     folder.mkdir(parents=True)
     (folder / "environment").write_text("HOME=/\n")

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING
 from reproducibility.errors import ActionError, InfrastructureError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from containers.engine import Outcome
     from containers.policy import Limits
 
 # What only the names of outputs can cause: the project's own are short, and no links.
@@ -108,11 +107,10 @@ def telling(name: str, into: Path, store: Path) -> Iterator[None]:
         raise of_machine(error, f"keep what {name} made", store) from error
 
 
-def remedy(outcome: Outcome, limits: Limits) -> str:
-    """What to do about a step that failed: by what it says, and by the signal that ended it."""
-    files = (outcome.stderr, outcome.stdout)
-    words = "\n".join(file.read_bytes()[-_TAIL:].decode(errors="replace") for file in files)
-    ended_by = outcome.exit_status - 128
+def remedy(exit_status: int, said: Iterable[bytes], limits: Limits) -> str:
+    """What to do about a step that failed: by what it said, and by the signal that ended it."""
+    words = "\n".join(part[-_TAIL:].decode(errors="replace") for part in said)
+    ended_by = exit_status - 128
     if _NO_ROOM.search(words) or ended_by == signal.SIGXFSZ:
         return (
             "no room was left for what it writes: its work directory and its outputs may have "

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import containers
-from containers import choice
+from containers import registry
 from containers.docker import address
 from containers.docker import engine as docker
 from containers.docker.engine import DockerEngine
@@ -45,7 +44,7 @@ def test_auto_takes_docker_where_it_answers(
 ) -> None:
     answers(monkeypatch)
     works(monkeypatch)
-    assert containers.choose("auto", tmp_path).name == "docker"
+    assert registry.connect("auto", tmp_path).name == "docker"
 
 
 def test_auto_takes_the_sandbox_where_docker_is_silent(
@@ -53,7 +52,7 @@ def test_auto_takes_the_sandbox_where_docker_is_silent(
 ) -> None:
     is_silent(monkeypatch)
     works(monkeypatch)
-    assert choice.choose("auto", tmp_path).name == "sandbox"
+    assert registry.connect("auto", tmp_path).name == "sandbox"
 
 
 def test_auto_does_not_take_an_engine_without_linux_containers(
@@ -61,9 +60,9 @@ def test_auto_does_not_take_an_engine_without_linux_containers(
 ) -> None:
     answers(monkeypatch, OSType="windows")
     works(monkeypatch)
-    assert choice.choose("auto", tmp_path).name == "sandbox"
+    assert registry.connect("auto", tmp_path).name == "sandbox"
     with pytest.raises(InfrastructureError, match="runs windows containers"):
-        choice.choose("docker", tmp_path)
+        registry.connect("docker", tmp_path)
 
 
 def test_none_says_what_to_install_for_each(
@@ -74,7 +73,7 @@ def test_none_says_what_to_install_for_each(
     with pytest.raises(
         InfrastructureError, match="nothing here can isolate build steps"
     ) as refused:
-        choice.choose("auto", tmp_path)
+        registry.connect("auto", tmp_path)
     assert "No such file or directory" in refused.value.summary
     assert "bwrap is not installed" in refused.value.summary
     assert "unix:///nonexistent/docker.sock" in refused.value.subject
@@ -88,19 +87,19 @@ def test_an_engine_asked_for_by_name_is_not_replaced(
     is_silent(monkeypatch)
     works(monkeypatch)
     with pytest.raises(InfrastructureError, match="no container engine answers"):
-        choice.choose("docker", tmp_path)
+        registry.connect("docker", tmp_path)
     answers(monkeypatch)
-    assert choice.choose("sandbox", tmp_path).name == "sandbox"
+    assert registry.connect("sandbox", tmp_path).name == "sandbox"
     fails(monkeypatch)
     monkeypatch.undo()
     fails(monkeypatch)
     with pytest.raises(InfrastructureError, match="bwrap is not installed"):
-        choice.choose("sandbox", tmp_path)
+        registry.connect("sandbox", tmp_path)
 
 
 def test_other_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no engine 'podman'"):
-        choice.choose("podman", tmp_path)
+        registry.connect("podman", tmp_path)
 
 
 def test_an_engine_is_used_inside_its_block(
@@ -110,3 +109,12 @@ def test_an_engine_is_used_inside_its_block(
     engine = docker.connect(tmp_path)
     with pytest.raises(InfrastructureError, match="outside its `with` block"):
         _ = engine._label
+
+
+def test_a_further_engine_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(registry.ENGINES, "third", "tests.third_engine")
+    assert registry.names() == ("auto", "sandbox", "docker", "third")
+    assert registry.connect("third", tmp_path).name == "third"
+    # Nobody gets it who did not ask for it.
+    answers(monkeypatch)
+    assert registry.connect("auto", tmp_path).name == "docker"
