@@ -311,9 +311,10 @@ Path(sys.argv[2]).parent.joinpath("there").write_text(str(os.getpid()))
 
 
 def _idle(folder: Path, then: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = folder / "code" / "orchestrator"
+    package = folder / "code/orchestrator/artifacts"
     package.mkdir(parents=True)
-    (package / "__init__.py").touch()
+    for place in (package, package.parent):
+        (place / "__init__.py").touch()
     (package / "remade.py").write_text(_IDLE % then)
     monkeypatch.setattr(remaking, "_CODE", folder / "code")
 
