@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+# Not from `typing`: the launcher, which starts before every action, imports this package too.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 

@@ -1,6 +1,6 @@
 """The launcher: sets the stage for one action, starts bubblewrap, and guards it to its end.
 
-Started by `launch.py` in a Python of its own, as a module without its package; so it uses the
+Started by `launch.py` in a Python of its own (`containers/host/standalone.py`); so it uses the
 standard library only, as little of that as it can (importing is most of an action's start), and
 nothing later than at its start: the user that it becomes may not be able to read Python's own
 files. It reads an order (`sandbox_order.py`) from standard input, in `marshal`'s form: its other
@@ -23,7 +23,6 @@ bubblewrap's own --die-with-parent leaves a gap while it sets up its namespaces.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import marshal
 import os
@@ -35,17 +34,13 @@ import stat
 import sys
 import zlib
 
+from containers.host import system
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-# Constants of the kernel's interface: include/uapi/linux/{sched,mount,prctl}.h.
-_CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
-_MS_RDONLY, _MS_NOSUID, _MS_NODEV = 1, 2, 4
-_MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
 _SIGNALS = 64
-_KEYCTL_JOIN_SESSION_KEYRING = 1
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 
 # Everything is staged below this folder: bubblewrap itself needs it to exist, so it always does.
 STAGE = "/tmp"  # noqa: S108 - covered by a tmpfs of our own in our own mount namespace
@@ -81,7 +76,7 @@ def main() -> NoReturn:
         options = [_resolve(part, places, order["status"]) for part in order["options"]]
         arguments = _hidden(options, order["filter"], order["command"])
         _leave_keyring(order["keyctl"])
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        system.prctl(system.PR_SET_CHILD_SUBREAPER, 1)
         # Held back until the guard is in place.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         signal.signal(signal.SIGTERM, _terminate)
@@ -90,9 +85,10 @@ def main() -> NoReturn:
         if child == 0:
             _forget_signals(order["rt_sigaction"])
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
             with contextlib.suppress(OSError):  # where memory runs out, the action is ended first
-                _prctl(_PR_SET_DUMPABLE, 1)  # else a process that changed its user may not write it
+                # Else a process that changed its user may not write it.
+                system.prctl(system.PR_SET_DUMPABLE, 1)
                 _write("/proc/self/oom_score_adj", "1000")
             if os.getppid() != guard:
                 os._exit(1)
@@ -210,24 +206,24 @@ def _stage(order: dict[str, Any], uid: int | None) -> tuple[list[str], str]:
     """Make the inputs and the work folder visible below `STAGE`; their paths there."""
     if uid is None:
         me, group = os.getuid(), os.getgid()
-        _unshare(_CLONE_NEWUSER | _CLONE_NEWNS, "a user and a mount namespace")
+        system.unshare(system.CLONE_NEWUSER | system.CLONE_NEWNS, "a user and a mount namespace")
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"{me} {me} 1")
         _write("/proc/self/gid_map", f"{group} {group} 1")
     else:
-        _unshare(_CLONE_NEWNS, "a mount namespace")
-    _mount("none", "/", "", _MS_REC | _MS_PRIVATE, "")
+        system.unshare(system.CLONE_NEWNS, "a mount namespace")
+    system.mount("none", "/", "", system.MS_REC | system.MS_PRIVATE, "")
     # Opened before STAGE is covered: a source may lie below it.
     flags = os.O_PATH | os.O_DIRECTORY
     opened = [os.open(source, flags) for source in order["sources"]]
     work_folder = os.open(order["work"], flags)
     if uid is not None:
         os.chown(order["work"], uid, uid)
-    _mount("tmpfs", STAGE, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755,size=16m")
+    system.mount("tmpfs", STAGE, "tmpfs", system.MS_NOSUID | system.MS_NODEV, "mode=0755,size=16m")
     sources = [f"{STAGE}/inputs/{number}" for number in range(len(opened))]
     for source, target in zip(opened, sources, strict=True):
         os.makedirs(target)
-        _mount(f"/proc/self/fd/{source}", target, "", _MS_BIND | _MS_REC, "")
+        system.mount(f"/proc/self/fd/{source}", target, "", system.MS_BIND | system.MS_REC, "")
         os.close(source)
     if order["views"]:
         sources = [_view(source, number) for number, source in enumerate(sources)]
@@ -237,7 +233,7 @@ def _stage(order: dict[str, Any], uid: int | None) -> tuple[list[str], str]:
     if tmpfs["work"]:
         _mount_tmpfs(work, tmpfs["work"], "0755", tmpfs["files"], uid)
     else:
-        _mount(f"/proc/self/fd/{work_folder}", work, "", _MS_BIND | _MS_REC, "")
+        system.mount(f"/proc/self/fd/{work_folder}", work, "", system.MS_BIND | system.MS_REC, "")
     os.close(work_folder)
     if tmpfs["inputs"]:
         _mount_tmpfs(f"{STAGE}/shuffled", tmpfs["inputs"], "0755", 0, uid)
@@ -251,7 +247,7 @@ def _mount_tmpfs(folder: str, size: int, mode: str, files: int, uid: int | None)
     os.makedirs(folder, exist_ok=True)
     # One more for the folder itself.
     options = f"mode={mode},size={size}" + (f",nr_inodes={files + 1}" if files else "")
-    _mount("tmpfs", folder, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
+    system.mount("tmpfs", folder, "tmpfs", system.MS_NOSUID | system.MS_NODEV, options)
     if uid is not None:
         os.chown(folder, uid, uid)
 
@@ -267,7 +263,9 @@ def _view(source: str, number: int) -> str:
     os.makedirs(nothing, exist_ok=True)
     # One layer alone is refused where none can be written.
     layers = f"lowerdir={source}:{nothing}"
-    _mount("overlay", target, "overlay", _MS_RDONLY | _MS_NOSUID | _MS_NODEV, layers)
+    system.mount(
+        "overlay", target, "overlay", system.MS_RDONLY | system.MS_NOSUID | system.MS_NODEV, layers
+    )
     return target
 
 
@@ -295,33 +293,8 @@ def _forget_signals(rt_sigaction: int) -> None:
     Python ignores some, and GNU make has its children ignore two that the C library keeps for
     itself, so they can only be set by the system call, whose number is `rt_sigaction`.
     """
-    library = ctypes.CDLL(None, use_errno=True)
-    usual = bytes(32)  # a struct sigaction of the kernel, all zeros
     for number in set(range(1, _SIGNALS + 1)) - {signal.SIGKILL, signal.SIGSTOP}:
-        status = library.syscall(ctypes.c_long(rt_sigaction), number, usual, None, ctypes.c_long(8))
-        _check(status, "rt_sigaction")
-
-
-def _prctl(option: int, value: int) -> None:
-    library = ctypes.CDLL(None, use_errno=True)
-    _check(library.prctl(option, ctypes.c_ulong(value), 0, 0, 0), "prctl")
-
-
-def _unshare(flags: int, what: str) -> None:
-    _check(ctypes.CDLL(None, use_errno=True).unshare(flags), f"unshare {what}")
-
-
-def _mount(source: str, target: str, kind: str, flags: int, options: str) -> None:
-    library = ctypes.CDLL(None, use_errno=True)
-    encoded = [os.fsencode(text) for text in (source, target, kind)]
-    result = library.mount(*encoded, ctypes.c_ulong(flags), os.fsencode(options) or None)
-    _check(result, f"mount {kind or source} on {target}")
-
-
-def _check(result: int, what: str) -> None:
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
+        system.reset_signal(number, rt_sigaction)
 
 
 def _write(path: str, text: str) -> None:
@@ -358,12 +331,11 @@ def _leave_keyring(keyctl: int) -> None:
     not (a container engine's filter), what it starts may not use one either. `keyctl`: the number
     of that system call.
     """
-    library = ctypes.CDLL(None, use_errno=True)
-    join = ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING)
-    if library.syscall(ctypes.c_long(keyctl), join, None) < 0:
-        refused = ctypes.get_errno()
-        if refused not in {errno.ENOSYS, errno.EPERM}:
-            raise OSError(refused, f"an empty session keyring: {os.strerror(refused)}")
+    try:
+        system.join_session_keyring(keyctl)
+    except OSError as error:
+        if error.errno not in {errno.ENOSYS, errno.EPERM}:
+            raise
 
 
 def _resolve(part: str | dict[str, Any], places: list[str], status: int) -> str:
@@ -441,7 +413,3 @@ def _copy_file(source: str, target: str, epoch: int, *, writable: bool) -> None:
             os.close(writing)
     finally:
         os.close(reading)
-
-
-if __name__ == "__main__":
-    main()

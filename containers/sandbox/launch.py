@@ -7,28 +7,24 @@ import marshal
 import os
 import socket
 import subprocess
-import sys
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from containers.host import standalone
 from containers.sandbox import supervise
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
     from threading import Event
 
     from containers.policy import Limits
     from containers.sandbox.usage import Usage
 
-_LAUNCHER = Path(__file__).with_name("confine.py")
-# Imported rather than run by path, so that Python keeps it compiled.
-_START = (
-    "import sys; sys.path.append(sys.argv[1].rpartition('/')[0]); import confine; confine.main()"
-)
+_LAUNCHER = "containers.sandbox.confine"
 _MESSAGE = 1 << 16
 _KEPT = 2000
 _SIGNAL = 128
@@ -106,7 +102,7 @@ def _start(order: Mapping[str, Any]) -> subprocess.Popen[bytes]:
         stdin.write(marshal.dumps(dict(order)))
         stdin.seek(0)
         return subprocess.Popen(  # noqa: S603 - argv list, no shell
-            [sys.executable, "-I", "-S", "-c", _START, str(_LAUNCHER)],
+            standalone.command(_LAUNCHER),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -8,7 +8,6 @@ made lies in it. Which way it will be is tried before the work and not assumed.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import shutil
@@ -16,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from containers.host import durable
+from containers.host import durable, rename
 from containers.host.scratch import Scratch
 from orchestrator.artifacts import filling
 from orchestrator.artifacts.filling import BESIDE, RESULT
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["BESIDE", "RESULT", "refuse_foreign", "replacing", "unfinished"]
 
 _PREFIX = filling.HIDDEN
-# linux/fcntl.h and linux/fs.h
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
 # rename(2): another folder cannot take this one's place, whatever lies in it: a mount point, a
 # folder of an overlay's lower layer, permissions of the folder around it.
 _STAYS = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS}
@@ -190,7 +186,7 @@ def is_result(path: Path) -> bool:
 def _put_in_place(fresh: Path, out: Path) -> None:
     try:
         try:
-            _exchange(fresh, out)
+            rename.exchange(fresh, out)
         except FileNotFoundError:
             _first_or_exchange(fresh, out)
     except OSError as error:
@@ -217,17 +213,7 @@ def _first_or_exchange(fresh: Path, out: Path) -> None:
     except OSError as error:
         if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
             raise
-        _exchange(fresh, out)
-
-
-def _exchange(first: Path, second: Path) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    status = libc.renameat2(
-        _AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE
-    )
-    if status != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(second))
+        rename.exchange(fresh, out)
 
 
 def _fill_from_elsewhere(fresh: Path, out: Path) -> None:

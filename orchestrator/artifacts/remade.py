@@ -7,7 +7,6 @@ directories, FATs, boot sectors, and what the boot loader must know of where it 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from containers.host import system
 from orchestrator.artifacts.recipe import Order, laid_out
 from orchestrator.boot import syslinux
 from orchestrator.image.fat import reverse_digest
@@ -33,8 +33,6 @@ TREE = "tree"
 ORDER = "order.json"
 ANSWER = "answer.json"
 _FINISHED = "finished"
-
-_PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
 
 
 def document(order: Order) -> dict[str, Any]:
@@ -140,7 +138,7 @@ def main() -> None:
     """Read the arguments, make the image, leave the answer."""
     store, folder = Path(sys.argv[1]), Path(sys.argv[2])
     # Nobody waits for the answer once the parent is gone, however it went.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+    system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(os.environ["PARENT"]):
         return
     blobs = BlobFolder(store / "blobs", folder / "damaged", folder)

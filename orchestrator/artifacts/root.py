@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator import device
-from orchestrator.golang import build_cache, commands, seed_index
+from orchestrator.golang import build_cache, commands, environment, seed_index
 from orchestrator.golang.compiling import BATCHES, batch_name, seed_name
 from reproducibility.errors import InfrastructureError, InputError
 from reproducibility.manifest import Tree, directory, file, merge
@@ -163,7 +163,7 @@ def _stubs(
 
 
 def _environment(architecture: str, put: Callable[[bytes], Digest]) -> Tree:
-    content = device.environment_file(architecture)
+    content = environment.device_file(architecture)
     return Tree([file("environment", put(content), len(content))])
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from containers.action import Mount
+from orchestrator.golang import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from orchestrator.execution.step import Results
     from reproducibility.manifest import Tree
@@ -24,11 +25,6 @@ HELPERS = ("buildcache", "compileonly")
 OBSERVER = "observe"
 FOLDER = "out"  # below the work directory
 COMPILE_ONLY = "/helper/compileonly"
-
-CACHE = "/tmp/cache"  # noqa: S108 - inside the sandbox
-# For every go command. Most compilers end before they have to collect garbage once; one that needs
-# much memory begins at the limit.
-MEMORY: Mapping[str, str] = {"GOGC": "off", "GOMEMLIMIT": "1536MiB"}
 
 
 def standard_name(architecture: str) -> str:
@@ -68,7 +64,7 @@ class Cache:
     @property
     def environment(self) -> dict[str, str]:
         """What the go command is told of it."""
-        return {"GOCACHE": CACHE, "GOCACHEPROG": self._program}
+        return {"GOCACHE": environment.CACHE, "GOCACHEPROG": self._program}
 
     @property
     def mounts(self) -> tuple[Mount, ...]:
@@ -82,7 +78,9 @@ class Cache:
         for number in range(len(self._filled)):
             words += ["-seed", f"/seed/{number}"]
         # The go command takes the quotes off (cmd/internal/quoted); a work directory may need them.
-        words += ["-record", f"'{self.into}/{FOLDER}'"] if self.into else ["-cache", CACHE]
+        words += (
+            ["-record", f"'{self.into}/{FOLDER}'"] if self.into else ["-cache", environment.CACHE]
+        )
         return " ".join(words)
 
     @property

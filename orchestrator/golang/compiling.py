@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from containers.action import Action, Mount
 from orchestrator import device
 from orchestrator.execution.step import Results, Step
-from orchestrator.golang import build_cache, commands, listing
+from orchestrator.golang import build_cache, commands, environment, listing
 from reproducibility.variations import STANDARD
 
 if TYPE_CHECKING:
@@ -212,16 +212,7 @@ class Compiling:
         `records`: steps whose recorded packages need not be compiled again. `record`: what is
         compiled goes into the work directory in the seed's form.
         """
-        environment = {
-            **device.build_environment(architecture),
-            **build_cache.MEMORY,
-            "GOCACHE": build_cache.CACHE,
-            "GOPATH": "/tmp/gopath",  # noqa: S108 - inside the sandbox
-            "HOME": "/tmp/home",  # noqa: S108 - inside the sandbox
-            "LC_ALL": "C",
-            "PATH": "/bin",
-            "TMPDIR": "/tmp",  # noqa: S108 - inside the sandbox
-        }
+        variables = environment.sandbox(architecture)
         if records or record:
             # Only the helper: a change of another program must not compile a seed again.
             cache = build_cache.Cache(
@@ -230,11 +221,11 @@ class Compiling:
                 STANDARD.work if record else None,
             )
             mounts = (*mounts, *cache.mounts)
-            environment.update(cache.environment)
+            variables.update(cache.environment)
         return Action(
             name=name,
             command=("/go/bin/go", *arguments),
-            environment=tuple(sorted(environment.items())),
+            environment=tuple(sorted(variables.items())),
             directory=directory,
             root=self.chain.root,
             mounts=(Mount("/go", self.chain.goroot_f1(results)), *mounts),

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from containers.action import Action, Mount
 from orchestrator.execution.step import Results, Step
-from orchestrator.golang import build_cache
-from orchestrator.golang.toolchain import environment_of
+from orchestrator.golang import build_cache, environment
 from reproducibility.variations import STANDARD
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def standard(chain: Chain, architecture: str) -> list[Step]:
             listing,
             # With profiles it lists a package again for each program that has one.
             ("/go/bin/go", "list", "-deps", "-pgo=off", *chain.programs.packages, _FOR_TESTS),
-            environment_of(architecture),
+            environment.toolchain(architecture),
             (Mount("/go", chain.goroot_f1(results)),),
             directory="/go/src",
             outputs=(),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from containers.action import Action, Mount
 from orchestrator import device
 from orchestrator.execution.step import Results, Step
-from orchestrator.golang import build_cache
+from orchestrator.golang import build_cache, environment
 from orchestrator.store import BLOB_TIME
 from reproducibility.errors import ActionError
 from reproducibility.manifest import Entry, Tree, merge
@@ -33,26 +33,6 @@ _AFTER_GO_BOOTSTRAP = re.compile(r'^(?=\ttimelog\("build", "toolchain2"\)$)', re
 _STOP = "\treturn\n"
 DIST_BUILD = "src/cmd/dist/build.go"
 
-# Set for every go command of the chain; nothing is inherited.
-_GO_ENVIRONMENT = {
-    "CGO_ENABLED": "0",
-    "GOCACHE": build_cache.CACHE,
-    "GOENV": "off",
-    "GOFLAGS": "",
-    **build_cache.MEMORY,
-    "GOOS": "linux",
-    "GOPATH": "/tmp/gopath",  # noqa: S108 - inside the sandbox
-    "GOPROXY": "off",
-    "GOROOT": "/go",
-    "GOSUMDB": "off",
-    "GOTELEMETRY": "off",
-    "GOTOOLCHAIN": "local",
-    "HOME": "/tmp/home",  # noqa: S108 - inside the sandbox
-    "LC_ALL": "C",
-    "PATH": "/bin",
-    "TMPDIR": "/tmp",  # noqa: S108 - inside the sandbox
-    "TZ": "UTC",
-}
 # cmd/dist and go_bootstrap are for once: how fast they are built matters, not how fast they run.
 _QUICK = "-gcflags=all=-N -l -dwarf=false"
 _QUICK_BOOTSTRAP = {"BOOT_GO_GCFLAGS": "-l -dwarf=false", "BOOT_GO_LDFLAGS": "-w"}
@@ -180,7 +160,7 @@ class Chain:
         return self.action(
             name,
             (f"/observe/{build_cache.OBSERVER}", "/go/src"),
-            environment_of(self.host, **extra),
+            environment.toolchain(self.host, **extra),
             (Mount("/observe", build_cache.observer(results)), Mount("/go", self.source)),
             directory=around.work,
             outputs=(),
@@ -222,11 +202,11 @@ class Chain:
         )
 
     def _dist(self) -> Action:
-        environment = environment_of(self.host, GO111MODULE="off", GOROOT="/bootstrap")
+        variables = environment.toolchain(self.host, GO111MODULE="off", GOROOT="/bootstrap")
         return self.action(
             "T1/dist",
             ("/bootstrap/bin/go", "build", _QUICK, "-o", f"{STANDARD.work}/dist", "./cmd/dist"),
-            environment,
+            variables,
             (Mount("/go", self.patched_source),),
             directory="/go/src",
             outputs=("dist",),
@@ -235,7 +215,7 @@ class Chain:
     def _bootstrap(self, results: Results) -> Action:
         goroot = f"{STANDARD.work}/go"
         # CGO_ENABLED must not be set: cmd/dist bakes its value into the go command as the default.
-        environment = environment_of(
+        variables = environment.toolchain(
             self.host,
             GOROOT=goroot,
             GOROOT_BOOTSTRAP="/bootstrap",
@@ -246,7 +226,7 @@ class Chain:
         return self.action(
             "T1/toolchain",
             ("/dist/dist", "bootstrap", "-a"),
-            environment,
+            variables,
             (
                 Mount("/dist", results["T1/dist"].tree),
                 Mount(goroot, self.patched_source, "private"),
@@ -304,7 +284,7 @@ class Chain:
             name,
             # There is no preprofile yet that reads a profile.
             (f"/go/{go}", "build", "-pgo=off", *_RELEASE_FLAGS, "-o", out, "cmd/preprofile", *own),
-            environment_of(self.host, **extra),
+            environment.toolchain(self.host, **extra),
             (
                 Mount("/go", goroot),
                 Mount(f"{_HELPERS}/src/{device.USERLAND}", source),
@@ -356,7 +336,7 @@ class Chain:
         return self.action(
             name,
             (f"/go/{go}", "build", *flags, *_RELEASE_FLAGS, *what),
-            environment_of(architecture, **extra, **(cache.environment if cache else {})),
+            environment.toolchain(architecture, **extra, **(cache.environment if cache else {})),
             (Mount("/go", goroot), *(cache.mounts if cache else ())),
             directory="/go/src",
             outputs=("out",),
@@ -388,12 +368,6 @@ class Chain:
             architecture=self.host,
             surroundings=surroundings,
         )
-
-
-def environment_of(architecture: str, **changes: str | None) -> tuple[tuple[str, str], ...]:
-    """The go command's environment for a target architecture; None takes a variable away."""
-    merged = {**_GO_ENVIRONMENT, "GOARCH": architecture, **changes}
-    return tuple(sorted((key, value) for key, value in merged.items() if value is not None))
 
 
 def stopping_early(dist_build: str) -> str | None:

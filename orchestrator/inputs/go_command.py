@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from orchestrator import device
 from orchestrator.architecture import host
+from orchestrator.golang import environment
 from orchestrator.inputs import answers
 from orchestrator.store.blobs import BLOB_TIME
 from reproducibility.errors import InfrastructureError, InputError
@@ -112,20 +112,9 @@ class GoCommand:
         self, arguments: tuple[str, ...], scratch: Path, folder: Path, architecture: str
     ) -> Completed:
         go = self.go()
-        environment = {
-            **device.build_environment(architecture),
-            "GOCACHE": str(scratch / "cache"),
-            "GOMODCACHE": str(scratch / "modules"),
-            "GOPATH": str(scratch / "gopath"),
-            "GOROOT": str(go.parent.parent),
-            "HOME": str(scratch),
-            "LC_ALL": "C",
-            "PATH": "/usr/bin:/bin",
-            "TMPDIR": str(scratch),
-        }
         return self.clients.run(
             [str(go), *arguments],
-            environment=environment,
+            environment=environment.listing(architecture, go.parent.parent, scratch),
             directory=folder,
             stop=self.clients.stop,
             check=False,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, Field, TypeAdapter
 
 from containers.host import process
+from orchestrator.golang import environment as go_environment
 from orchestrator.inputs import answers, checksum_database, unpack
 from orchestrator.inputs.answers import Kind
 from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
@@ -309,15 +310,7 @@ class GoTransport:
     def _environment(self, scratch: Path) -> dict[str, str]:
         """The go command's environment: the person's settings, everything else fixed."""
         own = self.clients.environment("GOENV", *_SETTINGS, prefixes=("GIT_",))
-        fixed = {
-            "GO111MODULE": "on",
-            "GOCACHE": str(scratch / "cache"),
-            "GOFLAGS": "-modcacherw",
-            "GOMODCACHE": str(scratch / "modules"),
-            "GOPATH": str(scratch / "gopath"),
-            "GOTOOLCHAIN": "local",
-            "GOWORK": "off",
-        }
+        fixed = go_environment.download(scratch)
         answer = self.clients.run(
             [str(self.go()), "env", "-json", *_SETTINGS],
             environment={**own, **fixed},

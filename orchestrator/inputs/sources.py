@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator import device
-from orchestrator.golang import commands, listing
+from orchestrator.golang import commands, environment, listing
 from orchestrator.image.fat import lint
 from orchestrator.lock.file import LocalPath
 from reproducibility import canonical
@@ -143,7 +143,7 @@ class Sources:
             "arguments": listing.arguments(folders),
             "named": sorted(commands.named(source)),
             "patterns": source.commands,
-            "environment": device.build_environment(architecture),
+            "environment": environment.settings(architecture),
         }
         return digests.of_bytes(canonical.dumps(asked))
 

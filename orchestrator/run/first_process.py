@@ -1,7 +1,8 @@
 """Becomes the first process of a device without a machine: a root's tree, in namespaces of its own.
 
-Run by path (`python -I -S enter.py DESCRIPTOR`), whether or not the package can be imported; so it
-uses the standard library only, and imports nothing once the root is changed. It reads an order
+Started by `session.py` in a Python of its own (`containers/host/standalone.py`) with the number of
+a socket's descriptor; so it uses the standard library only, and imports nothing once the root is
+changed. It reads an order
 (`orchestrator/run/session.py`) as JSON from the socket, and reports there in JSON what went wrong
 before the command ran. Three processes stand in a row, each waiting for the next and passing
 signals on: the launcher on the machine's side, the first process of the PID namespace, and the
@@ -21,7 +22,6 @@ made for it.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import json
@@ -34,13 +34,9 @@ import termios
 from pathlib import Path
 from typing import Any, NoReturn
 
-# Constants of the kernel's interface: include/uapi/linux/{sched,mount,prctl,sockios,if}.h.
-_NEWNS, _NEWUTS, _NEWIPC = 0x00020000, 0x04000000, 0x08000000
-_NEWUSER, _NEWPID, _NEWNET = 0x10000000, 0x20000000, 0x40000000
-_RDONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
-_REMOUNT, _BIND, _REC, _PRIVATE = 32, 4096, 16384, 1 << 18
-_DETACH = 2
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+from containers.host import system
+
+# Constants of the kernel's interface: include/uapi/linux/{sockios,if}.h.
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 STATUS_NOT_SET_UP, STATUS_CANNOT_RUN, STATUS_NOT_FOUND = 125, 126, 127
@@ -92,19 +88,19 @@ def _words(error: Exception) -> str:
 
 def _launch(order: dict[str, Any], channel: socket.socket) -> int:
     """The launcher: user and mount namespace, then the first process of the PID namespace."""
-    flags = _NEWUSER | _NEWNS | _NEWPID
+    flags = system.CLONE_NEWUSER | system.CLONE_NEWNS | system.CLONE_NEWPID
     if order["user"]:
-        _unshare(_NEWNS)
+        system.unshare(system.CLONE_NEWNS)
         _stage(order["root"])
         user = order["user"]
         os.setgroups([])
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
         # Else /proc/self would belong to root, and the maps could not be written.
-        _control(_PR_SET_DUMPABLE, 1)
+        system.prctl(system.PR_SET_DUMPABLE, 1)
     _die_with_parent(order["parent"])
     user, group = os.geteuid(), os.getegid()
-    _unshare(flags)
+    system.unshare(flags)
     _map(user, group)
     if not order["user"]:
         _stage(order["root"])
@@ -127,14 +123,14 @@ def _launch(order: dict[str, Any], channel: socket.socket) -> int:
 
 def _stage(root: str) -> None:
     """Bind the tree below the stage, in a mount namespace that is ours."""
-    _mount("none", Path("/"), "", _REC | _PRIVATE)
+    system.mount("none", Path("/"), "", system.MS_REC | system.MS_PRIVATE)
     # By descriptor: the tree may lie in what the stage is about to cover.
     tree = os.open(root, os.O_PATH | os.O_DIRECTORY)
     try:
-        _mount("tmpfs", _STAGE, "tmpfs", _NOSUID | _NODEV, "mode=0755")
+        system.mount("tmpfs", _STAGE, "tmpfs", system.MS_NOSUID | system.MS_NODEV, "mode=0755")
         for folder in (_TREE, _ROOT, _HANDLERS):
             folder.mkdir(mode=0o755)
-        _mount(f"/proc/self/fd/{tree}", _TREE, "", _BIND | _REC)
+        system.mount(f"/proc/self/fd/{tree}", _TREE, "", system.MS_BIND | system.MS_REC)
     finally:
         os.close(tree)
 
@@ -144,38 +140,56 @@ def _register(handler: str) -> None:
 
     Linux 6.7 and later. The mount lives as long as this process, which stays outside of the root.
     """
-    _mount("binfmt_misc", _HANDLERS, "binfmt_misc", _NOSUID | _NODEV | _NOEXEC)
+    system.mount(
+        "binfmt_misc",
+        _HANDLERS,
+        "binfmt_misc",
+        system.MS_NOSUID | system.MS_NODEV | system.MS_NOEXEC,
+    )
     (_HANDLERS / "register").write_bytes(handler.encode())
 
 
 def _first(order: dict[str, Any], channel: socket.socket, launcher: int) -> int:
     """The first process of the PID namespace: mounts, changes the root, runs the command."""
     # The launcher's death is to be ours: this process's own number says nothing of it here.
-    _control(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
     if not Path(f"/proc/{launcher}").exists():
         return STATUS_NOT_SET_UP
     os.umask(0o022)
     # The launcher keeps its own: an emulator is registered as long as that mount is there.
-    _unshare(_NEWNS)
+    system.unshare(system.CLONE_NEWNS)
     # Once more: what root has mounted is locked here, and a locked mount cannot become the root.
-    _mount(str(_TREE), _ROOT, "", _BIND | _REC)
+    system.mount(str(_TREE), _ROOT, "", system.MS_BIND | system.MS_REC)
     if os.statvfs(_ROOT).f_flag & os.ST_NOEXEC:
         raise OSError(errno.EACCES, "the file system that the root lies on is mounted noexec")
-    _mount("none", _ROOT, "", _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
-    _mount("proc", _ROOT / "proc", "proc", _NOSUID | _NODEV | _NOEXEC)
+    system.mount(
+        "none",
+        _ROOT,
+        "",
+        system.MS_REMOUNT | system.MS_BIND | system.MS_RDONLY | system.MS_NOSUID | system.MS_NODEV,
+    )
+    system.mount(
+        "proc", _ROOT / "proc", "proc", system.MS_NOSUID | system.MS_NODEV | system.MS_NOEXEC
+    )
     _devices(_ROOT / "dev")
     for target, options in order["memory"].items():
         folder = _ROOT / target.strip("/")
         if target.startswith("/dev/"):
             folder.mkdir()
-        _mount("tmpfs", folder, "tmpfs", _NOSUID | _NODEV, options)
+        system.mount("tmpfs", folder, "tmpfs", system.MS_NOSUID | system.MS_NODEV, options)
     _etc(_ROOT / "etc", order["etc"])
     _change_root(order["pivot_root"])
-    _unshare(_NEWUSER | _NEWNS | _NEWUTS | _NEWIPC | _NEWNET)
+    system.unshare(
+        system.CLONE_NEWUSER
+        | system.CLONE_NEWNS
+        | system.CLONE_NEWUTS
+        | system.CLONE_NEWIPC
+        | system.CLONE_NEWNET
+    )
     _map(0, 0)
     # The command is root here, and could open and trace this process: this machine's Python lies
     # behind its /proc/1/exe, map_files and mem. Undone for the command by execve (prctl(2)).
-    _control(_PR_SET_DUMPABLE, 0)
+    system.prctl(system.PR_SET_DUMPABLE, 0)
     host = Path("/etc/hostname").read_text("utf-8", "replace").strip()
     socket.sethostname(host)
     _raise_loopback()
@@ -185,24 +199,26 @@ def _first(order: dict[str, Any], channel: socket.socket, launcher: int) -> int:
 
 
 def _devices(folder: Path) -> None:
-    _mount("tmpfs", folder, "tmpfs", _NOSUID | _NOEXEC, "mode=0755,size=64k")
+    system.mount(
+        "tmpfs", folder, "tmpfs", system.MS_NOSUID | system.MS_NOEXEC, "mode=0755,size=64k"
+    )
     for name in _DEVICES:
         if not Path("/dev", name).exists():  # a container has no terminal of its own
             continue
         (folder / name).touch()
-        _mount(f"/dev/{name}", folder / name, "", _BIND)
+        system.mount(f"/dev/{name}", folder / name, "", system.MS_BIND)
     for name, target in _LINKS.items():
         (folder / name).symlink_to(target)
     (folder / "pts").mkdir()
     options = "newinstance,mode=0620,ptmxmode=0666"
-    _mount("devpts", folder / "pts", "devpts", _NOSUID | _NOEXEC, options)
+    system.mount("devpts", folder / "pts", "devpts", system.MS_NOSUID | system.MS_NOEXEC, options)
     (folder / "ptmx").symlink_to("pts/ptmx")
 
 
 def _etc(folder: Path, missing: dict[str, str]) -> None:
     """A writable /etc: the stick's own files, and those that programs expect besides."""
     own = _copies(folder)
-    _mount("tmpfs", folder, "tmpfs", _NOSUID | _NODEV, "mode=0755,size=10%")
+    system.mount("tmpfs", folder, "tmpfs", system.MS_NOSUID | system.MS_NODEV, "mode=0755,size=10%")
     content = {**{name: text.encode() for name, text in missing.items()}, **own}
     for name, data in sorted(content.items()):
         place = folder / name
@@ -225,9 +241,8 @@ def _change_root(pivot_root: int) -> None:
     `pivot_root`: the number of that system call.
     """
     os.chdir(_ROOT)
-    library = ctypes.CDLL(None, use_errno=True)
-    _check(library.syscall(ctypes.c_long(pivot_root), b".", b"."), "pivot_root")
-    _check(library.umount2(b".", _DETACH), "umount")
+    system.pivot_root(".", ".", pivot_root)
+    system.detach(".")
     os.chdir("/")
 
 
@@ -244,7 +259,7 @@ def _command(order: dict[str, Any], channel: socket.socket) -> int:
             os.setsid()
             if order["terminal"] is not None:
                 fcntl.ioctl(order["terminal"], termios.TIOCSCTTY, 0)
-            _control(_PR_SET_NO_NEW_PRIVS, 1)
+            system.prctl(system.PR_SET_NO_NEW_PRIVS, 1)
             ignored = set(order["ignored"])
             for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
                 usual = signal.SIG_IGN if number in ignored else signal.SIG_DFL
@@ -342,32 +357,6 @@ def _map(user: int, group: int) -> None:
 
 
 def _die_with_parent(parent: int) -> None:
-    _control(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(STATUS_NOT_SET_UP)
-
-
-def _control(option: int, value: int) -> None:
-    library = ctypes.CDLL(None, use_errno=True)
-    _check(library.prctl(option, ctypes.c_ulong(value), 0, 0, 0), f"prctl {option}")
-
-
-def _unshare(flags: int) -> None:
-    _check(ctypes.CDLL(None, use_errno=True).unshare(flags), f"unshare {flags:#x}")
-
-
-def _mount(source: str, target: Path, kind: str, flags: int, options: str = "") -> None:
-    library = ctypes.CDLL(None, use_errno=True)
-    encoded = [os.fsencode(text) for text in (source, str(target), kind)]
-    result = library.mount(*encoded, ctypes.c_ulong(flags), os.fsencode(options) or None)
-    _check(result, f"mount {kind or source} on {target}")
-
-
-def _check(result: int, what: str) -> None:
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
-
-
-if __name__ == "__main__":
-    main()

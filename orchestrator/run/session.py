@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from containers.architecture import LINUX
+from containers.host import standalone
 from containers.sandbox.request import spare_users
 from orchestrator import device
 from orchestrator.architecture import host
@@ -154,7 +155,7 @@ def run(asked: Run, streams: Sequence[int] = _STREAMS) -> Ended:
 def _launched(channel: int, streams: Sequence[int]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(  # noqa: S603 - argv list, no shell
-            [sys.executable, "-I", "-S", "-B", first_process.__file__, str(channel)],
+            standalone.command(first_process.__name__, str(channel)),
             stdin=streams[0],
             stdout=streams[1],
             stderr=streams[2],

@@ -7,7 +7,6 @@ for. Each trial is done in a folder of its own that vanishes again, and takes mi
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import os
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from containers.host import rename
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ _PREFIX = ".sourcery-trial-"
 _SECONDS = 30
 # An odd time that must come back as it is: the go command hashes times (linux/stat.h).
 _TIME = 1_234_567_891
-# linux/fcntl.h and linux/fs.h
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +164,12 @@ def _exchanges(place: Path) -> str:
     first, second = place / "first", place / "second"
     first.mkdir()
     (second / "inside").mkdir(parents=True)
-    libc = ctypes.CDLL(None, use_errno=True)
-    status = libc.renameat2(
-        _AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE
-    )
-    if status != 0:
-        number = ctypes.get_errno()
-        return "not on this file system" if number == errno.EINVAL else os.strerror(number)
+    try:
+        rename.exchange(first, second)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            return "not on this file system"
+        raise
     return "" if (first / "inside").is_dir() else "nothing was exchanged"
 
 

@@ -254,5 +254,5 @@ def _children(parent: int) -> list[int]:
 
 def _alive(pid: int) -> bool:
     with suppress(OSError):
-        return b"confine.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"containers.sandbox.confine" in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False

@@ -18,6 +18,7 @@ from blake3 import blake3
 
 from orchestrator import device
 from orchestrator.boot import syslinux
+from orchestrator.golang import environment
 from orchestrator.image.fat import reader, witness
 from orchestrator.store import Store
 from reproducibility import digest, manifest
@@ -386,7 +387,7 @@ def test_environment_file(subject: Subject, architecture: str) -> None:
     text = subject.read(f"linux_{architecture}/environment").decode()
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     pairs = [line.partition("=") for line in lines]
-    assert {key: value for key, _, value in pairs} == device.environment(architecture)
+    assert {key: value for key, _, value in pairs} == environment.device(architecture)
     assert lines == sorted(lines)
 
 

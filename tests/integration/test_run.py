@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pexpect
 import pytest
 
-from orchestrator import device
+from orchestrator.golang import environment
 from tests.conftest import ROOT
 from tests.integration import building
 from tests.integration.building import HOST
@@ -96,7 +96,7 @@ def test_a_stub_is_compiled_once(stick: Device) -> None:
 def test_the_environment_is_the_stick_s(stick: Device) -> None:
     text = stick.shell("cat /proc/self/environ")
     found = dict(pair.split("=", 1) for pair in text.split("\0") if pair)
-    wanted = device.environment(HOST)
+    wanted = environment.device(HOST)
     assert {key: found.get(key) for key in wanted} == wanted
     # What a shell sets by itself.
     assert set(found) - set(wanted) <= {"PWD", "OLDPWD", "UID", "EUID", "GID", "IFS", "OPTIND"}

@@ -20,6 +20,7 @@ from containers.action import Action, Mount
 from containers.policy import Limits, Policy
 from containers.sandbox.engine import SandboxEngine
 from orchestrator import device
+from orchestrator.golang import environment as go_environment
 from orchestrator.store import Store
 from reproducibility.digest import Digest
 from reproducibility.manifest import Entry, Tree, file
@@ -144,7 +145,7 @@ class Device:
         more: tuple[Mount, ...] = (),
     ) -> Path:
         """Run a program of the device in a folder; gives the folder with its outputs."""
-        environment = device.environment(HOST)
+        environment = go_environment.device(HOST)
         helper = f"{environment['GOCACHEPROG']} -stats /work/stats"
         # PATH is the device's: an action has no other programs, so the go command finds none.
         action = Action(

@@ -25,7 +25,7 @@ ALLOWED = {
     "containers": {"containers", "reproducibility"},
     "orchestrator": {"orchestrator", "containers", "reproducibility"},
 }
-# Programs of their own, run by path in a process of their own: their output is how they report.
+# Programs, each in a process of its own: their output is how they report.
 PROGRAMS = {
     "containers/sandbox/confine.py",
     "orchestrator/run/first_process.py",

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 _CHECKOUT = Path(__file__).resolve().parents[4]
 _PARENT = """
 import sys
-from containers.docker import reaper as docker_reaper
-docker_reaper._PROGRAM = __import__("pathlib").Path(sys.argv[1])
-reaper = docker_reaper.Reaper("label=value")
+from containers.docker import reaper as module
+module._PROGRAM = __import__("pathlib").Path(sys.argv[1])
+reaper = module.Reaper("label=value")
 print(reaper._process.pid, flush=True)
 sys.stdin.read()
 """

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from containers.architecture import LINUX, host
+from containers.host import standalone
 from containers.sandbox import confine
-from containers.sandbox.launch import _START
 
-LAUNCHER = Path(confine.__file__)
+ROOT = Path(__file__).resolve().parents[4]
 # Stands in for bubblewrap: runs the command.
 _LINUX = LINUX[host()]
 BWRAP = Path(__file__).with_name("bwrap.sh")
@@ -112,7 +112,7 @@ def launch(**changes: Any) -> tuple[int, dict[str, Any], bytes]:  # noqa: ANN401
         }
         ours.send(b"go")
         done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", _START, str(LAUNCHER)],
+            standalone.command(confine.__name__),
             input=marshal.dumps(order),
             capture_output=True,
             pass_fds=(theirs.fileno(), writing),
@@ -192,8 +192,8 @@ def test_a_key_of_whoever_builds_is_left_behind() -> None:
     """Plants a key in the session keyring and looks for it before and after, in a process apart."""
     program = f"""
 import ctypes, errno, sys
-sys.path.insert(0, {str(LAUNCHER.parent)!r})
-import confine
+sys.path.insert(0, {str(ROOT)!r})
+from containers.sandbox import confine
 library = ctypes.CDLL(None, use_errno=True)
 add, keyctl = {_KEYCTL[os.uname().machine]}
 session, search = ctypes.c_long(-3), ctypes.c_long(10)

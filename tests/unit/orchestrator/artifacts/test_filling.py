@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from containers.host import rename
 from orchestrator.artifacts import filling, output_directory
 from orchestrator.artifacts.finished import Finished, UnfinishedError
 from reproducibility import canonical
@@ -28,12 +29,12 @@ NAMES = ["B3SUMS", "SHA256SUMS", "image", "logs", "result.json"]
 # Shared by this process and by those that run in a mount namespace.
 MAKING = """
 import os
-from orchestrator.artifacts import output_directory as output
+from orchestrator.artifacts import output_directory
 from reproducibility import canonical
 
 def build(out, content, step="a/b", meanwhile=lambda: None):
-    output.refuse_foreign(out)
-    with output.replacing(out) as fresh:
+    output_directory.refuse_foreign(out)
+    with output_directory.replacing(out) as fresh:
         write(fresh, content, step)
         meanwhile()
 
@@ -206,7 +207,7 @@ def run(left):
 
     sys.addaudithook(hook)
     os.chdir(out)
-    with output.replacing(Path()) as fresh:
+    with output_directory.replacing(Path()) as fresh:
         write(fresh, "new", "x/y")
         counting = True
 
@@ -219,7 +220,8 @@ for moment in range(0, 1000, 2):
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     files = [out / name for name in ("image", "SHA256SUMS", "B3SUMS")] + [*(out / "logs").iterdir()]
     words = {path.read_text() for path in files if path.exists()}
-    there, marked = (os.path.exists(out / name) for name in ("result.json", output.filling.MARK))
+    mark = output_directory.filling.MARK
+    there, marked = (os.path.exists(out / name) for name in ("result.json", mark))
     tell(f"{status} {there} {marked} {' '.join(sorted(words))}")
     if status == 0:
         break
@@ -309,7 +311,7 @@ def test_a_read_only_place_is_refused_before_the_work(tmp_path: Path, out: str) 
     code = f"""
 from reproducibility.errors import InfrastructureError
 try:
-    output.refuse_foreign(Path("{out}"))
+    output_directory.refuse_foreign(Path("{out}"))
 except InfrastructureError as error:
     print(error.summary, error.subject, error.remedy)
 """
@@ -339,7 +341,7 @@ def test_what_turns_out_only_at_the_end_is_filled_all_the_same(
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(output_directory, "_exchange", refuse)
+    monkeypatch.setattr(rename, "exchange", refuse)
     build(out, "2")
     assert contents(out) == {"2"}
     assert names(out) == NAMES
@@ -362,7 +364,7 @@ def test_two_at_once_leave_one_whole_result(here: Path, child: Callable[..., Chi
         MAKING
         + """
 os.chdir(sys.argv[1])
-with output.replacing(Path()) as fresh:
+with output_directory.replacing(Path()) as fresh:
     write(fresh, sys.argv[2], "step/" + sys.argv[2])
     tell("ready")
     told()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from containers.host import durable
+from containers.host import durable, rename
 from orchestrator.artifacts import output_directory
 from reproducibility import canonical
 from reproducibility.errors import InfrastructureError, InputError
@@ -133,7 +133,7 @@ def test_a_failure_to_put_it_in_place_leaves_the_old_one(
     out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(out, b"1")
-    monkeypatch.setattr(output_directory, "_exchange", fail(errno.EIO))
+    monkeypatch.setattr(rename, "exchange", fail(errno.EIO))
     with pytest.raises(InfrastructureError, match="Input/output") as caught:
         build(out, b"2")
     assert caught.value.subject == str(out)
@@ -146,7 +146,7 @@ def test_a_file_system_without_exchange(
     out: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     build(out, b"1")
-    monkeypatch.setattr(output_directory, "_exchange", fail(number))
+    monkeypatch.setattr(rename, "exchange", fail(number))
     build(out, b"2")
     assert (out / "first").read_bytes() == b"2"
     assert names(out.parent) == ["out"]
@@ -156,13 +156,13 @@ def test_without_exchange_too_a_failure_leaves_the_old_one(
     out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(out, b"1")
-    monkeypatch.setattr(output_directory, "_exchange", fail(errno.EINVAL))
-    rename = Path.rename
+    monkeypatch.setattr(rename, "exchange", fail(errno.EINVAL))
+    renamed = Path.rename
 
     def refuse(self: Path, target: Path) -> Path:
         if self.name == "out" and self != out:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return rename(self, target)
+        return renamed(self, target)
 
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.raises(InfrastructureError, match="No space"):
@@ -175,7 +175,7 @@ def test_every_file_is_on_the_disk_before_the_exchange(
     out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    sync, exchange = durable.sync, output_directory._exchange
+    sync, exchange = durable.sync, rename.exchange
 
     def synced(path: Path) -> None:
         order.append(path.name)
@@ -187,7 +187,7 @@ def test_every_file_is_on_the_disk_before_the_exchange(
 
     build(out, b"1")
     monkeypatch.setattr(durable, "sync", synced)
-    monkeypatch.setattr(output_directory, "_exchange", exchanged)
+    monkeypatch.setattr(rename, "exchange", exchanged)
     with output_directory.replacing(out) as fresh:
         write(fresh, b"2")
         (fresh / "logs").mkdir()
@@ -265,8 +265,8 @@ def test_what_came_there_during_the_build_is_refused_too(
 # -- work in progress ------------------------------------------------------------------------------
 
 _BUILD = """
-from orchestrator.artifacts import output_directory as output
-with output.replacing(Path(sys.argv[1])) as fresh:
+from orchestrator.artifacts import output_directory
+with output_directory.replacing(Path(sys.argv[1])) as fresh:
     (fresh / "half").write_bytes(b"half")
     tell(fresh)
     told()

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator import device
 from orchestrator.artifacts import root
-from orchestrator.golang import checks, seed_index
+from orchestrator.golang import checks, environment, seed_index
 from orchestrator.golang.compiling import (
     BATCHES,
     batch_name,
@@ -70,8 +70,8 @@ def test_everything_is_in_its_place() -> None:
         assert programs == {"go", "gofmt", *device.PREBUILT, "ls", "ip"}
         stub = parts.content(tree, f"linux_{architecture}/bin/ls")
         assert stub == device.stub(architecture, f"src/{MODULE}/cmds/ls")
-        environment = parts.content(tree, f"linux_{architecture}/environment")
-        assert environment == device.environment_file(architecture)
+        content = parts.content(tree, f"linux_{architecture}/environment")
+        assert content == environment.device_file(architecture)
     assert {e.path for e in tree if e.kind == "directory"} == set(device.MOUNT_POINTS)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from containers.action import Action
 from orchestrator import device
-from orchestrator.golang import build_cache
+from orchestrator.golang import build_cache, environment
 from orchestrator.golang.compiling import (
     BATCHES,
     Compiling,
@@ -112,7 +112,7 @@ def test_the_environment_is_the_devices_and_nothing_else(
     actions = actions_of(blobs, architecture)
     assert len(actions) > 4
     for name, action in actions.items():
-        expected = {**device.build_environment(architecture), **OURS}
+        expected = {**environment.settings(architecture), **OURS}
         helped = HELPED[name.partition("/")[0]]
         expected["GOCACHEPROG"] = f"/helper/buildcache {helped}"
         assert dict(action.environment) == expected
@@ -121,12 +121,12 @@ def test_the_environment_is_the_devices_and_nothing_else(
 
 def test_what_the_go_command_hashes_is_as_on_the_device(blobs: Blobs) -> None:
     # Path, time and zone of each file, and what decides how it compiles.
-    there = device.environment("arm64")
+    there = environment.device("arm64")
     chain_source = samples.chain().source
     for name, action in actions_of(blobs, "arm64").items():
         here = dict(action.environment)
-        assert {key: here[key] for key in device.build_environment("arm64")} == {
-            key: there[key] for key in device.build_environment("arm64")
+        assert {key: here[key] for key in environment.settings("arm64")} == {
+            key: there[key] for key in environment.settings("arm64")
         }
         assert action.epoch == EPOCH
         assert action.surroundings == STANDARD

@@ -12,7 +12,6 @@ from orchestrator.golang import build_cache, standard_library
 from orchestrator.golang.toolchain import (
     DIST_BUILD,
     Chain,
-    environment_of,
     stopping_early,
 )
 from orchestrator.store.blobs import BLOB_TIME
@@ -410,10 +409,3 @@ def test_a_goroot_is_put_together_once_for_a_toolchain() -> None:
     assert chain.goroot("F1", built) is chain.goroot("F2", built)
     other = samples.tree({**samples.BUILT, "vet": b"another"})
     assert chain.goroot("F2", other) != chain.goroot("F1", built)
-
-
-def test_an_environment_can_be_changed_and_reduced() -> None:
-    changed = dict(environment_of("arm64", GOGC="100", TZ=None, NEW="1"))
-    expected = {**USUAL, "GOARCH": "arm64", "GOGC": "100", "NEW": "1"}
-    del expected["TZ"]
-    assert changed == expected

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator import device
+from orchestrator.golang import environment as go_environment
 from orchestrator.inputs import ensure, resolve
 from orchestrator.lock import file as locks
 from orchestrator.lock.file import Absent, LocalPath
@@ -167,7 +167,7 @@ def test_clients_see_the_persons_settings_and_nothing_else(
     for command, environment in zip(world.asked, world.environments, strict=True):
         if command[1] == "list":
             # What the device would say: no setting of the person's counts there.
-            device_settings = device.build_environment(environment["GOARCH"])
+            device_settings = go_environment.settings(environment["GOARCH"])
             assert (
                 environment.items() >= (device_settings | {"GOROOT": environment["GOROOT"]}).items()
             )

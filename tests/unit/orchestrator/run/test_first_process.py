@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from containers.host import standalone
 from orchestrator.run import first_process
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -101,7 +102,7 @@ def started(order: bytes) -> tuple[int, dict[str, str]]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", first_process.__file__, str(theirs.fileno())],
+            standalone.command(first_process.__name__, str(theirs.fileno())),
             pass_fds=[theirs.fileno()],
             start_new_session=True,
         )
