@@ -7,13 +7,13 @@ they do not change its result.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from reproducibility import canonical
 from reproducibility import digest as digests
-from reproducibility.variations import STANDARD, Surroundings
+from reproducibility.conditions import STANDARD, Conditions
 
 if TYPE_CHECKING:
     from reproducibility.digest import Digest
@@ -23,7 +23,9 @@ Placement = Literal["read-only", "private"]
 
 # The version of the rules by which engines run an action; part of every key, so that a change of
 # the rules forgets what was made under the old ones.
-RULES = 1
+RULES = 2
+# Stands for the path of the work directory, which the conditions say when the action is run.
+WORK = "{work}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,10 @@ class Action:
     `name`: for people, not part of the key. `command`: argv, the first part an absolute path.
     `environment`: all of it, nothing is inherited. `directory`: where the command starts, absolute.
     `root`: the builder image's file tree. `mounts`: the input trees. `outputs`: paths relative to
-    the work directory (`surroundings.work`), files or folders, that make the result.
-    `surroundings`: host name, user, order of files and the like, as the command sees them.
-    `epoch`: modification time of every input in seconds since 1970-01-01 UTC.
+    the work directory, files or folders, that make the result. `epoch`: modification time of
+    every input in seconds since 1970-01-01 UTC. `conditions`: host name, user, order of files and
+    the like, as the command sees them. Where words, variables or paths name the work directory,
+    they say `WORK`.
     """
 
     name: str
@@ -60,11 +63,11 @@ class Action:
     outputs: tuple[str, ...]
     epoch: int
     architecture: str
-    surroundings: Surroundings = field(default=STANDARD)
+    conditions: Conditions = field(default=STANDARD)
 
     @cached_property
     def document(self) -> bytes:
-        """The canonical JSON that the key is taken of."""
+        """Canonical JSON of what is done: of everything but the conditions and the name."""
         return canonical.dumps(
             {
                 "rules": RULES,
@@ -79,11 +82,37 @@ class Action:
                 "outputs": sorted(self.outputs),
                 "epoch": self.epoch,
                 "platform": {"os": "linux", "architecture": self.architecture},
-                "surroundings": self.surroundings.describe(),
             }
         )
 
     @cached_property
-    def key(self) -> Digest:
+    def digest(self) -> Digest:
         """BLAKE3 of `document`."""
         return digests.of_bytes(self.document)
+
+    @cached_property
+    def key(self) -> Digest:
+        """BLAKE3 of both: what is done, and under which conditions."""
+        conditions = canonical.dumps(self.conditions.describe())
+        both = {"action": str(self.digest), "conditions": str(digests.of_bytes(conditions))}
+        return digests.of_bytes(canonical.dumps(both))
+
+    def under(self, conditions: Conditions) -> Action:
+        """The same action under other conditions."""
+        return replace(self, conditions=conditions)
+
+    def placed(self) -> Action:
+        """The action as it is run: with the work directory's path, and what conditions set."""
+        work = self.conditions.work
+        variables = dict(self.environment)
+        if self.conditions.parallelism:
+            variables.setdefault("GOMAXPROCS", str(self.conditions.parallelism))
+        return replace(
+            self,
+            command=tuple(word.replace(WORK, work) for word in self.command),
+            environment=tuple(
+                sorted((name, value.replace(WORK, work)) for name, value in variables.items())
+            ),
+            directory=self.directory.replace(WORK, work),
+            mounts=tuple(replace(mount, at=mount.at.replace(WORK, work)) for mount in self.mounts),
+        )

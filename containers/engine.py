@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
     from threading import Event
@@ -103,6 +104,17 @@ class Outcome:
         return self.exit_status != 0 or bool(self.ended_by)
 
 
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """Whether an engine can apply a variation.
+
+    `how`: by what it does so. `refusal`: why it cannot, or empty.
+    """
+
+    how: str
+    refusal: str = ""
+
+
 class Engine(Protocol):
     """Runs actions in isolation.
 
@@ -129,6 +141,9 @@ class Engine(Protocol):
         Raises:
             InfrastructureError: it does not say.
         """
+
+    def capabilities(self) -> Mapping[str, Capability]:
+        """Which variations of conditions it can apply, by the names of `variations.NAMES`."""
 
     def run(self, action: Action, policy: Policy, storage: Storage, stop: Event) -> Outcome:
         """Run an action; may be called from several threads at once.

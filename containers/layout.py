@@ -50,7 +50,7 @@ def lay_out(action: Action) -> Layout:
     Raises:
         InputError: a path of the action is not clean, or two things claim one place.
     """
-    work = action.surroundings.work
+    work = action.conditions.work
     _check_absolute(work, "the work directory")
     _check_absolute(action.directory, "the starting directory")
     if is_below(action.directory, "/tmp") and not any(  # noqa: S108 - a path inside

@@ -12,11 +12,12 @@ from reproducibility.errors import ActionError, InputError
 from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from threading import Event
 
     from containers.action import Action
-    from containers.engine import Blobs, Identity, Storage
+    from containers.engine import Blobs, Capability, Identity, Storage
     from containers.policy import Enforcement, Policy
 
 
@@ -64,6 +65,10 @@ class LocalEngine(ABC):
         """See `Engine.identity`."""
 
     @abstractmethod
+    def capabilities(self) -> Mapping[str, Capability]:
+        """See `Engine.capabilities`."""
+
+    @abstractmethod
     def enforcement(self, policy: Policy) -> tuple[Enforcement, ...]:
         """See `Engine.enforcement`."""
 
@@ -71,7 +76,7 @@ class LocalEngine(ABC):
     def execute(
         self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event
     ) -> Ended:
-        """Run an action; may be called from several threads at once.
+        """Run an action that is `placed`; may be called from several threads at once.
 
         `into`: an empty folder of the caller's; on return it holds `outputs/`, `stdout`, `stderr`.
         `stop`: when set, the action is ended and `Stopped` raised.
@@ -91,7 +96,7 @@ class LocalEngine(ABC):
         ):
             into = folder / "result"
             into.mkdir()
-            ended = self.execute(action, policy, storage, into, stop)
+            ended = self.execute(action.placed(), policy, storage, into, stop)
             enforcement = self.enforcement(policy)
             failed = ended.exit_status != 0 or ended.ended_by
             return Outcome(

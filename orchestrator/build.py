@@ -168,6 +168,7 @@ class _Job:
                 architectures=self.architectures,
                 # How many the engine has is a matter of the plan's.
                 processors=engine.processors,
+                capabilities=engine.capabilities(),
             )
             with ThreadPoolExecutor(1) as pool, self._output() as output:
                 end = _End(self, drawn, have, pool)

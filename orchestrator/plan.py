@@ -21,6 +21,9 @@ from reproducibility.manifest import Tree, file, merge
 from reproducibility.variations import varied
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from containers.engine import Capability
     from orchestrator.architecture import Architecture
     from orchestrator.execution.step import Step
     from orchestrator.inputs import Inputs
@@ -48,8 +51,13 @@ def draw(  # noqa: PLR0913 - what a plan depends on
     host: Architecture,
     architectures: tuple[Architecture, ...],
     processors: int,
+    capabilities: Mapping[str, Capability],
 ) -> Plan:
-    """Return the plan of a build on `host` for `architectures`; `processors`: the engine's CPUs."""
+    """The plan of a build on `host` for `architectures`.
+
+    `processors`, `capabilities`: of the engine.
+    """
+    unable = {name: one.refusal for name, one in capabilities.items() if one.refusal}
     chain = Chain(
         host=host,
         root=merge([("the bootstrap Go", have.bootstrap.at("bootstrap")), ("uname", have.uname)]),
@@ -59,7 +67,10 @@ def draw(  # noqa: PLR0913 - what a plan depends on
         userland=_userland(store),
         observer=_observer(store),
         read=store.read,
-        varied=varied(min(spec.limits.cpus or processors, processors)),
+        varied=varied(
+            min(spec.limits.cpus or processors, processors), capabilities.keys() - unable.keys()
+        ),
+        unable=unable,
     )
     compiling = Compiling(
         chain=chain,

@@ -1,62 +1,88 @@
-"""Variations of an action's environment, as data: the usual one, and a deliberately different one.
+"""Variations: what can be made different about the conditions of an action, one by one.
 
-A build that gives the same bits in both does not depend on any of these. What an action really
-saw is observed from inside (`toolchain/observe`), so that a variation that had no effect is found.
+A build that gives the same bits under both does not depend on any of these. What an action really
+saw is observed from inside (`golang/probe`), so that a variation that had no effect is found. An
+engine says which of them it can apply (`Engine.capabilities`); what it cannot is said to have been
+skipped.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from reproducibility.conditions import STANDARD, Conditions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Surroundings of an action: the conditions that it runs under.
+class Variation:
+    """One variation.
 
-    `work`: absolute path of the writable work directory. `host`: host name. `user`, `group`: ids
-    as seen inside. `parallelism`: how many threads Go programs use and how many actions the go
-    command runs at once; 0 leaves it to the number of CPUs. `order_seed`: 0 leaves the order
-    of directory entries to the file system; any other number puts the inputs on a tmpfs in an
-    order derived from it.
+    `name`: also that of the field of an observation by which it is seen from inside. `meaning`: for
+    people. `apply`: the conditions with it, on an engine whose actions usually have so many
+    processors.
     """
 
-    work: str
-    host: str
-    user: int
-    group: int
-    parallelism: int
-    order_seed: int
-
-    def describe(self) -> dict[str, str | int]:
-        """The fields as a JSON object."""
-        return {
-            "work": self.work,
-            "host": self.host,
-            "user": self.user,
-            "group": self.group,
-            "parallelism": self.parallelism,
-            "order_seed": self.order_seed,
-        }
+    name: str
+    meaning: str
+    apply: Callable[[Conditions, int], Conditions]
 
 
-STANDARD = Surroundings(
-    work="/work", host="builder", user=65534, group=65534, parallelism=0, order_seed=0
-)
-VARIED = Surroundings(
-    work="/elsewhere/a longer path/work",
-    host="another-host-name",
-    user=1234,
-    group=4321,
-    parallelism=3,
-    order_seed=27,
-)
+def _parallelism(conditions: Conditions, processors: int) -> Conditions:
+    """Half of them, which is what an action can use well while another runs beside it.
 
-
-def varied(processors: int) -> Surroundings:
-    """VARIED on an engine whose actions usually have so many CPUs.
-
-    Half of them, which is what an action can use well while another runs beside it. One has no
-    half: then VARIED's own number, which no go program takes by itself (with a quota of one
-    CPU on a machine of several, it takes two: runtime.GOMAXPROCS from Go 1.25 on).
+    One has no half: then a number that no Go program takes by itself (with a quota of one processor
+    on a machine of several, it takes two: runtime.GOMAXPROCS from Go 1.25 on).
     """
-    return replace(VARIED, parallelism=processors // 2) if processors > 1 else VARIED
+    return replace(conditions, parallelism=processors // 2 if processors > 1 else 3)
+
+
+VARIATIONS = (
+    Variation(
+        "directory",
+        "the path of the work directory, with a space in it",
+        lambda conditions, _: replace(conditions, work="/elsewhere/a longer path/work"),
+    ),
+    Variation(
+        "group",
+        "the id of the group, as seen inside",
+        lambda conditions, _: replace(conditions, group=4321),
+    ),
+    Variation(
+        "host",
+        "the host name",
+        lambda conditions, _: replace(conditions, host="another-host-name"),
+    ),
+    Variation(
+        "order",
+        "the order of the entries of each input directory",
+        lambda conditions, _: replace(conditions, order_seed=27),
+    ),
+    Variation(
+        "parallelism",
+        "how many threads Go programs use, and how many actions the go command runs at once",
+        _parallelism,
+    ),
+    Variation(
+        "user",
+        "the id of the user, as seen inside",
+        lambda conditions, _: replace(conditions, user=1234),
+    ),
+)
+NAMES = tuple(variation.name for variation in VARIATIONS)
+
+
+def varied(processors: int, names: Iterable[str] = NAMES) -> Conditions:
+    """The usual conditions with variations, on an engine of so many processors."""
+    conditions = STANDARD
+    wanted = frozenset(names)
+    for variation in VARIATIONS:
+        if variation.name in wanted:
+            conditions = variation.apply(conditions, processors)
+    return conditions
+
+
+VARIED = varied(1)

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from containers.action import Action
-from containers.engine import Identity
+from containers.engine import Capability, Identity
 from containers.local import Ended, LocalEngine
 from containers.policy import RULES, Enforcement
 from orchestrator.store.blobs import BLOB_TIME
+from reproducibility import variations
+from reproducibility.conditions import STANDARD
 from reproducibility.errors import InfrastructureError, Stopped
 from reproducibility.manifest import Tree
-from reproducibility.variations import STANDARD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,6 +92,7 @@ class FakeEngine(LocalEngine):
         self.name = name
         self._identity = Identity(name, own, "1")
         self._processors = processors
+        self.able = {name: Capability("a fake") for name in variations.NAMES}
         self.means = means
         self.table = dict(table)
         self.runs: list[str] = []
@@ -143,6 +145,9 @@ class FakeEngine(LocalEngine):
             ended_by=made.ended_by,
         )
 
+    def capabilities(self) -> Mapping[str, Capability]:
+        return self.able
+
     def enforcement(self, policy: Policy) -> tuple[Enforcement, ...]:
         with self._lock:
             self.policies.append(policy)
@@ -186,6 +191,6 @@ def action(name: str, **changes: object) -> Action:
         "outputs": ("out",),
         "epoch": BLOB_TIME,
         "architecture": "amd64",
-        "surroundings": STANDARD,
+        "conditions": STANDARD,
     }
     return Action(**{**parts, **changes})  # type: ignore[arg-type]

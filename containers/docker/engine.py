@@ -27,7 +27,7 @@ from containers.docker.api import Api
 from containers.docker.reaper import Reaper
 from containers.docker.volumes import Run, Volumes
 from containers.docker.watch import watch
-from containers.engine import Identity
+from containers.engine import Capability, Identity
 from containers.host.scratch import Scratch
 from containers.layout import MASKED, is_below, lay_out
 from containers.local import Ended, LocalEngine
@@ -182,6 +182,17 @@ class DockerEngine(LocalEngine):
                 ended_by=ended.ended_by or exceeded,
             )
 
+    def capabilities(self) -> Mapping[str, Capability]:
+        """See `Engine.capabilities`."""
+        return {
+            "directory": Capability("the work directory is mounted at that path"),
+            "group": Capability("the container's user has that group"),
+            "host": Capability("the container's host name"),
+            "order": Capability("inputs are unpacked to a tmpfs in another order"),
+            "parallelism": Capability("GOMAXPROCS"),
+            "user": Capability("the container's user"),
+        }
+
     def enforcement(self, policy: Policy) -> tuple[Enforcement, ...]:
         """See `Engine.enforcement`."""
         return docker_enforcement.enforcement(policy, self.about())
@@ -262,7 +273,7 @@ class DockerEngine(LocalEngine):
         mounts: list[DockerMount],
     ) -> str:
         """The action's container, not yet started."""
-        surroundings = action.surroundings
+        conditions = action.conditions
         # A name without a value takes away what the engine or the image would set.
         variables = [name for name in ("PATH", "HOSTNAME") if name not in layout.environment]
         variables += [f"{name}={value}" for name, value in layout.environment.items()]
@@ -271,8 +282,8 @@ class DockerEngine(LocalEngine):
                 image,
                 command=list(action.command),
                 entrypoint=[],
-                user=f"{surroundings.user}:{surroundings.group}",
-                hostname=surroundings.host,
+                user=f"{conditions.user}:{conditions.group}",
+                hostname=conditions.host,
                 working_dir=action.directory,
                 environment=variables,
                 labels=dict([self._label]),
@@ -285,9 +296,9 @@ class DockerEngine(LocalEngine):
         folder = into / "outputs"
         folder.mkdir()
         for output in outermost(action.outputs):
-            place = PurePosixPath(action.surroundings.work) / output
+            place = PurePosixPath(action.conditions.work) / output
             allowance.go_on()
-            if not self._reaches(container, place, action.surroundings.work):
+            if not self._reaches(container, place, action.conditions.work):
                 continue
             target = (folder / output).parent
             what = f"fetch {output} of {action.name}"

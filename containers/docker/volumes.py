@@ -98,7 +98,7 @@ class Volumes:
         Raises:
             InfrastructureError: the engine cannot do it.
         """
-        if action.surroundings.order_seed and action.mounts:
+        if action.conditions.order_seed and action.mounts:
             return self._shuffled(action, layout, limits, blobs, image, stack)
         work = _work(action, layout, self._make(stack))
         self._fill(image, work, blobs)
@@ -135,7 +135,7 @@ class Volumes:
         Such a volume is empty again when no container uses it, so a container that does nothing but
         wait holds them all until the action is over.
         """
-        form = archive.Form(action.epoch, order_seed=action.surroundings.order_seed)
+        form = archive.Form(action.epoch, order_seed=action.conditions.order_seed)
         held = [
             _input(mount, form, self._make(stack, _room(mount.tree)), f"{_PLACE}/{number}")
             for number, mount in enumerate(layout.read_only)
@@ -207,11 +207,10 @@ def _input(mount: Mount, form: archive.Form, volume: str, place: str) -> _Filled
 
 def _work(action: Action, layout: Layout, volume: str) -> _Filled:
     """The work directory: folders that must be there, and private copies."""
-    surroundings = action.surroundings
+    conditions = action.conditions
     place = f"{_PLACE}/work"
     private = [
-        (mount.at.removeprefix(surroundings.work).strip("/"), mount.tree)
-        for mount in layout.private
+        (mount.at.removeprefix(conditions.work).strip("/"), mount.tree) for mount in layout.private
     ]
     folders = {
         "/".join(parts[:depth])
@@ -222,7 +221,7 @@ def _work(action: Action, layout: Layout, volume: str) -> _Filled:
     trees = [*((folder, Tree()) for folder in sorted(folders - {""})), *private]
     return _Filled(
         volume,
-        surroundings.work,
+        conditions.work,
         read_only=False,
         place=place,
         parts=(
@@ -231,10 +230,10 @@ def _work(action: Action, layout: Layout, volume: str) -> _Filled:
         ),
         form=archive.Form(
             action.epoch,
-            surroundings.user,
-            surroundings.group,
+            conditions.user,
+            conditions.group,
             writable=True,
-            order_seed=surroundings.order_seed,
+            order_seed=conditions.order_seed,
         ),
     )
 

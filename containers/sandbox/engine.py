@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from containers import outputs
-from containers.engine import Identity
+from containers.engine import Capability, Identity
 from containers.host.scratch import Scratch, remove
 from containers.layout import lay_out
 from containers.local import Ended, LocalEngine
@@ -37,7 +37,7 @@ from containers.sandbox.usage import Usage
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from threading import Event
 
     from containers.action import Action
@@ -134,6 +134,18 @@ class SandboxEngine(LocalEngine):
             launched = launch(order, limits, into, stop, usage)
             exceeded = _take(work, action, into, limits, stop, usage)
             return _outcome(launched, limits, group, into, usage, exceeded)
+
+    def capabilities(self) -> Mapping[str, Capability]:
+        """See `Engine.capabilities`."""
+        refusal = self._room.refusal
+        return {
+            "directory": Capability("the work directory is bound at that path"),
+            "group": Capability("bubblewrap --gid"),
+            "host": Capability("bubblewrap --hostname, in a UTS namespace"),
+            "order": Capability("inputs are copied to a tmpfs in another order", refusal),
+            "parallelism": Capability("GOMAXPROCS"),
+            "user": Capability("bubblewrap --uid"),
+        }
 
     def enforcement(self, policy: Policy) -> tuple[Enforcement, ...]:
         """See `Engine.enforcement`."""

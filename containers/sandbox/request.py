@@ -57,11 +57,11 @@ def for_action(  # noqa: PLR0913 - an action's fixed data
     which can then be looked at. `in_memory`: whether the work directory is a tmpfs too, so that the
     kernel bounds it. `views`: whether it is to hide where the trees lie.
     """
-    surroundings = action.surroundings
+    conditions = action.conditions
     trees = [action.root, *(mount.tree for mount in (*layout.read_only, *layout.private))]
     first_private = 1 + len(layout.read_only)
-    shuffled = list(range(1, first_private)) if surroundings.order_seed else []
-    varied = bool(surroundings.order_seed and action.mounts)
+    shuffled = list(range(1, first_private)) if conditions.order_seed else []
+    varied = bool(conditions.order_seed and action.mounts)
     tmpfs = None
     if mounting or varied:
         tmpfs = {
@@ -75,20 +75,20 @@ def for_action(  # noqa: PLR0913 - an action's fixed data
         "sources": [str(blobs.checkout(tree, action.epoch)) for tree in trees],
         "views": views,
         "copies": [
-            {"source": number, "at": mount.at.removeprefix(surroundings.work).strip("/")}
+            {"source": number, "at": mount.at.removeprefix(conditions.work).strip("/")}
             for number, mount in enumerate(layout.private, start=first_private)
         ],
         "directories": list(layout.folders),
         "tmpfs": tmpfs,
         "shuffled": shuffled,
-        "order_seed": surroundings.order_seed,
+        "order_seed": conditions.order_seed,
         "epoch": action.epoch,
         "program": program,
         "command": list(action.command),
         "options": [
             *_namespaces(),
-            *("--uid", str(surroundings.user), "--gid", str(surroundings.group)),
-            *("--hostname", surroundings.host),
+            *("--uid", str(conditions.user), "--gid", str(conditions.group)),
+            *("--hostname", conditions.host),
             *_mounts(action, layout, limits, mounting=mounting),
             *_process(action, layout),
         ],
@@ -152,7 +152,7 @@ def _namespaces() -> list[Any]:
 
 
 def _mounts(action: Action, layout: Layout, limits: Limits, *, mounting: bool) -> list[Any]:
-    work = action.surroundings.work
+    work = action.conditions.work
     points = [*(mount.at for mount in layout.read_only), work, "/dev", "/proc", _TMP]
     made, bound = root_binds(action.root, points)
     arguments: list[Any] = []

@@ -51,7 +51,15 @@ class Remembered:
             return None
         provenance = Provenance.parse(document.get("provenance"))
         result = Result(
-            work.key, tree, stdout, stderr, seconds, memory, cached=True, provenance=provenance
+            work.key,
+            tree,
+            stdout,
+            stderr,
+            seconds,
+            memory,
+            cached=True,
+            provenance=provenance,
+            action=work.digest if document.get("action") == str(work.digest) else None,
         )
         if isinstance(work, Computation):
             result = replace(result, kind="computation")

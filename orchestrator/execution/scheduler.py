@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from containers import blame
+from containers.action import Action
 from containers.engine import Identity
 from containers.host import durable, memory
 from containers.policy import Share
@@ -30,7 +31,6 @@ from reproducibility.manifest import Tree
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from containers.action import Action
     from containers.engine import Engine, Outcome
     from containers.policy import Policy
     from orchestrator.execution.step import Observer, Step, Work
@@ -117,6 +117,8 @@ class Scheduler:
     def _do(self, step: Step, state: Run, halt: threading.Event, share: Share | None) -> None:
         started = time.monotonic()
         work = step.make(state.results)
+        if isinstance(work, Action):
+            work = work.under(step.conditions)
         if work is None:
             nothing = self._store.put_bytes(b"")
             result = Result(nothing, Tree(), nothing, nothing, 0.0, 0, cached=True, kind="nothing")
@@ -194,6 +196,7 @@ class Scheduler:
             cached=False,
             provenance=Provenance(here, nowhere, resources.VERSION, _now()),
             kind="computation",
+            action=work.digest,
         )
         return result, computed.sound
 
@@ -203,7 +206,7 @@ class Scheduler:
         self._observer.started(step.name)
         observed = ""
         if step.observe is not None:
-            looking = step.observe(state.results)
+            looking = step.observe(state.results).under(step.conditions)
             seen = self._execute(looking.name, looking, halt, share)
             observed = self._store.read(seen.stdout).decode(errors="replace")
         return self._execute(step.name, action, halt, share, observed)
@@ -234,6 +237,7 @@ class Scheduler:
             outcome.peak_memory,
             cached=False,
             provenance=Provenance(outcome.engine, isolation, resources.VERSION, _now(), observed),
+            action=action.digest,
         )
 
     def _demand_outputs(self, name: str, action: Action, outcome: Outcome) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from containers.action import Action
 from containers.engine import Identity
 from reproducibility import digest as digests
+from reproducibility.conditions import STANDARD, Conditions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,7 +73,8 @@ class Provenance:
 class Result:
     """What came of an action, or of a computation, or of a step that had nothing to do.
 
-    `key`: also the digest of the blob that holds its document. `tree`: the declared outputs.
+    `action`: the blob that holds its document, None where that was not kept. `tree`: the declared
+    outputs.
     `stdout`, `stderr`: blobs. `seconds`: wall-clock time of the run that made it. `peak_memory`:
     bytes, 0 where the engine could not tell. `cached`: another run made it. `provenance`: None
     where it was remembered without.
@@ -87,6 +89,7 @@ class Result:
     cached: bool
     provenance: Provenance | None = field(default=None, compare=False)
     kind: Literal["action", "computation", "nothing"] = "action"
+    action: Digest | None = None
 
 
 Results = Mapping[str, Result]
@@ -121,9 +124,14 @@ class Computation:
     at_hand: Callable[[Result], bool] | None = None
 
     @cached_property
-    def key(self) -> Digest:
+    def digest(self) -> Digest:
         """BLAKE3 of `document`."""
         return digests.of_bytes(self.document)
+
+    @property
+    def key(self) -> Digest:
+        """The digest: nothing else decides the outcome."""
+        return self.digest
 
 
 Work = Action | Computation
@@ -140,7 +148,8 @@ class Step:
     an action that looks around, run just before each run of this one under the same conditions;
     what it says is a measurement of that run, kept in its result's provenance and nowhere else.
     `parts`: the (name, stage, subject) of what it tells an observer of by itself; where there are
-    any, the scheduler says nothing of the step as a whole.
+    any, the scheduler says nothing of the step as a whole. `conditions`: its action is run under
+    these.
     """
 
     name: str
@@ -152,6 +161,7 @@ class Step:
     says: bool = False
     observe: Callable[[Results], Action] | None = None
     parts: tuple[tuple[str, str, str], ...] = ()
+    conditions: Conditions = STANDARD
 
     @property
     def shown(self) -> tuple[tuple[str, str, str], ...]:

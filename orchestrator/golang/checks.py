@@ -40,9 +40,9 @@ def toolchains(
     return made
 
 
-def _variations(first: Result, second: Result) -> list[Check]:
+def _variations(first: Result, second: Result, unable: Mapping[str, str]) -> list[Check]:
     try:
-        return probe.checks(first, second)
+        return probe.checks(first, second, unable)
     except InputError as error:
         # What is wrong is what was built, not what a person wrote.
         raise ActionError(
@@ -71,7 +71,7 @@ def all_checks(
         trees(
             HELPERS, chain.host, *(_helpers(results, s) for s in (build_cache.STEP, HELPERS_AGAIN))
         ),
-        *_variations(first, second),
+        *_variations(first, second, chain.unable),
     ]
     # The host's own is compared even where it is not for the image: it has built all the others.
     for architecture, tree in {**toolchains(chain, results, (chain.host,)), **made}.items():

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from containers.action import Action, Mount
+from containers.action import WORK, Action, Mount
 from orchestrator import device
 from orchestrator.execution.step import Results, Step
 from orchestrator.golang import build_cache, commands, environment, listing
-from reproducibility.variations import STANDARD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,7 +88,7 @@ class Compiling:
                 (
                     "build",
                     "-o",
-                    f"{STANDARD.work}/out/",
+                    f"{WORK}/out/",
                     *(f"{device.USERLAND}/cmd/{program}" for program in device.PROGRAMS),
                 ),
                 architecture,
@@ -218,7 +217,7 @@ class Compiling:
             cache = build_cache.Cache(
                 build_cache.helper(results),
                 [build_cache.recorded(results, step) for step in records],
-                STANDARD.work if record else None,
+                WORK if record else None,
             )
             mounts = (*mounts, *cache.mounts)
             variables.update(cache.environment)

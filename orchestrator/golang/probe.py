@@ -1,4 +1,4 @@
-"""Checks that F2's varied environment really differed from F1's, as observed from inside.
+"""Whether the varied conditions of F2 really differed from F1's: asked from inside, in each run.
 
 A variation that an engine silently did not apply would make F1 == F2 worth less than it says; so a
 small program looks around just before each of the two is built, on the same engine and under the
@@ -12,21 +12,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.execution.step import NOT_RECORDED
-from reproducibility import canonical
+from reproducibility import canonical, variations
 from reproducibility.compare import Check, Verdict
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from orchestrator.execution.step import Result
 
 NAME = "variation"
-FIELDS = ("directory", "group", "host", "order", "parallelism", "user")
+FIELDS = variations.NAMES
 # A go program that is told of no other number uses as many threads as it has processors.
 _PARALLELISM = "parallelism"
 
 
-def checks(usual: Result, varied: Result) -> list[Check]:
+def checks(usual: Result, varied: Result, unable: Mapping[str, str]) -> list[Check]:
     """One check a field: PASS where the two runs saw different values, FAIL where they did not.
+
+    `unable`: why the engine cannot apply a variation; that is a SKIP.
 
     `usual`, `varied`: the results of F1 and F2. SKIP where a run did not write down what it saw, as
     those of older versions did not, and where an engine of one processor has no half of them.
@@ -42,7 +46,12 @@ def checks(usual: Result, varied: Result) -> list[Check]:
             "`orchestrate build --rebuild` makes and observes them again"
         )
         return [Check(NAME, name, Verdict.SKIP, reason) for name in FIELDS]
-    return [_check(name, first, second) for name in FIELDS]
+    return [
+        Check(NAME, name, Verdict.SKIP, f"the engine cannot apply it: {unable[name]}")
+        if name in unable
+        else _check(name, first, second)
+        for name in FIELDS
+    ]
 
 
 def _check(name: str, first: dict[str, Any], second: dict[str, Any]) -> Check:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from containers.action import Action, Mount
+from containers.action import WORK, Action, Mount
 from orchestrator.execution.step import Results, Step
 from orchestrator.golang import build_cache, environment
-from reproducibility.variations import STANDARD
+from reproducibility.conditions import STANDARD
 
 if TYPE_CHECKING:
     from orchestrator.golang.toolchain import Chain
@@ -22,11 +22,11 @@ def standard(chain: Chain, architecture: str) -> list[Step]:
 
     As much of it as the toolchain's programs import, which has to be listed first. What is built
     with it need not compile it again, the stick's commands among them. That of the host is a part
-    of F2, so it is compiled in F2's varied surroundings.
+    of F2, so it is compiled in F2's varied conditions.
     """
     name = build_cache.standard_name(architecture)
     listing = f"{name}/list"
-    around = chain.varied if architecture == chain.host else STANDARD
+    conditions = chain.varied if architecture == chain.host else STANDARD
 
     def make_list(results: Results) -> Action:
         return chain.action(
@@ -41,14 +41,14 @@ def standard(chain: Chain, architecture: str) -> list[Step]:
 
     def make(results: Results) -> Action:
         packages = standard_packages(chain.read(results[listing].stdout).decode())
-        cache = build_cache.Cache(build_cache.helper(results), into=around.work)
+        cache = build_cache.Cache(build_cache.helper(results), into=WORK)
         goroot = chain.goroot_f1(results)
-        return chain.go_build(name, goroot, architecture, around, packages, cache=cache)
+        return chain.go_build(name, goroot, architecture, packages, cache=cache)
 
     stage, needs = "standard library", ("F1", build_cache.STEP, listing)
     return [
         Step(listing, stage, f"list for {architecture}", ("F1",), make_list, says=True),
-        Step(name, stage, f"for {architecture}", needs, make, long=True),
+        Step(name, stage, f"for {architecture}", needs, make, long=True, conditions=conditions),
     ]
 
 

@@ -2,29 +2,30 @@
 
 T1 is what cmd/dist makes with the bootstrap Go: a compiler, an assembler, a linker and a go
 command of the new version. F1 is the whole toolchain built by T1, F2 the same built by F1 in
-varied surroundings. Pure: trees and a listing in, actions out.
+varied conditions. Pure: trees and a listing in, actions out.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from containers.action import Action, Mount
+from containers.action import WORK, Action, Mount
 from orchestrator import device
 from orchestrator.execution.step import Results, Step
 from orchestrator.golang import build_cache, environment
 from orchestrator.store import BLOB_TIME
 from reproducibility.errors import ActionError
 from reproducibility.manifest import Entry, Tree, merge
-from reproducibility.variations import STANDARD, VARIED, Surroundings
+from reproducibility.variations import VARIED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from orchestrator.architecture import Architecture
+    from reproducibility.conditions import Conditions
     from reproducibility.digest import Digest
 
 # Where cmd/dist has built the go command and goes on to build the toolchain twice more; the plan
@@ -81,7 +82,8 @@ class Chain:
     `bootstrap/`. `release`: the published host toolchain as a GOROOT. `dist_build`: DIST_BUILD with
     the early stop, as a tree of that one file, or None where the patch does not fit. `userland`:
     the module `sourcery/userland`. `read`: gives a blob's bytes (a listing is an action's output).
-    `varied`: the surroundings of what is built a second time.
+    `varied`: the conditions of what is built a second time. `unable`: why the engine cannot apply
+    the variations that these lack.
     """
 
     host: Architecture
@@ -92,7 +94,8 @@ class Chain:
     userland: Tree
     observer: Tree
     read: Callable[[Digest], bytes]
-    varied: Surroundings = VARIED
+    varied: Conditions = VARIED
+    unable: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def source(self) -> Tree:
@@ -142,41 +145,39 @@ class Chain:
                 f"toolchain for {self.host}",
                 ("T1/toolchain", build_cache.STEP),
                 self._f1,
-                observe=lambda results: self.observation("observe/usual", results, STANDARD),
+                observe=lambda results: self.observation("observe/usual", results),
             ),
         ]
 
     def second(self) -> Step:
-        """F2: the toolchain built by F1, in varied surroundings."""
+        """F2: the toolchain built by F1, under varied conditions."""
         return replace(
-            self._by_f1("F2", "F2", self.host, self.varied),
-            observe=lambda results: self.observation("observe/varied", results, self.varied),
+            self._by_f1("F2", "F2", self.host),
+            conditions=self.varied,
+            observe=lambda results: self.observation("observe/varied", results),
         )
 
-    def observation(self, name: str, results: Results, around: Surroundings) -> Action:
-        """The observer in some surroundings; it looks at the Go source too, which has an order."""
-        threads = around.parallelism
-        extra = {"GOMAXPROCS": str(threads)} if threads else {}
+    def observation(self, name: str, results: Results) -> Action:
+        """The observer, which looks at the Go source too, because that has an order."""
         return self.action(
             name,
             (f"/observe/{build_cache.OBSERVER}", "/go/src"),
-            environment.toolchain(self.host, **extra),
+            environment.toolchain(self.host),
             (Mount("/observe", build_cache.observer(results)), Mount("/go", self.source)),
-            directory=around.work,
+            directory=WORK,
             outputs=(),
-            surroundings=around,
         )
 
     def cross(self, architecture: str) -> Step:
         """The toolchain for another architecture, built by F1."""
-        return self._by_f1(f"cross/{architecture}", "cross", architecture, STANDARD)
+        return self._by_f1(f"cross/{architecture}", "cross", architecture)
 
-    def _by_f1(self, name: str, stage: str, architecture: str, around: Surroundings) -> Step:
+    def _by_f1(self, name: str, stage: str, architecture: str) -> Step:
         standard = build_cache.standard_name(architecture)
 
         def make(results: Results) -> Action:
             cache = build_cache.reading(results, standard)
-            return self._build(name, self.goroot_f1(results), architecture, around, cache=cache)
+            return self._build(name, self.goroot_f1(results), architecture, cache=cache)
 
         needs = ("F1", build_cache.STEP, standard)
         return Step(name, stage, f"toolchain for {architecture}", needs, make, long=True)
@@ -186,7 +187,7 @@ class Chain:
         return self.goroot("F1", results["F1"].tree.under("out"))
 
     def cross_again(self, architecture: str) -> Step:
-        """The same built by F2, in varied surroundings."""
+        """The same built by F2, under varied conditions."""
         return Step(
             f"cross-by-F2/{architecture}",
             "cross by F2",
@@ -196,16 +197,16 @@ class Chain:
                 f"cross-by-F2/{architecture}",
                 self.goroot("F2", results["F2"].tree.under("out")),
                 architecture,
-                self.varied,
             ),
             long=True,
+            conditions=self.varied,
         )
 
     def _dist(self) -> Action:
         variables = environment.toolchain(self.host, GO111MODULE="off", GOROOT="/bootstrap")
         return self.action(
             "T1/dist",
-            ("/bootstrap/bin/go", "build", _QUICK, "-o", f"{STANDARD.work}/dist", "./cmd/dist"),
+            ("/bootstrap/bin/go", "build", _QUICK, "-o", f"{WORK}/dist", "./cmd/dist"),
             variables,
             (Mount("/go", self.patched_source),),
             directory="/go/src",
@@ -213,7 +214,7 @@ class Chain:
         )
 
     def _bootstrap(self, results: Results) -> Action:
-        goroot = f"{STANDARD.work}/go"
+        goroot = f"{WORK}/go"
         # CGO_ENABLED must not be set: cmd/dist bakes its value into the go command as the default.
         variables = environment.toolchain(
             self.host,
@@ -278,7 +279,7 @@ class Chain:
             f"{folder}/" for folder in ("internal", *(f"cmd/{n}" for n in build_cache.HELPERS))
         )
         source = self.userland.where(lambda entry: entry.path.startswith(needed))
-        out = f"{STANDARD.work}/out/"
+        out = f"{WORK}/out/"
         extra = {"GO111MODULE": "off", "GOPATH": _HELPERS, **(cache.environment if cache else {})}
         return self.action(
             name,
@@ -302,45 +303,39 @@ class Chain:
             f"pkg/tool/linux_{self.host}/preprofile",
         )
         goroot = self._t1(results).overlaid(Tree([preprofile]))
-        return self._build("F1", goroot, self.host, STANDARD, go=self._t1_go)
+        return self._build("F1", goroot, self.host, go=self._t1_go)
 
-    def _build(  # noqa: PLR0913 - a build has these parts
+    def _build(
         self,
         name: str,
         goroot: Tree,
         architecture: str,
-        around: Surroundings,
         *,
         go: str = "bin/go",
         cache: build_cache.Cache | None = None,
     ) -> Action:
         """All programs of a toolchain."""
-        what = ("-o", f"{around.work}/out/", *self.programs.packages)
-        return self.go_build(name, goroot, architecture, around, what, go=go, cache=cache)
+        what = ("-o", f"{WORK}/out/", *self.programs.packages)
+        return self.go_build(name, goroot, architecture, what, go=go, cache=cache)
 
     def go_build(  # noqa: PLR0913 - a build has these parts
         self,
         name: str,
         goroot: Tree,
         architecture: str,
-        around: Surroundings,
         what: tuple[str, ...],
         *,
         go: str = "bin/go",
         cache: build_cache.Cache | None = None,
     ) -> Action:
-        """Return a step of `go build` with a release's flags; below `out/` or recorded there."""
-        threads = around.parallelism
-        extra = {"GOMAXPROCS": str(threads)} if threads else {}
-        flags = (f"-p={threads}",) if threads else ()
+        """What `go build` makes with a release's flags; below `out/` or recorded there."""
         return self.action(
             name,
-            (f"/go/{go}", "build", *flags, *_RELEASE_FLAGS, *what),
-            environment.toolchain(architecture, **extra, **(cache.environment if cache else {})),
+            (f"/go/{go}", "build", *_RELEASE_FLAGS, *what),
+            environment.toolchain(architecture, **(cache.environment if cache else {})),
             (Mount("/go", goroot), *(cache.mounts if cache else ())),
             directory="/go/src",
             outputs=("out",),
-            surroundings=around,
         )
 
     def action(  # noqa: PLR0913 - an action has these parts
@@ -352,7 +347,6 @@ class Chain:
         *,
         directory: str,
         outputs: tuple[str, ...],
-        surroundings: Surroundings = STANDARD,
     ) -> Action:
         """An action of this chain: on this machine, from the builder image's tree."""
         return Action(
@@ -366,7 +360,6 @@ class Chain:
             # The bits do not depend on it, and this one lets checkouts be hard links.
             epoch=BLOB_TIME,
             architecture=self.host,
-            surroundings=surroundings,
         )
 
 

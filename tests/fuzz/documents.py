@@ -242,8 +242,8 @@ def _observation(data: bytes) -> None:
     assert varied.provenance is not None
     provenance = Provenance(varied.provenance.engine, {}, "1", "now", seen)
     other = type(varied)(**{**vars(varied), "provenance": provenance})
-    probe.checks(usual, other)
-    probe.checks(other, usual)
+    probe.checks(usual, other, {})
+    probe.checks(other, usual, {})
 
 
 def _observations() -> Sequence[bytes]:

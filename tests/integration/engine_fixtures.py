@@ -28,8 +28,8 @@ from containers.sandbox.engine import SandboxEngine
 from orchestrator import inputs
 from orchestrator.lock import file as lock
 from orchestrator.store import Store
+from reproducibility.conditions import STANDARD, Conditions
 from reproducibility.manifest import Tree, merge
-from reproducibility.variations import STANDARD, Surroundings
 from tests.integration.private_docker import PrivateDocker
 
 if TYPE_CHECKING:
@@ -70,12 +70,12 @@ class Builder:
     def action(self, *command: str, **changes: Any) -> Action:  # noqa: ANN401 - any field
         """An action that runs the probe, or another absolute path, with fields changed."""
         program = command if command and command[0].startswith("/") else ("/bin/probe", *command)
-        surroundings: Surroundings = changes.get("surroundings", STANDARD)
+        conditions: Conditions = changes.get("conditions", STANDARD)
         action = Action(
             name=" ".join(command[:2]),
             command=tuple(program),
             environment=(("TZ", "UTC"),),
-            directory=surroundings.work,
+            directory=conditions.work,
             root=self.root,
             mounts=(),
             outputs=(),

@@ -17,8 +17,9 @@ from containers.docker.engine import connect
 from containers.policy import Limits, Policy
 from containers.sandbox.engine import SandboxEngine
 from orchestrator.store import Store
+from reproducibility.conditions import STANDARD
 from reproducibility.digest import Digest
-from reproducibility.variations import STANDARD, VARIED
+from reproducibility.variations import VARIED
 
 if TYPE_CHECKING:
     from containers.local import Ended
@@ -28,7 +29,7 @@ def main(order: dict[str, str]) -> None:
     """Run one action that does nothing for a long time, and say how it ended."""
     store = Store(Path(order["store"]))
     scratch = Path(order["scratch"])
-    where = VARIED if order["surroundings"] == "varied" else STANDARD
+    where = VARIED if order["conditions"] == "varied" else STANDARD
     tree = store.load_tree(Digest.parse(order["input"]))
     action = Action(
         name="sleep",
@@ -40,7 +41,7 @@ def main(order: dict[str, str]) -> None:
         outputs=(),
         epoch=1_600_000_000,
         architecture=order["architecture"],
-        surroundings=where,
+        conditions=where,
     )
     into = Path(tempfile.mkdtemp(dir=order["into"]))
     policy = Policy(Limits(seconds=300))

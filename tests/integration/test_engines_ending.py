@@ -20,15 +20,16 @@ import pytest
 from containers.action import Mount
 from containers.docker.engine import LABEL, connect
 from containers.sandbox.engine import SandboxEngine
+from reproducibility.conditions import STANDARD
 from reproducibility.errors import Stopped
-from reproducibility.variations import STANDARD, VARIED
+from reproducibility.variations import VARIED
 from tests.conftest import workshop_name
 from tests.integration.engine_fixtures import CHECKOUT, ENGINES, architecture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reproducibility.variations import Surroundings
+    from reproducibility.conditions import Conditions
     from tests.integration.engine_fixtures import Bench, Builder, Engines
 
 _PATIENCE = 60.0
@@ -79,11 +80,11 @@ def _mounts() -> set[str]:
 
 
 @pytest.mark.parametrize("where", [STANDARD, VARIED], ids=["standard", "varied"])
-def test_a_stopped_action_leaves_nothing(bench: Bench, where: Surroundings) -> None:
+def test_a_stopped_action_leaves_nothing(bench: Bench, where: Conditions) -> None:
     token, stop, before = _token(), threading.Event(), _mounts()
     tree = bench.input({"file": "content"})
     mounts = (Mount("/input", tree), Mount(f"{where.work}/copy", tree, "private"))
-    action = bench.builder.action("sleep", "1000", token, mounts=mounts, surroundings=where)
+    action = bench.builder.action("sleep", "1000", token, mounts=mounts, conditions=where)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(bench.run, action, stop=stop)
         assert _eventually(lambda: bool(_probes(token)))
@@ -131,7 +132,7 @@ class _Child:
             "input": str(builder.store.save_tree(builder.store.put_tree(source))),
             "token": self.token,
             "architecture": architecture(),
-            "surroundings": where,
+            "conditions": where,
         }
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(CHECKOUT)}
         if docker_host:

@@ -20,12 +20,13 @@ from containers.action import Mount
 from containers.policy import RULES, Limits, Policy
 from containers.sandbox.engine import SandboxEngine
 from reproducibility import manifest
+from reproducibility.conditions import STANDARD
 from reproducibility.errors import InfrastructureError, InputError, Stopped
-from reproducibility.variations import STANDARD, VARIED
+from reproducibility.variations import VARIED
 from tests.integration.engine_fixtures import Bench
 
 if TYPE_CHECKING:
-    from reproducibility.variations import Surroundings
+    from reproducibility.conditions import Conditions
     from tests.integration.engine_fixtures import Builder, Engines
 
 _MIB = 1 << 20
@@ -204,26 +205,24 @@ def test_time_is_bounded(bench: Bench) -> None:
     assert 2 <= outcome.seconds < 60
 
 
-@pytest.mark.parametrize("surroundings", [STANDARD, VARIED], ids=["standard", "varied"])
+@pytest.mark.parametrize("conditions", [STANDARD, VARIED], ids=["standard", "varied"])
 def test_identity_and_environment_are_fixed(
-    bench: Bench, surroundings: Surroundings, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, conditions: Conditions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOFLAGS", "-leaks")
     monkeypatch.setenv("TZ", "Asia/Kathmandu")
     monkeypatch.setenv("LANG", "tr_TR.UTF-8")
     old = os.umask(0o077)
     try:
-        seen = bench.probe(
-            "look", surroundings=surroundings, environment=(("A", "b c"), ("EMPTY", ""))
-        )
+        seen = bench.probe("look", conditions=conditions, environment=(("A", "b c"), ("EMPTY", "")))
     finally:
         os.umask(old)
     assert sorted(seen["environment"]) == [
-        *("A=b c", "EMPTY=", "HOME=/nonexistent", f"PWD={surroundings.work}"),
+        *("A=b c", "EMPTY=", "HOME=/nonexistent", f"PWD={conditions.work}"),
     ]
-    assert seen["host"] == surroundings.host
-    assert (seen["user"], seen["group"]) == (surroundings.user, surroundings.group)
-    assert seen["directory"] == surroundings.work
+    assert seen["host"] == conditions.host
+    assert (seen["user"], seen["group"]) == (conditions.user, conditions.group)
+    assert seen["directory"] == conditions.work
     assert seen["umask"] == 0o022
     assert seen["zone"] == "00:00 UTC"
     assert seen["stdin"] == "0 EOF"
@@ -326,13 +325,13 @@ def test_no_command_line_names_a_folder_of_the_machine(bench: Bench) -> None:
     assert programs <= {"/bin/probe", "/sbin/docker-init"}
 
 
-@pytest.mark.parametrize("surroundings", [STANDARD, VARIED], ids=["standard", "varied"])
+@pytest.mark.parametrize("conditions", [STANDARD, VARIED], ids=["standard", "varied"])
 def test_where_folders_of_the_machine_are_seen_it_is_said(
-    bench: Bench, surroundings: Surroundings, engine_folder: Path
+    bench: Bench, conditions: Conditions, engine_folder: Path
 ) -> None:
     tree = bench.input({"file": "content"})
-    mounts = (Mount("/input", tree), Mount(f"{surroundings.work}/copy", tree, "private"))
-    seen = bench.probe("paths", mounts=mounts, surroundings=surroundings)
+    mounts = (Mount("/input", tree), Mount(f"{conditions.work}/copy", tree, "private"))
+    seen = bench.probe("paths", mounts=mounts, conditions=conditions)
     folders = (str(bench.builder.store.root), str(engine_folder))
     shown = [
         line

@@ -11,15 +11,16 @@ import pytest
 from containers.action import Mount
 from containers.policy import Limits
 from reproducibility import manifest
+from reproducibility.conditions import STANDARD
 from reproducibility.errors import InfrastructureError, InputError
-from reproducibility.variations import STANDARD, VARIED
+from reproducibility.variations import VARIED
 from tests.integration.engine_fixtures import ENGINES, EPOCH, Bench
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from reproducibility.variations import Surroundings
+    from reproducibility.conditions import Conditions
     from tests.integration.engine_fixtures import Builder, Engines
 
 _MANY = {f"name-{number:02}": str(number) for number in range(40)}
@@ -91,11 +92,11 @@ def test_logs_are_cut_without_a_deadlock(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("where", [STANDARD, VARIED], ids=["standard", "varied"])
-def test_inputs_have_fixed_modes_and_times(bench: Bench, where: Surroundings) -> None:
+def test_inputs_have_fixed_modes_and_times(bench: Bench, where: Conditions) -> None:
     tree = bench.input({"file": "content", "folder/inner": "inner"})
     private = f"{where.work}/a/copy"
     mounts = (Mount("/input/deep", tree), Mount(private, tree, "private"))
-    seen = bench.probe("modes", "/input/deep", private, mounts=mounts, surroundings=where)
+    seen = bench.probe("modes", "/input/deep", private, mounts=mounts, conditions=where)
     assert {path: entry["Data"] for path, entry in seen.items() if entry["Data"]} == {
         "/input/deep/file": "content",
         "/input/deep/folder/inner": "inner",
@@ -110,7 +111,7 @@ def test_inputs_have_fixed_modes_and_times(bench: Bench, where: Surroundings) ->
 
 
 @pytest.mark.parametrize("where", [STANDARD, VARIED], ids=["standard", "varied"])
-def test_private_copies_can_be_written_and_taken(bench: Bench, where: Surroundings) -> None:
+def test_private_copies_can_be_written_and_taken(bench: Bench, where: Conditions) -> None:
     tree = bench.input({"file": "content"})
     work = where.work
     action = bench.builder.action(
@@ -118,7 +119,7 @@ def test_private_copies_can_be_written_and_taken(bench: Bench, where: Surroundin
         mounts=(Mount(f"{work}/copy", tree, "private"),),
         directory=f"{work}/copy",
         outputs=("copy",),
-        surroundings=where,
+        conditions=where,
     )
     outcome = bench.run(action)
     assert outcome.exit_status == 0, outcome.stderr.read_text()
@@ -144,10 +145,10 @@ def test_nested_mounts_and_starting_directories(bench: Bench) -> None:
 def test_the_order_of_files_follows_the_seed(bench: Bench) -> None:
     tree = bench.input(_MANY)
 
-    def order(where: Surroundings) -> Sequence[Sequence[str]]:
+    def order(where: Conditions) -> Sequence[Sequence[str]]:
         private = f"{where.work}/copy"
         mounts = (Mount("/input", tree), Mount(private, tree, "private"))
-        seen = bench.probe("list", "/input", private, mounts=mounts, surroundings=where)
+        seen = bench.probe("list", "/input", private, mounts=mounts, conditions=where)
         return [seen["/input"], seen[private]]
 
     standard, again, varied = order(STANDARD), order(STANDARD), order(VARIED)
@@ -180,13 +181,13 @@ def test_all_engines_give_the_same_tree(engines: Engines, builder: Builder, tmp_
     for parameter in ENGINES:
         name = str(parameter.values[0])
         bench = Bench(engines[name], builder, tmp_path)
-        for label, surroundings in (("standard", STANDARD), ("varied", VARIED)):
+        for label, conditions in (("standard", STANDARD), ("varied", VARIED)):
             source = bench.input({**_MANY, "deep/er/file": "x"})
             action = builder.action(
                 *("produce",),
                 outputs=("out", "single", "copy"),
-                mounts=(Mount(f"{surroundings.work}/copy", source, "private"),),
-                surroundings=surroundings,
+                mounts=(Mount(f"{conditions.work}/copy", source, "private"),),
+                conditions=conditions,
             )
             outcome = bench.run(action)
             assert outcome.exit_status == 0, outcome.stderr.read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.architecture import ARCHITECTURES
 from orchestrator.cli.streams import Marked
 from orchestrator.cli.wording import grouped, quantity
 
@@ -18,24 +19,27 @@ if TYPE_CHECKING:
 # What somebody may expect to change a build of Go or a reproducible one; none of it does.
 IGNORED = (
     "SOURCE_DATE_EPOCH",
-    "CGO_ENABLED",
-    "GO386",
-    "GOAMD64",
-    "GOARCH",
-    "GOARM64",
-    "GODEBUG",
-    "GOEXPERIMENT",
-    "GOFIPS140",
-    "GOFLAGS",
-    "GOGC",
-    "GOOS",
-    "GORISCV64",
-    "GOROOT",
-    "GOROOT_BOOTSTRAP",
-    "GOROOT_FINAL",
-    "GOTOOLCHAIN",
-    "GO_EXTLINK_ENABLED",
-    "GO_LDFLAGS",
+    *sorted(
+        (
+            "CGO_ENABLED",
+            "GO386",
+            "GOARCH",
+            "GODEBUG",
+            "GOEXPERIMENT",
+            "GOFIPS140",
+            "GOFLAGS",
+            "GOGC",
+            "GOOS",
+            "GOROOT",
+            "GOROOT_BOOTSTRAP",
+            "GOROOT_FINAL",
+            "GOTOOLCHAIN",
+            "GO_EXTLINK_ENABLED",
+            "GO_LDFLAGS",
+            # The oldest processor of an architecture that is compiled for, such as GOAMD64.
+            *(f"GO{name.upper()}" for name in ARCHITECTURES),
+        )
+    ),
 )
 _HINTS = {"SOURCE_DATE_EPOCH": "the time of every file is image.epoch in the spec"}
 _SHOWN = 40

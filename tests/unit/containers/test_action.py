@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from containers.action import Action, Mount
+from containers.action import WORK, Action, Mount
 from containers.policy import Limits
 from reproducibility import canonical, digest, manifest
+from reproducibility.conditions import STANDARD, Conditions
 from reproducibility.manifest import Tree
-from reproducibility.variations import STANDARD, VARIED, Surroundings, varied
+from reproducibility.variations import VARIED, varied
 from tests.fakes import action
 
 ONE = Tree([manifest.file("a", digest.of_bytes(b"1"), 1)])
@@ -36,7 +37,7 @@ CHANGES: dict[str, object] = {
     "outputs": ("x",),
     "epoch": 0,
     "architecture": "arm64",
-    "surroundings": VARIED,
+    "conditions": VARIED,
 }
 
 
@@ -56,16 +57,14 @@ def test_the_name_does_not_change_the_key() -> None:
 
 def test_no_limit_is_part_of_the_key() -> None:
     document = canonical.loads(USUAL.document)
-    words = set(document) | set(document["surroundings"]) | set(document["platform"])
-    # The `work` of the surroundings is a path, that of the limits a size.
-    assert words & {field.name for field in dataclasses.fields(Limits)} == {"work"}
-    assert document["surroundings"]["work"] == STANDARD.work
+    words = set(document) | set(document["platform"])
+    assert words & {field.name for field in dataclasses.fields(Limits)} == set()
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Surroundings)])
-def test_each_field_of_the_surroundings_changes_the_key(field: str) -> None:
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Conditions)])
+def test_each_field_of_the_conditions_changes_the_key(field: str) -> None:
     around = replace(STANDARD, **{field: getattr(VARIED, field)})
-    assert replace(USUAL, surroundings=around).key != USUAL.key
+    assert replace(USUAL, conditions=around).key != USUAL.key
 
 
 @pytest.mark.parametrize(
@@ -114,11 +113,41 @@ def test_two_environments_have_one_key_only_if_they_are_the_same(
     assert (keys[0] == keys[1]) == (dict(first) == dict(second))
 
 
-def test_the_key_is_that_of_the_canonical_document() -> None:
+def test_the_key_is_that_of_two_digests() -> None:
     # A change here forgets what every store remembers: then RULES must change too.
-    assert USUAL.key == digest.of_bytes(USUAL.document)
+    conditions = {"host": "h", "order_seed": 3}
+    for one, described in (
+        (USUAL, {}),
+        (USUAL.under(Conditions(host="h", order_seed=3)), conditions),
+    ):
+        both = {
+            "action": str(digest.of_bytes(USUAL.document)),
+            "conditions": str(digest.of_bytes(canonical.dumps(described))),
+        }
+        assert one.key == digest.of_bytes(canonical.dumps(both))
+        assert one.digest == digest.of_bytes(USUAL.document)
+
+
+def test_an_action_is_placed_where_its_conditions_say() -> None:
+    action = replace(
+        USUAL,
+        command=("/bin/true", f"{WORK}/out"),
+        environment=(("A", f"'{WORK}/x'"),),
+        directory=f"{WORK}/src",
+        mounts=(Mount(f"{WORK}/src", ONE, "private"),),
+    )
+    placed = action.under(Conditions(work="/a b", parallelism=2)).placed()
+    assert placed.command == ("/bin/true", "/a b/out")
+    assert placed.environment == (("A", "'/a b/x'"), ("GOMAXPROCS", "2"))
+    assert (placed.directory, placed.mounts[0].at) == ("/a b/src", "/a b/src")
+    assert placed.placed() == placed
+    assert action.placed().environment == (("A", "'/work/x'"),)
+    assert USUAL.placed() == USUAL
+
+
+def test_the_document_says_everything_else() -> None:
     assert canonical.loads(USUAL.document) == {
-        "rules": 1,
+        "rules": 2,
         "command": ["/bin/true", "usual"],
         "environment": {"PATH": "/bin"},
         "directory": "/work",
@@ -130,19 +159,11 @@ def test_the_key_is_that_of_the_canonical_document() -> None:
         "outputs": ["x", "y"],
         "epoch": USUAL.epoch,
         "platform": {"os": "linux", "architecture": "amd64"},
-        "surroundings": {
-            "work": "/work",
-            "host": "builder",
-            "user": 65534,
-            "group": 65534,
-            "parallelism": 0,
-            "order_seed": 0,
-        },
     }
 
 
-def test_the_two_surroundings_differ_in_everything() -> None:
-    for field in dataclasses.fields(Surroundings):
+def test_the_two_conditions_differ_in_everything() -> None:
+    for field in dataclasses.fields(Conditions):
         assert getattr(STANDARD, field.name) != getattr(VARIED, field.name)
 
 

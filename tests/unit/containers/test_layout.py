@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from containers.action import Action, Mount
 from containers.layout import HOME, environment, is_below, lay_out, root_binds
 from reproducibility import digest, manifest
+from reproducibility.conditions import STANDARD
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
-from reproducibility.variations import STANDARD, VARIED
+from reproducibility.variations import VARIED
 
 CONTENT = digest.of_bytes(b"")
 
@@ -88,8 +89,8 @@ def test_folders_that_must_be_there_lie_below_the_work_directory() -> None:
         ({"outputs": (".",)}, "clean relative path"),
         ({"outputs": ("",)}, "clean relative path"),
         ({"outputs": ("out/",)}, "clean relative path"),
-        ({"surroundings": replace(STANDARD, work="work")}, "work directory"),
-        ({"surroundings": replace(STANDARD, work="/")}, "work directory"),
+        ({"conditions": replace(STANDARD, work="work")}, "work directory"),
+        ({"conditions": replace(STANDARD, work="/")}, "work directory"),
     ],
 )
 def test_unclean_paths_are_refused(changed: dict[str, object], words: str) -> None:
@@ -185,7 +186,7 @@ def test_every_file_is_bound_once_unless_something_covers_it(
 def test_varied_surroundings_are_laid_out_alike() -> None:
     varied = action(
         Mount(f"{VARIED.work}/copy", tree("x"), "private"),
-        surroundings=VARIED,
+        conditions=VARIED,
         directory=VARIED.work,
     )
     assert lay_out(varied).folders == ()

@@ -263,7 +263,7 @@ def compiling_results(blobs: Blobs, architecture: str) -> dict[str, Result]:
 
 
 def made_by(step: Step, results: Results) -> Action:
-    """The action of a step that has something to do."""
+    """The action of a step that has something to do, as it is run."""
     action = step.make(results)
     assert isinstance(action, Action)
-    return action
+    return action.under(step.conditions).placed()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -74,12 +77,33 @@ def test_the_table_needs_no_other_room() -> None:
     assert own == {"containers.architecture"}
 
 
+def test_a_row_makes_a_further_one() -> None:
+    program = Path(__file__).with_name("further_architecture.py")
+    done = subprocess.run(
+        [sys.executable, str(program)],
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout) == {
+        "named": "loong64",
+        "asked for": "loong64",
+        "image": ["loong64"],
+        "command line": "console=tty0 console=ttyS9,115200",
+        "inputs": ["kernel.loong64", "systemd-boot.loong64"],
+        "kernel": True,
+        "elf": 258,
+        "build there": "ok",
+    }
+
+
 def names() -> frozenset[str]:
     """Every word that means one architecture."""
     found: set[str] = set()
     for row in FACTS.values():
         found |= {row.name, row.machine, row.debian, row.wheel, row.uefi, row.qemu}
-        found |= {row.machine_emulator, row.user_emulator}
+        found |= {row.machine_emulator, row.user_emulator, f"go{row.name}"}
     return frozenset(found)
 
 
@@ -153,6 +177,7 @@ def test_no_other_code_knows_them() -> None:
         '("qemu-aarch64", 2)',
         'x = b"riscv64"',
         "def arm64(): ...",
+        'IGNORED = ("GOAMD64", "GOOS")',
         'METAVAR = "amd64|arm64"',
     ],
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from containers.engine import Capability
 from orchestrator import device, plan
 from orchestrator.golang import checks, probe
 from orchestrator.golang.compiling import list_name
@@ -13,9 +15,10 @@ from orchestrator.golang.toolchain import DIST_BUILD
 from orchestrator.inputs import Inputs
 from orchestrator.lock import file as locks
 from orchestrator.spec import model as specs
+from reproducibility import variations
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
-from reproducibility.variations import VARIED
+from reproducibility.variations import VARIED, varied
 from tests.unit.orchestrator import samples
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ def draw(  # noqa: PLR0913 - what a plan depends on
     limits: Mapping[str, object] | None = None,
     release: Mapping[str, bytes] = samples.RELEASE,
     processors: int = 4,
+    unable: Mapping[str, str] | None = None,
 ) -> plan.Plan:
     spec = specs.Spec.model_validate(
         {
@@ -68,7 +72,16 @@ def draw(  # noqa: PLR0913 - what a plan depends on
         files=Tree(),
     )
     return plan.draw(
-        spec, lock, have, store, host=host, architectures=architectures, processors=processors
+        spec,
+        lock,
+        have,
+        store,
+        host=host,
+        architectures=architectures,
+        processors=processors,
+        capabilities={
+            name: Capability("somehow", (unable or {}).get(name, "")) for name in variations.NAMES
+        },
     )
 
 
@@ -154,12 +167,15 @@ def test_the_varied_parallelism_is_half_of_what_the_engine_gives(
     drawn = draw(store, limits=limits, processors=processors)
     assert drawn.chain.varied.parallelism == parallelism
     assert drawn.chain.varied.work == VARIED.work
-    results = samples.chain_results(store.put_bytes)
     steps = {step.name: step for step in drawn.steps}
     for name in ("F2", "cross-by-F2/riscv64"):
-        assert samples.made_by(steps[name], results).surroundings == drawn.chain.varied
-    assert (observing := steps["F2"].observe) is not None
-    assert observing(results).surroundings == drawn.chain.varied
+        assert steps[name].conditions == drawn.chain.varied
+
+
+def test_what_the_engine_cannot_vary_is_not_varied_and_said(store: Store) -> None:
+    drawn = draw(store, unable={"order": "no tmpfs here"})
+    assert drawn.chain.varied == replace(varied(4), order_seed=0)
+    assert drawn.chain.unable == {"order": "no tmpfs here"}
 
 
 def test_only_what_others_use_is_compared_of_what_steps_say(store: Store) -> None:

@@ -14,15 +14,16 @@ from containers.docker.volumes import Run, Volumes
 from containers.layout import lay_out
 from containers.policy import Limits
 from reproducibility import digest, manifest
+from reproducibility.conditions import STANDARD
 from reproducibility.errors import InfrastructureError
 from reproducibility.manifest import Entry, Tree
-from reproducibility.variations import STANDARD, VARIED
+from reproducibility.variations import VARIED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from containers.docker.api import Api
-    from reproducibility.variations import Surroundings
+    from reproducibility.conditions import Conditions
 
 FILE = digest.of_bytes(b"file")
 INPUT = Tree([manifest.file("file", FILE, 4), manifest.directory("empty")])
@@ -87,7 +88,7 @@ class Blobs:
         return Path("/trees", f"{tree.digest.hex[:4]}-{epoch}")
 
 
-def action(where: Surroundings = STANDARD, **changes: Any) -> Action:  # noqa: ANN401 - any field
+def action(where: Conditions = STANDARD, **changes: Any) -> Action:  # noqa: ANN401 - any field
     fields = {
         "name": "an action",
         "command": ("/bin/program",),
@@ -98,7 +99,7 @@ def action(where: Surroundings = STANDARD, **changes: Any) -> Action:  # noqa: A
         "outputs": (),
         "epoch": 7,
         "architecture": "amd64",
-        "surroundings": where,
+        "conditions": where,
     }
     return Action(**{**fields, **changes})
 

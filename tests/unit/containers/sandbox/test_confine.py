@@ -17,8 +17,8 @@ from containers.host import standalone
 from containers.sandbox import confine
 
 ROOT = Path(__file__).resolve().parents[4]
-# Stands in for bubblewrap: runs the command.
 _LINUX = LINUX[host()]
+# Stands in for bubblewrap: runs the command.
 BWRAP = Path(__file__).with_name("bwrap.sh")
 
 

@@ -22,9 +22,9 @@ from containers.sandbox import (
     engine as sandbox,
 )
 from containers.sandbox.usage import Usage
+from reproducibility.conditions import STANDARD
 from reproducibility.errors import InfrastructureError
 from reproducibility.manifest import Tree
-from reproducibility.variations import STANDARD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +83,7 @@ def test_a_full_disk_is_told_by_whoever_knows_the_step(
         outputs=("out",),
         epoch=7,
         architecture="amd64",
-        surroundings=STANDARD,
+        conditions=STANDARD,
     )
     with closing(Usage(work, Limits(), None)) as usage, pytest.raises(OSError) as told:  # noqa: PT011
         sandbox._take(work, action, into, Limits(), threading.Event(), usage)

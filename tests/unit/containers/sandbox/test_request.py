@@ -15,11 +15,12 @@ from containers.layout import MASKED, lay_out
 from containers.policy import Limits, Share
 from containers.sandbox import request, system_call_filter
 from reproducibility import digest, manifest
+from reproducibility.conditions import STANDARD
 from reproducibility.manifest import Entry, Tree
-from reproducibility.variations import STANDARD, VARIED
+from reproducibility.variations import VARIED
 
 if TYPE_CHECKING:
-    from reproducibility.variations import Surroundings
+    from reproducibility.conditions import Conditions
 
 TREE = Tree([manifest.file("bin/program", digest.of_bytes(b"x"), 1, executable=True)])
 OTHER = Tree([manifest.file("file", digest.of_bytes(b"y"), 1)])
@@ -36,7 +37,7 @@ class Folders:
 
 
 def order(
-    where: Surroundings = STANDARD,
+    where: Conditions = STANDARD,
     *,
     mounting: bool = False,
     in_memory: bool = False,
@@ -52,7 +53,7 @@ def order(
         outputs=(),
         epoch=7,
         architecture="amd64",
-        surroundings=where,
+        conditions=where,
     )
     found = request.for_action(
         *("/bwrap", action, lay_out(action), Limits(**limits), Folders()),
@@ -79,6 +80,12 @@ def test_every_namespace_is_new_and_every_privilege_dropped() -> None:
     for option in ("--disable-userns", "--die-with-parent", "--new-session", "--cap-drop ALL"):
         assert option in words
     assert "--uid 65534 --gid 65534 --hostname builder" in words
+
+
+def test_the_launcher_is_told_this_machine_s_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("containers.architecture.named", lambda _: "arm64")
+    found = order()
+    assert (found["keyctl"], found["rt_sigaction"]) == (219, 134)
 
 
 def test_mounts_come_in_the_order_that_they_need() -> None:

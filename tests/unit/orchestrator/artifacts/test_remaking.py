@@ -310,8 +310,9 @@ Path(sys.argv[2]).parent.joinpath("there").write_text(str(os.getpid()))
 
 
 def _idle(folder: Path, then: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = folder / "code" / "orchestrator"
+    package = folder / "code" / "orchestrator" / "artifacts"
     package.mkdir(parents=True)
+    (package.parent / "__init__.py").touch()
     (package / "__init__.py").touch()
     (package / "remade.py").write_text(_IDLE % then)
     monkeypatch.setattr(remaking, "_CODE", folder / "code")

@@ -380,7 +380,7 @@ def test_an_observer_that_f1_does_not_build_again_fails(
 def test_a_variation_without_effect_fails(
     store: Store, chain: Chain, results: dict[str, Result]
 ) -> None:
-    # F2 built in F1's surroundings: the same programs, and the observation says so.
+    # F2 built in F1's conditions: the same programs, and the observation says so.
     results["F2"] = results["F1"]
     found = verdicts(everything(store, chain, results))
     assert {found[probe.NAME, name] for name in probe.FIELDS} == {Verdict.FAIL}

@@ -19,9 +19,9 @@ from orchestrator.golang.compiling import (
     seed_name,
 )
 from orchestrator.spec.model import Exclusion
+from reproducibility.conditions import STANDARD
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
-from reproducibility.variations import STANDARD
 from tests.unit.orchestrator import samples
 from tests.unit.orchestrator.samples import EPOCH, MODULE, Blobs, made_by
 
@@ -70,7 +70,7 @@ def actions_of(blobs: Blobs, architecture: str, *, seeded: bool = True) -> dict[
     compiling = samples.compiling(blobs, seeded=seeded)
     results = results_of(blobs, architecture)
     made = {name: step.make(results) for name, step in steps_of(compiling, architecture).items()}
-    return {name: action for name, action in made.items() if isinstance(action, Action)}
+    return {name: action.placed() for name, action in made.items() if isinstance(action, Action)}
 
 
 def mounts(action: Action) -> dict[str, Tree]:
@@ -129,7 +129,7 @@ def test_what_the_go_command_hashes_is_as_on_the_device(blobs: Blobs) -> None:
             key: there[key] for key in environment.settings("arm64")
         }
         assert action.epoch == EPOCH
-        assert action.surroundings == STANDARD
+        assert action.conditions == STANDARD
         assert action.architecture == "amd64"
         goroot = mounts(action)[device.GOROOT]
         assert goroot.where(lambda e: not e.path.startswith(("bin/", "pkg/"))) == chain_source

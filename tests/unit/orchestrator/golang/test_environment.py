@@ -1,4 +1,4 @@
-"""The go command's environment: every variable in every surroundings, and what they share."""
+"""The go command's environment: every variable in every conditions, and what they share."""
 
 from __future__ import annotations
 

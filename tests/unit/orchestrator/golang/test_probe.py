@@ -12,9 +12,10 @@ from containers.action import Mount
 from orchestrator import resources
 from orchestrator.golang import probe, standard_library
 from reproducibility.compare import Check, Verdict
+from reproducibility.conditions import STANDARD
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
-from reproducibility.variations import STANDARD, VARIED, varied
+from reproducibility.variations import VARIED, varied
 from tests.unit.orchestrator import samples
 from tests.unit.orchestrator.samples import made_by
 
@@ -38,7 +39,8 @@ OTHER: dict[str, Any] = {
 
 def checks(usual: object, other: object) -> list[Check]:
     """Of two runs that saw this."""
-    return probe.checks(*(samples.result(Tree(), observed=seen) for seen in (usual, other)))
+    first, second = (samples.result(Tree(), observed=seen) for seen in (usual, other))
+    return probe.checks(first, second, {})
 
 
 def verdicts(usual: object, other: object) -> dict[str, Verdict]:
@@ -78,7 +80,7 @@ def test_an_observation_that_is_no_observation(said: str) -> None:
     broken = replace(usual, provenance=replace(usual.provenance, observed=said))
     for pair in ((broken, other), (usual, broken)):
         with pytest.raises(InputError, match=r"observation|JSON"):
-            probe.checks(*pair)
+            probe.checks(*pair, {})
 
 
 def test_what_a_run_did_not_write_down_is_not_taken_from_another() -> None:
@@ -89,7 +91,7 @@ def test_what_a_run_did_not_write_down_is_not_taken_from_another() -> None:
         ((seen, older), "F2"),
         ((older, unseen), "F1 and F2"),
     ):
-        found = probe.checks(*pair)
+        found = probe.checks(*pair, {})
         assert {check.subject: check.verdict for check in found} == dict.fromkeys(
             probe.FIELDS, Verdict.SKIP
         )
@@ -116,10 +118,9 @@ def test_each_run_is_observed_under_its_own_conditions() -> None:
     f1, f2 = next(step for step in chain.steps() if step.name == "F1"), chain.second()
     assert f1.observe is not None
     assert f2.observe is not None
-    first, second = f1.observe(results), f2.observe(results)
-    assert (first.surroundings, second.surroundings) == (STANDARD, varied(3))
-    assert made_by(f1, results).surroundings == first.surroundings
-    assert made_by(f2, results).surroundings == second.surroundings
+    assert (f1.conditions, f2.conditions) == (STANDARD, varied(3))
+    first = f1.observe(results).under(f1.conditions).placed()
+    second = f2.observe(results).under(f2.conditions).placed()
     assert (first.directory, second.directory) == (STANDARD.work, VARIED.work)
     assert first.mounts == second.mounts
     assert first.command == second.command

@@ -1,0 +1,57 @@
+"""One step of a finished build, run again under other conditions and compared with its result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from containers.action import Action
+from reproducibility.compare import Check, Verdict, trees
+from reproducibility.errors import ActionError, InputError
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from containers.engine import Engine
+    from containers.policy import Policy
+    from orchestrator.execution.step import Results, Step
+    from orchestrator.store import Store
+    from reproducibility.conditions import Conditions
+
+NAME = "under other conditions"
+
+
+def repeat(  # noqa: PLR0913 - what is run, on what, how
+    step: Step,
+    results: Results,
+    conditions: Conditions,
+    *,
+    engine: Engine,
+    policy: Policy,
+    store: Store,
+    stop: Event,
+) -> Check:
+    """Compare a step's result with what it gives under other conditions; nothing is remembered.
+
+    `results`: of the step and of those that it needs.
+
+    Raises:
+        ActionError: it failed under these conditions.
+        InfrastructureError: it could not be run.
+        InputError: the step is computed in this process, or had nothing to do.
+        Stopped: `stop` was set.
+    """
+    action = step.make(results)
+    if not isinstance(action, Action):
+        raise InputError(f"{step.name} runs no action", subject=step.name)
+    outcome = engine.run(action.under(conditions), policy, store, stop)
+    if outcome.failed:
+        words = store.read(outcome.stderr).decode(errors="replace").strip()
+        raise ActionError(
+            f"{step.name} ended with exit status {outcome.exit_status} under other conditions:\n"
+            f"{words}",
+            subject=str(conditions.describe()),
+        )
+    before = results[step.name]
+    if step.says and outcome.stdout != before.stdout:
+        return Check(NAME, step.name, Verdict.FAIL, "other words on standard output")
+    return trees(NAME, step.name, before.tree, outcome.tree)
