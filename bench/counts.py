@@ -70,7 +70,7 @@ def main() -> int:
     parser.add_argument("--readme", type=Path)
     arguments = parser.parse_args()
     try:
-        made = table(Finished.load(arguments.out).document["root"])
+        made = table(Finished.load(arguments.out).result.root.model_dump())
     except SourceryError as error:
         print(error.diagnostics(), file=sys.stderr)
         return error.status

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from containers import registry
 from containers.host import memory
@@ -43,9 +43,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from containers.engine import Engine
+    from containers.engine import Engine, Identity
     from orchestrator.architecture import Architecture
+    from orchestrator.artifacts.model import BuildResult
     from orchestrator.execution.step import Observer, Results, Run, Step
+    from reproducibility.compare import CheckKind
     from reproducibility.digest import Digest
     from reproducibility.manifest import Tree
 
@@ -80,11 +82,15 @@ class Options:
 
 @dataclass(frozen=True)
 class Built:
-    """A finished build: its verdict and the content of `result.json`."""
+    """A finished build: its output directory, and the content of `result.json` in it."""
 
-    verdict: Verdict
-    document: dict[str, Any]
+    result: BuildResult
     out: Path
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of its checks."""
+        return Verdict[self.result.verdict]
 
 
 def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
@@ -178,9 +184,10 @@ class _Job:
                 again = rebuilding.checks(run.compared.values())
                 found = [*end.compared.result(), *again, *image.checks]
                 found = complete(found, self._expected(drawn, steps))
-                document = self._document(image, found, run, drawn, end.assembled, engine.name)
-                result.write(output.folder, document, run.results, self.store)
-        return Built(fold(found), document, self.options.out)
+                made = _Made(steps, run.results, image, found, end.assembled, engine.identity)
+                built = self._result(drawn, made)
+                result.write(output.folder, built, run.results, self.store)
+        return Built(built, self.options.out)
 
     @contextmanager
     def _output(self) -> Iterator[_Output]:
@@ -210,8 +217,8 @@ class _Job:
             *source_checks.checks(self.pinned, have.sources, self.store, hashes),
         ]
 
-    def _expected(self, drawn: plan.Plan, steps: Sequence[Step]) -> list[tuple[str, str]]:
-        """(name, subject) of every check that must be there at the end."""
+    def _expected(self, drawn: plan.Plan, steps: Sequence[Step]) -> list[tuple[CheckKind, str]]:
+        """(kind, subject) of every check that must be there at the end."""
         again = rebuilding.expected(steps) if self.options.rebuild else []
         return [*drawn.expected, *making.EXPECTED, *again]
 
@@ -228,28 +235,34 @@ class _Job:
             stop=self.stop,
         ).run(steps)
 
-    def _document(  # noqa: PLR0913 - the parts of a result
-        self,
-        image: making.Image,
-        found: list[Check],
-        run: Run,
-        drawn: plan.Plan,
-        assembled: root.Root,
-        engine: str,
-    ) -> dict[str, Any]:
-        return result.document(
-            verdict=fold(found),
-            image=image,
-            checks=found,
-            run=run,
+    def _result(self, drawn: plan.Plan, made: _Made) -> BuildResult:
+        return result.build_result(
+            verdict=fold(made.checks),
+            image=made.image,
+            checks=made.checks,
+            steps=made.steps,
+            results=made.results,
+            spec=self.wanted.digest,
             pinned=self.pinned,
             chain=drawn.chain,
-            assembled=assembled,
-            engine=engine,
+            assembled=made.root,
+            engine=made.engine,
             seconds=time.monotonic() - self.started,
             # Linux counts it in units of 1024 bytes (getrusage(2)).
             peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What came of a build: the steps with their results, the image, and what was checked."""
+
+    steps: Sequence[Step]
+    results: Results
+    image: making.Image
+    checks: Sequence[Check]
+    root: root.Root
+    engine: Identity
 
 
 class _Output:

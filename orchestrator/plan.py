@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator import resources
-from orchestrator.golang import checks, probe, standard_library
+from orchestrator.golang import probe, standard_library
 from orchestrator.golang.compiling import Compiling
 from orchestrator.golang.toolchain import (
     DIST_BUILD,
@@ -16,6 +16,7 @@ from orchestrator.golang.toolchain import (
 )
 from orchestrator.inputs import source_checks
 from orchestrator.lock.file import Absent
+from reproducibility import codes
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree, file, merge
 from reproducibility.variations import varied
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from orchestrator.lock.file import Lock
     from orchestrator.spec.model import Spec
     from orchestrator.store import Store
+    from reproducibility.compare import CheckKind
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Plan:
     chain: Chain
     compiling: Compiling
     steps: list[Step]
-    expected: list[tuple[str, str]]
+    expected: list[tuple[CheckKind, str]]
 
 
 def draw(  # noqa: PLR0913 - what a plan depends on
@@ -98,17 +100,17 @@ def _expected(
     host: Architecture,
     architectures: tuple[Architecture, ...],
     unpublished: list[Architecture],
-) -> list[tuple[str, str]]:
-    expected: list[tuple[str, str]] = [
-        (name, host) for name in (checks.FIXED_POINT, checks.GENERATED, checks.HELPERS)
+) -> list[tuple[CheckKind, str]]:
+    expected: list[tuple[CheckKind, str]] = [
+        (kind, host) for kind in (codes.FIXED_POINT, codes.GENERATED, codes.HELPERS)
     ]
-    expected += [(probe.NAME, name) for name in probe.FIELDS]
+    expected += [(codes.VARIATION, name) for name in probe.FIELDS]
     for name in dict.fromkeys((host, *architectures)):
-        expected.append((checks.RELEASE, name))
+        expected.append((codes.RELEASE, name))
         if not isinstance(lock.toolchain.log[name], Absent):
-            expected.append((checks.LOG, name))
+            expected.append((codes.LOG, name))
     expected += source_checks.expected(lock)
-    expected += [(checks.CROSS_AGAIN, name) for name in unpublished]
+    expected += [(codes.CROSS_AGAIN, name) for name in unpublished]
     return expected
 
 

@@ -130,7 +130,8 @@ def _made_before(out: Path) -> set[Path]:
     with contextlib.suppress(KeyError, TypeError, AttributeError):
         made.update(Path(str(name)) for name in mark.get("made", ()))
         made.update(Path(str(result[part]["path"])) for part in ("image", "cpio") if part in result)
-        for step in result.get("stages", ()):
+        # A build of an earlier version called its steps stages.
+        for step in (*result.get("steps", ()), *result.get("stages", ())):
             name, key = str(step["name"]), str(step["key"]).rpartition(":")[2]
             made |= {Path(LOGS, logs.name_of(name)), Path(LOGS, logs.name_of(name, key))}
     # A list that somebody changed must not reach out of the folder, or through a link.

@@ -7,16 +7,12 @@ unpacked into the store first, and must be the tree that the result names.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from orchestrator.artifacts import output_directory
-from orchestrator.files.document import shaped
+from orchestrator.artifacts import model, output_directory
 from orchestrator.image.cpio import reader as unpacking
 from orchestrator.store import DamagedBlob
-from reproducibility import canonical, digest, regular
-from reproducibility.compare import Verdict
+from reproducibility import digest, regular
 from reproducibility.digest import Digest
 from reproducibility.errors import ComparisonError, InputError
 
@@ -26,50 +22,6 @@ if TYPE_CHECKING:
     from orchestrator.store import Store
     from reproducibility.manifest import Tree
 
-_AGAIN = "build again: `orchestrate build`, or name another folder with --out"
-
-
-_Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-# A file beside the result: a name, so that it leads nowhere else.
-_Name = Annotated[str, Field(pattern=r"^[^/.\x00-\x1f\x7f][^/\x00-\x1f\x7f]{0,254}$")]
-_Tree = Annotated[str, Field(pattern=r"^blake3:[0-9a-f]{64}$")]
-_MOST_VALUES = 1_000_000
-_WANTED = frozenset({"schema", "verdict", "image", "cpio", "root"})
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-    path: _Name
-
-
-class _Image(_Part):
-    blake3: _Hex
-
-
-class _Archive(_Part):
-    blake3: _Hex | None = None
-
-
-class _Root(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-    tree: _Tree | None = None
-    commands: dict[str, int]
-    boot_files: int = 0
-
-
-class _Content(BaseModel):
-    """Keys of `result.json` that readers rely on; there is much more in it."""
-
-    model_config = ConfigDict(strict=True)
-
-    schema_version: int = Field(alias="schema")
-    verdict: str | int | None
-    image: _Image
-    cpio: _Archive
-    root: _Root
-
 
 class UnfinishedError(InputError):
     """A build began to put its files into a folder and did not come to its end."""
@@ -77,10 +29,10 @@ class UnfinishedError(InputError):
 
 @dataclass(frozen=True)
 class Finished:
-    """An output directory with a result in it. `document`: the content of `result.json`."""
+    """An output directory with a result in it. `result`: the content of `result.json`."""
 
     out: Path
-    document: dict[str, Any]
+    result: model.BuildResult
 
     @classmethod
     def load(cls, out: Path) -> Finished:
@@ -88,7 +40,7 @@ class Finished:
 
         Raises:
             UnfinishedError: a build was interrupted while it put its files there.
-            InputError: there is none, or it is not one of a build.
+            InputError: there is none, or it is not one of a build, or one of another version.
         """
         path = out / output_directory.RESULT
         try:
@@ -101,34 +53,23 @@ class Finished:
                 subject=str(path),
                 remedy="`orchestrate build` first, or name its output directory with --out",
             ) from error
-        document = canonical.loads(data, subject=str(path))
-        if not isinstance(document, dict) or not document.keys() >= _WANTED:
-            raise InputError("this is not the result of a build", subject=str(path), remedy=_AGAIN)
-        shaped(
-            _Content,
-            document,
-            lambda words: InputError(
-                f"this is not the result of a build: {words}", subject=str(path), remedy=_AGAIN
-            ),
-            most=_MOST_VALUES,
-        )
-        return cls(out, document)
+        return cls(out, model.parse(data, str(path)))
 
     @property
     def image(self) -> Path:
         """The disk image."""
-        return self._part("image")
+        return self.out / self.result.image.path
 
     @property
     def image_digest(self) -> Digest:
-        """Digest that the image must have."""
-        return Digest("blake3", str(self.document["image"]["blake3"]))
+        """What the image must be."""
+        return Digest("blake3", self.result.image.blake3)
 
     @property
     def doubt(self) -> str:
-        """Reason not to trust the image; empty where the build's checks held."""
-        verdict = self.document["verdict"]
-        if verdict in {Verdict.PASS.name, Verdict.SKIP.name}:
+        """Why the image is not to be trusted, in words; empty where the build's checks held."""
+        verdict = self.result.verdict
+        if verdict != "FAIL":
             return ""
         return f"the verdict of this build is {verdict}, so its image is not to be trusted"
 
@@ -139,33 +80,18 @@ class Finished:
 
     @property
     def architectures(self) -> list[str]:
-        """Architectures that the root has commands for, by their Go names."""
-        return sorted(self.document["root"]["commands"])
+        """Those that the root has commands for, by their Go names."""
+        return sorted(self.result.root.commands)
 
     @property
     def archive(self) -> Path:
         """The root as a cpio archive."""
-        return self._part("cpio")
+        return self.out / self.result.cpio.path
 
     @property
-    def archive_digest(self) -> Digest | None:
-        """Digest that the archive must have; None where the result does not say."""
-        said = self.document["cpio"].get("blake3")
-        return None if said is None else Digest("blake3", str(said))
-
-    def _part(self, name: str) -> Path:
-        return self.out / str(self.document[name]["path"])
-
-    def _said(self, part: str, name: str) -> str:
-        """Return what not every result says."""
-        said = self.document[part].get(name)
-        if said is None:
-            raise InputError(
-                f"this is not the whole result of a build: it says no {part}.{name}",
-                subject=str(self.out / output_directory.RESULT),
-                remedy=_AGAIN,
-            )
-        return str(said)
+    def archive_digest(self) -> Digest:
+        """What the archive must be."""
+        return Digest("blake3", self.result.cpio.blake3)
 
     def root(self, store: Store) -> Path:
         """The root as a read-only folder in the store, every time its epoch.
@@ -179,7 +105,7 @@ class Finished:
         """
         try:
             epoch = unpacking.epoch(self.archive)
-            wanted = Digest.parse(self._said("root", "tree"))
+            wanted = self.result.root.tree
             try:
                 there = store.existing(wanted, epoch)
                 return there or store.checkout(store.load_tree(wanted), epoch)
@@ -189,16 +115,16 @@ class Finished:
             raise InputError(
                 f"the root cannot be read: {error.strerror}",
                 subject=str(error.filename or self.archive),
-                remedy=_AGAIN,
+                remedy=model.REMEDY,
             ) from error
 
     def _unpacked(self, store: Store, wanted: Digest) -> Tree:
-        said = self._said("cpio", "blake3")
-        if digest.of_file(self.archive).hex != said:
+        said = self.archive_digest
+        if digest.of_file(self.archive) != said:
             raise ComparisonError(
-                f"the archive is not the one that the result names: it should be blake3 {said}",
+                f"the archive is not the one that the result names: it should be blake3 {said.hex}",
                 subject=str(self.archive),
-                remedy=_AGAIN,
+                remedy=model.REMEDY,
             )
         with store.temporary() as scratch:
             folder = scratch / "root"
@@ -209,7 +135,7 @@ class Finished:
             raise ComparisonError(
                 f"the archive holds the tree {tree.digest}, and the result names {wanted}",
                 subject=str(self.archive),
-                remedy=_AGAIN,
+                remedy=model.REMEDY,
             )
         return tree
 
@@ -220,13 +146,13 @@ def _missing(out: Path) -> InputError:
         return UnfinishedError(
             "the build in this folder is not finished: its result, which comes last, is missing",
             subject=subject,
-            remedy=_AGAIN,
+            remedy=model.REMEDY,
         )
     if any((out / name).exists() for name in output_directory.BESIDE):
         return InputError(
             "this is not a finished build: its result, which comes last, is missing",
             subject=subject,
-            remedy=_AGAIN,
+            remedy=model.REMEDY,
         )
     return InputError(
         "there is no result of a build: No such file or directory",

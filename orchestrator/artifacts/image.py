@@ -32,21 +32,25 @@ from orchestrator.image.cpio import witness as archive
 from orchestrator.image.cpio import writer as cpio
 from orchestrator.image.fat import reader, witness, writer
 from orchestrator.store import DamagedBlob, Store
-from reproducibility import canonical
+from reproducibility import canonical, codes
 from reproducibility import digest as digests
-from reproducibility.compare import Check, Verdict, trees
+from reproducibility.compare import Check, Difference, Verdict, trees
 from reproducibility.digest import Digest
 from reproducibility.errors import ComparisonError, InputError, Stopped
 from reproducibility.manifest import Tree, file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
     from threading import Event
 
     from orchestrator.artifacts.remaking import Remaking
     from orchestrator.execution.step import Observer, Result, Results
+    from reproducibility.compare import CheckKind
     from reproducibility.manifest import Entry
+
+    _Fields = tuple[str, int, AbstractSet[int]]
 
 __all__ = ["FORMAT", "Image", "Order", "of_result", "step", "volume_id"]
 
@@ -62,11 +66,12 @@ PARTS = (
     ("cpio", "cpio", "archive of the same tree"),
     ("cpio/read back", "cpio", "by another program"),
 )
-TWICE = "image made twice"
-READ_BACK = "read back by pyfatfs == root"
-WITNESSED = "every other byte == as the root and the parameters say"
-ARCHIVE = "archive read back == root"
-EXPECTED = [(TWICE, IMAGE), (READ_BACK, IMAGE), (WITNESSED, IMAGE), (ARCHIVE, CPIO)]
+EXPECTED = [
+    (codes.IMAGE_AGAIN, IMAGE),
+    (codes.IMAGE_READ_BACK, IMAGE),
+    (codes.IMAGE_BYTES, IMAGE),
+    (codes.ARCHIVE_READ_BACK, CPIO),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,8 @@ def of_result(result: Result, store: Store) -> Image:
     try:
         document = json.loads(store.read(result.stdout))
         checks = tuple(
-            Check(found["name"], found["subject"], Verdict[found["verdict"]], found["reason"])
+            # Only an image that passed them all is remembered, so there are no differences.
+            Check(codes.find(found["code"]), found["subject"], found["reason"])
             for found in document["checks"]
         )
         return Image(
@@ -240,14 +246,17 @@ def _twice(written: Digest, tree: Digest, again: remaking.Remade) -> Check:
     how = "from the tree's manifest, in another process, backwards and piece by piece"
     if again.alike:
         reason = f"the process that made it again had the same {', '.join(again.alike)}"
-        return Check(TWICE, IMAGE, Verdict.FAIL, reason)
+        return Check(codes.IMAGE_AGAIN["same-surroundings"], IMAGE, reason)
     if (written, tree) == (again.image, again.tree):
         reason = f"written in the order of the clusters, and made again {how}: {written} both times"
-        return Check(TWICE, IMAGE, Verdict.PASS, reason)
+        return Check(codes.IMAGE_AGAIN["same"], IMAGE, reason)
     reason = f"written in the order of the clusters {written}, made again {how} {again.image}"
     if tree != again.tree:
         reason += f"; the trees are {tree} and {again.tree}"
-    return Check(TWICE, IMAGE, Verdict.FAIL, reason)
+    pairs = (("blake3", written, again.image), ("tree", tree, again.tree))
+    found = [Difference(IMAGE, name, one.hex, other.hex) for name, one, other in pairs]
+    differing = tuple(one for one in found if one.first != one.second)
+    return Check(codes.IMAGE_AGAIN["differs"], IMAGE, reason, differing)
 
 
 def _witnessed(order: Order, store: Store, fresh: Path, observer: Observer) -> Check:
@@ -271,13 +280,13 @@ def _witnessed(order: Order, store: Store, fresh: Path, observer: Observer) -> C
             ),
         )
     right = "boot code, tables, directories with every field, slack and free space: byte by byte"
-    return _judged(WITNESSED, IMAGE, found, right)
+    return _judged(codes.IMAGE_BYTES, IMAGE, found, right)
 
 
-def _judged(name: str, subject: str, found: Sequence[str], right: str) -> Check:
+def _judged(kind: CheckKind, subject: str, found: Sequence[str], right: str) -> Check:
     if found:
-        return Check(name, subject, Verdict.FAIL, "; ".join(found))
-    return Check(name, subject, Verdict.PASS, right)
+        return Check(kind["differs"], subject, "; ".join(found))
+    return Check(kind["same"], subject, right)
 
 
 def _read_back(order: Order, store: Store, fresh: Path, observer: Observer) -> Check:
@@ -285,9 +294,9 @@ def _read_back(order: Order, store: Store, fresh: Path, observer: Observer) -> C
         try:
             seen = reader.read(fresh / IMAGE)
         except ComparisonError as error:
-            return Check(READ_BACK, IMAGE, Verdict.FAIL, error.summary)
+            return Check(codes.IMAGE_READ_BACK["unreadable"], IMAGE, error.summary)
     expected = reader.expected(order.tree)
-    check = trees(READ_BACK, IMAGE, seen.tree, expected)
+    check = trees(codes.IMAGE_READ_BACK, IMAGE, seen.tree, expected)
     if check.verdict is Verdict.FAIL:
         # A damaged blob would show here: that is healed, not reported as a defect of the image.
         store.look_again(expected.where(lambda entry: seen.tree.get(entry.path) != entry))
@@ -296,8 +305,22 @@ def _read_back(order: Order, store: Store, fresh: Path, observer: Observer) -> C
     wanted = (order.label, order.volume_id, frozenset({order.epoch}))
     if found != wanted:
         reason = f"label, volume ID and times are {found}, not {wanted}"
-        return Check(READ_BACK, IMAGE, Verdict.FAIL, reason)
+        return Check(codes.IMAGE_READ_BACK["other-fields"], IMAGE, reason, _fields(found, wanted))
     return check
+
+
+def _fields(found: _Fields, wanted: _Fields) -> tuple[Difference, ...]:
+    """In what label, volume ID and times (seconds) of an image differ from what they should be."""
+    pairs: list[tuple[str, str | int, str | int]] = [
+        ("label", found[0], wanted[0]),
+        ("volume_id", found[1], wanted[1]),
+        ("times", _listed(found[2]), _listed(wanted[2])),
+    ]
+    return tuple(Difference(IMAGE, name, one, other) for name, one, other in pairs if one != other)
+
+
+def _listed(moments: Iterable[int]) -> str:
+    return " ".join(map(str, sorted(moments)))
 
 
 def _cpio(order: Order, store: Store, fresh: Path, observer: Observer) -> tuple[Artifact, Check]:
@@ -307,7 +330,7 @@ def _cpio(order: Order, store: Store, fresh: Path, observer: Observer) -> tuple[
     with _stage("cpio/read back", observer):
         found = archive.findings(fresh / CPIO, order.tree, order.epoch)
     right = "names, modes, times, owners, content (BLAKE3), order and end, field by field"
-    return artifact, _judged(ARCHIVE, CPIO, found, right)
+    return artifact, _judged(codes.ARCHIVE_READ_BACK, CPIO, found, right)
 
 
 def _taken_over(remembered: Result, place: Place) -> bool:

@@ -1,148 +1,179 @@
-"""Writes `result.json` and the other files beside the image that say what was built and compared.
+"""What a build came to, put together as a `model.BuildResult`, and the files beside the image.
 
-Schema 1 of `result.json`: `schema`, `verdict`, `image` and `cpio` (`path`, `size`, `blake3`,
-`sha256`), `checks` (`name`, `subject`, `verdict`, `reason`),
-`stages` (`name`, `key`, `seconds`, `cached`, `peak_memory`, `provenance`), `patches` (`file`,
-`change`, `blake3`: what the build changed in a private copy of a published file), `inputs`, `root`,
-`isolation`, `engine` (this run's), `compression` (the library and level of archive and initramfs:
-another version may give other bytes), `seconds`, `peak_memory`. Sizes are bytes. It holds times, so
-it is not part of what must come out the same.
-
-A stage's `provenance` says where its result comes from: `origin` (`ran here`, `remembered`,
-`nothing to do`), and of the run that made it `engine` (`name`, `identity`, `version`), `isolation`
-(the `id` of one of those in `isolation.enforced`), `tool` (the version of this program), `when`,
-and `observed`, what a program saw inside, where one looked. `not recorded` stands where that run
-did not write it down, as those of older versions did not.
+`result.json`, the sums, and the logs of the steps. A step's result says which run made it where
+that run wrote it down; nothing of the present run is put in its place.
 """
 
 from __future__ import annotations
 
+import os
+import platform
 from typing import TYPE_CHECKING, Any
 
-from containers.policy import Policy
-from orchestrator.artifacts import output_directory
+from pydantic import ValidationError
+
+from containers.policy import RULES
+from orchestrator import resources
+from orchestrator.artifacts import model, output_directory
 from orchestrator.boot import initramfs
 from orchestrator.execution import logs
-from orchestrator.execution.step import NOT_RECORDED
 from orchestrator.image.cpio import writer as cpio
 from reproducibility import canonical
 from reproducibility import digest as digests
+from reproducibility.compare import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from containers.engine import Identity
     from orchestrator.artifacts.image import Image
     from orchestrator.artifacts.root import Root
-    from orchestrator.execution.step import Provenance, Result, Results, Run
+    from orchestrator.execution.step import Provenance, Result, Results, Step
     from orchestrator.golang.toolchain import Chain
     from orchestrator.lock.file import Lock
     from orchestrator.store import Store
-    from reproducibility.compare import Check, Verdict
+    from reproducibility.compare import Check
+    from reproducibility.digest import Digest
 
-SCHEMA = 1
+_WORDS: dict[Verdict, model.Word] = {
+    Verdict.PASS: "PASS",
+    Verdict.SKIP: "SKIP",
+    Verdict.FAIL: "FAIL",
+}
 
 
-def document(  # noqa: PLR0913 - the parts of a result
+def build_result(  # noqa: PLR0913 - the parts of a result
     *,
     verdict: Verdict,
     image: Image,
     checks: Sequence[Check],
-    run: Run,
+    steps: Sequence[Step],
+    results: Results,
+    spec: Digest,
     pinned: Lock,
     chain: Chain,
     assembled: Root,
-    engine: str,
+    engine: Identity,
     seconds: float,
     peak_memory: int,
-) -> dict[str, Any]:
-    """The content of `result.json`."""
-    counts = assembled.counts
-    files = sum(1 for _ in assembled.tree.files())
-    return {
-        "schema": SCHEMA,
-        "verdict": verdict.name,
-        "image": image.image.document(),
-        "cpio": image.cpio.document(),
-        "checks": [check.document() for check in checks],
-        "stages": [
-            {
-                "name": name,
-                "key": str(result.key),
-                "seconds": round(result.seconds, 3),
-                "cached": result.cached,
-                "peak_memory": result.peak_memory,
-                "provenance": _provenance(result),
-            }
-            for name, result in run.results.items()
-        ],
-        "patches": chain.patches(),
-        "compression": {"archive": cpio.COMPRESSION, "initramfs": initramfs.COMPRESSION},
-        "inputs": pinned.model_dump(mode="json")["inputs"],
-        "root": {
-            "tree": str(image.tree),
-            "files": files,
-            "bytes": assembled.tree.size,
-            "source_files": counts.source_files,
-            "source_bytes": counts.source_bytes,
-            "seed_files": counts.seed_files,
-            "seed_bytes": counts.seed_bytes,
-            "boot_files": counts.boot_files,
-            "boot_bytes": counts.boot_bytes,
-            "prebuilt": dict(counts.prebuilt),
-            "prebuilt_programs": {name: list(paths) for name, paths in counts.programs.items()},
-            "commands": dict(counts.commands),
-            "left_out_by_build_constraints": {
-                name: list(paths) for name, paths in counts.constrained.items()
-            },
-        },
-        "engine": engine,
-        "isolation": _isolation(result.provenance for result in run.results.values()),
-        "seconds": round(seconds, 3),
-        "peak_memory": peak_memory,
-    }
+) -> model.BuildResult:
+    """The content of `result.json`. `spec`: the digest of what the spec says."""
+    stages = {step.name: step.stage for step in steps}
+    return model.BuildResult(
+        verdict=_WORDS[verdict],
+        tool=resources.VERSION,
+        host=model.Host(
+            architecture=chain.host, kernel=os.uname().release, python=platform.python_version()
+        ),
+        engine=_engine(engine),
+        spec=spec,
+        lock=pinned.digest,
+        inputs=pinned.inputs,
+        image=model.Artifact.model_validate(image.image.document()),
+        cpio=model.Artifact.model_validate(image.cpio.document()),
+        root=_root(image.tree, assembled),
+        checks=tuple(model.Check.model_validate(check.document()) for check in checks),
+        steps=tuple(step(name, stages[name], result) for name, result in results.items()),
+        isolation=isolation(result.provenance for result in results.values()),
+        patches=tuple(model.Patch.model_validate(patch) for patch in chain.patches()),
+        compression=model.Compression(archive=cpio.COMPRESSION, initramfs=initramfs.COMPRESSION),
+        seconds=round(seconds, 3),
+        peak_memory=peak_memory,
+    )
 
 
-def _provenance(result: Result) -> dict[str, Any]:
-    """Where a stage's result comes from, by what was written down when it was made."""
-    if result.kind == "nothing":
-        return {"origin": "nothing to do"}
-    origin = "remembered" if result.cached else "ran here"
-    made = result.provenance
-    if made is None:
-        unknown = dict.fromkeys(("engine", "isolation", "tool", "when"), NOT_RECORDED)
-        return {"origin": origin, **unknown}
-    seen = {"observed": made.observed.strip()} if made.observed else {}
-    return {
-        "origin": origin,
-        "engine": made.engine.document(),
-        "isolation": _isolation_id(made.isolation),
-        "tool": made.tool,
-        "when": made.when,
-        **seen,
-    }
+def step(name: str, stage: str, result: Result) -> model.Step:
+    """A step, and where its result comes from, by what was written down when it was made."""
+    idle = result.kind == "nothing"
+    origin: model.Origin = "remembered" if result.cached else "ran here"
+    return model.Step(
+        name=name,
+        stage=stage,
+        kind=result.kind,
+        key=result.key,
+        # The key is the digest of what was done, as a document.
+        action=None if idle else result.key,
+        outputs=result.tree.digest,
+        seconds=round(result.seconds, 3),
+        peak_memory=result.peak_memory,
+        cached=result.cached,
+        origin="nothing to do" if idle else origin,
+        provenance=_provenance(result.provenance),
+    )
 
 
-def _isolation(provenances: Iterable[Provenance | None]) -> dict[str, Any]:
+def isolation(provenances: Iterable[Provenance | None]) -> model.Isolation:
     """The rules, and each way in which the runs that made the results kept them, once."""
-    found = {_isolation_id(made.isolation): made.isolation for made in provenances if made}
-    return {
-        "rules": Policy().describe()["rules"],
-        "enforced": [{"id": name, **found[name]} for name in sorted(found)],
-    }
+    kept = [_enforced(made.isolation) for made in provenances if made and _isolated(made)]
+    found = {str(one.id): one for one in kept if one}
+    return model.Isolation(
+        rules={rule.name: rule.meaning for rule in RULES},
+        enforced=tuple(found[name] for name in sorted(found)),
+    )
 
 
-def _isolation_id(isolation: Mapping[str, Any]) -> str:
-    return str(digests.of_bytes(canonical.dumps(dict(isolation))))
-
-
-def write(folder: Path, content: dict[str, Any], results: Results, store: Store) -> None:
+def write(folder: Path, made: model.BuildResult, results: Results, store: Store) -> None:
     """Write `result.json`, `SHA256SUMS`, `B3SUMS` and `logs/` into the new output directory."""
-    made = [content[name] for name in ("cpio", "image")]
-    for name, algorithm in (("SHA256SUMS", "sha256"), ("B3SUMS", "blake3")):
-        lines = [f"{part[algorithm]}  {part['path']}\n" for part in made]
-        (folder / name).write_text("".join(lines))
+    files = (made.cpio, made.image)
+    (folder / "SHA256SUMS").write_text("".join(f"{file.sha256}  {file.path}\n" for file in files))
+    (folder / "B3SUMS").write_text("".join(f"{file.blake3}  {file.path}\n" for file in files))
     beside = folder / "logs"
     beside.mkdir()
     logs.write(results, store, beside)
-    (folder / output_directory.RESULT).write_bytes(canonical.pretty(content))
+    (folder / output_directory.RESULT).write_bytes(model.dumps(made))
+
+
+def _root(tree: Digest, assembled: Root) -> model.Root:
+    counts = assembled.counts
+    return model.Root(
+        tree=tree,
+        files=sum(1 for _ in assembled.tree.files()),
+        bytes=assembled.tree.size,
+        source_files=counts.source_files,
+        source_bytes=counts.source_bytes,
+        seed_files=counts.seed_files,
+        seed_bytes=counts.seed_bytes,
+        boot_files=counts.boot_files,
+        boot_bytes=counts.boot_bytes,
+        prebuilt=dict(counts.prebuilt),
+        prebuilt_programs={name: tuple(paths) for name, paths in counts.programs.items()},
+        commands=dict(counts.commands),
+        left_out_by_build_constraints={
+            name: tuple(paths) for name, paths in counts.constrained.items()
+        },
+    )
+
+
+def _engine(identity: Identity) -> model.Engine:
+    return model.Engine.model_validate(identity.document())
+
+
+def _provenance(made: Provenance | None) -> model.Provenance | None:
+    """Where a result comes from; None where that was not recorded, or not as a whole."""
+    if made is None:
+        return None
+    kept = _enforced(made.isolation)
+    if kept is None:
+        return None
+    return model.Provenance(
+        engine=_engine(made.engine),
+        isolation=kept.id if _isolated(made) else None,
+        tool=made.tool,
+        when=made.when,
+        observed=made.observed.strip(),
+    )
+
+
+def _isolated(made: Provenance) -> bool:
+    """Whether the work ran in isolation: a computation in this process has no limit and no rule."""
+    return any(made.isolation.values())
+
+
+def _enforced(told: Mapping[str, Any]) -> model.Enforced | None:
+    """How a run was isolated; None where what was written down has another shape."""
+    try:
+        own = digests.of_bytes(canonical.dumps(dict(told)))
+        return model.Enforced.model_validate({**told, "id": own})
+    except (TypeError, ValueError, ValidationError):
+        return None

@@ -6,20 +6,21 @@ says so, never a PASS. What it is compared with was there before the build began
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from reproducibility.compare import Check, Verdict, trees
+from reproducibility.codes import REBUILD
+from reproducibility.compare import Check, Difference, Verdict, trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from orchestrator.execution.step import Comparison, Step
+    from reproducibility.compare import CheckKind
     from reproducibility.digest import Digest
-    from reproducibility.manifest import Tree
 
 _Base = TypeVar("_Base")
 
-AGAIN = "built again"
 _NOTHING = "no earlier result to compare with"
 
 
@@ -40,22 +41,15 @@ class Bases:
         return cast("_Base", self._found[key])
 
 
-def expected(steps: Sequence[Step]) -> list[tuple[str, str]]:
-    """(name, subject) of the check of every step."""
-    return [(AGAIN, step.name) for step in steps]
+def expected(steps: Sequence[Step]) -> list[tuple[CheckKind, str]]:
+    """(kind, subject) of the check of every step."""
+    return [(REBUILD, step.name) for step in steps]
 
 
 def checks(compared: Iterable[Comparison]) -> list[Check]:
     """One check for each step that was run again."""
     every = {comparison.step: comparison for comparison in compared}
     return [_check(comparison, every) for comparison in every.values()]
-
-
-def tree(subject: str, earlier: Tree | None, now: Tree, why: str = "") -> Check:
-    """The check of something that is one tree. `why`: where there is no earlier one."""
-    if earlier is None:
-        return _nothing(subject, why)
-    return trees(AGAIN, subject, earlier, now)
 
 
 def _check(comparison: Comparison, every: Mapping[str, Comparison]) -> Check:
@@ -65,14 +59,16 @@ def _check(comparison: Comparison, every: Mapping[str, Comparison]) -> Check:
     if earlier is None:
         return _nothing(name, comparison.why)
     if earlier.tree != now.tree:
-        found = trees(AGAIN, name, earlier.tree, now.tree)
-        return Check(AGAIN, name, Verdict.FAIL, f"{found.reason} (first: {earlier.whose})")
+        found = trees(REBUILD, name, earlier.tree, now.tree)
+        return replace(found, reason=f"{found.reason} (first: {earlier.whose})")
     if not comparison.agrees:
         reason = f"other words on standard output, which later steps use, than {earlier.whose}"
-        return Check(AGAIN, name, Verdict.FAIL, reason)
+        said = Difference("stdout", "blake3", earlier.stdout.hex, now.stdout.hex)
+        return Check(REBUILD["other-output"], name, reason, (said,))
     if not comparison.says and not len(now.tree):
-        return Check(AGAIN, name, Verdict.FAIL, "it makes nothing, so nothing was compared")
-    return Check(AGAIN, name, Verdict.PASS, f"the same outputs as {earlier.whose}")
+        reason = "it makes nothing, so nothing was compared"
+        return Check(REBUILD["nothing-compared"], name, reason)
+    return Check(REBUILD["same"], name, f"the same outputs as {earlier.whose}")
 
 
 def _idle(comparison: Comparison, every: Mapping[str, Comparison]) -> Check:
@@ -83,14 +79,20 @@ def _idle(comparison: Comparison, every: Mapping[str, Comparison]) -> Check:
         for need in comparison.needs
     }
     said = "there is nothing to do in this step"
-    for verdict, why in ((Verdict.FAIL, "differ"), (Verdict.SKIP, "were not compared")):
+    for verdict, code, why in (
+        (Verdict.FAIL, REBUILD["needs-differ"], "differ"),
+        (Verdict.SKIP, REBUILD["needs-not-compared"], "were not compared"),
+    ):
         those = ", ".join(need for need, found in verdicts.items() if found is verdict)
         if those:
-            return Check(AGAIN, name, verdict, f"{said}, as steps say that {why}: {those}")
+            return Check(code, name, f"{said}, as steps say that {why}: {those}")
     if not verdicts:
-        return Check(AGAIN, name, Verdict.SKIP, f"{said}, and no other that says so was compared")
-    return Check(AGAIN, name, Verdict.PASS, f"{said}, as those say that it needs")
+        reason = f"{said}, and no other that says so was compared"
+        return Check(REBUILD["needs-not-compared"], name, reason)
+    return Check(REBUILD["nothing-to-do"], name, f"{said}, as those say that it needs")
 
 
 def _nothing(subject: str, why: str) -> Check:
-    return Check(AGAIN, subject, Verdict.SKIP, f"{_NOTHING}{f': {why}' if why else ''}")
+    if why:
+        return Check(REBUILD["unreadable-result"], subject, f"{_NOTHING}: {why}")
+    return Check(REBUILD["no-earlier-result"], subject, _NOTHING)

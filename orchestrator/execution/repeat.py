@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from containers.action import Action
-from reproducibility.compare import Check, Verdict, trees
+from reproducibility.codes import CONDITIONS
+from reproducibility.compare import Check, trees
 from reproducibility.errors import ActionError, InputError
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from orchestrator.execution.step import Results, Step
     from orchestrator.store import Store
     from reproducibility.conditions import Conditions
-
-NAME = "under other conditions"
 
 
 def repeat(  # noqa: PLR0913 - what is run, on what, how
@@ -53,5 +52,5 @@ def repeat(  # noqa: PLR0913 - what is run, on what, how
         )
     before = results[step.name]
     if step.says and outcome.stdout != before.stdout:
-        return Check(NAME, step.name, Verdict.FAIL, "other words on standard output")
-    return trees(NAME, step.name, before.tree, outcome.tree)
+        return Check(CONDITIONS["words"], step.name, "other words on standard output")
+    return trees(CONDITIONS, step.name, before.tree, outcome.tree)

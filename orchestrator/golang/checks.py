@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from orchestrator.golang import build_cache, probe
 from orchestrator.golang.standard_library import HELPERS_AGAIN
 from orchestrator.lock import logged
-from reproducibility import gomodule
-from reproducibility.compare import Check, Verdict, trees
+from reproducibility import codes, gomodule
+from reproducibility.compare import Check, Difference, outcome, trees
 from reproducibility.errors import ActionError, InputError
 from reproducibility.manifest import Tree, merge
 
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
     from orchestrator.golang.module_hash import ModuleHashes
     from orchestrator.golang.toolchain import Chain
     from orchestrator.lock.file import Lock
-
-FIXED_POINT = "F1 == F2"
-RELEASE = "== published release"
-LOG = logged.LOG
-CROSS_AGAIN = "cross by F1 == cross by F2"
-HELPERS = "recorder by T1 == recorder by F1"
-GENERATED = "generated source == published source"
 
 
 def toolchains(
@@ -66,10 +59,12 @@ def all_checks(
     """
     first, second = results["F1"], results["F2"]
     found = [
-        trees(FIXED_POINT, chain.host, first.tree.under("out"), second.tree.under("out")),
+        trees(codes.FIXED_POINT, chain.host, first.tree.under("out"), second.tree.under("out")),
         _generated(chain, results),
         trees(
-            HELPERS, chain.host, *(_helpers(results, s) for s in (build_cache.STEP, HELPERS_AGAIN))
+            codes.HELPERS,
+            chain.host,
+            *(_helpers(results, s) for s in (build_cache.STEP, HELPERS_AGAIN)),
         ),
         *_variations(first, second, chain.unable),
     ]
@@ -80,7 +75,7 @@ def all_checks(
         if again is not None:
             found.append(
                 trees(
-                    CROSS_AGAIN,
+                    codes.CROSS_AGAIN,
                     architecture,
                     results[f"cross/{architecture}"].tree.under("out"),
                     again.tree.under("out"),
@@ -103,7 +98,7 @@ def against_release(
     said = logged.toolchain(lock, architecture)
     if said.check is None:
         reason = f"the public log has no record: {said.absence}"
-        return [Check(RELEASE, architecture, Verdict.SKIP, reason)]
+        return [Check(codes.RELEASE["absent-record"], architecture, reason)]
     if not said.h1:
         return [said.check]
     module = merge([("source", chain.source), ("programs", programs)])
@@ -111,13 +106,16 @@ def against_release(
     computed = hashes.of(module, gomodule.TOOLCHAIN, version, gomodule.published_name)
     if computed == said.h1:
         reason = f"the module hash of our files is the published one, {said.h1}"
-        return [said.check, Check(RELEASE, architecture, Verdict.PASS, reason)]
+        return [said.check, Check(codes.RELEASE["same"], architecture, reason)]
     hashes.refuse_damage(module)
     reason = f"our files give {computed}, the published release has {said.h1}"
+    found: tuple[Difference, ...] = (Difference("", "h1", computed, said.h1),)
     if architecture == chain.host:
         theirs = chain.release.where(lambda entry: programs.get(entry.path) is not None)
-        reason += f"; {trees('', '', programs, theirs).reason}"
-    return [said.check, Check(RELEASE, architecture, Verdict.FAIL, reason)]
+        _, words, differing = outcome(programs, theirs)
+        reason += f"; {words}"
+        found += differing
+    return [said.check, Check(codes.RELEASE["differs"], architecture, reason, found)]
 
 
 def _helpers(results: Results, step: str) -> Tree:
@@ -140,4 +138,4 @@ def _generated(chain: Chain, results: Results) -> Check:
     after = results["T1/toolchain"].tree.under("go/src")
     wanted = chain.patched_source.under("src")
     present = after.where(lambda entry: wanted.get(entry.path) is not None)
-    return trees(GENERATED, chain.host, present, wanted)
+    return trees(codes.GENERATED, chain.host, present, wanted)

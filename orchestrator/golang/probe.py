@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.execution.step import NOT_RECORDED
 from reproducibility import canonical, variations
-from reproducibility.compare import Check, Verdict
+from reproducibility.codes import VARIATION
+from reproducibility.compare import Check
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from orchestrator.execution.step import Result
 
-NAME = "variation"
 FIELDS = variations.NAMES
 # A go program that is told of no other number uses as many threads as it has processors.
 _PARALLELISM = "parallelism"
@@ -45,9 +45,9 @@ def checks(usual: Result, varied: Result, unable: Mapping[str, str]) -> list[Che
             f"what {missing} saw was {NOT_RECORDED} by the run that made it; "
             "`orchestrate build --rebuild` makes and observes them again"
         )
-        return [Check(NAME, name, Verdict.SKIP, reason) for name in FIELDS]
+        return [Check(VARIATION["not-recorded"], name, reason) for name in FIELDS]
     return [
-        Check(NAME, name, Verdict.SKIP, f"the engine cannot apply it: {unable[name]}")
+        Check(VARIATION["unable"], name, f"the engine cannot apply it: {unable[name]}")
         if name in unable
         else _check(name, first, second)
         for name in FIELDS
@@ -58,12 +58,12 @@ def _check(name: str, first: dict[str, Any], second: dict[str, Any]) -> Check:
     differs = name in first and name in second and first[name] != second[name]
     shown = "" if name == "order" else f": {first.get(name)} and {second.get(name)}"
     if differs:
-        return Check(NAME, name, Verdict.PASS, f"F1 and F2 saw different values{shown}")
+        return Check(VARIATION["varied"], name, f"F1 and F2 saw different values{shown}")
     if name == _PARALLELISM and first.get(name) == 1:
         reason = f"the engine gives an action one processor, which has no half{shown}"
-        return Check(NAME, name, Verdict.SKIP, reason)
+        return Check(VARIATION["one-processor"], name, reason)
     reason = f"F1 and F2 saw the same value, the variation had no effect{shown}"
-    return Check(NAME, name, Verdict.FAIL, reason)
+    return Check(VARIATION["no-effect"], name, reason)
 
 
 def _observed(result: Result) -> dict[str, Any] | None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from orchestrator.inputs import unpack
 from orchestrator.lock import logged
 from orchestrator.lock.model import Absent
-from reproducibility.compare import Check, Verdict
+from reproducibility.codes import LOG, SOURCE
+from reproducibility.compare import Check, Difference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,23 +16,23 @@ if TYPE_CHECKING:
     from orchestrator.golang.module_hash import ModuleHashes
     from orchestrator.lock.file import GoModule, Lock
     from orchestrator.store import Store
+    from reproducibility.compare import CheckKind
     from reproducibility.manifest import Tree
 
-PUBLISHED = "source == published module"
 _SHOWN = 8
 _VENDOR = "vendor/"
 # What a spec's `replace` goes into, and what it brings.
 _REPLACED = frozenset({"go.mod", "go.sum"})
 
 
-def expected(lock: Lock) -> list[tuple[str, str]]:
-    """(name, subject) of the checks of every source that is a module."""
-    found = []
+def expected(lock: Lock) -> list[tuple[CheckKind, str]]:
+    """(kind, subject) of the checks of every source that is a module."""
+    found: list[tuple[CheckKind, str]] = []
     for pinned in logged.sources(lock):
         subject = logged.subject(pinned)
-        found.append((PUBLISHED, subject))
+        found.append((SOURCE, subject))
         if not isinstance(pinned.log, Absent):
-            found.append((logged.LOG, subject))
+            found.append((LOG, subject))
     return found
 
 
@@ -52,7 +53,7 @@ def checks(
             found.append(said.check)
         if said.absence:
             reason = f"the public log has no record: {said.absence}"
-            found.append(Check(PUBLISHED, logged.subject(pinned), Verdict.SKIP, reason))
+            found.append(Check(SOURCE["absent-record"], logged.subject(pinned), reason))
         elif said.h1:
             found.append(_published(pinned, said.h1, vendored[pinned.name], store, hashes))
     return found
@@ -66,24 +67,25 @@ def _published(
     tree = _tree(pinned, store)
     if tree is None:
         reason = "the store has neither the module's zip nor its files; `orchestrate fetch` gets it"
-        return Check(PUBLISHED, subject, Verdict.SKIP, reason)
+        return Check(SOURCE["not-at-hand"], subject, reason)
     computed = hashes.of(tree, pinned.module, pinned.version)
     if computed != recorded:
         hashes.refuse_damage(tree)
         reason = f"the files give {computed}, the log has {recorded}"
-        return Check(PUBLISHED, subject, Verdict.FAIL, reason)
+        differs = (Difference("", "h1", computed, recorded),)
+        return Check(SOURCE["other-hash"], subject, reason, differs)
     left_out = _left_out(pinned)
     differing = _differing(tree, vendored, left_out, hashes)
     if differing:
         hashes.refuse_damage(vendored)
-        shown = ", ".join(differing[:_SHOWN])
+        shown = ", ".join(difference.path for difference in differing[:_SHOWN])
         reason = f"{len(differing)} files on the stick are not the published ones: {shown}"
-        return Check(PUBLISHED, subject, Verdict.FAIL, reason)
+        return Check(SOURCE["differs"], subject, reason, differing)
     reason = (
         f"the module hash of the files is the recorded one, {recorded}, and they are those on the "
         f"stick; not compared: {'; '.join(left_out.values())}"
     )
-    return Check(PUBLISHED, subject, Verdict.PASS, reason)
+    return Check(SOURCE["same"], subject, reason)
 
 
 def _tree(pinned: GoModule, store: Store) -> Tree | None:
@@ -119,17 +121,22 @@ def _left_out(pinned: GoModule) -> dict[str, str]:
 
 def _differing(
     published: Tree, vendored: Tree, left_out: Mapping[str, str], hashes: ModuleHashes
-) -> list[str]:
-    """Files that only one of the two has, or that differ, but for what is left out."""
+) -> tuple[Difference, ...]:
+    """Files that only one of the two has, or that differ, but for what is left out.
+
+    `first` of a difference is what lies on the stick, `second` what was published.
+    """
     ours = {entry.path: entry for entry in vendored.files() if not _among(entry.path, left_out)}
     theirs = {entry.path: entry for entry in published.files() if not _among(entry.path, left_out)}
-    return sorted(
-        path
-        for path in ours.keys() | theirs.keys()
-        if path not in ours
-        or path not in theirs
-        or hashes.sha256(ours[path]) != hashes.sha256(theirs[path])
-    )
+    found = []
+    for path in sorted(ours.keys() | theirs.keys()):
+        one, other = ours.get(path), theirs.get(path)
+        if one is None or other is None:
+            kinds = (None if entry is None else entry.kind for entry in (one, other))
+            found.append(Difference(path, "kind", *kinds))
+        elif (first := hashes.sha256(one)) != (second := hashes.sha256(other)):
+            found.append(Difference(path, "sha256", first, second))
+    return tuple(found)
 
 
 def _among(path: str, left_out: Mapping[str, str]) -> bool:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.lock.model import Absent, GoModule, Recorded
 from reproducibility import gomodule
-from reproducibility.compare import Check, Verdict
+from reproducibility.codes import LOG
+from reproducibility.compare import Check, Difference, Verdict
 from reproducibility.errors import ComparisonError, InputError, SourceryError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from orchestrator.architecture import Architecture
     from orchestrator.lock.file import Lock
 
-LOG = "in the transparency log"
 _PROVED = "the record's inclusion proof leads to the tree head that the log signed"
 
 
@@ -61,7 +61,7 @@ def source(pinned: GoModule) -> Logged:
     """Return what the log says of a source."""
     if pinned.log is None:
         reason = "the lock says nothing of it; `orchestrate lock` asks the log"
-        return Logged(Check(LOG, subject(pinned), Verdict.FAIL, reason))
+        return Logged(Check(LOG["not-asked"], subject(pinned), reason))
     return _verified(pinned.log, subject(pinned), pinned.module, pinned.version, [pinned])
 
 
@@ -110,9 +110,10 @@ def _verified(
     try:
         recorded = entry.h1(module, version)
     except SourceryError as error:
-        return Logged(Check(LOG, name, Verdict.FAIL, error.summary))
+        return Logged(Check(LOG["not-proved"], name, error.summary))
     for found in pinned:
         if found.h1 != recorded:
             reason = f"the lock has {found.h1} for {found.label}, the log says {recorded}"
-            return Logged(Check(LOG, name, Verdict.FAIL, reason))
-    return Logged(Check(LOG, name, Verdict.PASS, _PROVED), recorded)
+            differs = (Difference("", "h1", found.h1, recorded),)
+            return Logged(Check(LOG["other-hash"], name, reason, differs))
+    return Logged(Check(LOG["proved"], name, _PROVED), recorded)

@@ -33,8 +33,8 @@ from orchestrator.qemu import (
 )
 from orchestrator.qemu.guest import Guest
 from orchestrator.qemu.transcript import Recording
-from reproducibility import canonical, digest
-from reproducibility.compare import Check, Verdict, fold
+from reproducibility import canonical, codes, digest
+from reproducibility.compare import Check, Difference, Verdict, fold
 from reproducibility.errors import (
     ComparisonError,
     InfrastructureError,
@@ -294,15 +294,17 @@ def _digest(image: Path, when: str, observer: Observer) -> digest.Digest:
 def _unchanged(
     before: digest.Digest, after: digest.Digest, expected: digest.Digest | None
 ) -> Check:
-    name, subject = "image unchanged", "image"
+    subject = "image"
     if before != after:
         reason = f"blake3 {before.hex} before, {after.hex} after"
-        return Check(name, subject, Verdict.FAIL, reason)
+        differs = Difference("", "blake3", before.hex, after.hex)
+        return Check(codes.BOOT_IMAGE["changed"], subject, reason, (differs,))
     if expected is not None and after != expected:
         reason = f"blake3 {after.hex}, but its build says {expected.hex}"
-        return Check(name, subject, Verdict.FAIL, reason)
+        differs = Difference("", "blake3", after.hex, expected.hex)
+        return Check(codes.BOOT_IMAGE["not-as-built"], subject, reason, (differs,))
     same = "before, after and as built" if expected is not None else "before and after"
-    return Check(name, subject, Verdict.PASS, f"blake3 {after.hex}, {same}")
+    return Check(codes.BOOT_IMAGE["same"], subject, f"blake3 {after.hex}, {same}")
 
 
 @contextmanager
@@ -342,10 +344,11 @@ def _turn(
         except SourceryError as error:
             outcome.error = error
             observer.note(str(error))
-            missed = "powers off" if outcome.times else "boots to a prompt"
+            up = bool(outcome.times)
+            missed = codes.BOOT_POWER_OFF["not-off"] if up else codes.BOOT_PROMPT["not-reached"]
             if isinstance(unfit, ComparisonError):
-                missed = proof.AS_BUILT
-            outcome.checks.append(proof.failed(missed, platform, error.summary))
+                missed = codes.BOOT_ARCHIVE["differs"]
+            outcome.checks.append(Check(missed, platform.name, error.summary))
         if not options.commands and outcome.times:
             outcome.checks += proof.judge(platform, outcome.commands)
     return outcome

@@ -147,7 +147,8 @@ _MARK = {
     "made": ["sourcery.img", "logs/T1-dist.log"],
     "image": {"path": "sourcery.img"},
     "cpio": {"path": "../kept"},
-    "stages": [{"name": "T1/dist", "key": "blake3:" + "0" * 64}],
+    "steps": [{"name": "T1/dist", "key": "blake3:" + "0" * 64}],
+    "stages": [{"name": "T1/toolchain", "key": "blake3:" + "0" * 64}],
 }
 
 TARGETS = (

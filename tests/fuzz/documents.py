@@ -31,6 +31,7 @@ from reproducibility import digest as digests
 from reproducibility.digest import Digest
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
+from tests import results
 from tests.fuzz import scratch
 from tests.fuzz.target import ROOT, Target
 from tests.unit.orchestrator import samples
@@ -196,15 +197,8 @@ def _object(data: bytes) -> dict[str, Any]:
     return document
 
 
-_RESULT: dict[str, Any] = {
-    "schema": 1,
-    "verdict": "PASS",
-    "image": {"path": "sourcery.img", "size": 1, "blake3": _ZEROS, "sha256": _ZEROS},
-    "cpio": {"path": "sourcery.cpio.zst", "size": 1, "blake3": _ZEROS, "sha256": _ZEROS},
-    "root": {"tree": f"blake3:{_ZEROS}", "files": 2, "commands": {"amd64": 1, "riscv64": 2}},
-    "checks": [],
-    "seconds": 1.5,
-}
+_RESULT: dict[str, Any] = results.document()
+_OLDER: dict[str, Any] = {"schema": 1, "verdict": "PASS", "image": {}, "stages": [results.step()]}
 
 
 def _result(data: bytes) -> None:
@@ -302,7 +296,12 @@ TARGETS = (
     Target("digest", _digest, lambda: [b"blake3:" + b"0" * 64, b"sha256:" + b"f" * 64]),
     Target("record", _record, _records),
     Target("remembered", _remembered, lambda: [canonical.pretty(RECORD)]),
-    Target("result", _result, lambda: [canonical.pretty(_RESULT)], examples=30),
+    Target(
+        "result",
+        _result,
+        lambda: [canonical.pretty(_RESULT), canonical.pretty(_OLDER)],
+        examples=30,
+    ),
     Target("artifact", _artifact, lambda: [canonical.pretty(_RESULT["image"])]),
     Target("observation", _observation, _observations),
     Target("order", _order, _orders),

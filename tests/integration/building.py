@@ -24,11 +24,13 @@ from typing import TYPE_CHECKING, Any
 from containers.host import durable
 from orchestrator import architecture
 from orchestrator.lock import file as locks
-from reproducibility import digest
+from reproducibility import codes, digest
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from reproducibility.compare import CheckKind
 
 HOST = architecture.host()
 ARCHITECTURES: tuple[str, ...] = architecture.ARCHITECTURES
@@ -71,15 +73,16 @@ class Ran:
         """BLAKE3 of the image."""
         return str(self.document["image"]["blake3"])
 
-    def checks(self) -> dict[tuple[str, str], str]:
-        """The verdict of each check by name and subject."""
+    def checks(self) -> dict[tuple[CheckKind, str], str]:
+        """The verdict of each check by kind and subject."""
         return {
-            (check["name"], check["subject"]): check["verdict"] for check in self.document["checks"]
+            (codes.find(check["code"]).kind, check["subject"]): check["verdict"]
+            for check in self.document["checks"]
         }
 
     def executed(self) -> list[str]:
         """Names of the stages that were not remembered."""
-        return [stage["name"] for stage in self.document["stages"] if not stage["cached"]]
+        return [stage["name"] for stage in self.document["steps"] if not stage["cached"]]
 
 
 class Running:
@@ -253,7 +256,7 @@ def check_whole(out: Path, document: Mapping[str, Any]) -> None:
         assert path.stat().st_size == said["size"]
         assert digest.of_file(path).hex == said["blake3"]
     logs = {path.name for path in (out / "logs").iterdir()}
-    assert logs >= {f"{stage['name'].replace('/', '-')}.log" for stage in document["stages"]}
+    assert logs >= {f"{stage['name'].replace('/', '-')}.log" for stage in document["steps"]}
 
 
 def check_nothing_beside(out: Path) -> None:

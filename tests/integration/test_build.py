@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from blake3 import blake3
@@ -12,18 +12,18 @@ from blake3 import blake3
 from containers.policy import RULES
 from orchestrator import resources
 from orchestrator.artifacts import image as making
-from orchestrator.execution import rebuilding
-from orchestrator.execution.step import NOT_RECORDED
-from orchestrator.golang import checks, probe
-from orchestrator.inputs import source_checks
+from orchestrator.artifacts import model
+from orchestrator.golang import probe
 from orchestrator.lock import logged
 from orchestrator.lock.file import Absent
+from reproducibility import canonical, codes
 from tests.integration.building import ARCHITECTURES, HOST, Orchestrate, check_whole, spec_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.lock.file import Lock
+    from reproducibility.compare import CheckKind
     from tests.integration.building import Ran
     from tests.integration.conftest import Built
 
@@ -32,41 +32,41 @@ pytestmark = [pytest.mark.needs_sandbox, pytest.mark.needs_network, pytest.mark.
 
 def expected_checks(
     pinned: Lock, architectures: tuple[str, ...] = ARCHITECTURES
-) -> dict[tuple[str, str], str]:
+) -> dict[tuple[CheckKind, str], str]:
     """Every check that a build must make, with the verdict that it must come to.
 
     The machine's own toolchain is held against its release whether it goes on the stick or not.
     """
     found = {
-        (checks.FIXED_POINT, HOST): "PASS",
-        (checks.GENERATED, HOST): "PASS",
-        (checks.HELPERS, HOST): "PASS",
-        (making.TWICE, making.IMAGE): "PASS",
-        (making.READ_BACK, making.IMAGE): "PASS",
-        (making.WITNESSED, making.IMAGE): "PASS",
-        (making.ARCHIVE, making.CPIO): "PASS",
-        **{(probe.NAME, name): "PASS" for name in probe.FIELDS},
+        (codes.FIXED_POINT, HOST): "PASS",
+        (codes.GENERATED, HOST): "PASS",
+        (codes.HELPERS, HOST): "PASS",
+        (codes.IMAGE_AGAIN, making.IMAGE): "PASS",
+        (codes.IMAGE_READ_BACK, making.IMAGE): "PASS",
+        (codes.IMAGE_BYTES, making.IMAGE): "PASS",
+        (codes.ARCHIVE_READ_BACK, making.CPIO): "PASS",
+        **{(codes.VARIATION, name): "PASS" for name in probe.FIELDS},
     }
     for source in logged.sources(pinned):
         subject = logged.subject(source)
-        found[logged.LOG, subject] = found[source_checks.PUBLISHED, subject] = "PASS"
+        found[codes.LOG, subject] = found[codes.SOURCE, subject] = "PASS"
     log = {str(name): entry for name, entry in pinned.toolchain.log.items()}
     for name in {HOST, *architectures}:
         if isinstance(log[name], Absent):
             # The one architecture of which the log may have no record.
             assert name == "riscv64"
-            found[checks.RELEASE, name] = "SKIP"
-            found[checks.CROSS_AGAIN, name] = "PASS"
+            found[codes.RELEASE, name] = "SKIP"
+            found[codes.CROSS_AGAIN, name] = "PASS"
         else:
-            found[checks.RELEASE, name] = found[checks.LOG, name] = "PASS"
+            found[codes.RELEASE, name] = found[codes.LOG, name] = "PASS"
     return found
 
 
-def checked(ran: Ran) -> dict[tuple[str, str], str]:
+def checked(ran: Ran) -> dict[tuple[CheckKind, str], str]:
     """The verdicts of a run, but for a comparison that only an image made again gets."""
     found = ran.checks()
-    if found.get((rebuilding.AGAIN, making.STEP)) == "PASS":
-        del found[rebuilding.AGAIN, making.STEP]
+    if found.get((codes.REBUILD, making.STEP)) == "PASS":
+        del found[codes.REBUILD, making.STEP]
     return found
 
 
@@ -87,50 +87,45 @@ def test_every_comparison_holds(full: Built, orchestrate: Orchestrate) -> None:
 def test_fixed_point_compares_every_program(full: Built, orchestrate: Orchestrate) -> None:
     programs = orchestrate.lock.toolchain
     count = len(programs.bin) + len(programs.tool)
-    reasons = {check["name"]: check["reason"] for check in full.ran.document["checks"]}
-    assert reasons[checks.FIXED_POINT] == f"{count} files are the same (BLAKE3 of each)"
+    reasons = {check["code"]: check["reason"] for check in full.ran.document["checks"]}
+    assert reasons["fixed-point.same"] == f"{count} files are the same (BLAKE3 of each)"
     assert count >= 10
 
 
 def test_result_has_its_schema(full: Built, orchestrate: Orchestrate) -> None:
     document = full.ran.document
-    assert document["schema"] == 1
-    assert _shape(document["image"]) == {
-        "path": str,
-        "size": int,
-        "blake3": str,
-        "sha256": str,
-    }
-    assert _shape(document["cpio"]) == _shape(document["image"])
+    assert model.dumps(model.parse(canonical.pretty(document))) == canonical.pretty(document)
+    assert (full.out / "result.json").read_bytes() == canonical.pretty(document)
+    assert document["tool"] == resources.VERSION
+    assert document["host"]["architecture"] == HOST
     for check in document["checks"]:
-        assert _shape(check) == {"name": str, "subject": str, "verdict": str, "reason": str}
-    for stage in document["stages"]:
-        types = {"name": str, "key": str, "seconds": float, "cached": bool}
-        assert types.items() <= _shape(stage).items()
-        made = stage["provenance"]
-        if made["origin"] != "nothing to do":
-            assert made["origin"] == ("remembered" if stage["cached"] else "ran here")
-            # A store that is kept from one session to the next may have what older versions made.
-            if made["origin"] == "ran here" or made["when"] != NOT_RECORDED:
-                assert made["tool"] == resources.VERSION
-                assert made["when"].endswith("Z")
-        assert stage["key"].startswith("blake3:")
+        code = codes.find(check["code"])
+        assert (code.verdict.name, code.kind.name) == (check["verdict"], check["name"])
+        assert (check["differences"], check["differences_total"]) == ([], 0)
+    for step in document["steps"]:
+        if step["origin"] == "nothing to do":
+            assert (step["kind"], step["action"], step["provenance"]) == ("nothing", None, None)
+            continue
+        assert step["origin"] == ("remembered" if step["cached"] else "ran here")
+        made = step["provenance"]
+        # A store that is kept from one session to the next may have what older versions made.
+        if step["origin"] == "ran here" or made is not None:
+            assert made["tool"] == resources.VERSION
+            assert made["when"].endswith("Z")
+        assert step["action"] == step["key"]
     pinned = orchestrate.lock
     assert [(found["name"], found["host"]) for found in document["inputs"]] == [
         (found.name, found.host) for found in pinned.inputs
     ]
     assert document["inputs"] == pinned.model_dump(mode="json")["inputs"]
-    assert document["engine"] == "sandbox"
+    assert document["lock"] == str(pinned.digest)
+    assert document["engine"]["name"] == "sandbox"
     assert document["root"]["tree"].startswith("blake3:")
     assert set(document["root"]["commands"]) == set(ARCHITECTURES)
 
 
-def _shape(document: dict[str, Any]) -> dict[str, type]:
-    return {key: type(value) for key, value in document.items()}
-
-
 def test_every_stage_is_there(full: Built) -> None:
-    names = {stage["name"] for stage in full.ran.document["stages"]}
+    names = {stage["name"] for stage in full.ran.document["steps"]}
     foreign = [name for name in ARCHITECTURES if name != HOST]
     wanted = {"T1/dist", "T1/toolchain", "T1/helpers", "F1", "F2"}
     wanted |= {f"cross/{name}" for name in foreign}
@@ -142,10 +137,11 @@ def test_isolation_is_told_rule_by_rule(full: Built) -> None:
     isolation = full.ran.document["isolation"]
     names = sorted(rule.name for rule in RULES)
     assert sorted(isolation["rules"]) == names
-    # Each stage says in which of these its result was made.
-    stages = [stage["provenance"] for stage in full.ran.document["stages"]]
-    used = {made["isolation"] for made in stages if made["origin"] != "nothing to do"}
-    assert {kept["id"] for kept in isolation["enforced"]} == used - {NOT_RECORDED}
+    # Each step says in which of these its result was made.
+    made = [step["provenance"] for step in full.ran.document["steps"]]
+    used = {one["isolation"] for one in made if one is not None}
+    used.discard(None)  # of what this program did itself
+    assert {kept["id"] for kept in isolation["enforced"]} == used
     assert isolation["enforced"]
     for kept in isolation["enforced"]:
         assert sorted(found["rule"] for found in kept["enforcement"]) == names
@@ -182,7 +178,7 @@ def test_sums_verify(full: Built) -> None:
 
 def test_each_action_has_its_log(full: Built) -> None:
     logs = {path.name for path in (full.out / "logs").iterdir()}
-    for stage in full.ran.document["stages"]:
+    for stage in full.ran.document["steps"]:
         assert f"{stage['name'].replace('/', '-')}.log" in logs
     # cmd/dist tells what it builds.
     assert "Building" in (full.out / "logs" / "T1-toolchain.log").read_text()
@@ -205,7 +201,7 @@ def test_second_run_only_checks(full: Built, copy: Path, orchestrate: Orchestrat
 
 
 def _keys(ran: Ran) -> dict[str, str]:
-    return {stage["name"]: stage["key"] for stage in ran.document["stages"]}
+    return {stage["name"]: stage["key"] for stage in ran.document["steps"]}
 
 
 def test_damaged_output_is_made_again(full: Built, copy: Path, orchestrate: Orchestrate) -> None:
@@ -252,8 +248,8 @@ def test_only_a_foreign_architecture(
     # Not even the lack of boot files makes another action.
     assert ran.executed() == []
     assert set(ran.document["root"]["prebuilt"]) == {foreign}
-    log = {check["name"]: check["reason"] for check in full.ran.document["checks"]}
-    assert log[checks.FIXED_POINT]
+    log = {check["code"]: check["reason"] for check in full.ran.document["checks"]}
+    assert log["fixed-point.same"]
     check_whole(place / "out", ran.document)
 
 

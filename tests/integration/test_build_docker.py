@@ -21,9 +21,9 @@ import docker
 import pytest
 
 from orchestrator.artifacts import image as making
-from orchestrator.execution import rebuilding
 from orchestrator.golang.standard_library import HELPERS_AGAIN
 from orchestrator.store import Store, records
+from reproducibility import codes
 from reproducibility.digest import Digest
 from reproducibility.manifest import Tree
 from tests.integration import building
@@ -64,7 +64,7 @@ class Rebuilt:
     def again(self) -> dict[str, dict[str, str]]:
         """The check of each step that was built again, by its name."""
         found = self.ran.document["checks"]
-        return {one["subject"]: one for one in found if one["name"] == rebuilding.AGAIN}
+        return {one["subject"]: one for one in found if one["code"].startswith("rebuild.")}
 
 
 def write(place: Path, record: bytes) -> None:
@@ -103,8 +103,8 @@ def rebuilt(base: tuple[Orchestrate, Built], docker_host: str, workshop: Path) -
     shutil.rmtree(store / "results" / "action-docker", ignore_errors=True)
     keys = {
         stage["name"]: Digest.parse(stage["key"]).hex
-        for stage in built.ran.document["stages"]
-        if stage["provenance"]["origin"] != "nothing to do"
+        for stage in built.ran.document["steps"]
+        if stage["origin"] != "nothing to do"
     }
     folder = store / "results" / "action-sandbox"
     steps = {
@@ -136,7 +136,7 @@ def rebuilt(base: tuple[Orchestrate, Built], docker_host: str, workshop: Path) -
 
 def test_every_action_gives_the_same_on_both_engines(rebuilt: Rebuilt) -> None:
     found = rebuilt.again()
-    stages = [stage["name"] for stage in rebuilt.ran.document["stages"]]
+    stages = [stage["name"] for stage in rebuilt.ran.document["steps"]]
     architectures = building.ARCHITECTURES if WHOLE else (building.HOST,)
     # The small project has no boot files.
     boot = {f"boot files/{name}" for name in architectures if WHOLE}
@@ -145,22 +145,22 @@ def test_every_action_gives_the_same_on_both_engines(rebuilt: Rebuilt) -> None:
     others = set(rebuilt.planted.values())
     ordinary = {name: one for name, one in found.items() if name not in others}
     assert {one["verdict"] for one in ordinary.values()} == {"PASS"}
-    ran = {stage["name"] for stage in rebuilt.ran.document["stages"] if not stage["cached"]}
+    ran = {stage["name"] for stage in rebuilt.ran.document["steps"] if not stage["cached"]}
     assert all(_SANDBOX in ordinary[name]["reason"] for name in ran & ordinary.keys())
     # All of them were run, and under the keys that the sandbox has for them.
     assert {*stages} - ran <= {n for n, one in found.items() if "nothing to do" in one["reason"]}
-    keys = {stage["name"]: stage["key"] for stage in rebuilt.ran.document["stages"]}
-    assert keys == {stage["name"]: stage["key"] for stage in rebuilt.before.document["stages"]}
+    keys = {stage["name"]: stage["key"] for stage in rebuilt.ran.document["steps"]}
+    assert keys == {stage["name"]: stage["key"] for stage in rebuilt.before.document["steps"]}
 
 
 def test_the_image_and_every_other_check_are_the_same(rebuilt: Rebuilt) -> None:
     ran, before = rebuilt.ran, rebuilt.before
-    assert ran.document["engine"] == "docker"
+    assert ran.document["engine"]["name"] == "docker"
     assert ran.image == before.image
     assert ran.document["cpio"] == before.document["cpio"]
     assert ran.document["root"]["tree"] == before.document["root"]["tree"]
-    assert ran.checks()[rebuilding.AGAIN, making.STEP] == "PASS"
-    others = {key: said for key, said in checked(ran).items() if key[0] != rebuilding.AGAIN}
+    assert ran.checks()[codes.REBUILD, making.STEP] == "PASS"
+    others = {key: said for key, said in checked(ran).items() if key[0] != codes.REBUILD}
     assert others == checked(before)
 
 
@@ -189,8 +189,10 @@ def test_each_result_says_which_engine_made_it(rebuilt: Rebuilt) -> None:
         "identity": rebuilt.engine["ID"],
         "version": rebuilt.engine["ServerVersion"],
     }
-    made = [stage["provenance"] for stage in document["stages"] if not stage["cached"]]
-    assert [one["origin"] for one in made] == ["ran here"] * len(made)
+    ran = [step for step in document["steps"] if not step["cached"]]
+    assert [step["origin"] for step in ran] == ["ran here"] * len(ran)
+    made = [step["provenance"] for step in ran]
+    assert document["engine"] == engine
     assert all(one["engine"] == engine for one in made)
     # The rules are the same data for both; each says by what means it keeps them.
     here, there = rebuilt.before.document["isolation"], document["isolation"]

@@ -156,7 +156,7 @@ def test_one_changed_command(workplaces: Workplaces, unchanged: Built, place: Pa
     number = numbers.pop()
     assert batches == sorted(f"commands/{U_ROOT}/{name}/{number}" for name in BOTH)
     before, now = work.tree(unchanged.ran), work.tree(ran)
-    paths = {line.partition(": ")[0] for line in differences(before, now)}
+    paths = {difference.path for difference in differences(before, now)}
     source = f"src/{U_ROOT}/{_ECHO}"
     assert source in paths
     for name in BOTH:

@@ -19,11 +19,8 @@ from containers.policy import Limits, Policy
 from orchestrator.execution import rebuilding
 from orchestrator.execution.scheduler import Scheduler
 from orchestrator.execution.step import Run, Step
-from orchestrator.golang import checks
-from orchestrator.inputs import source_checks
-from orchestrator.lock import logged
 from orchestrator.store import Store, records
-from reproducibility import canonical
+from reproducibility import canonical, codes
 from reproducibility import digest as digests
 from reproducibility.compare import Check, Verdict, complete
 from tests.fakes import FakeObserver
@@ -92,10 +89,10 @@ def test_a_false_record_of_the_log_fails_the_build_that_relies_on_it(
     subject = f"{building.SMALL}@{source['version']}"
     failed = {key for key, said in ran.checks().items() if said == "FAIL"}
     assert failed == {
-        (logged.LOG, building.HOST),
-        (checks.RELEASE, building.HOST),
-        (logged.LOG, subject),
-        (source_checks.PUBLISHED, subject),
+        (codes.LOG, building.HOST),
+        (codes.RELEASE, building.HOST),
+        (codes.LOG, subject),
+        (codes.SOURCE, subject),
     }
     assert ran.document["verdict"] == "FAIL"
     assert ran.executed() == []

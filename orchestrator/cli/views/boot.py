@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.streams import Marked
+from reproducibility.codes import BOOT_IMAGE
 from reproducibility.compare import Verdict
 from reproducibility.errors import InputError
 
@@ -82,8 +83,8 @@ def status(booted: Booted) -> int:
     1: the image changed; 3: a machine did not come up or down; 1: the proof does not hold; else
     that of the first command of `--run` that failed, or 0.
     """
-    checks = {check.name: check.verdict for check in booted.checks}
-    if checks["image unchanged"] is Verdict.FAIL:
+    kinds = {check.kind: check.verdict for check in booted.checks}
+    if kinds[BOOT_IMAGE] is Verdict.FAIL:
         return 1
     errors = [outcome.error for outcome in booted.outcomes if outcome.error is not None]
     if errors:
@@ -177,7 +178,7 @@ def _finished(asked: Asked) -> Finished | None:
 def _platforms(asked: Asked, built: Finished | None, session: Session) -> tuple[Platform, ...]:
     from orchestrator.qemu.platforms import BY_NAME, PLATFORMS
 
-    if built and not built.document["root"].get("boot_files", 1):
+    if built and not built.result.root.boot_files:
         raise InputError(
             "this image has no boot files, so no machine boots from it",
             subject=str(built.image),

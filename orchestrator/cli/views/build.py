@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator.architecture import ARCHITECTURES
 from orchestrator.cli.streams import Marked
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from orchestrator.artifacts.model import BuildResult
     from orchestrator.build import Options
     from orchestrator.cli.session import Session
 
@@ -43,7 +44,6 @@ IGNORED = (
 )
 _HINTS = {"SOURCE_DATE_EPOCH": "the time of every file is image.epoch in the spec"}
 _SHOWN = 40
-_PARTS = ("verdict", "name", "subject", "reason")
 
 
 def build(options: Options, session: Session) -> int:
@@ -59,9 +59,8 @@ def build(options: Options, session: Session) -> int:
         session.note(text)
     with session.working("orchestrate build") as progress:
         built = building.build(options, progress, session.stopping.event)
-    session.result(
-        built.document, summary(built.document, built.out, verbose=session.manner.verbose)
-    )
+    lines = summary(built.result, built.out, verbose=session.manner.verbose)
+    session.result(built.result.document(), lines)
     return 1 if built.verdict is Verdict.FAIL else 0
 
 
@@ -74,36 +73,35 @@ def ignored(environment: Mapping[str, str]) -> list[str]:
     return [said, *(_HINTS[name] for name in present if name in _HINTS)]
 
 
-def summary(document: Mapping[str, Any], out: Path, *, verbose: bool) -> Iterator[str]:
+def summary(result: BuildResult, out: Path, *, verbose: bool) -> Iterator[str]:
     """The result for a person: the verdict, what it rests on, the image.
 
     Checks that passed are put together by name, unless `verbose`, and those that could not be made
     by name and reason; the others are said one by one.
     """
-    checks: Sequence[Mapping[str, str]] = document["checks"]
-    passed = [check for check in checks if check["verdict"] == "PASS"]
-    others = [check for check in checks if check["verdict"] != "PASS"]
+    checks = result.checks
+    passed = [check for check in checks if check.verdict == "PASS"]
+    others = [check for check in checks if check.verdict != "PASS"]
     if verbose:
         for check in passed:
-            yield Marked("PASS", f"  {check['name']}, {check['subject']}: {check['reason']}")
+            yield Marked("PASS", f"  {check.name}, {check.subject}: {check.reason}")
     else:
-        for name, subjects in grouped((check["name"], check["subject"]) for check in passed):
+        for name, subjects in grouped((check.name, check.subject) for check in passed):
             yield Marked("PASS", f"  {name}: {_listed(subjects)}")
-    others = sorted(others, key=lambda check: check["verdict"], reverse=True)
+    others = sorted(others, key=lambda check: check.verdict, reverse=True)
     # A whole rebuild may have nothing to compare with: one line for all that say so.
     alike: dict[tuple[str, str, str, str], list[str]] = {}
     for check in others:
-        verdict, name, subject, reason = (check[key] for key in _PARTS)
-        alone = "" if verdict == "SKIP" and not verbose else subject
-        alike.setdefault((verdict, name, reason, alone), []).append(subject)
+        alone = "" if check.verdict == "SKIP" and not verbose else check.subject
+        alike.setdefault((check.verdict, check.name, check.reason, alone), []).append(check.subject)
     for (verdict, name, reason, _), subjects in alike.items():
         yield Marked(verdict, f"  {name}, {_listed(subjects)}: {reason}")
-    image = document["image"]
+    image = result.image
     yield ""
-    yield Marked(document["verdict"], f"  {_meaning(document['verdict'], len(checks))}")
-    yield f"      {out / image['path']}, {quantity(image['size'])}"
-    yield f"      blake3 {image['blake3']}"
-    yield f"      sha256 {image['sha256']}"
+    yield Marked(result.verdict, f"  {_meaning(result.verdict, len(checks))}")
+    yield f"      {out / image.path}, {quantity(image.size)}"
+    yield f"      blake3 {image.blake3}"
+    yield f"      sha256 {image.sha256}"
     yield f"      what was compared, and with what: {out / 'result.json'}"
 
 

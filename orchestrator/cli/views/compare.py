@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.cli.streams import Marked
 from orchestrator.cli.wording import quantity
 from reproducibility import digest, manifest, regular
-from reproducibility.compare import Check, Verdict, differences, trees
+from reproducibility.codes import CONTENT
+from reproducibility.compare import Check, Verdict, differences, in_words, trees
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def compare(first: Path, second: Path, session: Session) -> int:
 
 def _folders(first: Path, second: Path) -> dict[str, Any]:
     one, other = manifest.scan(first), manifest.scan(second)
-    found = differences(one, other)
-    check = trees("content", str(first), one, other)
+    found = in_words(differences(one, other))
+    check = trees(CONTENT, str(first), one, other)
     if found:
         # The differences are said one by one: the check's own words would repeat the first few.
         paths = "1 path differs" if len(found) == 1 else f"{len(found)} paths differ"
@@ -68,9 +69,9 @@ def _files(first: Path, second: Path) -> dict[str, Any]:
         for path in (first, second)
     )
     if one["blake3"] == other["blake3"]:
-        same = Check("content", str(first), Verdict.PASS, "the files are the same")
+        same = Check(CONTENT["same"], str(first), "the files are the same")
         return _document(same, [], one, other)
-    check = Check("content", str(first), Verdict.FAIL, "the files differ")
+    check = Check(CONTENT["differs"], str(first), "the files differ")
     return _document(check, list(_where(first, second)), one, other)
 
 

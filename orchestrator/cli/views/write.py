@@ -87,7 +87,7 @@ def write(options: Options, session: Session) -> int:
             "path": str(image),
             "size": size,
             "blake3": expected.hex,
-            "verdict": finished.document["verdict"],
+            "verdict": finished.result.verdict,
         },
         "read_past_cache": past_cache,
         "seconds": seconds,

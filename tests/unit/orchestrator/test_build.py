@@ -14,6 +14,7 @@ from orchestrator import build, inputs, plan
 from orchestrator.artifacts import image as making
 from orchestrator.execution import rebuilding
 from orchestrator.spec import model as specs
+from reproducibility import codes
 from reproducibility.compare import Verdict
 from reproducibility.errors import InputError
 from tests.fakes import FakeEngine, FakeObserver, made
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.store import Store
+    from reproducibility.compare import CheckKind
 
 
 def job(store: Store, folder: Path, *, rebuild: bool = False, boot: bool = False) -> build._Job:
@@ -79,7 +81,7 @@ def plan_of_two() -> plan.Plan:
         chain=samples.chain(),
         compiling=None,  # type: ignore[arg-type] # not looked at
         steps=[step("a"), step("b", "a")],
-        expected=[("F1 == F2", "amd64")],
+        expected=[(codes.FIXED_POINT, "amd64")],
     )
 
 
@@ -104,15 +106,15 @@ def test_a_rebuild_expects_a_check_of_everything_that_is_remembered(
 ) -> None:
     drawn = plan_of_two()
 
-    def expected(one: build._Job) -> set[tuple[str, str]]:
+    def expected(one: build._Job) -> set[tuple[CheckKind, str]]:
         have = cast("inputs.Inputs", SimpleNamespace(boot={}))
         end = build._End(one, drawn, have, cast("ThreadPoolExecutor", None))
         steps = one._steps(drawn, have, end, build._Output(ExitStack(), tmp_path / "out"))
         return set(one._expected(drawn, steps))
 
-    usual = {("F1 == F2", "amd64"), *making.EXPECTED}
+    usual = {(codes.FIXED_POINT, "amd64"), *making.EXPECTED}
     assert expected(job(store, tmp_path)) == usual
-    again = {("built again", name) for name in ("a", "b", "image")}
+    again = {(codes.REBUILD, name) for name in ("a", "b", "image")}
     assert expected(job(store, tmp_path, rebuild=True)) == usual | again
     booting = expected(job(store, tmp_path, rebuild=True, boot=True))
-    assert booting == usual | again | {("built again", "boot files/amd64")}
+    assert booting == usual | again | {(codes.REBUILD, "boot files/amd64")}

@@ -9,13 +9,13 @@ import pytest
 
 from containers.engine import Capability
 from orchestrator import device, plan
-from orchestrator.golang import checks, probe
+from orchestrator.golang import probe
 from orchestrator.golang.compiling import list_name
 from orchestrator.golang.toolchain import DIST_BUILD
 from orchestrator.inputs import Inputs
 from orchestrator.lock import file as locks
 from orchestrator.spec import model as specs
-from reproducibility import variations
+from reproducibility import codes, variations
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
 from reproducibility.variations import VARIED, varied
@@ -111,21 +111,21 @@ def test_every_architecture_is_compared_with_something(store: Store) -> None:
     assert "cross-by-F2/arm64" not in found
     assert "cross/amd64" not in found
     assert set(drawn.expected) == {
-        (checks.FIXED_POINT, "amd64"),
-        (checks.GENERATED, "amd64"),
-        (checks.HELPERS, "amd64"),
-        *((probe.NAME, name) for name in probe.FIELDS),
-        *((checks.RELEASE, name) for name in ALL),
-        (checks.LOG, "amd64"),
-        (checks.LOG, "arm64"),
-        (checks.CROSS_AGAIN, "riscv64"),
+        (codes.FIXED_POINT, "amd64"),
+        (codes.GENERATED, "amd64"),
+        (codes.HELPERS, "amd64"),
+        *((codes.VARIATION, name) for name in probe.FIELDS),
+        *((codes.RELEASE, name) for name in ALL),
+        (codes.LOG, "amd64"),
+        (codes.LOG, "arm64"),
+        (codes.CROSS_AGAIN, "riscv64"),
     }
 
 
 def test_the_builders_own_toolchain_is_compared_in_any_case(store: Store) -> None:
     drawn = draw(store, architectures=("riscv64",))
-    assert {(checks.RELEASE, "amd64"), (checks.LOG, "amd64")} <= set(drawn.expected)
-    assert (checks.RELEASE, "arm64") not in drawn.expected
+    assert {(codes.RELEASE, "amd64"), (codes.LOG, "amd64")} <= set(drawn.expected)
+    assert (codes.RELEASE, "arm64") not in drawn.expected
     assert not any(name.endswith("arm64") for name in names(drawn))
 
 

@@ -35,10 +35,9 @@ PROGRAM = """
 import sys
 from orchestrator import build as building
 from orchestrator.cli.main import main
-from reproducibility.compare import Verdict
 from reproducibility.errors import ActionError
+from tests import results
 HOSTILE = {hostile!r}
-IMAGE = {{"path": HOSTILE, "size": 1, "blake3": "b" * 64, "sha256": "a" * 64}}
 
 def build(options, observer, stop):
     observer.planned([(f"a/{{HOSTILE}}", HOSTILE, HOSTILE), ("b", "B", "x")])
@@ -50,9 +49,10 @@ def build(options, observer, stop):
         raise ActionError("failed:\\n" + HOSTILE, subject=HOSTILE, remedy=HOSTILE)
     if options.jobs == 4:
         raise RuntimeError(HOSTILE)
-    check = {{"verdict": "FAIL", "name": HOSTILE, "subject": HOSTILE, "reason": HOSTILE}}
-    document = {{"schema": 1, "verdict": "PASS", "image": IMAGE, "checks": [check]}}
-    return building.Built(Verdict.PASS, document, options.out)
+    made = results.build_result(checks=[results.check(HOSTILE, HOSTILE, "FAIL", HOSTILE)])
+    # No reader lets such a name pass.
+    image = made.image.model_copy(update={{"path": HOSTILE}})
+    return building.Built(made.model_copy(update={{"image": image}}), options.out)
 
 building.build = build
 main()

@@ -10,16 +10,20 @@ import pytest
 
 from orchestrator.artifacts.finished import Finished, UnfinishedError
 from orchestrator.image.cpio import writer as cpio
+from orchestrator.resources import VERSION
 from orchestrator.store import Store
 from reproducibility import digest
 from reproducibility.errors import ComparisonError, InputError
 from reproducibility.manifest import Tree, file, scan
+from tests import results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 _EPOCH = 1_767_225_600
+IMAGE: dict[str, Any] = results.document()["image"]
+ROOT: dict[str, Any] = results.document()["root"]
 
 
 @pytest.fixture
@@ -48,14 +52,8 @@ def archived(tmp_path: Path, content: bytes) -> Tree:
 def load(tmp_path: Path, tree: Tree, **changes: Any) -> Finished:  # noqa: ANN401 - JSON
     out = tmp_path / "out"
     archive = out / "sourcery.cpio.zst"
-    document = {
-        "schema": 1,
-        "verdict": "PASS",
-        "image": {"path": "sourcery.img", "blake3": "0" * 64},
-        "cpio": {"path": archive.name, "blake3": digest.of_file(archive).hex},
-        "root": {"tree": str(tree.digest), "commands": {"riscv64": 1, "amd64": 2}},
-        **changes,
-    }
+    own = {"cpio": {"blake3": digest.of_file(archive).hex}, "root": {"tree": str(tree.digest)}}
+    document = {**results.document(**own), **changes}
     (out / "result.json").write_text(json.dumps(document))
     return Finished.load(out)
 
@@ -106,7 +104,7 @@ def test_what_a_result_says(tmp_path: Path, tree: Tree) -> None:
     finished = load(tmp_path, tree)
     assert finished.architectures == ["amd64", "riscv64"]
     assert finished.image == tmp_path / "out" / "sourcery.img"
-    assert finished.image_digest.hex == "0" * 64
+    assert finished.image_digest.hex == "b" * 64
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1, "image": {}}'])
@@ -120,21 +118,29 @@ def test_what_is_no_result(tmp_path: Path, text: str) -> None:
     ("changes", "place"),
     [
         ({"image": []}, "image: "),
-        ({"image": {"path": "a"}}, "image.blake3: Field required"),
-        ({"image": {"path": 7, "blake3": "0" * 64}}, "image.path: "),
-        ({"image": {"path": "a", "blake3": "0" * 63}}, "image.blake3: "),
-        ({"image": {"path": "../a", "blake3": "0" * 64}}, "image.path: "),
-        ({"image": {"path": "a/b", "blake3": "0" * 64}}, "image.path: "),
-        ({"image": {"path": "..", "blake3": "0" * 64}}, "image.path: "),
+        ({"image": {"path": "a", "size": 1}}, "image.blake3: Field required"),
+        ({"image": {**IMAGE, "path": 7}}, "image.path: "),
+        ({"image": {**IMAGE, "blake3": "0" * 63}}, "image.blake3: "),
+        ({"image": {**IMAGE, "size": "1"}}, "image.size: "),
+        ({"image": {**IMAGE, "path": "../a"}}, "image.path: "),
+        ({"image": {**IMAGE, "path": "a/b"}}, "image.path: "),
+        ({"image": {**IMAGE, "path": ".."}}, "image.path: "),
+        ({"image": {**IMAGE, "more": 1}}, "image.more: "),
         ({"cpio": "sourcery.cpio.zst"}, "cpio: "),
         ({"cpio": {"path": "/etc/passwd"}}, "cpio.path: "),
-        ({"root": {"tree": 1, "commands": {}}}, "root.tree: "),
-        ({"root": {"tree": "blake3:0", "commands": {}}}, "root.tree: "),
-        ({"root": {"commands": 5}}, "root.commands: "),
-        ({"root": {"commands": {"amd64": [1]}}}, "root.commands.amd64: "),
+        ({"cpio": {"path": "sourcery.cpio.zst"}}, "cpio.size: Field required"),
+        ({"root": {**ROOT, "tree": 1}}, "root.tree: "),
+        ({"root": {**ROOT, "tree": "blake3:0"}}, "root.tree: "),
+        ({"root": {**ROOT, "commands": 5}}, "root.commands: "),
+        ({"root": {**ROOT, "commands": {"amd64": [1]}}}, "root.commands.amd64: "),
         ({"root": None}, "root: "),
         ({"verdict": {"PASS": 1}}, "verdict: "),
         ({"verdict": []}, "verdict: "),
+        ({"verdict": "fail"}, "verdict: "),
+        ({"steps": [results.step(seconds="1")]}, "steps[0].seconds: "),
+        ({"steps": [results.step(provenance={})]}, "steps[0].provenance.engine: Field required"),
+        ({"checks": [results.check(code="no code")]}, "checks[0].code: "),
+        ({"schema": True}, "schema: "),
         ({"schema": "1"}, "schema: "),
         ({"schema": 10**50}, "schema: a number of more than 64 bits"),
     ],
@@ -149,14 +155,29 @@ def test_a_result_with_other_types_is_the_persons_matter(
     assert "orchestrate build" in refused.value.remedy
 
 
-@pytest.mark.parametrize("part", ["root", "cpio"])
-def test_a_result_that_leaves_out_what_is_needed(
-    tmp_path: Path, tree: Tree, store: Store, part: str
+@pytest.mark.parametrize(
+    ("document", "maker"),
+    [
+        ({"stages": [{"provenance": {"origin": "ran here", "tool": "0.0.9"}}]}, "version 0.0.9"),
+        ({"stages": [{"provenance": {"origin": "remembered", "tool": "0.0.8"}}]}, "another"),
+        ({"stages": [7, {}, {"provenance": None}]}, "another version"),
+        ({"stages": 7}, "another version"),
+        ({"schema": 3, "tool": "2.1.0", "stages": []}, "version 2.1.0"),
+        ({"schema": 3, "tool": "\x1b[31m"}, "another version"),
+    ],
+)
+def test_a_result_of_another_version_says_of_which(
+    tmp_path: Path, document: dict[str, Any], maker: str
 ) -> None:
-    changes = {"root": {"commands": {}}, "cpio": {"path": "sourcery.cpio.zst"}}
-    finished = load(tmp_path, tree, **{part: changes[part]})
-    with pytest.raises(InputError, match=rf"it says no {part}\."):
-        finished.root(store)
+    older = {"schema": 1, "verdict": "PASS", "image": {"path": "sourcery.img"}, **document}
+    (tmp_path / "result.json").write_text(json.dumps(older))
+    with pytest.raises(InputError) as refused:
+        Finished.load(tmp_path)
+    assert f"by {maker}" in refused.value.summary
+    assert f"in format {older['schema']}; version {VERSION} reads format 2" in refused.value.summary
+    assert refused.value.status == 2
+    assert refused.value.subject == str(tmp_path / "result.json")
+    assert "orchestrate build" in refused.value.remedy
 
 
 def test_files_without_a_result_are_not_finished(tmp_path: Path, tree: Tree) -> None:

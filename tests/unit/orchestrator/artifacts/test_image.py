@@ -26,7 +26,7 @@ from orchestrator.image.cpio import writer as cpio
 from orchestrator.image.fat import reader, writer
 from orchestrator.store import BLOB_TIME, Store, records
 from orchestrator.store.blobs import BlobFolder
-from reproducibility import canonical
+from reproducibility import canonical, codes
 from reproducibility import digest as digests
 from reproducibility.compare import Verdict, fold
 from reproducibility.digest import Digest
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.image.gather import Blob
+    from reproducibility.compare import CheckKind
 
 KINDS = {name for name, _, _ in making.PARTS}
 
@@ -152,7 +153,7 @@ alone = pytest.mark.usefixtures("in_this_process")
 
 def test_made_and_checked(maker: Maker, order: making.Order) -> None:
     made = maker.make(order)
-    assert {(c.name, c.subject) for c in made.checks} == set(making.EXPECTED)
+    assert {(c.kind, c.subject) for c in made.checks} == set(making.EXPECTED)
     assert fold(made.checks) is Verdict.PASS
     assert maker.watcher.done == KINDS
     for artifact in (made.image, made.cpio):
@@ -189,10 +190,10 @@ def test_made_again_and_compared(maker: Maker, order: making.Order) -> None:
     second = maker.make(order, again=True)
     assert maker.watcher.done == KINDS
     assert second.image == first.image
-    check = next(c for c in second.checks if c.name == rebuilding.AGAIN)
+    check = next(c for c in second.checks if c.kind == codes.REBUILD)
     assert check.verdict is Verdict.PASS
-    assert {(c.name, c.subject) for c in second.checks} == {
-        *making.EXPECTED, (rebuilding.AGAIN, making.STEP)
+    assert {(c.kind, c.subject) for c in second.checks} == {
+        *making.EXPECTED, (codes.REBUILD, making.STEP)
     }  # fmt: skip
 
 
@@ -201,7 +202,7 @@ def test_what_an_earlier_round_has_remembered_is_no_base(maker: Maker, order: ma
     bases = Bases()
     first = maker.make(order, again=True, bases=bases)
     for made in (first, maker.make(order, again=True, bases=bases)):
-        [check] = [c for c in made.checks if c.name == rebuilding.AGAIN]
+        [check] = [c for c in made.checks if c.kind == codes.REBUILD]
         assert (check.verdict, check.reason) == (Verdict.SKIP, NOTHING)
     # Only a rebuild compares: any other build takes over what it has made itself.
     assert maker.make(order, bases=bases).image == first.image
@@ -239,7 +240,7 @@ def test_made_again_with_nothing_to_compare_with(
     with contextlib.suppress(SourceryError, OSError):
         made = maker.make(order, again=True)
     if made is not None:
-        [check] = [c for c in made.checks if c.name == rebuilding.AGAIN]
+        [check] = [c for c in made.checks if c.kind == codes.REBUILD]
         assert check.verdict is not Verdict.PASS
         assert "earlier result" in check.reason
         if damage in {"none", "gone"}:
@@ -265,7 +266,7 @@ def test_another_result_than_remembered_fails_and_stays_failed(
     store.remember("computed-image", order.key, document | {"outputs": str(store.save_tree(tree))})
     for _ in range(2):
         again = maker.make(order, again=True)
-        check = next(c for c in again.checks if c.name == rebuilding.AGAIN)
+        check = next(c for c in again.checks if c.kind == codes.REBUILD)
         assert check.verdict is Verdict.FAIL
         assert making.IMAGE in check.reason
 
@@ -310,8 +311,8 @@ def _planted(monkeypatch: pytest.MonkeyPatch, name: str, damage: Callable[[Path]
     monkeypatch.setattr(module, "write", write)
 
 
-def _failed(made: making.Image) -> set[str]:
-    return {check.name for check in made.checks if check.verdict is Verdict.FAIL}
+def _failed(made: making.Image) -> set[CheckKind]:
+    return {check.kind for check in made.checks if check.verdict is Verdict.FAIL}
 
 
 def _flip(at: int) -> Callable[[Path], object]:
@@ -331,16 +332,16 @@ _VOLUME = 1 << 20
 _RECORDS = _VOLUME + (32 + 2 * 528) * 512
 # A bit of the image, and who sees it beside the comparison of the two ways.
 PLACES = {
-    "code of the master boot record": (3, making.WITNESSED),
-    "disk signature": (441, making.WITNESSED),
-    "gap": (600_000, making.WITNESSED),
-    "boot code": (_VOLUME + 300, making.WITNESSED),
-    "FSInfo": (_VOLUME + 512 + 488, making.WITNESSED),
-    "backup": (_VOLUME + 6 * 512 + 71, making.WITNESSED),
-    "reserved": (_VOLUME + 12 * 512, making.WITNESSED),
-    "access date": (_RECORDS + 64 + 18, making.WITNESSED),
-    "attributes": (_RECORDS + 64 + 11, making.WITNESSED),
-    "free space": (-1, making.WITNESSED),
+    "code of the master boot record": (3, codes.IMAGE_BYTES),
+    "disk signature": (441, codes.IMAGE_BYTES),
+    "gap": (600_000, codes.IMAGE_BYTES),
+    "boot code": (_VOLUME + 300, codes.IMAGE_BYTES),
+    "FSInfo": (_VOLUME + 512 + 488, codes.IMAGE_BYTES),
+    "backup": (_VOLUME + 6 * 512 + 71, codes.IMAGE_BYTES),
+    "reserved": (_VOLUME + 12 * 512, codes.IMAGE_BYTES),
+    "access date": (_RECORDS + 64 + 18, codes.IMAGE_BYTES),
+    "attributes": (_RECORDS + 64 + 11, codes.IMAGE_BYTES),
+    "free space": (-1, codes.IMAGE_BYTES),
 }
 
 
@@ -353,7 +354,7 @@ def test_a_changed_bit_of_the_image_fails(
     at, who = PLACES[place]
     _planted(monkeypatch, making.IMAGE, _flip(at))
     made = maker.make(order)
-    assert _failed(made) == {making.TWICE, who}
+    assert _failed(made) == {codes.IMAGE_AGAIN, who}
     assert maker.make(order).checks[0].verdict is Verdict.FAIL, "a failure is not remembered"
 
 
@@ -365,7 +366,7 @@ def test_a_changed_bit_of_a_file_fails(
         _flip(target.read_bytes().index(b"#!/linux_amd64"))(target)
 
     _planted(monkeypatch, making.IMAGE, damage)
-    assert _failed(maker.make(order)) == {making.TWICE, making.READ_BACK}
+    assert _failed(maker.make(order)) == {codes.IMAGE_AGAIN, codes.IMAGE_READ_BACK}
 
 
 def _changed(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
@@ -389,7 +390,7 @@ def test_a_changed_archive_fails(
     maker: Maker, order: making.Order, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     _planted(monkeypatch, making.CPIO, DAMAGES[damage])
-    assert _failed(maker.make(order)) == {making.ARCHIVE}
+    assert _failed(maker.make(order)) == {codes.ARCHIVE_READ_BACK}
     assert maker.make(order, again=True).checks[-1].verdict is Verdict.SKIP
 
 
@@ -404,7 +405,7 @@ def test_an_archive_with_another_member_fails(
         right(tree.overlaid(more), blob, target, epoch=epoch)
 
     monkeypatch.setattr(cpio, "write", write)
-    assert _failed(maker.make(order)) == {making.ARCHIVE}
+    assert _failed(maker.make(order)) == {codes.ARCHIVE_READ_BACK}
 
 
 @alone
@@ -418,7 +419,7 @@ def test_what_is_read_back_differently_fails(
         return replace(seen, tree=seen.tree.where(lambda entry: entry.path != "tmp"))
 
     monkeypatch.setattr(reader, "read", wrong)
-    assert _failed(maker.make(order)) == {making.READ_BACK}
+    assert _failed(maker.make(order)) == {codes.IMAGE_READ_BACK}
 
 
 def test_lint_comes_first(maker: Maker, order: making.Order, store: Store) -> None:

@@ -33,6 +33,7 @@ from orchestrator.boot import syslinux
 from orchestrator.image.fat import writer
 from orchestrator.store import BLOB_TIME, Store
 from orchestrator.store.blobs import BlobFolder, DamagedBlob
+from reproducibility import codes
 from reproducibility import digest as digests
 from reproducibility.compare import Verdict, fold
 from reproducibility.errors import InfrastructureError, InputError, Stopped
@@ -150,7 +151,7 @@ def test_what_hangs_on_the_surroundings_shows(tmp_path: Path, fault: str) -> Non
     )
     assert ran.returncode == 0, ran.stderr.decode()
     verdicts = json.loads(ran.stdout)
-    assert verdicts[making.TWICE] == ("PASS" if fault == "nothing" else "FAIL")
+    assert verdicts[codes.IMAGE_AGAIN] == ("PASS" if fault == "nothing" else "FAIL")
 
 
 DEFECTS = {
@@ -174,7 +175,7 @@ def test_a_defect_of_one_way_only_fails(
     code = planted(tmp_path / "code", "orchestrator/image/fat/reverse_digest.py", *DEFECTS[defect])
     monkeypatch.setattr(remaking, "_CODE", code)
     made = maker.make(order)
-    assert [c.name for c in made.checks if c.verdict.name == "FAIL"] == [making.TWICE]
+    assert [c.kind for c in made.checks if c.verdict.name == "FAIL"] == [codes.IMAGE_AGAIN]
 
 
 def test_the_surroundings_are_seen_to_differ(order: making.Order, store: Store) -> None:
@@ -281,7 +282,7 @@ def test_the_same_surroundings_are_no_proof(
     monkeypatch.setattr(
         remaking, "_environment", lambda: right() | {"TZ": f"<{zone[:3]}>{sign}{zone[1:]}"}
     )
-    [check] = [c for c in maker.make(order).checks if c.name == making.TWICE]
+    [check] = [c for c in maker.make(order).checks if c.kind == codes.IMAGE_AGAIN]
     assert (check.verdict.name, "had the same time zone" in check.reason) == ("FAIL", True)
 
 

@@ -23,6 +23,7 @@ from orchestrator.image.fat.disk import START
 from orchestrator.spec.boot import Boot, Kernel, Kernels
 from orchestrator.store import Store
 from reproducibility import digest as digests
+from reproducibility.codes import REBUILD
 from reproducibility.compare import Verdict, fold
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree, file
@@ -246,7 +247,7 @@ def test_made_again_on_request_and_compared(order: Order, store: Store) -> None:
     again = order.make(again=True)
     assert order.watcher.done == STAGES
     assert again.tree == first.tree
-    assert {(c.name, c.subject) for c in again.checks} == {("built again", n) for n in STAGES}
+    assert {(c.kind, c.subject) for c in again.checks} == {(REBUILD, n) for n in STAGES}
     assert fold(again.checks) is Verdict.PASS
     # As if it had come out otherwise before.
     other = tree(store, {"boot/riscv64/vmlinuz": b"another kernel"})
@@ -269,7 +270,7 @@ def test_what_an_earlier_round_has_remembered_is_no_base(order: Order) -> None:
 
 def test_made_again_with_nothing_to_compare_with_is_said(order: Order, store: Store) -> None:
     found = order.make(again=True).checks
-    assert {(c.name, c.subject) for c in found} == {("built again", n) for n in STAGES}
+    assert {(c.kind, c.subject) for c in found} == {(REBUILD, n) for n in STAGES}
     assert {check.verdict for check in found} == {Verdict.SKIP}
     assert all("no earlier result to compare with" in check.reason for check in found)
     # An earlier result that is not readable is none, and one whose files are gone still is one.

@@ -19,15 +19,17 @@ from orchestrator.qemu import console, platforms
 from orchestrator.qemu.boot import Booted, Options, Outcome
 from orchestrator.qemu.guest import Ran
 from orchestrator.qemu.transcript import Recording
-from reproducibility import canonical
+from reproducibility import canonical, codes
 from reproducibility.compare import Check, Verdict, fold
 from reproducibility.errors import ActionError, InfrastructureError, SourceryError
+from tests import results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from orchestrator.execution.step import Observer
+    from reproducibility.compare import CheckKind, Code
 
 Captured = pytest.CaptureFixture[str]
 PC = platforms.BY_NAME["pc-bios"]
@@ -40,15 +42,13 @@ def out(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "sourcery.img").write_bytes(b"an image")
     (folder / "sourcery.cpio.zst").write_bytes(b"an archive")
-    result = {
-        "schema": 1,
-        "verdict": "PASS",
-        "image": {"path": "sourcery.img", "blake3": "b" * 64},
-        "cpio": {"path": "sourcery.cpio.zst", "blake3": "c" * 64},
-        "root": {"commands": {"amd64": 1, "riscv64": 1}, "boot_files": 24},
-    }
+    result = results.document(cpio={"blake3": "c" * 64})
     (folder / "result.json").write_bytes(canonical.pretty(result))
     return folder
+
+
+def _code(kind: CheckKind, verdict: Verdict) -> Code:
+    return next(code for code in kind.codes.values() if code.verdict is verdict)
 
 
 class FakeBoot:
@@ -76,8 +76,8 @@ class FakeBoot:
             ]
             outcomes.append(outcome)
         checks = (
-            Check("image unchanged", "image", self.unchanged, "blake3"),
-            Check("go version", "pc-bios", self.proof, "because"),
+            Check(_code(codes.BOOT_IMAGE, self.unchanged), "image", "blake3"),
+            Check(_code(codes.BOOT_GO_VERSION, self.proof), "pc-bios", "because"),
         )
         verdict = fold(checks)
         document = {"schema": 1, "verdict": verdict.name}

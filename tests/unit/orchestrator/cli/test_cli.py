@@ -9,7 +9,7 @@ import pwd
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,7 +19,6 @@ from orchestrator.build import Built, Options
 from orchestrator.cli import options as cli_options
 from orchestrator.cli.main import run
 from orchestrator.resources import VERSION
-from reproducibility.compare import Verdict
 from reproducibility.errors import (
     ActionError,
     ComparisonError,
@@ -28,39 +27,22 @@ from reproducibility.errors import (
     SourceryError,
     Stopped,
 )
+from tests import results
 
 if TYPE_CHECKING:
     import threading
 
+    from orchestrator.artifacts.model import BuildResult
     from orchestrator.execution.step import Observer
 
 Captured = pytest.CaptureFixture[str]
-
-CHECK = {
-    "name": "F1 == F2",
-    "subject": "amd64",
-    "verdict": "PASS",
-    "reason": "10 files are the same",
-}
-
-
-def document(verdict: str = "PASS", **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    made = {
-        "schema": 1,
-        "verdict": verdict,
-        "image": {"path": "sourcery.img", "size": 4096, "blake3": "b" * 64, "sha256": "a" * 64},
-        "checks": [CHECK],
-        "stages": [{"name": "T1", "key": "k", "seconds": 1.5, "cached": False}],
-        "inputs": [],
-    }
-    return {**made, **changes}
 
 
 class FakeBuild:
     """Stands in for `orchestrator.build.build`: gives a result or raises an error."""
 
     def __init__(self) -> None:
-        self.outcome: dict[str, Any] | BaseException = document()
+        self.outcome: BuildResult | BaseException = results.build_result()
         self.options: list[Options] = []
 
     def __call__(self, options: Options, observer: Observer, stop: threading.Event) -> Built:
@@ -72,7 +54,7 @@ class FakeBuild:
         observer.finished("t1", cached=False, seconds=1.5)
         if isinstance(self.outcome, BaseException):
             raise self.outcome
-        return Built(Verdict[self.outcome["verdict"]], self.outcome, options.out)
+        return Built(self.outcome, options.out)
 
 
 @pytest.fixture
@@ -280,7 +262,7 @@ def test_a_store_that_clients_cannot_be_told_of_is_refused_wherever_it_is_from(
 def test_the_verdict_decides_the_status(
     fake: FakeBuild, verdict: str, status: int, capsys: Captured
 ) -> None:
-    fake.outcome = document(verdict)
+    fake.outcome = results.build_result(verdict=verdict)
     assert run(["build"]) == status
     assert f"{verdict}  " in capsys.readouterr().out
 
@@ -349,10 +331,11 @@ def test_the_machine_s_errors_are_not_called_mistakes(
     assert "report" not in told
 
 
-def test_json_is_the_document_and_nothing_else(fake: FakeBuild, capsys: Captured) -> None:
+@pytest.mark.usefixtures("fake")
+def test_json_is_the_document_and_nothing_else(capsys: Captured) -> None:
     assert run(["build", "--json"]) == 0
     told = capsys.readouterr()
-    assert json.loads(told.out) == fake.outcome
+    assert json.loads(told.out) == results.document()
     assert "started     T1 (amd64)" in told.err
     assert "a note" in told.err
 
@@ -366,8 +349,9 @@ def test_quiet_says_nothing(
     assert len(fake.options) == 1
 
 
+@pytest.mark.usefixtures("fake")
 def test_variables_that_change_nothing_are_named(
-    fake: FakeBuild, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(["build"])
     assert "ignored" not in capsys.readouterr().err
@@ -379,7 +363,7 @@ def test_variables_that_change_nothing_are_named(
     assert "SOURCE_DATE_EPOCH" in told.err
     assert "GOAMD64" in told.err
     assert "image.epoch" in told.err
-    assert json.loads(told.out) == fake.outcome
+    assert json.loads(told.out) == results.document()
 
 
 def test_version(capsys: Captured) -> None:

@@ -24,20 +24,21 @@ from orchestrator.spec import model as spec
 from orchestrator.store import Store
 from reproducibility import digest
 from reproducibility.errors import InputError
+from tests import results
 
 if TYPE_CHECKING:
+    from orchestrator.artifacts.model import BuildResult
     from orchestrator.doctor import State
 
 Captured = pytest.CaptureFixture[str]
 
 
-def check(name: str, subject: str, verdict: str, reason: str = "because") -> dict[str, str]:
-    return {"name": name, "subject": subject, "verdict": verdict, "reason": reason}
+def check(name: str, subject: str, verdict: str, reason: str = "because") -> dict[str, Any]:
+    return results.check(name, subject, verdict, reason)
 
 
-def built(verdict: str, *checks: dict[str, str]) -> dict[str, Any]:
-    image = {"path": "sourcery.img", "size": 1 << 20, "blake3": "b" * 64, "sha256": "a" * 64}
-    return {"verdict": verdict, "checks": list(checks), "image": image}
+def built(verdict: str, *checks: dict[str, Any]) -> BuildResult:
+    return results.build_result(verdict=verdict, checks=list(checks), image={"size": 1 << 20})
 
 
 # -- the summary of a build ----------------------------------------------------------------------

@@ -24,6 +24,7 @@ from orchestrator.stick.disks import Target
 from orchestrator.stick.signatures import ABSENT, Look, Signature
 from reproducibility import digest
 from reproducibility.errors import Stopped
+from tests import results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,13 +46,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def describe(folder: Path, image: bytes, *, verdict: object = "PASS") -> None:
-    document: dict[str, Any] = {
-        "schema": 1,
-        "verdict": verdict,
-        "image": {"path": "sourcery.img", "blake3": digest.of_bytes(image).hex},
-        "cpio": {"path": "sourcery.cpio.zst", "blake3": "0" * 64},
-        "root": {"tree": f"blake3:{'0' * 64}", "commands": {"amd64": 1, "riscv64": 1}},
-    }
+    document = results.document(verdict=verdict, image={"blake3": digest.of_bytes(image).hex})
     (folder / "result.json").write_text(json.dumps(document))
 
 
@@ -247,19 +242,26 @@ def test_the_first_ctrl_c_ends_it_cleanly(out: Path, target: Path, capsys: Captu
     assert not stopping.worked
 
 
-@pytest.mark.parametrize("verdict", ["FAIL", "fail", "", None, 0])
-def test_an_image_of_a_build_that_failed(
+@pytest.mark.parametrize("verdict", ["fail", "", None, 0])
+def test_a_verdict_that_no_build_gives_is_refused(
     out: Path, target: Path, capsys: Captured, verdict: object
 ) -> None:
     describe(out, (out / "sourcery.img").read_bytes(), verdict=verdict)
+    assert run(["write", str(target), "--out", str(out), "--yes", "--force"]) == 2
+    assert "malformed at verdict" in capsys.readouterr().err
+    assert untouched(target)
+
+
+def test_an_image_of_a_build_that_failed(out: Path, target: Path, capsys: Captured) -> None:
+    describe(out, (out / "sourcery.img").read_bytes(), verdict="FAIL")
     line = ["write", str(target), "--out", str(out), "--yes"]
     assert run(line) == 2
-    assert f"the verdict of this build is {verdict}" in capsys.readouterr().err
+    assert "the verdict of this build is FAIL" in capsys.readouterr().err
     assert untouched(target)
     assert run([*line, "--force", "--json"]) == 0
     told = capsys.readouterr()
     assert "not to be trusted" in told.err
-    assert json.loads(told.out)["image"]["verdict"] == verdict
+    assert json.loads(told.out)["image"]["verdict"] == "FAIL"
 
 
 def test_a_build_with_a_check_that_was_skipped(out: Path, target: Path, capsys: Captured) -> None:

@@ -33,10 +33,8 @@ from orchestrator import build as building
 from orchestrator.cli.main import main
 from orchestrator.cli.views import inputs
 from orchestrator.inputs import resolve
-from reproducibility.compare import Verdict
 from reproducibility.errors import ActionError
-
-IMAGE = {"path": "sourcery.img", "size": 1, "blake3": "b" * 64, "sha256": "a" * 64}
+from tests import results
 
 def build(options, observer, stop):
     observer.planned([("a", "A", "x"), ("b", "B", "x")])
@@ -49,8 +47,7 @@ def build(options, observer, stop):
     if options.jobs == 3:
         raise ActionError("a step failed")
     verdict = "FAIL" if options.jobs == 1 else "PASS"
-    document = {"schema": 1, "verdict": verdict, "image": IMAGE, "checks": []}
-    return building.Built(Verdict[verdict], document, options.out)
+    return building.Built(results.build_result(verdict=verdict, checks=[]), options.out)
 
 building.build = build
 """

@@ -28,16 +28,15 @@ def engine(own: str, means: str = "somehow", **table: bytes) -> FakeEngine:
 
 
 def told(ran: Run) -> dict[str, dict[str, Any]]:
-    """What `result.json` says of each stage."""
-    return {name: result._provenance(found) for name, found in ran.results.items()}
+    """What `result.json` says of each step."""
+    made = {name: result.step(name, "a stage", found) for name, found in ran.results.items()}
+    return {name: step.model_dump(mode="json") for name, step in made.items()}
 
 
 def means(ran: Run) -> dict[str, set[str]]:
     """By the isolation's name in `result.json`: by what means its rules were kept."""
-    isolation = result._isolation(found.provenance for found in ran.results.values())
-    return {
-        one["id"]: {rule["means"] for rule in one["enforcement"]} for one in isolation["enforced"]
-    }
+    isolation = result.isolation(found.provenance for found in ran.results.values())
+    return {str(one.id): {rule.means for rule in one.enforcement} for one in isolation.enforced}
 
 
 def test_each_result_says_which_engine_made_it_in_what_isolation_and_when(store: Store) -> None:
@@ -47,17 +46,16 @@ def test_each_result_says_which_engine_made_it_in_what_isolation_and_when(store:
     found = told(ran)
     assert found["a"]["origin"] == "remembered"
     assert found["b"]["origin"] == "ran here"
-    assert found["a"]["engine"] == {"name": "docker", "identity": "ID:1", "version": "1"}
-    assert found["b"]["engine"] == {"name": "docker", "identity": "ID:2", "version": "1"}
-    assert means(ran) == {
-        found["a"]["isolation"]: {"cgroups"},
-        found["b"]["isolation"]: {"nothing at all"},
-    }
-    assert found["a"]["when"] == told(first)["a"]["when"]
-    assert found["a"]["tool"] == resources.VERSION
+    one, other = (found[name]["provenance"] for name in "ab")
+    assert one["engine"] == {"name": "docker", "identity": "ID:1", "version": "1"}
+    assert other["engine"] == {"name": "docker", "identity": "ID:2", "version": "1"}
+    assert means(ran) == {one["isolation"]: {"cgroups"}, other["isolation"]: {"nothing at all"}}
+    assert one["when"] == told(first)["a"]["provenance"]["when"]
+    assert one["tool"] == resources.VERSION
     # A third run has run nothing: neither its engine nor its isolation is anybody's.
     later = run(store, STEPS, engine("ID:3", "wishes"))
-    assert {one["engine"]["identity"] for one in told(later).values()} == {"ID:1", "ID:2"}
+    engines = {step["provenance"]["engine"]["identity"] for step in told(later).values()}
+    assert engines == {"ID:1", "ID:2"}
     assert means(later) == means(ran)
     assert [one["origin"] for one in told(later).values()] == ["remembered"] * 2
 
@@ -86,11 +84,15 @@ def half(document: dict[str, Any]) -> None:
     del document["provenance"]["when"]
 
 
+def other_limits(document: dict[str, Any]) -> None:
+    document["provenance"]["isolation"]["limits"] = "none"
+
+
 def of_other_types(document: dict[str, Any]) -> None:
     document["provenance"]["tool"] = 7
 
 
-@pytest.mark.parametrize("change", [older, nothing, malformed, half, of_other_types])
+@pytest.mark.parametrize("change", [older, nothing, malformed, half, other_limits, of_other_types])
 def test_what_was_not_recorded_is_said_and_not_filled_in(store: Store, change: Any) -> None:  # noqa: ANN401 - one of the above
     run(store, STEPS[:1], engine("ID:1", "cgroups", a=b"1"))
     (place,) = (store.root / "results").rglob("*.json")
@@ -99,12 +101,13 @@ def test_what_was_not_recorded_is_said_and_not_filled_in(store: Store, change: A
     change(document)
     place.write_text(json.dumps(document))
     ran = run(store, STEPS[:1], engine("ID:2", "wishes"))
-    unknown = dict.fromkeys(("engine", "isolation", "tool", "when"), "not recorded")
-    assert told(ran)["a"] == {"origin": "remembered", **unknown}
+    found = told(ran)["a"]
+    assert (found["origin"], found["provenance"]) == ("remembered", None)
     assert means(ran) == {}
     # Where it is made again and agrees, it is recorded from then on.
     run(store, STEPS[:1], engine("ID:2", "by rule", a=b"1"), rebuild=True)
-    assert told(run(store, STEPS[:1], engine("ID:3")))["a"]["engine"]["identity"] == "ID:2"
+    found = told(run(store, STEPS[:1], engine("ID:3")))["a"]
+    assert found["provenance"]["engine"]["identity"] == "ID:2"
 
 
 def test_where_a_result_comes_from_is_no_part_of_what_it_is(store: Store) -> None:
@@ -116,7 +119,9 @@ def test_where_a_result_comes_from_is_no_part_of_what_it_is(store: Store) -> Non
 
 def test_a_step_with_nothing_to_do_ran_nowhere(store: Store) -> None:
     ran = run(store, [step("a", make=lambda _: None)], engine("ID:1"))
-    assert told(ran)["a"] == {"origin": "nothing to do"}
+    found = told(ran)["a"]
+    assert (found["kind"], found["origin"]) == ("nothing", "nothing to do")
+    assert (found["action"], found["provenance"]) == (None, None)
 
 
 def test_what_a_program_saw_is_told_with_the_result(store: Store) -> None:
@@ -124,4 +129,4 @@ def test_what_a_program_saw_is_told_with_the_result(store: Store) -> None:
     steps = [replace(STEPS[0], observe=lambda _: looking)]
     work = {"a": made(b"1"), "look": lambda _: Made(stdout=b'{"user":5}\n')}
     run(store, steps, FakeEngine(work))
-    assert told(run(store, steps, FakeEngine({})))["a"]["observed"] == '{"user":5}'
+    assert told(run(store, steps, FakeEngine({})))["a"]["provenance"]["observed"] == '{"user":5}'

@@ -17,7 +17,7 @@ from orchestrator.golang.toolchain import DIST_BUILD
 from orchestrator.lock.file import Lock
 from orchestrator.lock.model import Recorded
 from orchestrator.store import DamagedBlob, Store
-from reproducibility import compare, digest, gomodule
+from reproducibility import codes, compare, digest, gomodule
 from reproducibility.compare import Verdict
 from reproducibility.manifest import Tree, merge
 from tests.unit.orchestrator import samples
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.architecture import Architecture
     from orchestrator.execution.step import Result
     from orchestrator.golang.toolchain import Chain
+    from reproducibility.compare import CheckKind
 
 ARCHITECTURES: tuple[Architecture, ...] = ("amd64", "arm64", "riscv64")
 REAL = json.loads(
@@ -94,9 +95,9 @@ def published_hash(store: Store, chain: Chain, programs: Tree, architecture: str
     return gomodule.h1(hashes)
 
 
-def verdicts(found: list[compare.Check]) -> dict[tuple[str, str], Verdict]:
-    assert len({(check.name, check.subject) for check in found}) == len(found)
-    return {(check.name, check.subject): check.verdict for check in found}
+def verdicts(found: list[compare.Check]) -> dict[tuple[CheckKind, str], Verdict]:
+    assert len({(check.kind, check.subject) for check in found}) == len(found)
+    return {(check.kind, check.subject): check.verdict for check in found}
 
 
 def placed(architecture: str, content: dict[str, bytes] | None = None) -> Tree:
@@ -122,8 +123,8 @@ def test_our_toolchain_is_the_published_one(
         chain, hashes, placed(architecture), architecture, lock(**{architecture: RECORD})
     )
     assert verdicts(found) == {
-        (checks.LOG, architecture): Verdict.PASS,
-        (checks.RELEASE, architecture): Verdict.PASS,
+        (codes.LOG, architecture): Verdict.PASS,
+        (codes.RELEASE, architecture): Verdict.PASS,
     }
     assert expected in found[1].reason
 
@@ -143,7 +144,7 @@ def test_one_changed_program_fails_and_is_named_where_the_published_one_is_at_ha
     found = checks.against_release(
         chain, hashes, changed, architecture, lock(**{architecture: RECORD})
     )
-    assert verdicts(found)[checks.RELEASE, architecture] is Verdict.FAIL
+    assert verdicts(found)[codes.RELEASE, architecture] is Verdict.FAIL
     assert found[1].reason.startswith("our files give h1:")
     named = "1 paths differ: pkg/tool/linux_amd64/link" in found[1].reason
     assert named == (architecture == "amd64")
@@ -160,12 +161,12 @@ def test_one_changed_source_file_fails_too(
         samples.chain(), release=samples.tree(release, store.put_bytes), dist_build=None
     )
     found = checks.against_release(changed, hashes, placed("amd64"), "amd64", lock(amd64=RECORD))
-    assert verdicts(found)[checks.RELEASE, "amd64"] is Verdict.FAIL
+    assert verdicts(found)[codes.RELEASE, "amd64"] is Verdict.FAIL
 
 
 def test_without_a_record_it_is_skipped_with_the_reason(hashes: ModuleHashes, chain: Chain) -> None:
     found = checks.against_release(chain, hashes, placed("riscv64"), "riscv64", lock())
-    assert verdicts(found) == {(checks.RELEASE, "riscv64"): Verdict.SKIP}
+    assert verdicts(found) == {(codes.RELEASE, "riscv64"): Verdict.SKIP}
     assert "the mirror has no such module" in found[0].reason
 
 
@@ -177,12 +178,12 @@ def test_the_real_record_is_taken_for_its_own_architecture_only(
     pinned = lock(arm64=RECORD, amd64=RECORD)
     found = checks.against_release(chain, hashes, placed("arm64"), "arm64", pinned)
     assert verdicts(found) == {
-        (checks.LOG, "arm64"): Verdict.PASS,
-        (checks.RELEASE, "arm64"): Verdict.FAIL,
+        (codes.LOG, "arm64"): Verdict.PASS,
+        (codes.RELEASE, "arm64"): Verdict.FAIL,
     }
     assert "h1:VY4gDzfxOrsM17J2qtgZgiAIsWhp7XWK1jMfE3kXV0s=" in found[1].reason
     found = checks.against_release(chain, hashes, placed("amd64"), "amd64", pinned)
-    assert verdicts(found) == {(checks.LOG, "amd64"): Verdict.FAIL}
+    assert verdicts(found) == {(codes.LOG, "amd64"): Verdict.FAIL}
 
 
 @pytest.mark.parametrize("part", ["record", "tree_head", "proof"])
@@ -195,9 +196,9 @@ def test_a_tampered_record_fails_and_nothing_is_compared_with_it(
     found = checks.against_release(
         chain, hashes, placed("arm64"), "arm64", lock(arm64={**RECORD, part: lines})
     )
-    assert verdicts(found) == {(checks.LOG, "arm64"): Verdict.FAIL}
-    complete = compare.complete(found, [(checks.LOG, "arm64"), (checks.RELEASE, "arm64")])
-    assert verdicts(complete)[checks.RELEASE, "arm64"] is Verdict.FAIL
+    assert verdicts(found) == {(codes.LOG, "arm64"): Verdict.FAIL}
+    complete = compare.complete(found, [(codes.LOG, "arm64"), (codes.RELEASE, "arm64")])
+    assert verdicts(complete)[codes.RELEASE, "arm64"] is Verdict.FAIL
 
 
 # -- the module hash -------------------------------------------------------------------------------
@@ -215,7 +216,7 @@ def test_a_note_in_the_store_does_not_decide_that_a_toolchain_is_the_published_o
     module = merge([("source", chain.source), ("programs", changed)])
     store.remember("h1-v0.0.1-go1.27.3.linux-amd64", module.digest, {"h1": published})
     found = checks.against_release(chain, ModuleHashes(store), changed, "amd64", lock(amd64=RECORD))
-    assert verdicts(found)[checks.RELEASE, "amd64"] is Verdict.FAIL
+    assert verdicts(found)[codes.RELEASE, "amd64"] is Verdict.FAIL
 
 
 def test_a_byte_that_changed_in_the_store_is_seen_before_a_verdict(
@@ -227,7 +228,7 @@ def test_a_byte_that_changed_in_the_store_is_seen_before_a_verdict(
     publish(published_hash(store, chain, placed("amd64"), "amd64"))
     pinned = lock(amd64=RECORD)
     found = checks.against_release(chain, ModuleHashes(store), placed("amd64"), "amd64", pinned)
-    assert verdicts(found)[checks.RELEASE, "amd64"] is Verdict.PASS
+    assert verdicts(found)[codes.RELEASE, "amd64"] is Verdict.PASS
     entry = placed("amd64").get("pkg/tool/linux_amd64/link")
     assert entry is not None
     times = (blob := store.path(entry)).stat()
@@ -266,13 +267,13 @@ def everything(
 
 
 def test_all_that_is_compared(store: Store, chain: Chain, results: dict[str, Result]) -> None:
-    expected: dict[tuple[str, str], Verdict] = {
-        (checks.FIXED_POINT, "amd64"): Verdict.PASS,
-        (checks.GENERATED, "amd64"): Verdict.PASS,
-        (checks.HELPERS, "amd64"): Verdict.PASS,
-        **{(probe.NAME, name): Verdict.PASS for name in probe.FIELDS},
-        **{(checks.RELEASE, name): Verdict.SKIP for name in ARCHITECTURES},
-        (checks.CROSS_AGAIN, "riscv64"): Verdict.PASS,
+    expected: dict[tuple[CheckKind, str], Verdict] = {
+        (codes.FIXED_POINT, "amd64"): Verdict.PASS,
+        (codes.GENERATED, "amd64"): Verdict.PASS,
+        (codes.HELPERS, "amd64"): Verdict.PASS,
+        **{(codes.VARIATION, name): Verdict.PASS for name in probe.FIELDS},
+        **{(codes.RELEASE, name): Verdict.SKIP for name in ARCHITECTURES},
+        (codes.CROSS_AGAIN, "riscv64"): Verdict.PASS,
     }
     assert verdicts(everything(store, chain, results)) == expected
 
@@ -281,18 +282,18 @@ def test_the_builders_own_toolchain_is_compared_where_it_is_not_on_the_image(
     store: Store, chain: Chain, results: dict[str, Result]
 ) -> None:
     found = verdicts(everything(store, chain, results, ("riscv64",)))
-    assert (checks.RELEASE, "amd64") in found
-    assert (checks.FIXED_POINT, "amd64") in found
-    assert (checks.RELEASE, "arm64") not in found
+    assert (codes.RELEASE, "amd64") in found
+    assert (codes.FIXED_POINT, "amd64") in found
+    assert (codes.RELEASE, "arm64") not in found
 
 
 @pytest.mark.parametrize(
     ("step", "check"),
     [
-        ("F1", (checks.FIXED_POINT, "amd64")),
-        ("F2", (checks.FIXED_POINT, "amd64")),
-        ("cross/riscv64", (checks.CROSS_AGAIN, "riscv64")),
-        ("cross-by-F2/riscv64", (checks.CROSS_AGAIN, "riscv64")),
+        ("F1", (codes.FIXED_POINT, "amd64")),
+        ("F2", (codes.FIXED_POINT, "amd64")),
+        ("cross/riscv64", (codes.CROSS_AGAIN, "riscv64")),
+        ("cross-by-F2/riscv64", (codes.CROSS_AGAIN, "riscv64")),
     ],
 )
 @pytest.mark.parametrize("extra", [False, True])
@@ -302,7 +303,7 @@ def test_one_other_or_one_more_program_fails(  # noqa: PLR0913 - fixtures
     results: dict[str, Result],
     *,
     step: str,
-    check: tuple[str, str],
+    check: tuple[CheckKind, str],
     extra: bool,
 ) -> None:
     change = {"out/extra": b"extra"} if extra else {"out/vet": b"veT"}
@@ -310,7 +311,7 @@ def test_one_other_or_one_more_program_fails(  # noqa: PLR0913 - fixtures
     results[step] = samples.result(samples.tree(content, store.put_bytes))
     found = everything(store, chain, results)
     assert verdicts(found)[check] is Verdict.FAIL
-    (said,) = (one.reason for one in found if (one.name, one.subject) == check)
+    (said,) = (one.reason for one in found if (one.kind, one.subject) == check)
     assert next(iter(change)).removeprefix("out/") in said
 
 
@@ -320,7 +321,7 @@ def test_a_recorder_that_f1_does_not_build_again_fails(
 ) -> None:
     content = {**samples.HELPERS, "out/buildcache": b"another recorder"}
     results[step] = samples.result(samples.tree(content, store.put_bytes))
-    assert verdicts(everything(store, chain, results))[checks.HELPERS, "amd64"] is Verdict.FAIL
+    assert verdicts(everything(store, chain, results))[codes.HELPERS, "amd64"] is Verdict.FAIL
 
 
 @pytest.mark.parametrize(
@@ -349,7 +350,7 @@ def test_what_dist_generated_is_what_is_published(  # noqa: PLR0913 - fixtures
         changed = before.overlaid(samples.tree({path: content}, store.put_bytes))
     results["T1/toolchain"] = samples.result(changed)
     found = verdicts(everything(store, chain, results))
-    assert found[checks.GENERATED, "amd64"] is expected
+    assert found[codes.GENERATED, "amd64"] is expected
 
 
 @pytest.mark.parametrize("content", [b"changed on the way", None])
@@ -360,12 +361,12 @@ def test_the_one_file_is_compared_too_where_it_was_not_patched(
     before = results["T1/toolchain"].tree
     whole = before.overlaid(samples.tree({f"go/{DIST_BUILD}": samples.RELEASE[DIST_BUILD]}))
     results["T1/toolchain"] = samples.result(whole)
-    assert verdicts(everything(store, chain, results))[checks.GENERATED, "amd64"] is Verdict.PASS
+    assert verdicts(everything(store, chain, results))[codes.GENERATED, "amd64"] is Verdict.PASS
     changed = whole.where(lambda entry: entry.path != f"go/{DIST_BUILD}")
     if content is not None:
         changed = whole.overlaid(samples.tree({f"go/{DIST_BUILD}": content}))
     results["T1/toolchain"] = samples.result(changed)
-    assert verdicts(everything(store, chain, results))[checks.GENERATED, "amd64"] is Verdict.FAIL
+    assert verdicts(everything(store, chain, results))[codes.GENERATED, "amd64"] is Verdict.FAIL
 
 
 @pytest.mark.parametrize("step", ["T1/helpers", "F1/helpers"])
@@ -374,7 +375,7 @@ def test_an_observer_that_f1_does_not_build_again_fails(
 ) -> None:
     other = samples.tree({"out/observe": b"says what one wants to hear"}, store.put_bytes)
     results[step] = samples.result(results[step].tree.overlaid(other))
-    assert verdicts(everything(store, chain, results))[checks.HELPERS, "amd64"] is Verdict.FAIL
+    assert verdicts(everything(store, chain, results))[codes.HELPERS, "amd64"] is Verdict.FAIL
 
 
 def test_a_variation_without_effect_fails(
@@ -383,4 +384,4 @@ def test_a_variation_without_effect_fails(
     # F2 built in F1's conditions: the same programs, and the observation says so.
     results["F2"] = results["F1"]
     found = verdicts(everything(store, chain, results))
-    assert {found[probe.NAME, name] for name in probe.FIELDS} == {Verdict.FAIL}
+    assert {found[codes.VARIATION, name] for name in probe.FIELDS} == {Verdict.FAIL}

@@ -15,17 +15,17 @@ import pytest
 
 from orchestrator.golang.module_hash import ModuleHashes
 from orchestrator.inputs import source_checks
-from orchestrator.lock import logged
 from orchestrator.lock.file import GoModule, Lock
 from orchestrator.lock.model import Recorded
 from orchestrator.store import DamagedBlob, Store
-from reproducibility import digest, gomodule
+from reproducibility import codes, digest, gomodule
 from reproducibility.compare import Check, Verdict, complete
 from tests.unit.orchestrator import samples
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from reproducibility.compare import CheckKind
     from reproducibility.manifest import Tree
 
 MODULE, VERSION = "example.com/tools", "v1.0.0"
@@ -51,7 +51,7 @@ H1 = gomodule.h1(
     {f"{SUBJECT}/{path}": digest.sha256_of_bytes(data).hex for path, data in FILES.items()}
 )
 RECORDED = {"state": "recorded", "number": 1, "record": [], "tree_head": [], "proof": []}
-BOTH = {(logged.LOG, SUBJECT), (source_checks.PUBLISHED, SUBJECT)}
+BOTH = {(codes.LOG, SUBJECT), (codes.SOURCE, SUBJECT)}
 
 
 @pytest.fixture(autouse=True)
@@ -97,15 +97,15 @@ def lock(**changes: Any) -> Lock:  # noqa: ANN401 - any field of the input
     )
 
 
-def checks(pinned: Lock, vendored: Tree, store: Store) -> dict[tuple[str, str], Check]:
+def checks(pinned: Lock, vendored: Tree, store: Store) -> dict[tuple[CheckKind, str], Check]:
     """All checks of the one source that are expected."""
     found = source_checks.checks(pinned, {"tools": vendored}, store, ModuleHashes(store))
     found = complete(found, source_checks.expected(pinned))
-    return {(check.name, check.subject): check for check in found}
+    return {(check.kind, check.subject): check for check in found}
 
 
 def published(pinned: Lock, vendored: Tree, store: Store) -> Check:
-    return checks(pinned, vendored, store)[source_checks.PUBLISHED, SUBJECT]
+    return checks(pinned, vendored, store)[codes.SOURCE, SUBJECT]
 
 
 def test_a_source_is_the_published_one(store: Store) -> None:
@@ -113,9 +113,9 @@ def test_a_source_is_the_published_one(store: Store) -> None:
     found = checks(pinned, kept(store, VENDORED), store)
     assert set(found) == BOTH
     assert {check.verdict for check in found.values()} == {Verdict.PASS}
-    assert H1 in found[source_checks.PUBLISHED, SUBJECT].reason
-    assert "not compared: vendor/, " in found[source_checks.PUBLISHED, SUBJECT].reason
-    assert "go.mod" not in found[source_checks.PUBLISHED, SUBJECT].reason
+    assert H1 in found[codes.SOURCE, SUBJECT].reason
+    assert "not compared: vendor/, " in found[codes.SOURCE, SUBJECT].reason
+    assert "go.mod" not in found[codes.SOURCE, SUBJECT].reason
 
 
 def test_what_the_specs_replace_changes_is_not_compared_and_named(store: Store) -> None:
@@ -169,8 +169,8 @@ def test_a_lock_that_pins_other_files_under_the_recorded_hash_fails(
 ) -> None:
     pinned = lock(tree=str(kept(store, files).digest))
     found = checks(pinned, kept(store, VENDORED), store)
-    assert found[logged.LOG, SUBJECT].verdict is Verdict.PASS
-    assert found[source_checks.PUBLISHED, SUBJECT].verdict is Verdict.FAIL
+    assert found[codes.LOG, SUBJECT].verdict is Verdict.PASS
+    assert found[codes.SOURCE, SUBJECT].verdict is Verdict.FAIL
 
 
 @pytest.mark.parametrize(
@@ -212,9 +212,9 @@ def test_without_a_record_it_is_skipped_with_the_reason(store: Store) -> None:
         tree=str(kept(store, FILES).digest), log={"state": "absent", "reason": "GOPRIVATE"}
     )
     found = checks(pinned, kept(store, VENDORED), store)
-    assert set(found) == {(source_checks.PUBLISHED, SUBJECT)}
-    assert found[source_checks.PUBLISHED, SUBJECT].verdict is Verdict.SKIP
-    assert "GOPRIVATE" in found[source_checks.PUBLISHED, SUBJECT].reason
+    assert set(found) == {(codes.SOURCE, SUBJECT)}
+    assert found[codes.SOURCE, SUBJECT].verdict is Verdict.SKIP
+    assert "GOPRIVATE" in found[codes.SOURCE, SUBJECT].reason
 
 
 @pytest.mark.parametrize("changes", [{"log": None}, {"h1": "h1:" + "A" * 43 + "="}])

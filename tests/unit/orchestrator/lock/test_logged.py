@@ -15,7 +15,7 @@ import pytest
 
 from orchestrator.lock import file as locks
 from orchestrator.lock import logged
-from reproducibility import canonical
+from reproducibility import canonical, codes
 from reproducibility import digest as digests
 from reproducibility.compare import Check, Verdict
 from reproducibility.errors import ComparisonError, InputError
@@ -66,7 +66,7 @@ def test_everything_that_the_default_lock_says_of_the_log_holds() -> None:
     assert {"amd64", "arm64"} < set(found)
     assert any(subject.startswith(SOURCE) for subject in found)
     assert {check.verdict for check in found.values()} == {Verdict.PASS}
-    assert {check.name for check in found.values()} == {logged.LOG}
+    assert {check.kind for check in found.values()} == {codes.LOG}
     assert list(logged.failures(lock)) == []
     for pinned in logged.sources(lock):
         assert logged.source(pinned).h1 == pinned.h1

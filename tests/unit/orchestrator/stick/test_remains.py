@@ -23,6 +23,7 @@ from orchestrator.stick import remains, signatures
 from orchestrator.stick.contents import Contents, Part
 from orchestrator.stick.signatures import ABSENT, Look, Signature
 from reproducibility import digest
+from tests import results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,13 +110,7 @@ def out(tmp_path: Path) -> Path:
     struct.pack_into("<4xB3xII", image, 446, 0x0C, 64, _IMAGE // 512 - 64)
     image[510:512] = b"\x55\xaa"
     (folder / "sourcery.img").write_bytes(image)
-    document = {
-        "schema": 1,
-        "verdict": "PASS",
-        "image": {"path": "sourcery.img", "blake3": digest.of_bytes(bytes(image)).hex},
-        "cpio": {"path": "sourcery.cpio.zst"},
-        "root": {"commands": {}},
-    }
+    document = results.document(image={"blake3": digest.of_bytes(bytes(image)).hex})
     (folder / "result.json").write_text(json.dumps(document))
     return folder
 
