@@ -36,7 +36,7 @@ def _of_trees(code: str, name: str, same: str, differs: str, **more: Any) -> Che
 FIXED_POINT = _of_trees(
     "fixed-point",
     "F1 == F2",
-    "the toolchain built by T1 and the one built by F1, in other surroundings, are the same",
+    "the toolchain built by T1 and the one built by F1, under other conditions, are the same",
     "a program of F2 is not what F1 has",
 )
 GENERATED = _of_trees(
@@ -60,7 +60,7 @@ CROSS_AGAIN = _of_trees(
 VARIATION = _kind(
     "variation",
     "variation",
-    passes={"varied": "F1 and F2 saw different values of this part of their surroundings"},
+    passes={"varied": "F1 and F2 saw different values of this condition"},
     skips={
         "not-recorded": "what F1 or F2 saw was not written down by the run that made it",
         "one-processor": "the engine gives an action one processor, which has no half",
