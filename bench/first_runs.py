@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.run import session as running
+from orchestrator.run import session as sessions
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from orchestrator.run.binfmt import Emulation
+    from orchestrator.run.binfmt import Interpreter
 
 _DRIVER = Path(__file__).with_suffix(".go")
 _VARIABLE = "FIRST_RUNS"
@@ -64,7 +64,7 @@ def measure(
     architecture: str,
     names: Iterable[str] = (),
     *,
-    emulation: Emulation | None = None,
+    interpreter: Interpreter | None = None,
     again: bool = False,
 ) -> list[FirstRun]:
     """Run commands for the first time, one after the other; all of them where none is named.
@@ -76,17 +76,17 @@ def measure(
         InfrastructureError: the namespaces cannot be made, or the timing program fails.
     """
     words = [*(["-again"] if again else []), *names]
-    asked = running.Run(
+    invocation = sessions.Invocation(
         root,
         architecture,
         ("gosh", "-c", " ".join([_SCRIPT, *words])),
-        emulation,
+        interpreter,
         {_VARIABLE: _DRIVER.read_text("utf-8")},
     )
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said:
         nothing = os.open(os.devnull, os.O_RDONLY)
         try:
-            ended = running.run(asked, (nothing, out.fileno(), said.fileno()))
+            ended = sessions.run(invocation, (nothing, out.fileno(), said.fileno()))
         finally:
             os.close(nothing)
         out.seek(0)

@@ -296,7 +296,7 @@ class _End:
         self._have = have
         self._pool = pool
 
-    def recipe(self, results: Results) -> making.Order:
+    def recipe(self, results: Results) -> making.Recipe:
         """What the image is made from."""
         job, have = self._job, self._have
         made = checks.toolchains(self._drawn.chain, results, job.architectures)
@@ -317,7 +317,7 @@ class _End:
         self.assembled = root.assemble(
             self._drawn.compiling, results, made, have.files, job.store.put_bytes, boot.tree
         )
-        return making.Order(
+        return making.Recipe(
             tree=self.assembled.tree,
             label=job.wanted.image.label,
             identity=identity,

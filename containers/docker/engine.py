@@ -25,7 +25,7 @@ from containers.docker import archive, builder_image
 from containers.docker import enforcement as docker_enforcement
 from containers.docker.api import Api
 from containers.docker.reaper import Reaper
-from containers.docker.volumes import Run, Volumes
+from containers.docker.volumes import Connection, Volumes
 from containers.docker.watch import watch
 from containers.engine import Capability, Identity
 from containers.host.scratch import Scratch
@@ -165,7 +165,7 @@ class DockerEngine(LocalEngine):
         self._check_machine(action)
         limits = policy.limits
         image = self._image(action.root, action.epoch, blobs)
-        volumes = self._run_of(image)
+        volumes = self._volumes_for(image)
         with ExitStack() as stack:
             mounts = volumes.for_action(action, layout, limits, blobs, image, stack)
             container = self._create(action, layout, limits, image, mounts)
@@ -215,13 +215,13 @@ class DockerEngine(LocalEngine):
                 self._images[key] = builder_image.ensure(self._api, root, epoch, blobs.path, labels)
             return self._images[key]
 
-    def _run_of(self, image: str) -> Volumes:
+    def _volumes_for(self, image: str) -> Volumes:
         with self._lock:
             if self._volumes is None:
                 bind = self._transfer == "bind"
                 if self._transfer == "auto":
                     bind = self._sees_our_folders(image)
-                self._volumes = Volumes(Run(self._api, self._label, bind))
+                self._volumes = Volumes(Connection(self._api, self._label, bind))
             return self._volumes
 
     @property

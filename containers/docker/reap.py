@@ -21,14 +21,14 @@ _QUIET = 4
 _PAUSE = 0.5
 
 
-def main(order: str) -> None:
+def main(request: str) -> None:
     """Wait for the orchestrator's end, then remove what it left.
 
-    `order`: JSON with `label` (`key=value`), `parent` (process id) and `path` (for imports).
+    `request`: JSON with `label` (`key=value`), `parent` (process id) and `path` (for imports).
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    told = json.loads(order)
+    told = json.loads(request)
     sys.path[:] = told["path"]
     if not _left_clean(told["parent"]):
         sweep(told["label"])

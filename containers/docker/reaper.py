@@ -24,11 +24,15 @@ class Reaper:
         Raises:
             InfrastructureError: it cannot be started.
         """
-        order = {"label": label, "parent": os.getpid(), "path": [path or "." for path in sys.path]}
+        request = {
+            "label": label,
+            "parent": os.getpid(),
+            "path": [path or "." for path in sys.path],
+        }
         descriptor, self._out = os.pipe()
         try:
             self._process = subprocess.Popen(  # noqa: S603 - argv list, no shell
-                [sys.executable, "-I", str(_PROGRAM), json.dumps(order)],
+                [sys.executable, "-I", str(_PROGRAM), json.dumps(request)],
                 stdin=descriptor,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -34,8 +34,8 @@ _ROOM = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """Values that the parts of one run share.
+class Connection:
+    """Connection to an engine's API, as one run of the orchestrator uses it.
 
     `label`: key and value that everything carries that is made. `bind`: whether the engine sees
     this machine's folders.
@@ -77,8 +77,8 @@ class _Filled:
 class Volumes:
     """The volumes of one run."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._numbers = itertools.count(1)
         self._inputs: dict[str, _Filled] = {}
         self._filling: dict[str, threading.Lock] = {}
@@ -107,7 +107,7 @@ class Volumes:
 
     def _input(self, mount: Mount, epoch: int, blobs: Blobs, image: str) -> DockerMount:
         """An input tree that other actions of the run may have too."""
-        if self._run.bind:
+        if self._connection.bind:
             source = str(blobs.checkout(mount.tree, epoch))
             return DockerMount(mount.at, source, type="bind", read_only=True)
         key = f"{mount.tree.digest.hex}-{epoch}"
@@ -147,7 +147,7 @@ class Volumes:
             [filled.in_filler() for filled in held],
             stack,
         )
-        with self._run.api.lend("start the container that holds tmpfs volumes") as client:
+        with self._connection.api.lend("start the container that holds tmpfs volumes") as client:
             client.start(holder)
         for filled in held:
             self._put(holder, filled, blobs)
@@ -155,18 +155,18 @@ class Volumes:
 
     def _make(self, stack: ExitStack | None, tmpfs: int = 0) -> str:
         """A new volume, on a tmpfs of so many bytes where `tmpfs` is not 0."""
-        name = f"{self._run.label[1]}-{next(self._numbers)}"
+        name = f"{self._connection.label[1]}-{next(self._numbers)}"
         options = {}
         if tmpfs:
             options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={tmpfs},mode=755"}
-        self._run.api.ask(
+        self._connection.api.ask(
             "make a volume on a tmpfs" if tmpfs else "make a volume",
             lambda client: client.create_volume(
-                name, driver="local", driver_opts=options, labels=self._run.labels
+                name, driver="local", driver_opts=options, labels=self._connection.labels
             ),
         )
         if stack is not None:
-            stack.callback(self._run.api.remove_volume, name)
+            stack.callback(self._connection.api.remove_volume, name)
         return name
 
     def _fill(self, image: str, filled: _Filled, blobs: Blobs) -> None:
@@ -175,7 +175,7 @@ class Volumes:
             self._put(container, filled, blobs)
 
     def _put(self, container: str, filled: _Filled, blobs: Blobs) -> None:
-        with self._run.api.lend("fill a volume") as client:
+        with self._connection.api.lend("fill a volume") as client:
             stream = archive.pack(filled.parts, filled.form, blobs.path)
             client.put_archive(container, "/", stream)
 
@@ -183,7 +183,7 @@ class Volumes:
         self, image: str, command: list[str], mounts: list[DockerMount], stack: ExitStack
     ) -> str:
         """A container that fills or holds volumes; what it would run reads its open stdin."""
-        api = self._run.api
+        api = self._connection.api
         with api.lend("make a container that fills volumes") as client:
             config = client.create_host_config(network_mode="none", cap_drop=["ALL"], mounts=mounts)
             container: str = client.create_container(
@@ -192,7 +192,7 @@ class Volumes:
                 entrypoint=[],
                 stdin_open=True,
                 user="65534:65534",
-                labels=self._run.labels,
+                labels=self._connection.labels,
                 host_config=config,
             )["Id"]
         stack.callback(api.remove_container, container)

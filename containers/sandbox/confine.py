@@ -3,7 +3,7 @@
 Started by `launch.py` in a Python of its own (`containers/host/standalone.py`); so it uses the
 standard library only, as little of that as it can (importing is most of an action's start), and
 nothing later than at its start: the user that it becomes may not be able to read Python's own
-files. It reads an order (`request`) from standard input, in `marshal`'s form: its other end is the
+files. It reads a request (`request`) from standard input, in `marshal`'s form: its other end is the
 same Python. On a socket it reports in messages of two words: a failure (`error`, and what failed),
 a folder that only it can see (`mounted`, and `work` or `tmp`; with a descriptor), and how much
 memory the largest process took (`largest`, and the number of bytes).
@@ -58,24 +58,24 @@ class _Terminated(Exception):  # noqa: N818 - not an error
 
 
 def main() -> NoReturn:
-    """Carry out the order on standard input; exits with the action's status, or with 1."""
-    order: dict[str, Any] = marshal.loads(sys.stdin.buffer.read())  # noqa: S302 - our parent's
-    channel: int = order["report"]
+    """Carry out the request on standard input; exits with the action's status, or with 1."""
+    request: dict[str, Any] = marshal.loads(sys.stdin.buffer.read())  # noqa: S302 - our parent's
+    channel: int = request["report"]
     os.set_inheritable(channel, False)  # noqa: FBT003 - positional only
     # First of all: by now this process is in its cgroup. What is left unread resets the socket.
     os.read(channel, _GO)
     try:
-        parent = _parent(order["parent"])
+        parent = _parent(request["parent"])
         # Opened with the rights of now, which count when it is written to: cgroups(7).
-        groups = [os.open(path, os.O_WRONLY) for path in order["cgroups"]]
-        exits = [os.open(path, os.O_WRONLY) for path in order["exits"]]
-        places = _prepare(order, channel)
+        groups = [os.open(path, os.O_WRONLY) for path in request["cgroups"]]
+        exits = [os.open(path, os.O_WRONLY) for path in request["exits"]]
+        places = _prepare(request, channel)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
-        _limit(order["limits"], order["cpus"])
-        options = [_resolve(part, places, order["status"]) for part in order["options"]]
-        arguments = _hidden(options, order["filter"], order["command"])
-        _leave_keyring(order["keyctl"])
+        _limit(request["limits"], request["cpus"])
+        options = [_resolve(part, places, request["status"]) for part in request["options"]]
+        arguments = _hidden(options, request["filter"], request["command"])
+        _leave_keyring(request["keyctl"])
         system.prctl(system.PR_SET_CHILD_SUBREAPER, 1)
         # Held back until the guard is in place.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -83,7 +83,7 @@ def main() -> NoReturn:
         guard = os.getpid()
         child = os.fork()
         if child == 0:
-            _forget_signals(order["rt_sigaction"])
+            _forget_signals(request["rt_sigaction"])
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
             with contextlib.suppress(OSError):  # where memory runs out, the action is ended first
@@ -95,7 +95,7 @@ def main() -> NoReturn:
             for group in groups:
                 # Not the guard: the kernel ends a group that is out of memory as a whole.
                 os.write(group, b"0")
-            os.execve(order["program"], arguments, {})  # noqa: S606 - no shell wanted
+            os.execve(request["program"], arguments, {})  # noqa: S606 - no shell wanted
     except (OSError, ValueError, _RefusedError) as error:
         os.write(channel, b"error " + os.fsencode(str(error)))
         os._exit(1)
@@ -103,7 +103,7 @@ def main() -> NoReturn:
         # Not the guard, as above: it was taken in so that what it starts is in from the first.
         with contextlib.suppress(OSError):
             os.write(group, b"0")
-    os._exit(_guard(child, parent, channel, order["status"]))
+    os._exit(_guard(child, parent, channel, request["status"]))
 
 
 def _parent(pid: int) -> int:
@@ -173,26 +173,26 @@ def _terminate(_number: int, _frame: object) -> NoReturn:
     raise _Terminated
 
 
-def _prepare(order: dict[str, Any], channel: int) -> list[str]:
-    """Set the stage; the folders that the order's numbered places stand for."""
+def _prepare(request: dict[str, Any], channel: int) -> list[str]:
+    """Set the stage; the folders that the request's numbered places stand for."""
     os.umask(_UMASK)
-    sources: list[str] = order["sources"]
-    work: str = order["work"]
-    users = order["users"]
+    sources: list[str] = request["sources"]
+    work: str = request["work"]
+    users = request["users"]
     uid = users["first"] + os.getpid() % users["count"] if users else None
-    if uid is not None or order["tmpfs"] or order["views"]:
-        sources, work = _stage(order, uid)
+    if uid is not None or request["tmpfs"] or request["views"]:
+        sources, work = _stage(request, uid)
     if uid is not None:
         _become(uid)
-    for copy in order["copies"]:
-        _copy_in(sources[copy["source"]], work, copy["at"], order["epoch"], order["order_seed"])
-    for folder in order["directories"]:
+    for copy in request["copies"]:
+        _copy_in(sources[copy["source"]], work, copy["at"], request["epoch"], request["order_seed"])
+    for folder in request["directories"]:
         os.makedirs(os.path.join(work, folder), exist_ok=True)
-    for number in order["shuffled"]:
+    for number in request["shuffled"]:
         target = f"{STAGE}/shuffled/{number}"
-        copy_tree(sources[number], target, order["order_seed"], order["epoch"], writable=False)
+        copy_tree(sources[number], target, request["order_seed"], request["epoch"], writable=False)
         sources[number] = target
-    tmpfs = order["tmpfs"] or {"work": 0, "tmp": 0}
+    tmpfs = request["tmpfs"] or {"work": 0, "tmp": 0}
     places = [work, *sources]
     if tmpfs["work"]:
         _hand_over(channel, "work", work)
@@ -202,7 +202,7 @@ def _prepare(order: dict[str, Any], channel: int) -> list[str]:
     return places
 
 
-def _stage(order: dict[str, Any], uid: int | None) -> tuple[list[str], str]:
+def _stage(request: dict[str, Any], uid: int | None) -> tuple[list[str], str]:
     """Make the inputs and the work folder visible below `STAGE`; their paths there."""
     if uid is None:
         me, group = os.getuid(), os.getgid()
@@ -215,21 +215,21 @@ def _stage(order: dict[str, Any], uid: int | None) -> tuple[list[str], str]:
     system.mount("none", "/", "", system.MS_REC | system.MS_PRIVATE, "")
     # Opened before STAGE is covered: a source may lie below it.
     flags = os.O_PATH | os.O_DIRECTORY
-    opened = [os.open(source, flags) for source in order["sources"]]
-    work_folder = os.open(order["work"], flags)
+    opened = [os.open(source, flags) for source in request["sources"]]
+    work_folder = os.open(request["work"], flags)
     if uid is not None:
-        os.chown(order["work"], uid, uid)
+        os.chown(request["work"], uid, uid)
     system.mount("tmpfs", STAGE, "tmpfs", system.MS_NOSUID | system.MS_NODEV, "mode=0755,size=16m")
     sources = [f"{STAGE}/inputs/{number}" for number in range(len(opened))]
     for source, target in zip(opened, sources, strict=True):
         os.makedirs(target)
         system.mount(f"/proc/self/fd/{source}", target, "", system.MS_BIND | system.MS_REC, "")
         os.close(source)
-    if order["views"]:
+    if request["views"]:
         sources = [_view(source, number) for number, source in enumerate(sources)]
     work = f"{STAGE}/work"
     os.mkdir(work)
-    tmpfs = order["tmpfs"] or {"inputs": 0, "work": 0, "tmp": 0, "files": 0}
+    tmpfs = request["tmpfs"] or {"inputs": 0, "work": 0, "tmp": 0, "files": 0}
     if tmpfs["work"]:
         _mount_tmpfs(work, tmpfs["work"], "0755", tmpfs["files"], uid)
     else:

@@ -1,6 +1,6 @@
 """Sandbox engine: bubblewrap, for machines without a container engine; needs no daemon.
 
-An action becomes an order (`request`) for the launcher (`confine.py`), which starts
+An action becomes a request (`request`) for the launcher (`confine.py`), which starts
 bubblewrap and guards it. What the action sees is decided in `layout.py`, what is measured while it
 runs in `supervise.py`; here is what lies around one run.
 """
@@ -114,7 +114,7 @@ class SandboxEngine(LocalEngine):
         with ExitStack() as stack:
             work = _make(folder)
             stack.callback(remove, folder)
-            order = request.for_action(
+            asked = request.for_action(
                 self._program,
                 action,
                 layout,
@@ -125,13 +125,13 @@ class SandboxEngine(LocalEngine):
                 views=not self._no_views,
             )
             group = _join(self._cgroups, f"action-{os.getpid()}-{number}", limits, stack)
-            order["cgroups"] = group.entrances if group else []
-            order["exits"] = list(group.exits) if group else []
-            order["cpus"] = request.processors(limits.cpus, number, policy.share)
-            order["work"] = str(work)
+            asked["cgroups"] = group.entrances if group else []
+            asked["exits"] = list(group.exits) if group else []
+            asked["cpus"] = request.processors(limits.cpus, number, policy.share)
+            asked["work"] = str(work)
             usage = Usage(work, limits, group)
             stack.callback(usage.close)
-            launched = launch(order, limits, into, stop, usage)
+            launched = launch(asked, limits, into, stop, usage)
             exceeded = _take(work, action, into, limits, stop, usage)
             return _outcome(launched, limits, group, into, usage, exceeded)
 
@@ -202,13 +202,13 @@ class SandboxEngine(LocalEngine):
         """`views`: with a view of the disk that the trees lie on, as the scratch folder does."""
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             place = self._parent if self._parent.is_dir() else Path(folder)
-            order = request.for_check(
+            asked = request.for_check(
                 self._program, _CHECK, mounting=mounting, view=place if views else None
             )
-            order["work"] = folder
+            asked["work"] = folder
             usage = Usage(Path(folder), _CHECK, None)
             stack.callback(usage.close)
-            launched = launch(order, _CHECK, Path(folder), threading.Event(), usage)
+            launched = launch(asked, _CHECK, Path(folder), threading.Event(), usage)
             if launched.status != 0:
                 raise InfrastructureError(
                     "a trial failed", subject=f"a trial ended with exit status {launched.status}"

@@ -1,4 +1,4 @@
-"""Starts the launcher process (`confine`) with an order, and supervises it to its end."""
+"""Starts the launcher process (`confine`) with a request, and supervises it to its end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NEEDED = ("LD_LIBRARY_PATH",)
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """Result of an order that was carried out.
+    """Result of a request that was carried out.
 
     `status`: the command's exit status, 128 + N for signal N. `largest`: bytes of memory that the
     largest of its processes held at its peak.
@@ -46,13 +46,13 @@ class Launched:
 
 
 def launch(
-    order: Mapping[str, Any],
+    request: Mapping[str, Any],
     limits: Limits,
     into: Path,
     stop: Event,
     usage: Usage,
 ) -> Launched:
-    """Carry out an order (its form is what `confine.py` reads); the logs go to `into`.
+    """Carry out a request (its form is what `confine.py` reads); the logs go to `into`.
 
     `usage`: gets to know what the launcher mounts, and is asked what the action takes.
 
@@ -63,7 +63,7 @@ def launch(
     with ExitStack() as stack:
         channel = _Channel(stack, usage)
         progress = _Progress(stack)
-        process = _start({**order, "report": channel.theirs, "status": progress.theirs})
+        process = _start({**request, "report": channel.theirs, "status": progress.theirs})
         channel.started()
         progress.started()
         try:
@@ -95,11 +95,11 @@ def launch(
     return Launched(status, ended, channel.largest)
 
 
-def _start(order: Mapping[str, Any]) -> subprocess.Popen[bytes]:
-    """The launcher, with the order on its standard input, in a session of its own."""
-    descriptor = os.memfd_create("order")
+def _start(request: Mapping[str, Any]) -> subprocess.Popen[bytes]:
+    """The launcher, with the request on its standard input, in a session of its own."""
+    descriptor = os.memfd_create("request")
     with os.fdopen(descriptor, "w+b") as stdin:
-        stdin.write(marshal.dumps(dict(order)))
+        stdin.write(marshal.dumps(dict(request)))
         stdin.seek(0)
         return subprocess.Popen(  # noqa: S603 - argv list, no shell
             standalone.command(_LAUNCHER),
@@ -107,7 +107,7 @@ def _start(order: Mapping[str, Any]) -> subprocess.Popen[bytes]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
-            pass_fds=(order["report"], order["status"]),
+            pass_fds=(request["report"], request["status"]),
             env={name: os.environ[name] for name in _NEEDED if name in os.environ},
             cwd="/",
             start_new_session=True,

@@ -1,6 +1,6 @@
-"""Translates an action into an order for the launcher: mounts, limits, bubblewrap's options.
+"""Translates an action into a request for the launcher: mounts, limits, bubblewrap's options.
 
-The form of an order is what `confine.py` reads. Options are texts, `{"place": N, "below": path}`
+The form of a request is what `confine.py` reads. Options are texts, `{"place": N, "below": path}`
 for a path that only the launcher knows (0 is the work directory, 1 the root's tree, then the input
 trees; -1 is the folder for /tmp), or `{"status": true}` for the descriptor on which bubblewrap
 tells what it does.
@@ -51,7 +51,7 @@ def for_action(  # noqa: PLR0913 - an action's fixed data
     in_memory: bool = False,
     views: bool = False,
 ) -> dict[str, Any]:
-    """The order for an action; `work`, `cgroups`, `exits` and `cpus` are still to be filled in.
+    """The request for an action; `work`, `cgroups`, `exits` and `cpus` are still to be filled in.
 
     `program`: path of bubblewrap. `mounting`: whether the launcher may mount, and so mounts /tmp,
     which can then be looked at. `in_memory`: whether the work directory is a tmpfs too, so that the
@@ -98,7 +98,7 @@ def for_action(  # noqa: PLR0913 - an action's fixed data
 def for_check(
     program: str, limits: Limits, *, mounting: bool = False, view: Path | None = None
 ) -> dict[str, Any]:
-    """An order that runs bubblewrap itself inside a sandbox, to see whether that works here.
+    """A request that runs bubblewrap itself inside a sandbox, to see whether that works here.
 
     `mounting`: as for an action. `view`: a folder whose place the launcher is to hide as it would
     for an action, None for none.

@@ -22,7 +22,7 @@ from containers.host import durable
 from orchestrator.artifacts import fingerprint, remaking
 from orchestrator.artifacts.recipe import (
     FORMAT,
-    Order,
+    Recipe,
     laid_out,
     volume_id,
 )
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     _Fields = tuple[str, int, AbstractSet[int]]
 
-__all__ = ["FORMAT", "Image", "Order", "of_result", "step", "volume_id"]
+__all__ = ["FORMAT", "Image", "Recipe", "of_result", "step", "volume_id"]
 
 IMAGE = "sourcery.img"
 CPIO = "sourcery.cpio.zst"
@@ -134,7 +134,7 @@ class Place:
     observer: Observer
 
 
-def step(recipe: Callable[[Results], Order], needs: Sequence[str], place: Place) -> Step:
+def step(recipe_of: Callable[[Results], Recipe], needs: Sequence[str], place: Place) -> Step:
     """The step that makes both files.
 
     The step raises InputError where the tree cannot lie on VFAT (names the paths),
@@ -142,11 +142,11 @@ def step(recipe: Callable[[Results], Order], needs: Sequence[str], place: Place)
     """
 
     def make(results: Results) -> Computation:
-        order = recipe(results)
+        recipe = recipe_of(results)
         return Computation(
             STEP,
-            order.document,
-            lambda stop: _computed(_made(order, place, stop)),
+            recipe.document,
+            lambda stop: _computed(_made(recipe, place, stop)),
             at_hand=lambda remembered: _taken_over(remembered, place),
         )
 
@@ -189,14 +189,14 @@ def _computed(made: Image) -> Computed:
     return Computed(Tree(files), canonical.dumps(says), sound)
 
 
-def _made(order: Order, place: Place, stop: Event) -> Image:
+def _made(recipe: Recipe, place: Place, stop: Event) -> Image:
     store, fresh, observer = place.store, place.fresh(), place.observer
-    tree, disk = laid_out(order, store.put_bytes, lambda entry: _head(store, entry))
-    # What came of it; the order stays what the other process is given.
-    final = replace(order, tree=tree)
+    tree, disk = laid_out(recipe, store.put_bytes, lambda entry: _head(store, entry))
+    # What came of it; the recipe stays what the other process is given.
+    final = replace(recipe, tree=tree)
     _refuse_if(stop)
-    with remaking.started(order, store) as other, _pool(other) as pool:
-        second = pool.submit(_again, other, order, observer, stop)
+    with remaking.started(recipe, store) as other, _pool(other) as pool:
+        second = pool.submit(_again, other, recipe, observer, stop)
         packed = pool.submit(_cpio, final, store, fresh, observer)
         with _stage("image", observer):
             writer.write(disk, store.path, fresh / IMAGE)
@@ -237,9 +237,9 @@ def _artifact(fresh: Path, name: str) -> Artifact:
     return Artifact(name, found.size, found.blake3, found.sha256)
 
 
-def _again(other: Remaking, order: Order, observer: Observer, stop: Event) -> remaking.Remade:
+def _again(other: Remaking, recipe: Recipe, observer: Observer, stop: Event) -> remaking.Remade:
     with _stage("image/again", observer):
-        return other.result(order, stop)
+        return other.result(recipe, stop)
 
 
 def _twice(written: Digest, tree: Digest, again: remaking.Remade) -> Check:
@@ -259,23 +259,23 @@ def _twice(written: Digest, tree: Digest, again: remaking.Remade) -> Check:
     return Check(codes.IMAGE_AGAIN["differs"], IMAGE, reason, differing)
 
 
-def _witnessed(order: Order, store: Store, fresh: Path, observer: Observer) -> Check:
+def _witnessed(recipe: Recipe, store: Store, fresh: Path, observer: Observer) -> Check:
     with _stage("image/witness", observer):
         packages = None
-        if order.loader is not None:
-            files = {entry.path: entry.content for entry in order.loader.packages.files()}
+        if recipe.loader is not None:
+            files = {entry.path: entry.content for entry in recipe.loader.packages.files()}
             packages = witness.Packages(
                 store.read(files[syslinux.MASTER]), store.read(files[syslinux.INSTALLER])
             )
         found = witness.findings(
             fresh / IMAGE,
             witness.Expected(
-                tree=order.tree,
-                label=order.label,
-                volume_id=order.volume_id,
-                signature=order.signature,
-                epoch=order.epoch,
-                free_space=order.free_space,
+                tree=recipe.tree,
+                label=recipe.label,
+                volume_id=recipe.volume_id,
+                signature=recipe.signature,
+                epoch=recipe.epoch,
+                free_space=recipe.free_space,
                 packages=packages,
             ),
         )
@@ -289,20 +289,20 @@ def _judged(kind: CheckKind, subject: str, found: Sequence[str], right: str) -> 
     return Check(kind["same"], subject, right)
 
 
-def _read_back(order: Order, store: Store, fresh: Path, observer: Observer) -> Check:
+def _read_back(recipe: Recipe, store: Store, fresh: Path, observer: Observer) -> Check:
     with _stage("image/read back", observer):
         try:
             seen = reader.read(fresh / IMAGE)
         except ComparisonError as error:
             return Check(codes.IMAGE_READ_BACK["unreadable"], IMAGE, error.summary)
-    expected = reader.expected(order.tree)
+    expected = reader.expected(recipe.tree)
     check = trees(codes.IMAGE_READ_BACK, IMAGE, seen.tree, expected)
     if check.verdict is Verdict.FAIL:
         # A damaged blob would show here: that is healed, not reported as a defect of the image.
         store.look_again(expected.where(lambda entry: seen.tree.get(entry.path) != entry))
         return check
     found = (seen.label, seen.volume_id, seen.moments)
-    wanted = (order.label, order.volume_id, frozenset({order.epoch}))
+    wanted = (recipe.label, recipe.volume_id, frozenset({recipe.epoch}))
     if found != wanted:
         reason = f"label, volume ID and times are {found}, not {wanted}"
         return Check(codes.IMAGE_READ_BACK["other-fields"], IMAGE, reason, _fields(found, wanted))
@@ -323,12 +323,12 @@ def _listed(moments: Iterable[int]) -> str:
     return " ".join(map(str, sorted(moments)))
 
 
-def _cpio(order: Order, store: Store, fresh: Path, observer: Observer) -> tuple[Artifact, Check]:
+def _cpio(recipe: Recipe, store: Store, fresh: Path, observer: Observer) -> tuple[Artifact, Check]:
     with _stage("cpio", observer):
-        cpio.write(order.tree, store.path, fresh / CPIO, epoch=order.epoch)
+        cpio.write(recipe.tree, store.path, fresh / CPIO, epoch=recipe.epoch)
         artifact = _artifact(fresh, CPIO)
     with _stage("cpio/read back", observer):
-        found = archive.findings(fresh / CPIO, order.tree, order.epoch)
+        found = archive.findings(fresh / CPIO, recipe.tree, recipe.epoch)
     right = "names, modes, times, owners, content (BLAKE3), order and end, field by field"
     return artifact, _judged(codes.ARCHIVE_READ_BACK, CPIO, found, right)
 

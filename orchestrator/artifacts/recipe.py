@@ -1,6 +1,6 @@
 """Recipe of an image: everything that its bytes depend on, as a value.
 
-An order can be written as canonical JSON and read back, so that another process can make the same
+A recipe can be written as canonical JSON and read back, so that another process can make the same
 image from it and the store's blobs alone.
 """
 
@@ -30,7 +30,7 @@ FORMAT = 2
 
 
 @dataclass(frozen=True)
-class Order:
+class Recipe:
     """Recipe: everything that an image is made from.
 
     `identity`: digest of spec and lock; volume ID and disk signature come from it (the root's own
@@ -97,7 +97,7 @@ def _parts(loader: Loader) -> list[str]:
 
 
 def laid_out(
-    order: Order,
+    recipe: Recipe,
     put: Callable[[bytes], Digest],
     head: Callable[[Entry], bytes] | None = None,
 ) -> tuple[Tree, Disk]:
@@ -108,9 +108,9 @@ def laid_out(
     Raises:
         InputError: the tree cannot lie on VFAT; names the paths.
     """
-    fixed = bios_loader.FIXED if order.loader is not None else frozenset[str]()
-    volume = Volume(order.volume_id, order.label, order.epoch, order.free_space, fixed=fixed)
-    placed = layout.lay_out(order.tree, volume, head)
-    if order.loader is None:
-        return order.tree, Disk(placed, order.signature)
-    return bios_loader.installed(order.tree, placed, order.signature, order.loader, put)
+    fixed = bios_loader.FIXED if recipe.loader is not None else frozenset[str]()
+    volume = Volume(recipe.volume_id, recipe.label, recipe.epoch, recipe.free_space, fixed=fixed)
+    placed = layout.lay_out(recipe.tree, volume, head)
+    if recipe.loader is None:
+        return recipe.tree, Disk(placed, recipe.signature)
+    return bios_loader.installed(recipe.tree, placed, recipe.signature, recipe.loader, put)

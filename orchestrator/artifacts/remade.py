@@ -1,7 +1,7 @@
-"""Program that makes an image from an order in a folder, and leaves its digest there.
+"""Program that makes an image from an recipe in a folder, and leaves its digest there.
 
 Run as `python -m orchestrator.artifacts.remade STORE FOLDER`, in other surroundings than the
-process that wrote the image. Everything but the order and the blobs is worked out here: layout,
+process that wrote the image. Everything but the recipe and the blobs is worked out here: layout,
 directories, FATs, boot sectors, and what the boot loader must know of where it lies.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from containers.host import system
-from orchestrator.artifacts.recipe import Order, laid_out
+from orchestrator.artifacts.recipe import Recipe, laid_out
 from orchestrator.boot import syslinux
 from orchestrator.image.fat import reverse_digest
 from orchestrator.store.blobs import BlobFolder
@@ -30,36 +30,36 @@ if TYPE_CHECKING:
 
 # In the folder: what is given, and what is left there.
 TREE = "tree"
-ORDER = "order.json"
+RECIPE = "recipe.json"
 ANSWER = "answer.json"
 _FINISHED = "finished"
 
 
-def document(order: Order) -> dict[str, Any]:
-    """An order as a JSON object; the trees by their digests, the loader by its packages."""
-    packages = order.loader.packages.serialize().decode() if order.loader else ""
-    return {**order.parameters, "tree": str(order.tree.digest), "packages": packages}
+def document(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as a JSON object; the trees by their digests, the loader by its packages."""
+    packages = recipe.loader.packages.serialize().decode() if recipe.loader else ""
+    return {**recipe.parameters, "tree": str(recipe.tree.digest), "packages": packages}
 
 
-def read(folder: Path, blobs: BlobFolder) -> Order:
-    """The order in a folder.
+def read(folder: Path, blobs: BlobFolder) -> Recipe:
+    """The recipe in a folder.
 
     Raises:
         InputError: it is not one, or names another tree than the one beside it.
         DamagedBlob: a package's file is missing or damaged.
     """
-    said = canonical.loads((folder / ORDER).read_bytes(), subject=ORDER)
+    said = canonical.loads((folder / RECIPE).read_bytes(), subject=RECIPE)
     if not isinstance(said, dict) or any(
         type(said.get(name)) is not kind for name, kind in _SAID.items()
     ):
-        raise InputError("this is no order to make an image", subject=ORDER)
+        raise InputError("this is no recipe of an image", subject=RECIPE)
     tree = Tree.parse((folder / TREE).read_bytes())
     if str(tree.digest) != said["tree"]:
-        raise InputError("the order names another tree", subject=str(tree.digest))
+        raise InputError("the recipe names another tree", subject=str(tree.digest))
     loader = None
     if said["packages"]:
         loader = syslinux.loader(Tree.parse(said["packages"].encode()), blobs.read)
-    return Order(
+    return Recipe(
         tree=tree,
         label=said["label"],
         identity=Digest.parse(said["identity"]),
@@ -76,7 +76,7 @@ _SAID = {
 
 
 def remake(folder: Path, blobs: BlobFolder) -> dict[str, Any]:
-    """Make the image of the order in a folder, which is only hashed; gives the answer's object."""
+    """Make the image of the recipe in a folder, which is only hashed; gives the answer's object."""
     finished = folder / _FINISHED
     kept: list[Digest] = []
 

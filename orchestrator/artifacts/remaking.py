@@ -27,7 +27,7 @@ from reproducibility.errors import InfrastructureError, InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.artifacts.recipe import Order
+    from orchestrator.artifacts.recipe import Recipe
     from orchestrator.store import Store
 
 _SECONDS = 3600
@@ -62,7 +62,7 @@ class Remaking:
         """Whoever waits for it stops waiting: nobody wants its result any more."""
         self._abandoned.set()
 
-    def result(self, order: Order, stop: Event) -> Remade:
+    def result(self, recipe: Recipe, stop: Event) -> Remade:
         """Wait for it.
 
         Raises:
@@ -80,9 +80,9 @@ class Remaking:
             )
         except (OSError, InputError, KeyError, TypeError, AttributeError) as error:
             # A damaged blob is healed: looking at each finds it.
-            self._store.look_again(order.tree)
-            if order.loader is not None:
-                self._store.look_again(order.loader.packages)
+            self._store.look_again(recipe.tree)
+            if recipe.loader is not None:
+                self._store.look_again(recipe.loader.packages)
             raise InfrastructureError(
                 f"the process that makes the image a second time ended {_how(status)}: "
                 f"{self._said()}",
@@ -99,15 +99,15 @@ class Remaking:
 
 
 @contextlib.contextmanager
-def started(order: Order, store: Store) -> Iterator[Remaking]:
+def started(recipe: Recipe, store: Store) -> Iterator[Remaking]:
     """Start it; at the end of the block it is gone, however the block ends.
 
     Raises:
         InfrastructureError: it cannot be started.
     """
     with store.temporary() as folder:
-        (folder / remade.TREE).write_bytes(order.tree.serialize())
-        (folder / remade.ORDER).write_bytes(canonical.dumps(remade.document(order)))
+        (folder / remade.TREE).write_bytes(recipe.tree.serialize())
+        (folder / remade.RECIPE).write_bytes(canonical.dumps(remade.document(recipe)))
         # A folder of its own to work in, since this process may have any as its current one.
         current = folder / "current"
         current.mkdir()

@@ -53,26 +53,26 @@ def files(boot: Boot, read: Read, put: Put) -> Tree:
     return merge([*own, ("what the architectures share", shared(boot, read, put))])
 
 
-def machine(order: Machine, read: Read, put: Put) -> Tree:
+def machine(machine: Machine, read: Read, put: Put) -> Tree:
     """One architecture's kernel, initramfs, device trees and UEFI boot loader: what takes time.
 
     It depends on nothing else of a `Boot`, nor on the machine's command line, so that it can be
     remembered. Raises as `files`.
     """
-    found = kernel.find(order.kernel, _subject(order), read)
-    choice = _choice(order, found, "")
+    found = kernel.find(machine.kernel, _subject(machine), read)
+    choice = _choice(machine, found, "")
     modules = Modules(found.modules, f"{found.subject}, {found.release}", read)
     memory = initramfs.packed(
-        read(order.init.content),
-        modules.wanted(order.modules),
+        read(machine.init.content),
+        modules.wanted(machine.modules),
         compressed=found.unpacks_zstandard,
     )
     return Tree(
         [
-            replace(_image(order, found, read, put), path=choice.kernel, executable=False),
+            replace(_image(machine, found, read, put), path=choice.kernel, executable=False),
             file(choice.initramfs, put(memory), len(memory)),
-            *_device_trees(order, found),
-            *_uefi(order),
+            *_device_trees(machine, found),
+            *_uefi(machine),
         ]
     )
 
@@ -81,9 +81,11 @@ def shared(boot: Boot, read: Read, put: Put) -> Tree:
     """Everything but what `machine` gives: the menus, SYSLINUX, the licences. Raises as `files`."""
     choices = [
         _choice(
-            order, kernel.find(order.kernel, _subject(order), read), menus.command_line(boot, order)
+            machine,
+            kernel.find(machine.kernel, _subject(machine), read),
+            menus.command_line(boot, machine),
         )
-        for order in boot.machines
+        for machine in boot.machines
     ]
     contents = {path: text.encode() for path, text in _texts(boot, choices).items()}
     if found := loader(boot, read):
@@ -110,32 +112,32 @@ def _syslinux(boot: Boot) -> tuple[str, Tree] | None:
     return architecture, boot.syslinux
 
 
-def _subject(order: Machine) -> str:
-    return f"the kernel for {order.architecture}"
+def _subject(machine: Machine) -> str:
+    return f"the kernel for {machine.architecture}"
 
 
-def _choice(order: Machine, found: Kernel, command_line: str) -> Choice:
-    folder = f"boot/{order.architecture}"
+def _choice(machine: Machine, found: Kernel, command_line: str) -> Choice:
+    folder = f"boot/{machine.architecture}"
     name = "initramfs.zst" if found.unpacks_zstandard else "initramfs.cpio"
     return menus.Choice(
-        order.architecture,
+        machine.architecture,
         found.release,
         f"{folder}/vmlinuz",
         f"{folder}/{name}",
         command_line,
-        f"{folder}/dtb" if order.device_trees else None,
+        f"{folder}/dtb" if machine.device_trees else None,
     )
 
 
-def _image(order: Machine, found: Kernel, read: Read, put: Put) -> Entry:
+def _image(machine: Machine, found: Kernel, read: Read, put: Put) -> Entry:
     data = read(found.image.content)
     subject = f"{found.subject}, {found.image.path}"
-    image = kernel.startable(data, order.architecture, subject, uefi=order.uefi is not None)
+    image = kernel.startable(data, machine.architecture, subject, uefi=machine.uefi is not None)
     return found.image if image is data else file(found.image.path, put(image), len(image))
 
 
-def _device_trees(order: Machine, found: Kernel) -> Tree:
-    return found.chosen_device_trees(order.device_trees).at(f"boot/{order.architecture}/dtb")
+def _device_trees(machine: Machine, found: Kernel) -> Tree:
+    return found.chosen_device_trees(machine.device_trees).at(f"boot/{machine.architecture}/dtb")
 
 
 def _texts(boot: Boot, choices: Iterable[Choice]) -> dict[str, str]:
@@ -157,17 +159,17 @@ def _texts(boot: Boot, choices: Iterable[Choice]) -> dict[str, str]:
     return texts
 
 
-def _uefi(order: Machine) -> Iterator[Entry]:
+def _uefi(machine: Machine) -> Iterator[Entry]:
     """The path of removable media: UEFI specification, section 3.5.1.1."""
-    if order.uefi is None:
+    if machine.uefi is None:
         return
-    name = FACTS[order.architecture].uefi
+    name = FACTS[machine.architecture].uefi
     source = f"usr/lib/systemd/boot/efi/systemd-boot{name}.efi"
-    entry = order.uefi.get(source)
+    entry = machine.uefi.get(source)
     if entry is None or entry.kind != "file":
         raise InputError(
-            f"the package systemd-boot-efi for {order.architecture} has no {source}",
-            subject=f"package systemd-boot-efi, {order.architecture}",
+            f"the package systemd-boot-efi for {machine.architecture} has no {source}",
+            subject=f"package systemd-boot-efi, {machine.architecture}",
             remedy="name a suite whose package has it",
         )
     yield replace(entry, path=f"EFI/BOOT/BOOT{name.upper()}.EFI", executable=False)

@@ -95,7 +95,7 @@ def lock(  # noqa: PLR0913 - three things to work on, and keywords
     shared = clients or Clients()
     if records is None:
         records = log_records.of_lock(previous) if previous else {}
-    return _Locking(spec, previous, store, update, hosts, shared, own, note, records).lock()
+    return _Resolver(spec, previous, store, update, hosts, shared, own, note, records).lock()
 
 
 def moved(previous: Lock | None, new: Lock) -> list[str]:
@@ -136,7 +136,7 @@ def _told(entry: LogEntry) -> str:
     return entry.reason if isinstance(entry, Absent) else f"number {entry.number} of the log"
 
 
-class _Locking:
+class _Resolver:
     def __init__(  # noqa: PLR0913 - what `lock` was given
         self,
         spec: Spec,

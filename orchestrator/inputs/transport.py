@@ -197,7 +197,7 @@ class RefusedError(InfrastructureError):
         self.answer = answer
 
 
-class Run(Protocol):
+class Runner(Protocol):
     """Runs a client program to its end: `containers.host.process.run`, or a fake in tests."""
 
     def __call__(  # noqa: PLR0913 - those of `process.run`
@@ -222,7 +222,7 @@ class Clients:
     """
 
     environ: Mapping[str, str] = field(default_factory=lambda: places.environment(os.environ))
-    run: Run = process.run
+    run: Runner = process.run
     events: Events = field(default_factory=Silent)
     offline: bool = False
     attempts: int = 4

@@ -32,7 +32,7 @@ from orchestrator.qemu import (
     command_line as machine,
 )
 from orchestrator.qemu.guest import Guest
-from orchestrator.qemu.transcript import Recording
+from orchestrator.qemu.transcript import Transcript
 from reproducibility import canonical, codes, digest
 from reproducibility.compare import Check, Difference, Verdict, fold
 from reproducibility.errors import (
@@ -88,7 +88,7 @@ class Outcome:
 
     platform: Platform
     disk: str | None
-    recording: Recording
+    transcript: Transcript
     memory: int = 0
     part: Part | None = None
     times: dict[str, float] = field(default_factory=dict)
@@ -110,8 +110,8 @@ class Outcome:
             "off": None if self.off is None else round(self.off, 3),
             "commands": [ran.document() for ran in self.commands],
             "error": None if error is None else {"kind": type(error).__name__, "text": str(error)},
-            "transcript": str(self.recording.transcript),
-            "recording": str(self.recording.played),
+            "transcript": str(self.transcript.log),
+            "recording": str(self.transcript.cast),
         }
 
 
@@ -231,11 +231,11 @@ def interact(
     before = digest.of_file(_existing(options.image))
     part = _part(options, platform) if platform.from_archive else None
     with (
-        Recording(options.log, platform.name) as recording,
+        Transcript(options.log, platform.name) as transcript,
         _line(options, platform, program, part) as line,
-        Guest(platform, line, recording, stop) as guest,
+        Guest(platform, line, transcript, stop) as guest,
     ):
-        left = terminal.connect(guest.line, *console, recording)
+        left = terminal.connect(guest.line, *console, transcript)
         error = None if left else guest.failure()
     return _unchanged(before, digest.of_file(options.image), options.expected), error
 
@@ -323,10 +323,10 @@ def _turn(
     memory = machine.chosen_memory(platform, options.machine)
     if stop.is_set():
         raise Stopped("stopped")
-    # Before the recording, whose times count from power-on.
+    # Before the transcript, whose times count from power-on.
     part, unfit = _tried(options, platform, observer)
-    with Recording(options.log, platform.name) as recording:
-        outcome = Outcome(platform, disk, recording, memory, part)
+    with Transcript(options.log, platform.name) as transcript:
+        outcome = Outcome(platform, disk, transcript, memory, part)
         if stop.is_set():
             raise Stopped("stopped")
         if part is not None:
@@ -336,7 +336,7 @@ def _turn(
                 raise unfit
             with (
                 _line(options, platform, program, part) as line,
-                Guest(platform, line, recording, stop) as guest,
+                Guest(platform, line, transcript, stop) as guest,
             ):
                 _session(guest, outcome, options, observer)
         except Stopped:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.qemu.transcript import Recording
+    from orchestrator.qemu.transcript import Transcript
 
 # Ctrl-], as in telnet and in virsh.
 LEAVE = b"\x1d"
 _PIECE = 1 << 16
 
 
-def connect(line: int, keys: int, display: int, recording: Recording) -> bool:
+def connect(line: int, keys: int, display: int, transcript: Transcript) -> bool:
     """Carry bytes both ways until the line is closed (False) or the person types Ctrl-] (True).
 
     `line`, `keys`, `display`: file descriptors. Keys that end (no terminal, end of input) leave the
@@ -36,8 +36,8 @@ def connect(line: int, keys: int, display: int, recording: Recording) -> bool:
                     return False
                 if not data:
                     return False
-                recording.write(data)
-                recording.flush()
+                transcript.write(data)
+                transcript.flush()
                 _write(display, data)
             if keys in ready:
                 typed, left, _ = os.read(keys, _PIECE).partition(LEAVE)

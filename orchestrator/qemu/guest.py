@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from orchestrator.qemu.platforms import Platform
-    from orchestrator.qemu.transcript import Recording
+    from orchestrator.qemu.transcript import Transcript
 
 # How often the request to stop is looked at, in seconds.
 _GLANCE = 0.25
@@ -84,7 +84,7 @@ class Guest:
     """
 
     def __init__(
-        self, platform: Platform, command: Sequence[str], recording: Recording, stop: Event
+        self, platform: Platform, command: Sequence[str], transcript: Transcript, stop: Event
     ) -> None:
         """Start QEMU.
 
@@ -92,7 +92,7 @@ class Guest:
             InfrastructureError: it cannot be started.
         """
         self.platform = platform
-        self.recording = recording
+        self.transcript = transcript
         self._stop = stop
         self._numbers = 0
         self._kvm = "kvm" in command
@@ -119,7 +119,7 @@ class Guest:
         self._console: fdpexpect.fdspawn[bytes] = fdpexpect.fdspawn(
             self.line, maxread=_AT_ONCE, searchwindowsize=_WINDOW
         )
-        self._console.logfile_read = recording
+        self._console.logfile_read = transcript
 
     def __enter__(self) -> Self:
         return self
@@ -151,7 +151,7 @@ class Guest:
             if found >= len(coming):
                 self._linger()
                 raise self._failed(dead[found - len(coming)].meaning)
-            seen[coming[found].name] = round(self.recording.seconds, 3)
+            seen[coming[found].name] = round(self.transcript.seconds, 3)
         return seen
 
     def run(self, command: str, seconds: float) -> Ran:
@@ -231,7 +231,7 @@ class Guest:
             found = self._console.expect_list(
                 [*patterns, pexpect.EOF, pexpect.TIMEOUT], timeout=max(min(left, _GLANCE), 0)
             )
-            self.recording.flush()
+            self.transcript.flush()
             if found < len(patterns):
                 return found
             if found == len(patterns):
@@ -242,14 +242,14 @@ class Guest:
     def _linger(self, seconds: float = 1) -> None:
         """Take in what still comes, until the line is closed or so many seconds have passed."""
         self._console.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=seconds)
-        self.recording.flush()
+        self.transcript.flush()
 
     def _gone(self) -> ActionError | InfrastructureError:
         """The error for a machine whose serial line was closed before its time."""
         status = self.ended()
         self._words.seek(0)
         words = self._words.read()[-_KEPT:].decode(errors="replace").strip()
-        if status and not self.recording.last_line:
+        if status and not self.transcript.last_line:
             return InfrastructureError(
                 f"{self.platform.program} failed (exit status {status}): {words}",
                 subject=self.platform.name,
@@ -261,13 +261,13 @@ class Guest:
         return self._failed(f"{how}{words and ': '}{words}")
 
     def _failed(self, what: str) -> ActionError:
-        last = self.recording.last_line
-        self.recording.flush()
+        last = self.transcript.last_line
+        self.transcript.flush()
         more = "give it more with --memory if that was for want of memory, or "
         return ActionError(
             f"{self.platform.name}: {what}; "
             + (f"the last line on its console: {last!r}" if last else "its console is empty"),
-            subject=str(self.recording.transcript),
+            subject=str(self.transcript.log),
             remedy=(more if self.platform.from_archive else "")
             + "read that transcript, or look at the machine: "
             f"`orchestrate boot --platform {self.platform.name} --interactive`",

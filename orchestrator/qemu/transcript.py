@@ -26,10 +26,10 @@ COLUMNS, ROWS = 80, 24
 _LONGEST_LINE = 1 << 16
 
 
-class Recording:
+class Transcript:
     """Log and asciicast of one boot, written while open; it stands in for a log file of pexpect.
 
-    `transcript`, `played`: their paths.
+    `log`, `cast`: their paths.
     """
 
     def __init__(
@@ -40,16 +40,16 @@ class Recording:
         Raises:
             InfrastructureError: the folder cannot be written.
         """
-        self.transcript = folder / f"{name}.log"
-        self.played = folder / f"{name}.cast"
+        self.log = folder / f"{name}.log"
+        self.cast = folder / f"{name}.cast"
         self._now = now
         self._began = now()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._line = b""
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._log = self.transcript.open("w", encoding="utf-8")
-            self._cast = self.played.open("w", encoding="utf-8")
+            self._log = self.log.open("w", encoding="utf-8")
+            self._cast = self.cast.open("w", encoding="utf-8")
         except OSError as error:
             raise InfrastructureError(
                 f"cannot write the transcript: {error.strerror}",
@@ -87,7 +87,7 @@ class Recording:
         if unfinished:
             return unfinished
         self.flush()
-        with self.transcript.open("rb") as written:
+        with self.log.open("rb") as written:
             size = written.seek(0, os.SEEK_END)
             written.seek(max(0, size - 2 * _LONGEST_LINE))
             return screen.last_line(written.read())

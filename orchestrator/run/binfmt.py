@@ -26,22 +26,22 @@ REGISTERED = Path("/proc/sys/fs/binfmt_misc")
 # Kernel, commit 21ca59b365c0 "binfmt_misc: enable sandboxed mounts".
 _PRIVATE_SINCE = (6, 7)
 _EXECUTABLE = 2
-_INTERPRETER = 3  # PT_INTERP
+_PT_INTERP = 3  # PT_INTERP
 # 64 bits, little endian, version 1, any ABI; executable or shared object; the machine.
 _IDENTITY = b"\x7fELF\x02\x01\x01\x00" + bytes(8)
 _MASK = b"\xff" * 7 + b"\x00" + b"\xff" * 8 + b"\xfe\xff\xff\xff"
 
 
 @dataclass(frozen=True, slots=True)
-class Emulation:
+class Interpreter:
     """Emulation of programs of another architecture.
 
-    `by`: in words. `handler`: what is to be written to `register` of a private binfmt_misc; empty
-    where the machine has one registered.
+    `by`: in words. `registration`: what is to be written to `register` of a private binfmt_misc;
+    empty where the machine has one registered.
     """
 
     by: str
-    handler: str
+    registration: str
 
 
 def find(
@@ -50,7 +50,7 @@ def find(
     registered: Path = REGISTERED,
     which: Callable[[str], str | None] = shutil.which,
     kernel: str | None = None,
-) -> Emulation:
+) -> Interpreter:
     """Return how programs of another architecture run here. `kernel`: the release of `uname -r`.
 
     Raises:
@@ -59,7 +59,7 @@ def find(
     name = FACTS[architecture].user_emulator
     found = _registered(header(architecture), registered)
     if found is not None:
-        return Emulation(f"{found}, registered on this machine", "")
+        return Interpreter(f"{found}, registered on this machine", "")
     programs = (which(f"{name}-static"), which(name))
     program = next((path for path in programs if path and is_static(Path(path))), None)
     if program is None:
@@ -79,7 +79,7 @@ def find(
             remedy="register it, as root: `apt install qemu-user-static binfmt-support`, or write "
             f"{_registration(architecture, program)!r} to {registered}/register; or use Linux 6.7",
         )
-    return Emulation(
+    return Interpreter(
         f"{program}, registered for this run alone", _registration(architecture, program)
     )
 
@@ -161,7 +161,7 @@ def is_static(program: Path) -> bool:
         kinds = [struct.unpack_from("<I", data, offset + n * size)[0] for n in range(count)]
     except (OSError, OverflowError, struct.error):
         return False
-    return data.startswith(b"\x7fELF\x02\x01") and _INTERPRETER not in kinds
+    return data.startswith(b"\x7fELF\x02\x01") and _PT_INTERP not in kinds
 
 
 def _version(release: str) -> tuple[int, int]:

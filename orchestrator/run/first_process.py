@@ -2,7 +2,7 @@
 
 Started by `session.py` in a Python of its own (`containers/host/standalone.py`) with the number of
 a socket's descriptor; so it uses the standard library only, and imports nothing once the root is
-changed. It reads an order (`orchestrator/run/session.py`) as JSON from the socket, and reports
+changed. It reads a request as JSON from the socket, and reports
 there in JSON what went wrong before the command ran. Three processes stand in a row, each waiting
 for the next and passing signals on: the launcher on the machine's side, the first process of the
 PID namespace, and the command. When the launcher or whoever started it ends, the kernel ends all of
@@ -46,7 +46,7 @@ _SIGNALLED = 128
 _STAGE = Path("/tmp")  # noqa: S108 - see above
 _TREE = _STAGE / "tree"
 _ROOT = _STAGE / "root"
-_HANDLERS = _STAGE / "binfmt"
+_BINFMT = _STAGE / "binfmt"
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
 
@@ -63,15 +63,15 @@ RELAYED = _GROUP | {
 
 
 def main() -> NoReturn:
-    """Read the order, carry it out, end with the command's exit status."""
+    """Read the request, carry it out, end with the command's exit status."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
     signal.pthread_sigmask(signal.SIG_BLOCK, RELAYED | {signal.SIGCHLD})
     status = STATUS_NOT_SET_UP
     try:
         with channel.makefile("r", encoding="utf-8") as stream:
-            order = json.load(stream)
-        status = _launch(order, channel)
+            request = json.load(stream)
+        status = _launch(request, channel)
     except Exception as error:  # noqa: BLE001 - a status alone would tell nobody what happened
         _report(channel, "setup", _words(error))
     os._exit(status)
@@ -86,32 +86,32 @@ def _words(error: Exception) -> str:
     return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
 
 
-def _launch(order: dict[str, Any], channel: socket.socket) -> int:
+def _launch(request: dict[str, Any], channel: socket.socket) -> int:
     """The launcher: user and mount namespace, then the first process of the PID namespace."""
     flags = system.CLONE_NEWUSER | system.CLONE_NEWNS | system.CLONE_NEWPID
-    if order["user"]:
+    if request["user"]:
         system.unshare(system.CLONE_NEWNS)
-        _stage(order["root"])
-        user = order["user"]
+        _stage(request["root"])
+        user = request["user"]
         os.setgroups([])
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
         # Else /proc/self would belong to root, and the maps could not be written.
         system.prctl(system.PR_SET_DUMPABLE, 1)
-    _die_with_parent(order["parent"])
+    _die_with_parent(request["parent"])
     user, group = os.geteuid(), os.getegid()
     system.unshare(flags)
     _map(user, group)
-    if not order["user"]:
-        _stage(order["root"])
-    if order["handler"]:
-        _register(order["handler"])
+    if not request["user"]:
+        _stage(request["root"])
+    if request["registration"]:
+        _register(request["registration"])
     me = os.getpid()
     child = os.fork()
     if child == 0:
         status = STATUS_NOT_SET_UP
         try:
-            status = _first(order, channel, me)
+            status = _first(request, channel, me)
         except Exception as error:  # noqa: BLE001 - as above
             _report(channel, "setup", _words(error))
         finally:
@@ -128,28 +128,28 @@ def _stage(root: str) -> None:
     tree = os.open(root, os.O_PATH | os.O_DIRECTORY)
     try:
         system.mount("tmpfs", _STAGE, "tmpfs", system.MS_NOSUID | system.MS_NODEV, "mode=0755")
-        for folder in (_TREE, _ROOT, _HANDLERS):
+        for folder in (_TREE, _ROOT, _BINFMT):
             folder.mkdir(mode=0o755)
         system.mount(f"/proc/self/fd/{tree}", _TREE, "", system.MS_BIND | system.MS_REC)
     finally:
         os.close(tree)
 
 
-def _register(handler: str) -> None:
+def _register(registration: str) -> None:
     """Have an emulator run programs of another architecture, in our user namespace only.
 
     Linux 6.7 and later. The mount lives as long as this process, which stays outside of the root.
     """
     system.mount(
         "binfmt_misc",
-        _HANDLERS,
+        _BINFMT,
         "binfmt_misc",
         system.MS_NOSUID | system.MS_NODEV | system.MS_NOEXEC,
     )
-    (_HANDLERS / "register").write_bytes(handler.encode())
+    (_BINFMT / "register").write_bytes(registration.encode())
 
 
-def _first(order: dict[str, Any], channel: socket.socket, launcher: int) -> int:
+def _first(request: dict[str, Any], channel: socket.socket, launcher: int) -> int:
     """The first process of the PID namespace: mounts, changes the root, runs the command."""
     # The launcher's death is to be ours: this process's own number says nothing of it here.
     system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -172,13 +172,13 @@ def _first(order: dict[str, Any], channel: socket.socket, launcher: int) -> int:
         "proc", _ROOT / "proc", "proc", system.MS_NOSUID | system.MS_NODEV | system.MS_NOEXEC
     )
     _devices(_ROOT / "dev")
-    for target, options in order["memory"].items():
+    for target, options in request["memory"].items():
         folder = _ROOT / target.strip("/")
         if target.startswith("/dev/"):
             folder.mkdir()
         system.mount("tmpfs", folder, "tmpfs", system.MS_NOSUID | system.MS_NODEV, options)
-    _etc(_ROOT / "etc", order["etc"])
-    _change_root(order["pivot_root"])
+    _etc(_ROOT / "etc", request["etc"])
+    _change_root(request["pivot_root"])
     system.unshare(
         system.CLONE_NEWUSER
         | system.CLONE_NEWNS
@@ -193,9 +193,9 @@ def _first(order: dict[str, Any], channel: socket.socket, launcher: int) -> int:
     host = Path("/etc/hostname").read_text("utf-8", "replace").strip()
     socket.sethostname(host)
     _raise_loopback()
-    for folder in order["folders"]:
+    for folder in request["folders"]:
         Path(folder).mkdir(parents=True, exist_ok=True)
-    return _command(order, channel)
+    return _command(request, channel)
 
 
 def _devices(folder: Path) -> None:
@@ -246,9 +246,9 @@ def _change_root(pivot_root: int) -> None:
     os.chdir("/")
 
 
-def _command(order: dict[str, Any], channel: socket.socket) -> int:
-    command, environment = order["command"], order["environment"]
-    os.chdir(order["directory"])
+def _command(request: dict[str, Any], channel: socket.socket) -> int:
+    command, environment = request["command"], request["environment"]
+    os.chdir(request["directory"])
     path = _find(command[0], environment.get("PATH", ""))
     if path is None:
         _report(channel, "command", f"{command[0]}: there is no such command")
@@ -257,10 +257,10 @@ def _command(order: dict[str, Any], channel: socket.socket) -> int:
     if child == 0:
         try:
             os.setsid()
-            if order["terminal"] is not None:
-                fcntl.ioctl(order["terminal"], termios.TIOCSCTTY, 0)
+            if request["terminal"] is not None:
+                fcntl.ioctl(request["terminal"], termios.TIOCSCTTY, 0)
             system.prctl(system.PR_SET_NO_NEW_PRIVS, 1)
-            ignored = set(order["ignored"])
+            ignored = set(request["ignored"])
             for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
                 usual = signal.SIG_IGN if number in ignored else signal.SIG_DFL
                 signal.signal(number, usual)
@@ -342,8 +342,8 @@ def _exit_status(state: int) -> int:
 
 def _raise_loopback() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
-        request = struct.pack("16sh14x", b"lo", 0)
-        answer = fcntl.ioctl(channel, _SIOCGIFFLAGS, request)
+        ifreq = struct.pack("16sh14x", b"lo", 0)
+        answer = fcntl.ioctl(channel, _SIOCGIFFLAGS, ifreq)
         flags = struct.unpack("16sh14x", answer)[1]
         fcntl.ioctl(channel, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))
 

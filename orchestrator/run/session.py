@@ -2,7 +2,7 @@
 
 What `init` makes of the stick on a device is made here by `first_process.py`: the root
 read-only, file systems in memory over what has to be writable, the device's environment and nothing
-else. Here is what lies around it: the order, and the way between the caller's streams and the
+else. Here is what lies around it: the request, and the way between the caller's streams and the
 command's. In the place of the caller's terminal, on whichever of the three streams, the command
 gets one of its own, whose bytes are passed on: it can do with that what it likes, and where it has
 the caller's whole attention, Ctrl-C, Ctrl-Z and job control are its own matter.
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-    from orchestrator.run.binfmt import Emulation
+    from orchestrator.run.binfmt import Interpreter
 
 SHELL = "gosh"
 # As userland/internal/pid1 mounts them; file systems in memory share what there is.
@@ -62,18 +62,18 @@ _GLANCE = 0.25
 
 
 @dataclass(frozen=True)
-class Run:
+class Invocation:
     """What is to be run, and in what.
 
     `root`: a folder with the root's tree. `command`: empty for a shell; a bare name is looked for
-    in the device's PATH, so that stubs compile on demand. `emulation`: None on the machine's own
+    in the device's PATH, so that stubs compile on demand. `interpreter`: None on the machine's own
     architecture.
     """
 
     root: Path
     architecture: str
     command: tuple[str, ...] = ()
-    emulation: Emulation | None = None
+    interpreter: Interpreter | None = None
     additions: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -115,7 +115,7 @@ def environment(root: Path, architecture: str) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def run(asked: Run, streams: Sequence[int] = _STREAMS) -> Ended:
+def run(invocation: Invocation, streams: Sequence[int] = _STREAMS) -> Ended:
     """Run the command to its end, on three open descriptors.
 
     Raises:
@@ -123,11 +123,11 @@ def run(asked: Run, streams: Sequence[int] = _STREAMS) -> Ended:
         InfrastructureError: no process can be started, or the namespaces cannot be made here; says
             what to do about it.
     """
-    variables = environment(asked.root, asked.architecture)
+    variables = environment(invocation.root, invocation.architecture)
     terminals = [os.isatty(descriptor) for descriptor in streams]
     if any(terminals):
         variables["TERM"] = os.environ.get("TERM", "dumb")
-    variables |= asked.additions
+    variables |= invocation.additions
     with contextlib.ExitStack() as stack:
         line = None
         if any(terminals):
@@ -136,7 +136,7 @@ def run(asked: Run, streams: Sequence[int] = _STREAMS) -> Ended:
                 line.slave if terminal else descriptor
                 for terminal, descriptor in zip(terminals, streams, strict=True)
             ]
-        order = _order(asked, variables, terminal=terminals.index(True) if line else None)
+        request = _request(invocation, variables, terminal=terminals.index(True) if line else None)
         signals = stack.enter_context(_Signals())
         ours, theirs = stack.enter_context(_channel())
         launcher = _launched(theirs.fileno(), streams)
@@ -145,11 +145,11 @@ def run(asked: Run, streams: Sequence[int] = _STREAMS) -> Ended:
         if line is not None:
             line.begin()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            ours.sendall(json.dumps(order).encode())
+            ours.sendall(json.dumps(request).encode())
             ours.shutdown(socket.SHUT_WR)
         _attend(launcher, signals, line)
         status = launcher.wait()
-        return _ended(status, _received(ours), asked)
+        return _ended(status, _received(ours), invocation)
 
 
 def _launched(channel: int, streams: Sequence[int]) -> subprocess.Popen[bytes]:
@@ -171,21 +171,23 @@ def _launched(channel: int, streams: Sequence[int]) -> subprocess.Popen[bytes]:
         ) from error
 
 
-def _order(asked: Run, variables: Mapping[str, str], *, terminal: int | None) -> dict[str, Any]:
+def _request(
+    invocation: Invocation, variables: Mapping[str, str], *, terminal: int | None
+) -> dict[str, Any]:
     spare = spare_users()
     ignored = (number for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP))
     return {
         "parent": os.getpid(),
         # Root becomes a user that nobody is, and no other run at this time is.
         "user": spare["first"] + os.getpid() % spare["count"] if spare else 0,
-        "root": str(asked.root.absolute()),
+        "root": str(invocation.root.absolute()),
         "pivot_root": LINUX[host()].pivot_root,
-        "handler": asked.emulation.handler if asked.emulation else "",
+        "registration": invocation.interpreter.registration if invocation.interpreter else "",
         "memory": MEMORY,
         "etc": ETC,
         "folders": [variables[name] for name in _FOLDERS if name in variables],
         "environment": dict(variables),
-        "command": list(asked.command or (SHELL,)),
+        "command": list(invocation.command or (SHELL,)),
         "directory": variables.get("HOME", "/"),
         "terminal": terminal,
         "ignored": [n for n in ignored if signal.getsignal(n) is signal.SIG_IGN],
@@ -221,15 +223,15 @@ def _report(line: bytes) -> dict[str, str]:
     )
 
 
-def _ended(status: int, reports: list[dict[str, str]], asked: Run) -> Ended:
+def _ended(status: int, reports: list[dict[str, str]], invocation: Invocation) -> Ended:
     for report in reports:
         if report["stage"] == "setup":
-            raise _refused(report["words"], asked)
+            raise _refused(report["words"], invocation)
         return Ended(status, report["words"])
     return Ended(128 - status if status < 0 else status)
 
 
-def _refused(words: str, asked: Run) -> InfrastructureError:
+def _refused(words: str, invocation: Invocation) -> InfrastructureError:
     remedy = (
         "allow user namespaces: `orchestrate doctor` says which setting of this machine is in the "
         "way (in a container: run it with --security-opt seccomp=unconfined, --security-opt "
@@ -237,7 +239,7 @@ def _refused(words: str, asked: Run) -> InfrastructureError:
     )
     if "binfmt_misc" in words:
         remedy = (
-            f"register an emulator for {asked.architecture} on this machine, as root: "
+            f"register an emulator for {invocation.architecture} on this machine, as root: "
             "`apt install qemu-user-static binfmt-support`"
         )
     return InfrastructureError(

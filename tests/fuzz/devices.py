@@ -12,8 +12,8 @@ from orchestrator.artifacts import filling, output_directory
 from orchestrator.qemu import proof, screen, script
 from orchestrator.qemu.guest import Ran
 from orchestrator.qemu.platforms import PLATFORMS
-from orchestrator.qemu.transcript import Recording
-from orchestrator.run import session as running
+from orchestrator.qemu.transcript import Transcript
+from orchestrator.run import session as sessions
 from reproducibility.errors import InfrastructureError, InputError
 from tests.fuzz import scratch
 from tests.fuzz.target import Target
@@ -45,11 +45,11 @@ def _shown(data: bytes) -> None:
 
 def _recorded(data: bytes) -> None:
     with scratch.fresh() as folder:
-        with Recording(folder, "boot", now=lambda: 0.0) as recording:
+        with Transcript(folder, "boot", now=lambda: 0.0) as transcript:
             for at in range(0, len(data), 1000):
-                recording.write(data[at : at + 1000])
-            str(recording.last_line)
-        for line in recording.played.read_text("utf-8").splitlines():
+                transcript.write(data[at : at + 1000])
+            str(transcript.last_line)
+        for line in transcript.cast.read_text("utf-8").splitlines():
             json.loads(line)
 
 
@@ -82,7 +82,7 @@ def _environment(data: bytes) -> None:
         place = root / device.folder("amd64")
         place.mkdir(parents=True)
         (place / "environment").write_bytes(data)
-        running.environment(root, "amd64")
+        sessions.environment(root, "amd64")
 
 
 class _Pieces:
@@ -97,7 +97,7 @@ class _Pieces:
 
 
 def _received(data: bytes) -> None:
-    running._received(_Pieces(data))  # type: ignore[arg-type]
+    sessions._received(_Pieces(data))  # type: ignore[arg-type]
 
 
 def _progress(data: bytes) -> None:

@@ -252,15 +252,15 @@ def _observations() -> Sequence[bytes]:
     return [json.dumps(seen).encode() + b"\n"]
 
 
-def _order(data: bytes) -> None:
+def _recipe(data: bytes) -> None:
     with scratch.fresh() as folder:
         (folder / remade.TREE).write_bytes(Tree().serialize())
-        (folder / remade.ORDER).write_bytes(data)
+        (folder / remade.RECIPE).write_bytes(data)
         remade.read(folder, scratch.Sink())  # type: ignore[arg-type]
 
 
-def _orders() -> Sequence[bytes]:
-    order = {
+def _recipes() -> Sequence[bytes]:
+    recipe = {
         "tree": str(Tree().digest),
         "label": "SOURCERY",
         "identity": f"blake3:{_ZEROS}",
@@ -268,7 +268,7 @@ def _orders() -> Sequence[bytes]:
         "free_space": 0,
         "packages": "",
     }
-    return [canonical.pretty(order), canonical.pretty({**order, "packages": "sourcery-tree 1\n"})]
+    return [canonical.pretty(recipe), canonical.pretty({**recipe, "packages": "sourcery-tree 1\n"})]
 
 
 def _seed(data: bytes) -> None:
@@ -304,7 +304,7 @@ TARGETS = (
     ),
     Target("artifact", _artifact, lambda: [canonical.pretty(_RESULT["image"])]),
     Target("observation", _observation, _observations),
-    Target("order", _order, _orders),
+    Target("recipe", _recipe, _recipes),
     Target("seed-index", _seed, lambda: [samples.seed_index(), samples.seed_index(1, 2, 9)]),
     Target("address", _redacted, _addresses),
 )

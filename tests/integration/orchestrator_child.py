@@ -1,6 +1,6 @@
 """An orchestrator in a process of its own, for tests that kill it.
 
-Run as `python -m tests.integration.orchestrator_child`, with an order as JSON for its argument.
+Run as `python -m tests.integration.orchestrator_child`, with a request as JSON for its argument.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ if TYPE_CHECKING:
     from containers.local import Ended
 
 
-def main(order: dict[str, str]) -> None:
+def main(request: dict[str, str]) -> None:
     """Run one action that does nothing for a long time, and say how it ended."""
-    store = Store(Path(order["store"]))
-    scratch = Path(order["scratch"])
-    where = VARIED if order["conditions"] == "varied" else STANDARD
-    tree = store.load_tree(Digest.parse(order["input"]))
+    store = Store(Path(request["store"]))
+    scratch = Path(request["scratch"])
+    where = VARIED if request["conditions"] == "varied" else STANDARD
+    tree = store.load_tree(Digest.parse(request["input"]))
     action = Action(
         name="sleep",
-        command=("/bin/probe", "sleep", "1000", order["token"]),
+        command=("/bin/probe", "sleep", "1000", request["token"]),
         environment=(),
         directory=where.work,
-        root=store.load_tree(Digest.parse(order["root"])),
+        root=store.load_tree(Digest.parse(request["root"])),
         mounts=(Mount("/input", tree), Mount(f"{where.work}/copy", tree, "private")),
         outputs=(),
         epoch=1_600_000_000,
-        architecture=order["architecture"],
+        architecture=request["architecture"],
         conditions=where,
     )
-    into = Path(tempfile.mkdtemp(dir=order["into"]))
+    into = Path(tempfile.mkdtemp(dir=request["into"]))
     policy = Policy(Limits(seconds=300))
     outcome: Ended
-    if order["engine"] == "sandbox":
+    if request["engine"] == "sandbox":
         with SandboxEngine(scratch) as sandbox:
             outcome = sandbox.execute(action, policy, store, into, threading.Event())
     else:
-        transfer = "bind" if order["engine"] == "docker-bind" else "api"
+        transfer = "bind" if request["engine"] == "docker-bind" else "api"
         with connect(scratch, transfer) as engine:  # type: ignore[arg-type] # one of the two
             outcome = engine.execute(action, policy, store, into, threading.Event())
     sys.stdout.write(f"{outcome}\n")

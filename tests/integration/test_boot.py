@@ -199,7 +199,7 @@ def failed(booted: Booted) -> str:
     assert outcome.error.status == 3
     assert "emergency shell" in outcome.error.summary
     assert booted.verdict is Verdict.FAIL
-    return outcome.recording.transcript.read_text()
+    return outcome.transcript.log.read_text()
 
 
 def test_a_stick_that_is_missing(image: Path, place: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from bench import first_runs
 from orchestrator.artifacts.finished import Finished
 from orchestrator.run import binfmt
-from orchestrator.run import session as running
+from orchestrator.run import session as sessions
 from orchestrator.store import Store
 from tests.conftest import ROOT
 from tests.integration import building
@@ -78,11 +78,11 @@ def test_a_command_that_does_not_start_is_seen(root: Path) -> None:
 @pytest.mark.needs_tools("qemu-aarch64-static", "qemu-riscv64-static")
 @pytest.mark.parametrize("architecture", _FOREIGN)
 def test_foreign_commands_compile_and_start_emulated(root: Path, architecture: str) -> None:
-    assert running.is_foreign(architecture)
-    emulated = binfmt.find(architecture)
-    runs = first_runs.measure(root, architecture, _SAMPLE, emulation=emulated)
+    assert sessions.is_foreign(architecture)
+    interpreter = binfmt.find(architecture)
+    runs = first_runs.measure(root, architecture, _SAMPLE, interpreter=interpreter)
     assert [(run.name, run.status, run.words) for run in runs if not run.started] == []
     slowest = max(run.there for run in runs)
     building.remarks.append(
-        f"first runs for {architecture}, emulated by {emulated.by}: slowest {slowest:.1f} s"
+        f"first runs for {architecture}, emulated by {interpreter.by}: slowest {slowest:.1f} s"
     )

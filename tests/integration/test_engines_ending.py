@@ -123,7 +123,7 @@ class _Child:
         source = folder / "source"
         source.mkdir()
         (source / "file").write_text("content")
-        order = {
+        request = {
             "engine": engine,
             "store": str(builder.store.root),
             "scratch": str(self.scratch),
@@ -138,7 +138,7 @@ class _Child:
         if docker_host:
             environment["DOCKER_HOST"] = docker_host
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.orchestrator_child", json.dumps(order)],
+            [sys.executable, "-m", "tests.integration.orchestrator_child", json.dumps(request)],
             env=environment,
             cwd=CHECKOUT,
             stdout=subprocess.DEVNULL,

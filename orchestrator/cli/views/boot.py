@@ -113,7 +113,7 @@ def summary(booted: Booted, *, commands: bool) -> Iterator[str]:
         yield _line(check)
     yield ""
     for outcome in booted.outcomes:
-        yield f"      transcript of {outcome.platform.name}: {outcome.recording.transcript}"
+        yield f"      transcript of {outcome.platform.name}: {outcome.transcript.log}"
     yield f"      all of it: {booted.path}"
 
 

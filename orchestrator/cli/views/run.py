@@ -39,7 +39,7 @@ def run(options: Options, session: Session) -> int:
     """
     from orchestrator.artifacts.finished import Finished
     from orchestrator.run import binfmt
-    from orchestrator.run import session as running
+    from orchestrator.run import session as sessions
     from orchestrator.store import Store
 
     finished = Finished.load(options.out)
@@ -51,23 +51,25 @@ def run(options: Options, session: Session) -> int:
         )
     if finished.doubt:
         session.note(finished.doubt)
-    emulated = None
-    if running.is_foreign(options.architecture):
-        emulated = binfmt.find(options.architecture)
+    interpreter = None
+    if sessions.is_foreign(options.architecture):
+        interpreter = binfmt.find(options.architecture)
         if session.manner.verbose:
-            session.note(f"emulated by {emulated.by}")
+            session.note(f"emulated by {interpreter.by}")
     with closing(Store(options.store)) as store:
-        asked = running.Run(finished.root(store), options.architecture, options.command, emulated)
+        invocation = sessions.Invocation(
+            finished.root(store), options.architecture, options.command, interpreter
+        )
         begun = time.monotonic()
-        ended = running.run(asked, (0, 2, 2) if session.manner.json else (0, 1, 2))
+        ended = sessions.run(invocation, (0, 2, 2) if session.manner.json else (0, 1, 2))
     if ended.refusal and not session.manner.json:
         print_error(InputError(ended.refusal), status=ended.status, json=False)
     if session.manner.json:
         document = {
             "schema": SCHEMA,
             "architecture": options.architecture,
-            "command": list(asked.command or (running.SHELL,)),
-            "emulated_by": emulated.by if emulated else None,
+            "command": list(invocation.command or (sessions.SHELL,)),
+            "emulated_by": interpreter.by if interpreter else None,
             "status": ended.status,
             "refusal": ended.refusal or None,
             "seconds": round(time.monotonic() - begun, 3),

@@ -10,7 +10,7 @@ import pytest
 
 from containers.action import Action, Mount
 from containers.docker import archive
-from containers.docker.volumes import Run, Volumes
+from containers.docker.volumes import Connection, Volumes
 from containers.layout import lay_out
 from containers.policy import Limits
 from reproducibility import digest, manifest
@@ -120,7 +120,7 @@ def engine() -> Engine:
 
 
 def volumes_of(engine: Engine, *, bind: bool) -> Volumes:
-    return Volumes(Run(cast("Api", engine), ("sourcery.run", "run-1"), bind))
+    return Volumes(Connection(cast("Api", engine), ("sourcery.run", "run-1"), bind))
 
 
 def test_a_work_volume_holds_folders_and_private_copies(engine: Engine, tmp_path: Path) -> None:

@@ -79,12 +79,12 @@ def test_the_order_is_a_permutation_that_depends_on_the_seed() -> None:
     assert all(sorted(order) == sorted(names) for order in orders)
 
 
-def launch(**changes: Any) -> tuple[int, dict[str, Any], bytes]:  # noqa: ANN401 - parts of an order
+def launch(**changes: Any) -> tuple[int, dict[str, Any], bytes]:  # noqa: ANN401 - parts of a request
     """Run the launcher; its exit status, what it reported, and its standard error."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reading, writing = os.pipe()
     with ours, theirs, os.fdopen(reading, "rb"), os.fdopen(writing, "wb"):
-        order = {
+        request = {
             "parent": os.getpid(),
             "users": None,
             "cgroups": [],
@@ -113,7 +113,7 @@ def launch(**changes: Any) -> tuple[int, dict[str, Any], bytes]:  # noqa: ANN401
         ours.send(b"go")
         done = subprocess.run(
             standalone.command(confine.__name__),
-            input=marshal.dumps(order),
+            input=marshal.dumps(request),
             capture_output=True,
             pass_fds=(theirs.fileno(), writing),
             check=False,

@@ -1,4 +1,4 @@
-"""The order for the launcher: what the policy promises is in bubblewrap's words."""
+"""The request to the launcher: what the policy promises is in bubblewrap's words."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Folders:
         return Path("/trees", f"{tree.digest.hex[:4]}-{epoch}")
 
 
-def order(
+def requested(
     where: Conditions = STANDARD,
     *,
     mounting: bool = False,
@@ -74,7 +74,7 @@ def text(arguments: list[Any]) -> str:
 
 
 def test_every_namespace_is_new_and_every_privilege_dropped() -> None:
-    words = text(order()["options"])
+    words = text(requested()["options"])
     for kind in ("user", "pid", "net", "ipc", "uts", "cgroup"):
         assert f"--unshare-{kind} " in words
     for option in ("--disable-userns", "--die-with-parent", "--new-session", "--cap-drop ALL"):
@@ -84,12 +84,12 @@ def test_every_namespace_is_new_and_every_privilege_dropped() -> None:
 
 def test_the_launcher_is_told_this_machine_s_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("containers.architecture.named", lambda _: "arm64")
-    found = order()
+    found = requested()
     assert (found["keyctl"], found["rt_sigaction"]) == (219, 134)
 
 
 def test_mounts_come_in_the_order_that_they_need() -> None:
-    found = order(tmp=4096)
+    found = requested(tmp=4096)
     words = text(found["options"])
     assert "--ro-bind <1:bin> /bin " in words
     assert "--perms 1777 --size 4096 --tmpfs /tmp --ro-bind <2:> /input --bind <0:> /work" in words
@@ -99,13 +99,13 @@ def test_mounts_come_in_the_order_that_they_need() -> None:
 
 
 def test_the_environment_is_what_the_action_says() -> None:
-    words = text(order()["options"])
+    words = text(requested()["options"])
     assert "--setenv A 1 --setenv HOME /nonexistent --setenv PWD /work/start" in words
     assert words.count("--setenv") == 3
 
 
 def test_sources_copies_and_folders() -> None:
-    found = order()
+    found = requested()
     root, other = TREE.digest.hex[:4], OTHER.digest.hex[:4]
     assert found["sources"] == [f"/trees/{root}-7", f"/trees/{other}-7", f"/trees/{other}-7"]
     assert found["copies"] == [{"source": 2, "at": "copy"}]
@@ -115,7 +115,7 @@ def test_sources_copies_and_folders() -> None:
 
 
 def test_a_seed_puts_inputs_and_private_copies_on_a_tmpfs() -> None:
-    found = order(VARIED, work=1 << 30)
+    found = requested(VARIED, work=1 << 30)
     assert found["order_seed"] == VARIED.order_seed
     assert found["shuffled"] == [1]
     assert found["tmpfs"]["work"] == 1 << 30
@@ -123,30 +123,30 @@ def test_a_seed_puts_inputs_and_private_copies_on_a_tmpfs() -> None:
 
 
 def test_what_can_be_mounted_is_bounded_by_the_kernel() -> None:
-    found = order(mounting=True, in_memory=True, work=1 << 30, tmp=1 << 20, files=77)
+    found = requested(mounting=True, in_memory=True, work=1 << 30, tmp=1 << 20, files=77)
     assert found["tmpfs"] == {"inputs": 0, "work": 1 << 30, "tmp": 1 << 20, "files": 77}
     words = text(found["options"])
     assert "--bind <-1:> /tmp " in words
     assert "--tmpfs /tmp" not in words
     # With too little memory for the work directory.
-    assert order(mounting=True, tmp=1 << 20)["tmpfs"]["work"] == 0
-    assert order(VARIED, mounting=True, work=5)["tmpfs"]["work"] == 5
+    assert requested(mounting=True, tmp=1 << 20)["tmpfs"]["work"] == 0
+    assert requested(VARIED, mounting=True, work=5)["tmpfs"]["work"] == 5
 
 
 def test_limits_become_resource_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request, "spare_users", lambda: {"first": 1, "count": 1})
-    found = order(processes=10, memory=1000, work=2000)["limits"]
+    found = requested(processes=10, memory=1000, work=2000)["limits"]
     assert found["RLIMIT_NPROC"] == 10
     assert found["RLIMIT_DATA"] == 1000
     assert found["RLIMIT_FSIZE"] == 2000
     assert found["RLIMIT_CORE"] == 0
     assert (found["RLIMIT_NICE"], found["RLIMIT_RTPRIO"]) == (0, 0)
     monkeypatch.setattr(request, "spare_users", lambda: None)
-    assert order(processes=10)["limits"]["RLIMIT_NPROC"] > 10
+    assert requested(processes=10)["limits"]["RLIMIT_NPROC"] > 10
     monkeypatch.setattr(request, "counts_by_namespace", lambda: True)
-    assert order(processes=10, mounting=True)["limits"]["RLIMIT_NPROC"] == 10
+    assert requested(processes=10, mounting=True)["limits"]["RLIMIT_NPROC"] == 10
     monkeypatch.setattr(request, "counts_by_namespace", lambda: False)
-    assert order(processes=10, mounting=True)["limits"]["RLIMIT_NPROC"] > 10
+    assert requested(processes=10, mounting=True)["limits"]["RLIMIT_NPROC"] > 10
 
 
 @pytest.mark.parametrize(
@@ -208,11 +208,11 @@ def test_the_trial_is_made_in_the_same_way() -> None:
     assert "--disable-userns" in words
     assert "--ro-bind / /" in words
     assert (found["program"], found["command"]) == ("/bwrap", ["/bwrap", "--version"])
-    assert found["filter"] == order()["filter"]
+    assert found["filter"] == requested()["filter"]
 
 
 def test_the_first_process_and_the_machines_keys_are_covered() -> None:
-    words = text(order()["options"])
+    words = text(requested()["options"])
     assert "--proc /proc " in words
     assert "--tmpfs /proc/1 --remount-ro /proc/1 " in words
     for path in (*MASKED, "/proc/sys/kernel/core_pattern"):
@@ -220,6 +220,6 @@ def test_the_first_process_and_the_machines_keys_are_covered() -> None:
 
 
 def test_system_calls_are_filtered() -> None:
-    instructions = bytes.fromhex(order()["filter"])
+    instructions = bytes.fromhex(requested()["filter"])
     assert instructions == system_call_filter.compiled()
     assert len(instructions) % 8 == 0

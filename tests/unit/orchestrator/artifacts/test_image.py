@@ -70,11 +70,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def order(store: Store) -> making.Order:
+def recipe(store: Store) -> making.Recipe:
     contents = {"linux_amd64/bin/ls": b"#!/linux_amd64/bin/installcommand #!/src/ls\n"}
     contents |= {f"src/package/file {number}.go": bytes([number]) * number for number in range(50)}
     entries = [file(path, store.put_bytes(data), len(data)) for path, data in contents.items()]
-    return making.Order(
+    return making.Recipe(
         tree=Tree([*entries, directory("tmp")]),
         label="TEST",
         identity=digests.of_bytes(b"spec and lock"),
@@ -98,7 +98,7 @@ class Maker:
         self.watcher = Watcher()
 
     def make(
-        self, order: making.Order, *, again: bool = False, bases: Bases | None = None
+        self, recipe: making.Recipe, *, again: bool = False, bases: Bases | None = None
     ) -> making.Image:
         self._count += 1
         fresh = self._folder / str(self._count)
@@ -114,7 +114,7 @@ class Maker:
             rebuild=again,
             bases=bases,
             stop=self.stop,
-        ).run([making.step(lambda _: order, (), place)])
+        ).run([making.step(lambda _: recipe, (), place)])
         made = making.of_result(ran.results[making.STEP], self._store)
         self.out = fresh
         return replace(made, checks=(*made.checks, *rebuilding.checks(ran.compared.values())))
@@ -133,10 +133,10 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """
 
     @contextlib.contextmanager
-    def started(order: making.Order, store: Store) -> Iterator[Any]:
+    def started(recipe: making.Recipe, store: Store) -> Iterator[Any]:
         with store.temporary() as folder:
-            (folder / remade.TREE).write_bytes(order.tree.serialize())
-            (folder / remade.ORDER).write_bytes(canonical.dumps(remade.document(order)))
+            (folder / remade.TREE).write_bytes(recipe.tree.serialize())
+            (folder / remade.RECIPE).write_bytes(canonical.dumps(remade.document(recipe)))
 
             def result(*_: object) -> remaking.Remade:
                 said = remade.remake(folder, BlobFolder(store.root / "blobs", folder, folder))
@@ -151,8 +151,8 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 alone = pytest.mark.usefixtures("in_this_process")
 
 
-def test_made_and_checked(maker: Maker, order: making.Order) -> None:
-    made = maker.make(order)
+def test_made_and_checked(maker: Maker, recipe: making.Recipe) -> None:
+    made = maker.make(recipe)
     assert {(c.kind, c.subject) for c in made.checks} == set(making.EXPECTED)
     assert fold(made.checks) is Verdict.PASS
     assert maker.watcher.done == KINDS
@@ -164,30 +164,32 @@ def test_made_and_checked(maker: Maker, order: making.Order) -> None:
     assert sorted(path.name for path in maker.out.iterdir()) == [making.CPIO, making.IMAGE]
 
 
-def test_taken_over_where_nothing_changed(maker: Maker, order: making.Order) -> None:
-    first = maker.make(order)
+def test_taken_over_where_nothing_changed(maker: Maker, recipe: making.Recipe) -> None:
+    first = maker.make(recipe)
     inode = (maker.out / making.IMAGE).stat().st_ino
-    assert maker.make(order) == first
+    assert maker.make(recipe) == first
     assert maker.watcher.done == set()
     assert (maker.out / making.IMAGE).stat().st_ino == inode
 
 
 @alone
 @pytest.mark.parametrize("name", [making.IMAGE, making.CPIO])
-def test_a_changed_old_file_is_not_taken_over(maker: Maker, order: making.Order, name: str) -> None:
-    first = maker.make(order)
+def test_a_changed_old_file_is_not_taken_over(
+    maker: Maker, recipe: making.Recipe, name: str
+) -> None:
+    first = maker.make(recipe)
     data = bytearray((maker.out / name).read_bytes())
     data[len(data) // 2] ^= 1
     (maker.out / name).write_bytes(data)
-    second = maker.make(order)
+    second = maker.make(recipe)
     assert maker.watcher.done == KINDS
     assert (second.image, second.cpio) == (first.image, first.cpio)
     assert digests.of_file(maker.out / making.IMAGE) == first.image.blake3
 
 
-def test_made_again_and_compared(maker: Maker, order: making.Order) -> None:
-    first = maker.make(order)
-    second = maker.make(order, again=True)
+def test_made_again_and_compared(maker: Maker, recipe: making.Recipe) -> None:
+    first = maker.make(recipe)
+    second = maker.make(recipe, again=True)
     assert maker.watcher.done == KINDS
     assert second.image == first.image
     check = next(c for c in second.checks if c.kind == codes.REBUILD)
@@ -198,20 +200,22 @@ def test_made_again_and_compared(maker: Maker, order: making.Order) -> None:
 
 
 @alone
-def test_what_an_earlier_round_has_remembered_is_no_base(maker: Maker, order: making.Order) -> None:
+def test_what_an_earlier_round_has_remembered_is_no_base(
+    maker: Maker, recipe: making.Recipe
+) -> None:
     bases = Bases()
-    first = maker.make(order, again=True, bases=bases)
-    for made in (first, maker.make(order, again=True, bases=bases)):
+    first = maker.make(recipe, again=True, bases=bases)
+    for made in (first, maker.make(recipe, again=True, bases=bases)):
         [check] = [c for c in made.checks if c.kind == codes.REBUILD]
         assert (check.verdict, check.reason) == (Verdict.SKIP, NOTHING)
     # Only a rebuild compares: any other build takes over what it has made itself.
-    assert maker.make(order, bases=bases).image == first.image
+    assert maker.make(recipe, bases=bases).image == first.image
     assert maker.watcher.done == set()
 
 
-def _state(store: Store, order: making.Order) -> Path:
-    """Where it is written down what came of an order."""
-    [found] = (store.root / "results" / "computed-image").rglob(f"{order.key.hex}.json")
+def _state(store: Store, recipe: making.Recipe) -> Path:
+    """Where it is written down what came of a recipe."""
+    [found] = (store.root / "results" / "computed-image").rglob(f"{recipe.key.hex}.json")
     return found
 
 
@@ -219,11 +223,11 @@ def _state(store: Store, order: making.Order) -> Path:
 @alone
 @pytest.mark.parametrize("damage", ["none", "gone", "folder", "cut", "empty object", "outputs"])
 def test_made_again_with_nothing_to_compare_with(
-    maker: Maker, order: making.Order, store: Store, damage: str
+    maker: Maker, recipe: making.Recipe, store: Store, damage: str
 ) -> None:
     if damage != "none":
-        maker.make(order)
-        state = _state(store, order)
+        maker.make(recipe)
+        state = _state(store, recipe)
         text = state.read_text()
         state.unlink()
         if damage == "folder":
@@ -234,28 +238,28 @@ def test_made_again_with_nothing_to_compare_with(
             state.write_text("{}")
         elif damage == "outputs":
             document = records.opened(text.encode())
-            store.remember("computed-image", order.key, document | {"outputs": "nonsense"})
+            store.remember("computed-image", recipe.key, document | {"outputs": "nonsense"})
         maker.out = maker.out / "none"
     made = None
     with contextlib.suppress(SourceryError, OSError):
-        made = maker.make(order, again=True)
+        made = maker.make(recipe, again=True)
     if made is not None:
         [check] = [c for c in made.checks if c.kind == codes.REBUILD]
         assert check.verdict is not Verdict.PASS
         assert "earlier result" in check.reason
         if damage in {"none", "gone"}:
             assert (check.verdict, check.reason) == (Verdict.SKIP, NOTHING)
-            second = maker.make(order, again=True)
+            second = maker.make(recipe, again=True)
             assert fold(second.checks) is Verdict.PASS, "the first one is the base of the next"
 
 
 @alone
 def test_another_result_than_remembered_fails_and_stays_failed(
-    maker: Maker, order: making.Order, store: Store
+    maker: Maker, recipe: making.Recipe, store: Store
 ) -> None:
-    made = maker.make(order)
+    made = maker.make(recipe)
     other = replace(made.image, blake3=digests.of_bytes(b"another image"))
-    state = _state(store, order)
+    state = _state(store, recipe)
     document = records.opened(state.read_bytes())
     tree = Tree(
         [
@@ -263,9 +267,9 @@ def test_another_result_than_remembered_fails_and_stays_failed(
             file(other.path, other.blake3, other.size),
         ]
     )
-    store.remember("computed-image", order.key, document | {"outputs": str(store.save_tree(tree))})
+    store.remember("computed-image", recipe.key, document | {"outputs": str(store.save_tree(tree))})
     for _ in range(2):
-        again = maker.make(order, again=True)
+        again = maker.make(recipe, again=True)
         check = next(c for c in again.checks if c.kind == codes.REBUILD)
         assert check.verdict is Verdict.FAIL
         assert making.IMAGE in check.reason
@@ -284,19 +288,19 @@ def test_another_result_than_remembered_fails_and_stays_failed(
     ids=["label", "identity", "epoch", "free_space"],
 )
 def test_every_parameter_counts(
-    maker: Maker, order: making.Order, change: dict[str, object]
+    maker: Maker, recipe: making.Recipe, change: dict[str, object]
 ) -> None:
-    other = replace(order, **change)  # type: ignore[arg-type]
-    assert other.key != order.key
-    assert maker.make(order).image.blake3 != maker.make(other).image.blake3
+    other = replace(recipe, **change)  # type: ignore[arg-type]
+    assert other.key != recipe.key
+    assert maker.make(recipe).image.blake3 != maker.make(other).image.blake3
 
 
 def test_another_libzstd_makes_another_archive(
-    order: making.Order, monkeypatch: pytest.MonkeyPatch
+    recipe: making.Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = order.key
+    before = recipe.key
     monkeypatch.setattr(cpio, "COMPRESSION", "libzstd 9.9.9, level 1")
-    assert order.key != before
+    assert recipe.key != before
 
 
 def _planted(monkeypatch: pytest.MonkeyPatch, name: str, damage: Callable[[Path], object]) -> None:
@@ -349,24 +353,24 @@ PLACES = {
 @alone
 @pytest.mark.parametrize("place", PLACES)
 def test_a_changed_bit_of_the_image_fails(
-    maker: Maker, order: making.Order, monkeypatch: pytest.MonkeyPatch, place: str
+    maker: Maker, recipe: making.Recipe, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     at, who = PLACES[place]
     _planted(monkeypatch, making.IMAGE, _flip(at))
-    made = maker.make(order)
+    made = maker.make(recipe)
     assert _failed(made) == {codes.IMAGE_AGAIN, who}
-    assert maker.make(order).checks[0].verdict is Verdict.FAIL, "a failure is not remembered"
+    assert maker.make(recipe).checks[0].verdict is Verdict.FAIL, "a failure is not remembered"
 
 
 @alone
 def test_a_changed_bit_of_a_file_fails(
-    maker: Maker, order: making.Order, monkeypatch: pytest.MonkeyPatch
+    maker: Maker, recipe: making.Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def damage(target: Path) -> None:
         _flip(target.read_bytes().index(b"#!/linux_amd64"))(target)
 
     _planted(monkeypatch, making.IMAGE, damage)
-    assert _failed(maker.make(order)) == {codes.IMAGE_AGAIN, codes.IMAGE_READ_BACK}
+    assert _failed(maker.make(recipe)) == {codes.IMAGE_AGAIN, codes.IMAGE_READ_BACK}
 
 
 def _changed(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
@@ -387,16 +391,16 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 @alone
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_changed_archive_fails(
-    maker: Maker, order: making.Order, monkeypatch: pytest.MonkeyPatch, damage: str
+    maker: Maker, recipe: making.Recipe, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     _planted(monkeypatch, making.CPIO, DAMAGES[damage])
-    assert _failed(maker.make(order)) == {codes.ARCHIVE_READ_BACK}
-    assert maker.make(order, again=True).checks[-1].verdict is Verdict.SKIP
+    assert _failed(maker.make(recipe)) == {codes.ARCHIVE_READ_BACK}
+    assert maker.make(recipe, again=True).checks[-1].verdict is Verdict.SKIP
 
 
 @alone
 def test_an_archive_with_another_member_fails(
-    maker: Maker, order: making.Order, store: Store, monkeypatch: pytest.MonkeyPatch
+    maker: Maker, recipe: making.Recipe, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = cpio.write
     more = Tree([file("more", store.put_bytes(b"more"), 4)])
@@ -405,12 +409,12 @@ def test_an_archive_with_another_member_fails(
         right(tree.overlaid(more), blob, target, epoch=epoch)
 
     monkeypatch.setattr(cpio, "write", write)
-    assert _failed(maker.make(order)) == {codes.ARCHIVE_READ_BACK}
+    assert _failed(maker.make(recipe)) == {codes.ARCHIVE_READ_BACK}
 
 
 @alone
 def test_what_is_read_back_differently_fails(
-    maker: Maker, order: making.Order, monkeypatch: pytest.MonkeyPatch
+    maker: Maker, recipe: making.Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = reader.read
 
@@ -419,19 +423,19 @@ def test_what_is_read_back_differently_fails(
         return replace(seen, tree=seen.tree.where(lambda entry: entry.path != "tmp"))
 
     monkeypatch.setattr(reader, "read", wrong)
-    assert _failed(maker.make(order)) == {codes.IMAGE_READ_BACK}
+    assert _failed(maker.make(recipe)) == {codes.IMAGE_READ_BACK}
 
 
-def test_lint_comes_first(maker: Maker, order: making.Order, store: Store) -> None:
+def test_lint_comes_first(maker: Maker, recipe: making.Recipe, store: Store) -> None:
     clash = file("SRC/package", store.put_bytes(b"x"), 1)
     with pytest.raises(InputError):
-        maker.make(replace(order, tree=order.tree.overlaid(Tree([clash]))))
+        maker.make(replace(recipe, tree=recipe.tree.overlaid(Tree([clash]))))
     assert maker.watcher.done == set()
 
 
 @alone
 def test_an_image_that_does_not_reach_the_disk(
-    maker: Maker, order: making.Order, store: Store, monkeypatch: pytest.MonkeyPatch
+    maker: Maker, recipe: making.Recipe, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = durable.sync
 
@@ -442,12 +446,12 @@ def test_an_image_that_does_not_reach_the_disk(
 
     monkeypatch.setattr(durable, "sync", full)
     with pytest.raises(OSError, match="Input/output"):
-        maker.make(order)
-    assert store.recall("computed-image", order.key) is None
+        maker.make(recipe)
+    assert store.recall("computed-image", recipe.key) is None
 
 
-def test_stopped_between_the_stages(maker: Maker, order: making.Order) -> None:
+def test_stopped_between_the_stages(maker: Maker, recipe: making.Recipe) -> None:
     maker.stop.set()
     with pytest.raises(Stopped):
-        maker.make(order)
+        maker.make(recipe)
     assert "image/again" not in maker.watcher.done

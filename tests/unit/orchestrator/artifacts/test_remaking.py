@@ -25,10 +25,10 @@ from orchestrator.artifacts import (
     image as making,
 )
 from orchestrator.artifacts import (
-    recipe,
     remade,
     remaking,
 )
+from orchestrator.artifacts.recipe import laid_out
 from orchestrator.boot import syslinux
 from orchestrator.image.fat import writer
 from orchestrator.store import BLOB_TIME, Store
@@ -65,11 +65,11 @@ place = Path(sys.argv[1])
 store = Store(place / "store")
 data = {f"folder {n % 5}/a file {n}.txt": bytes([n]) * n for n in range(60)}
 tree = Tree(file(path, store.put_bytes(content), len(content)) for path, content in data.items())
-order = making.Order(tree, "TEST", digests.of_bytes(b"spec and lock"), 1_767_225_600, 0)
+recipe = making.Recipe(tree, "TEST", digests.of_bytes(b"spec and lock"), 1_767_225_600, 0)
 where = making.Place(store, lambda: place / "fresh", place / "old", Nobody())
-made = making._made(order, where, threading.Event())
+made = making._made(recipe, where, threading.Event())
 store.close()
-print(json.dumps({check.name: check.verdict.name for check in made.checks}))
+print(json.dumps({check.kind.code: check.verdict.name for check in made.checks}))
 """
 
 
@@ -81,11 +81,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def order(store: Store) -> making.Order:
+def recipe(store: Store) -> making.Recipe:
     contents = {f"src/package/file {number}.go": bytes([number]) * number for number in range(50)}
     entries = [file(path, store.put_bytes(data), len(data)) for path, data in contents.items()]
     tree = Tree([*entries, directory("tmp")])
-    return making.Order(tree, "TEST", digests.of_bytes(b"spec and lock"), BLOB_TIME, 0)
+    return making.Recipe(tree, "TEST", digests.of_bytes(b"spec and lock"), BLOB_TIME, 0)
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_what_hangs_on_the_surroundings_shows(tmp_path: Path, fault: str) -> Non
     )
     assert ran.returncode == 0, ran.stderr.decode()
     verdicts = json.loads(ran.stdout)
-    assert verdicts[codes.IMAGE_AGAIN] == ("PASS" if fault == "nothing" else "FAIL")
+    assert verdicts[codes.IMAGE_AGAIN.code] == ("PASS" if fault == "nothing" else "FAIL")
 
 
 DEFECTS = {
@@ -167,22 +167,22 @@ DEFECTS = {
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_defect_of_one_way_only_fails(
     maker: Maker,
-    order: making.Order,
+    recipe: making.Recipe,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     defect: str,
 ) -> None:
     code = planted(tmp_path / "code", "orchestrator/image/fat/reverse_digest.py", *DEFECTS[defect])
     monkeypatch.setattr(remaking, "_CODE", code)
-    made = maker.make(order)
+    made = maker.make(recipe)
     assert [c.kind for c in made.checks if c.verdict.name == "FAIL"] == [codes.IMAGE_AGAIN]
 
 
-def test_the_surroundings_are_seen_to_differ(order: making.Order, store: Store) -> None:
-    with remaking.started(order, store) as other:
-        result = other.result(order, threading.Event())
+def test_the_surroundings_are_seen_to_differ(recipe: making.Recipe, store: Store) -> None:
+    with remaking.started(recipe, store) as other:
+        result = other.result(recipe, threading.Event())
     assert result.alike == ()
-    assert result.tree == order.tree.digest
+    assert result.tree == recipe.tree.digest
     assert set(remade.surroundings()) >= {"hash seed", "locale", "time zone", "umask"}
 
 
@@ -198,15 +198,15 @@ def test_the_surroundings_are_seen_to_differ(order: making.Order, store: Store) 
     ],
 )
 def test_whatever_this_process_has_the_other_one_has_not(
-    order: making.Order, store: Store, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    recipe: making.Recipe, store: Store, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     before = os.umask(int(value, 8) if name == "umask" else 0o022)
     try:
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
             time.tzset()
-            with remaking.started(order, store) as other:
-                assert other.result(order, threading.Event()).alike == ()
+            with remaking.started(recipe, store) as other:
+                assert other.result(recipe, threading.Event()).alike == ()
     finally:
         os.umask(before)
         time.tzset()
@@ -226,11 +226,11 @@ def in_a_folder_that_is_gone(place: Path) -> Iterator[None]:
 
 
 def test_a_caller_whose_current_folder_is_gone(
-    maker: Maker, order: making.Order, tmp_path: Path
+    maker: Maker, recipe: making.Recipe, tmp_path: Path
 ) -> None:
     with in_a_folder_that_is_gone(tmp_path / "gone"):
         assert remade.surroundings()["current folder"] == ""
-        made = maker.make(order)
+        made = maker.make(recipe)
     assert fold(made.checks) is Verdict.PASS
 
 
@@ -248,7 +248,7 @@ main()
 
 
 def test_the_other_process_finds_what_this_one_does_and_this_code_first(
-    order: making.Order, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: making.Recipe, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outside, other = tmp_path / "outside", tmp_path / "other"
     for folder in (outside, other / "orchestrator"):
@@ -261,8 +261,8 @@ def test_the_other_process_finds_what_this_one_does_and_this_code_first(
     monkeypatch.setattr(remaking, "_PROGRAM", "seeing")
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     monkeypatch.setenv("PYTHONSTARTUP", "/elsewhere/too")
-    with remaking.started(order, store) as running:
-        assert running.result(order, threading.Event()).tree == order.tree.digest
+    with remaking.started(recipe, store) as running:
+        assert running.result(recipe, threading.Event()).tree == recipe.tree.digest
         seen = json.loads((running._folder.parent / "seen").read_text())
     library, code, path, environment = seen
     assert (Path(library).parent, Path(code).parents[1]) == (outside, _CODE)
@@ -274,7 +274,7 @@ def test_the_other_process_finds_what_this_one_does_and_this_code_first(
 
 
 def test_the_same_surroundings_are_no_proof(
-    maker: Maker, order: making.Order, monkeypatch: pytest.MonkeyPatch
+    maker: Maker, recipe: making.Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = remaking._environment
     zone = remade.zone()
@@ -282,18 +282,18 @@ def test_the_same_surroundings_are_no_proof(
     monkeypatch.setattr(
         remaking, "_environment", lambda: right() | {"TZ": f"<{zone[:3]}>{sign}{zone[1:]}"}
     )
-    [check] = [c for c in maker.make(order).checks if c.kind == codes.IMAGE_AGAIN]
+    [check] = [c for c in maker.make(recipe).checks if c.kind == codes.IMAGE_AGAIN]
     assert (check.verdict.name, "had the same time zone" in check.reason) == ("FAIL", True)
 
 
-def test_the_order_alone_decides(order: making.Order, store: Store, tmp_path: Path) -> None:
-    folder = tmp_path / "order"
+def test_the_recipe_alone_decides(recipe: making.Recipe, store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "recipe"
     folder.mkdir()
-    (folder / remade.TREE).write_bytes(order.tree.serialize())
-    document = remade.document(order)
-    (folder / remade.ORDER).write_text(json.dumps(document))
+    (folder / remade.TREE).write_bytes(recipe.tree.serialize())
+    document = remade.document(recipe)
+    (folder / remade.RECIPE).write_text(json.dumps(document))
     blobs = BlobFolder(store.root / "blobs", tmp_path, tmp_path)
-    assert remade.read(folder, blobs) == order
+    assert remade.read(folder, blobs) == recipe
     (folder / remade.TREE).write_bytes(Tree().serialize())
     with pytest.raises(InputError, match="another tree"):
         remade.read(folder, blobs)
@@ -333,23 +333,23 @@ ENDS = {
 
 @pytest.mark.parametrize("end", ENDS)
 def test_it_dies(
-    maker: Maker, order: making.Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+    maker: Maker, recipe: making.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     then, said = ENDS[end]
     _idle(tmp_path, then, monkeypatch)
     with pytest.raises(InfrastructureError, match=r"makes the image a second time") as caught:
-        maker.make(order)
+        maker.make(recipe)
     assert said in caught.value.summary
     assert caught.value.remedy
     assert caught.value.status == 4
 
 
 def test_it_cannot_be_started(
-    maker: Maker, order: making.Order, monkeypatch: pytest.MonkeyPatch
+    maker: Maker, recipe: making.Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     with pytest.raises(InfrastructureError, match="cannot start a process"):
-        maker.make(order)
+        maker.make(recipe)
 
 
 def _gone(number: int) -> bool:
@@ -370,25 +370,25 @@ def _there(place: Path) -> int:
 
 
 def test_an_interrupt_ends_it(
-    order: making.Order, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: making.Recipe, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _idle(tmp_path, "time.sleep(300)", monkeypatch)
     stop = threading.Event()
-    with remaking.started(order, store) as other:
+    with remaking.started(recipe, store) as other:
         number = _there(other._folder.parent)
         assert not _gone(number)
         stop.set()
         with pytest.raises(Stopped):
-            other.result(order, stop)
+            other.result(recipe, stop)
     assert _gone(number)
 
 
 def test_an_error_of_this_process_ends_it(
-    order: making.Order, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: making.Recipe, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _idle(tmp_path, "time.sleep(300)", monkeypatch)
     numbers = []
-    with contextlib.suppress(KeyError), remaking.started(order, store) as other:
+    with contextlib.suppress(KeyError), remaking.started(recipe, store) as other:
         numbers.append(_there(other._folder.parent))
         raise KeyError
     assert _gone(numbers[0])
@@ -401,8 +401,8 @@ from orchestrator.artifacts import image as making, remaking
 from orchestrator.store import Store
 from reproducibility import digest
 from reproducibility.manifest import Tree
-order = making.Order(Tree(), "TEST", digest.of_bytes(b""), 1_767_225_600, 0)
-with remaking.started(order, Store(Path(sys.argv[1]))) as other:
+recipe = making.Recipe(Tree(), "TEST", digest.of_bytes(b""), 1_767_225_600, 0)
+with remaking.started(recipe, Store(Path(sys.argv[1]))) as other:
     print(other._running.pid, flush=True)
     time.sleep(300)
 """
@@ -443,21 +443,21 @@ def _is_dead(number: int) -> bool:
     return True
 
 
-def test_a_missing_blob_is_healed(order: making.Order, store: Store) -> None:
-    entry = next(entry for entry in order.tree.files() if entry.size)
+def test_a_missing_blob_is_healed(recipe: making.Recipe, store: Store) -> None:
+    entry = next(entry for entry in recipe.tree.files() if entry.size)
     store.unverified(entry).unlink()
-    with remaking.started(order, store) as other, pytest.raises(DamagedBlob):
-        other.result(order, threading.Event())
+    with remaking.started(recipe, store) as other, pytest.raises(DamagedBlob):
+        other.result(recipe, threading.Event())
 
 
 @pytest.mark.parametrize("path", [syslinux.INSTALLER, syslinux.MASTER])
 def test_a_damaged_package_of_the_loader_is_healed(
-    order: making.Order, store: Store, path: str
+    recipe: making.Recipe, store: Store, path: str
 ) -> None:
     packages = Tree(
         file(name, store.put_bytes(data), len(data)) for name, data in made.syslinux().items()
     )
-    loaded = replace(order, loader=syslinux.loader(packages, store.read))
+    loaded = replace(recipe, loader=syslinux.loader(packages, store.read))
     entry = packages.get(path)
     assert entry is not None
     place = store.path(entry)
@@ -475,7 +475,7 @@ def test_a_damaged_package_of_the_loader_is_healed(
 
 def test_an_image_that_cannot_be_written_waits_for_nobody(
     maker: Maker,
-    order: making.Order,
+    recipe: making.Recipe,
     store: Store,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -491,10 +491,10 @@ def test_an_image_that_cannot_be_written_waits_for_nobody(
 
     monkeypatch.setattr(writer, "write", full)
     with pytest.raises(OSError, match="No space left"):
-        maker.make(order)
+        maker.make(recipe)
     assert not (tmp_path / "slept").exists()
 
 
-def test_its_parts_are_the_parts_of_the_first(order: making.Order, store: Store) -> None:
-    tree, disk = recipe.laid_out(order, store.put_bytes)
-    assert (tree, disk.signature) == (order.tree, order.signature)
+def test_its_parts_are_the_parts_of_the_first(recipe: making.Recipe, store: Store) -> None:
+    tree, disk = laid_out(recipe, store.put_bytes)
+    assert (tree, disk.signature) == (recipe.tree, recipe.signature)

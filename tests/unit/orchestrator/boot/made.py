@@ -164,7 +164,7 @@ def machine(memory: Memory, architecture: Architecture, **fields: object) -> Mac
 
 
 def boot(memory: Memory, *machines: Machine, with_syslinux: bool = True, timeout: int = 3) -> Boot:
-    """An order for these machines, or for all three architectures."""
+    """What is wanted for these machines, or for all three architectures."""
     every: tuple[Architecture, ...] = ("amd64", "arm64", "riscv64")
     return Boot(
         machines or tuple(machine(memory, architecture) for architecture in every),

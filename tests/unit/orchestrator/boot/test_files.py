@@ -95,13 +95,13 @@ def test_every_path_in_a_menu_is_on_the_stick(memory: Memory) -> None:
 
 
 def test_twice_the_same_and_in_parts_too(memory: Memory) -> None:
-    order = made.boot(memory)
-    tree = files.files(order, memory.read, memory.put)
-    assert files.files(order, memory.read, memory.put) == tree
+    boot = made.boot(memory)
+    tree = files.files(boot, memory.read, memory.put)
+    assert files.files(boot, memory.read, memory.put) == tree
     parts = [
-        (one.architecture, files.machine(one, memory.read, memory.put)) for one in order.machines
+        (one.architecture, files.machine(one, memory.read, memory.put)) for one in boot.machines
     ]
-    shared = files.shared(order, memory.read, memory.put)
+    shared = files.shared(boot, memory.read, memory.put)
     assert merge([*parts, ("the rest", shared)]) == tree
 
 
@@ -109,9 +109,9 @@ def test_what_is_remembered_of_a_machine_names_no_volume(memory: Memory) -> None
     one = made.machine(memory, "amd64")
     before = files.machine(one, memory.read, memory.put)
     assert files.machine(replace(one, command_line="quiet"), memory.read, memory.put) == before
-    order = made.boot(memory, one)
-    changed = replace(order, volume_id=1, timeout=9, missing="reboot")
-    first, second = (files.files(each, memory.read, memory.put) for each in (order, changed))
+    boot = made.boot(memory, one)
+    changed = replace(boot, volume_id=1, timeout=9, missing="reboot")
+    first, second = (files.files(each, memory.read, memory.put) for each in (boot, changed))
     differing = {entry.path for entry in second if first.get(entry.path) != entry}
     assert differing == {
         "loader/entries/amd64.conf",
@@ -137,8 +137,8 @@ def test_without_a_bios_and_without_uefi(memory: Memory) -> None:
 def test_a_kernel_that_does_not_unpack_zstandard(memory: Memory) -> None:
     config = made.CONFIG.replace(b"CONFIG_RD_ZSTD=y\n", b"")
     package = memory.tree(made.kernel("amd64", {f"boot/config-{RELEASE}": config}))
-    order = made.boot(memory, made.machine(memory, "amd64", kernel=package))
-    tree = files.files(order, memory.read, memory.put)
+    boot = made.boot(memory, made.machine(memory, "amd64", kernel=package))
+    tree = files.files(boot, memory.read, memory.put)
     assert memory.content(tree, "boot/amd64/initramfs.cpio").startswith(b"070701")
     assert b"INITRD /boot/amd64/initramfs.cpio\n" in memory.content(tree, "syslinux/syslinux.cfg")
 
@@ -158,10 +158,10 @@ def test_licences_that_differ_are_both_kept(memory: Memory) -> None:
     other = memory.tree(
         made.systemd_boot("arm64") | {"usr/share/doc/systemd-boot-efi/copyright": b"another"}
     )
-    order = made.boot(
+    boot = made.boot(
         memory, made.machine(memory, "amd64"), made.machine(memory, "arm64", uefi=other)
     )
-    tree = files.files(order, memory.read, memory.put)
+    tree = files.files(boot, memory.read, memory.put)
     assert memory.content(tree, "boot/licences/systemd-boot-efi-amd64") == b"LGPL"
     assert memory.content(tree, "boot/licences/systemd-boot-efi-arm64") == b"another"
     assert tree.get("boot/licences/systemd-boot-efi") is None

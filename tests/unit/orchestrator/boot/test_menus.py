@@ -103,12 +103,12 @@ def test_the_volume_id_as_tools_show_it(volume_id: int) -> None:
 
 def test_the_command_line(memory: Memory) -> None:
     one = made.machine(memory, "arm64")
-    order = replace(made.boot(memory, one), missing="reboot", volume_id=0x1B)
-    assert menus.command_line(order, one) == (
+    boot = replace(made.boot(memory, one), missing="reboot", volume_id=0x1B)
+    assert menus.command_line(boot, one) == (
         "console=ttyS0,115200 sourcery.volume=0000-001B sourcery.missing=reboot"
     )
     bare = replace(one, command_line="")
-    assert menus.command_line(order, bare).startswith("sourcery.volume=0000-001B ")
+    assert menus.command_line(boot, bare).startswith("sourcery.volume=0000-001B ")
 
 
 @pytest.mark.parametrize("line", ["a\nAPPEND b", "a\0b", "grün", "tab\tbed"])

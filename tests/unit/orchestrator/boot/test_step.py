@@ -66,7 +66,7 @@ class Made:
 
 
 @dataclass
-class Order:
+class Parts:
     """What boot files are made from; a test changes it."""
 
     store: Store
@@ -143,12 +143,12 @@ class Order:
 
 
 @pytest.fixture
-def order(store: Store) -> Order:
-    return Order(store)
+def parts(store: Store) -> Parts:
+    return Parts(store)
 
 
-def test_every_platform_finds_its_files(order: Order) -> None:
-    found = order.make()
+def test_every_platform_finds_its_files(parts: Parts) -> None:
+    found = parts.make()
     assert found.loader is not None
     assert found.checks == ()
     paths = {entry.path for entry in found.tree}
@@ -162,32 +162,32 @@ def test_every_platform_finds_its_files(order: Order) -> None:
         "syslinux/syslinux.cfg",
         LDLINUX,
     }
-    menu = order.text(found, "syslinux/syslinux.cfg")
+    menu = parts.text(found, "syslinux/syslinux.cfg")
     said = "sourcery.volume=1234-ABCD sourcery.missing=shell"
     assert f"console=tty0 console=ttyS0,115200 {said}" in menu
-    assert f"APPEND quiet {said}" in order.text(found, "extlinux/extlinux.conf")
-    assert order.watcher.done == STAGES
+    assert f"APPEND quiet {said}" in parts.text(found, "extlinux/extlinux.conf")
+    assert parts.watcher.done == STAGES
 
 
-def test_a_build_for_one_architecture_has_only_its_own(order: Order) -> None:
-    found = order.make("riscv64")
+def test_a_build_for_one_architecture_has_only_its_own(parts: Parts) -> None:
+    found = parts.make("riscv64")
     assert found.loader is None
     assert not [entry.path for entry in found.tree if "amd64" in entry.path or "X64" in entry.path]
     assert not found.tree.under("syslinux")
 
 
-def test_what_takes_time_is_remembered(order: Order) -> None:
-    first = order.make()
-    assert order.make() == first
-    assert order.watcher.done == set()
+def test_what_takes_time_is_remembered(parts: Parts) -> None:
+    first = parts.make()
+    assert parts.make() == first
+    assert parts.watcher.done == set()
 
 
-def test_another_volume_makes_only_the_menus_anew(order: Order) -> None:
-    first = order.make()
-    order.volume_id = 0x9999_0000
-    second = order.make()
-    assert order.watcher.done == set()
-    assert "sourcery.volume=9999-0000" in order.text(second, "syslinux/syslinux.cfg")
+def test_another_volume_makes_only_the_menus_anew(parts: Parts) -> None:
+    first = parts.make()
+    parts.volume_id = 0x9999_0000
+    second = parts.make()
+    assert parts.watcher.done == set()
+    assert "sourcery.volume=9999-0000" in parts.text(second, "syslinux/syslinux.cfg")
     changed = {a.path for a in first.tree if second.tree.get(a.path) != a}
     assert changed == {
         "extlinux/extlinux.conf",
@@ -211,19 +211,19 @@ def test_another_volume_makes_only_the_menus_anew(order: Order) -> None:
     ],
 )
 def test_what_decides_its_bits_makes_an_architectures_part_again(
-    order: Order, what: str, monkeypatch: pytest.MonkeyPatch
+    parts: Parts, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = order.make()
-    kernel = order.section.kernel("riscv64")
+    before = parts.make()
+    kernel = parts.section.kernel("riscv64")
     if what == "program":
-        order.program("riscv64", b"another init")
+        parts.program("riscv64", b"another init")
     elif what == "kernel":
         other = made.kernel("riscv64", {f"boot/vmlinuz-{made.RELEASE}": None})
         other[f"boot/vmlinux-{made.RELEASE}"] = made.kernel_image("riscv64") + b"other"
-        order.packages["kernel.riscv64"] = tree(order.store, other)
+        parts.packages["kernel.riscv64"] = tree(parts.store, other)
     elif what == "loader":
         other = made.systemd_boot("riscv64") | {"usr/lib/x": b"x"}
-        order.packages["systemd-boot.riscv64"] = tree(order.store, other)
+        parts.packages["systemd-boot.riscv64"] = tree(parts.store, other)
     elif what == "modules":
         kernel = kernel.model_copy(update={"modules": ("snd",)})
     elif what == "trees":
@@ -234,53 +234,53 @@ def test_what_decides_its_bits_makes_an_architectures_part_again(
         monkeypatch.setattr(modules, "DEFAULT", (*modules.DEFAULT, "unheard_of"))
     else:
         monkeypatch.setattr(files, "FORMAT", files.FORMAT + 1)
-    kernels = order.section.kernels.model_copy(update={"riscv64": kernel})
-    order.section = order.section.model_copy(update={"kernels": kernels})
-    after = order.make()
+    kernels = parts.section.kernels.model_copy(update={"riscv64": kernel})
+    parts.section = parts.section.model_copy(update={"kernels": kernels})
+    after = parts.make()
     ours = what in {"format", "libzstd", "usual modules"}
-    assert order.watcher.done == (STAGES if ours else {"boot files/riscv64"})
+    assert parts.watcher.done == (STAGES if ours else {"boot files/riscv64"})
     assert (after.tree == before.tree) == (ours or what == "loader")
 
 
-def test_made_again_on_request_and_compared(order: Order, store: Store) -> None:
-    first = order.make()
-    again = order.make(again=True)
-    assert order.watcher.done == STAGES
+def test_made_again_on_request_and_compared(parts: Parts, store: Store) -> None:
+    first = parts.make()
+    again = parts.make(again=True)
+    assert parts.watcher.done == STAGES
     assert again.tree == first.tree
     assert {(c.kind, c.subject) for c in again.checks} == {(REBUILD, n) for n in STAGES}
     assert fold(again.checks) is Verdict.PASS
     # As if it had come out otherwise before.
     other = tree(store, {"boot/riscv64/vmlinuz": b"another kernel"})
-    key = order.work("riscv64").key
+    key = parts.work("riscv64").key
     document = store.recall("computed-boot", key)
     assert document is not None
     store.remember("computed-boot", key, document | {"outputs": str(store.save_tree(other))})
-    assert fold(order.make(again=True).checks) is Verdict.FAIL
-    assert fold(order.make(again=True).checks) is Verdict.FAIL, "what was remembered stays"
+    assert fold(parts.make(again=True).checks) is Verdict.FAIL
+    assert fold(parts.make(again=True).checks) is Verdict.FAIL, "what was remembered stays"
 
 
-def test_what_an_earlier_round_has_remembered_is_no_base(order: Order) -> None:
+def test_what_an_earlier_round_has_remembered_is_no_base(parts: Parts) -> None:
     bases = Bases()
     for _ in range(2):
-        found = order.make(again=True, bases=bases).checks
+        found = parts.make(again=True, bases=bases).checks
         assert {check.verdict for check in found} == {Verdict.SKIP}
-    found = order.make(again=True, bases=Bases()).checks
+    found = parts.make(again=True, bases=Bases()).checks
     assert {check.verdict for check in found} == {Verdict.PASS}
 
 
-def test_made_again_with_nothing_to_compare_with_is_said(order: Order, store: Store) -> None:
-    found = order.make(again=True).checks
+def test_made_again_with_nothing_to_compare_with_is_said(parts: Parts, store: Store) -> None:
+    found = parts.make(again=True).checks
     assert {(c.kind, c.subject) for c in found} == {(REBUILD, n) for n in STAGES}
     assert {check.verdict for check in found} == {Verdict.SKIP}
     assert all("no earlier result to compare with" in check.reason for check in found)
     # An earlier result that is not readable is none, and one whose files are gone still is one.
-    key = order.work("riscv64").key
+    key = parts.work("riscv64").key
     (place,) = (store.root / "results" / "computed-boot").rglob(f"{key.hex}.json")
     place.write_text("not JSON")
-    before = order.make("amd64").tree.get("boot/amd64/initramfs.zst")
+    before = parts.make("amd64").tree.get("boot/amd64/initramfs.zst")
     assert before is not None
     store.blob(before.content).unlink()
-    by_name = {check.subject: check for check in order.make(again=True).checks}
+    by_name = {check.subject: check for check in parts.make(again=True).checks}
     assert by_name["boot files/amd64"].verdict is Verdict.PASS
     assert by_name["boot files/riscv64"].verdict is Verdict.SKIP
     assert "it is no JSON object" in by_name["boot files/riscv64"].reason
@@ -288,44 +288,44 @@ def test_made_again_with_nothing_to_compare_with_is_said(order: Order, store: St
 
 @pytest.mark.parametrize("damage", ["blob", "document"])
 def test_what_is_remembered_but_not_whole_is_made_again(
-    order: Order, store: Store, damage: str
+    parts: Parts, store: Store, damage: str
 ) -> None:
-    first = order.make()
+    first = parts.make()
     if damage == "blob":
         entry = first.tree.get("boot/amd64/initramfs.zst")
         assert entry is not None
         store.blob(entry.content).unlink()
     else:
-        store.remember("computed-boot", order.work("amd64").key, {"outputs": "nonsense"})
-    assert order.make() == first
-    assert order.watcher.done == {"boot files/amd64"}
+        store.remember("computed-boot", parts.work("amd64").key, {"outputs": "nonsense"})
+    assert parts.make() == first
+    assert parts.watcher.done == {"boot files/amd64"}
 
 
-def test_garbage_collection_keeps_what_was_used(order: Order, store: Store) -> None:
-    first = order.make()
+def test_garbage_collection_keeps_what_was_used(parts: Parts, store: Store) -> None:
+    first = parts.make()
     store.collect(unused_since=0)
-    kept = Remembered(store, "fake").recall(order.work("amd64"))
+    kept = Remembered(store, "fake").recall(parts.work("amd64"))
     assert kept is not None
     assert all(first.tree.get(entry.path) == entry for entry in kept.tree)
 
 
-def test_a_package_that_lacks_its_part_is_named(order: Order, store: Store) -> None:
-    order.packages["kernel.riscv64"] = tree(
+def test_a_package_that_lacks_its_part_is_named(parts: Parts, store: Store) -> None:
+    parts.packages["kernel.riscv64"] = tree(
         store, made.kernel("riscv64", {f"boot/vmlinuz-{made.RELEASE}": None})
     )
     with pytest.raises(InputError) as refused:
-        order.make()
+        parts.make()
     assert "riscv64" in refused.value.subject
 
 
 def test_the_image_starts_through_the_loader_and_names_its_own_sectors(
-    order: Order, store: Store, tmp_path: Path
+    parts: Parts, store: Store, tmp_path: Path
 ) -> None:
     maker = Maker(store, tmp_path)
     identity = digests.of_bytes(b"spec and lock")
-    order.volume_id = making.volume_id(identity)
-    found = order.make()
-    wanted = making.Order(
+    parts.volume_id = making.volume_id(identity)
+    found = parts.make()
+    wanted = making.Recipe(
         Tree([*found.tree, *tree(store, {"a": b"a", "z.go": b"z"})]),
         "TEST",
         identity,
@@ -343,7 +343,7 @@ def test_the_image_starts_through_the_loader_and_names_its_own_sectors(
     first = int.from_bytes(sector[made.LOW : made.LOW + 4], "little")
     assert data[(START + first) * 512 :].startswith(b"\r\nSYSLINUX 6.04")
     seen = reader.read(maker.out / making.IMAGE)
-    assert seen.volume_id == order.volume_id
+    assert seen.volume_id == parts.volume_id
     patched, unpatched = seen.tree.get(LDLINUX), found.tree.get(LDLINUX)
     assert patched is not None
     assert unpatched is not None

@@ -18,7 +18,7 @@ from orchestrator.qemu import boot as booting
 from orchestrator.qemu import console, platforms
 from orchestrator.qemu.boot import Booted, Options, Outcome
 from orchestrator.qemu.guest import Ran
-from orchestrator.qemu.transcript import Recording
+from orchestrator.qemu.transcript import Transcript
 from reproducibility import canonical, codes
 from reproducibility.compare import Check, Verdict, fold
 from reproducibility.errors import ActionError, InfrastructureError, SourceryError
@@ -68,8 +68,8 @@ class FakeBoot:
         self.asked.append(options)
         outcomes = []
         for platform in options.platforms:
-            with Recording(self._log, platform.name) as recording:
-                outcome = Outcome(platform, "virtio", recording, error=self.error)
+            with Transcript(self._log, platform.name) as transcript:
+                outcome = Outcome(platform, "virtio", transcript, error=self.error)
             outcome.commands = [
                 Ran(f"command {n}", status, 1.5, b"its output\r\n")
                 for n, status in enumerate(self.statuses)
@@ -275,8 +275,8 @@ def connect(ends: tuple[int, int, int, int], log: Path) -> tuple[threading.Threa
     left: list[bool] = []
 
     def work() -> None:
-        with Recording(log, "pc-bios") as recording:
-            left.append(console.connect(ends[2], ends[1], ends[1], recording))
+        with Transcript(log, "pc-bios") as transcript:
+            left.append(console.connect(ends[2], ends[1], ends[1], transcript))
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

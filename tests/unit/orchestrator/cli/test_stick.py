@@ -17,7 +17,7 @@ from orchestrator.cli.main import run
 from orchestrator.cli.session import Manner, Session
 from orchestrator.cli.stopping import Stopping
 from orchestrator.cli.views import write as writing
-from orchestrator.run import session as running
+from orchestrator.run import session as sessions
 from orchestrator.stick import medium, writer
 from orchestrator.stick.contents import Contents, Part
 from orchestrator.stick.disks import Target
@@ -333,5 +333,5 @@ def test_the_environment_is_read_from_the_root(tmp_path: Path) -> None:
     own = tmp_path / "linux_arm64"
     own.mkdir()
     (own / "environment").write_text("# words\nA=1\nGOFLAGS=-x -ldflags=-w\n\n")
-    found = running.environment(tmp_path, "arm64")
+    found = sessions.environment(tmp_path, "arm64")
     assert found == {"A": "1", "GOFLAGS": "-x -ldflags=-w"}

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tests.unit.orchestrator.inputs.world import World
 
 
-def make(  # noqa: PLR0913 - those of `locking.lock`
+def make(  # noqa: PLR0913 - those of `resolve.lock`
     world: World,
     spec: Spec,
     store: Store,

@@ -25,7 +25,7 @@ from orchestrator.qemu import (
 from orchestrator.qemu.archive import Part
 from orchestrator.qemu.command_line import Machine
 from orchestrator.qemu.guest import Ran
-from orchestrator.qemu.transcript import Recording
+from orchestrator.qemu.transcript import Transcript
 from reproducibility import digest
 from reproducibility.compare import Verdict
 from reproducibility.errors import InputError
@@ -248,31 +248,31 @@ def test_an_ordinary_boot_is_no_dead_end() -> None:
     assert starts == sorted(starts)
 
 
-# -- the recording -------------------------------------------------------------------------------
+# -- the transcript ------------------------------------------------------------------------------
 
 
 def test_a_line_without_an_end_comes_in_pieces_and_is_not_kept(tmp_path: Path) -> None:
-    with Recording(tmp_path, "pc-bios") as recording:
+    with Transcript(tmp_path, "pc-bios") as transcript:
         for _ in range(100):
-            recording.write(b"x" * 10_000)
-            assert len(recording._line) < 80_000
-        recording.write(b"\nend\n")
-        assert recording.last_line == "end"
-    lines = recording.transcript.read_text().splitlines()
+            transcript.write(b"x" * 10_000)
+            assert len(transcript._line) < 80_000
+        transcript.write(b"\nend\n")
+        assert transcript.last_line == "end"
+    lines = transcript.log.read_text().splitlines()
     assert "".join(lines) == "x" * 1_000_000 + "end"
     assert max(map(len, lines)) < 80_000
 
 
-def test_a_recording_is_read_and_played(tmp_path: Path) -> None:
+def test_a_transcript_is_read_and_played(tmp_path: Path) -> None:
     times = iter(range(100))
-    with Recording(tmp_path, "pc-bios", now=lambda: float(next(times))) as recording:
-        recording.write(b"first line\r\nsec")
-        assert recording.last_line == "sec"
-        recording.write(b"ond \xc3")
-        recording.write(b"\xbc\r\n\r\n")
-        recording.flush()
-        assert recording.last_line == "second ü"
-        recording.write(b"\x1b[0mthe end")
+    with Transcript(tmp_path, "pc-bios", now=lambda: float(next(times))) as transcript:
+        transcript.write(b"first line\r\nsec")
+        assert transcript.last_line == "sec"
+        transcript.write(b"ond \xc3")
+        transcript.write(b"\xbc\r\n\r\n")
+        transcript.flush()
+        assert transcript.last_line == "second ü"
+        transcript.write(b"\x1b[0mthe end")
     assert (tmp_path / "pc-bios.log").read_text() == "first line\nsecond ü\n\nthe end\n"
     header, *events = map(json.loads, (tmp_path / "pc-bios.cast").read_text().splitlines())
     assert header == {"version": 2, "width": 80, "height": 24}

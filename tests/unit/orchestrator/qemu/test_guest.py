@@ -20,7 +20,7 @@ from orchestrator.qemu import platforms
 from orchestrator.qemu.boot import Options
 from orchestrator.qemu.command_line import Machine
 from orchestrator.qemu.guest import Guest
-from orchestrator.qemu.transcript import Recording
+from orchestrator.qemu.transcript import Transcript
 from orchestrator.store import Store
 from reproducibility import digest
 from reproducibility.compare import Verdict
@@ -86,14 +86,14 @@ def shell():
 
 
 @pytest.fixture
-def recording(tmp_path: Path) -> Iterator[Recording]:
-    with Recording(tmp_path / "log", "pc-bios") as made:
+def transcript(tmp_path: Path) -> Iterator[Transcript]:
+    with Transcript(tmp_path / "log", "pc-bios") as made:
         yield made
 
 
-def start(recording: Recording, play: str, stop: threading.Event | None = None) -> Guest:
+def start(transcript: Transcript, play: str, stop: threading.Event | None = None) -> Guest:
     command = [sys.executable, "-c", f"{PLAYER}\n{play}"]
-    return Guest(PC, command, recording, stop or threading.Event())
+    return Guest(PC, command, transcript, stop or threading.Event())
 
 
 def gone(guest: Guest) -> bool:
@@ -104,8 +104,8 @@ def gone(guest: Guest) -> bool:
     return False
 
 
-def test_a_session_from_the_boot_to_the_end(recording: Recording) -> None:
-    with start(recording, "boot(); shell()") as guest:
+def test_a_session_from_the_boot_to_the_end(transcript: Transcript) -> None:
+    with start(transcript, "boot(); shell()") as guest:
         times = guest.boot(60)
         assert list(times) == ["kernel", "initramfs", "init", "prompt"]
         assert sorted(times.values()) == list(times.values())
@@ -119,11 +119,11 @@ def test_a_session_from_the_boot_to_the_end(recording: Recording) -> None:
         assert guest.run("say still there", 60).output == "still there"
         assert guest.power_off(60) >= 0
     assert gone(guest)
-    assert "still there" in recording.transcript.read_text()
+    assert "still there" in transcript.log.read_text()
 
 
-def test_much_output_is_all_there(recording: Recording) -> None:
-    with start(recording, "boot(); shell()") as guest:
+def test_much_output_is_all_there(transcript: Transcript) -> None:
+    with start(transcript, "boot(); shell()") as guest:
         guest.boot(60)
         assert guest.run("fill 500000", 60).output == "x" * 500_000
         assert guest.run(f"say {'long ' * 700}", 60).output == "long " * 700
@@ -145,15 +145,15 @@ def test_much_output_is_all_there(recording: Recording) -> None:
         ("time.sleep(60)", "console is empty"),
     ],
 )
-def test_boots_that_come_to_nothing(recording: Recording, play: str, words: str) -> None:
-    with start(recording, play) as guest:
+def test_boots_that_come_to_nothing(transcript: Transcript, play: str, words: str) -> None:
+    with start(transcript, play) as guest:
         if words != "console is empty":
             # However long the program takes to start, which is not what is waited for here.
             select.select([guest.line], [], [])
         with pytest.raises(ActionError, match=words) as failed:
             guest.boot(1 if "within 1 s" in words or "empty" in words else 60)
     assert gone(guest)
-    assert failed.value.subject == str(recording.transcript)
+    assert failed.value.subject == str(transcript.log)
     assert "pc-bios" in failed.value.summary
     assert "--interactive" in failed.value.remedy
 
@@ -163,23 +163,23 @@ def test_a_machine_without_a_stick_may_have_too_little_memory(tmp_path: Path) ->
     command = [sys.executable, "-c", f"{PLAYER}\n{play}"]
     platform = platforms.BY_NAME["initramfs"]
     with (
-        Recording(tmp_path / "log", platform.name) as recording,
-        Guest(platform, command, recording, threading.Event()) as guest,
+        Transcript(tmp_path / "log", platform.name) as transcript,
+        Guest(platform, command, transcript, threading.Event()) as guest,
         pytest.raises(ActionError, match="deadlocked on memory") as failed,
     ):
         guest.boot(60)
     assert "--memory" in failed.value.remedy
 
 
-def test_a_qemu_that_cannot_run_is_no_fault_of_the_image(recording: Recording) -> None:
+def test_a_qemu_that_cannot_run_is_no_fault_of_the_image(transcript: Transcript) -> None:
     play = "print('qemu: no such machine', file=sys.stderr); sys.exit(1)"
     with (
-        start(recording, play) as guest,
+        start(transcript, play) as guest,
         pytest.raises(InfrastructureError, match="no such machine"),
     ):
         guest.boot(60)
     with pytest.raises(InfrastructureError, match="cannot start"):
-        Guest(PC, ["/no/such/qemu"], recording, threading.Event())
+        Guest(PC, ["/no/such/qemu"], transcript, threading.Event())
 
 
 @pytest.mark.parametrize(
@@ -191,18 +191,18 @@ def test_a_qemu_that_cannot_run_is_no_fault_of_the_image(recording: Recording) -
     ],
 )
 def test_commands_that_do_not_end(
-    recording: Recording, command: str, seconds: float, words: str
+    transcript: Transcript, command: str, seconds: float, words: str
 ) -> None:
-    with start(recording, "boot(); shell()") as guest:
+    with start(transcript, "boot(); shell()") as guest:
         guest.boot(60)
         with pytest.raises(ActionError, match=words):
             guest.run(command, seconds)
     assert gone(guest)
 
 
-def test_the_wish_to_stop_ends_the_machine(recording: Recording) -> None:
+def test_the_wish_to_stop_ends_the_machine(transcript: Transcript) -> None:
     stop = threading.Event()
-    with start(recording, "boot(); shell()", stop) as guest:
+    with start(transcript, "boot(); shell()", stop) as guest:
         guest.boot(60)
         threading.Timer(0.5, stop.set).start()
         with pytest.raises(Stopped):

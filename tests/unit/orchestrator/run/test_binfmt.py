@@ -45,7 +45,7 @@ def nothing(_name: str) -> None:
 def test_a_registered_emulator(registered: Path) -> None:
     (registered / "qemu-aarch64").write_text(entry())
     found = binfmt.find("arm64", registered=registered, which=nothing)
-    assert found.handler == ""
+    assert found.registration == ""
     assert "/usr/libexec/qemu-aarch64" in found.by
 
 
@@ -80,7 +80,7 @@ def test_an_installed_emulator_is_registered_for_the_run(tmp_path: Path) -> None
         return program if name == "qemu-riscv64-static" else None
 
     found = binfmt.find("riscv64", registered=tmp_path / "no", which=which, kernel="6.7.0-1")
-    _, name, kind, offset, magic, mask, interpreter, flags = found.handler.split(":")
+    _, name, kind, offset, magic, mask, interpreter, flags = found.registration.split(":")
     assert (name, kind, offset, interpreter) == ("sourcery-riscv64", "M", "", program)
     assert "F" in flags
     assert len(magic) == len(mask) == 20 * len(r"\x00")

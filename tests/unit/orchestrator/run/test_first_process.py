@@ -97,8 +97,8 @@ def test_a_terminal_s_signals_go_to_the_whole_group() -> None:
     assert process.returncode == 9
 
 
-def started(order: bytes) -> tuple[int, dict[str, str]]:
-    """The status and the report that come of an order."""
+def started(sent: bytes) -> tuple[int, dict[str, str]]:
+    """The status and the report that come of a request."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         process = subprocess.Popen(
@@ -107,7 +107,7 @@ def started(order: bytes) -> tuple[int, dict[str, str]]:
             start_new_session=True,
         )
         theirs.close()
-        ours.sendall(order)
+        ours.sendall(sent)
         ours.shutdown(socket.SHUT_WR)
         status = process.wait()
         return status, json.loads(ours.recv(4096))
@@ -115,16 +115,16 @@ def started(order: bytes) -> tuple[int, dict[str, str]]:
 
 def test_what_cannot_be_set_up_is_reported(tmp_path: Path) -> None:
     """A root that is not there, and a status that says that no command ran."""
-    order = {"parent": os.getpid(), "user": 0, "root": str(tmp_path / "none"), "handler": ""}
-    status, report = started(json.dumps(order).encode())
+    sent = {"parent": os.getpid(), "user": 0, "root": str(tmp_path / "none"), "registration": ""}
+    status, report = started(json.dumps(sent).encode())
     assert status == first_process.STATUS_NOT_SET_UP
     assert report["stage"] == "setup"
     assert report["words"]
 
 
-@pytest.mark.parametrize(("order", "words"), [(b"{}", "KeyError: 'user'"), (b"{", "JSONDecode")])
-def test_what_goes_wrong_otherwise_is_reported_too(order: bytes, words: str) -> None:
-    status, report = started(order)
+@pytest.mark.parametrize(("sent", "words"), [(b"{}", "KeyError: 'user'"), (b"{", "JSONDecode")])
+def test_what_goes_wrong_otherwise_is_reported_too(sent: bytes, words: str) -> None:
+    status, report = started(sent)
     assert status == first_process.STATUS_NOT_SET_UP
     assert report["stage"] == "setup"
     assert words in report["words"]

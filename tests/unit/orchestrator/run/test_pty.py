@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator import device
 from orchestrator.architecture import host
-from orchestrator.run import session as running
+from orchestrator.run import session as sessions
 from orchestrator.run.pty import Line
 from reproducibility.errors import InfrastructureError
 
@@ -141,7 +141,9 @@ def test_a_command_that_cannot_be_started_is_not_waited_for(
     try:
         signal.alarm(120)  # comes only where it hangs
         with pytest.raises(InfrastructureError, match="cannot start"):
-            running.run(running.Run(tmp_path, architecture), (terminal, terminal, terminal))
+            sessions.run(
+                sessions.Invocation(tmp_path, architecture), (terminal, terminal, terminal)
+            )
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, usual)
