@@ -1,8 +1,8 @@
 """Docker engine: one container an action, on the engine that DOCKER_HOST names.
 
 What the action sees is decided in `layout.py`; how its files get there and back, in
-`volumes` and `archive`. Everything made carries the label of the run; a second process
-(`reaper`) removes what is left when this one is killed.
+`volumes.py` and `archive.py`. Everything made carries the label of the run; a second process
+(`reaper.py`) removes what is left when this one is killed.
 """
 
 from __future__ import annotations

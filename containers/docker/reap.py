@@ -1,6 +1,6 @@
 """Reaper process: removes what a run left on a container engine when its orchestrator was killed.
 
-Run by path as a process of its own, in a session of its own (`reaper` starts it). It
+Run by path as a process of its own, in a session of its own (`reaper.py` starts it). It
 waits until the orchestrator ends, however that happens, and then removes every container and
 volume with the run's label, unless the orchestrator said before that nothing is left.
 """

@@ -35,7 +35,7 @@ _ROOM = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Connection to an engine's API, as one run of the orchestrator uses it.
+    """An engine's API, as one run of the orchestrator uses it.
 
     `label`: key and value that everything carries that is made. `bind`: whether the engine sees
     this machine's folders.

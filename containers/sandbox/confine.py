@@ -3,10 +3,10 @@
 Started by `launch.py` in a Python of its own (`containers/host/standalone.py`); so it uses the
 standard library only, as little of that as it can (importing is most of an action's start), and
 nothing later than at its start: the user that it becomes may not be able to read Python's own
-files. It reads a request (`request`) from standard input, in `marshal`'s form: its other end is the
-same Python. On a socket it reports in messages of two words: a failure (`error`, and what failed),
-a folder that only it can see (`mounted`, and `work` or `tmp`; with a descriptor), and how much
-memory the largest process took (`largest`, and the number of bytes).
+files. It reads a request (`request.py`) from standard input, in `marshal`'s form: its other
+end is the same Python. On a socket it reports in messages of two words: a failure (`error`, and
+what failed), a folder that only it can see (`mounted`, and `work` or `tmp`; with a descriptor), and
+how much memory the largest process took (`largest`, and the number of bytes).
 
 As root it first makes a private mount namespace in which the inputs are visible to an unprivileged
 user whatever folder they lie in, and becomes such a user: resource limits do not bind root. As an

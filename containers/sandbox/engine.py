@@ -1,6 +1,6 @@
 """Sandbox engine: bubblewrap, for machines without a container engine; needs no daemon.
 
-An action becomes a request (`request`) for the launcher (`confine.py`), which starts
+An action becomes a request (`request.py`) for the launcher (`confine.py`), which starts
 bubblewrap and guards it. What the action sees is decided in `layout.py`, what is measured while it
 runs in `supervise.py`; here is what lies around one run.
 """

@@ -1,4 +1,4 @@
-"""Starts the launcher process (`confine`) with a request, and supervises it to its end."""
+"""Starts the launcher (`confine.py`) with a request, and watches over it to the end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NEEDED = ("LD_LIBRARY_PATH",)
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """Result of a request that was carried out.
+    """What came of a request that was carried out.
 
     `status`: the command's exit status, 128 + N for signal N. `largest`: bytes of memory that the
     largest of its processes held at its peak.

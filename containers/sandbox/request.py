@@ -1,4 +1,4 @@
-"""Translates an action into a request for the launcher: mounts, limits, bubblewrap's options.
+"""Turns an action into a request to the launcher: what to stage, what to limit, bubblewrap's words.
 
 The form of a request is what `confine.py` reads. Options are texts, `{"place": N, "below": path}`
 for a path that only the launcher knows (0 is the work directory, 1 the root's tree, then the input

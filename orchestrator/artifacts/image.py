@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from containers.host import durable
-from orchestrator.artifacts import fingerprint, remaking
+from orchestrator.artifacts import fingerprint, model, remaking
 from orchestrator.artifacts.recipe import (
     FORMAT,
     Recipe,
@@ -162,11 +162,7 @@ def of_result(result: Result, store: Store) -> Image:
     """
     try:
         document = json.loads(store.read(result.stdout))
-        checks = tuple(
-            # Only an image that passed them all is remembered, so there are no differences.
-            Check(codes.find(found["code"]), found["subject"], found["reason"])
-            for found in document["checks"]
-        )
+        checks = tuple(model.Check.model_validate(found).value() for found in document["checks"])
         return Image(
             Artifact.parse(document["image"]),
             Artifact.parse(document["cpio"]),

@@ -17,7 +17,7 @@ from orchestrator import resources
 from orchestrator.architecture import Architecture
 from orchestrator.files.document import shaped
 from orchestrator.lock.model import Blake3, Input, Text
-from reproducibility import canonical
+from reproducibility import canonical, codes, compare
 from reproducibility.errors import InputError
 
 # The version of the file's form. 1 named its steps `stages`, and knew neither codes nor the
@@ -77,6 +77,19 @@ class Check(_Model):
     reason: str
     differences: Annotated[tuple[Difference, ...], Field(strict=False)]
     differences_total: Size
+
+    def value(self) -> compare.Check:
+        """The check as a value of the comparison.
+
+        Raises:
+            KeyError: this version has no such code.
+        """
+        those = (
+            compare.Difference(one.path, one.field, one.first, one.second)
+            for one in self.differences
+        )
+        code = codes.find(self.code)
+        return compare.Check(code, self.subject, self.reason, tuple(those), self.differences_total)
 
 
 class Engine(_Model):

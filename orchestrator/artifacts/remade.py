@@ -1,4 +1,4 @@
-"""Program that makes an image from an recipe in a folder, and leaves its digest there.
+"""A program: makes an image from a recipe in a folder, and leaves its digest there.
 
 Run as `python -m orchestrator.artifacts.remade STORE FOLDER`, in other surroundings than the
 process that wrote the image. Everything but the recipe and the blobs is worked out here: layout,

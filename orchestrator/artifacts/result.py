@@ -166,7 +166,7 @@ def _provenance(made: Provenance | None) -> model.Provenance | None:
 
 
 def _isolated(made: Provenance) -> bool:
-    """Whether the work ran in isolation: a computation in this process has no limit and no rule."""
+    """Whether the work ran in isolation: for what this program computes, there is no rule."""
     return any(made.isolation.values())
 
 

@@ -27,7 +27,7 @@ _LONGEST_LINE = 1 << 16
 
 
 class Transcript:
-    """Log and asciicast of one boot, written while open; it stands in for a log file of pexpect.
+    """Both files of one boot, written while it is open; it stands in for a log file of pexpect.
 
     `log`, `cast`: their paths.
     """

@@ -34,7 +34,7 @@ _MASK = b"\xff" * 7 + b"\x00" + b"\xff" * 8 + b"\xfe\xff\xff\xff"
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """Emulation of programs of another architecture.
+    """What binfmt_misc hands foreign programs to, in its own word an interpreter: an emulator.
 
     `by`: in words. `registration`: what is to be written to `register` of a private binfmt_misc;
     empty where the machine has one registered.
@@ -51,7 +51,7 @@ def find(
     which: Callable[[str], str | None] = shutil.which,
     kernel: str | None = None,
 ) -> Interpreter:
-    """Return how programs of another architecture run here. `kernel`: the release of `uname -r`.
+    """How programs of a foreign architecture run here. `kernel`: its release, as uname says it.
 
     Raises:
         InfrastructureError: there is no emulator, or none can be asked for; says how to get it.

@@ -2,11 +2,10 @@
 
 Started by `session.py` in a Python of its own (`containers/host/standalone.py`) with the number of
 a socket's descriptor; so it uses the standard library only, and imports nothing once the root is
-changed. It reads a request as JSON from the socket, and reports
-there in JSON what went wrong before the command ran. Three processes stand in a row, each waiting
-for the next and passing signals on: the launcher on the machine's side, the first process of the
-PID namespace, and the command. When the launcher or whoever started it ends, the kernel ends all of
-them.
+changed. It reads a request as JSON from the socket, and reports there in JSON what went wrong
+before the command ran. Three processes stand in a row, each waiting for the next and passing
+signals on: the launcher on the machine's side, the first process of the PID namespace, and the
+command. When the launcher or whoever started it ends, the kernel ends all of them.
 
 There are two user namespaces, one in the other. The outer one owns the mounts. In the inner one the
 command is root as on the device: it may mount, name the host, configure the loopback; but the

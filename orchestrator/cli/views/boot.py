@@ -134,7 +134,7 @@ def _options(asked: Asked, session: Session) -> Options:
     from orchestrator.qemu import boot as booting
     from orchestrator.qemu.command_line import Machine
 
-    finished = _finished(asked)
+    finished = _finished(asked, session)
     image = asked.image or (finished.image if finished else asked.out / "sourcery.img")
     built = finished if finished and finished.image == image else None
     if built and built.doubt:
@@ -156,7 +156,7 @@ def _options(asked: Asked, session: Session) -> Options:
     )
 
 
-def _finished(asked: Asked) -> Finished | None:
+def _finished(asked: Asked, session: Session) -> Finished | None:
     """The build that the image is of; an image that is named may be there without one.
 
     Raises:
@@ -171,7 +171,9 @@ def _finished(asked: Asked) -> Finished | None:
         return Finished.load(asked.image.parent)
     except UnfinishedError:
         raise
-    except InputError:
+    except InputError as error:
+        if (asked.image.parent / "result.json").exists():
+            session.note(f"the image is not held against the result beside it: {error.summary}")
         return None
 
 

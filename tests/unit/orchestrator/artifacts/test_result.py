@@ -132,6 +132,7 @@ def test_checks_carry_their_codes_and_differences_as_values() -> None:
     found = trees(codes.FIXED_POINT, "amd64", TREE, other)
     said = Check(codes.RELEASE["absent-record"], "riscv64", "no record")
     checks = put_together((found, said)).checks
+    assert tuple(check.value() for check in checks) == (found, said)
     assert [check.code for check in checks] == ["fixed-point.differs", "release.absent-record"]
     assert [check.verdict for check in checks] == ["FAIL", "SKIP"]
     assert (len(checks[0].differences), checks[0].differences_total) == (KEPT, 201)
@@ -202,3 +203,19 @@ def test_values_do_not_change() -> None:
     made = put_together()
     with pytest.raises(ValueError, match="frozen"):
         made.verdict = "PASS"
+
+
+def test_the_document_names_every_field() -> None:
+    text = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("result.md", "checks.md"))
+    waiting: list[Any] = [samples.document()]
+    names: set[str] = set()
+    while waiting:
+        here = waiting.pop()
+        if isinstance(here, list):
+            waiting += here
+        elif isinstance(here, dict):
+            names |= here.keys()
+            waiting += here.values()
+    # Keys that are data: architectures, rules and limits.
+    names -= {"amd64", "riscv64", "no-network", "memory_bytes"}
+    assert {name for name in names if f"`{name}`" not in text} == set()

@@ -147,6 +147,18 @@ def test_an_image_without_a_result_may_be_for_every_platform(
     assert fake.asked[0].expected is None
 
 
+def test_a_result_that_cannot_be_read_beside_a_named_image_is_said(
+    fake: FakeBoot, out: Path, capsys: Captured
+) -> None:
+    older = {"schema": 1, "verdict": "PASS", "image": {"path": "sourcery.img"}}
+    (out / "result.json").write_bytes(canonical.pretty(older))
+    assert run(["boot", "--image", str(out / "sourcery.img")]) == 0
+    assert "not held against the result beside it" in capsys.readouterr().err
+    assert fake.asked[0].expected is None
+    assert run(["boot", "--out", str(out), "--json"]) == 2
+    assert "in format 1" in refusal(capsys)["summary"]
+
+
 @pytest.mark.parametrize(
     ("more", "there"),
     [([], True), (["--memory", "8 GiB"], True), (["--memory", "512 MiB"], False),
