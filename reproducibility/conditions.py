@@ -1,4 +1,4 @@
-"""The conditions under which an action is run, as data: what its command sees around it.
+"""Conditions under which an action is run, as data: what its command sees around it.
 
 They are given when an action is run and are no part of what it does, so one action can be run under
 several and its outputs compared.
