@@ -136,14 +136,14 @@ class Engine(Protocol):
 
     @property
     def processors(self) -> int:
-        """How many processors its actions have, without a limit of the policy's.
+        """How many CPUs its actions have, without a limit of the policy's.
 
         Raises:
             InfrastructureError: it does not say.
         """
 
     def capabilities(self) -> Mapping[str, Capability]:
-        """Which variations of conditions it can apply, by the names of `variations.NAMES`."""
+        """Variations of conditions that it can apply, by the names of `variations.NAMES`."""
 
     def run(self, action: Action, policy: Policy, storage: Storage, stop: Event) -> Outcome:
         """Run an action; may be called from several threads at once.
@@ -159,7 +159,7 @@ class Engine(Protocol):
         """
 
     def enforcement(self, policy: Policy) -> tuple[Enforcement, ...]:
-        """How each rule of the policy is enforced on this machine."""
+        """Return how each rule of the policy is enforced on this machine."""
 
     def __enter__(self) -> Self:
         """Start using the engine."""

@@ -210,7 +210,7 @@ class _Job:
         results: Results,
         made: Mapping[Architecture, Tree],
     ) -> list[Check]:
-        """What is compared beside the image: the toolchains, and the sources."""
+        """Return what is compared beside the image: the toolchains, and the sources."""
         hashes = ModuleHashes(self.store)
         return [
             *checks.all_checks(drawn.chain, results, hashes, made, self.pinned),
@@ -297,7 +297,7 @@ class _End:
         self._pool = pool
 
     def recipe(self, results: Results) -> making.Recipe:
-        """What the image is made from."""
+        """Return what the image is made from."""
         job, have = self._job, self._have
         made = checks.toolchains(self._drawn.chain, results, job.architectures)
         # What comes needs the most, and much was freed: unpacked inputs.
@@ -328,5 +328,5 @@ class _End:
 
 
 def _identity(wanted: spec.Spec, pinned: lock.Lock) -> Digest:
-    """What volume ID and disk signature are derived from."""
+    """Return what volume ID and disk signature are derived from."""
     return digests.of_bytes(f"{wanted.digest}\n{pinned.digest}\n".encode())

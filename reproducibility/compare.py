@@ -195,7 +195,7 @@ def in_words(found: Iterable[Difference]) -> list[str]:
 
 
 def outcome(first: Tree, second: Tree) -> tuple[str, str, tuple[Difference, ...]]:
-    """What comes of comparing two trees file by file, why in words, and every difference.
+    """Return what comes of comparing two trees file by file, why in words, and every difference.
 
     The outcome is `same`, `differs` or, without any file in both, `nothing-compared`.
     """

@@ -1,4 +1,4 @@
-"""The conditions under which an action is run, as data: what its command sees around it.
+"""Conditions under which an action is run, as data: what its command sees around it.
 
 They are given when an action is run and are no part of what it does, so one action can be run under
 several and its outputs compared.
@@ -15,7 +15,7 @@ class Conditions:
 
     `work`: absolute path of the writable work directory. `host`: host name. `user`, `group`: ids
     as seen inside. `parallelism`: how many threads Go programs use and how many actions the go
-    command runs at once (GOMAXPROCS); 0 leaves it to the number of processors. `order_seed`: 0
+    command runs at once (GOMAXPROCS); 0 leaves it to the number of CPUs. `order_seed`: 0
     leaves the order of directory entries to the file system; any other number puts the inputs on a
     tmpfs in an order derived from it.
     """

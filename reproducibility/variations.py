@@ -23,7 +23,7 @@ class Variation:
 
     `name`: also that of the field of an observation by which it is seen from inside. `meaning`: for
     people. `apply`: the conditions with it, on an engine whose actions usually have so many
-    processors.
+    CPUs.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Variation:
 def _parallelism(conditions: Conditions, processors: int) -> Conditions:
     """Half of them, which is what an action can use well while another runs beside it.
 
-    One has no half: then a number that no Go program takes by itself (with a quota of one processor
+    One has no half: then a number that no Go program takes by itself (with a quota of one CPU
     on a machine of several, it takes two: runtime.GOMAXPROCS from Go 1.25 on).
     """
     return replace(conditions, parallelism=processors // 2 if processors > 1 else 3)
@@ -76,7 +76,7 @@ NAMES = tuple(variation.name for variation in VARIATIONS)
 
 
 def varied(processors: int, names: Iterable[str] = NAMES) -> Conditions:
-    """The usual conditions with variations, on an engine of so many processors."""
+    """The usual conditions with variations, on an engine of so many CPUs."""
     conditions = STANDARD
     wanted = frozenset(names)
     for variation in VARIATIONS:

@@ -99,7 +99,7 @@ class DockerEngine(LocalEngine):
         self._used = False
 
     def about(self) -> dict[str, Any]:
-        """What the engine says of itself.
+        """Return what the engine says of itself.
 
         Raises:
             InfrastructureError: it does not answer.
@@ -235,7 +235,7 @@ class DockerEngine(LocalEngine):
         return self._scratch
 
     def _sees_our_folders(self, image: str) -> bool:
-        """Whether a bind mount shows a file of ours: tried, as no address tells for sure."""
+        """Return whether a bind mount shows a file of ours: tried, as no address tells for sure."""
         options = " ".join(self.about().get("SecurityOptions") or [])
         if any(name in options for name in ("name=selinux", "name=userns", "name=rootless")):
             # The engine would see the files, and the action not, or not with their own modes.
@@ -313,7 +313,7 @@ class DockerEngine(LocalEngine):
         return ""
 
     def _reaches(self, container: str, place: PurePosixPath, work: str) -> bool:
-        """Whether no folder between the work directory and a place in it is a symbolic link.
+        """Return whether no folder between the work directory and a place in it is a symbolic link.
 
         The engine would follow it.
         """

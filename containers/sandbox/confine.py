@@ -386,7 +386,7 @@ def copy_tree(source: str, target: str, order_seed: int, epoch: int, *, writable
 
 
 def order_key(name: str, order_seed: int) -> tuple[int, str]:
-    """What to sort a folder's names by: seed 0 is their own order."""
+    """Return what to sort a folder's names by: seed 0 is their own order."""
     # The factor is odd, so no two sums fall together; CRC alone orders alike under many seeds.
     factor = 2 * order_seed + 1 if order_seed else 0
     return (zlib.crc32(os.fsencode(name)) * factor % (1 << 32), name)

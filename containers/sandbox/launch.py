@@ -178,7 +178,7 @@ class _Progress:
         return bool(data)
 
     def begun(self) -> bool:
-        """Whether there was a sandbox."""
+        """Return whether there was a sandbox."""
         return self._find("child-pid") is not None
 
     def status(self) -> int | None:

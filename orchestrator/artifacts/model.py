@@ -269,7 +269,7 @@ def parse(data: bytes, subject: str = "result.json") -> BuildResult:
 
 
 def _maker(document: dict[str, Any]) -> str:
-    """Which version of this program wrote a result of another format, in words."""
+    """Return which version of this program wrote a result of another format, in words."""
     found = [document.get("tool")]
     # Format 1 says it of the steps that its own run made only.
     steps = document.get("stages")

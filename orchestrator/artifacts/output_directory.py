@@ -63,12 +63,12 @@ def refuse_foreign(out: Path) -> None:
 
 
 def unfinished(out: Path) -> bool:
-    """Whether a build began to fill a folder and did not come to its end."""
+    """Return whether a build began to fill a folder and did not come to its end."""
     return os.path.lexists(out / filling.MARK) and not os.path.lexists(out / RESULT)
 
 
 def is_unfinished(name: str) -> bool:
-    """Whether a folder's name is that of an output directory in the making."""
+    """Return whether a folder's name is that of an output directory in the making."""
     return name.startswith(_PREFIX)
 
 
@@ -114,7 +114,7 @@ def replacing(out: Path) -> Iterator[Path]:
 
 
 def _must_be_filled(out: Path) -> bool:
-    """Whether `out` has to stay the folder that it is. `out`: absolute.
+    """Return whether `out` has to stay the folder that it is. `out`: absolute.
 
     Raises:
         InfrastructureError: nothing can be written there or beside it.
@@ -137,7 +137,7 @@ def _must_be_filled(out: Path) -> bool:
 
 
 def _stays(out: Path, scratch: Path) -> bool:
-    """Whether the kernel refuses to move a folder elsewhere; it is not moved in any case.
+    """Return whether the kernel refuses to move a folder elsewhere; it is not moved in any case.
 
     The target holds something, which rename(2) refuses too, but after everything else.
     """
@@ -162,7 +162,7 @@ def _try_writing(folder: Path, refusal: str) -> None:
 
 
 def _holds_foreign(out: Path) -> bool:
-    """Whether something lies in a folder that a build neither made nor may replace."""
+    """Return whether something lies in a folder that a build neither made nor may replace."""
     names = {path.name for path in out.iterdir()}
     # Twice: another build may take the result away, its mark set, between one look and the next.
     if any(os.path.lexists(out / filling.MARK) or is_result(out / RESULT) for _ in range(2)):
@@ -175,7 +175,7 @@ def _holds_foreign(out: Path) -> bool:
 
 
 def is_result(path: Path) -> bool:
-    """Whether a file is the result that a build leaves in its output directory."""
+    """Return whether a file is the result that a build leaves in its output directory."""
     try:
         document = canonical.loads(regular.read(path))
     except (OSError, InputError):

@@ -1,4 +1,4 @@
-"""A program: makes an image from a recipe in a folder, and leaves its digest there.
+"""Program that makes an image from a recipe in a folder, and leaves its digest there.
 
 Run as `python -m orchestrator.artifacts.remade STORE FOLDER`, in other surroundings than the
 process that wrote the image. Everything but the recipe and the blobs is worked out here: layout,
@@ -76,7 +76,7 @@ _SAID = {
 
 
 def remake(folder: Path, blobs: BlobFolder) -> dict[str, Any]:
-    """Make the image of the recipe in a folder, which is only hashed; gives the answer's object."""
+    """Make the image of the recipe in a folder, only to hash it; returns the answer's object."""
     finished = folder / _FINISHED
     kept: list[Digest] = []
 
@@ -97,7 +97,7 @@ def remake(folder: Path, blobs: BlobFolder) -> dict[str, Any]:
 
 
 def surroundings() -> dict[str, str]:
-    """What may differ between two processes and must change no bit, as this one sees it."""
+    """Return what may differ between two processes and must change no bit, as this one sees it."""
     return {
         "hash seed": str(hash("sourcery")),
         "locale": locale(),

@@ -1,4 +1,4 @@
-"""What a build came to, put together as a `model.BuildResult`, and the files beside the image.
+"""Assembles the result of a build (`model.BuildResult`), and writes the files beside the image.
 
 `result.json`, the sums, and the logs of the steps. A step's result says which run made it where
 that run wrote it down; nothing of the present run is put in its place.
@@ -171,7 +171,7 @@ def _isolated(made: Provenance) -> bool:
 
 
 def _enforced(told: Mapping[str, Any]) -> model.Enforced | None:
-    """How a run was isolated; None where what was written down has another shape."""
+    """Return how a run was isolated; None where what was written down has another shape."""
     try:
         own = digests.of_bytes(canonical.dumps(dict(told)))
         return model.Enforced.model_validate({**told, "id": own})

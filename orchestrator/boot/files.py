@@ -105,7 +105,7 @@ def loader(boot: Boot, read: Read) -> Loader | None:
 
 
 def _syslinux(boot: Boot) -> tuple[str, Tree] | None:
-    """What a BIOS starts, and the packages of SYSLINUX; None where there is not both."""
+    """Return what a BIOS starts, and the packages of SYSLINUX; None where there is not both."""
     architecture = bios(one.architecture for one in boot.machines)
     if architecture is None or boot.syslinux is None:
         return None

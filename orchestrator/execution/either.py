@@ -16,7 +16,7 @@ class Either(threading.Event):
         self._both = (first, second)
 
     def is_set(self) -> bool:
-        """Whether one of the two is set."""
+        """Return whether one of the two is set."""
         return any(event.is_set() for event in self._both)
 
     def wait(self, timeout: float | None = None) -> bool:

@@ -35,7 +35,7 @@ class Bases:
         self._found: dict[Digest, object] = {}
 
     def of(self, key: Digest, look: Callable[[], _Base]) -> _Base:
-        """What was there under a key when it was first asked for; `look` finds it then."""
+        """Return what was there under a key when it was first asked for; `look` finds it then."""
         if key not in self._found:
             self._found[key] = look()
         return cast("_Base", self._found[key])

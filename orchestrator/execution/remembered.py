@@ -30,7 +30,7 @@ class Remembered:
         self._kind = _KIND + engine
 
     def recall(self, work: Work) -> Result | None:
-        """What came of an action on this engine before, or of a computation, if it is all there.
+        """Return what came of an action on this engine, or of a computation, if all of it is there.
 
         Raises:
             InfrastructureError: the store cannot be read (not: it lacks something).
@@ -68,7 +68,7 @@ class Remembered:
         return result if self._store.holds(tree) else None
 
     def earlier(self, work: Work) -> tuple[Earlier | None, str]:
-        """What it gave before: on this engine, else on another one; or why there is nothing.
+        """Return what it gave before: on this engine, else on another one; or why there is nothing.
 
         Raises:
             InfrastructureError: the store cannot be read (not: it lacks something).

@@ -138,7 +138,7 @@ class Scheduler:
     def _remade(
         self, step: Step, work: Work, state: Run, halt: threading.Event, share: Share | None
     ) -> Result:
-        """What is made again whatever is remembered, and compared with that."""
+        """Return what is made again whatever is remembered, and compared with that."""
         with self._store.only_one(work.key, Either(self._stop, halt)):
             # Not before: another build may have remembered something while this one waited.
             earlier, why = self._bases.of(work.key, lambda: self._remembered.earlier(work))
@@ -302,10 +302,10 @@ def _now() -> str:
 
 
 def default_jobs() -> int:
-    """How many actions run at once.
+    """Return how many actions run at once.
 
-    The go command keeps all processors busy by itself most of the time; a second action fills the
-    gaps while the first one links. Long ones keep to their share of the processors: measured on 2
+    The go command keeps all CPUs busy by itself most of the time; a second action fills the
+    gaps while the first one links. Long ones keep to their share of the CPUs: measured on 2
     cores, two builds side by side take 6 to 10 % less time than where both use both.
     """
     return 2 if (os.cpu_count() or 1) < 8 else 4  # noqa: PLR2004 - measured on 2 cores

@@ -143,7 +143,7 @@ class Step:
 
     `make` gives None where there turns out to be nothing to do; the result is then an empty tree.
     `stage` and `subject` are the words for people: what kind of work, on what. `long`: it
-    takes so long that it keeps to its share of the processors while others like it are waiting.
+    takes so long that it keeps to its share of the CPUs while others like it are waiting.
     `says`: other steps use its standard output, which is then compared as its files are. `observe`:
     an action that looks around, run just before each run of this one under the same conditions;
     what it says is a measurement of that run, kept in its result's provenance and nowhere else.

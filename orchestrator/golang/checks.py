@@ -119,7 +119,7 @@ def against_release(
 
 
 def _helpers(results: Results, step: str) -> Tree:
-    """What T1 builds beside F1 and later steps run."""
+    """Return what T1 builds beside F1 and later steps run."""
     return merge(
         [
             ("the recorder", build_cache.helper(results, step)),

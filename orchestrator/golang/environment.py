@@ -142,7 +142,7 @@ def download(scratch: Path) -> dict[str, str]:
 
 
 def _folders(scratch: Path) -> dict[str, str]:
-    """What the go command on this machine writes to."""
+    """Return what the go command on this machine writes to."""
     return {
         "GOCACHE": str(scratch / "cache"),
         "GOMODCACHE": str(scratch / "modules"),

@@ -1,4 +1,4 @@
-"""Whether the varied conditions of F2 really differed from F1's: asked from inside, in each run.
+"""Checks that F2's varied conditions really differed from F1's, as observed from inside.
 
 A variation that an engine silently did not apply would make F1 == F2 worth less than it says; so a
 small program looks around just before each of the two is built, on the same engine and under the
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.execution.step import Result
 
 FIELDS = variations.NAMES
-# A go program that is told of no other number uses as many threads as it has processors.
+# A go program that is told of no other number uses as many threads as it has CPUs.
 _PARALLELISM = "parallelism"
 
 
@@ -33,7 +33,7 @@ def checks(usual: Result, varied: Result, unable: Mapping[str, str]) -> list[Che
     `unable`: why the engine cannot apply a variation; that is a SKIP.
 
     `usual`, `varied`: the results of F1 and F2. SKIP where a run did not write down what it saw, as
-    those of older versions did not, and where an engine of one processor has no half of them.
+    those of older versions did not, and where an engine of one CPU has no half of them.
 
     Raises:
         InputError: an observation is not the JSON that the observer writes.
@@ -67,7 +67,7 @@ def _check(name: str, first: dict[str, Any], second: dict[str, Any]) -> Check:
 
 
 def _observed(result: Result) -> dict[str, Any] | None:
-    """What a run saw; None where it did not look, or where that was not written down."""
+    """Return what a run saw; None where it did not look, or where that was not written down."""
     if result.provenance is None or not result.provenance.observed:
         return None
     seen = canonical.loads(result.provenance.observed.encode(), subject="an observation")

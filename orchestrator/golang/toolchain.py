@@ -328,7 +328,7 @@ class Chain:
         go: str = "bin/go",
         cache: build_cache.Cache | None = None,
     ) -> Action:
-        """What `go build` makes with a release's flags; below `out/` or recorded there."""
+        """Return what `go build` makes with a release's flags; below `out/` or recorded there."""
         return self.action(
             name,
             (f"/go/{go}", "build", *_RELEASE_FLAGS, *what),

@@ -157,7 +157,7 @@ class DebianTransport:
             return tree
 
     def _stanza(self, label: str, request: PackageRequest, scratch: Path) -> Mapping[str, str]:
-        """What the suite's signed index says of a package."""
+        """Return what the suite's signed index says of a package."""
         environment = self._configuration(
             request.suite, [FACTS[request.architecture].debian], scratch
         )

@@ -51,7 +51,7 @@ def find(
     which: Callable[[str], str | None] = shutil.which,
     kernel: str | None = None,
 ) -> Interpreter:
-    """How programs of a foreign architecture run here. `kernel`: its release, as uname says it.
+    """Return how programs of another architecture run here. `kernel`: the release of `uname -r`.
 
     Raises:
         InfrastructureError: there is no emulator, or none can be asked for; says how to get it.

@@ -81,7 +81,7 @@ def _report(channel: socket.socket, stage: str, words: str) -> None:
 
 
 def _words(error: Exception) -> str:
-    """What to say of an error: only those of the system say by themselves what they are."""
+    """Return what to say of an error: only those of the system say by themselves what they are."""
     return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
 
 

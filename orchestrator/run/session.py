@@ -89,12 +89,12 @@ class Ended:
 
 
 def is_foreign(architecture: str) -> bool:
-    """Whether this machine needs an emulator for it."""
+    """Return whether this machine needs an emulator for it."""
     return host() != architecture
 
 
 def environment(root: Path, architecture: str) -> dict[str, str]:
-    """What `init` sets for every program on the device, read from the stick's own file.
+    """Return what `init` sets for every program on the device, read from the stick's own file.
 
     Raises:
         InputError: there is no such file.

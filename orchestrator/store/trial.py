@@ -43,12 +43,12 @@ class Lack:
 
 
 def store(folder: Path) -> list[Lack]:
-    """What a folder lacks to hold a store: files that are run, linked, locked, replaced."""
+    """Return what a folder lacks to hold a store: files that are run, linked, locked, replaced."""
     return _tried(folder, "--store", _STORE)
 
 
 def output(folder: Path) -> list[Lack]:
-    """What a folder lacks for the output directory to be put into it."""
+    """Return what a folder lacks for the output directory to be put into it."""
     return _tried(folder, "--out", _OUTPUT)
 
 

@@ -37,7 +37,7 @@ IGNORED = (
             "GOTOOLCHAIN",
             "GO_EXTLINK_ENABLED",
             "GO_LDFLAGS",
-            # The oldest processor of an architecture that is compiled for, such as GOAMD64.
+            # The oldest CPU of an architecture that is compiled for, such as GOAMD64.
             *(f"GO{name.upper()}" for name in ARCHITECTURES),
         )
     ),
