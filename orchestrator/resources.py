@@ -39,7 +39,7 @@ def observer() -> Path:
     Raises:
         InfrastructureError: the installation is not complete.
     """
-    return _existing(_PACKAGE / "toolchain" / "observe.go")
+    return _existing(_PACKAGE / "golang" / "observe.go")
 
 
 def _find(name: str, member: str = "") -> Path:

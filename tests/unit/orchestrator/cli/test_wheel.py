@@ -129,7 +129,7 @@ def test_every_module_and_file_comes_from_the_wheel(installed: Path, tmp_path: P
     assert [file for file in found["modules"].values() if not file.startswith(place)] == []
     for name, original in (
         ("dockerfile", ROOT / "Dockerfile.builder"),
-        ("observer", ROOT / "orchestrator" / "toolchain" / "observe.go"),
+        ("observer", ROOT / "orchestrator" / "golang" / "observe.go"),
     ):
         assert found[name].startswith(place)
         assert Path(found[name]).read_bytes() == original.read_bytes()
@@ -144,7 +144,7 @@ def test_every_module_and_file_comes_from_the_wheel(installed: Path, tmp_path: P
 def test_the_checkout_has_its_own_files() -> None:
     assert resources.userland() == ROOT / "userland"
     assert resources.dockerfile() == ROOT / "Dockerfile.builder"
-    assert resources.observer() == ROOT / "orchestrator" / "toolchain" / "observe.go"
+    assert resources.observer() == ROOT / "orchestrator" / "golang" / "observe.go"
 
 
 def test_an_incomplete_installation_is_said(
