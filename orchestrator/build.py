@@ -27,7 +27,7 @@ from orchestrator.boot import step as boot_step
 from orchestrator.execution import rebuilding
 from orchestrator.execution.scheduler import Scheduler, default_jobs
 from orchestrator.files import places
-from orchestrator.golang import checks
+from orchestrator.golang import checks, handles
 from orchestrator.golang.module_hash import ModuleHashes
 from orchestrator.inputs import bundle, local_path, source_checks
 from orchestrator.lock import file as lock
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from containers.engine import Engine, Identity
     from orchestrator.architecture import Architecture
     from orchestrator.artifacts.model import BuildResult
-    from orchestrator.execution.step import Observer, Results, Run, Step
+    from orchestrator.execution.step import Execution, Handle, Observer, Results, Step
     from reproducibility.compare import CheckKind
     from reproducibility.digest import Digest
     from reproducibility.manifest import Tree
@@ -149,6 +149,11 @@ class _Job:
     def _policy(self) -> Policy:
         return Policy(self.wanted.limits.policy())
 
+    @property
+    def programs(self) -> dict[Architecture, Handle]:
+        """Return the steps that build the userland's programs, by architecture."""
+        return {name: handles.programs(name) for name in self.architectures}
+
     def run(self) -> Built:
         """Inputs, actions, comparisons, image, result.
 
@@ -180,7 +185,7 @@ class _Job:
                 end = _End(self, drawn, have, pool)
                 steps = self._steps(drawn, have, end, output)
                 run = self._run(steps, engine)
-                image = making.of_result(run.results[making.STEP], self.store)
+                image = making.of_result(making.STEP.result(run.results), self.store)
                 again = rebuilding.checks(run.compared.values())
                 found = [*end.compared.result(), *again, *image.checks]
                 found = complete(found, self._expected(drawn, steps))
@@ -199,7 +204,7 @@ class _Job:
     ) -> list[Step]:
         steps = list(drawn.steps)
         if self.wanted.boot is not None:
-            steps += boot_step.steps(self.wanted.boot, have.boot, self.architectures, self.store)
+            steps += boot_step.steps(self.wanted.boot, have.boot, self.programs, self.store)
         place = making.Place(self.store, lambda: output.folder, self.options.out, self.observer)
         return [*steps, making.step(end.recipe, [step.name for step in steps], place)]
 
@@ -222,7 +227,7 @@ class _Job:
         again = rebuilding.expected(steps) if self.options.rebuild else []
         return [*drawn.expected, *making.EXPECTED, *again]
 
-    def _run(self, steps: Sequence[Step], engine: Engine) -> Run:
+    def _run(self, steps: Sequence[Step], engine: Engine) -> Execution:
         self.observer.planned([part for step in steps for part in step.shown])
         return Scheduler(
             engine=engine,
@@ -310,7 +315,7 @@ class _End:
                 job.wanted.boot,
                 have.boot,
                 results,
-                job.architectures,
+                job.programs,
                 making.volume_id(identity),
                 job.store,
             )

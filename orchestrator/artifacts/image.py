@@ -27,7 +27,7 @@ from orchestrator.artifacts.recipe import (
     volume_id,
 )
 from orchestrator.boot import syslinux
-from orchestrator.execution.step import Computation, Computed, Step
+from orchestrator.execution.step import Computation, Computed, Handle, Step
 from orchestrator.image.cpio import witness as archive
 from orchestrator.image.cpio import writer as cpio
 from orchestrator.image.fat import reader, witness, writer
@@ -57,7 +57,7 @@ __all__ = ["FORMAT", "Image", "Recipe", "of_result", "step", "volume_id"]
 IMAGE = "sourcery.img"
 CPIO = "sourcery.cpio.zst"
 
-STEP = "image"
+STEP = Handle("image")
 PARTS = (
     ("image", "image", "FAT32 disk image"),
     ("image/again", "image", "made again in another process, only hashed"),

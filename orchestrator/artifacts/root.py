@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator import device
-from orchestrator.golang import build_cache, commands, environment, seed_index
-from orchestrator.golang.compiling import BATCHES, batch_name, seed_name
+from orchestrator.golang import commands, environment, handles, seed_index
+from orchestrator.golang.compiling import BATCHES
 from reproducibility.errors import InfrastructureError, InputError
 from reproducibility.manifest import Tree, directory, file, merge
 
@@ -135,7 +135,7 @@ def _paths(*trees: Tree) -> tuple[str, ...]:
 
 
 def _prebuilt(results: Results, toolchain: Tree, architecture: str) -> Tree:
-    own = results[f"programs/{architecture}"].tree.under("out")
+    own = handles.programs(architecture).tree(results)
     own = own.where(lambda entry: entry.path != device.STICK_INIT)
     return merge([("the userland", own), ("the toolchain", toolchain.under("bin"))])
 
@@ -170,16 +170,16 @@ def _environment(architecture: str, put: Callable[[bytes], Digest]) -> Tree:
 def _seed(
     compiling: Compiling, results: Results, architecture: str, put: Callable[[bytes], Digest]
 ) -> Tree:
-    names = [build_cache.standard_name(architecture)]
-    names += [
-        name
+    found = [handles.standard(architecture)]
+    found += [
+        handle
         for module in compiling.sources
-        for name in (
-            seed_name(module, architecture),
-            *(batch_name(module, architecture, number) for number in range(BATCHES)),
+        for handle in (
+            handles.seed(module, architecture),
+            *(handles.batch(module, architecture, number) for number in range(BATCHES)),
         )
     ]
-    recorded = [(name, results[name].tree.under("out")) for name in names]
+    recorded = [(handle, handle.tree(results)) for handle in found]
     indexes = [
         compiling.chain.read(entry.content)
         for _, tree in recorded

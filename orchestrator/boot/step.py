@@ -14,14 +14,14 @@ from orchestrator import device
 from orchestrator.architecture import bios
 from orchestrator.boot import files, initramfs, modules
 from orchestrator.boot.model import Boot, Machine
-from orchestrator.execution.step import Computation, Computed, Step
+from orchestrator.execution.step import Computation, Computed, Handle, Step
 from orchestrator.spec.boot import SYSLINUX, kernel_name, loader_name
 from reproducibility import canonical
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from orchestrator.architecture import Architecture
     from orchestrator.boot.syslinux import Loader
@@ -43,33 +43,37 @@ class BootFiles:
 def steps(
     section: boot_section.Boot,
     packages: Mapping[str, Tree],
-    architectures: Sequence[Architecture],
+    programs: Mapping[Architecture, Handle],
     store: Store,
 ) -> list[Step]:
-    """One step an architecture: what only that has. `packages`: unpacked, by the input's name.
+    """One step an architecture: what only that has.
+
+    `packages`: unpacked, by the input's name. `programs`: the steps that build what the initramfs
+    starts, by architecture.
 
     A step raises InputError where a package has not what it must have, and DamagedBlob.
     """
 
     def step(architecture: Architecture) -> Step:
         def make(results: Results) -> Computation:
-            machine = _machine(section, packages, results, architecture)
+            init = programs[architecture].tree(results)
+            machine = _machine(section, packages, init, architecture)
             return Computation(_KIND, _document(machine), lambda _: compute(machine))
 
         def compute(machine: Machine) -> Computed:
             return Computed(files.machine(machine, store.read, store.put_bytes))
 
-        name, needs = step_name(architecture), (f"programs/{architecture}",)
+        name, needs = handle(architecture), (programs[architecture],)
         return Step(name, "boot files", architecture, needs, make)
 
-    return [step(architecture) for architecture in architectures]
+    return [step(architecture) for architecture in programs]
 
 
 def assemble(  # noqa: PLR0913 - what they are made from
     section: boot_section.Boot,
     packages: Mapping[str, Tree],
     results: Results,
-    architectures: Sequence[Architecture],
+    programs: Mapping[Architecture, Handle],
     volume_id: int,
     store: Store,
 ) -> BootFiles:
@@ -80,32 +84,35 @@ def assemble(  # noqa: PLR0913 - what they are made from
         DamagedBlob: a blob is missing or damaged.
     """
     boot = Boot(
-        machines=tuple(_machine(section, packages, results, name) for name in architectures),
-        syslinux=_syslinux(packages) if bios(architectures) else None,
+        machines=tuple(
+            _machine(section, packages, step.tree(results), name) for name, step in programs.items()
+        ),
+        syslinux=_syslinux(packages) if bios(tuple(programs)) else None,
         volume_id=volume_id,
         timeout=section.timeout,
         missing=section.missing,
     )
     shared = files.shared(boot, store.read, store.put_bytes)
-    parts = [(f"the kernel for {name}", results[step_name(name)].tree) for name in architectures]
+    parts = [(f"the kernel for {name}", handle(name).tree(results)) for name in programs]
     return BootFiles(merge([*parts, ("the boot menus", shared)]), files.loader(boot, store.read))
 
 
-def step_name(architecture: str) -> str:
-    """The name of an architecture's step."""
-    return f"boot files/{architecture}"
+def handle(architecture: str) -> Handle:
+    """The step of an architecture."""
+    return Handle(f"boot files/{architecture}")
 
 
 def _machine(
     section: boot_section.Boot,
     packages: Mapping[str, Tree],
-    results: Results,
+    programs: Tree,
     architecture: Architecture,
 ) -> Machine:
-    program = f"out/{device.STICK_INIT}"
-    init = results[f"programs/{architecture}"].tree.get(program)
+    init = programs.get(device.STICK_INIT)
     if init is None:
-        raise InputError(f"the programs for {architecture} lack {program}", subject=architecture)
+        raise InputError(
+            f"the programs for {architecture} lack {device.STICK_INIT}", subject=architecture
+        )
     kernel = section.kernel(architecture)
     return Machine(
         architecture=architecture,

@@ -24,7 +24,7 @@ from orchestrator.execution import logs
 from orchestrator.execution.either import Either
 from orchestrator.execution.rebuilding import Bases
 from orchestrator.execution.remembered import HERE, Remembered
-from orchestrator.execution.step import Comparison, Computation, Provenance, Result, Run
+from orchestrator.execution.step import Comparison, Computation, Execution, Provenance, Result
 from reproducibility.errors import ActionError, InfrastructureError, Stopped
 from reproducibility.manifest import Tree
 
@@ -70,7 +70,7 @@ class Scheduler:
         # One at a time: they share this process's memory.
         self._computing = threading.Lock()
 
-    def run(self, steps: Sequence[Step]) -> Run:
+    def run(self, steps: Sequence[Step]) -> Execution:
         """Run every step once its predecessors are done; the earlier in the list, the sooner.
 
         Raises:
@@ -79,7 +79,7 @@ class Scheduler:
             Stopped: `stop` was set.
         """
         _refuse_cycles(steps)
-        state = Run()
+        state = Execution()
         # A failure of one step ends the others, and so does `stop`, which is the caller's.
         halt = threading.Event()
         waiting = list(steps)
@@ -114,7 +114,7 @@ class Scheduler:
             state.compared = {step.name: state.compared[step.name] for step in steps}
         return state
 
-    def _do(self, step: Step, state: Run, halt: threading.Event, share: Share | None) -> None:
+    def _do(self, step: Step, state: Execution, halt: threading.Event, share: Share | None) -> None:
         started = time.monotonic()
         work = step.make(state.results)
         if isinstance(work, Action):
@@ -136,7 +136,7 @@ class Scheduler:
             self._observer.finished(step.name, cached=result.cached, seconds=seconds)
 
     def _remade(
-        self, step: Step, work: Work, state: Run, halt: threading.Event, share: Share | None
+        self, step: Step, work: Work, state: Execution, halt: threading.Event, share: Share | None
     ) -> Result:
         """Return what is made again whatever is remembered, and compared with that."""
         with self._store.only_one(work.key, Either(self._stop, halt)):
@@ -152,7 +152,7 @@ class Scheduler:
             return result
 
     def _made(
-        self, step: Step, work: Work, state: Run, halt: threading.Event, share: Share | None
+        self, step: Step, work: Work, state: Execution, halt: threading.Event, share: Share | None
     ) -> Result:
         """What is not remembered, made and remembered; of builds at once, one does the work."""
         with self._store.only_one(work.key, Either(self._stop, halt)):
@@ -165,7 +165,7 @@ class Scheduler:
             return result
 
     def _work(
-        self, step: Step, work: Work, state: Run, halt: threading.Event, share: Share | None
+        self, step: Step, work: Work, state: Execution, halt: threading.Event, share: Share | None
     ) -> tuple[Result, bool]:
         """Do a step's work, whatever is remembered of it; the result, and whether it is sound."""
         if isinstance(work, Computation):
@@ -201,7 +201,12 @@ class Scheduler:
         return result, computed.sound
 
     def _look_and_execute(
-        self, step: Step, action: Action, state: Run, halt: threading.Event, share: Share | None
+        self,
+        step: Step,
+        action: Action,
+        state: Execution,
+        halt: threading.Event,
+        share: Share | None,
     ) -> Result:
         self._observer.started(step.name)
         observed = ""

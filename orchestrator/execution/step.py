@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from containers.action import Action
 from containers.engine import Identity
@@ -93,6 +93,28 @@ class Result:
 
 
 Results = Mapping[str, Result]
+
+
+class Handle(str):
+    """Name of a step, by which others depend on it and find its result."""
+
+    __slots__ = ("_folder",)
+    _folder: str
+
+    def __new__(cls, name: str, folder: str = "") -> Self:
+        """`folder`: that of the step's outputs which others use; by default all of them."""
+        made = super().__new__(cls, name)
+        made._folder = folder
+        return made
+
+    def result(self, results: Results) -> Result:
+        """Return what came of the step."""
+        return results[self]
+
+    def tree(self, results: Results) -> Tree:
+        """Return the outputs that others use, relative to their folder."""
+        made = results[self].tree
+        return made.under(self._folder) if self._folder else made
 
 
 @dataclass(frozen=True)
@@ -229,7 +251,7 @@ class Comparison:
 
 
 @dataclass
-class Run:
+class Execution:
     """What changes while a plan runs: results by step, and with `rebuild` each step's comparison.
 
     Both are in the plan's order once it has ended.

@@ -11,42 +11,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from containers.action import Mount
-from orchestrator.golang import environment
+from orchestrator.golang import environment, handles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.execution.step import Results
+    from orchestrator.execution.step import Handle, Results
     from reproducibility.manifest import Tree
 
-STEP = "T1/helpers"
 HELPERS = ("buildcache", "compileonly")
 # Built with them, for the same reason: it has to be there before F1.
 OBSERVER = "observe"
-FOLDER = "out"  # below the work directory
+FOLDER = handles.OUT
 COMPILE_ONLY = "/helper/compileonly"
 
 
-def standard_name(architecture: str) -> str:
-    """The name of the step that compiles the standard library for an architecture."""
-    return f"std/{architecture}"
-
-
-def recorded(results: Results, step: str) -> Tree:
-    """Return the build cache that a step has recorded."""
-    return results[step].tree.under(FOLDER)
-
-
-def helper(results: Results, step: str = STEP) -> Tree:
+def helper(results: Results, step: Handle = handles.HELPERS) -> Tree:
     """Return the programs that record and serve build caches."""
-    made = results[step].tree.under("out")
-    return made.where(lambda entry: entry.path in HELPERS)
+    return step.tree(results).where(lambda entry: entry.path in HELPERS)
 
 
-def observer(results: Results, step: str = STEP) -> Tree:
+def observer(results: Results, step: Handle = handles.HELPERS) -> Tree:
     """Return the program that reports the environment that an action sees (`observe.go`)."""
-    made = results[step].tree.under("out")
-    return made.where(lambda entry: entry.path == OBSERVER)
+    return step.tree(results).where(lambda entry: entry.path == OBSERVER)
 
 
 @dataclass(frozen=True)
@@ -88,6 +75,6 @@ class Cache:
         return [tree for tree in self.records if len(tree)]
 
 
-def reading(results: Results, *steps: str) -> Cache:
+def reading(results: Results, *steps: Handle) -> Cache:
     """The build cache of an action that reads what these steps recorded."""
-    return Cache(helper(results), [recorded(results, step) for step in steps])
+    return Cache(helper(results), [step.tree(results) for step in steps])

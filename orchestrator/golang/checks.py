@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.golang import build_cache, probe
-from orchestrator.golang.standard_library import HELPERS_AGAIN
+from orchestrator.golang import build_cache, handles, probe
 from orchestrator.lock import logged
 from reproducibility import codes, gomodule
 from reproducibility.compare import Check, Difference, outcome, trees
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.architecture import Architecture
-    from orchestrator.execution.step import Result, Results
+    from orchestrator.execution.step import Handle, Result, Results
     from orchestrator.golang.module_hash import ModuleHashes
     from orchestrator.golang.toolchain import Chain
     from orchestrator.lock.file import Lock
@@ -28,8 +27,8 @@ def toolchains(
     """Architecture -> its programs at their places in a GOROOT, the host's from F1."""
     made = {}
     for architecture in architectures:
-        step = "F1" if architecture == chain.host else f"cross/{architecture}"
-        made[architecture] = chain.programs.placed(results[step].tree.under("out"), architecture)
+        step = handles.F1 if architecture == chain.host else handles.cross(architecture)
+        made[architecture] = chain.programs.placed(step.tree(results), architecture)
     return made
 
 
@@ -57,28 +56,27 @@ def all_checks(
         ActionError: what a step said that it saw is no observation.
         DamagedBlob: a file of them is missing or damaged.
     """
-    first, second = results["F1"], results["F2"]
     found = [
-        trees(codes.FIXED_POINT, chain.host, first.tree.under("out"), second.tree.under("out")),
+        trees(codes.FIXED_POINT, chain.host, handles.F1.tree(results), handles.F2.tree(results)),
         _generated(chain, results),
         trees(
             codes.HELPERS,
             chain.host,
-            *(_helpers(results, s) for s in (build_cache.STEP, HELPERS_AGAIN)),
+            *(_helpers(results, s) for s in (handles.HELPERS, handles.HELPERS_AGAIN)),
         ),
-        *_variations(first, second, chain.unable),
+        *_variations(handles.F1.result(results), handles.F2.result(results), chain.unable),
     ]
     # The host's own is compared even where it is not for the image: it has built all the others.
     for architecture, tree in {**toolchains(chain, results, (chain.host,)), **made}.items():
         found += against_release(chain, hashes, tree, architecture, lock)
-        again = results.get(f"cross-by-F2/{architecture}")
-        if again is not None:
+        again = handles.cross_again(architecture)
+        if again in results:
             found.append(
                 trees(
                     codes.CROSS_AGAIN,
                     architecture,
-                    results[f"cross/{architecture}"].tree.under("out"),
-                    again.tree.under("out"),
+                    handles.cross(architecture).tree(results),
+                    again.tree(results),
                 )
             )
     return found
@@ -118,7 +116,7 @@ def against_release(
     return [said.check, Check(codes.RELEASE["differs"], architecture, reason, found)]
 
 
-def _helpers(results: Results, step: str) -> Tree:
+def _helpers(results: Results, step: Handle) -> Tree:
     """Return what T1 builds beside F1 and later steps run."""
     return merge(
         [
@@ -135,7 +133,7 @@ def _generated(chain: Chain, results: Results) -> Check:
     published must be there and the same; the file that the plan patches in its private copy, where
     it does, as it was patched.
     """
-    after = results["T1/toolchain"].tree.under("go/src")
+    after = handles.T1.tree(results).under("src")
     wanted = chain.patched_source.under("src")
     present = after.where(lambda entry: wanted.get(entry.path) is not None)
     return trees(codes.GENERATED, chain.host, present, wanted)

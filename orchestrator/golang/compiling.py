@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from containers.action import WORK, Action, Mount
 from orchestrator import device
 from orchestrator.execution.step import Results, Step
-from orchestrator.golang import build_cache, commands, environment, listing
+from orchestrator.golang import build_cache, commands, environment, handles, listing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orchestrator.execution.step import Handle
     from orchestrator.golang.listing import Listing
     from orchestrator.golang.toolchain import Chain
     from orchestrator.spec.model import Source
@@ -58,12 +59,12 @@ class Compiling:
             ActionError: a command cannot be loaded.
         """
         source, tree = self.sources[module]
-        name = list_name(module, architecture)
-        key = (name, results[name].stdout.hex)
+        name = handles.listing(module, architecture)
+        key = (name, name.result(results).stdout.hex)
         known = self._listings.get(key)
         if known is None:
             known = listing.parse(
-                self.chain.read(results[name].stdout).decode(),
+                self.chain.read(name.result(results).stdout).decode(),
                 module,
                 commands.candidates(source, tree, architecture),
                 name,
@@ -78,8 +79,8 @@ class Compiling:
         return {}
 
     def _programs(self, architecture: str) -> Step:
-        name = f"programs/{architecture}"
-        records = (build_cache.standard_name(architecture),)
+        name = handles.programs(architecture)
+        records = (handles.standard(architecture),)
         place = f"/{device.source(device.USERLAND)}"
 
         def make(results: Results) -> Action:
@@ -99,13 +100,13 @@ class Compiling:
                 records=records,
             )
 
-        return Step(name, "programs", architecture, ("F1", build_cache.STEP, *records), make)
+        return Step(name, "programs", architecture, (handles.F1, handles.HELPERS, *records), make)
 
     def _list(self, module: str, architecture: str) -> Step:
         source, tree = self.sources[module]
-        name = list_name(module, architecture)
+        name = handles.listing(module, architecture)
         # For its index of the standard library: go list compiles nothing.
-        records = (build_cache.standard_name(architecture),)
+        records = (handles.standard(architecture),)
 
         def make(results: Results) -> Action | None:
             folders = commands.candidates(source, tree, architecture)
@@ -122,13 +123,13 @@ class Compiling:
                 records=records,
             )
 
-        needs = ("F1", build_cache.STEP, *records)
+        needs = (handles.F1, handles.HELPERS, *records)
         return Step(name, "list", f"{module} for {architecture}", needs, make, says=True)
 
     def _seed(self, module: str, architecture: str) -> Step:
         _, tree = self.sources[module]
-        name = seed_name(module, architecture)
-        records = (build_cache.standard_name(architecture),)
+        name = handles.seed(module, architecture)
+        records = (handles.standard(architecture),)
 
         def make(results: Results) -> Action | None:
             listed = self.listing(results, module, architecture)
@@ -146,14 +147,19 @@ class Compiling:
                 record=True,
             )
 
-        needs = (list_name(module, architecture), "F1", build_cache.STEP, *records)
+        needs = (
+            handles.listing(module, architecture),
+            handles.F1,
+            handles.HELPERS,
+            *records,
+        )
         return Step(name, "seed", f"{module} for {architecture}", needs, make, long=True)
 
     def _batch(self, module: str, architecture: str, number: int) -> Step:
         _, tree = self.sources[module]
-        name = batch_name(module, architecture, number)
-        seeds = (seed_name(module, architecture),) if self.seeded else ()
-        records = (build_cache.standard_name(architecture), *seeds)
+        name = handles.batch(module, architecture, number)
+        seeds = (handles.seed(module, architecture),) if self.seeded else ()
+        records = (handles.standard(architecture), *seeds)
 
         def make(results: Results) -> Action | None:
             listed = self.listing(results, module, architecture)
@@ -183,7 +189,12 @@ class Compiling:
                 record=True,
             )
 
-        needs = (list_name(module, architecture), "F1", build_cache.STEP, *records)
+        needs = (
+            handles.listing(module, architecture),
+            handles.F1,
+            handles.HELPERS,
+            *records,
+        )
         return Step(name, "commands", f"{module} for {architecture}", needs, make)
 
     def _mount(
@@ -203,7 +214,7 @@ class Compiling:
         mounts: tuple[Mount, ...],
         directory: str,
         outputs: tuple[str, ...],
-        records: tuple[str, ...] = (),
+        records: tuple[Handle, ...] = (),
         record: bool = False,
     ) -> Action:
         """An action of F1's go command under the device's settings.
@@ -216,7 +227,7 @@ class Compiling:
             # Only the helper: a change of another program must not compile a seed again.
             cache = build_cache.Cache(
                 build_cache.helper(results),
-                [build_cache.recorded(results, step) for step in records],
+                [step.tree(results) for step in records],
                 WORK if record else None,
             )
             mounts = (*mounts, *cache.mounts)
@@ -232,18 +243,3 @@ class Compiling:
             epoch=self.epoch,
             architecture=self.chain.host,
         )
-
-
-def list_name(module: str, architecture: str) -> str:
-    """The name of the step that lists a source's commands."""
-    return f"list/{module}/{architecture}"
-
-
-def seed_name(module: str, architecture: str) -> str:
-    """The name of the step that compiles what a source's commands import."""
-    return f"seed/{module}/{architecture}"
-
-
-def batch_name(module: str, architecture: str, number: int) -> str:
-    """The name of a step that compiles a batch of a source's commands."""
-    return f"commands/{module}/{architecture}/{number}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from containers.action import WORK, Action, Mount
 from orchestrator.execution.step import Results, Step
-from orchestrator.golang import build_cache, environment
+from orchestrator.golang import build_cache, environment, handles
 from reproducibility.conditions import STANDARD
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 # What `go test` needs beside what the toolchain's programs import.
 _FOR_TESTS = "testing/internal/testdeps"
-HELPERS_AGAIN = "F1/helpers"
 
 
 def standard(chain: Chain, architecture: str) -> list[Step]:
@@ -24,8 +23,7 @@ def standard(chain: Chain, architecture: str) -> list[Step]:
     with it need not compile it again, the stick's commands among them. That of the host is a part
     of F2, so it is compiled in F2's varied conditions.
     """
-    name = build_cache.standard_name(architecture)
-    listing = f"{name}/list"
+    name, listing = handles.standard(architecture), handles.standard_list(architecture)
     conditions = chain.varied if architecture == chain.host else STANDARD
 
     def make_list(results: Results) -> Action:
@@ -40,14 +38,14 @@ def standard(chain: Chain, architecture: str) -> list[Step]:
         )
 
     def make(results: Results) -> Action:
-        packages = standard_packages(chain.read(results[listing].stdout).decode())
+        packages = standard_packages(chain.read(listing.result(results).stdout).decode())
         cache = build_cache.Cache(build_cache.helper(results), into=WORK)
         goroot = chain.goroot_f1(results)
         return chain.go_build(name, goroot, architecture, packages, cache=cache)
 
-    stage, needs = "standard library", ("F1", build_cache.STEP, listing)
+    stage, needs = "standard library", (handles.F1, handles.HELPERS, listing)
     return [
-        Step(listing, stage, f"list for {architecture}", ("F1",), make_list, says=True),
+        Step(listing, stage, f"list for {architecture}", (handles.F1,), make_list, says=True),
         Step(name, stage, f"for {architecture}", needs, make, long=True, conditions=conditions),
     ]
 
@@ -69,14 +67,14 @@ def helpers_again(chain: Chain) -> Step:
 
     def make(results: Results) -> Action:
         cache = _of_the_host(chain, results)
-        return chain.helpers(HELPERS_AGAIN, chain.goroot_f1(results), cache=cache)
+        return chain.helpers(handles.HELPERS_AGAIN, chain.goroot_f1(results), cache=cache)
 
-    return Step(HELPERS_AGAIN, "recorder", "built again by F1", _needs(chain), make)
+    return Step(handles.HELPERS_AGAIN, "recorder", "built again by F1", _needs(chain), make)
 
 
 def _needs(chain: Chain) -> tuple[str, ...]:
-    return ("F1", build_cache.STEP, build_cache.standard_name(chain.host))
+    return (handles.F1, handles.HELPERS, handles.standard(chain.host))
 
 
 def _of_the_host(chain: Chain, results: Results) -> build_cache.Cache:
-    return build_cache.reading(results, build_cache.standard_name(chain.host))
+    return build_cache.reading(results, handles.standard(chain.host))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from containers.action import WORK, Action, Mount
 from orchestrator import device
 from orchestrator.execution.step import Results, Step
-from orchestrator.golang import build_cache, environment
+from orchestrator.golang import build_cache, environment, handles
 from orchestrator.store import BLOB_TIME
 from reproducibility.errors import ActionError
 from reproducibility.manifest import Entry, Tree, merge
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from orchestrator.architecture import Architecture
+    from orchestrator.execution.step import Handle
     from reproducibility.conditions import Conditions
     from reproducibility.digest import Digest
 
@@ -130,20 +131,20 @@ class Chain:
     def steps(self) -> list[Step]:
         """T1 (in three steps) and F1."""
         return [
-            Step("T1/dist", "T1", "cmd/dist", (), lambda _: self._dist()),
-            Step("T1/toolchain", "T1", "compiler, linker, go", ("T1/dist",), self._bootstrap),
+            Step(handles.T1_DIST, "T1", "cmd/dist", (), lambda _: self._dist()),
+            Step(handles.T1, "T1", "compiler, linker, go", (handles.T1_DIST,), self._bootstrap),
             Step(
-                build_cache.STEP,
+                handles.HELPERS,
                 "T1",
                 "cmd/preprofile, recorder, observer",
-                ("T1/toolchain",),
-                lambda results: self.helpers(build_cache.STEP, self._t1(results), self._t1_go),
+                (handles.T1,),
+                lambda results: self.helpers(handles.HELPERS, self._t1(results), self._t1_go),
             ),
             Step(
-                "F1",
+                handles.F1,
                 "F1",
                 f"toolchain for {self.host}",
-                ("T1/toolchain", build_cache.STEP),
+                (handles.T1, handles.HELPERS),
                 self._f1,
                 observe=lambda results: self.observation("observe/usual", results),
             ),
@@ -152,7 +153,7 @@ class Chain:
     def second(self) -> Step:
         """F2: the toolchain built by F1, under varied conditions."""
         return replace(
-            self._by_f1("F2", "F2", self.host),
+            self._by_f1(handles.F2, "F2", self.host),
             conditions=self.varied,
             observe=lambda results: self.observation("observe/varied", results),
         )
@@ -170,32 +171,33 @@ class Chain:
 
     def cross(self, architecture: str) -> Step:
         """The toolchain for another architecture, built by F1."""
-        return self._by_f1(f"cross/{architecture}", "cross", architecture)
+        return self._by_f1(handles.cross(architecture), "cross", architecture)
 
-    def _by_f1(self, name: str, stage: str, architecture: str) -> Step:
-        standard = build_cache.standard_name(architecture)
+    def _by_f1(self, name: Handle, stage: str, architecture: str) -> Step:
+        standard = handles.standard(architecture)
 
         def make(results: Results) -> Action:
             cache = build_cache.reading(results, standard)
             return self._build(name, self.goroot_f1(results), architecture, cache=cache)
 
-        needs = ("F1", build_cache.STEP, standard)
+        needs = (handles.F1, handles.HELPERS, standard)
         return Step(name, stage, f"toolchain for {architecture}", needs, make, long=True)
 
     def goroot_f1(self, results: Results) -> Tree:
         """The GOROOT whose programs are F1's."""
-        return self.goroot("F1", results["F1"].tree.under("out"))
+        return self.goroot("F1", handles.F1.tree(results))
 
     def cross_again(self, architecture: str) -> Step:
         """The same built by F2, under varied conditions."""
+        name = handles.cross_again(architecture)
         return Step(
-            f"cross-by-F2/{architecture}",
+            name,
             "cross by F2",
             f"toolchain for {architecture}",
-            ("F2",),
+            (handles.F2,),
             lambda results: self._build(
-                f"cross-by-F2/{architecture}",
-                self.goroot("F2", results["F2"].tree.under("out")),
+                name,
+                self.goroot("F2", handles.F2.tree(results)),
                 architecture,
             ),
             long=True,
@@ -205,7 +207,7 @@ class Chain:
     def _dist(self) -> Action:
         variables = environment.toolchain(self.host, GO111MODULE="off", GOROOT="/bootstrap")
         return self.action(
-            "T1/dist",
+            handles.T1_DIST,
             ("/bootstrap/bin/go", "build", _QUICK, "-o", f"{WORK}/dist", "./cmd/dist"),
             variables,
             (Mount("/go", self.patched_source),),
@@ -225,11 +227,11 @@ class Chain:
             **_QUICK_BOOTSTRAP,
         )
         return self.action(
-            "T1/toolchain",
+            handles.T1,
             ("/dist/dist", "bootstrap", "-a"),
             variables,
             (
-                Mount("/dist", results["T1/dist"].tree),
+                Mount("/dist", handles.T1_DIST.tree(results)),
                 Mount(goroot, self.patched_source, "private"),
             ),
             directory=f"{goroot}/src",
@@ -253,7 +255,7 @@ class Chain:
 
     def _t1(self, results: Results) -> Tree:
         """The GOROOT of T1; files that only cmd/dist generates are taken from its source tree."""
-        made = results["T1/toolchain"].tree.under("go")
+        made = handles.T1.tree(results)
         tools = made.under(f"pkg/tool/linux_{self.host}")
         placed = [
             _moved(tools, name, f"pkg/tool/linux_{self.host}/{name}")
@@ -298,12 +300,12 @@ class Chain:
 
     def _f1(self, results: Results) -> Action:
         preprofile = _moved(
-            results[build_cache.STEP].tree,
-            "out/preprofile",
+            handles.HELPERS.tree(results),
+            "preprofile",
             f"pkg/tool/linux_{self.host}/preprofile",
         )
         goroot = self._t1(results).overlaid(Tree([preprofile]))
-        return self._build("F1", goroot, self.host, go=self._t1_go)
+        return self._build(handles.F1, goroot, self.host, go=self._t1_go)
 
     def _build(
         self,

@@ -21,7 +21,7 @@ import docker
 import pytest
 
 from orchestrator.artifacts import image as making
-from orchestrator.golang.standard_library import HELPERS_AGAIN
+from orchestrator.golang.handles import HELPERS_AGAIN
 from orchestrator.store import Store, records
 from reproducibility import codes
 from reproducibility.digest import Digest

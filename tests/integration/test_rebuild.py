@@ -18,7 +18,7 @@ from containers.action import Mount
 from containers.policy import Limits, Policy
 from orchestrator.execution import rebuilding
 from orchestrator.execution.scheduler import Scheduler
-from orchestrator.execution.step import Run, Step
+from orchestrator.execution.step import Execution, Step
 from orchestrator.store import Store, records
 from reproducibility import canonical, codes
 from reproducibility import digest as digests
@@ -118,7 +118,7 @@ def rebuild(builder: Builder, store: Path, engine: Engine) -> dict[str, Check]:
     """Every step again; the checks by step."""
     planned = steps(builder)
     with closing(Store(store)) as opened:
-        ran: Run = Scheduler(
+        ran: Execution = Scheduler(
             engine=engine,
             store=opened,
             policy=Policy(Limits(seconds=120)),

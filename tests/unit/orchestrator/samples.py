@@ -9,12 +9,10 @@ from containers.action import Action
 from containers.engine import Identity
 from orchestrator import device
 from orchestrator.execution.step import Provenance, Result
+from orchestrator.golang import handles
 from orchestrator.golang.compiling import (
     BATCHES,
     Compiling,
-    batch_name,
-    list_name,
-    seed_name,
 )
 from orchestrator.golang.toolchain import DIST_BUILD, Chain, Programs
 from orchestrator.spec.model import Source
@@ -252,13 +250,13 @@ def compiling_results(blobs: Blobs, architecture: str) -> dict[str, Result]:
     programs = {f"out/{name}": name.encode() for name in device.PROGRAMS}
     found = {
         f"programs/{architecture}": result(tree(programs, blobs.put)),
-        list_name(MODULE, architecture): result(Tree(), listed),
-        seed_name(MODULE, architecture): result(tree(recorded(1, 2), blobs.put)),
+        handles.listing(MODULE, architecture): result(Tree(), listed),
+        handles.seed(MODULE, architecture): result(tree(recorded(1, 2), blobs.put)),
     }
     for number in range(BATCHES):
         # Batches record some of the same packages again.
         batch = tree(recorded(2, 3 + number), blobs.put)
-        found[batch_name(MODULE, architecture, number)] = result(batch)
+        found[handles.batch(MODULE, architecture, number)] = result(batch)
     return found
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from containers.engine import Capability
 from orchestrator import device, plan
-from orchestrator.golang import probe
-from orchestrator.golang.compiling import list_name
+from orchestrator.golang import handles, probe
 from orchestrator.golang.toolchain import DIST_BUILD
 from orchestrator.inputs import Inputs
 from orchestrator.lock import file as locks
@@ -182,7 +181,7 @@ def test_only_what_others_use_is_compared_of_what_steps_say(store: Store) -> Non
     used = {step.name for step in draw(store).steps if step.says}
     assert used == {
         *(f"std/{name}/list" for name in ALL),
-        *(list_name(samples.MODULE, name) for name in ALL),
+        *(handles.listing(samples.MODULE, name) for name in ALL),
     }
 
 

@@ -9,12 +9,9 @@ import pytest
 
 from orchestrator import device
 from orchestrator.artifacts import root
-from orchestrator.golang import checks, environment, seed_index
+from orchestrator.golang import checks, environment, handles, seed_index
 from orchestrator.golang.compiling import (
     BATCHES,
-    batch_name,
-    list_name,
-    seed_name,
 )
 from reproducibility import digest, manifest
 from reproducibility.errors import InfrastructureError, InputError
@@ -153,7 +150,7 @@ def test_without_a_seed_there_is_none() -> None:
 
 def test_a_batch_with_nothing_to_do_is_no_trouble() -> None:
     parts = Parts(("amd64",))
-    parts.results[batch_name(MODULE, "amd64", 3)] = samples.result(Tree())
+    parts.results[handles.batch(MODULE, "amd64", 3)] = samples.result(Tree())
     tree = parts.assemble().tree
     assert tree.get(f"linux_amd64/seed/{samples.output(3 + 3)}") is None
     assert tree.get(f"linux_amd64/seed/{samples.output(3 + 2)}") is not None
@@ -161,7 +158,7 @@ def test_a_batch_with_nothing_to_do_is_no_trouble() -> None:
 
 def record(parts: Parts, content: dict[str, bytes]) -> str:
     """Let one of the batches have left this; its name."""
-    name = batch_name(MODULE, "amd64", 1)
+    name = handles.batch(MODULE, "amd64", 1)
     parts.results[name] = samples.result(samples.tree(content, parts.blobs.put))
     return name
 
@@ -199,7 +196,7 @@ def test_two_contents_of_one_output_name_both_steps() -> None:
     with pytest.raises(InputError) as caught:
         parts.assemble()
     assert caught.value.subject == samples.output(2)
-    assert seed_name(MODULE, "amd64") in caught.value.summary
+    assert handles.seed(MODULE, "amd64") in caught.value.summary
     assert name in caught.value.summary
 
 
@@ -252,10 +249,10 @@ def with_second_source(parts: Parts, module: str, command: str) -> None:
     )
     for architecture in parts.architectures:
         stdout = parts.blobs.put(listing.encode())
-        parts.results[list_name(module, architecture)] = samples.result(Tree(), stdout)
+        parts.results[handles.listing(module, architecture)] = samples.result(Tree(), stdout)
         for name in (
-            seed_name(module, architecture),
-            *(batch_name(module, architecture, number) for number in range(BATCHES)),
+            handles.seed(module, architecture),
+            *(handles.batch(module, architecture, number) for number in range(BATCHES)),
         ):
             parts.results[name] = samples.result(Tree())
 
@@ -293,7 +290,7 @@ def test_a_source_without_any_command_is_an_error() -> None:
         b'"Match": ["./cmds/w"], "IgnoredGoFiles": ["main.go"], '
         b'"Error": {"Err": "build constraints"}}'
     )
-    parts.results[list_name("example.com/second", "amd64")] = samples.result(
+    parts.results[handles.listing("example.com/second", "amd64")] = samples.result(
         Tree(), parts.blobs.put(listing)
     )
     with pytest.raises(InputError, match="no command of example") as caught:

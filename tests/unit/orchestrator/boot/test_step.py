@@ -17,7 +17,8 @@ from orchestrator.execution import rebuilding
 from orchestrator.execution.rebuilding import Bases
 from orchestrator.execution.remembered import Remembered
 from orchestrator.execution.scheduler import Scheduler
-from orchestrator.execution.step import Computation, Step
+from orchestrator.execution.step import Computation, Handle, Step
+from orchestrator.golang import handles
 from orchestrator.image.fat import reader
 from orchestrator.image.fat.disk import START
 from orchestrator.spec.boot import Boot, Kernel, Kernels
@@ -33,7 +34,7 @@ from tests.unit.orchestrator.artifacts.test_image import Maker, Watcher
 from tests.unit.orchestrator.boot import made
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from orchestrator.architecture import Architecture
@@ -54,6 +55,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def tree(store: Store, content: Mapping[str, bytes]) -> Tree:
     return Tree(file(path, store.put_bytes(data), len(data)) for path, data in content.items())
+
+
+def built(architectures: Sequence[Architecture]) -> dict[Architecture, Handle]:
+    """The steps that build the programs."""
+    return {name: handles.programs(name) for name in architectures}
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ class Parts:
     ) -> Made:
         self.watcher = Watcher()
         wanted = architectures or BOTH
-        steps = boot_step.steps(self.section, self.packages, wanted, self.store)
+        steps = boot_step.steps(self.section, self.packages, built(wanted), self.store)
         ran = Scheduler(
             engine=FakeEngine({}),
             store=self.store,
@@ -119,7 +125,7 @@ class Parts:
         ).run([self.known(step) for step in steps])
         results = {**self.results, **ran.results}
         found = boot_step.assemble(
-            self.section, self.packages, results, wanted, self.volume_id, self.store
+            self.section, self.packages, results, built(wanted), self.volume_id, self.store
         )
         checks = tuple(rebuilding.checks(ran.compared.values()))
         return Made(found.tree, found.loader, checks)
@@ -130,7 +136,7 @@ class Parts:
 
     def work(self, architecture: str) -> Computation:
         """What a step of an architecture does."""
-        steps = boot_step.steps(self.section, self.packages, BOTH, self.store)
+        steps = boot_step.steps(self.section, self.packages, built(BOTH), self.store)
         [one] = [step for step in steps if step.subject == architecture]
         work = one.make(self.results)
         assert isinstance(work, Computation)

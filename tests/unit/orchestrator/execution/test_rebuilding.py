@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.execution import rebuilding
-from orchestrator.execution.step import Run, Step
+from orchestrator.execution.step import Execution, Step
 from orchestrator.store import Store
 from reproducibility import regular
 from reproducibility.compare import Check, Verdict, complete, fold
@@ -48,7 +48,7 @@ def listing(name: str) -> Step:
     return Step(name, "stage", "subject", (), lambda _: action(name, outputs=()), says=True)
 
 
-def checks(ran: Run, steps: Sequence[Step] = STEPS) -> dict[str, Check]:
+def checks(ran: Execution, steps: Sequence[Step] = STEPS) -> dict[str, Check]:
     """The checks of a rebuild, all that are expected, by step."""
     found = complete(rebuilding.checks(ran.compared.values()), rebuilding.expected(steps))
     assert {check.name for check in found} == {"built again"}
@@ -57,7 +57,7 @@ def checks(ran: Run, steps: Sequence[Step] = STEPS) -> dict[str, Check]:
     return by_step
 
 
-def verdicts(ran: Run, steps: Sequence[Step] = STEPS) -> dict[str, Verdict]:
+def verdicts(ran: Execution, steps: Sequence[Step] = STEPS) -> dict[str, Verdict]:
     return {name: check.verdict for name, check in checks(ran, steps).items()}
 
 

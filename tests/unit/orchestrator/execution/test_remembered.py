@@ -15,7 +15,7 @@ from tests.fakes import FakeEngine, Made, action, made
 from tests.unit.orchestrator.execution.test_scheduler import POLICY, run, step
 
 if TYPE_CHECKING:
-    from orchestrator.execution.step import Run
+    from orchestrator.execution.step import Execution
     from orchestrator.store import Store
 
 STEPS = [step("a"), step("b", "a")]
@@ -27,13 +27,13 @@ def engine(own: str, means: str = "somehow", **table: bytes) -> FakeEngine:
     return FakeEngine(work, name="docker", own=own, means=means)
 
 
-def told(ran: Run) -> dict[str, dict[str, Any]]:
+def told(ran: Execution) -> dict[str, dict[str, Any]]:
     """What `result.json` says of each step."""
     made = {name: result.step(name, "a stage", found) for name, found in ran.results.items()}
     return {name: step.model_dump(mode="json") for name, step in made.items()}
 
 
-def means(ran: Run) -> dict[str, set[str]]:
+def means(ran: Execution) -> dict[str, set[str]]:
     """By the isolation's name in `result.json`: by what means its rules were kept."""
     isolation = result.isolation(found.provenance for found in ran.results.values())
     return {str(one.id): {rule.means for rule in one.enforcement} for one in isolation.enforced}

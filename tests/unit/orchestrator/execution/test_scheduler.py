@@ -13,7 +13,7 @@ from containers.action import Action, Mount
 from containers.policy import Limits, Policy
 from orchestrator.execution import logs, scheduler
 from orchestrator.execution.scheduler import Scheduler
-from orchestrator.execution.step import Results, Run, Step
+from orchestrator.execution.step import Execution, Results, Step
 from orchestrator.store import DamagedBlob, Store
 from orchestrator.store.blobs import BLOB_TIME
 from reproducibility import digest
@@ -48,7 +48,7 @@ def run(  # noqa: PLR0913 - what a test may vary
     jobs: int = 2,
     rebuild: bool = False,
     stop: threading.Event | None = None,
-) -> Run:
+) -> Execution:
     return Scheduler(
         engine=engine,
         store=store,
@@ -151,7 +151,7 @@ def test_refuses_a_plan_that_cannot_end(store: Store, steps: list[Step], said: s
 
 
 def test_an_empty_plan_is_done(store: Store) -> None:
-    assert run(store, [], FakeEngine({})) == Run({}, {})
+    assert run(store, [], FakeEngine({})) == Execution({}, {})
 
 
 def test_a_step_with_nothing_to_do_gives_an_empty_tree(store: Store) -> None:
@@ -333,7 +333,7 @@ def test_two_builds_at_once_run_an_action_once(root: Path) -> None:
         return Made({"out": b"1"})
 
     engine = FakeEngine({"a": wait})
-    found: list[Run] = []
+    found: list[Execution] = []
 
     def build() -> None:
         with closing(Store(root)) as store:

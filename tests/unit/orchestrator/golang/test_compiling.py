@@ -10,13 +10,10 @@ import pytest
 
 from containers.action import Action
 from orchestrator import device
-from orchestrator.golang import build_cache, environment
+from orchestrator.golang import build_cache, environment, handles
 from orchestrator.golang.compiling import (
     BATCHES,
     Compiling,
-    batch_name,
-    list_name,
-    seed_name,
 )
 from orchestrator.spec.model import Exclusion
 from reproducibility.conditions import STANDARD
@@ -79,8 +76,8 @@ def mounts(action: Action) -> dict[str, Tree]:
 
 def test_the_steps_of_an_architecture() -> None:
     steps = steps_of(samples.compiling(Blobs()), "arm64")
-    batches = [batch_name(MODULE, "arm64", number) for number in range(BATCHES)]
-    listed, seed = list_name(MODULE, "arm64"), seed_name(MODULE, "arm64")
+    batches = [handles.batch(MODULE, "arm64", number) for number in range(BATCHES)]
+    listed, seed = handles.listing(MODULE, "arm64"), handles.seed(MODULE, "arm64")
     assert set(steps) == {"programs/arm64", listed, seed, *batches}
     assert set(steps[listed].needs) == {"F1", "T1/helpers", "std/arm64"}
     assert set(steps[seed].needs) == {listed, "F1", "T1/helpers", "std/arm64"}
@@ -90,9 +87,9 @@ def test_the_steps_of_an_architecture() -> None:
 
 def test_without_a_seed_commands_are_compiled_all_the_same() -> None:
     steps = steps_of(samples.compiling(Blobs(), seeded=False), "arm64")
-    assert seed_name(MODULE, "arm64") not in steps
-    needs = steps[batch_name(MODULE, "arm64", 0)].needs
-    assert set(needs) == {list_name(MODULE, "arm64"), "F1", "T1/helpers", "std/arm64"}
+    assert handles.seed(MODULE, "arm64") not in steps
+    needs = steps[handles.batch(MODULE, "arm64", 0)].needs
+    assert set(needs) == {handles.listing(MODULE, "arm64"), "F1", "T1/helpers", "std/arm64"}
 
 
 def test_steps_come_before_those_that_need_them() -> None:
@@ -139,7 +136,7 @@ def test_what_the_go_command_hashes_is_as_on_the_device(blobs: Blobs) -> None:
 
 
 def test_the_list_sees_the_whole_module_and_asks_for_the_candidates(blobs: Blobs) -> None:
-    action = actions_of(blobs, "arm64")[list_name(MODULE, "arm64")]
+    action = actions_of(blobs, "arm64")[handles.listing(MODULE, "arm64")]
     assert mounts(action)[f"/src/{MODULE}"] == samples.tree(samples.SOURCE)
     assert action.command[:4] == ("/go/bin/go", "list", "-e", "-deps")
     assert action.command[5:] == ("./cmds/ip", "./cmds/ls", "./cmds/w", "./...")
@@ -147,7 +144,7 @@ def test_the_list_sees_the_whole_module_and_asks_for_the_candidates(blobs: Blobs
 
 
 def test_the_seed_compiles_what_commands_import_and_sees_no_command(blobs: Blobs) -> None:
-    action = actions_of(blobs, "arm64")[seed_name(MODULE, "arm64")]
+    action = actions_of(blobs, "arm64")[handles.seed(MODULE, "arm64")]
     assert action.command == ("/go/bin/go", "build", f"{MODULE}/lib", "fmt")
     assert {entry.path for entry in mounts(action)[f"/src/{MODULE}"]} == {
         "go.mod",
@@ -169,7 +166,7 @@ def test_every_command_is_compiled_in_one_batch(blobs: Blobs) -> None:
     for action in batches:
         without_linking = "-toolexec=/helper/compileonly"
         assert action.command[:5] == ("/go/bin/go", "build", without_linking, "-o", "/dev/null")
-        seed = results_of(blobs, "arm64")[seed_name(MODULE, "arm64")].tree.under("out")
+        seed = results_of(blobs, "arm64")[handles.seed(MODULE, "arm64")].tree.under("out")
         assert mounts(action)["/seed/1"] == seed
         assert "src/main.go" not in {entry.path for entry in mounts(action)[f"/src/{MODULE}"]}
 
@@ -192,7 +189,7 @@ def test_what_assembler_sources_include_is_seen_wherever_it_lies(blobs: Blobs) -
     )
     results = results_of(blobs, "arm64")
     text = blobs.put("".join(map(json.dumps, listed)).encode())
-    results[list_name(MODULE, "arm64")] = samples.result(Tree(), text)
+    results[handles.listing(MODULE, "arm64")] = samples.result(Tree(), text)
     steps = steps_of(compiling, "arm64")
     seen = {}
     for name, step in steps.items():
@@ -232,7 +229,7 @@ def test_a_change_of_one_command_changes_its_batch_and_the_list_only(blobs: Blob
             assert isinstance(old, Action)
             assert not name.startswith("commands/") or "./cmds/ls" in old.command
     assert different == {
-        list_name(MODULE, "arm64"),
+        handles.listing(MODULE, "arm64"),
         *(name for name in different if name.startswith("commands/")),
     }
     assert len(different) == 2
@@ -247,7 +244,7 @@ def test_a_list_is_read_once(blobs: Blobs) -> None:
     assert blobs.reads == 1
     assert compiling.listing(results, MODULE, "arm64") is first
     # Another list, as after the source has changed, is another listing.
-    name = list_name(MODULE, "arm64")
+    name = handles.listing(MODULE, "arm64")
     text = blobs.read(results[name].stdout).replace(b'"print.go"', b'"other.go"') + b"\n"
     results[name] = samples.result(results[name].tree, blobs.put(text))
     assert compiling.listing(results, MODULE, "arm64") is not first
@@ -267,8 +264,8 @@ def test_where_every_command_is_excluded_nothing_is_asked_or_compiled(blobs: Blo
     before = samples.compiling(blobs)
     compiling = replace(before, sources={MODULE: (excluded, before.sources[MODULE][1])})
     results = results_of(blobs, "arm64")
-    results[list_name(MODULE, "arm64")] = samples.result(
-        results[list_name(MODULE, "arm64")].tree, blobs.put(b"")
+    results[handles.listing(MODULE, "arm64")] = samples.result(
+        results[handles.listing(MODULE, "arm64")].tree, blobs.put(b"")
     )
     for name, step in steps_of(compiling, "arm64").items():
         assert (step.make(results) is None) == (name != "programs/arm64")
@@ -287,7 +284,7 @@ def test_a_wrong_pattern_is_told_when_the_list_is_made(blobs: Blobs) -> None:
     before = samples.compiling(blobs)
     compiling = replace(before, sources={MODULE: (wrong, before.sources[MODULE][1])})
     with pytest.raises(InputError, match="'cmd/\\*'"):
-        made_by(steps_of(compiling, "arm64")[list_name(MODULE, "arm64")], results_of(blobs))
+        made_by(steps_of(compiling, "arm64")[handles.listing(MODULE, "arm64")], results_of(blobs))
 
 
 def test_userland_programs_are_built_for_the_architecture(blobs: Blobs) -> None:
