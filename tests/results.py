@@ -26,6 +26,7 @@ def step(name: str = "T1/dist", **changes: Any) -> dict[str, Any]:  # noqa: ANN4
         "kind": "action",
         "key": NOTHING,
         "action": NOTHING,
+        "conditions": {},
         "outputs": NOTHING,
         "seconds": 1.5,
         "peak_memory": 4096,

@@ -129,9 +129,10 @@ class Step(_Model):
     `kind`: `action` (a command in an engine), `computation` (in this program), `nothing` (it turned
     out that there was nothing to do). `key`: what its result is remembered under. `action`: digest
     of the canonical document that says what was done, a blob of the store; null for `nothing`.
-    `outputs`: digest of the tree that it made. `seconds`: wall-clock time of the run that made it.
-    `peak_memory`: 0 where it is not known. `cached`: this build did not run it. `provenance`: null
-    where the run that made it did not record it, and where nothing ran.
+    `conditions`: those of an action that are not as usual. `outputs`: digest of the tree that it
+    made. `seconds`: wall-clock time of the run that made it. `peak_memory`: 0 where it is not
+    known. `cached`: this build did not run it. `provenance`: null where the run that made it did
+    not record it, and where nothing ran.
     """
 
     name: Text
@@ -139,6 +140,7 @@ class Step(_Model):
     kind: StepKind
     key: Blake3
     action: Blake3 | None
+    conditions: dict[str, str | int]
     outputs: Blake3
     seconds: Seconds
     peak_memory: Size

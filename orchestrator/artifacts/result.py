@@ -92,8 +92,8 @@ def step(name: str, stage: str, result: Result) -> model.Step:
         stage=stage,
         kind=result.kind,
         key=result.key,
-        # The key is the digest of what was done, as a document.
-        action=None if idle else result.key,
+        action=result.action,
+        conditions=dict(result.conditions),
         outputs=result.tree.digest,
         seconds=round(result.seconds, 3),
         peak_memory=result.peak_memory,

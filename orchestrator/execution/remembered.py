@@ -65,6 +65,8 @@ class Remembered:
             result = replace(result, kind="computation")
             if work.at_hand is not None:
                 return result if work.at_hand(result) else None
+        else:
+            result = replace(result, conditions=work.conditions.describe())
         return result if self._store.holds(tree) else None
 
     def earlier(self, work: Work) -> tuple[Earlier | None, str]:

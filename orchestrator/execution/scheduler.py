@@ -243,6 +243,7 @@ class Scheduler:
             cached=False,
             provenance=Provenance(outcome.engine, isolation, resources.VERSION, _now(), observed),
             action=action.digest,
+            conditions=action.conditions.describe(),
         )
 
     def _demand_outputs(self, name: str, action: Action, outcome: Outcome) -> None:

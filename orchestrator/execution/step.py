@@ -73,7 +73,8 @@ class Provenance:
 class Result:
     """What came of an action, or of a computation, or of a step that had nothing to do.
 
-    `action`: the blob that holds its document, None where that was not kept. `tree`: the declared
+    `action`: the blob that holds its document, None where that was not kept. `conditions`: those of
+    an action that are not as usual. `tree`: the declared
     outputs.
     `stdout`, `stderr`: blobs. `seconds`: wall-clock time of the run that made it. `peak_memory`:
     bytes, 0 where the engine could not tell. `cached`: another run made it. `provenance`: None
@@ -90,6 +91,7 @@ class Result:
     provenance: Provenance | None = field(default=None, compare=False)
     kind: Literal["action", "computation", "nothing"] = "action"
     action: Digest | None = None
+    conditions: Mapping[str, str | int] = field(default_factory=dict)
 
 
 Results = Mapping[str, Result]

@@ -42,16 +42,17 @@ TREE = Tree([file("bin/go", HERE, 4, executable=True)])
 
 def ran(key: bytes, provenance: Provenance | None, *, cached: bool = False) -> Result:
     own = digest.of_bytes(key)
-    return Result(own, TREE, HERE, HERE, 1.23456, 7, cached=cached, provenance=provenance)
+    made = Result(own, TREE, HERE, HERE, 1.23456, 7, cached=cached, provenance=provenance)
+    return replace(made, action=digest.of_bytes(b"what %b does" % key))
 
 
 def put_together(checks: tuple[Check, ...] = (), **changes: Any) -> model.BuildResult:  # noqa: ANN401 - parts of a result
     results = {
-        "a": ran(b"a", PROVENANCE),
+        "a": replace(ran(b"a", PROVENANCE), conditions={"host": "elsewhere"}),
         "b": ran(b"b", PROVENANCE, cached=True),
         "c": ran(b"c", None, cached=True),
         "image": replace(ran(b"i", COMPUTED), kind="computation"),
-        "idle": replace(ran(b"", None, cached=True), kind="nothing"),
+        "idle": replace(ran(b"", None, cached=True), kind="nothing", action=None),
     }
     artifact = making.Artifact(making.IMAGE, 5, HERE, digest.sha256_of_bytes(b"here"))
     counts = root.Counts(
@@ -105,7 +106,8 @@ def test_every_step_says_key_action_outputs_and_where_it_comes_from() -> None:
         "stage": "stage of a",
         "kind": "action",
         "key": str(digest.of_bytes(b"a")),
-        "action": str(digest.of_bytes(b"a")),
+        "action": str(digest.of_bytes(b"what a does")),
+        "conditions": {"host": "elsewhere"},
         "outputs": str(TREE.digest),
         "seconds": 1.235,
         "peak_memory": 7,
@@ -121,7 +123,7 @@ def test_every_step_says_key_action_outputs_and_where_it_comes_from() -> None:
     }
     assert (two["origin"], two["provenance"]) == ("remembered", one["provenance"])
     assert (three["origin"], three["provenance"]) == ("remembered", None)
-    assert (image["kind"], image["action"]) == ("computation", str(digest.of_bytes(b"i")))
+    assert (image["kind"], image["action"]) == ("computation", str(digest.of_bytes(b"what i does")))
     assert (image["origin"], image["provenance"]["isolation"]) == ("ran here", None)
     assert (idle["kind"], idle["action"], idle["origin"]) == ("nothing", None, "nothing to do")
     assert kept.id == digest.of_bytes(canonical.dumps(ISOLATION))
