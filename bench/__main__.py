@@ -98,7 +98,7 @@ class Bench:
         if self.smoke:
             return place
         for results in (place / "results").iterdir():
-            if results.name.startswith(("action-", "h1-")) or results.name in {"boot", "image"}:
+            if results.name.startswith(("action-", "computed-")):
                 shutil.rmtree(results)
         remove_folder(place / "checkouts")
         return place

@@ -1,8 +1,8 @@
 """Architectures by Go's names (GOARCH), and how Linux names and numbers things on each.
 
-The programs that run without their package (`sandbox/confine.py`, the orchestrator's
-`run/first_process.py`) are given the numbers with their orders. What else is known of an
-architecture stands in `orchestrator/architecture.py`.
+The programs that start in a Python of their own (`containers/sandbox/confine.py`,
+`orchestrator/run/first_process.py`) are given the numbers with their requests: to import this would
+cost them time. What else is known of an architecture stands in `orchestrator/architecture.py`.
 """
 
 from __future__ import annotations

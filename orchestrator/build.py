@@ -169,29 +169,31 @@ class _Job:
             events=InputEvents(self.observer),
             stop=self.stop,
         )
-        with registry.connect(self.options.engine, self.store.root / "scratch") as engine:
-            drawn = plan.draw(
-                self.wanted,
-                self.pinned,
-                have,
-                self.store,
-                host=host(),
-                architectures=self.architectures,
-                # How many the engine has is a matter of the plan's.
-                processors=engine.processors,
-                capabilities=engine.capabilities(),
-            )
-            with ThreadPoolExecutor(1) as pool, self._output() as output:
+        with ThreadPoolExecutor(1) as pool, self._output() as output:
+            # Closed before the new output directory is put in place, in case that fails.
+            with registry.connect(self.options.engine, self.store.root / "scratch") as engine:
+                drawn = plan.draw(
+                    self.wanted,
+                    self.pinned,
+                    have,
+                    self.store,
+                    host=host(),
+                    architectures=self.architectures,
+                    # How many the engine has is a matter of the plan's.
+                    processors=engine.processors,
+                    capabilities=engine.capabilities(),
+                )
                 end = _End(self, drawn, have, pool)
                 steps = self._steps(drawn, have, end, output)
                 run = self._run(steps, engine)
-                image = making.of_result(making.STEP.result(run.results), self.store)
-                again = rebuilding.checks(run.compared.values())
-                found = [*end.compared.result(), *again, *image.checks]
-                found = complete(found, self._expected(drawn, steps))
-                made = _Made(steps, run.results, image, found, end.assembled, engine.identity)
-                built = self._result(drawn, made)
-                result.write(output.folder, built, run.results, self.store)
+                identity = engine.identity
+            image = making.of_result(making.STEP.result(run.results), self.store)
+            again = rebuilding.checks(run.compared.values())
+            found = [*end.compared.result(), *again, *image.checks]
+            found = complete(found, self._expected(drawn, steps))
+            made = _Made(steps, run.results, image, found, end.assembled, identity)
+            built = self._result(drawn, made)
+            result.write(output.folder, built, run.results, self.store)
         return Built(built, self.options.out)
 
     @contextmanager

@@ -22,12 +22,13 @@ class Variation:
     """One variation.
 
     `name`: also that of the field of an observation by which it is seen from inside. `meaning`: for
-    people. `apply`: the conditions with it, on an engine whose actions usually have so many
-    CPUs.
+    people. `condition`: the field of the conditions that it changes. `apply`: the conditions with
+    it, on an engine whose actions usually have so many CPUs.
     """
 
     name: str
     meaning: str
+    condition: str
     apply: Callable[[Conditions, int], Conditions]
 
 
@@ -44,31 +45,37 @@ VARIATIONS = (
     Variation(
         "directory",
         "the path of the work directory, with a space in it",
+        "work",
         lambda conditions, _: replace(conditions, work="/elsewhere/a longer path/work"),
     ),
     Variation(
         "group",
         "the id of the group, as seen inside",
+        "group",
         lambda conditions, _: replace(conditions, group=4321),
     ),
     Variation(
         "host",
         "the host name",
+        "host",
         lambda conditions, _: replace(conditions, host="another-host-name"),
     ),
     Variation(
         "order",
         "the order of the entries of each input directory",
+        "order_seed",
         lambda conditions, _: replace(conditions, order_seed=27),
     ),
     Variation(
         "parallelism",
         "how many threads Go programs use, and how many actions the go command runs at once",
+        "parallelism",
         _parallelism,
     ),
     Variation(
         "user",
         "the id of the user, as seen inside",
+        "user",
         lambda conditions, _: replace(conditions, user=1234),
     ),
 )

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from containers.engine import Engine
 
 
+PURPOSE = "to show that a further engine is one line"
+
+
 def connect(scratch: Path) -> Engine:
     """See `containers.registry`."""
     del scratch

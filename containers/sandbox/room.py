@@ -37,11 +37,16 @@ class Room:
     @cached_property
     def refusal(self) -> str:
         """Why the launcher cannot mount anything, or empty."""
-        try:
-            self._trial()
-        except InfrastructureError as error:
-            return f"no tmpfs can be mounted here: {error.subject or error.summary}"
-        return ""
+        refused = ""
+        # Much depends on it, so what fails once is tried again: it may have been want of memory.
+        for _ in range(2):
+            try:
+                self._trial()
+            except InfrastructureError as error:
+                refused = f"no tmpfs can be mounted here: {error.subject or error.summary}"
+            else:
+                return ""
+        return refused
 
     def lacking(self, policy: Policy) -> str:
         """Return why a work directory is not a tmpfs, or empty where it is one."""

@@ -150,7 +150,7 @@ def step(recipe_of: Callable[[Results], Recipe], needs: Sequence[str], place: Pl
             at_hand=lambda remembered: _taken_over(remembered, place),
         )
 
-    return Step(STEP, STEP, IMAGE, tuple(needs), make, parts=PARTS)
+    return Step(STEP, STEP, IMAGE, tuple(needs), make, parts=PARTS, in_process=True)
 
 
 def of_result(result: Result, store: Store) -> Image:
@@ -182,11 +182,14 @@ def _computed(made: Image) -> Computed:
     }
     sound = all(check.verdict is Verdict.PASS for check in made.checks)
     files = [file(part.path, part.blake3, part.size) for part in (made.image, made.cpio)]
-    return Computed(Tree(files), canonical.dumps(says), sound)
+    # What `orchestrate run` makes a folder of is the root, whose files lie in the store.
+    return Computed(Tree(files), canonical.dumps(says), sound, refers=(made.tree,))
 
 
 def _made(recipe: Recipe, place: Place, stop: Event) -> Image:
     store, fresh, observer = place.store, place.fresh(), place.observer
+    for name in (IMAGE, CPIO):  # a link to the old one, where taking over failed half-way
+        (fresh / name).unlink(missing_ok=True)
     tree, disk = laid_out(recipe, store.put_bytes, lambda entry: _head(store, entry))
     # What came of it; the recipe stays what the other process is given.
     final = replace(recipe, tree=tree)
@@ -335,14 +338,16 @@ def _taken_over(remembered: Result, place: Place) -> bool:
         of_result(remembered, place.store)
     except (InputError, DamagedBlob):
         return False
-    for entry in remembered.tree.files():
-        source = place.old / entry.path
-        try:
+    try:
+        # All of them first: what is linked is the old file itself, which nothing may write to.
+        for entry in remembered.tree.files():
+            source = place.old / entry.path
             if source.stat().st_size != entry.size or digests.of_file(source) != entry.content:
                 return False
-            _link(source, place.fresh() / entry.path)
-        except OSError:
-            return False
+        for entry in remembered.tree.files():
+            _link(place.old / entry.path, place.fresh() / entry.path)
+    except OSError:
+        return False
     for name, _, _ in PARTS:
         place.observer.finished(name, cached=True, seconds=0)
     return True

@@ -64,7 +64,7 @@ def steps(
             return Computed(files.machine(machine, store.read, store.put_bytes))
 
         name, needs = handle(architecture), (programs[architecture],)
-        return Step(name, "boot files", architecture, needs, make)
+        return Step(name, "boot files", architecture, needs, make, in_process=True)
 
     return [step(architecture) for architecture in programs]
 

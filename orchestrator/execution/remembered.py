@@ -49,6 +49,9 @@ class Remembered:
             return None
         if not (self._store.has(stdout) and self._store.has(stderr)):
             return None
+        if not self._store.has(work.digest):
+            # What is at hand is no reason to do the work again.
+            self._store.put_bytes(work.document)
         provenance = Provenance.parse(document.get("provenance"))
         result = Result(
             work.key,
@@ -99,15 +102,18 @@ class Remembered:
                 reasons.append(f"that of {engine} cannot be read: {error!r}")
         return None, "; ".join(reasons)
 
-    def remember(self, step: str, work: Work, result: Result) -> None:
-        """Write a result down, with its provenance, and what it was made from."""
+    def remember(
+        self, step: str, work: Work, result: Result, refers: tuple[Digest, ...] = ()
+    ) -> None:
+        """Write a result down, with its provenance, what it was made from and what it refers to."""
         provenance = result.provenance.document() if result.provenance else None
         self._store.remember(
             self._kind_of(work),
             result.key,
             {
                 "name": step,
-                "action": str(self._store.put_bytes(work.document)),
+                "action": str(work.digest),
+                "refers": [str(digest) for digest in refers],
                 "outputs": str(result.tree.digest),
                 "stdout": str(result.stdout),
                 "stderr": str(result.stderr),

@@ -8,6 +8,7 @@ from containers.action import Action
 from reproducibility.codes import CONDITIONS
 from reproducibility.compare import Check, trees
 from reproducibility.errors import ActionError, InputError
+from reproducibility.variations import VARIATIONS
 
 if TYPE_CHECKING:
     from threading import Event
@@ -31,7 +32,7 @@ def repeat(  # noqa: PLR0913 - what is run, on what, how
 ) -> Check:
     """Compare a step's result with what it gives under other conditions; nothing is remembered.
 
-    `results`: of the step and of those that it needs.
+    `results`: of the step and of those that it needs. What the engine cannot apply is a SKIP.
 
     Raises:
         ActionError: it failed under these conditions.
@@ -39,6 +40,12 @@ def repeat(  # noqa: PLR0913 - what is run, on what, how
         InputError: the step is computed in this process, or had nothing to do.
         Stopped: `stop` was set.
     """
+    unable = {name: one.refusal for name, one in engine.capabilities().items() if one.refusal}
+    wanted = conditions.describe().keys()
+    refused = [one.name for one in VARIATIONS if one.condition in wanted and one.name in unable]
+    if refused:
+        reasons = "; ".join(f"{name}: {unable[name]}" for name in refused)
+        return Check(CONDITIONS["unable"], step.name, f"the engine cannot apply it: {reasons}")
     action = step.make(results)
     if not isinstance(action, Action):
         raise InputError(f"{step.name} runs no action", subject=step.name)
@@ -53,4 +60,6 @@ def repeat(  # noqa: PLR0913 - what is run, on what, how
     before = results[step.name]
     if step.says and outcome.stdout != before.stdout:
         return Check(CONDITIONS["words"], step.name, "other words on standard output")
+    if step.says and not len(before.tree) and not len(outcome.tree):
+        return Check(CONDITIONS["same"], step.name, "the same words on standard output")
     return trees(CONDITIONS, step.name, before.tree, outcome.tree)

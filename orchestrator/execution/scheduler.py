@@ -10,7 +10,7 @@ import threading
 import time
 from bisect import insort
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -29,12 +29,13 @@ from reproducibility.errors import ActionError, InfrastructureError, Stopped
 from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from containers.engine import Engine, Outcome
     from containers.policy import Policy
     from orchestrator.execution.step import Observer, Step, Work
     from orchestrator.store import Store
+    from reproducibility.digest import Digest
 
 _SHOWN = 6000
 
@@ -67,8 +68,6 @@ class Scheduler:
         self._bases = bases or Bases()
         self._stop = stop
         self._remembered = Remembered(store, engine.name)
-        # One at a time: they share this process's memory.
-        self._computing = threading.Lock()
 
     def run(self, steps: Sequence[Step]) -> Execution:
         """Run every step once its predecessors are done; the earlier in the list, the sooner.
@@ -83,24 +82,24 @@ class Scheduler:
         # A failure of one step ends the others, and so does `stop`, which is the caller's.
         halt = threading.Event()
         waiting = list(steps)
-        running: dict[Future[None], int] = {}
+        running: dict[Future[None], tuple[int, Step]] = {}
         free = list(range(self._jobs))
         with ThreadPoolExecutor(self._jobs, thread_name_prefix="action") as pool:
             try:
                 while waiting or running:
                     ready = [step for step in waiting if state.results.keys() >= set(step.needs)]
                     crowded = len(running) + len(ready) > 1
-                    for step in ready[: len(free)]:
+                    for step in _together(ready, running.values())[: len(free)]:
                         waiting.remove(step)
                         number = free.pop(0)
                         # The last steps get all CPUs: no step is left to use an idle one.
                         many = sum(other.long for other in waiting) >= self._jobs
                         shares = crowded and many and step.long
                         own = Share(number, self._jobs) if shares else None
-                        running[pool.submit(self._do, step, state, halt, own)] = number
+                        running[pool.submit(self._do, step, state, halt, own)] = number, step
                     done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
                     for future in done:
-                        insort(free, running.pop(future))
+                        insort(free, running.pop(future)[0])
                         future.result()
                     if self._stop.is_set():
                         raise Stopped("stopped")  # noqa: TRY301 - one place cleans up
@@ -128,6 +127,9 @@ class Scheduler:
                 )
         elif self._rebuild:
             result = self._remade(step, work, state, halt, share)
+        elif isinstance(work, Computation):
+            # Whether its files are at hand is looked at once: it can be more than to look.
+            result = self._made(step, work, state, halt, share)
         else:
             result = self._remembered.recall(work) or self._made(step, work, state, halt, share)
         state.results[step.name] = result
@@ -142,14 +144,14 @@ class Scheduler:
         with self._store.only_one(work.key, Either(self._stop, halt)):
             # Not before: another build may have remembered something while this one waited.
             earlier, why = self._bases.of(work.key, lambda: self._remembered.earlier(work))
-            result, sound = self._work(step, work, state, halt, share)
-            comparison = Comparison(step.name, result, earlier, why, step.says, step.needs)
+            done = self._work(step, work, state, halt, share)
+            comparison = Comparison(step.name, done.result, earlier, why, step.says, step.needs)
             state.compared[step.name] = comparison
             # What differs from before stays out: the next build is compared with the same base,
             # and finds the same.
-            if sound and (earlier is None or comparison.agrees):
-                self._remembered.remember(step.name, work, result)
-            return result
+            if done.sound and (earlier is None or comparison.agrees):
+                self._remembered.remember(step.name, work, done.result, done.refers)
+            return done.result
 
     def _made(
         self, step: Step, work: Work, state: Execution, halt: threading.Event, share: Share | None
@@ -159,30 +161,27 @@ class Scheduler:
             # Another build may have made it while this one waited for the lock.
             result = self._remembered.recall(work)
             if result is None:
-                result, sound = self._work(step, work, state, halt, share)
-                if sound:
-                    self._remembered.remember(step.name, work, result)
+                done = self._work(step, work, state, halt, share)
+                if done.sound:
+                    self._remembered.remember(step.name, work, done.result, done.refers)
+                result = done.result
             return result
 
     def _work(
         self, step: Step, work: Work, state: Execution, halt: threading.Event, share: Share | None
-    ) -> tuple[Result, bool]:
-        """Do a step's work, whatever is remembered of it; the result, and whether it is sound."""
+    ) -> _Done:
+        """Do a step's work, whatever is remembered of it."""
         if isinstance(work, Computation):
             return self._compute(step, work, halt)
-        return self._look_and_execute(step, work, state, halt, share), True
+        return _Done(self._look_and_execute(step, work, state, halt, share))
 
-    def _compute(self, step: Step, work: Computation, halt: threading.Event) -> tuple[Result, bool]:
-        with self._computing:
-            stop = Either(self._stop, halt)
-            if stop.is_set():
-                raise Stopped("stopped")
-            if not step.parts:
-                self._observer.started(step.name)
-            # What comes may need much, and more was freed: unpacked inputs, whole kernels.
-            memory.give_back()
-            started = time.monotonic()
-            computed = work.compute(stop)
+    def _compute(self, step: Step, work: Computation, halt: threading.Event) -> _Done:
+        if not step.parts:
+            self._observer.started(step.name)
+        # What comes may need much, and more was freed: unpacked inputs, whole kernels.
+        memory.give_back()
+        started = time.monotonic()
+        computed = work.compute(Either(self._stop, halt))
         self._store.save_tree(computed.tree)
         here = Identity(HERE, os.uname().machine, resources.VERSION)
         nowhere: dict[str, object] = {"limits": {}, "enforcement": []}
@@ -196,9 +195,9 @@ class Scheduler:
             cached=False,
             provenance=Provenance(here, nowhere, resources.VERSION, _now()),
             kind="computation",
-            action=work.digest,
+            action=self._store.put_bytes(work.document),
         )
-        return result, computed.sound
+        return _Done(result, computed.sound, computed.refers)
 
     def _look_and_execute(
         self,
@@ -242,7 +241,7 @@ class Scheduler:
             outcome.peak_memory,
             cached=False,
             provenance=Provenance(outcome.engine, isolation, resources.VERSION, _now(), observed),
-            action=action.digest,
+            action=self._store.put_bytes(action.document),
             conditions=action.conditions.describe(),
         )
 
@@ -301,6 +300,31 @@ class Scheduler:
             ),
         )
         return str(log)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What came of a step's work; see `Computed`."""
+
+    result: Result
+    sound: bool = True
+    refers: tuple[Digest, ...] = ()
+
+
+def _together(ready: Sequence[Step], running: Iterable[tuple[int, Step]]) -> list[Step]:
+    """Of steps that are ready, those that can be done now: in this process one at a time.
+
+    They share its memory.
+    """
+    computing = [step for _, step in running if step.in_process]
+    found = []
+    for step in ready:
+        if step.in_process:
+            if computing:
+                continue
+            computing.append(step)
+        found.append(step)
+    return found
 
 
 def _now() -> str:

@@ -124,12 +124,14 @@ class Computed:
     """What came of a computation.
 
     `says`: kept where an action's standard output is. `sound`: whether it may be remembered; what
-    fails a comparison of its own may not.
+    fails a comparison of its own may not. `refers`: blobs that are needed as long as the result is,
+    beside those of the tree: of trees, their manifests.
     """
 
     tree: Tree
     says: bytes = b""
     sound: bool = True
+    refers: tuple[Digest, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ class Step:
     what it says is a measurement of that run, kept in its result's provenance and nowhere else.
     `parts`: the (name, stage, subject) of what it tells an observer of by itself; where there are
     any, the scheduler says nothing of the step as a whole. `conditions`: its action is run under
-    these.
+    these. `in_process`: it makes a computation, and no other such step is done beside it.
     """
 
     name: str
@@ -186,6 +188,7 @@ class Step:
     observe: Callable[[Results], Action] | None = None
     parts: tuple[tuple[str, str, str], ...] = ()
     conditions: Conditions = STANDARD
+    in_process: bool = False
 
     @property
     def shown(self) -> tuple[tuple[str, str, str], ...]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.architecture import Architecture
-    from orchestrator.execution.step import Handle, Result, Results
+    from orchestrator.execution.step import Handle, Results
     from orchestrator.golang.module_hash import ModuleHashes
     from orchestrator.golang.toolchain import Chain
     from orchestrator.lock.file import Lock
@@ -32,9 +32,13 @@ def toolchains(
     return made
 
 
-def _variations(first: Result, second: Result, unable: Mapping[str, str]) -> list[Check]:
+def _variations(chain: Chain, results: Results) -> list[Check]:
+    first, second = handles.F1.result(results), handles.F2.result(results)
+    if dict(second.conditions) != chain.varied.describe():
+        reason = f"F2 was run under these conditions only: {dict(second.conditions)}"
+        return [Check(codes.VARIATION["no-effect"], name, reason) for name in probe.FIELDS]
     try:
-        return probe.checks(first, second, unable)
+        return probe.checks(first, second, chain.unable)
     except InputError as error:
         # What is wrong is what was built, not what a person wrote.
         raise ActionError(
@@ -64,7 +68,7 @@ def all_checks(
             chain.host,
             *(_helpers(results, s) for s in (handles.HELPERS, handles.HELPERS_AGAIN)),
         ),
-        *_variations(handles.F1.result(results), handles.F2.result(results), chain.unable),
+        *_variations(chain, results),
     ]
     # The host's own is compared even where it is not for the image: it has built all the others.
     for architecture, tree in {**toolchains(chain, results, (chain.host,)), **made}.items():

@@ -38,10 +38,10 @@ def test_another_module_with_one_command(
     # (The prebuilt programs are compiled with what the seed's step has compiled before.)
     programs = {f"programs/{name}" for name in ARCHITECTURES}
     assert {name for name in ran.executed() if SMALL not in name} <= programs
-    keys = {stage["name"]: stage["key"] for stage in full.ran.document["steps"]}
-    for stage in ran.document["steps"]:
-        if SMALL not in stage["name"] and stage["name"] not in programs:
-            assert keys[stage["name"]] == stage["key"]
+    keys = {step["name"]: step["key"] for step in full.ran.actions()}
+    for step in ran.actions():
+        if SMALL not in step["name"] and step["name"] not in programs:
+            assert keys[step["name"]] == step["key"]
     assert ran.document["root"]["commands"] == dict.fromkeys(ARCHITECTURES, 1)
     with closing(Store(orchestrate.store)) as store:
         tree = store.load_tree(Digest.parse(ran.document["root"]["tree"]))

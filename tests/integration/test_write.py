@@ -22,6 +22,7 @@ from orchestrator.stick.disks import Kernel
 from orchestrator.stick.medium import held
 from reproducibility import digest
 from reproducibility.errors import InfrastructureError
+from tests import results
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -216,13 +217,9 @@ def test_nobody_gets_the_disk_before_it_is_read_back(
     image, backing = place / "sourcery.img", place / "disk"
     image.write_bytes(b"i" * (1 << 20))
     backing.write_bytes(b"o" * (2 << 20))
-    result = {
-        "schema": 1,
-        "verdict": "PASS",
-        "image": {"path": image.name, "blake3": digest.of_file(image).hex},
-        "cpio": {"path": "sourcery.cpio.zst"},
-        "root": {"commands": {}},
-    }
+    made = {"path": image.name, "size": 1 << 20, "blake3": digest.of_file(image).hex}
+    result = results.document()
+    result["image"] = {**result["image"], **made}
     (place / "result.json").write_text(json.dumps(result))
     done: list[str] = []
     ioctl = fcntl.ioctl

@@ -183,7 +183,7 @@ def test_every_file_is_bound_once_unless_something_covers_it(
         assert not parent or parent in made or parent in folders or inside
 
 
-def test_varied_surroundings_are_laid_out_alike() -> None:
+def test_varied_conditions_are_laid_out_alike() -> None:
     varied = action(
         Mount(f"{VARIED.work}/copy", tree("x"), "private"),
         conditions=VARIED,

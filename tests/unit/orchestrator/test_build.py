@@ -16,7 +16,7 @@ from orchestrator.execution import rebuilding
 from orchestrator.spec import model as specs
 from reproducibility import codes
 from reproducibility.compare import Verdict
-from reproducibility.errors import InputError
+from reproducibility.errors import InfrastructureError, InputError
 from tests.fakes import FakeEngine, FakeObserver, made
 from tests.unit.orchestrator import samples
 from tests.unit.orchestrator.execution.test_scheduler import chained, step
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
 
+    from orchestrator.execution.step import Step
     from orchestrator.store import Store
     from reproducibility.compare import CheckKind
 
@@ -118,3 +119,34 @@ def test_a_rebuild_expects_a_check_of_everything_that_is_remembered(
     assert expected(job(store, tmp_path, rebuild=True)) == usual | again
     booting = expected(job(store, tmp_path, rebuild=True, boot=True))
     assert booting == usual | again | {(codes.REBUILD, "boot files/amd64")}
+
+
+def test_an_engine_that_cannot_be_closed_leaves_the_old_output(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(FakeEngine):
+        def __exit__(self, *exception: object) -> None:
+            raise InfrastructureError("its volumes cannot be removed")
+
+    one = job(store, tmp_path)
+    outputs: list[build._Output] = []
+
+    def steps(
+        _: build._Job, drawn: object, have: object, end: object, output: build._Output
+    ) -> list[Step]:
+        del drawn, have, end
+        outputs.append(output)
+        return []
+
+    def ran(*_: object) -> object:
+        (outputs[0].folder / "result.json").write_text("new")
+        return SimpleNamespace(results={}, compared={})
+
+    monkeypatch.setattr(inputs, "ensure", lambda *_, **__: None)
+    monkeypatch.setattr(registry, "connect", lambda *_: Failing({}))
+    monkeypatch.setattr(plan, "draw", lambda *_, **__: plan_of_two())
+    monkeypatch.setattr(build._Job, "_steps", steps)
+    monkeypatch.setattr(build._Job, "_run", ran)
+    with pytest.raises(InfrastructureError, match="volumes"):
+        one.run()
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []

@@ -10,6 +10,7 @@ import errno
 import os
 import threading
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,6 @@ from tests.fakes import FakeEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from orchestrator.image.gather import Blob
     from reproducibility.compare import CheckKind
@@ -49,6 +49,7 @@ class Watcher:
 
     def __init__(self) -> None:
         self.done: set[str] = set()
+        self.remembered: set[str] = set()
 
     def planned(self, steps: Sequence[tuple[str, str, str]]) -> None: ...
 
@@ -56,8 +57,7 @@ class Watcher:
 
     def finished(self, name: str, *, cached: bool, seconds: float) -> None:
         assert seconds >= 0
-        if not cached:
-            self.done.add(name)
+        (self.remembered if cached else self.done).add(name)
 
     def note(self, text: str) -> None: ...
 
@@ -455,3 +455,43 @@ def test_stopped_between_the_stages(maker: Maker, recipe: making.Recipe) -> None
     with pytest.raises(Stopped):
         maker.make(recipe)
     assert "image/again" not in maker.watcher.done
+
+
+@alone
+def test_garbage_collection_keeps_the_root_of_an_image(
+    maker: Maker, recipe: making.Recipe, store: Store
+) -> None:
+    made = maker.make(recipe)
+    store.collect(unused_since=0)
+    assert store.holds(store.load_tree(made.tree))
+
+
+@alone
+@pytest.mark.parametrize("name", [making.IMAGE, making.CPIO])
+def test_what_is_taken_over_in_part_is_not_written_to(
+    maker: Maker, recipe: making.Recipe, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    maker.make(recipe)
+    old = maker.out
+    other = old / ({making.IMAGE, making.CPIO} - {name}).pop()
+    before = digests.of_file(other)
+    (old / name).unlink()
+
+    def full(*given: object, **_: object) -> None:
+        target = given[-1]
+        assert isinstance(target, Path)
+        target.write_bytes(b"half")
+        raise InputError("the disk is full")
+
+    for module in (writer, cpio):
+        monkeypatch.setattr(module, "write", full)
+    with pytest.raises(InputError, match="the disk is full"):
+        maker.make(recipe)
+    assert digests.of_file(other) == before
+
+
+@alone
+def test_what_is_taken_over_is_said_part_by_part(maker: Maker, recipe: making.Recipe) -> None:
+    maker.make(recipe)
+    maker.make(recipe)
+    assert maker.watcher.remembered == KINDS

@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from containers import registry
+from containers.engine import Capability
 from containers.policy import Policy
 from orchestrator.execution.repeat import repeat
 from orchestrator.execution.scheduler import Scheduler
+from orchestrator.execution.step import Step
 from reproducibility.compare import Verdict
 from reproducibility.conditions import Conditions
 from reproducibility.errors import ActionError, InputError
 from reproducibility.variations import VARIED
-from tests.fakes import Asked, FakeEngine, FakeObserver, Made
+from tests.fakes import Asked, FakeEngine, FakeObserver, Made, action
 from tests.unit.orchestrator.execution.test_scheduler import step
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from containers.engine import Engine
-    from orchestrator.execution.step import Results, Step
+    from orchestrator.execution.step import Results
     from orchestrator.store import Store
     from reproducibility.compare import Check
 
@@ -85,3 +87,27 @@ def test_a_step_without_an_action_is_refused(store: Store) -> None:
     nothing = step("a", make=lambda _: None)
     with pytest.raises(InputError, match="runs no action"):
         under(VARIED, FakeEngine({}), store, nothing, {})
+
+
+def test_a_step_that_only_says_something_is_compared_by_its_words(store: Store) -> None:
+    def says(asked: Asked) -> Made:
+        return Made({}, stdout=b"a list" if asked.action.conditions.user != 7 else b"another")
+
+    engine = FakeEngine({"a": says})
+    one = Step("a", "", "", (), lambda _: action("a", outputs=()), says=True)
+    had = results(engine, store, [one])
+    same, words = (
+        (Conditions(host="h"), "conditions.same"),
+        (Conditions(user=7), "conditions.words"),
+    )
+    for conditions, code in (same, words):
+        assert str(under(conditions, engine, store, one, had).code) == code
+
+
+def test_what_an_engine_cannot_apply_is_skipped_with_its_reason(store: Store) -> None:
+    engine, one = FakeEngine({"a": host_in_it}), step("a")
+    had = results(engine, store, [one])
+    engine.able["order"] = Capability("a fake", "no tmpfs here")
+    found = under(VARIED, engine, store, one, had)
+    assert (found.verdict, "order: no tmpfs here" in found.reason) == (Verdict.SKIP, True)
+    assert under(Conditions(user=1), engine, store, one, had).verdict is Verdict.PASS
