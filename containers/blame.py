@@ -79,7 +79,7 @@ def of_machine(error: OSError, doing: str = "", place: Path | None = None) -> In
 
 @contextmanager
 def telling(name: str, into: Path, store: Path) -> Iterator[None]:
-    """Around a step's run, and the keeping of its outputs, below `into`, in the store at a place.
+    """Wrap the run of a step in the folder `into`, and the keeping of its outputs in `store`.
 
     Raises:
         ActionError: the step made what cannot be kept; names it relative to the work directory.

@@ -97,8 +97,8 @@ def root_binds(root: Tree, points: Iterable[str]) -> tuple[list[str], list[str]]
     """Return the paths of the root's tree to make, and those to bind, below an empty root.
 
     `points`: absolute paths where other things will be mounted. A folder of the root is bound
-    whole, except where a point lies in it that the tree has no folder for: then the folder is made
-    and its entries are bound one by one, so that the point can be made beside them.
+    whole, unless a mount point inside it has no folder in the tree: then the folder is made and its
+    entries are bound one by one, so that the mount point can be made beside them.
     """
     wanted = {point.strip("/") for point in points}
     folders = _folders(root)

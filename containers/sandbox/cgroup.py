@@ -39,7 +39,7 @@ class Group:
 
     @property
     def exits(self) -> tuple[str, ...]:
-        """The files by which a process leaves again: none, only what is to stay comes in."""
+        """The files by which a process leaves again: none, what enters stays (see `cgroup_v1`)."""
         return ()
 
     def admit(self, pid: int) -> None:

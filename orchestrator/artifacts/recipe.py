@@ -35,8 +35,8 @@ class Recipe:
 
     `identity`: digest of spec and lock; volume ID and disk signature come from it (the root's own
     digest would be circular once boot files in it name the volume). `epoch`: seconds.
-    `free_space`: bytes. `loader`: what boots it on a PC with a BIOS; its one file that must know
-    where it lies is finished by `laid_out`.
+    `free_space`: bytes. `loader`: what boots it on a PC with a BIOS; `laid_out` writes into its
+    file `ldlinux.sys` where that lies.
     """
 
     tree: Tree

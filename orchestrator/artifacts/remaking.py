@@ -1,7 +1,7 @@
 """Makes the image a second time in another process and environment; see `remade`.
 
-What one process computes once and uses twice is not compared with anything: an order that depends
-on the hash seed, a name taken from the environment, a time in the zone of the machine. So the other
+A mistake that one process makes once would be in both images, and go unseen: an order that depends
+on the hash seed, a name taken from the environment, a time in the zone of the machine. So another
 process gets the tree's manifest and the parameters, and the store to read blobs from; whatever
 follows from them it works out by itself.
 """
@@ -41,7 +41,7 @@ _CODE = Path(__file__).resolve().parents[2]
 class Remade:
     """Result of the other process: the digest of the image, and of the tree in it.
 
-    `alike`: what it saw of its surroundings that is no different from this process's.
+    `alike`: names of what should differ between the two processes and does not.
     """
 
     image: Digest

@@ -25,10 +25,10 @@ _NOTHING = "no earlier result to compare with"
 
 
 class Bases:
-    """What was remembered before a build began, of everything that it makes again.
+    """Results that were remembered before a build began, to compare with.
 
-    A build that meets a damaged blob goes on in a further round. What an earlier round of the same
-    build has remembered is no base: the build would be compared with itself.
+    A build that meets a damaged blob starts another round. Results that an earlier round of the
+    same build has remembered must not be the base: the build would be compared with itself.
     """
 
     def __init__(self) -> None:

@@ -73,7 +73,7 @@ class Remembered:
         return result if self._store.holds(tree) else None
 
     def earlier(self, work: Work) -> tuple[Earlier | None, str]:
-        """Return what it gave before: on this engine, else on another one; or why there is nothing.
+        """Return the remembered result of work, this engine's first; else None, and the reason.
 
         Raises:
             InfrastructureError: the store cannot be read (not: it lacks something).

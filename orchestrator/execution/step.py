@@ -1,8 +1,8 @@
 """Steps, results and their provenance, as values: what a plan consists of, what running it gives.
 
 A result is what an action made; its provenance says which run made it, on which engine, in what
-isolation. The provenance is no part of what must agree: another engine gives the same result. What
-a result was not recorded with is said to be not recorded, never filled in from a later run.
+isolation. Provenance is not compared: another engine gives the same result. What a result was not
+recorded with is said to be not recorded, never filled in from a later run.
 """
 
 from __future__ import annotations
@@ -73,12 +73,11 @@ class Provenance:
 class Result:
     """What came of an action, or of a computation, or of a step that had nothing to do.
 
-    `action`: the blob that holds its document, None where that was not kept. `conditions`: those of
-    an action that are not as usual. `tree`: the declared
-    outputs.
-    `stdout`, `stderr`: blobs. `seconds`: wall-clock time of the run that made it. `peak_memory`:
-    bytes, 0 where the engine could not tell. `cached`: another run made it. `provenance`: None
-    where it was remembered without.
+    `tree`: the declared outputs. `stdout`, `stderr`: blobs. `seconds`: wall-clock time of the run
+    that made it. `peak_memory`: bytes, 0 where the engine could not tell. `cached`: another run
+    made it. `provenance`: None where it was remembered without. `action`: the blob that holds the
+    document of what was done; None where that was not kept. `conditions`: those of an action that
+    are not as usual.
     """
 
     key: Digest
@@ -104,7 +103,7 @@ class Handle(str):
     _folder: str
 
     def __new__(cls, name: str, folder: str = "") -> Self:
-        """`folder`: that of the step's outputs which others use; by default all of them."""
+        """`folder`: the one of the outputs that other steps use; empty for all of them."""
         made = super().__new__(cls, name)
         made._folder = folder
         return made
@@ -121,11 +120,11 @@ class Handle(str):
 
 @dataclass(frozen=True)
 class Computed:
-    """What came of a computation.
+    """Result of a computation.
 
-    `says`: kept where an action's standard output is. `sound`: whether it may be remembered; what
-    fails a comparison of its own may not. `refers`: blobs that are needed as long as the result is,
-    beside those of the tree: of trees, their manifests.
+    `says`: bytes that are kept as an action's standard output is. `sound`: False where a comparison
+    of its own failed; then it is not remembered. `refers`: further blobs to keep as long as the
+    result; for a tree, its manifest.
     """
 
     tree: Tree
@@ -136,12 +135,12 @@ class Computed:
 
 @dataclass(frozen=True)
 class Computation:
-    """Work that is done in this process.
+    """Work that is done in this process: boot files, the image.
 
     `kind`: results are remembered by kind and key. `document`: canonical JSON of everything that
-    decides the outcome, as an action's. `compute`: does the work; is given what is set when it
-    shall stop, and puts the files of its tree where they belong. `at_hand`: whether the files of a
-    remembered result still are there; by default they are to be in the store.
+    decides the outcome, as an action's. `compute`: does the work and puts the files of its tree
+    where they belong; its event is set when it shall stop. `at_hand`: says whether the files of a
+    remembered result still are there; by default the store is asked.
     """
 
     kind: str
@@ -165,17 +164,17 @@ Work = Action | Computation
 
 @dataclass(frozen=True)
 class Step:
-    """Named work that is known once its predecessors' results are.
+    """Named work that is known once the results of the steps that it needs are.
 
-    `make` gives None where there turns out to be nothing to do; the result is then an empty tree.
+    `make` returns None where there turns out to be nothing to do; the result is then an empty tree.
     `stage` and `subject` are the words for people: what kind of work, on what. `long`: it
     takes so long that it keeps to its share of the CPUs while others like it are waiting.
     `says`: other steps use its standard output, which is then compared as its files are. `observe`:
     an action that looks around, run just before each run of this one under the same conditions;
     what it says is a measurement of that run, kept in its result's provenance and nowhere else.
-    `parts`: the (name, stage, subject) of what it tells an observer of by itself; where there are
-    any, the scheduler says nothing of the step as a whole. `conditions`: its action is run under
-    these. `in_process`: it makes a computation, and no other such step is done beside it.
+    `parts`: (name, stage, subject) of parts that the step itself reports to the observer; where
+    there are any, the scheduler does not report the step as a whole. `conditions`: its action is
+    run under these. `in_process`: it makes a computation, and no other such step is done beside it.
     """
 
     name: str
@@ -214,7 +213,7 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class Earlier:
-    """What is remembered of an action, as the base of a comparison: its files need not be there."""
+    """An earlier remembered result to compare with; its files may be gone."""
 
     engine: str
     tree: Tree

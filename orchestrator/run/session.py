@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 SHELL = "gosh"
 # As userland/internal/pid1 mounts them; file systems in memory share what there is.
 MEMORY = {
-    "/dev/shm": "mode=1777,size=10%",  # noqa: S108 - on the device
-    "/run": "mode=0755,size=10%",
+    "/dev/shm": "mode=1777,size=5%",  # noqa: S108 - on the device
+    "/run": "mode=0755,size=5%",
     "/root": "mode=0700,size=10%",
     "/tmp": "mode=1777,size=40%",  # noqa: S108 - on the device
     "/bin": "mode=0755,size=35%",
