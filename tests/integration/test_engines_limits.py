@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +17,8 @@ from containers.policy import Limits, Policy
 from reproducibility.errors import ActionError, Stopped
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from containers.local import Ended
     from tests.integration.engine_fixtures import Bench
 
@@ -144,18 +145,34 @@ def test_outputs_with_paths_that_are_too_long_are_the_actions_fault(bench: Bench
         bench.run(action)
 
 
-def test_a_wish_to_stop_is_heeded_while_outputs_are_taken(bench: Bench) -> None:
-    stop = threading.Event()
-    action = bench.builder.action("take", "holes", str(7680 * MIB), outputs=("out",))
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(bench.run, action, stop=stop)
-        while not running.done() and not list(bench.folder.rglob("outputs/out")):
-            time.sleep(0.01)
-        stop.set()
-        # Holes are taken at once where they stay holes.
-        if not running.done() or running.exception():
-            with pytest.raises(Stopped):
-                running.result()
+class _StopOnce(threading.Event):
+    """A wish to stop that is there once a file is: nobody has to be quicker than the engine."""
+
+    def __init__(self, folder: Path, pattern: str) -> None:
+        super().__init__()
+        self._folder = folder
+        self._pattern = pattern
+
+    def is_set(self) -> bool:
+        return super().is_set() or any(self._folder.rglob(self._pattern))
+
+
+@pytest.mark.parametrize(
+    ("command", "outputs"),
+    [
+        (("take", "files", "12"), tuple(f"empty-{number}" for number in range(12))),
+        # Holes are taken at once where they stay holes, and seen to afterwards.
+        (("take", "holes", str(7680 * MIB)), ("out",)),
+    ],
+)
+def test_a_wish_to_stop_is_heeded_while_outputs_are_taken(
+    bench: Bench, tmp_path: Path, command: tuple[str, ...], outputs: tuple[str, ...]
+) -> None:
+    ours = replace(bench, folder=tmp_path)
+    stop = _StopOnce(tmp_path, f"outputs/{outputs[0]}")
+    with pytest.raises(Stopped):
+        ours.run(bench.builder.action(*command, outputs=outputs), stop=stop)
+    assert any(tmp_path.rglob(f"outputs/{outputs[0]}"))
 
 
 def test_peak_memory_counts_files_in_memory(bench: Bench) -> None:
