@@ -52,7 +52,7 @@ class Facts:
 
     @property
     def machine(self) -> str:
-        """What `uname -m` says."""
+        """Machine name that `uname -m` gives."""
         return LINUX[self.name].machine
 
     @property

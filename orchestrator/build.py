@@ -23,6 +23,7 @@ from orchestrator.artifacts import (
     result,
     root,
 )
+from orchestrator.artifacts.earlier_files import EarlierFiles
 from orchestrator.boot import step as boot_step
 from orchestrator.execution import rebuilding
 from orchestrator.execution.scheduler import Scheduler, default_jobs
@@ -58,7 +59,7 @@ _ROUNDS = 5
 
 @dataclass(frozen=True)
 class Options:
-    """What a person asks for.
+    """Request for a build, as a person gave it.
 
     `architectures`: empty for those of the spec. `jobs`: actions at once, 0 for the default.
     """
@@ -76,7 +77,7 @@ class Options:
 
     @property
     def own(self) -> tuple[Path, ...]:
-        """What is never content of the image, as `places.own`."""
+        """Paths that are never content of the image, as `places.own` gives them."""
         return places.own(self.spec, self.lock, self.store)
 
 
@@ -106,9 +107,12 @@ def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
     architectures = _selected(wanted, options.architectures)
     output_directory.refuse_foreign(options.out)
     local_path.refuse_output(pinned.inputs, wanted.folder, options.out)
-    with closing(Store(options.store)) as store:
+    with closing(Store(options.store)) as store, ThreadPoolExecutor(1) as pool:
         trial.require_store(options.store)
-        job = _Job(options, wanted, pinned, architectures, store, observer, stop, started)
+        earlier = EarlierFiles(options.out)
+        job = _Job(options, wanted, pinned, architectures, store, observer, stop, started, earlier)
+        if not options.rebuild:
+            earlier.begin(pool, making.FILES, spec=wanted.digest, lock=pinned.digest, stop=stop)
         if options.bundle is not None:
             bundle.read(options.bundle, pinned, store, host())
         for _ in range(_ROUNDS - 1):
@@ -143,6 +147,7 @@ class _Job:
     observer: Observer
     stop: threading.Event
     started: float
+    earlier: EarlierFiles
     bases: rebuilding.Bases = field(default_factory=rebuilding.Bases)
 
     @cached_property
@@ -207,7 +212,7 @@ class _Job:
         steps = list(drawn.steps)
         if self.wanted.boot is not None:
             steps += boot_step.steps(self.wanted.boot, have.boot, self.programs, self.store)
-        place = making.Place(self.store, lambda: output.folder, self.options.out, self.observer)
+        place = making.Place(self.store, lambda: output.folder, self.earlier, self.observer)
         return [*steps, making.step(end.recipe, [step.name for step in steps], place)]
 
     def comparisons(
@@ -262,7 +267,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Made:
-    """What came of a build: the steps with their results, the image, and what was checked."""
+    """Outcome of a build: the steps with their results, the image, and the checks."""
 
     steps: Sequence[Step]
     results: Results
@@ -282,12 +287,12 @@ class _Output:
 
     @cached_property
     def folder(self) -> Path:
-        """Where its files go meanwhile."""
+        """Folder that its files go to meanwhile."""
         return self._stack.enter_context(output_directory.replacing(self._out))
 
 
 class _End:
-    """What is made of the steps' results at the end, and the comparisons, which begin meanwhile.
+    """End of a build: the image's recipe from the steps' results, and the comparisons beside it.
 
     `assembled`, `compared`: there once `recipe` was asked for.
     """

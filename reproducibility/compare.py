@@ -37,7 +37,7 @@ class Verdict(IntEnum):
 
 @dataclass(frozen=True)
 class CheckKind:
-    """What one kind of check compares, and every outcome that it can have.
+    """Kind of check: what it compares, and every outcome that it can have.
 
     `code`: the first part of its codes, which stays what it is, as in `release`. `name`: the same
     in words, which may change. `passes`, `skips`, `fails`: the outcomes with that verdict, as in
@@ -76,7 +76,7 @@ class CheckKind:
 
 @dataclass(frozen=True)
 class Code:
-    """What came of a check, as a stable name that a policy can be written against.
+    """Outcome of a check, as a stable name that a policy can be written against.
 
     In text `release.absent-record`: the kind's code, a dot, the outcome. It implies the verdict.
     """
@@ -116,7 +116,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What came (`code`) of a comparison of what (`subject`), and why, in words (`reason`).
+    """Comparison that was made: its outcome (`code`), its `subject`, and the `reason` in words.
 
     `differences`: the first `KEPT` of them, in the order of their paths, where what was compared
     can tell them as values; `total`: how many there are altogether.
@@ -134,17 +134,17 @@ class Check:
 
     @property
     def kind(self) -> CheckKind:
-        """What kind of check it is."""
+        """Kind of check that it is."""
         return self.code.kind
 
     @property
     def name(self) -> str:
-        """What was compared with what, in words."""
+        """Name of the comparison in words."""
         return self.code.kind.name
 
     @property
     def verdict(self) -> Verdict:
-        """Whether it holds."""
+        """Verdict that the outcome implies."""
         return self.code.verdict
 
     def document(self) -> dict[str, Any]:

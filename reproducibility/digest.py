@@ -118,10 +118,14 @@ def sha256_of_bytes(data: bytes) -> Digest:
 
 def sha256_of_file(path: Path, *, follow: bool = True) -> Digest:
     """SHA-256 of a regular file, streamed; for formats that demand it. Errors as `measured`."""
-    with _opened(path, follow=follow, expected=None) as (stream, status):
+    # Without a context manager of Python's, which is a fifth of the time for a small file.
+    handle = regular.descriptor(path, follow=follow)
+    try:
         hasher = hashes.Hash(hashes.SHA256())
-        _feed(stream, status, hasher.update, path, None)
-        return Digest("sha256", hasher.finalize().hex())
+        _feed(handle, os.fstat(handle), hasher.update, path, None)
+    finally:
+        os.close(handle)
+    return Digest("sha256", hasher.finalize().hex())
 
 
 @contextlib.contextmanager

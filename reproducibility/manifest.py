@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -66,6 +66,13 @@ class Entry:
             InputError: the entry is a directory.
         """
         return Digest("blake3", self.digest)
+
+    def moved(self, path: str) -> Entry:
+        """The same entry under another path; a third of the time that `dataclasses.replace` takes.
+
+        A build moves some 100,000 of them.
+        """
+        return Entry(path, self.kind, self.executable, self.size, self.digest)
 
 
 def file(path: str, digest: Digest, size: int, *, executable: bool = False) -> Entry:
@@ -151,7 +158,7 @@ class Tree:
             return self
         return Tree._trusted(
             [
-                replace(entry, path=entry.path[len(start) :])
+                entry.moved(entry.path[len(start) :])
                 for entry in self.entries
                 if entry.path.startswith(start)
             ]
@@ -167,7 +174,7 @@ class Tree:
         if not start:
             return self
         _check_path(start)
-        moved = [replace(entry, path=f"{start}/{entry.path}") for entry in self.entries]
+        moved = [entry.moved(f"{start}/{entry.path}") for entry in self.entries]
         for entry in moved:
             # What may be too long now; no sign takes more than four bytes.
             if len(entry.path) > LONGEST_PATH // 4 or entry.path.count("/") >= MOST_PARTS:
@@ -184,7 +191,7 @@ class Tree:
         Raises:
             InputError: two entries would get one path.
         """
-        return Tree(replace(entry, path=rename(entry.path)) for entry in self.entries)
+        return Tree(entry.moved(rename(entry.path)) for entry in self.entries)
 
     def overlaid(self, other: Tree) -> Tree:
         """This tree with `other` on top: where both have a path, `other`'s entry counts.

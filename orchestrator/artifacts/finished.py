@@ -62,7 +62,7 @@ class Finished:
 
     @property
     def image_digest(self) -> Digest:
-        """What the image must be."""
+        """Digest that the image must have."""
         return Digest("blake3", self.result.image.blake3)
 
     @property
@@ -90,7 +90,7 @@ class Finished:
 
     @property
     def archive_digest(self) -> Digest:
-        """What the archive must be."""
+        """Digest that the archive must have."""
         return Digest("blake3", self.result.cpio.blake3)
 
     def root(self, store: Store) -> Path:

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -33,7 +31,6 @@ from orchestrator.image.cpio import writer as cpio
 from orchestrator.image.fat import reader, witness, writer
 from orchestrator.store import DamagedBlob, Store
 from reproducibility import canonical, codes
-from reproducibility import digest as digests
 from reproducibility.compare import Check, Difference, Verdict, trees
 from reproducibility.digest import Digest
 from reproducibility.errors import ComparisonError, InputError, Stopped
@@ -45,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
+    from orchestrator.artifacts.earlier_files import EarlierFiles
     from orchestrator.artifacts.remaking import Remaking
     from orchestrator.execution.step import Observer, Result, Results
     from reproducibility.compare import CheckKind
@@ -56,6 +54,7 @@ __all__ = ["FORMAT", "Image", "Recipe", "of_result", "step", "volume_id"]
 
 IMAGE = "sourcery.img"
 CPIO = "sourcery.cpio.zst"
+FILES = (IMAGE, CPIO)
 
 STEP = Handle("image")
 PARTS = (
@@ -122,15 +121,15 @@ class Image:
 
 @dataclass(frozen=True)
 class Place:
-    """Where an image is made, and who is told.
+    """Place that an image is made in, and the observer who is told.
 
-    `fresh`: gives the folder that both files go to. `old`: the output directory, from which they
-    are taken over where nothing changed.
+    `fresh`: gives the folder that both files go to. `earlier`: those of the output directory, taken
+    over where nothing changed.
     """
 
     store: Store
     fresh: Callable[[], Path]
-    old: Path
+    earlier: EarlierFiles
     observer: Observer
 
 
@@ -188,7 +187,7 @@ def _computed(made: Image) -> Computed:
 
 def _made(recipe: Recipe, place: Place, stop: Event) -> Image:
     store, fresh, observer = place.store, place.fresh(), place.observer
-    for name in (IMAGE, CPIO):  # a link to the old one, where taking over failed half-way
+    for name in FILES:  # a link to the old one, where taking over failed half-way
         (fresh / name).unlink(missing_ok=True)
     tree, disk = laid_out(recipe, store.put_bytes, lambda entry: _head(store, entry))
     # What came of it; the recipe stays what the other process is given.
@@ -333,32 +332,27 @@ def _cpio(recipe: Recipe, store: Store, fresh: Path, observer: Observer) -> tupl
 
 
 def _taken_over(remembered: Result, place: Place) -> bool:
-    """Whether the old output directory has both files whole; they are then in the new one too."""
+    """Take both files over where the old output directory has them whole; else return False."""
     try:
         of_result(remembered, place.store)
     except (InputError, DamagedBlob):
         return False
+    earlier = place.earlier
     try:
         # All of them first: what is linked is the old file itself, which nothing may write to.
         for entry in remembered.tree.files():
-            source = place.old / entry.path
-            if source.stat().st_size != entry.size or digests.of_file(source) != entry.content:
+            if (
+                earlier.size(entry.path) != entry.size
+                or earlier.digest(entry.path) != entry.content
+            ):
                 return False
         for entry in remembered.tree.files():
-            _link(place.old / entry.path, place.fresh() / entry.path)
+            earlier.link(entry.path, place.fresh() / entry.path)
     except OSError:
         return False
     for name, _, _ in PARTS:
         place.observer.finished(name, cached=True, seconds=0)
     return True
-
-
-def _link(source: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _head(store: Store, entry: Entry) -> bytes:

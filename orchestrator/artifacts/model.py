@@ -93,7 +93,7 @@ class Check(_Model):
 
 
 class Engine(_Model):
-    """Which engine: its name, what tells it from others of that name, its program's version."""
+    """Engine: its name, what tells it from others of that name, its program's version."""
 
     name: str
     identity: str
@@ -109,7 +109,7 @@ class Host(_Model):
 
 
 class Provenance(_Model):
-    """Which run made a step's result, as it was observed then.
+    """Provenance of a step's result: the run that made it, as it was observed then.
 
     `isolation`: the `id` of one of those in `isolation.enforced`; null for a computation, which
     nothing isolates. `tool`: the version of this program. `when`: the end of the work,
@@ -150,7 +150,7 @@ class Step(_Model):
 
 
 class Rule(_Model):
-    """How one rule was enforced, or why not."""
+    """Enforcement of one rule: by what means, or why not."""
 
     rule: str
     state: Literal["enforced", "not enforced"]
@@ -173,7 +173,7 @@ class Isolation(_Model):
 
 
 class Patch(_Model):
-    """What the build changed in a private copy of a published file."""
+    """Change that the build made in a private copy of a published file."""
 
     file: str
     change: str

@@ -31,7 +31,7 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an image is made from.
+    """Recipe: everything that an image is made from.
 
     `identity`: digest of spec and lock; volume ID and disk signature come from it (the root's own
     digest would be circular once boot files in it name the volume). `epoch`: seconds.

@@ -150,7 +150,7 @@ def _engine(identity: Identity) -> model.Engine:
 
 
 def _provenance(made: Provenance | None) -> model.Provenance | None:
-    """Where a result comes from; None where that was not recorded, or not as a whole."""
+    """Return where a result comes from; None where that was not recorded, or not as a whole."""
     if made is None:
         return None
     kept = _enforced(made.isolation)
@@ -166,7 +166,7 @@ def _provenance(made: Provenance | None) -> model.Provenance | None:
 
 
 def _isolated(made: Provenance) -> bool:
-    """Whether the work ran in isolation: for what this program computes, there is no rule."""
+    """Tell whether the work ran in isolation: for what this program computes, there is no rule."""
     return any(made.isolation.values())
 
 

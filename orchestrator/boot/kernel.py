@@ -55,7 +55,7 @@ class Kernel:
 
     @property
     def unpacks_zstandard(self) -> bool:
-        """Whether an initramfs may be compressed with Zstandard."""
+        """Support for an initramfs that is compressed with Zstandard."""
         return self.config.get("CONFIG_RD_ZSTD") == "y"
 
     def chosen_device_trees(self, patterns: Sequence[str]) -> Tree:

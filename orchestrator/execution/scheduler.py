@@ -156,7 +156,7 @@ class Scheduler:
     def _made(
         self, step: Step, work: Work, state: Execution, halt: threading.Event, share: Share | None
     ) -> Result:
-        """What is not remembered, made and remembered; of builds at once, one does the work."""
+        """Make and remember what is not remembered; of builds at once, one does the work."""
         with self._store.only_one(work.key, Either(self._stop, halt)):
             # Another build may have made it while this one waited for the lock.
             result = self._remembered.recall(work)
@@ -304,7 +304,7 @@ class Scheduler:
 
 @dataclass(frozen=True)
 class _Done:
-    """What came of a step's work; see `Computed`."""
+    """Outcome of a step's work; see `Computed`."""
 
     result: Result
     sound: bool = True

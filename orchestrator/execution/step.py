@@ -29,7 +29,7 @@ NOT_RECORDED = "not recorded"
 
 @dataclass(frozen=True)
 class Provenance:
-    """Which run made a result, as it was observed then.
+    """Provenance of a result: the run that made it, as it was observed then.
 
     `isolation`: a JSON object with the limits and how each rule was enforced. `tool`: the version
     of this program. `when`: the end of the action, `2026-01-01T00:00:00Z`. `observed`: what the
@@ -71,7 +71,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of an action, or of a computation, or of a step that had nothing to do.
+    """Result of an action, of a computation, or of a step that had nothing to do.
 
     `tree`: the declared outputs. `stdout`, `stderr`: blobs. `seconds`: wall-clock time of the run
     that made it. `peak_memory`: bytes, 0 where the engine could not tell. `cached`: another run
@@ -222,7 +222,7 @@ class Earlier:
 
     @property
     def whose(self) -> str:
-        """Which result it is, in words."""
+        """Name of the result in words."""
         if self.provenance is None:
             return f"the earlier result of {self.engine} (engine and time {NOT_RECORDED})"
         made = self.provenance
@@ -247,7 +247,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether both gave the same; errors, times and memory may differ."""
+        """True where both gave the same; errors, times and memory may differ."""
         if self.now is None or self.earlier is None:
             return False
         said = not self.says or self.earlier.stdout == self.now.stdout
@@ -256,7 +256,7 @@ class Comparison:
 
 @dataclass
 class Execution:
-    """What changes while a plan runs: results by step, and with `rebuild` each step's comparison.
+    """State of a plan that runs: results by step, and with `rebuild` each step's comparison.
 
     Both are in the plan's order once it has ended.
     """

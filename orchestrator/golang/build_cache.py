@@ -50,7 +50,7 @@ class Cache:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the go command is told of it."""
+        """Environment that points the go command to it."""
         return {"GOCACHE": environment.CACHE, "GOCACHEPROG": self._program}
 
     @property

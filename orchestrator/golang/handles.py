@@ -46,7 +46,7 @@ def listing(module: str, architecture: str) -> Handle:
 
 
 def seed(module: str, architecture: str) -> Handle:
-    """What a source's commands import, recorded."""
+    """Step that records the packages which a source's commands import."""
     return Handle(f"seed/{module}/{architecture}", OUT)
 
 

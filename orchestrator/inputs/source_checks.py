@@ -108,7 +108,7 @@ def _tree(pinned: GoModule, store: Store) -> Tree | None:
 
 
 def _left_out(pinned: GoModule) -> dict[str, str]:
-    """What of a source is not compared, and why: in words, by the file or, with `/`, the folder."""
+    """Name the files and, with `/`, folders of a source that are not compared, with the reason."""
     if not pinned.replace:
         # A module's archive holds no packages there (golang/go#37397).
         return {_VENDOR: f"{_VENDOR}, other modules' packages, which go.sum pins"}

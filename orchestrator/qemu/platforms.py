@@ -48,7 +48,7 @@ class Platform:
 
     @property
     def from_archive(self) -> bool:
-        """Whether it starts the archive and no stick."""
+        """True where it starts the archive and no stick."""
         return bool(self.console)
 
 

@@ -34,7 +34,7 @@ _MASK = b"\xff" * 7 + b"\x00" + b"\xff" * 8 + b"\xfe\xff\xff\xff"
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """What binfmt_misc hands foreign programs to, in its own word an interpreter: an emulator.
+    """Emulator that binfmt_misc hands foreign programs to, in its own word an interpreter.
 
     `by`: in words. `registration`: what is to be written to `register` of a private binfmt_misc;
     empty where the machine has one registered.

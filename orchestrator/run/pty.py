@@ -82,7 +82,7 @@ class Line:
 
     @property
     def is_aside(self) -> bool:
-        """Whether what is typed now is for other programs.
+        """Tell whether what is typed now is for other programs.
 
         In a pipeline it is where this process is in the background, or where a program such as a
         pager has the terminal give it every key.

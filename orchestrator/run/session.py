@@ -63,7 +63,7 @@ _GLANCE = 0.25
 
 @dataclass(frozen=True)
 class Invocation:
-    """What is to be run, and in what.
+    """Request for a session: the command, and the root it runs in.
 
     `root`: a folder with the root's tree. `command`: empty for a shell; a bare name is looked for
     in the device's PATH, so that stubs compile on demand. `interpreter`: None on the machine's own
@@ -79,7 +79,7 @@ class Invocation:
 
 @dataclass(frozen=True)
 class Ended:
-    """How it ended: the command's exit status (128 + N for signal N).
+    """End of a session: the command's exit status (128 + N for signal N).
 
     `refusal`: why there was no command to run (status 127) or it could not be run (126).
     """

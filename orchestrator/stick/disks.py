@@ -135,7 +135,7 @@ class Kernel:
         )
 
     def _is_among_devices(self, path: Path, device: int) -> bool:
-        """Whether a file lies in /dev itself; not in /dev/shm where that is mounted there."""
+        """Return True for a file in /dev itself, not in /dev/shm where that is mounted there."""
         if not path.resolve().is_relative_to(self.dev.resolve()):
             return False
         return device == self.dev.stat().st_dev

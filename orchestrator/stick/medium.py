@@ -47,7 +47,7 @@ class Medium:
 
     @property
     def direct(self) -> bool:
-        """Whether reading and writing go past the kernel's cache."""
+        """True where reading and writing go past the kernel's page cache."""
         return bool(fcntl.fcntl(self.descriptor, fcntl.F_GETFL) & os.O_DIRECT)
 
     def indirect(self) -> None:

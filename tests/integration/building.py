@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING, Any
 from containers.host import durable
 from orchestrator import architecture
 from orchestrator.lock import file as locks
+from orchestrator.store import Store
 from reproducibility import codes, digest
+from reproducibility.digest import Digest
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -295,6 +297,22 @@ def clone(store: Path, into: Path) -> Path:
             _link(path, into / path.relative_to(store))
     shutil.copyfile(store / "version", into / "version")
     return into
+
+
+def hand_over(ran: Ran, step: str, source: Path, into: Path) -> None:
+    """Copy the remembered result of a step of a build from its store into another one."""
+    (key,) = (found["key"] for found in ran.document["steps"] if found["name"] == step)
+    kind = "action-sandbox"
+    with closing(Store(source)) as theirs, closing(Store(into)) as ours:
+        record = theirs.recall(kind, Digest.parse(key))
+        assert record is not None
+        tree = theirs.load_tree(Digest.parse(record["outputs"]))
+        for entry in tree.files():
+            ours.put_bytes(theirs.read(entry.content))
+        for name in ("action", "stdout", "stderr"):
+            ours.put_bytes(theirs.read(Digest.parse(record[name])))
+        ours.save_tree(tree)
+        ours.remember(kind, Digest.parse(key), record)
 
 
 def _link(path: Path, copy: Path) -> None:

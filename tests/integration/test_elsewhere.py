@@ -3,6 +3,9 @@
 It runs from a wheel, so that what is installed is held against what is checked out; its inputs come
 in a bundle. Its image must be the one that the checkout made of the same spec and lock: those of
 the small project, and in `make test-engines` the default ones.
+
+So that no stage is built twice without need, the small project's store is given one result of the
+checkout's build, F2, which its own F1 must then equal. In `make test-engines` it makes that too.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from containers.host.durable import remove_folder
+from orchestrator.golang.handles import F1, F2
 from tests.conftest import ROOT
 from tests.integration import building
 from tests.integration.building import HOST, Orchestrate, check_gone, check_no_trace
@@ -89,7 +93,11 @@ def elsewhere(here: tuple[Orchestrate, Built]) -> Iterator[Elsewhere]:
             "USER": "somebody",
         }
         prefix = _another_user(folder, home)
-        command = Orchestrate(project, home / "store", environment, prefix, {"umask": 0o077})
+        store = home / "store"
+        if not WHOLE:
+            building.hand_over(here[1].ran, F2, orchestrate.store, store)
+            _give_away(home)
+        command = Orchestrate(project, store, environment, prefix, {"umask": 0o077})
         yield Elsewhere(command, home)
     finally:
         remove_folder(folder)
@@ -107,6 +115,13 @@ def _wheel(folder: Path) -> Path:
     return found
 
 
+def _give_away(home: Path) -> None:
+    """Make everything in a folder the other user's, where this one may."""
+    if os.geteuid() == 0:
+        for path in (home, *home.rglob("*")):
+            os.chown(path, _USER, _USER, follow_symlinks=False)
+
+
 def _another_user(folder: Path, home: Path) -> tuple[str, ...]:
     """What makes a command run as another user; nothing where this one may not become another.
 
@@ -115,8 +130,7 @@ def _another_user(folder: Path, home: Path) -> tuple[str, ...]:
     """
     if os.geteuid() != 0:
         return ()
-    for path in (home, *home.rglob("*")):
-        os.chown(path, _USER, _USER)
+    _give_away(home)
     become = (
         "setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups", "--",
     )  # fmt: skip
@@ -176,7 +190,10 @@ def test_another_user_in_another_place(
     assert ran.document["cpio"]["blake3"] == expected.document["cpio"]["blake3"]
     assert checked(ran) == checked(expected)
     # What was finished before the kills was not done again.
-    assert {"T1/dist", "T1/toolchain"}.isdisjoint(ran.executed())
+    executed = set(ran.executed())
+    assert {"T1/dist", "T1/toolchain"}.isdisjoint(executed)
+    assert F1 in executed
+    assert (F2 in executed) == WHOLE
     for name in ("SOURCE_DATE_EPOCH", "GOFLAGS", "GOAMD64"):
         assert name in ran.stderr
     if os.geteuid() == 0:

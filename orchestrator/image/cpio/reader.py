@@ -58,7 +58,7 @@ class Member(NamedTuple):
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a folder, not a file."""
+        """True for a folder, False for a file."""
         return self.mode & ~0o7777 == _FOLDER
 
 

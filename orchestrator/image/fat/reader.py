@@ -153,7 +153,7 @@ class _Volume(PyFat):  # type: ignore[misc]
 
     @property
     def met(self) -> int:
-        """How many clusters were met."""
+        """Number of clusters that were met."""
         return sum(self._seen)
 
     def get_cluster_chain(self, first_cluster: int) -> Iterator[int]:

@@ -12,6 +12,7 @@ import pytest
 from containers import registry
 from orchestrator import build, inputs, plan
 from orchestrator.artifacts import image as making
+from orchestrator.artifacts.earlier_files import EarlierFiles
 from orchestrator.execution import rebuilding
 from orchestrator.spec import model as specs
 from reproducibility import codes
@@ -53,8 +54,9 @@ def job(store: Store, folder: Path, *, rebuild: bool = False, boot: bool = False
         store=store.root,
     )
     pinned: Any = None
+    stop, earlier = threading.Event(), EarlierFiles(options.out)
     return build._Job(
-        options, wanted, pinned, ("amd64",), store, FakeObserver(), threading.Event(), 0.0
+        options, wanted, pinned, ("amd64",), store, FakeObserver(), stop, 0.0, earlier
     )
 
 

@@ -324,7 +324,7 @@ class _Volume:
 
 
 def _parts(descriptor: int, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Where bytes are written between two places: what is a hole is zero (lseek(2))."""
+    """Find the written bytes between two places: what is a hole is zero (lseek(2))."""
     at = start
     while at < end:
         try:

@@ -20,6 +20,7 @@ from containers.host import durable
 from containers.policy import Policy
 from orchestrator.artifacts import image as making
 from orchestrator.artifacts import remade, remaking
+from orchestrator.artifacts.earlier_files import EarlierFiles
 from orchestrator.execution import rebuilding
 from orchestrator.execution.rebuilding import Bases
 from orchestrator.execution.scheduler import Scheduler
@@ -104,7 +105,7 @@ class Maker:
         fresh = self._folder / str(self._count)
         fresh.mkdir()
         self.watcher = Watcher()
-        place = making.Place(self._store, lambda: fresh, self.out, self.watcher)
+        place = making.Place(self._store, lambda: fresh, EarlierFiles(self.out), self.watcher)
         ran = Scheduler(
             engine=FakeEngine({}),
             store=self._store,

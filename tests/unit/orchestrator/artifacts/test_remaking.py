@@ -52,6 +52,7 @@ _PROGRAM = """
 import json, sys, threading
 from pathlib import Path
 from orchestrator.artifacts import image as making
+from orchestrator.artifacts.earlier_files import EarlierFiles
 from orchestrator.store import Store
 from reproducibility import digest as digests
 from reproducibility.manifest import Tree, file
@@ -66,7 +67,7 @@ store = Store(place / "store")
 data = {f"folder {n % 5}/a file {n}.txt": bytes([n]) * n for n in range(60)}
 tree = Tree(file(path, store.put_bytes(content), len(content)) for path, content in data.items())
 recipe = making.Recipe(tree, "TEST", digests.of_bytes(b"spec and lock"), 1_767_225_600, 0)
-where = making.Place(store, lambda: place / "fresh", place / "old", Nobody())
+where = making.Place(store, lambda: place / "fresh", EarlierFiles(place / "old"), Nobody())
 made = making._made(recipe, where, threading.Event())
 store.close()
 print(json.dumps({check.kind.code: check.verdict.name for check in made.checks}))
