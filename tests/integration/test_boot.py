@@ -26,6 +26,7 @@ from reproducibility import digest
 from reproducibility.compare import Verdict
 from tests.conftest import ROOT
 from tests.fakes import FakeObserver
+from tests.integration import building
 
 if TYPE_CHECKING:
     from orchestrator.qemu.boot import Booted, Options
@@ -171,9 +172,13 @@ def test_the_stick_may_be_on_any_bus(image: Path, place: Path, disk: Disk) -> No
     with ThreadPoolExecutor(2) as pool:
         for booted in pool.map(one, names):
             assert booted.verdict is Verdict.PASS, booted.document["checks"]
-            (ran,) = booted.outcomes[0].commands
+            (outcome,) = booted.outcomes
+            (ran,) = outcome.commands
             assert ran.status == 0
             assert {"amd64", "licences"} <= set(ran.output.split())
+            # Seconds until each of its stages: a boot that takes long should tell where.
+            times = {stage: round(seconds) for stage, seconds in outcome.times.items()}
+            building.remarks.append(f"{disk} on {outcome.platform.name}: {times}")
 
 
 def test_commands_of_one_s_own_and_their_status(image: Path, place: Path) -> None:
