@@ -15,6 +15,7 @@ from containers.sandbox import enforcement as sandbox_enforcement
 from containers.sandbox.cgroup import Cgroups
 from containers.sandbox.room import Room
 from reproducibility.errors import InfrastructureError
+from tests.fakes import action
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,8 +182,8 @@ def test_podman_takes_no_profile_from_afar() -> None:
     entries = by_rule(docker_enforcement.enforcement(Policy(), podman))
     assert "system-calls" in refused(entries)
     assert "Podman" in entries["system-calls"].means
-    client = APIClient("unix:///nonexistent", version="1.41")
+    client, plain = APIClient("unix:///nonexistent", version="1.41"), action("an action")
     for components, wanted in (("Podman Engine", False), ("Engine", True)):
         about = {**CAPABLE, "Components": [{"Name": components}]}
-        options = docker._host_config(client, Limits(), [], about)["SecurityOpt"]
+        options = docker._host_config(client, plain, Limits(), [], about)["SecurityOpt"]
         assert any(option.startswith("seccomp=") for option in options) is wanted
