@@ -57,9 +57,7 @@ def _not_fixed(program: str) -> str:
         if _RANDOMIZE.read_text("ascii").strip() == "0":
             return "addresses are never random on this machine: kernel.randomize_va_space is 0"
         if Path(program).stat().st_mode & stat.S_ISUID:
-            return (
-                "bubblewrap is set-user-ID here, and such programs lose the flag: execve(2)"
-            )
+            return "bubblewrap is set-user-ID here, and such programs lose the flag: execve(2)"
     except OSError as error:
         return f"it cannot be told whether addresses are random here: {error.strerror}"
     return refused_flag(system.ADDR_NO_RANDOMIZE)

@@ -159,7 +159,7 @@ def _frame(limits: Limits, *, own_users: bool) -> dict[str, Any]:
 
 
 def personality(conditions: Conditions) -> int:
-    """Flags for personality(2), as conditions need them."""
+    """Give the flags that personality(2) is asked for under some conditions."""
     fixed = system.ADDR_NO_RANDOMIZE if conditions.addresses == "fixed" else 0
     return fixed | (system.UNAME26 if conditions.kernel == "2.6" else 0)
 
