@@ -99,6 +99,7 @@ def add_personality(flags: int) -> int:
         OSError: the kernel, or a filter for system calls, refuses it.
     """
     before: int = _LIBRARY.personality(ctypes.c_ulong(_ASK_PERSONALITY))
+    _check(min(before, 0), "personality")
     set_personality(before | flags)
     return before
 

@@ -93,7 +93,7 @@ def for_action(  # noqa: PLR0913 - an action's fixed data
         "epoch": action.mtime,
         "domain": conditions.domain,
         "umask": conditions.umask,
-        "personality": personality(conditions),
+        "personality": personality_flags(conditions),
         "stdin": STDIN_LINE.decode() if conditions.stdin == "pipe" else "",
         "program": program,
         "command": list(action.command),
@@ -158,8 +158,8 @@ def _frame(limits: Limits, *, own_users: bool) -> dict[str, Any]:
     }
 
 
-def personality(conditions: Conditions) -> int:
-    """Give the flags that personality(2) is asked for under some conditions."""
+def personality_flags(conditions: Conditions) -> int:
+    """Flags of personality(2) that conditions need."""
     fixed = system.ADDR_NO_RANDOMIZE if conditions.addresses == "fixed" else 0
     return fixed | (system.UNAME26 if conditions.kernel == "2.6" else 0)
 

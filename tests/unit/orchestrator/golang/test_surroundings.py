@@ -14,6 +14,7 @@ from containers.policy import Policy
 from orchestrator import resources
 from orchestrator.golang import surroundings
 from reproducibility import variations
+from reproducibility.conditions import STANDARD
 from reproducibility.errors import ActionError
 from reproducibility.manifest import Tree
 from tests.fakes import Asked, FakeEngine, Made
@@ -50,9 +51,7 @@ def test_it_is_built_by_f1_and_no_part_of_a_build(store: Store) -> None:
     assert what.action.command[:2] == ("/go/bin/go", "build")
     mounts = {mount.at: mount.tree for mount in what.action.mounts}
     assert mounts["/go"] == chain.goroot_f1(results)
-    assert what.read("/surroundings") == {
-        "surroundings.go": resources.surroundings().read_bytes()
-    }
+    assert what.read("/surroundings") == {"surroundings.go": resources.surroundings().read_bytes()}
 
 
 def test_it_looks_around_under_the_conditions_that_are_given(store: Store) -> None:
@@ -79,12 +78,12 @@ def test_what_nobody_saw_had_no_effect() -> None:
 def test_what_is_no_observation_is_said(store: Store, said: bytes) -> None:
     where = place(store, surroundings=lambda _: Made(stdout=said))
     with pytest.raises(ActionError, match="not understood"):
-        surroundings.look(samples.chain(), Tree(), variations.STANDARD, where)
+        surroundings.look(samples.chain(), Tree(), STANDARD, where)
 
 
 def test_a_program_that_fails_says_under_which_conditions(store: Store) -> None:
     where = place(store, surroundings=lambda _: Made(stderr=b"no /tmp", exit_status=1))
-    conditions = replace(variations.STANDARD, host="elsewhere")
+    conditions = replace(STANDARD, host="elsewhere")
     with pytest.raises(ActionError, match="no /tmp") as failed:
         surroundings.look(samples.chain(), Tree(), conditions, where)
     assert "elsewhere" in failed.value.subject
