@@ -208,5 +208,12 @@ def varied(processors: int, names: Iterable[str] = NAMES) -> Conditions:
     return conditions
 
 
+def without(conditions: Conditions, names: Iterable[str]) -> Conditions:
+    """Conditions that are as usual again in what the named variations change."""
+    wanted = frozenset(names)
+    fields = [one.condition for one in VARIATIONS if one.name in wanted and one.condition]
+    return replace(conditions, **{field: getattr(STANDARD, field) for field in fields})
+
+
 # F2's, on an engine of one CPU.
 VARIED = varied(1, FIXED_POINT)

@@ -52,6 +52,14 @@ def test_every_condition_is_varied_by_one() -> None:
     assert set(varied(2).describe()) == set(FIELDS)
 
 
+def test_what_was_varied_can_be_taken_back() -> None:
+    assert variations.without(varied(4), NAMES) == STANDARD
+    assert variations.without(varied(4), ["time"]) == varied(4)
+    assert variations.without(varied(4), ["zone", "user"]) == varied(
+        4, set(NAMES) - {"zone", "user"}
+    )
+
+
 def test_the_clock_is_never_varied() -> None:
     assert set(variations.REFUSED) == {"time"}
     assert "system call" in variations.REFUSED["time"]
