@@ -49,9 +49,9 @@ class Action:
     `environment`: all of it, nothing is inherited. `directory`: where the command starts, absolute.
     `root`: the builder image's file tree. `mounts`: the input trees. `outputs`: paths relative to
     the work directory, files or folders, that make the result. `epoch`: modification time of
-    every input in seconds since 1970-01-01 UTC. `conditions`: host name, user, order of files and
-    the like, as the command sees them. Where words, variables or paths name the work directory,
-    they say `WORK`.
+    every input in seconds since 1970-01-01 UTC, where the conditions name no other (`mtime`).
+    `conditions`: host name, user, order of files and the like, as the command sees them. Where
+    words, variables or paths name the work directory, they say `WORK`.
     """
 
     name: str
@@ -96,6 +96,11 @@ class Action:
         conditions = canonical.dumps(self.conditions.describe())
         both = {"action": str(self.digest), "conditions": str(digests.of_bytes(conditions))}
         return digests.of_bytes(canonical.dumps(both))
+
+    @property
+    def mtime(self) -> int:
+        """Modification time of the input trees' files, in seconds since 1970-01-01 UTC."""
+        return self.conditions.mtime or self.epoch
 
     def under(self, conditions: Conditions) -> Action:
         """The same action under other conditions."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
+from reproducibility import variations
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
@@ -108,11 +110,16 @@ class Outcome:
 class Capability:
     """Whether an engine can apply a variation.
 
-    `how`: by what it does so. `refusal`: why it cannot, or empty.
+    `how`: by what it does so, or would. `refusal`: why it cannot, or empty.
     """
 
     how: str
     refusal: str = ""
+
+
+def refused_everywhere() -> dict[str, Capability]:
+    """What every engine answers for the variations that none can apply."""
+    return {name: Capability("nothing", why) for name, why in variations.REFUSED.items()}
 
 
 class Engine(Protocol):
@@ -143,7 +150,7 @@ class Engine(Protocol):
         """
 
     def capabilities(self) -> Mapping[str, Capability]:
-        """Variations of conditions that it can apply, by the names of `variations.NAMES`."""
+        """Whether it can apply each variation of `variations.NAMES`, by its name."""
 
     def run(self, action: Action, policy: Policy, storage: Storage, stop: Event) -> Outcome:
         """Run an action; may be called from several threads at once.

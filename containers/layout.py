@@ -79,13 +79,28 @@ def lay_out(action: Action) -> Layout:
 
 
 def environment(action: Action) -> dict[str, str]:
-    """Return all variables of an action, sorted by name.
+    """Return all variables of an action, in the order in which it gets them: that of their names.
 
     `PWD` is the starting directory, because bubblewrap sets it, and `HOME` is set where the action
-    does not set it, because runc does: so both are the same under every engine.
+    does not set it, because runc does: so both are the same under every engine. What the conditions
+    say of a variable goes before what the action says. One more variable than usual puts them all
+    into the opposite order.
     """
+    conditions = action.conditions
     variables = {"HOME": HOME, **dict(action.environment), "PWD": action.directory}
-    return dict(sorted(variables.items()))
+    if conditions.home:
+        variables["HOME"] = conditions.home
+    if conditions.locale:
+        variables |= dict.fromkeys(("LANG", "LC_ALL"), conditions.locale)
+    if conditions.zone:
+        variables["TZ"] = conditions.zone
+    if conditions.search_path:
+        folders = (variables.get("PATH", ""), conditions.search_path)
+        variables["PATH"] = ":".join(filter(None, folders))
+    if conditions.exported:
+        name, _, value = conditions.exported.partition("=")
+        variables[name] = value
+    return dict(sorted(variables.items(), reverse=bool(conditions.exported)))
 
 
 def is_below(path: str, folder: str) -> bool:

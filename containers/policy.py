@@ -6,13 +6,16 @@ enforces it. Nothing here starts a process.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reproducibility.conditions import Conditions
+
 _MIB = 1 << 20
+_WHOLE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,14 @@ class Limits:
     cpus: int = 0
     seconds: int = 3600
     log: int = 64 * _MIB
+
+    def under(self, conditions: Conditions) -> Limits:
+        """The limits of an action that is run under these conditions."""
+        return replace(
+            self,
+            memory=self.memory * conditions.memory // _WHOLE,
+            tmp=self.tmp * conditions.tmp // _WHOLE,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from orchestrator.lock.file import Absent
 from reproducibility import codes
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree, file, merge
-from reproducibility.variations import varied
+from reproducibility.variations import FIXED_POINT, varied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +59,11 @@ def draw(  # noqa: PLR0913 - what a plan depends on
 
     `processors`, `capabilities`: of the engine.
     """
-    unable = {name: one.refusal for name, one in capabilities.items() if one.refusal}
+    unable = {
+        name: one.refusal
+        for name, one in capabilities.items()
+        if one.refusal and name in FIXED_POINT
+    }
     chain = Chain(
         host=host,
         root=merge([("the bootstrap Go", have.bootstrap.at("bootstrap")), ("uname", have.uname)]),
@@ -70,7 +74,8 @@ def draw(  # noqa: PLR0913 - what a plan depends on
         observer=_observer(store),
         read=store.read,
         varied=varied(
-            min(spec.limits.cpus or processors, processors), capabilities.keys() - unable.keys()
+            min(spec.limits.cpus or processors, processors),
+            (name for name in FIXED_POINT if name in capabilities and name not in unable),
         ),
         unable=unable,
     )

@@ -42,6 +42,15 @@ def observer() -> Path:
     return _existing(_PACKAGE / "golang" / "observe.go")
 
 
+def surroundings() -> Path:
+    """`surroundings.go`, the program that looks around inside an action for an audit.
+
+    Raises:
+        InfrastructureError: the installation is not complete.
+    """
+    return _existing(_PACKAGE / "golang" / "surroundings.go")
+
+
 def _find(name: str, member: str = "") -> Path:
     """The packaged copy, or the checkout's own where there is no packaged one."""
     packaged = _PACKAGE / "data" / name

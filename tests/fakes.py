@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from containers.action import Action
-from containers.engine import Capability, Identity
+from containers.engine import Capability, Identity, refused_everywhere
 from containers.local import Ended, LocalEngine
 from containers.policy import RULES, Enforcement
 from orchestrator.store.blobs import BLOB_TIME
@@ -92,7 +92,10 @@ class FakeEngine(LocalEngine):
         self.name = name
         self._identity = Identity(name, own, "1")
         self._processors = processors
-        self.able = {name: Capability("a fake") for name in variations.NAMES}
+        self.able = {
+            **{name: Capability("a fake") for name in variations.NAMES},
+            **refused_everywhere(),
+        }
         self.means = means
         self.table = dict(table)
         self.runs: list[str] = []

@@ -21,18 +21,19 @@ from docker.types import LogConfig, Ulimit
 from docker.types import Mount as DockerMount
 
 from containers import architecture, system_calls
-from containers.docker import archive, builder_image
+from containers.docker import archive, builder_image, capability
 from containers.docker import enforcement as docker_enforcement
 from containers.docker.api import Api
 from containers.docker.reaper import Reaper
 from containers.docker.volumes import Connection, Volumes
 from containers.docker.watch import watch
-from containers.engine import Capability, Identity
+from containers.engine import Identity
 from containers.host.scratch import Scratch
 from containers.layout import MASKED, is_below, lay_out
 from containers.local import Ended, LocalEngine
 from containers.outputs import Allowance, ExceededError, outermost
 from reproducibility import canonical
+from reproducibility.conditions import STANDARD, STDIN_LINE
 from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from docker.api.client import APIClient
 
     from containers.action import Action
-    from containers.engine import Blobs
+    from containers.engine import Blobs, Capability
     from containers.layout import Layout
     from containers.outputs import Exceeded
     from containers.policy import Enforcement, Limits, Policy
@@ -163,14 +164,15 @@ class DockerEngine(LocalEngine):
         layout = lay_out(action)
         self._used = True
         self._check_machine(action)
-        limits = policy.limits
+        limits = policy.limits.under(action.conditions)
         image = self._image(action.root, action.epoch, blobs)
         volumes = self._volumes_for(image)
         with ExitStack() as stack:
             mounts = volumes.for_action(action, layout, limits, blobs, image, stack)
             container = self._create(action, layout, limits, image, mounts)
             stack.callback(self._api.remove_container, container)
-            ended = watch(self._api, container, limits, into, stop)
+            given = STDIN_LINE if action.conditions.stdin == "pipe" else b""
+            ended = watch(self._api, container, limits, into, stop, given)
             exceeded = self._take(container, action, into, Allowance.of(limits, stop))
             return Ended(
                 exit_status=ended.status,
@@ -184,14 +186,7 @@ class DockerEngine(LocalEngine):
 
     def capabilities(self) -> Mapping[str, Capability]:
         """See `Engine.capabilities`."""
-        return {
-            "directory": Capability("the work directory is mounted at that path"),
-            "group": Capability("the container's user has that group"),
-            "host": Capability("the container's host name"),
-            "order": Capability("inputs are unpacked to a tmpfs in another order"),
-            "parallelism": Capability("GOMAXPROCS"),
-            "user": Capability("the container's user"),
-        }
+        return capability.capabilities(self.about(), self.processors)
 
     def enforcement(self, policy: Policy) -> tuple[Enforcement, ...]:
         """See `Engine.enforcement`."""
@@ -286,8 +281,9 @@ class DockerEngine(LocalEngine):
                 hostname=conditions.host,
                 working_dir=action.directory,
                 environment=variables,
+                stdin_open=conditions.stdin == "pipe",
                 labels=dict([self._label]),
-                host_config=_host_config(client, limits, mounts, self.about()),
+                host_config=_host_config(client, action, limits, mounts, self.about()),
             )["Id"]
             return container
 
@@ -346,8 +342,13 @@ def _mode(container: str, path: str, client: APIClient) -> int | None:
 
 
 def _host_config(
-    client: APIClient, limits: Limits, mounts: list[DockerMount], about: Mapping[str, object]
+    client: APIClient,
+    action: Action,
+    limits: Limits,
+    mounts: list[DockerMount],
+    about: Mapping[str, object],
 ) -> dict[str, Any]:
+    conditions = action.conditions
     options = ["no-new-privileges:true"]
     if docker_enforcement.filters(about):
         options.append(f"seccomp={system_calls.profile()}")
@@ -382,6 +383,15 @@ def _host_config(
     )
     if limits.cpus:
         config["NanoCpus"] = limits.cpus * 1_000_000_000
+    if conditions.processors:
+        config["CpusetCpus"] = f"0-{conditions.processors - 1}"
+    if conditions.domain:
+        # The engine's own setting for it would be a part of the host name too.
+        config["Sysctls"] = {"kernel.domainname": conditions.domain}
+    if conditions.memory != STANDARD.memory:
+        # The cgroup's limit cannot be seen from inside, and this one can.
+        data = Ulimit(name="data", soft=limits.memory, hard=limits.memory)
+        config["Ulimits"] = [*config["Ulimits"], data]
     # /sys shows the machine's devices; the sandbox has none.
     config["MaskedPaths"] = [*MASKED, "/sys"]
     return config

@@ -102,7 +102,7 @@ class Volumes:
             return self._shuffled(action, layout, limits, blobs, image, stack)
         work = _work(action, layout, self._make(stack))
         self._fill(image, work, blobs)
-        inputs = [self._input(mount, action.epoch, blobs, image) for mount in layout.read_only]
+        inputs = [self._input(mount, action.mtime, blobs, image) for mount in layout.read_only]
         return [*inputs, work.in_action()]
 
     def _input(self, mount: Mount, epoch: int, blobs: Blobs, image: str) -> DockerMount:
@@ -135,7 +135,7 @@ class Volumes:
         Such a volume is empty again when no container uses it, so a container that does nothing but
         wait holds them all until the action is over.
         """
-        form = archive.Form(action.epoch, order_seed=action.conditions.order_seed)
+        form = archive.Form(action.mtime, order_seed=action.conditions.order_seed)
         held = [
             _input(mount, form, self._make(stack, _room(mount.tree)), f"{_PLACE}/{number}")
             for number, mount in enumerate(layout.read_only)
@@ -229,7 +229,7 @@ def _work(action: Action, layout: Layout, volume: str) -> _Filled:
             *((f"{place}/{folder}".rstrip("/"), tree) for folder, tree in trees),
         ),
         form=archive.Form(
-            action.epoch,
+            action.mtime,
             conditions.user,
             conditions.group,
             writable=True,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +46,12 @@ class Ended:
     ended_by: str
 
 
-def watch(api: Api, container: str, limits: Limits, into: Path, stop: Event) -> Ended:
+def watch(  # noqa: PLR0913 - all of one run
+    api: Api, container: str, limits: Limits, into: Path, stop: Event, given: bytes = b""
+) -> Ended:
     """Start a container that was made, and wait for its end; its output goes to `into`.
+
+    `given`: what its standard input holds, where that is open; less than a pipe can hold.
 
     Raises:
         InfrastructureError: it cannot be started, or the engine was lost.
@@ -62,6 +67,8 @@ def watch(api: Api, container: str, limits: Limits, into: Path, stop: Event) -> 
         pieces = client.attach(container, stdout=True, stderr=True, stream=True, demux=True)
         stack.callback(_hang_up, pieces)
         reading = _Reading(pieces, logs)
+        if given:
+            _give(client, container, given)
         started = time.monotonic()
         _start(client, container)
         watching = _Watching(api, container, reading, limits)
@@ -95,6 +102,15 @@ def _start(client: APIClient, container: str) -> None:
             remedy=f"install {_INIT} on the engine's machine (it is part of the packages docker-ce "
             "and docker.io; else tini under that name), or use --engine sandbox",
         ) from error
+
+
+def _give(client: APIClient, container: str, given: bytes) -> None:
+    """Hand over the whole of a container's standard input, which ends with it (StdinOnce)."""
+    attached = client.attach_socket(container, params={"stdin": 1, "stream": 1})
+    # The library gives a file to read from, over the socket.
+    with closing(attached), closing(attached._response):  # noqa: SLF001 - there is no public way
+        attached._sock.sendall(given)  # noqa: SLF001 - the same
+        attached._sock.shutdown(socket.SHUT_WR)  # noqa: SLF001 - the same
 
 
 def _not_run(status: int, stderr: Path) -> str:

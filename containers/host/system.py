@@ -1,9 +1,9 @@
-"""System calls of Linux that Python has no function for: mount, unshare, prctl, pivot_root, keyctl.
+"""System calls of Linux that Python has no function for: mount, unshare, prctl, keyctl and others.
 
 Each wrapper calls the C library through `ctypes` and raises `OSError` with what was tried in its
-words. The constants have the kernel's own names: include/uapi/linux/{sched,mount,prctl}.h. What the
-C library has no function for is called by its number on this architecture, which the caller knows
-(`containers.architecture`).
+words. The constants have the kernel's own names: sched.h, mount.h, prctl.h and personality.h in
+include/uapi/linux. What the C library has no function for is called by its number on this
+architecture, which the caller knows (`containers.architecture`).
 
 The launcher of the sandbox and the first process of `orchestrate run` import this in a Python of
 their own (`standalone`). Importing is most of an action's start, so nothing is imported here that
@@ -26,7 +26,10 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
 
+UNAME26, ADDR_NO_RANDOMIZE = 0x0020000, 0x0040000
+
 _MNT_DETACH = 2
+_ASK_PERSONALITY = 0xFFFFFFFF
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 # A struct sigaction of the kernel whose handler is SIG_DFL, and the size of its set of signals.
 _USUAL, _SIGNAL_SET = bytes(32), 8
@@ -85,6 +88,39 @@ def prctl(option: int, value: int) -> None:
         OSError: the kernel refuses it.
     """
     _check(_LIBRARY.prctl(option, ctypes.c_ulong(value), 0, 0, 0), f"prctl {option}")
+
+
+def add_personality(flags: int) -> int:
+    """Set flags of this thread's execution domain, for what it executes; the ones before.
+
+    See personality(2): ADDR_NO_RANDOMIZE, UNAME26.
+
+    Raises:
+        OSError: the kernel, or a filter for system calls, refuses it.
+    """
+    before: int = _LIBRARY.personality(ctypes.c_ulong(_ASK_PERSONALITY))
+    _check(min(before, 0), "personality")
+    set_personality(before | flags)
+    return before
+
+
+def set_personality(flags: int) -> None:
+    """Set all flags of this thread's execution domain.
+
+    Raises:
+        OSError: as above.
+    """
+    _check(min(_LIBRARY.personality(ctypes.c_ulong(flags)), 0), "personality")
+
+
+def set_domain_name(name: str) -> None:
+    """Set the NIS domain name of this UTS namespace: setdomainname(2).
+
+    Raises:
+        OSError: it is too long, or the kernel refuses it.
+    """
+    encoded = name.encode()
+    _check(_LIBRARY.setdomainname(encoded, ctypes.c_size_t(len(encoded))), "setdomainname")
 
 
 def reset_signal(number: int, rt_sigaction: int) -> None:

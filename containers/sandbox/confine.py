@@ -70,8 +70,7 @@ def main() -> NoReturn:
         groups = [os.open(path, os.O_WRONLY) for path in request["cgroups"]]
         exits = [os.open(path, os.O_WRONLY) for path in request["exits"]]
         places = _prepare(request, channel)
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
+        os.dup2(_standard_input(request["stdin"]), 0)
         _limit(request["limits"], request["cpus"])
         options = [_resolve(part, places, request["status"]) for part in request["options"]]
         arguments = _hidden(options, request["filter"], request["command"])
@@ -95,6 +94,10 @@ def main() -> NoReturn:
             for group in groups:
                 # Not the guard: the kernel ends a group that is out of memory as a whole.
                 os.write(group, b"0")
+            os.umask(request["umask"])
+            # Before the filter for system calls, which bubblewrap loads and which refuses it.
+            if request["personality"]:
+                system.add_personality(request["personality"])
             os.execve(request["program"], arguments, {})  # noqa: S606 - no shell wanted
     except (OSError, ValueError, _RefusedError) as error:
         os.write(channel, b"error " + os.fsencode(str(error)))
@@ -180,7 +183,7 @@ def _prepare(request: dict[str, Any], channel: int) -> list[str]:
     work: str = request["work"]
     users = request["users"]
     uid = users["first"] + os.getpid() % users["count"] if users else None
-    if uid is not None or request["tmpfs"] or request["views"]:
+    if uid is not None or request["tmpfs"] or request["views"] or request["domain"]:
         sources, work = _stage(request, uid)
     if uid is not None:
         _become(uid)
@@ -204,14 +207,19 @@ def _prepare(request: dict[str, Any], channel: int) -> list[str]:
 
 def _stage(request: dict[str, Any], uid: int | None) -> tuple[list[str], str]:
     """Make the inputs and the work folder visible below `STAGE`; their paths there."""
+    names = system.CLONE_NEWUTS if request["domain"] else 0
     if uid is None:
         me, group = os.getuid(), os.getgid()
-        system.unshare(system.CLONE_NEWUSER | system.CLONE_NEWNS, "a user and a mount namespace")
+        flags = system.CLONE_NEWUSER | system.CLONE_NEWNS | names
+        system.unshare(flags, "a user and a mount namespace")
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"{me} {me} 1")
         _write("/proc/self/gid_map", f"{group} {group} 1")
     else:
-        system.unshare(system.CLONE_NEWNS, "a mount namespace")
+        system.unshare(system.CLONE_NEWNS | names, "a mount namespace")
+    if request["domain"]:
+        # bubblewrap has no option for it, and its own UTS namespace begins as a copy of this one.
+        system.set_domain_name(request["domain"])
     system.mount("none", "/", "", system.MS_REC | system.MS_PRIVATE, "")
     # Opened before STAGE is covered: a source may lie below it.
     flags = os.O_PATH | os.O_DIRECTORY
@@ -267,6 +275,16 @@ def _view(source: str, number: int) -> str:
         "overlay", target, "overlay", system.MS_RDONLY | system.MS_NOSUID | system.MS_NODEV, layers
     )
     return target
+
+
+def _standard_input(text: str) -> int:
+    """A descriptor to read from: a pipe that holds a text, or /dev/null where that is empty."""
+    if not text:
+        return os.open(os.devnull, os.O_RDONLY)
+    reading, writing = os.pipe()
+    os.write(writing, text.encode())
+    os.close(writing)
+    return reading
 
 
 def _become(uid: int) -> None:

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from containers import outputs
-from containers.engine import Capability, Identity
+from containers.engine import Identity
 from containers.host.scratch import Scratch, remove
 from containers.layout import lay_out
 from containers.local import Ended, LocalEngine
 from containers.policy import Limits
 from containers.sandbox import (
     bubblewrap,
+    capability,
     request,
     system_call_filter,
 )
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from containers.action import Action
-    from containers.engine import Blobs
+    from containers.engine import Blobs, Capability
     from containers.policy import Enforcement, Policy
     from containers.sandbox.cgroup import Group
     from containers.sandbox.cgroup_v1 import LegacyGroup
@@ -108,7 +109,8 @@ class SandboxEngine(LocalEngine):
         layout = lay_out(action)
         if self._scratch is None or self._cgroups is None:
             raise InfrastructureError("the sandbox engine is used outside its `with` block")
-        limits = policy.limits
+        conditions = action.conditions
+        limits = policy.limits.under(conditions)
         number = next(self._numbers)
         folder = self._scratch.folder / str(number)
         with ExitStack() as stack:
@@ -127,7 +129,8 @@ class SandboxEngine(LocalEngine):
             group = _join(self._cgroups, f"action-{os.getpid()}-{number}", limits, stack)
             asked["cgroups"] = group.entrances if group else []
             asked["exits"] = list(group.exits) if group else []
-            asked["cpus"] = request.processors(limits.cpus, number, policy.share)
+            cpus = min(filter(None, (limits.cpus, conditions.processors)), default=0)
+            asked["cpus"] = request.processors(cpus, number, policy.share)
             asked["work"] = str(work)
             usage = Usage(work, limits, group)
             stack.callback(usage.close)
@@ -137,15 +140,7 @@ class SandboxEngine(LocalEngine):
 
     def capabilities(self) -> Mapping[str, Capability]:
         """See `Engine.capabilities`."""
-        refusal = self._room.refusal
-        return {
-            "directory": Capability("the work directory is bound at that path"),
-            "group": Capability("bubblewrap --gid"),
-            "host": Capability("bubblewrap --hostname, in a UTS namespace"),
-            "order": Capability("inputs are copied to a tmpfs in another order", refusal),
-            "parallelism": Capability("GOMAXPROCS"),
-            "user": Capability("bubblewrap --uid"),
-        }
+        return capability.capabilities(self._program, self.processors, self._room.refusal)
 
     def enforcement(self, policy: Policy) -> tuple[Enforcement, ...]:
         """See `Engine.enforcement`."""

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from containers import architecture
+from containers.host import system
 from containers.layout import MASKED, root_binds
 from containers.sandbox import proc, system_call_filter
+from reproducibility.conditions import STANDARD, STDIN_LINE
 
 if TYPE_CHECKING:
     from containers.action import Action
     from containers.engine import Blobs
     from containers.layout import Layout
     from containers.policy import Limits, Share
+    from reproducibility.conditions import Conditions
     from reproducibility.manifest import Tree
 
 _OPEN_FILES = 16384
@@ -61,6 +64,7 @@ def for_action(  # noqa: PLR0913 - an action's fixed data
     trees = [action.root, *(mount.tree for mount in (*layout.read_only, *layout.private))]
     first_private = 1 + len(layout.read_only)
     shuffled = list(range(1, first_private)) if conditions.order_seed else []
+    bound = range(1, 1 if shuffled else first_private)
     varied = bool(conditions.order_seed and action.mounts)
     tmpfs = None
     if mounting or varied:
@@ -72,7 +76,11 @@ def for_action(  # noqa: PLR0913 - an action's fixed data
         }
     return {
         **_frame(limits, own_users=mounting),
-        "sources": [str(blobs.checkout(tree, action.epoch)) for tree in trees],
+        "sources": [
+            # What is copied gets its times then; one checkout of it is enough.
+            str(blobs.checkout(tree, action.mtime if number in bound else action.epoch))
+            for number, tree in enumerate(trees)
+        ],
         "views": views,
         "copies": [
             {"source": number, "at": mount.at.removeprefix(conditions.work).strip("/")}
@@ -82,7 +90,11 @@ def for_action(  # noqa: PLR0913 - an action's fixed data
         "tmpfs": tmpfs,
         "shuffled": shuffled,
         "order_seed": conditions.order_seed,
-        "epoch": action.epoch,
+        "epoch": action.mtime,
+        "domain": conditions.domain,
+        "umask": conditions.umask,
+        "personality": personality_flags(conditions),
+        "stdin": STDIN_LINE.decode() if conditions.stdin == "pipe" else "",
         "program": program,
         "command": list(action.command),
         "options": [
@@ -139,7 +151,17 @@ def _frame(limits: Limits, *, own_users: bool) -> dict[str, Any]:
         "shuffled": [],
         "order_seed": 0,
         "epoch": 0,
+        "domain": "",
+        "umask": STANDARD.umask,
+        "personality": 0,
+        "stdin": "",
     }
+
+
+def personality_flags(conditions: Conditions) -> int:
+    """Flags of personality(2) that conditions need."""
+    fixed = system.ADDR_NO_RANDOMIZE if conditions.addresses == "fixed" else 0
+    return fixed | (system.UNAME26 if conditions.kernel == "2.6" else 0)
 
 
 def _namespaces() -> list[Any]:

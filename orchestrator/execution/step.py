@@ -175,6 +175,8 @@ class Step:
     `parts`: (name, stage, subject) of parts that the step itself reports to the observer; where
     there are any, the scheduler does not report the step as a whole. `conditions`: its action is
     run under these. `in_process`: it makes a computation, and no other such step is done beside it.
+    `fixed`: variations of conditions that are inputs to this step, and why; its result may differ
+    under them, and no others.
     """
 
     name: str
@@ -188,6 +190,7 @@ class Step:
     parts: tuple[tuple[str, str, str], ...] = ()
     conditions: Conditions = STANDARD
     in_process: bool = False
+    fixed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shown(self) -> tuple[tuple[str, str, str], ...]:

@@ -14,7 +14,7 @@ from containers.action import Mount
 from orchestrator.golang import environment, handles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from orchestrator.execution.step import Handle, Results
     from reproducibility.manifest import Tree
@@ -24,6 +24,15 @@ HELPERS = ("buildcache", "compileonly")
 OBSERVER = "observe"
 FOLDER = handles.OUT
 COMPILE_ONLY = "/helper/compileonly"
+
+
+_INDEXED = (
+    "the go command names the index of a folder's packages by the name, size and modification time "
+    "of every file, written in local time (dirHash in cmd/go/internal/modindex/read.go), and the "
+    "step records that index for the device, where all of these are the same"
+)
+# What is an input to a step that records a build cache, and no mere condition.
+FIXED: Mapping[str, str] = {"mtime": _INDEXED, "zone": _INDEXED}
 
 
 def helper(results: Results, step: Handle = handles.HELPERS) -> Tree:

@@ -153,7 +153,8 @@ class Compiling:
             handles.HELPERS,
             *records,
         )
-        return Step(name, "seed", f"{module} for {architecture}", needs, make, long=True)
+        what = f"{module} for {architecture}"
+        return Step(name, "seed", what, needs, make, long=True, fixed=build_cache.FIXED)
 
     def _batch(self, module: str, architecture: str, number: int) -> Step:
         _, tree = self.sources[module]
@@ -195,7 +196,8 @@ class Compiling:
             handles.HELPERS,
             *records,
         )
-        return Step(name, "commands", f"{module} for {architecture}", needs, make)
+        what = f"{module} for {architecture}"
+        return Step(name, "commands", what, needs, make, fixed=build_cache.FIXED)
 
     def _mount(
         self, module: str, tree: Tree, folders: Mapping[str, tuple[str, ...]], listed: Listing

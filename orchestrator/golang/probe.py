@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from orchestrator.execution.step import Result
 
-FIELDS = variations.NAMES
+FIELDS = variations.FIXED_POINT
 # A go program that is told of no other number uses as many threads as it has CPUs.
 _PARALLELISM = "parallelism"
 

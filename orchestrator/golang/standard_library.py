@@ -46,7 +46,16 @@ def standard(chain: Chain, architecture: str) -> list[Step]:
     stage, needs = "standard library", (handles.F1, handles.HELPERS, listing)
     return [
         Step(listing, stage, f"list for {architecture}", (handles.F1,), make_list, says=True),
-        Step(name, stage, f"for {architecture}", needs, make, long=True, conditions=conditions),
+        Step(
+            name,
+            stage,
+            f"for {architecture}",
+            needs,
+            make,
+            long=True,
+            conditions=conditions,
+            fixed=build_cache.FIXED,
+        ),
     ]
 
 

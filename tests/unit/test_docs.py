@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from containers.docker import capability as docker_capability
+from containers.sandbox import capability as sandbox_capability
+from reproducibility import variations
+
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,3 +66,44 @@ def test_decisions_are_numbered_without_gaps() -> None:
     numbers = [int(record.name[:4]) for record in RECORDS]
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) > 26
+
+
+def _rows(document: str, heading: str) -> dict[str, list[str]]:
+    """The rows of the table below a heading, by what their first cell names."""
+    text = (ROOT / "docs" / document).read_text("utf-8")
+    (section,) = re.findall(rf"(?ms)^## {heading}\n(.*?)(?=^## |\Z)", text)
+    lines = [line for line in section.splitlines() if line.startswith("| `")]
+    found = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    assert len({len(row) for row in found}) == 1
+    names = [row[0].strip("` ") for row in found]
+    assert len(set(names)) == len(names)
+    return {name: row[1:] for name, row in zip(names, found, strict=True)}
+
+
+def test_every_variation_is_explained_in_the_registrys_words() -> None:
+    rows = _rows("variations.md", "What is varied, and why a build might depend on it")
+    assert {name: row[0] for name, row in rows.items()} == {
+        variation.name: variation.meaning for variation in variations.VARIATIONS
+    }
+    assert all(why for _, why in rows.values())
+
+
+def test_what_engines_do_for_a_variation_is_as_they_say() -> None:
+    rows = _rows("variations.md", "How each engine applies it, and how it is seen")
+    assert {name: row[0] for name, row in rows.items()} == {
+        one.name: f"`{one.condition}`" if one.condition else "none" for one in variations.VARIATIONS
+    }
+    on_docker = docker_capability.capabilities({}, 2)
+    in_sandbox = sandbox_capability.capabilities("/bin/sh", 2, "")
+    for name, (_, sandbox, docker, _) in rows.items():
+        # Whether personalities may be set depends on this machine; how they are, does not.
+        refused = name in variations.REFUSED
+        assert sandbox == ("cannot" if refused else in_sandbox[name].how)
+        assert docker == ("cannot" if on_docker[name].refusal else on_docker[name].how)
+
+
+def test_the_document_names_the_variations_of_the_second_build() -> None:
+    text = " ".join((ROOT / "docs" / "variations.md").read_text("utf-8").split())
+    *most, last = (f"`{name}`" for name in variations.FIXED_POINT)
+    assert f"six variations: {', '.join(most)} and {last}." in text
+    assert f"`{variations.ENGINE.name}` stands beside these" in text

@@ -46,6 +46,10 @@ func main() {
 		"paths":      paths,
 		"stall":      stall,
 		"take":       take,
+
+		"surroundings": surroundings,
+		"stack":        stack,
+		"read":         read,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, "probe: no such command")

@@ -15,7 +15,7 @@ from containers.policy import Limits
 from reproducibility import canonical, digest, manifest
 from reproducibility.conditions import STANDARD, Conditions
 from reproducibility.manifest import Tree
-from reproducibility.variations import VARIED, varied
+from reproducibility.variations import FIXED_POINT, VARIED, varied
 from tests.fakes import action
 
 ONE = Tree([manifest.file("a", digest.of_bytes(b"1"), 1)])
@@ -27,6 +27,8 @@ ENVIRONMENTS = st.lists(
     max_size=3,
     unique_by=lambda pair: pair[0],
 )
+
+ALL_VARIED = varied(2)
 
 CHANGES: dict[str, object] = {
     "command": ("/bin/true", "other"),
@@ -63,7 +65,7 @@ def test_no_limit_is_part_of_the_key() -> None:
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Conditions)])
 def test_each_field_of_the_conditions_changes_the_key(field: str) -> None:
-    around = replace(STANDARD, **{field: getattr(VARIED, field)})
+    around = replace(STANDARD, **{field: getattr(ALL_VARIED, field)})
     assert replace(USUAL, conditions=around).key != USUAL.key
 
 
@@ -128,6 +130,12 @@ def test_the_key_is_that_of_two_digests() -> None:
         assert one.digest == digest.of_bytes(USUAL.document)
 
 
+def test_the_time_of_inputs_is_the_conditions_before_the_actions() -> None:
+    assert USUAL.mtime == USUAL.epoch
+    assert USUAL.under(Conditions(mtime=5)).mtime == 5
+    assert USUAL.under(Conditions(mtime=5)).epoch == USUAL.epoch
+
+
 def test_an_action_is_placed_where_its_conditions_say() -> None:
     action = replace(
         USUAL,
@@ -164,11 +172,11 @@ def test_the_document_says_everything_else() -> None:
 
 def test_the_two_conditions_differ_in_everything() -> None:
     for field in dataclasses.fields(Conditions):
-        assert getattr(STANDARD, field.name) != getattr(VARIED, field.name)
+        assert getattr(STANDARD, field.name) != getattr(ALL_VARIED, field.name)
 
 
 @pytest.mark.parametrize("processors", range(1, 9))
 def test_the_varied_parallelism_is_never_the_usual_one(processors: int) -> None:
-    around = varied(processors)
+    around = varied(processors, FIXED_POINT)
     assert around.parallelism not in {0, processors}
     assert replace(around, parallelism=VARIED.parallelism) == VARIED

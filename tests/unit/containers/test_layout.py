@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from containers.action import Action, Mount
 from containers.layout import HOME, environment, is_below, lay_out, root_binds
 from reproducibility import digest, manifest
-from reproducibility.conditions import STANDARD
+from reproducibility.conditions import STANDARD, Conditions
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
 from reproducibility.variations import VARIED
@@ -48,6 +48,30 @@ def test_the_environment_is_complete_and_sorted() -> None:
     ]
     given_home = action(environment=(("HOME", "/work/home"), ("PWD", "/lies")))
     assert environment(given_home) == {"HOME": "/work/home", "PWD": "/work"}
+
+
+def test_conditions_set_variables_whatever_the_action_says() -> None:
+    around = Conditions(
+        home="/h", locale="tr_TR.UTF-8", zone="Asia/Kathmandu", search_path="/x:/y z"
+    )
+    said = (("HOME", "/a"), ("LC_ALL", "C"), ("PATH", "/bin"), ("TZ", "UTC"))
+    assert environment(action(environment=said, conditions=around)) == {
+        "HOME": "/h",
+        "LANG": "tr_TR.UTF-8",
+        "LC_ALL": "tr_TR.UTF-8",
+        "PATH": "/bin:/x:/y z",
+        "PWD": "/work",
+        "TZ": "Asia/Kathmandu",
+    }
+    # One that had none.
+    assert environment(action(environment=(), conditions=around))["PATH"] == "/x:/y z"
+
+
+def test_one_more_variable_turns_their_order_round() -> None:
+    around = Conditions(exported="C=a = b")
+    assert list(environment(action(conditions=around)).items()) == [
+        *(("PWD", "/work"), ("HOME", HOME), ("C", "a = b"), ("B", "2"), ("A", "1")),
+    ]
 
 
 def test_mounts_are_sorted_and_parted() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from docker import APIClient
@@ -14,7 +14,9 @@ from containers.policy import RULES, Enforcement, Limits, Policy, Share
 from containers.sandbox import enforcement as sandbox_enforcement
 from containers.sandbox.cgroup import Cgroups
 from containers.sandbox.room import Room
+from reproducibility.conditions import STANDARD, Conditions
 from reproducibility.errors import InfrastructureError
+from tests.fakes import action
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,8 +183,45 @@ def test_podman_takes_no_profile_from_afar() -> None:
     entries = by_rule(docker_enforcement.enforcement(Policy(), podman))
     assert "system-calls" in refused(entries)
     assert "Podman" in entries["system-calls"].means
-    client = APIClient("unix:///nonexistent", version="1.41")
+    client, plain = APIClient("unix:///nonexistent", version="1.41"), action("an action")
     for components, wanted in (("Podman Engine", False), ("Engine", True)):
         about = {**CAPABLE, "Components": [{"Name": components}]}
-        options = docker._host_config(client, Limits(), [], about)["SecurityOpt"]
+        options = docker._host_config(client, plain, Limits(), [], about)["SecurityOpt"]
         assert any(option.startswith("seccomp=") for option in options) is wanted
+
+
+def test_conditions_lower_two_limits() -> None:
+    limits = Limits(memory=1000, tmp=500)
+    assert limits.under(STANDARD) == limits
+    assert limits.under(Conditions(memory=90)) == Limits(memory=900, tmp=500)
+    assert limits.under(Conditions(tmp=50)) == Limits(memory=1000, tmp=250)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "field", "value"),
+    [
+        (Conditions(processors=3), "CpusetCpus", "0-2"),
+        (Conditions(processors=1), "CpusetCpus", "0-0"),
+        (Conditions(domain="d"), "Sysctls", {"kernel.domainname": "d"}),
+    ],
+)
+def test_conditions_in_the_words_of_a_container_engine(
+    conditions: Conditions, field: str, value: object
+) -> None:
+    client = APIClient("unix:///nonexistent", version="1.41")
+
+    def config(around: Conditions) -> dict[str, Any]:
+        return docker._host_config(client, action("a").under(around), Limits(), [], CAPABLE)
+
+    assert config(conditions)[field] == value
+    assert field not in config(STANDARD)
+    assert {**config(conditions), field: None} == {**config(STANDARD), field: None}
+
+
+def test_a_container_shows_its_limit_on_memory_where_that_is_varied() -> None:
+    client = APIClient("unix:///nonexistent", version="1.41")
+    limits = Limits(memory=1000)
+    for around, wanted in ((STANDARD, []), (Conditions(memory=90), [(1000, 1000)])):
+        config = docker._host_config(client, action("a").under(around), limits, [], CAPABLE)
+        found = [one for one in config["Ulimits"] if one["Name"] == "data"]
+        assert [(one["Soft"], one["Hard"]) for one in found] == wanted

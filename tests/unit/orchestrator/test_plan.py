@@ -17,7 +17,7 @@ from orchestrator.spec import model as specs
 from reproducibility import codes, variations
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
-from reproducibility.variations import VARIED, varied
+from reproducibility.variations import FIXED_POINT, NAMES, VARIED, varied
 from tests.unit.orchestrator import samples
 
 if TYPE_CHECKING:
@@ -173,8 +173,30 @@ def test_the_varied_parallelism_is_half_of_what_the_engine_gives(
 
 def test_what_the_engine_cannot_vary_is_not_varied_and_said(store: Store) -> None:
     drawn = draw(store, unable={"order": "no tmpfs here"})
-    assert drawn.chain.varied == replace(varied(4), order_seed=0)
+    assert drawn.chain.varied == replace(varied(4, FIXED_POINT), order_seed=0)
     assert drawn.chain.unable == {"order": "no tmpfs here"}
+
+
+def test_the_second_build_is_varied_in_six_conditions_and_no_others(store: Store) -> None:
+    """More of them would forget what every store remembers, without proving more of F1 == F2."""
+    drawn = draw(store, unable={"umask": "not here"})
+    assert drawn.chain.varied == varied(4, FIXED_POINT)
+    assert drawn.chain.unable == {}
+
+
+def test_times_and_zone_are_inputs_where_an_index_of_files_is_recorded_and_nowhere_else(
+    store: Store,
+) -> None:
+    steps = draw(store).steps
+    recording = {
+        step.name
+        for step in steps
+        if step.stage in {"seed", "commands", "standard library"} and not step.says
+    }
+    assert {step.name for step in steps if step.fixed} == recording
+    for step in steps:
+        assert set(step.fixed) == ({"mtime", "zone"} if step.name in recording else set())
+        assert set(step.fixed) <= set(NAMES)
 
 
 def test_only_what_others_use_is_compared_of_what_steps_say(store: Store) -> None:

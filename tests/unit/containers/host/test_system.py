@@ -48,6 +48,10 @@ def test_the_other_refusals_say_what_was_tried(tmp_path: Path) -> None:
         system.prctl(12345, 0)
     with pytest.raises(OSError, match="rt_sigaction: "):
         system.reset_signal(signal.SIGKILL, CALLS.rt_sigaction)
+    # Longer than any may be, also for one who may set them.
+    with pytest.raises(OSError, match="setdomainname: ") as caught:
+        system.set_domain_name("d" * 100)
+    assert caught.value.errno in {errno.EPERM, errno.EINVAL}
     with pytest.raises(OSError, match="unshare 0x1: "):
         system.unshare(1)
     with pytest.raises(OSError, match="unshare all of it: "):
@@ -59,6 +63,26 @@ def test_an_attribute_of_the_process_is_set() -> None:
         "system.prctl(system.PR_SET_NO_NEW_PRIVS, 1)\nprint(open('/proc/self/status').read())"
     )
     assert "NoNewPrivs:\t1" in done.stdout
+
+
+def test_a_personality_is_added_and_taken_back() -> None:
+    done = python(
+        """
+import os
+def release(): return os.uname().release.split(".")[0]
+own = release()
+try:
+    before = system.add_personality(system.UNAME26)
+except OSError as error:
+    print("refused", str(error).startswith("[Errno 1] personality: "))
+else:
+    old = release()
+    system.set_personality(before)
+    print(old, release() == own)
+"""
+    )
+    # A filter around this process may refuse it.
+    assert done.stdout in {"2 True\n", "refused True\n"}, done.stderr
 
 
 def test_a_user_namespace_is_made() -> None:

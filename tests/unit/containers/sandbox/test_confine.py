@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from containers.architecture import LINUX, host
-from containers.host import standalone
-from containers.sandbox import confine
+from containers.host import standalone, system
+from containers.sandbox import capability, confine
 
 ROOT = Path(__file__).resolve().parents[4]
 _LINUX = LINUX[host()]
@@ -99,6 +99,10 @@ def launch(**changes: Any) -> tuple[int, dict[str, Any], bytes]:  # noqa: ANN401
             "shuffled": [],
             "order_seed": 0,
             "epoch": 0,
+            "domain": "",
+            "umask": 0o022,
+            "personality": 0,
+            "stdin": "",
             "work": "/nonexistent",
             "program": str(BWRAP),
             "keyctl": _LINUX.keyctl,
@@ -149,6 +153,24 @@ def test_an_action_is_ended_first_where_memory_runs_out() -> None:
         command=["/bin/sh", "-c", "test $(cat /proc/self/oom_score_adj) = 1000"]
     )
     assert (status, words) == (0, b"")
+
+
+def test_what_is_asked_for_holds_for_the_command() -> None:
+    shown = 'test "$(umask)" = 0077 && test "$(cat)" = "a line" && test -p /proc/self/fd/0'
+    status, _, words = launch(command=["/bin/sh", "-c", shown], umask=0o077, stdin="a line\n")
+    assert (status, words) == (0, b"")
+    usual = 'test "$(umask)" = 0022 && test -z "$(cat)" && test -c /proc/self/fd/0'
+    assert launch(command=["/bin/sh", "-c", usual])[0] == 0
+
+
+@pytest.mark.parametrize("flag", [system.UNAME26, system.ADDR_NO_RANDOMIZE])
+def test_a_personality_is_the_commands(flag: int) -> None:
+    command = ["/bin/sh", "-c", f"test $((0x$(cat /proc/self/personality) & {flag})) = {flag}"]
+    reason = capability.refused_flag(flag)
+    status, reports, _ = launch(command=command, personality=flag)
+    # Where a filter around this process refuses it, that is reported as any other failure.
+    assert (status == 0) == (reason == ""), reports
+    assert launch(command=command)[0] == 1
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -15,12 +15,9 @@ from containers.layout import MASKED, lay_out
 from containers.policy import Limits, Share
 from containers.sandbox import request, system_call_filter
 from reproducibility import digest, manifest
-from reproducibility.conditions import STANDARD
+from reproducibility.conditions import STANDARD, STDIN_LINE, Conditions
 from reproducibility.manifest import Entry, Tree
 from reproducibility.variations import VARIED
-
-if TYPE_CHECKING:
-    from reproducibility.conditions import Conditions
 
 TREE = Tree([manifest.file("bin/program", digest.of_bytes(b"x"), 1, executable=True)])
 OTHER = Tree([manifest.file("file", digest.of_bytes(b"y"), 1)])
@@ -120,6 +117,36 @@ def test_a_seed_puts_inputs_and_private_copies_on_a_tmpfs() -> None:
     assert found["shuffled"] == [1]
     assert found["tmpfs"]["work"] == 1 << 30
     assert found["tmpfs"]["inputs"] > OTHER.size
+
+
+def test_the_times_of_inputs_are_those_of_their_checkouts_or_of_their_copies() -> None:
+    root, other = TREE.digest.hex[:4], OTHER.digest.hex[:4]
+    found = requested(Conditions(mtime=9))
+    # The root keeps its own; a private copy is made anyway, and gets its times then.
+    assert found["sources"] == [f"/trees/{root}-7", f"/trees/{other}-9", f"/trees/{other}-7"]
+    assert (found["epoch"], found["shuffled"], found["tmpfs"]) == (9, [], None)
+    both = requested(Conditions(mtime=9, order_seed=1))
+    assert both["sources"] == [f"/trees/{root}-7", *[f"/trees/{other}-7"] * 2]
+    assert (both["epoch"], both["shuffled"]) == (9, [1])
+
+
+@pytest.mark.parametrize(
+    ("conditions", "field", "usual", "varied"),
+    [
+        (Conditions(domain="d"), "domain", "", "d"),
+        (Conditions(umask=0o077), "umask", 0o022, 0o077),
+        (Conditions(addresses="fixed"), "personality", 0, 0x40000),
+        (Conditions(kernel="2.6"), "personality", 0, 0x20000),
+        (Conditions(kernel="2.6", addresses="fixed"), "personality", 0, 0x60000),
+        (Conditions(stdin="pipe"), "stdin", "", STDIN_LINE.decode()),
+    ],
+)
+def test_what_only_the_launcher_can_do_is_asked_of_it(
+    conditions: Conditions, field: str, usual: object, varied: object
+) -> None:
+    before, found = requested(), requested(conditions)
+    assert (before[field], found[field]) == (usual, varied)
+    assert {**found, field: usual} == before
 
 
 def test_what_can_be_mounted_is_bounded_by_the_kernel() -> None:

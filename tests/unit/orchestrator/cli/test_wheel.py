@@ -33,6 +33,7 @@ print(json.dumps({
     "userland": str(resources.userland()),
     "dockerfile": str(resources.dockerfile()),
     "observer": str(resources.observer()),
+    "surroundings": str(resources.surroundings()),
 }))
 """
 
@@ -130,6 +131,7 @@ def test_every_module_and_file_comes_from_the_wheel(installed: Path, tmp_path: P
     for name, original in (
         ("dockerfile", ROOT / "Dockerfile.builder"),
         ("observer", ROOT / "orchestrator" / "golang" / "observe.go"),
+        ("surroundings", ROOT / "orchestrator" / "golang" / "surroundings.go"),
     ):
         assert found[name].startswith(place)
         assert Path(found[name]).read_bytes() == original.read_bytes()
@@ -145,12 +147,15 @@ def test_the_checkout_has_its_own_files() -> None:
     assert resources.userland() == ROOT / "userland"
     assert resources.dockerfile() == ROOT / "Dockerfile.builder"
     assert resources.observer() == ROOT / "orchestrator" / "golang" / "observe.go"
+    assert resources.surroundings() == ROOT / "orchestrator" / "golang" / "surroundings.go"
 
 
 def test_an_incomplete_installation_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "orchestrator")
-    for find in (resources.userland, resources.dockerfile, resources.observer):
+    for find in (
+        *(resources.userland, resources.dockerfile, resources.observer, resources.surroundings),
+    ):
         with pytest.raises(InfrastructureError, match="a part of the installation is missing"):
             find()
