@@ -1,0 +1,49 @@
+"""Explains how two files differ, by what they are: the table of formats, and what comes last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.diagnosis import blob
+from orchestrator.diagnosis.formats import text
+from orchestrator.diagnosis.source import first_difference
+from reproducibility.errors import ComparisonError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.diagnosis.model import Collector
+    from orchestrator.diagnosis.source import Pair, Source
+
+    Inner = Callable[[Pair], None]
+    Explain = Callable[[Pair, Collector, Inner], None]
+
+FORMATS: tuple[tuple[str, Callable[[Source], bool], Explain], ...] = ()
+
+
+def explain(pair: Pair, to: Collector, depth: int = 0) -> None:
+    """Add why two files differ; nothing where they are the same.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    if first_difference(pair.first, pair.second) is None:
+        return
+    mark = to.mark()
+
+    def inner(within: Pair) -> None:
+        explain(within, to, depth + 1)
+
+    if depth < to.limits.depth:
+        for name, is_one, how in FORMATS:
+            if not (is_one(pair.first) and is_one(pair.second)):
+                continue
+            try:
+                how(pair, to, inner)
+            except (InputError, ComparisonError) as error:
+                to.note(f"{pair.path or 'this'} was not read as {name}: {error.summary}")
+            if to.since(mark):
+                return
+    text.explain(pair, to)
+    if not to.since(mark):
+        blob.explain(pair, to)
