@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnosis import blob
-from orchestrator.diagnosis.formats import text
+from orchestrator.diagnosis.formats import ar, compressed, cpio, elf, seed, tar, text, zip_archive
 from orchestrator.diagnosis.source import first_difference
 from reproducibility.errors import ComparisonError, InputError
 
@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     Inner = Callable[[Pair], None]
     Explain = Callable[[Pair, Collector, Inner], None]
 
-FORMATS: tuple[tuple[str, Callable[[Source], bool], Explain], ...] = ()
+FORMATS: tuple[tuple[str, Callable[[Source], bool], Explain], ...] = (
+    ("ELF", elf.is_elf, elf.explain),
+    ("an ar archive", ar.is_archive, ar.explain),
+    ("the index of a compile seed", seed.is_index, seed.explain),
+    ("a compressed file", compressed.is_compressed, compressed.explain),
+    ("a cpio archive", cpio.is_plain, cpio.explain),
+    ("a zip archive", zip_archive.is_zip, zip_archive.explain),
+    ("a tar archive", tar.is_tar, tar.explain),
+)
 
 
 def explain(pair: Pair, to: Collector, depth: int = 0) -> None:
