@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnosis import blob
-from orchestrator.diagnosis.formats import ar, compressed, cpio, elf, seed, tar, text, zip_archive
+from orchestrator.diagnosis.formats import ar, compressed, cpio, elf, image, seed, tar, text, zip_archive
 from orchestrator.diagnosis.source import first_difference
 from reproducibility.errors import ComparisonError, InputError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Explain = Callable[[Pair, Collector, Inner], None]
 
 FORMATS: tuple[tuple[str, Callable[[Source], bool], Explain], ...] = (
+    ("a FAT32 image", image.is_image, image.explain),
     ("ELF", elf.is_elf, elf.explain),
     ("an ar archive", ar.is_archive, ar.explain),
     ("the index of a compile seed", seed.is_index, seed.explain),

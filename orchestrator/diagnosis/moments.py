@@ -18,6 +18,7 @@ _CLOSE = 400 * 86_400
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 # 2001-09-09, from which on there are ten digits, to 2065.
 _EARLIEST, _LATEST = 1_000_000_000, 3_000_000_000
+_FIRST_BUILD, _LAST_BUILD = 1_577_836_800, 2_208_988_800
 _ZONES = {
     "Z": 0, "UTC": 0, "GMT": 0, "WET": 0, "BST": 60, "CET": 60, "WEST": 60, "CEST": 120, "EET": 120,
     "EEST": 180, "MSK": 180, "IST": 330, "JST": 540, "EST": -300, "EDT": -240, "CST": -360,
@@ -84,6 +85,11 @@ def gap(
     if seconds > _CLOSE and sure is not Sureness.CERTAIN:
         sure = Sureness.POSSIBLE
     return Judgement(Cause.TIME, sure, f"moments: {shown}")
+
+
+def of_a_build(number: int) -> bool:
+    """Whether seconds since 1970 are within 2020 to 2040: others are more likely to be no time."""
+    return _FIRST_BUILD <= number <= _LAST_BUILD
 
 
 def unix(number: int) -> str | None:
