@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnosis import blob
-from orchestrator.diagnosis.formats import ar, compressed, cpio, elf, image, seed, tar, text, zip_archive
+from orchestrator.diagnosis.formats import (
+    ar,
+    compressed,
+    cpio,
+    elf,
+    image,
+    seed,
+    tar,
+    text,
+    zip_archive,
+)
 from orchestrator.diagnosis.source import first_difference
 from reproducibility.errors import ComparisonError, InputError
 
@@ -29,6 +39,9 @@ FORMATS: tuple[tuple[str, Callable[[Source], bool], Explain], ...] = (
     ("a tar archive", tar.is_tar, tar.explain),
 )
 
+# What holds other files, each of which is a file that differs itself.
+_CONTAINERS = (image.is_image, compressed.is_compressed, cpio.is_plain)
+
 
 def explain(pair: Pair, to: Collector, depth: int = 0) -> None:
     """Add why two files differ; nothing where they are the same.
@@ -39,6 +52,8 @@ def explain(pair: Pair, to: Collector, depth: int = 0) -> None:
     if first_difference(pair.first, pair.second) is None:
         return
     mark = to.mark()
+    if to.on_file is not None and not any(holds(pair.first) for holds in _CONTAINERS):
+        to.on_file(pair)
 
     def inner(within: Pair) -> None:
         explain(within, to, depth + 1)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from reproducibility import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from orchestrator.diagnosis.source import Pair
 
 _SHOWN = 160
 
@@ -212,6 +214,8 @@ class Collector:
         self.known: Known = dict(known or {})
         self.findings: list[Finding] = []
         self.total = 0
+        # Takes each pair of files that differ, of which it may keep a copy while they are open.
+        self.on_file: Callable[[Pair], None] | None = None
         self._notes: dict[str, None] = {}
         self._kinds: dict[tuple[str, str], int] = {}
 

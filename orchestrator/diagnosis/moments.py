@@ -26,6 +26,12 @@ _ZONES = {
 }  # fmt: skip
 _ZONE = r"(?P<zone>Z\b|[ ]?[+-]\d\d:?\d\d\b|[ ](?:[A-Z]{3,4})\b)?"
 _CLOCK = r"(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d{1,9})?)?"
+_TIME = _CLOCK + _ZONE
+# As in 20261128T120000Z.
+_COMPACT = (
+    r"\b(?P<year>(?:19|20)\d\d)(?P<month>[01]\d)(?P<day>[0-3]\d)"
+    r"(?:[T.-]?(?P<hour>[0-2]\d)(?P<minute>[0-5]\d)(?P<second>[0-5]\d)?)?Z?\b"
+)
 _MONTH = r"(?P<name>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
 _DAYS = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*"
 
@@ -38,11 +44,10 @@ PATTERNS = tuple(
         # date(1) and ctime(3), as in Sat Nov 28 12:00:00 UTC 2026.
         rf"\b{_DAYS},? +{_MONTH} +(?P<day>\d{{1,2}}),? {_CLOCK}{_ZONE},? (?P<year>\d{{4}})\b",
         # Electronic mail, as in Sat, 28 Nov 2026 12:00:00 +0000.
-        rf"\b(?:{_DAYS},? )?(?P<day>\d{{1,2}})[ -]{_MONTH}[ -](?P<year>\d{{4}})[ ,]+{_CLOCK}{_ZONE}",
+        rf"\b(?:{_DAYS},? )?(?P<day>\d{{1,2}})[ -]{_MONTH}[ -](?P<year>\d{{4}})[ ,]+{_TIME}",
         # The C preprocessor's __DATE__ and __TIME__, as in Nov 28 2026 12:00:00.
         rf"\b{_MONTH} +(?P<day>\d{{1,2}}),? (?P<year>\d{{4}})(?:[ ,]+{_CLOCK}{_ZONE})?",
-        r"\b(?P<year>(?:19|20)\d\d)(?P<month>[01]\d)(?P<day>[0-3]\d)"
-        r"(?:[T.-]?(?P<hour>[0-2]\d)(?P<minute>[0-5]\d)(?P<second>[0-5]\d)?)?Z?\b",
+        _COMPACT,
         r"\b(?P<year>\d{4})[-/](?P<month>\d\d)[-/](?P<day>\d\d)\b",
         rf"\b{_CLOCK}{_ZONE}",
         # Seconds, milli-, micro- or nanoseconds since 1970.

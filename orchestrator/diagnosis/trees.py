@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnosis import evidence, files
+from orchestrator.diagnosis.formats import seed
 from orchestrator.diagnosis.model import UNKNOWN, Cause, Collector, Judgement, Limits, Sureness
 from orchestrator.diagnosis.source import OpenFile, Pair
+from orchestrator.golang import seed_index
 from reproducibility import regular
+from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,8 +69,16 @@ def collect(
     first: Tree, second: Tree, first_file: Place, second_file: Place, to: Collector
 ) -> None:
     """Add why two trees differ. Arguments and errors as `explain`."""
-    _names(first, second, to)
-    looked = 0
+    outputs = _outputs(first, second, first_file, second_file, to)
+    taken = {path for both in outputs for path in both}
+    _names(first.where(lambda one: one.path not in taken or second.get(one.path) is not None),
+           second.where(lambda one: one.path not in taken or first.get(one.path) is not None),
+           to)  # fmt: skip
+    for path, other_path in outputs:
+        one, two = first.get(path), second.get(other_path)
+        if one is not None and two is not None:
+            collect_files(path, first_file(one), second_file(two), to)
+    looked = len(outputs)
     for entry in first:
         other = second.get(entry.path)
         if other is None or other == entry:
@@ -88,6 +99,29 @@ def collect(
             to.note(f"of the files that differ the first {to.limits.files} were looked into")
             break
         collect_files(entry.path, first_file(entry), second_file(other), to)
+
+
+def _outputs(
+    first: Tree, second: Tree, first_file: Place, second_file: Place, to: Collector
+) -> list[tuple[str, str]]:
+    """The files that the same compilation gave: a package cache names them by what they hold."""
+    found: list[tuple[str, str]] = []
+    for entry in first.files():
+        other = second.get(entry.path)
+        folder, _, name = entry.path.rpartition("/")
+        if name != seed_index.INDEX or other is None or other.digest == entry.digest:
+            continue
+        if max(entry.size, other.size) > to.limits.whole:
+            continue
+        with suppress(InputError):
+            pairs = seed.renamed(
+                regular.read(first_file(entry), limit=to.limits.whole),
+                regular.read(second_file(other), limit=to.limits.whole),
+            )
+            start = f"{folder}/" if folder else ""
+            found += [(start + one, start + two) for one, two in pairs]
+    there = [both for both in found if first.get(both[0]) and second.get(both[1])]
+    return there[: to.limits.files]
 
 
 def collect_files(path: str, first: Path, second: Path, to: Collector) -> None:

@@ -183,6 +183,7 @@ FORBIDDEN = {
     **dict.fromkeys(ALONE),
     **{room: {*APART} - {room} for room in APART},
     "execution": {"golang"},
+    "diagnosis": {"boot", "execution", "qemu", "run", "stick", "store"},
 }
 
 

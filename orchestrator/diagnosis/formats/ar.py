@@ -83,7 +83,8 @@ def explain(pair: Pair, to: Collector, inner: Callable[[Pair], None]) -> None:
             else UNKNOWN
         )
         number = next(
-            (n for n, (a, b) in enumerate(zip(*names, strict=False)) if a != b), min(map(len, names))
+            (n for n, (a, b) in enumerate(zip(*names, strict=False)) if a != b),
+            min(map(len, names)),
         )
         at = first[number].place if number < len(first) else pair.first.size
         to.say(

@@ -7,7 +7,7 @@ Documentation/driver-api/early-userspace/buffer-format.rst.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 from blake3 import blake3
@@ -38,10 +38,10 @@ _PIECE = 1 << 20
 _MOST_MEMBERS = 1_000_000
 _MOST_NAMES = 64 << 20
 _LONGEST_NAME = 4097
-_TRAILER = "TRAILER!!!"
 # Members that differ, whose content is looked into.
 _LOOKED_INTO = 8
-_ZEROS = 4096
+# Bytes without a member that may lie between two.
+_MOST_ZEROS = 1 << 20
 
 
 class Stream(Protocol):
@@ -79,36 +79,60 @@ def is_plain(source: Source) -> bool:
 
 
 class _Reader:
+    """A stream, how much of it was taken, and the BLAKE3 of that."""
+
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self.at = 0
+        self.hasher = blake3()
 
     def take(self, size: int) -> bytes:
         data = self._stream.read(size)
         while len(data) < size and (more := self._stream.read(size - len(data))):
             data += more
         self.at += len(data)
+        self.hasher.update(data)
         return data
 
+    def header(self) -> bytes:
+        """The next member's header, behind the zeros that fill a block; empty at the end."""
+        for _ in range(_MOST_ZEROS):
+            first = self.take(1)
+            if first != b"\0":
+                return first + self.take(_HEADER - 1) if first else b""
+        raise InputError(f"more than {_MOST_ZEROS} zeros between members")
 
-def members(stream: Stream, keep: Callable[[Member, bytes], object] | None = None,
-            wanted: frozenset[int] = frozenset(), largest: int = 0) -> Iterator[Member]:  # fmt: skip
+    def content(self, size: int, keep: int) -> tuple[bytes, bytes]:
+        """The digest of a member's content, and the content where it has at most `keep` bytes."""
+        hasher = blake3()
+        kept = bytearray()
+        left = size
+        while left:
+            piece = self.take(min(left, _PIECE))
+            if not piece:
+                raise InputError(f"it ends within a member, at byte {self.at}")
+            hasher.update(piece)
+            left -= len(piece)
+            if size <= keep:
+                kept += piece
+        self.take(-size % 4)
+        return hasher.digest(8), bytes(kept)
+
+
+def members(
+    reader: _Reader,
+    keep: Callable[[Member, bytes], object] | None = None,
+    wanted: frozenset[int] = frozenset(),
+    largest: int = 0,
+) -> Iterator[Member]:
     """Yield every member. `keep`: takes the content of those whose place is `wanted`.
 
     Raises:
         InputError: it is no whole archive.
     """
-    reader = _Reader(stream)
     count = names = 0
-    while True:
-        header = reader.take(1)
-        # Zeros fill the last block; another archive may follow behind them.
-        while header == b"\0":
-            header = reader.take(1)
-        if not header:
-            return
-        place = reader.at - 1
-        header += reader.take(_HEADER - 1)
+    while header := reader.header():
+        place = reader.at - len(header)
         if header[:6] not in _MAGICS or not _HEX.fullmatch(header[6:]):
             raise InputError(f"no header of a member at byte {place}")
         fields = tuple(int(header[at : at + 8], 16) for at in range(6, _HEADER, 8))
@@ -118,23 +142,17 @@ def members(stream: Stream, keep: Callable[[Member, bytes], object] | None = Non
         if length > _LONGEST_NAME or count > _MOST_MEMBERS or names > _MOST_NAMES:
             raise InputError("more or longer names than are looked at")
         name = reader.take(length + -(_HEADER + length) % 4)[: max(0, length - 1)]
-        hasher = blake3()
-        kept = bytearray()
-        left = size
-        while left:
-            piece = reader.take(min(left, _PIECE))
-            if not piece:
-                raise InputError(f"it ends within the member at byte {place}")
-            hasher.update(piece)
-            left -= len(piece)
-            if place in wanted and len(kept) < largest:
-                kept += piece
-        reader.take(-size % 4)
-        member = Member(name.decode("utf-8", "replace"), fields, place, hasher.digest(8))
-        if keep is not None and place in wanted and size <= largest:
-            keep(member, bytes(kept))
-        if member.name != _TRAILER:
-            yield member
+        kept = place in wanted and size <= largest
+        digest, content = reader.content(size, largest if kept else -1)
+        member = Member(name.decode("utf-8", "replace"), fields, place, digest)
+        if keep is not None and kept:
+            keep(member, content)
+        yield member
+
+
+def opened_members(stream: Stream) -> Iterator[Member]:
+    """Yield every member of a stream. Errors as `members`."""
+    return members(_Reader(stream))
 
 
 def explain(pair: Pair, to: Collector, inner: Inner) -> None:
@@ -157,10 +175,14 @@ def explain_streams(pair: Pair, to: Collector, inner: Inner, opening: Opening) -
         InputError: one is no whole archive.
     """
     sides = [_listed(side, opening, to) for side in (pair.first, pair.second)]
-    first, second = sides
-    if first == second:
+    (first, digest), (second, other_digest) = sides
+    if digest == other_digest:
         return True
-    names = [[one.name for one in side] for side in sides]
+    if first == second:
+        judged = replace(UNKNOWN, reason="every member is the same, and what fills them up is not")
+        to.say(pair.path, "bytes between the members", judged, (None, None))
+        return False
+    names = [[one.name for one in side] for side in (first, second)]
     if names[0] != names[1]:
         _order(pair, to, first, names)
     left: dict[str, list[Member]] = {}
@@ -177,9 +199,11 @@ def explain_streams(pair: Pair, to: Collector, inner: Inner, opening: Opening) -
     return False
 
 
-def _listed(source: Source, opening: Opening, to: Collector) -> list[Member]:
+def _listed(source: Source, opening: Opening, to: Collector) -> tuple[list[Member], bytes]:
+    """Every member, and the digest of the whole, unpacked."""
     try:
-        return list(members(cast("Stream", opening(source, to.limits.streamed))))
+        reader = _Reader(cast("Stream", opening(source, to.limits.streamed)))
+        return list(members(reader)), reader.hasher.digest()
     except DAMAGED as error:
         raise InputError(f"cannot unpack it: {error}") from error
 
@@ -250,9 +274,9 @@ def _contents(
         def keep(member: Member, data: bytes, kept: dict[int, bytes] = kept) -> None:
             kept[member.place] = data
 
-        stream = cast("Stream", opening(source, to.limits.streamed))
+        reader = _Reader(cast("Stream", opening(source, to.limits.streamed)))
         try:
-            for _ in members(stream, keep, wanted, largest):
+            for _ in members(reader, keep, wanted, largest):
                 if len(kept) == len(wanted):
                     break
         except DAMAGED as error:

@@ -27,7 +27,7 @@ _FORMS_WIDE = 2
 _MOST_SECTIONS = 10_000
 _MOST_NOTES = 100
 _MOST_NAME = 200
-_NO_BITS, _NOTE = 8, 7
+_NO_BITS = 8
 _EXECUTABLE, _COMPRESSED = 0x4, 0x800
 _ZLIB = 1
 _INFLATED = 48 << 20
@@ -141,7 +141,6 @@ def _parse(data: bytes) -> File:
     return File(order, data[4] == _FORMS_WIDE, header, tuple(sections))
 
 
-
 def _name(names: bytes, start: int) -> str:
     piece = names[start : start + _MOST_NAME]
     return piece.split(b"\0", 1)[0].decode("ascii", "replace")
@@ -187,7 +186,7 @@ def explain(pair: Pair, to: Collector, _: Callable[[Pair], None]) -> None:
     for one, other in _common(pair, to, first, second):
         if one.content == other.content:
             continue
-        if one.kind == _NOTE and "build" in one.name:
+        if one.name.startswith(".note") and "build" in one.name:
             ids.append((one, other))
         else:
             _section(pair, to, one, other)
@@ -199,9 +198,7 @@ def explain(pair: Pair, to: Collector, _: Callable[[Pair], None]) -> None:
     _weigh(to, mark)
 
 
-def _common(
-    pair: Pair, to: Collector, first: File, second: File
-) -> list[tuple[Section, Section]]:
+def _common(pair: Pair, to: Collector, first: File, second: File) -> list[tuple[Section, Section]]:
     """The sections of the same name, in the order of the first; those of one side are said."""
     names = [[one.name for one in side.sections] for side in (first, second)]
     if names[0] != names[1]:

@@ -83,7 +83,7 @@ def explain_build_information(pair: Pair, to: Collector) -> bool:
 
 
 def _setting(key: str, one: str | None, other: str | None, to: Collector) -> Judgement:
-    if one and other and not key.split("\t")[-1].startswith("vcs."):
+    if one and other and not key.rpartition("\t")[2].startswith("vcs."):
         judged = evidence.judge(one, other, to.known)
         if judged.cause is not Cause.UNKNOWN and key.startswith("build"):
             return judged
@@ -114,9 +114,7 @@ def judge_build_id(first: bytes, second: bytes, *, alone: bool) -> Judgement:
     if go:
         return UNKNOWN
     if len(first) == len(second) and first != second:
-        words = (
-            "as long as a random one" if len(first) == _GNU_RANDOM else f"of {len(first)} bytes"
-        )
+        words = "as long as a random one" if len(first) == _GNU_RANDOM else f"of {len(first)} bytes"
         return Judgement(
             Cause.RANDOMNESS, Sureness.POSSIBLE,
             f"a build ID, {words}; nothing else differs, so it is no digest of the rest: it is "
@@ -141,7 +139,7 @@ def explain_object(pair: Pair, to: Collector) -> None:
     if whole is None:
         return
     ends = [max(data.find(b"\n\n"), data.find(b"\n!\n")) for data in whole]
-    heads = [data[: end if end > 0 else 0] for data, end in zip(whole, ends, strict=True)]
+    heads = [data[: max(0, end)] for data, end in zip(whole, ends, strict=True)]
     same_rest = whole[0][len(heads[0]) :] == whole[1][len(heads[1]) :]
     lines = [head.decode("utf-8", "replace").split("\n") for head in heads]
     for number, (one, other) in enumerate(zip(*lines, strict=False)):

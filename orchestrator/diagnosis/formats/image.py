@@ -108,7 +108,9 @@ def _table(images: _Images, at: int, names: fields.Fields, *, same: bool) -> Non
         where = images.first.at(at + start)
         if a == b:
             continue
-        byte = start + next((n for n, two in enumerate(zip(a, b, strict=False)) if two[0] != two[1]), 0)
+        byte = start + next(
+            (n for n, two in enumerate(zip(a, b, strict=False)) if two[0] != two[1]), 0
+        )
         for key in [key for key in images.places if key[:2] == (where.region, name)]:
             del images.places[key]
         judged, values = causes.in_table(name, a, b, known=images.to.known, same=same)
@@ -244,7 +246,7 @@ def _rest(images: _Images, *, same: bool) -> None:
     moved = any(one.cause in {Cause.ALLOCATION, Cause.ORDER} for one in images.to.findings)
     for (region, _, path), (byte, count) in sorted(images.places.items(), key=lambda one: one[1]):
         where: Location = images.first.at(byte)
-        length = min(_SHOWN, count if count < _SHOWN else _SHOWN)
+        length = min(_SHOWN, count)
         values = images.pair.first.read(byte, length), images.pair.second.read(byte, length)
         if region in {"directory entry", "directory"} and not _stays(images, path):
             continue

@@ -73,7 +73,7 @@ def in_record(  # noqa: PLR0913 - a field of two entries on two volumes
         words = _when(name, one.raw), _when(name, other.raw)
         return _moments(name, one.raw, other.raw, words), words
     if name == "alias":
-        return _alias(one, other, first, second), (one.alias, other.alias)
+        return _alias(one, first, second), (one.alias, other.alias)
     if name.startswith("first cluster"):
         judged = Judgement(Cause.ALLOCATION, Sureness.CERTAIN, _ALLOCATED)
         return (judged if same else FOLLOWS), (one.cluster, other.cluster)
@@ -83,7 +83,7 @@ def in_record(  # noqa: PLR0913 - a field of two entries on two volumes
     return UNKNOWN, (f"{one.raw[at]:#04x}", f"{other.raw[at]:#04x}")
 
 
-def _alias(one: Item, other: Item, first: Map, second: Map) -> Judgement:
+def _alias(one: Item, first: Map, second: Map) -> Judgement:
     """Whether the same aliases went to other names of the folder."""
     folder = one.path.rpartition("/")[0]
     given = [

@@ -43,7 +43,8 @@ SHORT: Final[Fields] = (
     (22, "time written"), (24, "date written"), (26, "first cluster, low"), (28, "size"),
 )  # fmt: skip
 LONG: Final[Fields] = (
-    (0, "ordinal of a long name's part"), (1, "long name"), (11, "attributes of a long name's part"),
+    (0, "ordinal of a long name's part"), (1, "long name"),
+    (11, "attributes of a long name's part"),
     (12, "type of a long name's part"), (13, "checksum of the alias"), (14, "long name"),
     (26, "first cluster of a long name's part"), (28, "long name"),
 )  # fmt: skip

@@ -358,9 +358,7 @@ class _Walk:
             cluster |= int.from_bytes(raw[26:28], "little")
             is_folder = bool(raw[11] & _FOLDER)
             size = 0 if is_folder else int.from_bytes(raw[28:32], "little")
-            yield Item(
-                prefix + name, is_folder, at, raw, b"".join(before), cluster, size, ()
-            )
+            yield Item(prefix + name, is_folder, at, raw, b"".join(before), cluster, size, ())
 
     def _each(self, folder: Item) -> Iterator[tuple[int, bytes]]:
         count = 0
