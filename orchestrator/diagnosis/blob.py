@@ -110,7 +110,7 @@ def _known_at(
 
 def _text(data: bytes, at: int) -> str:
     """The readable text around a place; empty where there is none."""
-    start, end = at, at
+    start = end = at = min(at, len(data))
     while start > max(0, at - _BEFORE) and _readable(data[start - 1]):
         start -= 1
     while end < min(len(data), at + _AFTER) and _readable(data[end]):
@@ -136,10 +136,7 @@ def _number(first: bytes, second: bytes, at: int) -> Judgement | None:
     """Times since 1970 as numbers of 64 bits, whose upper half is zero."""
     start = at - at % _TIME
     for order in ("little", "big"):
-        numbers = [
-            int.from_bytes(data[start : start + _TIME], order)  # type: ignore[arg-type]
-            for data in (first, second)
-        ]
+        numbers = [int.from_bytes(data[start : start + _TIME], order) for data in (first, second)]
         words = [moments.unix(number) for number in numbers]
         if words[0] and words[1] and numbers[0] != numbers[1]:
             return moments.gap(

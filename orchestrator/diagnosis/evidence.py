@@ -14,7 +14,7 @@ from orchestrator.diagnosis import moments
 from orchestrator.diagnosis.model import UNKNOWN, Cause, Judgement, Sureness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
 Pairs = list[tuple[str, str]]
 _LONGEST = 4096
@@ -57,11 +57,6 @@ def condition(name: str) -> Cause:
         (cause for words, cause in _CONDITIONS if any(word in low for word in words)),
         Cause.UNKNOWN,
     )
-
-
-def kept(parts: Iterable[bytes | str]) -> list[bytes | str]:
-    """Sorted parts, to see whether two sides have the same ones."""
-    return sorted(parts)  # type: ignore[type-var]
 
 
 def order(first: list[str], second: list[str]) -> Judgement | None:

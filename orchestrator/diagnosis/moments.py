@@ -74,14 +74,14 @@ def judge(pairs: list[tuple[str, str]]) -> Judgement | None:
         return Judgement(
             Cause.LOCALE, Sureness.CERTAIN, f"the same moments, in other time zones: {shown}"
         )
-    return gap(max(seconds), shown, sure=Sureness.LIKELY)
+    # A day has no zone, and what says its zone is not in another one unseen.
+    local = all(_is_local(text) for pair in moments for text in pair)
+    return gap(max(seconds), shown, sure=Sureness.LIKELY, local=local)
 
 
-def gap(
-    seconds: float, shown: str, *, sure: Sureness, local: bool = True, zone: bool = True
-) -> Judgement:
+def gap(seconds: float, shown: str, *, sure: Sureness, local: bool = True) -> Judgement:
     """Judge two moments by how far they are apart. `local`: they may be in local time."""
-    if zone and local and 0 < seconds <= _WIDEST and seconds % _QUARTER == 0:
+    if local and 0 < seconds <= _WIDEST and seconds % _QUARTER == 0:
         return Judgement(
             Cause.LOCALE,
             Sureness.POSSIBLE,
@@ -130,6 +130,13 @@ def _moment(text: str) -> tuple[float, int | None] | None:
         return moment.timestamp(), zone
     except (ValueError, OverflowError):
         return None
+
+
+def _is_local(text: str) -> bool:
+    """Whether a moment has a clock, and no zone."""
+    found = next((match for one in PATTERNS if (match := one.fullmatch(text))), None)
+    parts = found.groupdict() if found else {}
+    return bool(parts.get("hour")) and not parts.get("zone") and not text.endswith("Z")
 
 
 def _offset(zone: str | None) -> int | None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Place = Callable[[Entry], Path]
 
 _STEPS = 4
+_OTHER = "other inputs"
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,10 @@ class _Comparing:
         if differing:
             words = " and ".join(what for what in answers if what in differing)
             verb = "differ" if len(differing) > 1 else "differs"
-            why = "other inputs" if compared.inputs else "the same inputs: not deterministic"
+            why = "the same inputs: not deterministic"
+            if compared.inputs:
+                count = len(compared.varying)
+                why = f"other inputs, and {count} steps are not deterministic" if count else _OTHER
             check = Check(CONTENT["differs"], str(first), f"{words} {verb}; {why}")
         sides = [
             {"path": str(folder), "size": made["size"], "blake3": made["blake3"]}

@@ -157,7 +157,7 @@ def _content(data: bytes, row: tuple[int, ...]) -> bytes:
 
 def notes(section: Section, order: str) -> list[tuple[str, int, bytes]]:
     """Return the notes of a section: (whose, type, description)."""
-    found = []
+    found: list[tuple[str, int, bytes]] = []
     at = 0
     data = section.content
     while at + 12 <= len(data) and len(found) < _MOST_NOTES:
@@ -212,7 +212,7 @@ def _common(pair: Pair, to: Collector, first: File, second: File) -> list[tuple[
         others = [name for name in names[1] if name not in names[0]]
         values = ", ".join(only or names[0]), ", ".join(others or names[1])
         to.say(pair.path, "the list of sections", judged, values)
-    left = {}
+    left: dict[str, list[Section]] = {}
     for one in second.sections:
         left.setdefault(one.name, []).append(one)
     return [(one, left[one.name].pop(0)) for one in first.sections if left.get(one.name)]

@@ -75,10 +75,10 @@ def explain_build_information(pair: Pair, to: Collector) -> bool:
             found = whole[0].find((values[0] or "").encode()) if values[0] else None
             to.say(pair.path, place, judged, values, offset=found, kind="setting")
     if settings[0] == settings[1] and one[0] == other[0]:
-        judged = evidence.order(one[1], other[1])
-        if judged is None:
+        ordered = evidence.order(one[1], other[1])
+        if ordered is None:
             return False
-        to.say(pair.path, "the order of the build information", judged, (None, None))
+        to.say(pair.path, "the order of the build information", ordered, (None, None))
     return True
 
 

@@ -190,7 +190,8 @@ def _record(images: _Images, one: Item, other: Item, *, same: bool) -> None:
         judged, values = causes.in_record(name, one, other, images.first, images.second, same=same)
         images.to.say(
             pair.path, f"directory entry of /{one.path}, {name}", judged, values,
-            offset=one.record + byte, follows=judged is causes.FOLLOWS, kind=name,
+            offset=one.record + byte,
+            follows=judged is causes.FOLLOWS or name == "size", kind=name,
         )  # fmt: skip
     if one.long != other.long:
         length = min(len(one.long), len(other.long))

@@ -127,7 +127,7 @@ def _extra(first: bytes, second: bytes) -> Judgement:
 
 
 def _fields(data: bytes) -> dict[bytes, bytes]:
-    found = {}
+    found: dict[bytes, bytes] = {}
     at = 0
     while at + 4 <= len(data) and len(found) < _MOST_EXTRA:
         size = int.from_bytes(data[at + 2 : at + 4], "little")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,6 @@ from tests.unit.orchestrator.image.fat.test_witness import Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from orchestrator.diagnosis.model import Diagnosis
     from orchestrator.image.fat.regions import Map
@@ -32,7 +32,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
 
 @pytest.fixture(scope="module")
 def copy(written: Written) -> Path:
-    return shutil.copy(written.path, written.path.with_name("other"))
+    return Path(shutil.copy(written.path, written.path.with_name("other")))
 
 
 @pytest.fixture(scope="module")

@@ -316,7 +316,8 @@ IMAGES: dict[str, tuple[Callable[[Planted, Map], None], Cause, str]] = {
 @pytest.mark.parametrize("name", IMAGES)
 def test_a_planted_cause_in_an_image(name: str, written: Written) -> None:
     plant, cause, where = IMAGES[name]
-    copy = shutil.copy(written.path, written.path.with_name("other"))
+    copy = written.path.with_name("other")
+    shutil.copy(written.path, copy)
     planted = Planted(written.path, copy)
     plant(planted, map_of(written.path))
     located(planted.diagnosis(), cause, where, "image")
