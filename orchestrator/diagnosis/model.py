@@ -177,8 +177,10 @@ class Diagnosis:
         if first is not main:
             found += _told("the first difference: ", first)
         rest = [one for one in self.findings if one is not main and one is not first]
+        rest.sort(key=lambda one: one.follows)
         for one in rest[:most]:
-            found.append(f"{one.cause} ({one.sure}): {one.place}")
+            words = "follows" if one.follows else f"{one.cause} ({one.sure})"
+            found.append(f"{words}: {one.place}")
             found.append(f"  {one.first} | {one.second}")
         left = self.total - min(len(rest), most) - len({id(main), id(first)})
         if left > 0:
@@ -201,8 +203,8 @@ def shown(value: bytes | str | int | None) -> str:
         except UnicodeDecodeError:
             text = ""
         readable = text.replace("\n", "").replace("\t", "").isprintable() and bool(text)
-        value = text if readable else cut[: _SHOWN // 4].hex(" ") or "nothing"
-    text = visible.line(str(value))
+        value = text if readable else cut[: _SHOWN // 4].hex(" ")
+    text = visible.line(str(value)) or "nothing"
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 

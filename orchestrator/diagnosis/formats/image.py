@@ -40,6 +40,9 @@ class _Images:
     second: Map
     # Region, field and path -> the first byte that differs there, and how many.
     places: dict[tuple[str, str, str], list[int]] = field(default_factory=dict)
+    # Files of the first side in whose place something differs; `everything`: any may be one.
+    touched: set[str] = field(default_factory=set)
+    everything: bool = False
 
 
 def explain(pair: Pair, to: Collector, inner: Callable[[Pair], None]) -> None:
@@ -67,23 +70,42 @@ def _shape(found: Map) -> tuple[object, ...]:
 
 
 def _place(images: _Images) -> None:
-    """Give every differing byte its place, those of files and of named records excepted."""
+    """Give every differing byte its place; files are only marked, to be compared by their paths."""
     placed = 0
     for start, length in differing(images.pair.first, images.pair.second):
+        whole = _within_a_file(images.first, start, length)
+        if whole is not None:
+            images.touched.add(whole)
+            continue
         one = images.pair.first.read(start, length)
         other = images.pair.second.read(start, length)
         for at in range(length):
             if one[at] == other[at]:
                 continue
+            placed += 1
             where = images.first.at(start + at)
             if where.region == "file data":
+                images.touched.add(where.path)
                 continue
-            placed += 1
+            if where.region in causes.UNUSED and not _unused(images.second, start + at):
+                continue  # the other side has put something there, which is told of itself
             key = where.region, where.field, where.path
             images.places.setdefault(key, [start + at, 0])[1] += 1
         if placed > _MOST_PLACED:
             images.to.note(f"{images.pair.path}: behind byte {start} only files were compared")
+            images.everything = True
             return
+
+
+def _within_a_file(found: Map, start: int, length: int) -> str | None:
+    """The file that a block lies in with all its bytes; None where it lies in none."""
+    first, last = found.at(start), found.at(start + length - 1)
+    same = first.region == last.region == "file data" and first.path == last.path
+    return first.path if same and last.offset - first.offset == length - 1 else None
+
+
+def _unused(found: Map, byte: int) -> bool:
+    return byte >= found.size or found.at(byte).region in causes.UNUSED
 
 
 # -- tables with fields ----------------------------------------------------------------------------
@@ -211,6 +233,11 @@ def _record(images: _Images, one: Item, other: Item, *, same: bool) -> None:
 
 def _content(images: _Images, one: Item, other: Item) -> None:
     pair = images.pair
+    if one.runs == other.runs and one.size == other.size and not images.everything:
+        if one.path not in images.touched:
+            return
+    elif one.runs != other.runs:
+        _slack(images, one, other)
     sources = [
         Parts(side, item.runs, min(item.size, sum(length for _, length in item.runs)))
         for side, item in ((pair.first, one), (pair.second, other))
@@ -229,6 +256,22 @@ def _content(images: _Images, one: Item, other: Item) -> None:
         number = to.mark() - len(found)
         words = f"{found[0].where} (byte {place} of the image)"
         to.findings[number] = replace(found[0], where=words)
+
+
+def _slack(images: _Images, one: Item, other: Item) -> None:
+    """What lies behind the end of a file that lies elsewhere on the other side."""
+    found = []
+    for side, item in ((images.pair.first, one), (images.pair.second, other)):
+        length = sum(count for _, count in item.runs)
+        behind = Parts(side, item.runs, length).read(item.size, length - item.size)
+        found.append(behind.rstrip(b"\0"))
+    if found[0] != found[1]:
+        judged = causes.in_region("slack", found[0], found[1], same=False)
+        values = found[0][:_SHOWN], found[1][:_SHOWN]
+        place = _place_of(one, one.size)
+        images.to.say(
+            images.pair.path, f"slack of /{one.path}", judged, values, offset=place, kind="slack"
+        )
 
 
 def _place_of(item: Item, at: int) -> int | None:

@@ -104,7 +104,7 @@ def in_region(region: str, one: bytes, other: bytes, *, same: bool) -> Judgement
     if region in {"first FAT", "second FAT"} or region.startswith("FAT "):
         judged = Judgement(Cause.ALLOCATION, Sureness.LIKELY, _ALLOCATED)
         return judged if same else FOLLOWS
-    if region in _UNUSED:
+    if region in UNUSED:
         return Judgement(
             Cause.ALLOCATION, Sureness.LIKELY,
             f"nothing belongs there; what was there before, on the disk or in memory, is left: "
@@ -113,7 +113,7 @@ def in_region(region: str, one: bytes, other: bytes, *, same: bool) -> Judgement
     return UNKNOWN
 
 
-_UNUSED = frozenset({"slack", "free space", "gap before the partition", "reserved sectors",
+UNUSED = frozenset({"slack", "free space", "gap before the partition", "reserved sectors",
                      "behind the last cluster", "behind the partition"})  # fmt: skip
 
 
