@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from orchestrator.diagnosis.formats import compressed
-from orchestrator.diagnosis.formats.stream import DAMAGED, opened
+from orchestrator.diagnosis.formats.stream import opened, refusing
 from orchestrator.files import decompression
 from reproducibility.errors import InputError
 
@@ -95,9 +95,11 @@ def _unpacked(source: Source, limits: Limits) -> bytes | None:
     """BLAKE3 of what a file unpacks to; None where it is damaged or too large."""
     hasher = blake3()
     try:
-        stream = decompression.reader(opened(source), compressed.packing(source), limits.streamed)
-        while piece := stream.read(_PIECE):
-            hasher.update(piece)
-    except (*DAMAGED, OSError):
+        with refusing("cannot unpack it"):
+            packing = compressed.packing(source)
+            stream = decompression.reader(opened(source), packing, limits.streamed)
+            while piece := stream.read(_PIECE):
+                hasher.update(piece)
+    except InputError:
         return None
     return hasher.digest()

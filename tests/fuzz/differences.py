@@ -13,6 +13,7 @@ from orchestrator.diagnosis.model import Collector, Limits
 from orchestrator.diagnosis.source import Memory, OpenFile, Pair
 from orchestrator.diagnosis.tolerance import ALL
 from orchestrator.image.fat import regions
+from reproducibility import visible
 from reproducibility.errors import InputError
 from tests.fuzz import bombs, media
 from tests.fuzz.target import Target
@@ -33,7 +34,7 @@ def _told(first: Source, second: Source) -> Diagnosis:
     files.explain(Pair("x", first, second), to)
     found = to.diagnosis()
     for line in found.lines():
-        if not line.isprintable():
+        if visible.line(line) != line:
             raise AssertionError(repr(line))
     found.document()
     return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.diagnosis import evidence, moments
 from orchestrator.diagnosis.formats import cpio
-from orchestrator.diagnosis.formats.stream import DAMAGED, TIMES, opened
+from orchestrator.diagnosis.formats.stream import TIMES, opened, refusing
 from orchestrator.diagnosis.model import UNKNOWN, Cause, Judgement, Sureness
 from orchestrator.diagnosis.source import Memory, first_difference
 from orchestrator.files import decompression
@@ -31,6 +31,7 @@ _MOST_BLOCKS = 4_000_000
 _SKIPPABLE = range(0x184D2A50, 0x184D2A60)
 _FRAME = 0xFD2FB528
 _LONGEST_NAME = 1024
+_GZIP_HEADER = 10
 
 
 def is_compressed(source: Source) -> bool:
@@ -68,7 +69,7 @@ def explain(pair: Pair, to: Collector, inner: Inner) -> None:
 
 
 def opening(source: Source, limit: int) -> object:
-    """The unpacked bytes as a stream of at most `limit`; what is raised: `stream.DAMAGED`."""
+    """The unpacked bytes as a stream of at most `limit`; errors: `stream.refusing`."""
     return decompression.reader(opened(source), packing(source), limit)
 
 
@@ -79,10 +80,8 @@ def unpacked(source: Source, to: Collector, subject: str) -> bytes:
         InputError: it is damaged, or more than is looked at.
     """
     limit = decompression.limit(source.size, to.limits.unpacked, TIMES)
-    try:
+    with refusing("cannot unpack it", subject):
         return decompression.reader(opened(source), packing(source), limit).read()
-    except DAMAGED as error:
-        raise InputError(f"cannot unpack it: {error}", subject=subject) from error
 
 
 def _same_content(pair: Pair, to: Collector, kind: str) -> None:
@@ -136,6 +135,8 @@ def _summed(found: list[Frame]) -> str:
 
 def _gzip(pair: Pair, to: Collector) -> None:
     one, other = pair.first.read(0, 10), pair.second.read(0, 10)
+    if min(len(one), len(other)) < _GZIP_HEADER:
+        raise InputError("the gzip header is cut short", subject=pair.path)
     if one[4:8] != other[4:8]:
         numbers = [int.from_bytes(head[4:8], "little") for head in (one, other)]
         words = " and ".join(moments.unix(number) or str(number) for number in numbers)
@@ -227,5 +228,7 @@ def _frame(source: Source, start: int, most: int) -> Frame:
         place += 3 + (1 if value >> 1 & 3 == 1 else value >> 3)
         if value & 1:
             size = place + 4 * checksum - start
+            if start + size > source.size:
+                break
             return Frame(size, content, window or content or 0, dictionary, checksum, count)
     raise InputError(f"the zstd frame at byte {start} is cut short")

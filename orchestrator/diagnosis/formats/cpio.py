@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from blake3 import blake3
 
 from orchestrator.diagnosis import moments
-from orchestrator.diagnosis.formats.stream import DAMAGED
+from orchestrator.diagnosis.formats.stream import refusing
 from orchestrator.diagnosis.model import UNKNOWN, Cause, Judgement, Sureness
 from orchestrator.diagnosis.source import Memory
 from reproducibility.errors import InputError
@@ -63,14 +63,16 @@ class Member:
 
 
 def is_archive(pair: Pair, opening: Opening) -> bool:
-    """Whether both sides unpack to what begins as such an archive does."""
-    try:
+    """Whether both sides unpack to what begins as such an archive does.
+
+    Raises:
+        InputError: one is damaged.
+    """
+    with refusing("cannot unpack it", pair.path):
         return all(
             cast("Stream", opening(side, _PIECE)).read(6) in _MAGICS
             for side in (pair.first, pair.second)
         )
-    except DAMAGED:
-        return False
 
 
 def is_plain(source: Source) -> bool:
@@ -201,11 +203,9 @@ def explain_streams(pair: Pair, to: Collector, inner: Inner, opening: Opening) -
 
 def _listed(source: Source, opening: Opening, to: Collector) -> tuple[list[Member], bytes]:
     """Every member, and the digest of the whole, unpacked."""
-    try:
+    with refusing("cannot unpack it"):
         reader = _Reader(cast("Stream", opening(source, to.limits.streamed)))
         return list(members(reader)), reader.hasher.digest()
-    except DAMAGED as error:
-        raise InputError(f"cannot unpack it: {error}") from error
 
 
 def _order(pair: Pair, to: Collector, first: list[Member], names: list[list[str]]) -> None:
@@ -275,12 +275,10 @@ def _contents(
             kept[member.place] = data
 
         reader = _Reader(cast("Stream", opening(source, to.limits.streamed)))
-        try:
+        with refusing("cannot unpack it"):
             for _ in members(reader, keep, wanted, largest):
                 if len(kept) == len(wanted):
                     break
-        except DAMAGED as error:
-            raise InputError(f"cannot unpack it: {error}") from error
     for one, other in looked:
         if one.place in found[0] and other.place in found[1]:
             contents = Memory(found[0][one.place]), Memory(found[1][other.place])

@@ -111,7 +111,7 @@ def parse(data: bytes, subject: str = "") -> File:
     """
     try:
         return _parse(data)
-    except (struct.error, ValueError, LookupError) as error:
+    except (struct.error, ValueError, LookupError, OverflowError) as error:
         raise InputError(f"not a whole ELF file: {error}", subject=subject) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import tarfile
@@ -9,11 +10,14 @@ import zipfile
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from orchestrator.files import decompression
+from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from orchestrator.diagnosis.source import Source
 
-DAMAGED: Final = (
+_DAMAGED: Final = (
     *decompression.DAMAGED,
     OverflowError,
     RecursionError,
@@ -26,6 +30,24 @@ DAMAGED: Final = (
 )
 # A few bytes must not become many in memory.
 TIMES: Final = 100
+
+
+@contextlib.contextmanager
+def refusing(words: str, subject: str = "") -> Iterator[None]:
+    """Context that turns what libraries raise at damaged bytes into an error about the file.
+
+    Raises:
+        InputError: they are damaged, or beyond a bound.
+        OSError: of the machine; libraries' own have no number.
+    """
+    try:
+        yield
+    except _DAMAGED as error:
+        raise InputError(f"{words}: {error}", subject=subject) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise InputError(f"{words}: {error}", subject=subject) from error
 
 
 class _Reader(io.RawIOBase):

@@ -6,7 +6,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnosis import moments
-from orchestrator.diagnosis.formats.stream import DAMAGED, opened
+from orchestrator.diagnosis.formats.stream import opened, refusing
 from orchestrator.diagnosis.model import UNKNOWN, Cause, Judgement, Sureness
 from orchestrator.diagnosis.source import Parts
 from reproducibility.errors import InputError
@@ -62,14 +62,14 @@ def explain(pair: Pair, to: Collector, inner: Callable[[Pair], None]) -> None:
 
 def _members(source: Source, subject: str) -> list[tarfile.TarInfo]:
     found: list[tarfile.TarInfo] = []
-    try:
-        with tarfile.open(fileobj=opened(source), mode="r:") as archive:
-            for one in archive:
-                found.append(one)
-                if len(found) > _MOST:
-                    raise InputError("more members than are looked at", subject=subject)
-    except DAMAGED as error:
-        raise InputError(f"a damaged tar archive: {error}", subject=subject) from error
+    with (
+        refusing("a damaged tar archive", subject),
+        tarfile.open(fileobj=opened(source), mode="r:") as archive,
+    ):
+        for one in archive:
+            found.append(one)
+            if len(found) > _MOST:
+                raise InputError("more members than are looked at", subject=subject)
     return found
 
 

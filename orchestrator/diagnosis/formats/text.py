@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -18,21 +19,18 @@ _CONTROLS = frozenset(range(32)) - {9, 10, 12, 13, 27}
 _SAMPLE = 4096
 _LARGEST = 32 << 20
 _LARGEST_JSON = 4 << 20
-# Bytes that a UTF-8 character may lack at the end of a sample.
-_CUT = 3
 
 
 def is_text(sample: bytes) -> bool:
     """Whether bytes are text in UTF-8, without control characters."""
     if not _CONTROLS.isdisjoint(sample):
         return False
-    for cut in range(_CUT + 1):
-        try:
-            sample[: len(sample) - cut].decode()
-        except UnicodeDecodeError:
-            continue
-        return True
-    return False
+    try:
+        # The sample may end within a character.
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def explain(pair: Pair, to: Collector) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnosis import moments
-from orchestrator.diagnosis.formats.stream import DAMAGED, opened
+from orchestrator.diagnosis.formats.stream import opened, refusing
 from orchestrator.diagnosis.model import UNKNOWN, Cause, Judgement, Sureness
 from orchestrator.diagnosis.source import Memory
 from reproducibility.errors import InputError
@@ -40,14 +40,12 @@ def explain(pair: Pair, to: Collector, inner: Callable[[Pair], None]) -> None:
     """
     for side in (pair.first, pair.second):
         _check(side)
-    try:
-        with (
-            zipfile.ZipFile(opened(pair.first)) as first,
-            zipfile.ZipFile(opened(pair.second)) as second,
-        ):
-            _archives(pair, to, inner, (first, second))
-    except DAMAGED as error:
-        raise InputError(f"a damaged zip archive: {error}", subject=pair.path) from error
+    with (
+        refusing("a damaged zip archive", pair.path),
+        zipfile.ZipFile(opened(pair.first)) as first,
+        zipfile.ZipFile(opened(pair.second)) as second,
+    ):
+        _archives(pair, to, inner, (first, second))
 
 
 def _check(source: Source) -> None:
