@@ -6,13 +6,17 @@ it differ; everything else by its place.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnosis.formats import image_causes as causes
+from orchestrator.diagnosis.formats import seed
 from orchestrator.diagnosis.model import UNKNOWN, Cause, Judgement, Sureness
 from orchestrator.diagnosis.source import Parts, differing, first_difference
+from orchestrator.golang import seed_index
 from orchestrator.image.fat import fields, regions
+from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,19 +160,51 @@ def _met(images: _Images, name: str) -> bool:
 def _items(images: _Images, *, same: bool) -> None:
     by_path = {item.path: item for item in images.second.items}
     _order(images)
+    renamed = _renamed(images, by_path)
     for one in images.first.items:
         other = by_path.get(one.path)
         if other is None or one.is_folder != other.is_folder:
-            _alone(images, one, "first")
+            if one.path in renamed:
+                _content(images, one, by_path[renamed[one.path]])
+            else:
+                _alone(images, one, "first")
             continue
         if one.record >= 0:
             _record(images, one, other, same=same)
         if not one.is_folder:
             _content(images, one, other)
-    paths = {item.path for item in images.first.items}
+    paths = {item.path for item in images.first.items} | set(renamed.values())
     for other in images.second.items:
         if other.path not in paths:
             _alone(images, other, "second")
+
+
+def _renamed(images: _Images, others: dict[str, Item]) -> dict[str, str]:
+    """The outputs of the same compilation: a package cache names them by what they hold."""
+    found: dict[str, str] = {}
+    firsts = {item.path: item for item in images.first.items}
+    for path, one in firsts.items():
+        other = others.get(path)
+        if not path.endswith(f"/{seed_index.INDEX}") or other is None:
+            continue
+        sides = [_of(images.pair.first, one), _of(images.pair.second, other)]
+        sizes = max(side.size for side in sides)
+        if sizes > images.to.limits.whole or not all(map(seed.is_index, sides)):
+            continue
+        with suppress(InputError):
+            indexes = [side.read(0, side.size) for side in sides]
+            folder = path.rpartition("/")[0]
+            found |= {
+                f"{folder}/{first}": f"{folder}/{second}"
+                for first, second in seed.renamed(*indexes)
+                if f"{folder}/{first}" in firsts and f"{folder}/{second}" in others
+            }
+    return found
+
+
+def _of(side: Source, item: Item) -> Parts:
+    """A file's content."""
+    return Parts(side, item.runs, min(item.size, sum(length for _, length in item.runs)))
 
 
 def _alone(images: _Images, item: Item, side: str) -> None:
@@ -238,10 +274,7 @@ def _content(images: _Images, one: Item, other: Item) -> None:
             return
     elif one.runs != other.runs:
         _slack(images, one, other)
-    sources = [
-        Parts(side, item.runs, min(item.size, sum(length for _, length in item.runs)))
-        for side, item in ((pair.first, one), (pair.second, other))
-    ]
+    sources = [_of(pair.first, one), _of(pair.second, other)]
     at = first_difference(*sources)
     if at is None:
         return

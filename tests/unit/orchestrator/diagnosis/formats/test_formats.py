@@ -6,6 +6,7 @@ import bz2
 import io
 import lzma
 import struct
+import zipfile
 import zlib
 from typing import TYPE_CHECKING
 
@@ -131,6 +132,7 @@ def test_a_go_archive_by_its_lines() -> None:
 
 def test_frames_are_those_of_the_library() -> None:
     data = b"abc" * 90_000
+    packed = b""
     for level, checksum, size in ((1, True, True), (19, False, True), (3, True, False)):
         packer = zstandard.ZstdCompressor(
             level=level, write_checksum=checksum, write_content_size=size
@@ -213,11 +215,23 @@ def test_members_of_zip_tar_and_ar_by_content() -> None:
         assert (one.path, one.cause) == ("f > two", Cause.USER)
 
 
-def test_another_level_of_a_zip_archive() -> None:
-    data = samples.zipped(MEMBERS)
-    assert found(data, data[:-1])
-    [one] = found(data, data[:-2] + b"\1\0c")[:1]
-    assert one
+def test_comments_and_extra_fields_of_a_zip_archive() -> None:
+    def made(comment: bytes, extra: bytes) -> bytes:
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as archive:
+            info = zipfile.ZipInfo("x")
+            info.extra = extra
+            archive.writestr(info, b"content")
+            archive.comment = comment
+        return out.getvalue()
+
+    times = [b"UT\x05\0\1" + struct.pack("<I", moment) for moment in (1, 2)]
+    owners = [b"ux\x0b\0\1\4" + struct.pack("<IBI", user, 4, user) for user in (1, 2)]
+    for pair, cause in ((times, Cause.TIME), (owners, Cause.USER)):
+        [one] = found(made(b"", pair[0]), made(b"", pair[1]))
+        assert (one.where, one.cause) == ("zip header of x, extra fields", cause)
+    [one] = found(made(b"a", b""), made(b"b", b""))
+    assert one.where == "the archive's comment"
 
 
 def test_archives_of_ar_that_are_none() -> None:
