@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import FLAG, Json, Quiet, StoreFolder, Verbose, place, store_folder
+from orchestrator.cli.options import FLAG, Json, Quiet, StoreFolder, Verbose, place
 from orchestrator.cli.session import Call, Manner
-from reproducibility.digest import Digest
 
 EXAMPLES = (
     ("Two images: what differs, where, and why", "orchestrate compare out/sourcery.img other.img"),
@@ -23,11 +22,15 @@ EXAMPLES = (
 )
 
 
-def _side(name: str) -> Callable[[str], Path | Digest]:
+_TREE = "blake3:"
+
+
+def _side(name: str) -> Callable[[str], Path]:
+    """A parser that makes a path absolute, and leaves the digest of a tree as it is."""
     path = place(name)
 
-    def side(given: str) -> Path | Digest:
-        return Digest.parse(given) if given.startswith("blake3:") else path(given)
+    def side(given: str) -> Path:
+        return Path(given) if given.startswith(_TREE) else path(given)
 
     return side
 
@@ -78,7 +81,8 @@ def compare(
     """
     from orchestrator.cli.views import compare as view
 
-    options = view.Options(
-        first, second, tuple(tolerate or ()), deep, store_folder(store), store is not None
+    one, other = (
+        view.tree(str(side)) if str(side).startswith(_TREE) else side for side in (first, second)
     )
+    options = view.Options(one, other, tuple(tolerate or ()), deep, store)
     return Call(lambda session: view.compare(options, session), Manner(json, verbose, quiet))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.cli.options import store_folder
 from orchestrator.cli.views.compared import Answer, told
 from reproducibility import manifest, regular
 from reproducibility.codes import CONTENT
@@ -37,15 +38,23 @@ _OTHER = "other inputs"
 class Options:
     """Options of the command line. A side is a path, or the digest of a tree in the store.
 
-    `with_store`: the store was named, so that steps' outputs are looked up in it.
+    `store`: where it was named; then steps' outputs are looked up in it, too.
     """
 
     first: Path | Digest
     second: Path | Digest
     tolerate: tuple[str, ...]
     deep: bool
-    store: Path
-    with_store: bool
+    store: Path | None
+
+
+def tree(name: str) -> Digest:
+    """The digest of a tree, from the form `blake3:<hex>`.
+
+    Raises:
+        InputError: another form.
+    """
+    return Digest.parse(name)
 
 
 def compare(options: Options, session: Session) -> int:
@@ -178,13 +187,14 @@ class _Comparing:
         from orchestrator.store.store import is_store
 
         if self._opened is None:
-            if not is_store(self._options.store):
+            place = store_folder(self._options.store)
+            if not is_store(place):
                 raise InputError(
                     "there is no store in this folder",
-                    subject=f"{self._options.store}" + (f", for {subject}" if subject else ""),
+                    subject=f"{place}" + (f", for {subject}" if subject else ""),
                     remedy="name the folder with --store",
                 )
-            self._opened = self._stack.enter_context(closing(Store(self._options.store)))
+            self._opened = self._stack.enter_context(closing(Store(place)))
         return self._opened
 
     # -- builds ------------------------------------------------------------------------------------
@@ -281,7 +291,7 @@ class _Comparing:
         def work(to: Collector) -> None:
             for path, both in files.items():
                 collect_files(path, *both, to)
-            if answer.builds is not None and self._options.with_store:
+            if answer.builds is not None and self._options.store is not None:
                 self._steps(answer.builds, to)
 
         answer.diagnosis = self._explained(answer, work)
