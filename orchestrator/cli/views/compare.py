@@ -1,129 +1,414 @@
-"""Carries out `orchestrate compare`: whether and where two files or folders differ."""
+"""Carries out `orchestrate compare`: whether, where and why two things differ."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+import tempfile
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from orchestrator.cli.streams import Marked
-from orchestrator.cli.wording import quantity
-from reproducibility import digest, manifest, regular
+from orchestrator.cli.options import store_folder
+from orchestrator.cli.views.compared import Answer, told
+from reproducibility import manifest, regular
 from reproducibility.codes import CONTENT
 from reproducibility.compare import Check, Verdict, differences, in_words, trees
+from reproducibility.digest import Digest
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
+    from orchestrator.artifacts.model import BuildResult
     from orchestrator.cli.session import Session
+    from orchestrator.diagnosis.builds import Comparison
+    from orchestrator.diagnosis.model import Collector, Diagnosis
+    from orchestrator.diagnosis.source import Pair, Source
+    from orchestrator.diagnosis.tolerance import Tolerance
+    from orchestrator.store import Store
+    from reproducibility.manifest import Entry, Tree
 
-SCHEMA = 1
-_PIECE = 1 << 20
-_SHOWN = 50
+    Place = Callable[[Entry], Path]
+
+_STEPS = 4
+_OTHER = "other inputs"
 
 
-def compare(first: Path, second: Path, session: Session) -> int:
+@dataclass(frozen=True)
+class Options:
+    """Options of the command line. A side is a path, or the digest of a tree in the store.
+
+    `store`: where it was named; then steps' outputs are looked up in it, too.
+    """
+
+    first: Path | Digest
+    second: Path | Digest
+    tolerate: tuple[str, ...]
+    deep: bool
+    store: Path | None
+
+
+def tree(name: str) -> Digest:
+    """The digest of a tree, from the form `blake3:<hex>`.
+
+    Raises:
+        InputError: another form.
+    """
+    return Digest.parse(name)
+
+
+def compare(options: Options, session: Session) -> int:
     """Compare; exit status 1 where they differ.
 
     Raises:
-        InputError: one is not there, or they are not of one kind.
+        InputError: one is not there, they are not of one kind, or diffoscope is missing.
+        InfrastructureError: a tree is not whole in the store, or diffoscope failed.
         OSError: something cannot be read.
     """
-    for path in (first, second):
-        if not path.exists():
-            raise InputError("there is no such file or folder", subject=str(path))
-    if first.is_dir() != second.is_dir():
-        raise InputError("one is a folder and the other is a file", subject=f"{first}, {second}")
-    try:
-        document = _folders(first, second) if first.is_dir() else _files(first, second)
-    except (regular.IrregularFileError, regular.ChangedFileError) as error:
-        raise InputError(
-            f"cannot compare this: {error.strerror}",
-            subject=str(error.filename),
-            remedy="name files or folders that nobody writes to meanwhile",
-        ) from error
-    session.result(document, _told(document, everything=session.manner.verbose))
-    return 0 if document["verdict"] == Verdict.PASS.name else 1
+    from orchestrator.diagnosis import deep, tolerance
+
+    if options.deep:
+        deep.program()
+    chosen = tolerance.chosen(options.tolerate)
+    with ExitStack() as stack:
+        comparing = _Comparing(options, session, chosen, stack)
+        try:
+            answer = comparing.answer()
+        except (regular.IrregularFileError, regular.ChangedFileError) as error:
+            raise InputError(
+                f"cannot compare this: {error.strerror}",
+                subject=str(error.filename),
+                remedy="name files or folders that nobody writes to meanwhile",
+            ) from error
+    lines = told(answer, everything=session.manner.verbose)
+    session.result(answer.document(), lines)
+    return 0 if answer.check.verdict is Verdict.PASS else 1
 
 
-def _folders(first: Path, second: Path) -> dict[str, Any]:
-    one, other = manifest.scan(first), manifest.scan(second)
-    found = in_words(differences(one, other))
-    check = trees(CONTENT, str(first), one, other)
-    if found:
-        # The differences are said one by one: the check's own words would repeat the first few.
-        paths = "1 path differs" if len(found) == 1 else f"{len(found)} paths differ"
-        check = replace(check, reason=paths)
-    return _document(
-        check,
-        found,
-        {"path": str(first), "size": one.size, "blake3": one.digest.hex},
-        {"path": str(second), "size": other.size, "blake3": other.digest.hex},
-    )
+class _Comparing:
+    def __init__(
+        self, options: Options, session: Session, chosen: dict[str, Tolerance], stack: ExitStack
+    ) -> None:
+        self._options = options
+        self._session = session
+        self._chosen = chosen
+        self._stack = stack
+        self._opened: Store | None = None
+        self._pairs: Path | None = None
+
+    def answer(self) -> Answer:
+        first, second = self._options.first, self._options.second
+        for side in (first, second):
+            if isinstance(side, Path) and not side.exists():
+                raise InputError("there is no such file or folder", subject=str(side))
+        of_trees = [isinstance(side, Digest) or side.is_dir() for side in (first, second)]
+        if of_trees[0] != of_trees[1]:
+            kind = "tree" if any(isinstance(side, Digest) for side in (first, second)) else "folder"
+            raise InputError(
+                f"one is a {kind} and the other is a file", subject=f"{first}, {second}"
+            )
+        if isinstance(first, Path) and isinstance(second, Path):
+            if not of_trees[0]:
+                return self._files(first, second, str(first))
+            results = _result(first), _result(second)
+            if results[0] and results[1]:
+                return self._builds(first, second, results[0], results[1])
+            if any(results):
+                self._session.note("only one of them is the output of a build; compared as folders")
+        return self._trees(first, second)
+
+    # -- files -------------------------------------------------------------------------------------
+
+    def _files(self, first: Path, second: Path, subject: str) -> Answer:
+        from orchestrator.diagnosis import equal
+
+        digests = equal.digests(first, second)
+        one, other = (
+            {"path": str(path), "size": path.stat().st_size, "blake3": digest.hex}
+            for path, digest in zip((first, second), digests, strict=True)
+        )
+        if digests[0] == digests[1]:
+            check = Check(CONTENT["same"], subject, "the files are the same")
+            return Answer(check, one, other, "files")
+        check = Check(CONTENT["differs"], subject, "the files differ")
+        answer = Answer(check, one, other, "files", list(_where(first, second)))
+        self._tolerate(answer, {first.name: (first, second)})
+        if answer.check.verdict is not Verdict.PASS:
+            self._explain(answer, {first.name: (first, second)})
+        return answer
+
+    # -- folders and trees -------------------------------------------------------------------------
+
+    def _trees(self, first: Path | Digest, second: Path | Digest) -> Answer:
+        one, place = self._tree(first)
+        other, other_place = self._tree(second)
+        found = in_words(differences(one, other))
+        check = trees(CONTENT, str(first), one, other)
+        if found:
+            # The differences are said one by one: the check's own words would repeat the first few.
+            paths = "1 path differs" if len(found) == 1 else f"{len(found)} paths differ"
+            check = replace(check, reason=paths)
+        of_store = any(isinstance(side, Digest) for side in (first, second))
+        answer = Answer(
+            check,
+            {"path": str(first), "size": one.size, "blake3": one.digest.hex},
+            {"path": str(second), "size": other.size, "blake3": other.digest.hex},
+            "trees" if of_store else "folders",
+            found,
+        )
+        if found:
+            self._tolerate(answer, _both(one, other, place, other_place))
+        if found and answer.check.verdict is not Verdict.PASS:
+            kept = answer.tolerated
+            answer.diagnosis = self._explained(
+                answer,
+                lambda to: collect(
+                    _without(one, kept), _without(other, kept), place, other_place, to
+                ),
+            )
+        return answer
+
+    def _tree(self, side: Path | Digest) -> tuple[Tree, Place]:
+        if isinstance(side, Path):
+            return manifest.scan(side), lambda entry: side / entry.path
+        store = self._store(side)
+        if not store.has(side):
+            raise InputError(
+                "the store holds no such tree",
+                subject=str(side),
+                remedy="name the store that has it with --store; the digests of steps' outputs "
+                "are in result.json",
+                missing=True,
+            )
+        return store.load_tree(side), store.path
+
+    def _store(self, subject: Digest | None = None) -> Store:
+        from orchestrator.store import Store
+        from orchestrator.store.store import is_store
+
+        if self._opened is None:
+            place = store_folder(self._options.store)
+            if not is_store(place):
+                raise InputError(
+                    "there is no store in this folder",
+                    subject=f"{place}" + (f", for {subject}" if subject else ""),
+                    remedy="name the folder with --store",
+                )
+            self._opened = self._stack.enter_context(closing(Store(place)))
+        return self._opened
+
+    # -- builds ------------------------------------------------------------------------------------
+
+    def _builds(self, first: Path, second: Path, one: BuildResult, other: BuildResult) -> Answer:
+        from orchestrator.diagnosis import builds
+
+        compared = builds.compare(one, other)
+        places = {
+            "image": (first / one.image.path, second / other.image.path),
+            "archive": (first / one.cpio.path, second / other.cpio.path),
+        }
+        answers = {what: self._made(what, *both) for what, both in places.items()}
+        for what, named in (
+            ("image", (one.image, other.image)),
+            ("archive", (one.cpio, other.cpio)),
+        ):
+            for side, said in zip((answers[what].first, answers[what].second), named, strict=True):
+                if side["blake3"] != said.blake3:
+                    self._session.note(f"{side['path']} is not the file that its result names")
+        differing = {what for what in answers if answers[what].check.verdict is not Verdict.PASS}
+        check = Check(CONTENT["same"], str(first), "image and archive are the same")
+        if differing:
+            words = " and ".join(what for what in answers if what in differing)
+            verb = "differ" if len(differing) > 1 else "differs"
+            why = "the same inputs: not deterministic"
+            if compared.inputs:
+                count = len(compared.varying)
+                why = f"other inputs, and {count} steps are not deterministic" if count else _OTHER
+            check = Check(CONTENT["differs"], str(first), f"{words} {verb}; {why}")
+        sides = [
+            {"path": str(folder), "size": made["size"], "blake3": made["blake3"]}
+            for folder, made in (
+                (first, answers["image"].first), (second, answers["image"].second)
+            )
+        ]  # fmt: skip
+        found = [f"{what}: {line}" for what in differing for line in answers[what].differences]
+        answer = Answer(check, sides[0], sides[1], "builds", sorted(found), builds=compared)
+        for made in answers.values():
+            answer.tolerated.update(made.tolerated)
+        if differing:
+            what = "image" if "image" in differing else "archive"
+            self._explain(answer, {what: places[what]})
+        return answer
+
+    def _made(self, what: str, first: Path, second: Path) -> Answer:
+        for path in (first, second):
+            if not path.exists():
+                raise InputError(f"the {what} of this build is missing", subject=str(path))
+        from orchestrator.diagnosis import equal
+
+        digests = equal.digests(first, second)
+        one, other = (
+            {"path": str(path), "size": path.stat().st_size, "blake3": digest.hex}
+            for path, digest in zip((first, second), digests, strict=True)
+        )
+        outcome = "same" if digests[0] == digests[1] else "differs"
+        answer = Answer(Check(CONTENT[outcome], what, outcome), one, other, "files")
+        if outcome == "differs":
+            answer.differences = list(_where(first, second))
+            self._tolerate(answer, {what: (first, second)})
+        return answer
+
+    # -- explaining --------------------------------------------------------------------------------
+
+    def _tolerate(self, answer: Answer, files: dict[str, tuple[Path, Path]]) -> None:
+        """Take files out whose difference is tolerated; PASS where nothing else differs."""
+        from orchestrator.diagnosis import tolerance
+        from orchestrator.diagnosis.model import Limits
+
+        if not self._chosen:
+            return
+        for path, both in files.items():
+            with ExitStack() as stack:
+                pair = _pair(stack, path, *both)
+                name = tolerance.of(pair, self._chosen, Limits())
+            if name:
+                answer.tolerated[path] = name
+        left = [
+            line for line in answer.differences
+            if answer.kind == "files" or line.partition(":")[0] not in answer.tolerated
+        ]  # fmt: skip
+        if answer.tolerated and (answer.kind == "files" or not left):
+            names = ", ".join(sorted(set(answer.tolerated.values())))
+            answer.check = Check(
+                CONTENT["same"],
+                answer.check.subject,
+                f"the same but for what is tolerated: {names}",
+            )
+
+    def _explain(self, answer: Answer, files: dict[str, tuple[Path, Path]]) -> None:
+        from orchestrator.diagnosis.trees import collect_files
+
+        def work(to: Collector) -> None:
+            for path, both in files.items():
+                collect_files(path, *both, to)
+            if answer.builds is not None and self._options.store is not None:
+                self._steps(answer.builds, to)
+
+        answer.diagnosis = self._explained(answer, work)
+
+    def _steps(self, compared: Comparison, to: Collector) -> None:
+        """The outputs of steps that are not deterministic, where the store has both."""
+        store = self._store()
+        for step in compared.varying[:_STEPS]:
+            if not (store.has(step.first) and store.has(step.second)):
+                to.note(f"the store does not hold both outputs of {step.name}")
+                continue
+            one, other = store.load_tree(step.first), store.load_tree(step.second)
+            collect(one.at(step.name), other.at(step.name), store.path, store.path, to)
+
+    def _explained(self, answer: Answer, work: Callable[[Collector], None]) -> Diagnosis:
+        from orchestrator.diagnosis import deep
+        from orchestrator.diagnosis.model import Collector, Limits
+
+        known = answer.builds.known if answer.builds is not None else {}
+        to = Collector(Limits(), known)
+        if not self._options.deep:
+            work(to)
+            return to.diagnosis()
+        with tempfile.TemporaryDirectory(prefix="sourcery-compare-") as folder:
+            kept = _Kept(Path(folder))
+            to.on_file = kept.keep
+            work(to)
+            if kept.path:
+                answer.deep = deep.report(*kept.places)
+            else:
+                to.note("--deep: no file that differs is small enough for diffoscope")
+        return to.diagnosis()
 
 
-def _files(first: Path, second: Path) -> dict[str, Any]:
-    one, other = (
-        {"path": str(path), "size": path.stat().st_size, "blake3": digest.of_file(path).hex}
-        for path in (first, second)
-    )
-    if one["blake3"] == other["blake3"]:
-        same = Check(CONTENT["same"], str(first), "the files are the same")
-        return _document(same, [], one, other)
-    check = Check(CONTENT["differs"], str(first), "the files differ")
-    return _document(check, list(_where(first, second)), one, other)
+def collect(first: Tree, second: Tree, place: Place, other: Place, to: Collector) -> None:
+    """Add why two trees differ; see `orchestrator.diagnosis.trees`."""
+    from orchestrator.diagnosis.trees import collect as explain
+
+    explain(first, second, place, other, to)
 
 
-def _document(
-    check: Check, found: list[str], one: dict[str, Any], other: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "verdict": check.verdict.name,
-        "reason": check.reason,
-        "first": one,
-        "second": other,
-        "differences": found,
-    }
+@dataclass
+class _Kept:
+    """The first pair of files that differ, copied. `path`: its name; empty where there is none."""
+
+    folder: Path
+    path: str = ""
+
+    @property
+    def places(self) -> tuple[Path, Path]:
+        return self.folder / "first", self.folder / "second"
+
+    def keep(self, pair: Pair) -> None:
+        from orchestrator.diagnosis import deep
+
+        if self.path or max(pair.first.size, pair.second.size) > deep.LARGEST:
+            return
+        self.path = pair.path or "the file"
+        for place, side in zip(self.places, (pair.first, pair.second), strict=True):
+            _copy(side, place)
+
+
+def _copy(side: Source, place: Path) -> None:
+    from orchestrator.diagnosis.source import PIECE
+
+    with place.open("wb") as sink:
+        for at in range(0, side.size, PIECE):
+            sink.write(side.read(at, PIECE))
+
+
+def _pair(stack: ExitStack, path: str, first: Path, second: Path) -> Pair:
+    from orchestrator.diagnosis.source import OpenFile, Pair
+
+    sides = []
+    for place in (first, second):
+        stream = stack.enter_context(regular.opened(place))
+        sides.append(OpenFile(stream.fileno(), place.stat().st_size))
+    return Pair(path, sides[0], sides[1])
+
+
+def _both(one: Tree, other: Tree, place: Place, other_place: Place) -> dict[str, tuple[Path, Path]]:
+    """The files of both trees whose content differs."""
+    found = {}
+    for entry in one.files():
+        match = other.get(entry.path)
+        if match is not None and match.kind == "file" and match.digest != entry.digest:
+            found[entry.path] = place(entry), other_place(match)
+    return found
+
+
+def _without(tree: Tree, paths: dict[str, str]) -> Tree:
+    return tree.where(lambda entry: entry.path not in paths)
+
+
+def _result(folder: Path) -> BuildResult | None:
+    """The result of the build whose output folder it is; None for another folder.
+
+    Raises:
+        InputError: it is one of another version, or damaged.
+    """
+    from orchestrator.artifacts.finished import Finished
+
+    if not (folder / "result.json").is_file():
+        return None
+    return Finished.load(folder).result
 
 
 def _where(first: Path, second: Path) -> Iterator[str]:
     """Return how two files differ: their sizes, the first place, how many bytes."""
+    from orchestrator.diagnosis import counting
+
     sizes = first.stat().st_size, second.stat().st_size
     if sizes[0] != sizes[1]:
         yield f"sizes: {sizes[0]} and {sizes[1]} bytes"
-    place = count = at = 0
-    with regular.opened(first) as one, regular.opened(second) as other:
-        while (left := one.read(_PIECE)) and (right := other.read(_PIECE)):
-            if left != right:
-                unequal = [
-                    n for n, pair in enumerate(zip(left, right, strict=False)) if pair[0] != pair[1]
-                ]
-                if not count and unequal:
-                    place = at + unequal[0]
-                count += len(unequal)
-            at += min(len(left), len(right))
+    place, count = counting.differing_bytes(first, second)
     if count:
         yield f"first different byte: at {place} (0x{place:x})"
         yield f"different bytes: {count} of the {min(sizes)} that both have"
     else:
         yield f"the shorter one is the beginning of the longer one: {min(sizes)} bytes"
-
-
-def _told(document: dict[str, Any], *, everything: bool) -> Iterator[str]:
-    found: list[str] = document["differences"]
-    if document["verdict"] == Verdict.PASS.name:
-        first = document["first"]
-        yield Marked("PASS", f"  {document['reason']}, {quantity(first['size'])}")
-        yield f"      blake3 {first['blake3']}"
-        return
-    yield Marked("FAIL", f"  {document['reason']}")
-    for name in ("first", "second"):
-        side = document[name]
-        yield f"      {side['path']}: {quantity(side['size'])}, blake3 {side['blake3']}"
-    shown = found if everything else found[:_SHOWN]
-    for difference in shown:
-        yield f"  {difference}"
-    if len(shown) < len(found):
-        yield f"  and {len(found) - len(shown)} more; -v shows all"

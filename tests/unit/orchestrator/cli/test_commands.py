@@ -15,8 +15,8 @@ from orchestrator import doctor, inputs
 from orchestrator.cli.main import run
 from orchestrator.cli.streams import Marked
 from orchestrator.cli.views import build as building
-from orchestrator.cli.views import compare as comparing
 from orchestrator.cli.wording import grouped, quantity, short
+from orchestrator.diagnosis import counting, equal
 from orchestrator.inputs import bundle as bundles
 from orchestrator.inputs import resolve
 from orchestrator.lock import file as locks
@@ -195,7 +195,8 @@ def test_what_cannot_be_compared_is_status_2(tmp_path: Path, capsys: Captured) -
 
 
 def test_compare_reads_a_file_in_pieces() -> None:
-    assert comparing._PIECE <= 1 << 20
+    assert counting.PIECE <= 1 << 20
+    assert equal.PIECE <= 1 << 20
 
 
 # -- store ---------------------------------------------------------------------------------------
