@@ -137,14 +137,21 @@ def umask() -> str:
 def main() -> None:
     """Read the arguments, make the image, leave the answer."""
     store, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    # Nobody waits for the answer once the parent is gone, however it went.
+    if end_with_parent():
+        leave(folder, remake(folder, BlobFolder(store / "blobs", folder / "damaged", folder)))
+
+
+def end_with_parent() -> bool:
+    """End this process with its parent, however that goes; whether that is still there."""
+    # Nobody waits for the answer once the parent is gone.
     system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(os.environ["PARENT"]):
-        return
-    blobs = BlobFolder(store / "blobs", folder / "damaged", folder)
-    answer = canonical.dumps(remake(folder, blobs))
+    return os.getppid() == int(os.environ["PARENT"])
+
+
+def leave(folder: Path, answer: dict[str, Any]) -> None:
+    """Leave an answer in a folder, whole or not at all."""
     whole = folder / f"{ANSWER}.part"
-    whole.write_bytes(answer)
+    whole.write_bytes(canonical.dumps(answer))
     whole.rename(folder / ANSWER)
 
 
