@@ -142,7 +142,7 @@ def _check(name: str, expected: Digest, found: Digest | None, answer: Answer) ->
 def _explained(expected: Digest, found: Digest, store: Store) -> model.Explanation | None:
     """Why two trees differ; None where they are none, or are not in the store any more."""
     try:
-        return explain(store.load_tree(expected), store.load_tree(found), store)
+        return explain(store.load_tree(expected), store, store.load_tree(found), store)
     except (DamagedBlob, InputError):
         return None
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from reproducibility.manifest import Tree
 
 
-def explain(first: Tree, second: Tree, store: Store) -> Explanation:
-    """Why two trees differ, whose files lie in the store; the build's first."""
-    del store
+def explain(first: Tree, store: Store, second: Tree, other: Store) -> Explanation:
+    """Why two trees differ, the build's first; each with the store in which its files lie."""
+    del store, other
     found = differences(first, second)
     return Explanation(
         lines=tuple(in_words(found)[:KEPT]),

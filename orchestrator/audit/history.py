@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.audit import model
+from reproducibility import canonical
+from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
     from orchestrator.store import Store
@@ -51,7 +53,7 @@ class History:
     def last(self, key: Digest) -> Last | None:
         """The last audit of an action; None where there was none, or it cannot be read."""
         found = self._store.recall(_ACTION, key) or {}
-        step = model.step_of(found.get("step"))
+        step = _step(found.get("step"))
         when, audit = found.get("when"), found.get("audit")
         if step is None or not isinstance(when, str) or not isinstance(audit, str):
             return None
@@ -70,7 +72,10 @@ class History:
             "name": step.name,
             "audit": self.audit,
             "when": step.when,
-            "step": step.model_dump(mode="json"),
+            # What differs is kept for `compare` as long as this is.
+            "outputs": [str(one.outputs) for one in step.rounds if one.outputs is not None],
+            # As one text: it quotes what actions made, and nothing in it is a digest to go by.
+            "step": canonical.pretty(step.model_dump(mode="json")).decode(),
         }
         self._store.remember(_ACTION, key, document)
 
@@ -80,6 +85,15 @@ class History:
 
     def _write(self, began: str, *, ended: bool) -> None:
         self._store.remember(_AUDIT, self._key, {"began": began, "ended": ended})
+
+
+def _step(text: object) -> model.Step | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        return model.step_of(canonical.loads(text, subject="an audit"))
+    except InputError:
+        return None
 
 
 def now() -> str:

@@ -27,6 +27,7 @@ from reproducibility import digest as digests
 from reproducibility import regular
 from reproducibility.codes import COVERAGE, SEEN
 from reproducibility.compare import Check, Verdict, fold
+from reproducibility.conditions import STANDARD
 from reproducibility.errors import InfrastructureError, InputError
 from reproducibility.variations import VARIATIONS
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from containers.engine import Engine
     from orchestrator.audit.request import Request
     from orchestrator.audit.subject import Finding, Subject
+    from orchestrator.audit.whole import Whole
     from orchestrator.execution.step import Observer, Results, Step
     from reproducibility.conditions import Conditions
 
@@ -145,7 +147,12 @@ class Job:
         )
         results = self._results(audited)
         path = self.request.out / output_directory.RESULT
-        history = History(self.store, self.request.key(regular.read(path), self.engine.name))
+        conditions = [
+            self.choose(STANDARD, self.request.vary, number).describe()
+            for number in range(self.request.rounds)
+        ]
+        key = self.request.key(regular.read(path), self.engine.name, conditions)
+        history = History(self.store, key)
         if self.request.whole:
             made = self._whole(audited, results)
         else:
@@ -319,7 +326,7 @@ class Job:
         ).run(self.store)
         checks = {check.subject: check for check in again.checks}
         steps = [
-            _of_whole(step, checks[step.name], results, again.results)
+            _of_whole(step, checks[step.name], results, again)
             for step in actions
             if step.name in again.results
         ]
@@ -376,7 +383,7 @@ class Job:
             steps=tuple(made.steps),
             computations=tuple(made.computed),
             surroundings=tuple(made.surroundings),
-            missing=tuple(self.missing),
+            missing=tuple(dict.fromkeys(self.missing)),
             checks=tuple(built.Check.model_validate(check.document()) for check in checks),
             seconds=round(self.clock() - self.began, 3),
         )
@@ -440,14 +447,14 @@ def _variation(check: Check, steps: Sequence[model.Step]) -> model.Variation:
     )
 
 
-def _of_whole(step: Step, check: Check, before: Results, after: Results) -> model.Step:
-    first, second = before[step.name], after[step.name]
+def _of_whole(step: Step, check: Check, before: Results, again: Whole) -> model.Step:
+    first, second = before[step.name], again.results[step.name]
     one = model.Round(
         conditions=dict(second.conditions),
         outputs=second.tree.digest,
         seconds=round(second.seconds, 3),
         check=built.Check.model_validate(check.document()),
-        explanation=None,
+        explanation=again.explanations.get(step.name),
     )
     return model.Step(
         name=step.name,

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from orchestrator import resources
 from reproducibility import canonical, variations
 from reproducibility import digest as digests
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from reproducibility.digest import Digest
@@ -57,10 +59,13 @@ class Request:
         """Return whether a step of this name is to be audited."""
         return not self.only or any(fnmatchcase(step, pattern) for pattern in self.only)
 
-    def key(self, result: bytes, engine: str) -> Digest:
+    def key(
+        self, result: bytes, engine: str, conditions: Sequence[Mapping[str, str | int]]
+    ) -> Digest:
         """Digest of what is asked of a build, by the bytes of its `result.json`, and on an engine.
 
-        An audit that was interrupted goes on where it was if it is asked for the same again.
+        `conditions`: those of each round, for an action that was built under the usual ones. An
+        audit that was interrupted goes on where it was if it is asked for the same again.
         """
         return digests.of_bytes(
             canonical.dumps(
@@ -68,7 +73,9 @@ class Request:
                     "result": str(digests.of_bytes(result)),
                     "engine": engine,
                     "vary": list(self.vary),
-                    "rounds": self.rounds,
+                    "conditions": [dict(one) for one in conditions],
+                    "tool": resources.VERSION,
+                    "whole": self.whole,
                     "only": sorted(self.only),
                     "bisect": self.bisect,
                 }

@@ -120,8 +120,12 @@ def run(
             raise
 
     with ThreadPoolExecutor(jobs, thread_name_prefix="audit") as pool:
-        workers = [pool.submit(worker, number) for number in range(jobs)]
-        errors = [error for one in workers if (error := one.exception()) is not None]
+        try:
+            workers = [pool.submit(worker, number) for number in range(jobs)]
+            errors = [error for one in workers if (error := one.exception()) is not None]
+        except BaseException:  # a second signal, which interrupts
+            halt.set()
+            raise
     # The first cause, not that the others were stopped because of it.
     for error in sorted(errors, key=lambda error: isinstance(error, Stopped)):
         raise error
@@ -246,4 +250,4 @@ def _explained(step: Step, before: Result, now: Outcome, store: Store) -> model.
         first, second = (
             tree.overlaid(word) for tree, word in zip((first, second), words, strict=True)
         )
-    return explain(first, second, store)
+    return explain(first, store, second, store)

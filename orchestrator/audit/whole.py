@@ -7,13 +7,14 @@ the inputs come as a bundle, so nothing that the first build made can get into t
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator import inputs
 from orchestrator.architecture import host
 from orchestrator.artifacts import remaking
 from orchestrator.artifacts.recipe import laid_out
+from orchestrator.audit.explaining import explain
 from orchestrator.audit.subject import Subject, own_files
 from orchestrator.execution.scheduler import Scheduler
 from orchestrator.image.cpio import writer as cpio
@@ -21,7 +22,7 @@ from orchestrator.inputs import bundle
 from orchestrator.store import Store
 from reproducibility import digest as digests
 from reproducibility.codes import FROM_INPUTS
-from reproducibility.compare import Check, trees
+from reproducibility.compare import Check, Verdict, trees
 from reproducibility.errors import ActionError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from containers.engine import Engine
+    from orchestrator.audit.model import Explanation
     from orchestrator.audit.request import Request
     from orchestrator.execution.step import Observer, Result, Results, Step
     from reproducibility.conditions import Conditions
@@ -43,11 +45,12 @@ class Whole:
     """What came of it.
 
     `checks`: one for each step, and for root, image and archive. `results`: of its steps, by name;
-    none where it failed.
+    none where it failed. `explanations`: of the steps that differ.
     """
 
     checks: tuple[Check, ...]
     results: Results
+    explanations: Mapping[str, Explanation] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Again:
             with closing(Store(folder / "store")) as own:
                 bundle.read(carried, self.first.found.pinned, own, host())
                 carried.unlink()
-                return self._build(own, folder)
+                return self._build(store, own, folder)
 
     def _carry(self, store: Store, path: Path) -> None:
         found = self.first.found
@@ -92,7 +95,7 @@ class Again:
         )
         bundle.write(found.pinned, store, path, host())
 
-    def _build(self, store: Store, folder: Path) -> Whole:
+    def _build(self, first: Store, store: Store, folder: Path) -> Whole:
         again = Subject.draw(
             self.first.found,
             store,
@@ -116,7 +119,15 @@ class Again:
         try:
             results = scheduler.run(steps).results
             made = [_step(step, self.before[step.name], results[step.name]) for step in steps]
-            return Whole((*made, *self._image(again, results, store, folder)), results)
+            explained = {
+                check.subject: explain(
+                    self.before[check.subject].tree, first, results[check.subject].tree, store
+                )
+                for check in made
+                if check.verdict is Verdict.FAIL
+            }
+            image = self._image(again, results, store, folder)
+            return Whole((*made, *image), results, explained)
         except ActionError as error:
             failed = Check(FROM_INPUTS["failed"], "build", error.summary)
             return Whole((failed,), {})

@@ -135,7 +135,7 @@ def _meaning(result: AuditResult) -> str:
     return {
         "PASS": f"{said} gave the same bits, under all variations",
         "SKIP": f"{said} gave the same bits; what was not varied or not audited is said above",
-        "FAIL": f"{said} were audited, {_many(guilty, 'action')} of them differ"
+        "FAIL": f"{said} were audited; of the actions {guilty} gave something else or failed"
         if guilty
         else f"{said} were audited; at least one check fails",
     }[result.verdict]
