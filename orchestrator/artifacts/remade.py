@@ -137,8 +137,10 @@ def umask() -> str:
 def main() -> None:
     """Read the arguments, make the image, leave the answer."""
     store, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    if end_with_parent():
-        leave(folder, remake(folder, BlobFolder(store / "blobs", folder / "damaged", folder)))
+    if not end_with_parent():
+        return
+    blobs = BlobFolder(store / "blobs", folder / "damaged", folder)
+    leave(folder, remake(folder, blobs))
 
 
 def end_with_parent() -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
-from collections import Counter, deque
+from collections import deque
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,23 +11,20 @@ from typing import TYPE_CHECKING
 
 from containers import registry
 from containers.host import durable
-from orchestrator import resources
-from orchestrator.architecture import host
 from orchestrator.artifacts import model as built
 from orchestrator.artifacts import output_directory
 from orchestrator.audit import computations, model, running, seeing, subject
 from orchestrator.audit.history import History, now
+from orchestrator.audit.result import Found, actions, audit_result
 from orchestrator.audit.varying import otherwise
 from orchestrator.audit.whole import Again
 from orchestrator.execution.scheduler import default_jobs
 from orchestrator.store import DamagedBlob, Store, trial
-from reproducibility import digest as digests
 from reproducibility import regular
-from reproducibility.codes import COVERAGE, SEEN
-from reproducibility.compare import Check, Verdict, fold
+from reproducibility.codes import SEEN
+from reproducibility.compare import Check, Verdict
 from reproducibility.conditions import STANDARD
 from reproducibility.errors import InfrastructureError, InputError
-from reproducibility.variations import VARIATIONS
 
 if TYPE_CHECKING:
     import threading
@@ -93,18 +88,6 @@ def audit(
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What an audit has found, before it is put together."""
-
-    steps: Sequence[model.Step] = ()
-    computed: Sequence[model.Computation] = ()
-    surroundings: Sequence[str] = ()
-    seen: Sequence[Check] = ()
-    further: Sequence[Check] = ()
-    left_out: Sequence[model.LeftOut] = ()
-
-
-@dataclass(frozen=True)
 class Job:
     """One audit: what is fixed for all of it."""
 
@@ -157,7 +140,15 @@ class Job:
             made = self._whole(audited, results)
         else:
             made = self._each(audited, results, history)
-        result = self._put_together(audited, results, made)
+        result = audit_result(
+            self.request,
+            audited,
+            results,
+            made,
+            engine=self.engine.identity,
+            missing=self.missing,
+            seconds=self.clock() - self.began,
+        )
         history.end()
         place = self.request.out / output_directory.AUDIT
         try:
@@ -187,15 +178,15 @@ class Job:
 
     # -- step by step ------------------------------------------------------------------------------
 
-    def _each(self, audited: Subject, results: Results, history: History) -> _Found:
-        actions = _actions(audited, results)
-        chosen = [step for step in actions if self.request.wants(step.name)]
+    def _each(self, audited: Subject, results: Results, history: History) -> Found:
+        every = actions(audited, results)
+        chosen = [step for step in every if self.request.wants(step.name)]
         computed = computations.wanted(self.request, audited)
         if not chosen and not computed:
             raise InputError(
                 f"no step of the build has a name like {' or '.join(self.request.only)}",
                 subject="--only",
-                remedy=f"steps are named as in {actions[0].name if actions else 'result.json'}; "
+                remedy=f"steps are named as in {every[0].name if every else 'result.json'}; "
                 "result.json lists them all",
             )
         done = {step.name: history.before(results[step.name].key) for step in chosen}
@@ -207,7 +198,7 @@ class Job:
         )
         self._plan(waiting, computed)
         seen = self._seen(audited, results, chosen)
-        last = {step.name: history.last(results[step.name].key) for step in actions}
+        last = {step.name: history.last(results[step.name].key) for step in every}
         answers: list[computations.Answer] = []
         fresh = running.run(
             self._bench(results, history),
@@ -223,11 +214,11 @@ class Job:
                 why="budget" if self.request.wants(step.name) else "not chosen",
                 last=was.when if (was := last[step.name]) is not None else None,
             )
-            for step in actions
+            for step in every
             if step.name not in found
         ]
-        return _Found(
-            steps=[found[step.name] for step in actions if step.name in found],
+        return Found(
+            steps=[found[step.name] for step in every if step.name in found],
             computed=[
                 one
                 for answer in answers
@@ -311,9 +302,9 @@ class Job:
 
     # -- end to end --------------------------------------------------------------------------------
 
-    def _whole(self, audited: Subject, results: Results) -> _Found:
-        actions = _actions(audited, results)
-        seen = self._seen(audited, results, actions)
+    def _whole(self, audited: Subject, results: Results) -> Found:
+        every = actions(audited, results)
+        seen = self._seen(audited, results, every)
         again = Again(
             request=self.request,
             first=audited,
@@ -327,124 +318,15 @@ class Job:
         checks = {check.subject: check for check in again.checks}
         steps = [
             _of_whole(step, checks[step.name], results, again)
-            for step in actions
+            for step in every
             if step.name in again.results
         ]
-        names = {step.name for step in actions}
-        return _Found(
+        names = {step.name for step in every}
+        return Found(
             steps=steps,
             seen=seen,
             further=[check for check in again.checks if check.subject not in names],
         )
-
-    # -- the result --------------------------------------------------------------------------------
-
-    def _put_together(self, audited: Subject, results: Results, made: _Found) -> model.AuditResult:
-        coverage = self._coverage(audited, results, made)
-        checks = [
-            *made.seen,
-            *audited.bases(results),
-            *(_worst(step) for step in made.steps),
-            *(one.check.value() for one in made.computed),
-            *made.further,
-            *computations.files(self.found.finished),
-            covered(coverage),
-        ]
-        result = self.found.result
-        path = self.request.out / output_directory.RESULT
-        return model.AuditResult(
-            verdict=running.WORDS[fold(checks)],
-            tool=resources.VERSION,
-            host=built.Host(
-                architecture=host(),
-                kernel=os.uname().release,
-                python=platform.python_version(),
-            ),
-            engine=built.Engine.model_validate(self.engine.identity.document()),
-            audited=model.Build(
-                result=digests.of_file(path),
-                spec=result.spec,
-                lock=result.lock,
-                image=result.image.blake3,
-                archive=result.cpio.blake3,
-                tool=result.tool,
-                engine=result.engine,
-            ),
-            asked=model.Asked(
-                vary=self.request.vary,
-                rounds=self.request.rounds,
-                only=self.request.only,
-                budget=self.request.budget,
-                whole=self.request.whole,
-                bisect=self.request.bisect,
-            ),
-            coverage=coverage,
-            variations=tuple(_variation(check, made.steps) for check in made.seen),
-            steps=tuple(made.steps),
-            computations=tuple(made.computed),
-            surroundings=tuple(made.surroundings),
-            missing=tuple(dict.fromkeys(self.missing)),
-            checks=tuple(built.Check.model_validate(check.document()) for check in checks),
-            seconds=round(self.clock() - self.began, 3),
-        )
-
-    def _coverage(self, audited: Subject, results: Results, made: _Found) -> model.Coverage:
-        in_process = [step.name for step in audited.steps if step.in_process]
-        computed = computations.wanted(self.request, audited)
-        whole = self.request.whole and bool(made.steps)
-        return model.Coverage(
-            actions=len(_actions(audited, results)),
-            audited=len(made.steps),
-            went_on=sum(step.went_on for step in made.steps),
-            # And the image's.
-            computations=len(in_process) + 1,
-            computed=len(in_process) + 1 if whole else len(computed) if made.computed else 0,
-            nothing_to_do=sum(result.kind == "nothing" for result in results.values()),
-            left_out=tuple(made.left_out),
-        )
-
-
-def covered(coverage: model.Coverage) -> Check:
-    """How much of a build was audited: a part is never reported as the whole."""
-    said = (
-        f"{coverage.audited} of {coverage.actions} actions and {coverage.computed} of "
-        f"{coverage.computations} computations"
-    )
-    if not coverage.audited and not coverage.computed:
-        return Check(COVERAGE["nothing"], "build", said)
-    if (coverage.audited, coverage.computed) == (coverage.actions, coverage.computations):
-        return Check(COVERAGE["whole"], "build", said)
-    why = Counter(one.why for one in coverage.left_out)
-    told = {"not chosen": "not chosen by --only", "budget": "the budget was used up"}
-    parts = [f"{number} {told[name]}" for name, number in sorted(why.items())]
-    reason = f"{said}; the others: {', '.join(parts)}" if parts else said
-    return Check(COVERAGE["part"], "build", reason)
-
-
-def _actions(audited: Subject, results: Results) -> list[Step]:
-    """The steps that an engine ran."""
-    return [step for step in audited.steps if results[step.name].kind == "action"]
-
-
-def _worst(step: model.Step) -> Check:
-    return max((one.check.value() for one in step.rounds), key=lambda check: check.verdict)
-
-
-def _variation(check: Check, steps: Sequence[model.Step]) -> model.Variation:
-    meanings = {variation.name: variation.meaning for variation in VARIATIONS}
-    applied = check.verdict is not Verdict.SKIP
-    return model.Variation(
-        name=check.subject,
-        meaning=meanings.get(check.subject, "the engine that runs an action"),
-        state=seeing.state(check),
-        reason=check.reason,
-        actions=len(steps) if applied else 0,
-        guilty=tuple(
-            step.name
-            for step in steps
-            if step.bisected is not None and check.subject in step.bisected.variations
-        ),
-    )
 
 
 def _of_whole(step: Step, check: Check, before: Results, again: Whole) -> model.Step:

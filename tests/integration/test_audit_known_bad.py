@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from containers.action import Mount
+from containers.action import WORK, Mount
 from containers.policy import Limits, Policy
 from orchestrator.audit import running
 from orchestrator.audit.history import History
@@ -96,7 +96,11 @@ def _steps(builder: Builder, folder: Path) -> list[Step]:
             name,
             (),
             lambda _: builder.action(
-                "guilty", name, outputs=("out",), mounts=(Mount("/input", tree),)
+                "guilty",
+                name,
+                outputs=("out",),
+                mounts=(Mount("/input", tree),),
+                directory=WORK,
             ),
         )
 

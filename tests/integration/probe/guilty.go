@@ -64,7 +64,7 @@ func text(found string, err error) string {
 
 func mapOrder() string {
 	many := map[int]bool{}
-	for n := range 1000 {
+	for n := 0; n < 1000; n++ {
 		many[n] = true
 	}
 	var told strings.Builder
@@ -79,15 +79,15 @@ func race() string {
 	var lock sync.Mutex
 	var all sync.WaitGroup
 	var told strings.Builder
-	for n := range 500 {
+	for n := 0; n < 500; n++ {
 		all.Add(1)
-		go func() {
+		go func(n int) {
 			defer all.Done()
 			time.Sleep(time.Duration(n%7) * time.Microsecond)
 			lock.Lock()
 			defer lock.Unlock()
 			fmt.Fprintln(&told, n)
-		}()
+		}(n)
 	}
 	all.Wait()
 	return told.String()
@@ -129,12 +129,12 @@ func environment() string {
 	return strings.Join(told, "\n")
 }
 
-type names struct{ release, domain string }
+type told struct{ release, domain string }
 
-func name() names {
+func name() told {
 	var found syscall.Utsname
 	check(syscall.Uname(&found))
-	return names{chars(found.Release[:]), chars(found.Domainname[:])}
+	return told{chars(found.Release[:]), chars(found.Domainname[:])}
 }
 
 // chars reads what C calls char, which is signed on some architectures only.
