@@ -44,8 +44,8 @@ _FILES = {f"name-{number:02}": str(number) for number in range(40)}
 class Cause:
     """A defect of the probe (`probe/guilty.go`), and the variations that it depends on.
 
-    `itself`: it differs without any. `also`: names that may be found in their place: of what is
-    random or a race, a condition can make it come out the same.
+    `itself`: it differs without any. `also`: names that may be found in their place: what is random
+    or a race can come out the same under a condition, and one thing can follow from two.
     """
 
     name: str
@@ -68,7 +68,8 @@ ALL = (
     _by("user"),
     _by("group"),
     _by("readdir", "order"),
-    _by("parallelism"),
+    # Go takes as many threads as there are CPUs, where nobody says another number.
+    Cause("parallelism", frozenset({"parallelism"}), also=frozenset({"cpus"})),
     _by("host and user", "host", "user"),
     _by("cpus"),
     _by("umask"),
