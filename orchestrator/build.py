@@ -24,18 +24,17 @@ from orchestrator.artifacts import (
     root,
 )
 from orchestrator.artifacts.earlier_files import EarlierFiles
-from orchestrator.boot import step as boot_step
+from orchestrator.assembly import Assembly
 from orchestrator.execution import rebuilding
 from orchestrator.execution.scheduler import Scheduler, default_jobs
 from orchestrator.files import places
-from orchestrator.golang import checks, handles
+from orchestrator.golang import checks
 from orchestrator.golang.module_hash import ModuleHashes
 from orchestrator.inputs import bundle, local_path, source_checks
 from orchestrator.lock import file as lock
 from orchestrator.progress.inputs import InputEvents
 from orchestrator.spec import model as spec
 from orchestrator.store import DamagedBlob, Store, trial
-from reproducibility import digest as digests
 from reproducibility.compare import Check, Verdict, complete, fold
 from reproducibility.errors import InputError
 
@@ -47,9 +46,8 @@ if TYPE_CHECKING:
     from containers.engine import Engine, Identity
     from orchestrator.architecture import Architecture
     from orchestrator.artifacts.model import BuildResult
-    from orchestrator.execution.step import Execution, Handle, Observer, Results, Step
+    from orchestrator.execution.step import Execution, Observer, Results, Step
     from reproducibility.compare import CheckKind
-    from reproducibility.digest import Digest
     from reproducibility.manifest import Tree
 
 # A damaged blob sends the build back to the step that makes it; more rounds than this mean a disk
@@ -154,10 +152,9 @@ class _Job:
     def _policy(self) -> Policy:
         return Policy(self.wanted.limits.policy())
 
-    @property
-    def programs(self) -> dict[Architecture, Handle]:
-        """Return the steps that build the userland's programs, by architecture."""
-        return {name: handles.programs(name) for name in self.architectures}
+    def assembly(self, drawn: plan.Plan, have: inputs.Inputs) -> Assembly:
+        """Return what the steps and the root are made of."""
+        return Assembly(self.wanted, self.pinned, self.architectures, have, drawn, self.store)
 
     def run(self) -> Built:
         """Inputs, actions, comparisons, image, result.
@@ -209,9 +206,7 @@ class _Job:
     def _steps(
         self, drawn: plan.Plan, have: inputs.Inputs, end: _End, output: _Output
     ) -> list[Step]:
-        steps = list(drawn.steps)
-        if self.wanted.boot is not None:
-            steps += boot_step.steps(self.wanted.boot, have.boot, self.programs, self.store)
+        steps = self.assembly(drawn, have).steps
         place = making.Place(self.store, lambda: output.folder, self.earlier, self.observer)
         return [*steps, making.step(end.recipe, [step.name for step in steps], place)]
 
@@ -315,30 +310,6 @@ class _End:
         # What comes needs the most, and much was freed: unpacked inputs.
         memory.give_back()
         self.compared = self._pool.submit(job.comparisons, self._drawn, have, results, made)
-        identity = _identity(job.wanted, job.pinned)
-        boot = boot_step.BootFiles()
-        if job.wanted.boot is not None:
-            boot = boot_step.assemble(
-                job.wanted.boot,
-                have.boot,
-                results,
-                job.programs,
-                making.volume_id(identity),
-                job.store,
-            )
-        self.assembled = root.assemble(
-            self._drawn.compiling, results, made, have.files, job.store.put_bytes, boot.tree
-        )
-        return making.Recipe(
-            tree=self.assembled.tree,
-            label=job.wanted.image.label,
-            identity=identity,
-            epoch=job.wanted.image.epoch,
-            free_space=job.wanted.image.free_space,
-            loader=boot.loader,
-        )
-
-
-def _identity(wanted: spec.Spec, pinned: lock.Lock) -> Digest:
-    """Return what volume ID and disk signature are derived from."""
-    return digests.of_bytes(f"{wanted.digest}\n{pinned.digest}\n".encode())
+        done = job.assembly(self._drawn, have).assemble(results, made)
+        self.assembled = done.root
+        return done.recipe

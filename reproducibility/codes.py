@@ -74,7 +74,55 @@ CONDITIONS = _of_trees(
     "a step gave the same under other conditions",
     "a step gave other files under other conditions",
     skips={"unable": "the engine cannot apply one of the conditions"},
-    fails={"words": "a step said other words, which later steps use, under other conditions"},
+    fails={
+        "words": "a step said other words, which later steps use, under other conditions",
+        "failed": "a step ended with an error under other conditions",
+        "other-result": "the store remembers other outputs of a step than the build's result names",
+    },
+)
+SEEN = _kind(
+    "audit-variation",
+    "varied in an audit",
+    passes={"seen": "a program inside saw another value than under the build's conditions"},
+    skips={
+        "not-asked": "the audit was asked to leave this variation out",
+        "one-processor": "the engine gives an action one processor, which has no half",
+        "unable": "the engine cannot apply this variation",
+    },
+    fails={"no-effect": "a program inside saw the same value: the variation was not applied"},
+)
+COMPUTED = _kind(
+    "computed-again",
+    "computed again in another process",
+    passes={SAME: "another process in other surroundings computed the same"},
+    fails={
+        DIFFERS: "another process computed something else than the build's result names",
+        "failed": "another process could not compute it",
+        "same-surroundings": "the other process had surroundings that should have been varied",
+    },
+)
+OUTPUT_FILE = _kind(
+    "output-file",
+    "file beside the result == as the result says",
+    passes={SAME: "the file in the output folder has the digest that the result names"},
+    fails={DIFFERS: "the file in the output folder is another one than the result names, or gone"},
+)
+COVERAGE = _kind(
+    "audit-coverage",
+    "covered by the audit",
+    passes={"whole": "every step of the build was audited"},
+    skips={"part": "some steps of the build were not audited; it says how many"},
+    fails={"nothing": "no step of the build was audited"},
+)
+FROM_INPUTS = _of_trees(
+    "from-inputs",
+    "built from the inputs again",
+    "a step gave the same in a build from the inputs under other conditions",
+    "a step gave other files in a build from the inputs under other conditions",
+    fails={
+        "words": "a step said other words, which later steps use, in that build",
+        "failed": "a step of that build failed, so it did not come to its end",
+    },
 )
 RELEASE = _kind(
     "release",

@@ -26,6 +26,8 @@ RESULT = "result.json"
 # What lies beside the image and the archive.
 BESIDE = (RESULT, "SHA256SUMS", "B3SUMS")
 LOGS = "logs"
+# What `orchestrate audit` leaves beside them, of the build that lies there.
+AUDIT = "audit.json"
 # How the name of a folder in the making begins.
 HIDDEN = ".sourcery-new"
 # Says which files builds made here; the others are a person's own.
@@ -126,6 +128,9 @@ def _alone(out: Path) -> Iterator[None]:
 def _made_before(out: Path) -> set[Path]:
     """The files that builds made in a folder, relative, as its result and its mark say."""
     made = {Path(name) for name in BESIDE}
+    # It is of the build before; a person may have a file of that name.
+    if {"schema", "audited"} <= _read(out / AUDIT).keys():
+        made.add(Path(AUDIT))
     mark, result = _read(out / MARK), _read(out / RESULT)
     with contextlib.suppress(KeyError, TypeError, AttributeError):
         made.update(Path(str(name)) for name in mark.get("made", ()))

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 from containers.host import durable, rename
 from containers.host.scratch import Scratch
 from orchestrator.artifacts import filling
-from orchestrator.artifacts.filling import BESIDE, RESULT
+from orchestrator.artifacts.filling import AUDIT, BESIDE, RESULT
 from reproducibility import canonical, regular
 from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BESIDE", "RESULT", "refuse_foreign", "replacing", "unfinished"]
+__all__ = ["AUDIT", "BESIDE", "RESULT", "refuse_foreign", "replacing", "unfinished"]
 
 _PREFIX = filling.HIDDEN
 # rename(2): another folder cannot take this one's place, whatever lies in it: a mount point, a

@@ -137,14 +137,23 @@ def umask() -> str:
 def main() -> None:
     """Read the arguments, make the image, leave the answer."""
     store, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    # Nobody waits for the answer once the parent is gone, however it went.
-    system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(os.environ["PARENT"]):
+    if not end_with_parent():
         return
     blobs = BlobFolder(store / "blobs", folder / "damaged", folder)
-    answer = canonical.dumps(remake(folder, blobs))
+    leave(folder, remake(folder, blobs))
+
+
+def end_with_parent() -> bool:
+    """End this process with its parent, however that goes; whether that is still there."""
+    # Nobody waits for the answer once the parent is gone.
+    system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
+    return os.getppid() == int(os.environ["PARENT"])
+
+
+def leave(folder: Path, answer: dict[str, Any]) -> None:
+    """Leave an answer in a folder, whole or not at all."""
     whole = folder / f"{ANSWER}.part"
-    whole.write_bytes(answer)
+    whole.write_bytes(canonical.dumps(answer))
     whole.rename(folder / ANSWER)
 
 

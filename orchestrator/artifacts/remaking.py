@@ -25,7 +25,7 @@ from reproducibility.digest import Digest
 from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from orchestrator.artifacts.recipe import Recipe
     from orchestrator.store import Store
@@ -76,7 +76,7 @@ class Remaking:
             return Remade(
                 Digest.parse(answer["image"]),
                 Digest.parse(answer["tree"]),
-                _alike(answer["surroundings"]),
+                alike(remade.surroundings(), answer["surroundings"]),
             )
         except (OSError, InputError, KeyError, TypeError, AttributeError) as error:
             # A damaged blob is healed: looking at each finds it.
@@ -84,18 +84,12 @@ class Remaking:
             if recipe.loader is not None:
                 self._store.look_again(recipe.loader.packages)
             raise InfrastructureError(
-                f"the process that makes the image a second time ended {_how(status)}: "
-                f"{self._said()}",
+                f"the process that makes the image a second time ended {how(status)}: "
+                f"{said(self._folder)}",
                 subject=f"{sys.executable} -m {_PROGRAM}",
                 remedy="see whether this machine has memory enough (`free`), and run the build "
                 "again",
             ) from error
-
-    def _said(self) -> str:
-        with contextlib.suppress(OSError):
-            said = (self._folder / "errors").read_bytes()[-_SHOWN:]
-            return said.decode(errors="replace").strip() or "it said nothing"
-        return "it said nothing"
 
 
 @contextlib.contextmanager
@@ -108,32 +102,46 @@ def started(recipe: Recipe, store: Store) -> Iterator[Remaking]:
     with store.temporary() as folder:
         (folder / remade.TREE).write_bytes(recipe.tree.serialize())
         (folder / remade.RECIPE).write_bytes(canonical.dumps(remade.document(recipe)))
-        # A folder of its own to work in, since this process may have any as its current one.
-        current = folder / "current"
-        current.mkdir()
-        with (folder / "errors").open("wb") as errors:
-            try:
-                running = subprocess.Popen(  # noqa: S603 - argv list, no shell
-                    [sys.executable, "-P", "-B", "-m", _PROGRAM, str(store.root.resolve()),
-                     str(folder.resolve())],
-                    cwd=current,
-                    env=_environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=errors,
-                    stderr=errors,
-                    umask=_other_umask(),
-                    start_new_session=True,
-                )  # fmt: skip
-            except OSError as error:
-                raise InfrastructureError(
-                    f"cannot start a process: {error.strerror}",
-                    subject=sys.executable,
-                    remedy="see whether this machine has room for another process (`ulimit -u`)",
-                ) from error
-        try:
+        with elsewhere(_PROGRAM, folder, store) as running:
             yield Remaking(running, folder, store)
-        finally:
-            process.end(running)
+
+
+@contextlib.contextmanager
+def elsewhere(program: str, folder: Path, store: Store) -> Iterator[subprocess.Popen[bytes]]:
+    """A program of this project in other surroundings, given the store's folder and `folder`.
+
+    `program`: a module's name. What it says goes to the file `errors` in the folder (`said`). At
+    the end of the block it is gone.
+
+    Raises:
+        InfrastructureError: it cannot be started.
+    """
+    # A folder of its own to work in, since this process may have any as its current one.
+    current = folder / "current"
+    current.mkdir()
+    with (folder / "errors").open("wb") as errors:
+        try:
+            running = subprocess.Popen(  # noqa: S603 - argv list, no shell
+                [sys.executable, "-P", "-B", "-m", program, str(store.root.resolve()),
+                 str(folder.resolve())],
+                cwd=current,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                umask=_other_umask(),
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise InfrastructureError(
+                f"cannot start a process: {error.strerror}",
+                subject=sys.executable,
+                remedy="see whether this machine has room for another process (`ulimit -u`)",
+            ) from error
+    try:
+        yield running
+    finally:
+        process.end(running)
 
 
 def _environment() -> dict[str, str]:
@@ -155,11 +163,20 @@ def _other_umask() -> int:
     return 0o077 if remade.umask() != "0o77" else 0o027
 
 
-def _alike(theirs: dict[str, Any]) -> tuple[str, ...]:
-    ours = remade.surroundings()
+def alike(ours: Mapping[str, str], theirs: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of what should differ between two processes and does not, sorted."""
     return tuple(sorted(name for name, value in ours.items() if theirs.get(name, value) == value))
 
 
-def _how(status: int) -> str:
+def said(folder: Path) -> str:
+    """The end of what the program in a folder said."""
+    with contextlib.suppress(OSError):
+        words = (folder / "errors").read_bytes()[-_SHOWN:]
+        return words.decode(errors="replace").strip() or "it said nothing"
+    return "it said nothing"
+
+
+def how(status: int) -> str:
+    """How a program ended, by its exit status, in words."""
     signals = 128
     return f"by signal {status - signals}" if status > signals else f"with status {status}"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import typer
 
 from orchestrator.cli.commands import (
+    audit,
     boot,
     build,
     compare,
@@ -31,8 +32,8 @@ _HELP = (
 )
 
 _STATUSES = """[bold]Exit status[/bold]
-0      done; a build: every comparison that could be made holds
-1      built, but a comparison failed
+0      done; a build or an audit: every comparison that could be made holds
+1      built or audited, but a comparison failed
 2      bad usage, spec or lock
 3      a build step failed
 4      network, engine or disk; or the answer could not be written
@@ -66,6 +67,7 @@ application = typer.Typer(
 _register(application, build.build, build.EXAMPLES)
 _register(application, lock.lock, lock.EXAMPLES)
 _register(application, fetch.fetch, fetch.EXAMPLES)
+_register(application, audit.audit, audit.EXAMPLES)
 _register(application, compare.compare, compare.EXAMPLES)
 _register(application, doctor.doctor, doctor.EXAMPLES)
 _register(application, version.version)

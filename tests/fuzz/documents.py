@@ -16,6 +16,7 @@ from orchestrator.artifacts import (
 from orchestrator.artifacts import (
     image as making,
 )
+from orchestrator.audit import model as audit_model
 from orchestrator.execution.remembered import Remembered
 from orchestrator.execution.step import Earlier, Provenance
 from orchestrator.files import text_file
@@ -35,6 +36,7 @@ from tests import results
 from tests.fuzz import scratch
 from tests.fuzz.target import ROOT, Target
 from tests.unit.orchestrator import samples
+from tests.unit.orchestrator.audit import test_model as test_audit
 from tests.unit.orchestrator.lock import test_file as test_lock
 from tests.unit.orchestrator.spec import test_model as test_spec
 
@@ -225,6 +227,10 @@ def _all_are_texts(texts: list[str]) -> None:
     ", ".join(texts)
 
 
+def _audit(data: bytes) -> None:
+    audit_model.dumps(audit_model.parse(data))
+
+
 def _artifact(data: bytes) -> None:
     making.Artifact.parse(_object(data)).document()
 
@@ -302,6 +308,7 @@ TARGETS = (
         lambda: [canonical.pretty(_RESULT), canonical.pretty(_OLDER)],
         examples=30,
     ),
+    Target("audit", _audit, lambda: [canonical.pretty(test_audit.document())], examples=30),
     Target("artifact", _artifact, lambda: [canonical.pretty(_RESULT["image"])]),
     Target("observation", _observation, _observations),
     Target("recipe", _recipe, _recipes),

@@ -206,10 +206,11 @@ def test_inner_rooms_are_held_apart(path: Path) -> None:
         assert (found if forbidden is None else found & forbidden) == set()
     if own not in {"cli", "__main__"}:
         assert "cli" not in found, "only the command line knows the command line"
+        assert "audit" not in found, "a build knows nothing of its audits"
 
 
 def test_the_rooms_that_are_held_apart_exist() -> None:
-    names = {*FORBIDDEN, "cli"}
+    names = {*FORBIDDEN, "cli", "audit"}
     there = {path.name.removesuffix(".py") for path in (ROOT / "orchestrator").iterdir()}
     assert names <= there
     # The search sees what is imported: the plan draws on several of them.

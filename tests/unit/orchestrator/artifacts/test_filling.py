@@ -107,6 +107,28 @@ def test_what_an_earlier_build_made_goes_and_a_person_s_files_stay(here: Path) -
     assert (here / "notes").read_text() == "mine"
 
 
+def test_the_audit_of_an_earlier_build_goes_and_a_person_s_file_of_that_name_stays(
+    here: Path,
+) -> None:
+    build(here, "1")
+    (here / output_directory.AUDIT).write_text('{"schema": 1, "audited": {}}')
+    build(here, "2")
+    assert names(here) == NAMES
+    (here / output_directory.AUDIT).write_text('{"of": "my taxes"}')
+    build(here, "3")
+    assert names(here) == sorted([*NAMES, output_directory.AUDIT])
+
+
+def test_an_audit_is_no_reason_to_fill_a_folder_in_place(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    build(out, "1")
+    (out / output_directory.AUDIT).write_text('{"schema": 1, "audited": {}}')
+    before = out.stat().st_ino
+    build(out, "2")
+    assert out.stat().st_ino != before
+    assert names(out) == NAMES
+
+
 def test_what_no_build_made_is_refused_before_and_after_the_work(here: Path) -> None:
     (here / "photo").write_text("mine")
     with pytest.raises(InputError):

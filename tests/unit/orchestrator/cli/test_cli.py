@@ -69,13 +69,15 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeBuild:
 def test_help_names_every_command_and_the_exit_statuses(capsys: Captured) -> None:
     assert run(["--help"]) == 0
     shown = capsys.readouterr().out
-    for word in ("build", "lock", "fetch", "compare", "doctor", "version", "store", "Exit status"):
+    for word in ("audit", "build", "lock", "fetch", "compare", "doctor", "version", "store"):
         assert word in shown
+    assert "Exit status" in shown
 
 
 @pytest.mark.parametrize(
     "command",
     [
+        "audit",
         "build",
         "lock",
         "fetch",
@@ -95,7 +97,9 @@ def test_every_command_has_help_and_json(command: str, capsys: Captured) -> None
     assert "--quiet" in shown
 
 
-@pytest.mark.parametrize("command", ["build", "lock", "fetch", "compare", "doctor", "store gc"])
+@pytest.mark.parametrize(
+    "command", ["audit", "build", "lock", "fetch", "compare", "doctor", "store gc"]
+)
 def test_help_has_examples(command: str, capsys: Captured) -> None:
     run([*command.split(), "--help"])
     shown = capsys.readouterr().out

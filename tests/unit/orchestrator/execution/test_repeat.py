@@ -49,7 +49,7 @@ def results(engine: Engine, store: Store, steps: list[Step]) -> Results:
 def under(conditions: Conditions, engine: Engine, store: Store, one: Step, had: Results) -> Check:
     return repeat(
         one, had, conditions, engine=engine, policy=Policy(), store=store, stop=threading.Event()
-    )
+    ).check
 
 
 def test_a_step_is_run_under_two_other_conditions_and_compared(store: Store) -> None:

@@ -1,0 +1,101 @@
+"""What the store remembers of audits: when each action was audited last, and what came of it.
+
+Records lie beside the results, one for each action's key. That of an audit as a whole says whether
+it came to its end: if not, the same request goes on where it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.audit import model
+from reproducibility import canonical
+from reproducibility.errors import InputError
+
+if TYPE_CHECKING:
+    from orchestrator.store import Store
+    from reproducibility.digest import Digest
+
+_ACTION = "audited"
+_AUDIT = "audit"
+
+
+@dataclass(frozen=True)
+class Last:
+    """The last audit of an action. `audit`: which one, as `History.audit`."""
+
+    when: str
+    audit: str
+    step: model.Step
+
+
+class History:
+    """The audits that a store remembers; one of them is going on.
+
+    `audit`: names the one that is going on; it stays the same when that was interrupted and goes
+    on.
+    """
+
+    def __init__(self, store: Store, key: Digest) -> None:
+        """`key`: digest of what is asked for (`Request.key`)."""
+        self._store = store
+        self._key = key
+        before = store.recall(_AUDIT, key) or {}
+        began = before.get("began")
+        if not isinstance(began, str) or before.get("ended") is not False:
+            began = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+            self._write(began, ended=False)
+        self.audit = f"{key.hex} {began}"
+        self._began = began
+
+    def last(self, key: Digest) -> Last | None:
+        """The last audit of an action; None where there was none, or it cannot be read."""
+        found = self._store.recall(_ACTION, key) or {}
+        step = _step(found.get("step"))
+        when, audit = found.get("when"), found.get("audit")
+        if step is None or not isinstance(when, str) or not isinstance(audit, str):
+            return None
+        return Last(when, audit, step)
+
+    def before(self, key: Digest) -> model.Step | None:
+        """What this audit itself found of an action before it was interrupted."""
+        last = self.last(key)
+        if last is None or last.audit != self.audit:
+            return None
+        return last.step.model_copy(update={"went_on": True})
+
+    def remember(self, key: Digest, step: model.Step) -> None:
+        """Write down what was found of an action."""
+        document: dict[str, Any] = {
+            "name": step.name,
+            "audit": self.audit,
+            "when": step.when,
+            # What differs is kept for `compare` as long as this is.
+            "outputs": [str(one.outputs) for one in step.rounds if one.outputs is not None],
+            # As one text: it quotes what actions made, and nothing in it is a digest to go by.
+            "step": canonical.pretty(step.model_dump(mode="json")).decode(),
+        }
+        self._store.remember(_ACTION, key, document)
+
+    def end(self) -> None:
+        """The audit came to its end: the next one begins anew."""
+        self._write(self._began, ended=True)
+
+    def _write(self, began: str, *, ended: bool) -> None:
+        self._store.remember(_AUDIT, self._key, {"began": began, "ended": ended})
+
+
+def _step(text: object) -> model.Step | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        return model.step_of(canonical.loads(text, subject="an audit"))
+    except InputError:
+        return None
+
+
+def now() -> str:
+    """The present time, `2026-01-01T00:00:00Z`."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,352 @@
+"""Audit of a finished build, from its output folder and the store to `audit.json`."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from containers import registry
+from containers.host import durable
+from orchestrator.artifacts import model as built
+from orchestrator.artifacts import output_directory
+from orchestrator.audit import computations, model, running, seeing, subject
+from orchestrator.audit.history import History, now
+from orchestrator.audit.result import Found, actions, audit_result
+from orchestrator.audit.varying import otherwise
+from orchestrator.audit.whole import Again
+from orchestrator.execution.scheduler import default_jobs
+from orchestrator.store import DamagedBlob, Store, trial
+from reproducibility import regular
+from reproducibility.codes import SEEN
+from reproducibility.compare import Check, Verdict
+from reproducibility.conditions import STANDARD
+from reproducibility.errors import InfrastructureError, InputError
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Collection, Sequence
+    from pathlib import Path
+
+    from containers.engine import Engine
+    from orchestrator.audit.request import Request
+    from orchestrator.audit.subject import Finding, Subject
+    from orchestrator.audit.whole import Whole
+    from orchestrator.execution.step import Observer, Results, Step
+    from reproducibility.conditions import Conditions
+
+# As in a build: a damaged blob sends it back to where that is made.
+_ROUNDS = 5
+_COMPUTING = "computations"
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A finished audit: what came of it, and where that was written."""
+
+    result: model.AuditResult
+    path: Path
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of its checks."""
+        return Verdict[self.result.verdict]
+
+
+def audit(
+    request: Request,
+    observer: Observer,
+    stop: threading.Event,
+    clock: Callable[[], float] = time.monotonic,
+) -> Audited:
+    """Audit a finished build, and write `audit.json` into its output folder.
+
+    `clock`: gives seconds, for the budget.
+
+    Raises:
+        SourceryError: of the kind that says whose matter it is. What was found of actions until
+            then is in the store, and the same request goes on from there.
+    """
+    request.check()
+    began = clock()
+    found = subject.find(request.spec, request.lock, request.out)
+    made_by = found.result.engine.name
+    name = made_by if request.engine == registry.AUTOMATIC else request.engine
+    with closing(Store(request.store)) as store:
+        trial.require_store(request.store)
+        with registry.connect(name, store.root / "scratch") as engine:
+            job = Job(request, found, store, engine, observer, stop, began, clock)
+            for _ in range(_ROUNDS - 1):
+                try:
+                    return job.run()
+                except DamagedBlob as error:
+                    observer.note(f"{error.summary}; making it again")
+            return job.run()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One audit: what is fixed for all of it."""
+
+    request: Request
+    found: Finding
+    store: Store
+    engine: Engine
+    observer: Observer
+    stop: threading.Event
+    began: float
+    clock: Callable[[], float] = time.monotonic
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def jobs(self) -> int:
+        """How many actions run at once."""
+        return self.request.jobs or default_jobs()
+
+    @property
+    def unable(self) -> dict[str, str]:
+        """Why the engine cannot apply a variation."""
+        able = self.engine.capabilities()
+        return {name: one.refusal for name, one in able.items() if one.refusal}
+
+    def run(self) -> Audited:
+        """Audit, write the file, and give both.
+
+        Raises:
+            DamagedBlob: a blob was found damaged and moved aside; running again makes it again.
+        """
+        audited = subject.Subject.draw(
+            self.found,
+            self.store,
+            own=subject.own_files(self.request),
+            processors=self.engine.processors,
+            capabilities=self.engine.capabilities(),
+            offline=self.request.offline,
+            observer=self.observer,
+            stop=self.stop,
+        )
+        results = self._results(audited)
+        path = self.request.out / output_directory.RESULT
+        conditions = [
+            self.choose(STANDARD, self.request.vary, number).describe()
+            for number in range(self.request.rounds)
+        ]
+        key = self.request.key(regular.read(path), self.engine.name, conditions)
+        history = History(self.store, key)
+        if self.request.whole:
+            made = self._whole(audited, results)
+        else:
+            made = self._each(audited, results, history)
+        result = audit_result(
+            self.request,
+            audited,
+            results,
+            made,
+            engine=self.engine.identity,
+            missing=self.missing,
+            seconds=self.clock() - self.began,
+        )
+        history.end()
+        place = self.request.out / output_directory.AUDIT
+        try:
+            durable.write(place, model.dumps(result))
+        except OSError as error:
+            raise InfrastructureError(
+                f"the audit's result cannot be written: {error.strerror}",
+                subject=str(place),
+                remedy="mend the folder's permissions or free some space; what was found of each "
+                "action is in the store",
+            ) from error
+        return Audited(result, place)
+
+    def _results(self, audited: Subject) -> Results:
+        """The build's results; those that are missing are built by the engine that made them."""
+        name = self.found.result.engine.name
+        with ExitStack() as stack:
+            engine: Engine = self.engine
+            if name != engine.name:
+                other = subject.OnDemand(name, self.store.root / "scratch")
+                engine = stack.enter_context(other)
+            results, missing = audited.results(
+                engine, self.store, jobs=self.jobs, observer=self.observer, stop=self.stop
+            )
+        self.missing.extend(missing)
+        return results
+
+    # -- step by step ------------------------------------------------------------------------------
+
+    def _each(self, audited: Subject, results: Results, history: History) -> Found:
+        every = actions(audited, results)
+        chosen = [step for step in every if self.request.wants(step.name)]
+        computed = computations.wanted(self.request, audited)
+        if not chosen and not computed:
+            raise InputError(
+                f"no step of the build has a name like {' or '.join(self.request.only)}",
+                subject="--only",
+                remedy=f"steps are named as in {every[0].name if every else 'result.json'}; "
+                "result.json lists them all",
+            )
+        done = {step.name: history.before(results[step.name].key) for step in chosen}
+        waiting = running.ordered(
+            [step for step in chosen if done[step.name] is None],
+            results,
+            history,
+            budgeted=self.request.budget is not None,
+        )
+        self._plan(waiting, computed)
+        seen = self._seen(audited, results, chosen)
+        last = {step.name: history.last(results[step.name].key) for step in every}
+        answers: list[computations.Answer] = []
+        fresh = running.run(
+            self._bench(results, history),
+            running.Work(deque(waiting), self._deadline, self.clock),
+            self.jobs,
+            self.stop,
+            partial(self._compute, computed, answers) if computed else None,
+        )
+        found = {**{name: step for name, step in done.items() if step is not None}, **fresh}
+        left_out = [
+            model.LeftOut(
+                step=step.name,
+                why="budget" if self.request.wants(step.name) else "not chosen",
+                last=was.when if (was := last[step.name]) is not None else None,
+            )
+            for step in every
+            if step.name not in found
+        ]
+        return Found(
+            steps=[found[step.name] for step in every if step.name in found],
+            computed=[
+                one
+                for answer in answers
+                for one in computations.compared(audited, computed, answer, self.store)
+            ],
+            surroundings=[name for answer in answers for name in answer.surroundings],
+            seen=seen,
+            left_out=left_out,
+        )
+
+    def _plan(self, waiting: Sequence[Step], computed: Sequence[str]) -> None:
+        again = [(running.shown(step.name), step.stage, step.subject) for step in waiting]
+        if computed:
+            what = "in another process"
+            again.insert(0, (running.shown(_COMPUTING), _COMPUTING, what))
+        self.observer.planned(again)
+
+    def _bench(self, results: Results, history: History) -> running.Bench:
+        return running.Bench(
+            engine=self.engine,
+            store=self.store,
+            policy=self.found.policy,
+            results=results,
+            observer=self.observer,
+            history=history,
+            choose=self.choose,
+            names=tuple(name for name in self.request.vary if name not in self.unable),
+            rounds=self.request.rounds,
+            bisect=self.request.bisect,
+        )
+
+    @property
+    def _deadline(self) -> float | None:
+        return None if self.request.budget is None else self.began + self.request.budget
+
+    def choose(self, conditions: Conditions, names: Collection[str], number: int) -> Conditions:
+        """The conditions of a round, for a step that was built under `conditions`."""
+        cpus = self.found.wanted.limits.cpus
+        return otherwise(
+            conditions,
+            names,
+            min(cpus or self.engine.processors, self.engine.processors),
+            unable=self.unable,
+            number=number,
+        )
+
+    def _compute(
+        self,
+        steps: tuple[str, ...],
+        answers: list[computations.Answer],
+        stop: threading.Event,
+    ) -> None:
+        name, began = running.shown(_COMPUTING), time.monotonic()
+        self.observer.started(name)
+        answers.append(computations.ask(self.request, steps, self.store, stop))
+        self.observer.finished(name, cached=False, seconds=time.monotonic() - began)
+
+    def _seen(self, audited: Subject, results: Results, chosen: Sequence[Step]) -> list[Check]:
+        """Whether a program inside sees each variation, for all conditions that will be given."""
+        window = seeing.Window(
+            audited.assembly.drawn.chain.observation("observe/audit", results),
+            lambda action: self.engine.run(action, self.found.policy, self.store, self.stop),
+            lambda outcome: self.store.read(outcome.stdout),
+        )
+        names = [name for name in self.request.vary if name not in self.unable]
+        pairs = []
+        for conditions in dict.fromkeys(step.conditions for step in chosen):
+            # What the engine cannot give is as usual on both sides.
+            usual = self.choose(conditions, (), 0)
+            for number in range(self.request.rounds):
+                varied = self.choose(conditions, names, number)
+                pairs.append((window.look(usual), window.look(varied)))
+        if not chosen:
+            return []
+        found = seeing.seen(pairs, self.request.vary, self.unable)
+        made_by = self.found.result.engine.name
+        if self.engine.name != made_by:
+            reason = f"{made_by} made the build, and {self.engine.name} runs the audit"
+            found.append(Check(SEEN["seen"], "engine", reason))
+        return found
+
+    # -- end to end --------------------------------------------------------------------------------
+
+    def _whole(self, audited: Subject, results: Results) -> Found:
+        every = actions(audited, results)
+        seen = self._seen(audited, results, every)
+        again = Again(
+            request=self.request,
+            first=audited,
+            before=results,
+            engine=self.engine,
+            choose=lambda conditions: self.choose(conditions, self.request.vary, 0),
+            observer=self.observer,
+            jobs=self.jobs,
+            stop=self.stop,
+        ).run(self.store)
+        checks = {check.subject: check for check in again.checks}
+        steps = [
+            _of_whole(step, checks[step.name], results, again)
+            for step in every
+            if step.name in again.results
+        ]
+        names = {step.name for step in every}
+        return Found(
+            steps=steps,
+            seen=seen,
+            further=[check for check in again.checks if check.subject not in names],
+        )
+
+
+def _of_whole(step: Step, check: Check, before: Results, again: Whole) -> model.Step:
+    first, second = before[step.name], again.results[step.name]
+    one = model.Round(
+        conditions=dict(second.conditions),
+        outputs=second.tree.digest,
+        seconds=round(second.seconds, 3),
+        check=built.Check.model_validate(check.document()),
+        explanation=again.explanations.get(step.name),
+    )
+    return model.Step(
+        name=step.name,
+        stage=step.stage,
+        key=first.key,
+        outputs=first.tree.digest,
+        built_under=step.conditions.describe(),
+        verdict=running.WORDS[check.verdict],
+        rounds=(one,),
+        bisected=None,
+        when=now(),
+        went_on=False,
+    )

@@ -1,0 +1,145 @@
+"""What an audit is asked for: which variations, how often, of which steps, for how long. Pure.
+
+Variations are chosen in reprotest's syntax (`reprotest --vary`): names with a sign, separated by
+commas or spaces, applied one after the other to all of them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from orchestrator import resources
+from reproducibility import canonical, variations
+from reproducibility import digest as digests
+from reproducibility.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from reproducibility.digest import Digest
+
+_ALL = "all"
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+_DURATION = re.compile(r"([0-9]{1,9})([smh])")
+# More than anybody waits for; it bounds what a round's number may change.
+MOST_ROUNDS = 100
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asks for.
+
+    `engine`: its name, or `auto` for the one that made the build. `jobs`: actions at once, 0 for
+    the default. `vary`: names of variations, in the registry's order. `rounds`: how often each
+    action is run, each time with other choices. `only`: patterns of step names (fnmatch); none for
+    all. `budget`: seconds after which no further step is begun, None without. `whole`: build from
+    the inputs, end to end, instead of step by step. `bisect`: look for the smallest set of
+    variations that makes a guilty action differ.
+    """
+
+    spec: Path
+    lock: Path
+    out: Path
+    store: Path
+    engine: str
+    jobs: int = 0
+    offline: bool = False
+    vary: tuple[str, ...] = variations.NAMES
+    rounds: int = 1
+    only: tuple[str, ...] = ()
+    budget: int | None = None
+    whole: bool = False
+    bisect: bool = False
+
+    def wants(self, step: str) -> bool:
+        """Return whether a step of this name is to be audited."""
+        return not self.only or any(fnmatchcase(step, pattern) for pattern in self.only)
+
+    def key(
+        self, result: bytes, engine: str, conditions: Sequence[Mapping[str, str | int]]
+    ) -> Digest:
+        """Digest of what is asked of a build, by the bytes of its `result.json`, and on an engine.
+
+        `conditions`: those of each round, for an action that was built under the usual ones. An
+        audit that was interrupted goes on where it was if it is asked for the same again.
+        """
+        return digests.of_bytes(
+            canonical.dumps(
+                {
+                    "result": str(digests.of_bytes(result)),
+                    "engine": engine,
+                    "vary": list(self.vary),
+                    "conditions": [dict(one) for one in conditions],
+                    "tool": resources.VERSION,
+                    "whole": self.whole,
+                    "only": sorted(self.only),
+                    "bisect": self.bisect,
+                }
+            )
+        )
+
+    def check(self) -> None:
+        """Refuse what cannot be asked for together.
+
+        Raises:
+            InputError: which two.
+        """
+        with_steps = {
+            "--only": bool(self.only),
+            "--budget": self.budget is not None,
+            "--bisect": self.bisect,
+            "--rounds": self.rounds > 1,
+        }
+        for option, given in with_steps.items():
+            if self.whole and given:
+                raise InputError(
+                    f"--whole and {option} cannot be combined: one builds everything from the "
+                    "inputs, once; the other chooses steps or repeats them",
+                    subject="--whole",
+                    remedy=f"give one of them: --whole, or {option}",
+                )
+
+
+def selected(text: str) -> tuple[str, ...]:
+    """Names of variations, in the registry's order, that a text as `+all,-user` selects.
+
+    One after the other: `-name` leaves one out, `+name` or `name` takes it in, and `all` stands for
+    every one. It begins with all of them, so `-user` is all but that, and `-all,+user` that alone.
+
+    Raises:
+        InputError: there is no variation of a name; lists those that there are.
+    """
+    chosen = set(variations.NAMES)
+    for word in re.split(r"[,\s]+", text.strip(", \t\n")):
+        if not word:
+            continue
+        sign, name = (word[0], word[1:]) if word[0] in "+-" else ("+", word)
+        if name != _ALL and name not in variations.NAMES:
+            raise InputError(
+                f"there is no variation {name!r}",
+                subject="--vary",
+                remedy=f"there are: {', '.join(variations.NAMES)}; and `all`",
+            )
+        names = set(variations.NAMES) if name == _ALL else {name}
+        chosen = chosen - names if sign == "-" else chosen | names
+    return tuple(name for name in variations.NAMES if name in chosen)
+
+
+def seconds(text: str) -> int:
+    """A duration such as `90s`, `30m` or `2h`, in seconds.
+
+    Raises:
+        InputError: it is none.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    if found is None or not int(found[1]):
+        raise InputError(
+            f"{text!r} is no length of time",
+            subject="--budget",
+            remedy="give a number and a unit: 90s, 30m, 2h",
+        )
+    return int(found[1]) * _UNITS[found[2]]

@@ -1,0 +1,166 @@
+"""Assembles the result of an audit (`model.AuditResult`) from what was found. Pure but for reading.
+
+The checks, how much of the build was covered, and each variation over all of it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator import resources
+from orchestrator.architecture import host
+from orchestrator.artifacts import model as built
+from orchestrator.artifacts import output_directory
+from orchestrator.audit import computations, model, running, seeing
+from reproducibility import digest as digests
+from reproducibility.codes import COVERAGE
+from reproducibility.compare import Check, Verdict, fold
+from reproducibility.variations import VARIATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from containers.engine import Identity
+    from orchestrator.audit.request import Request
+    from orchestrator.audit.subject import Subject
+    from orchestrator.execution.step import Results, Step
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an audit has found, before it is put together.
+
+    `seen`: a check for each variation. `further`: checks that belong to no step.
+    """
+
+    steps: Sequence[model.Step] = ()
+    computed: Sequence[model.Computation] = ()
+    surroundings: Sequence[str] = ()
+    seen: Sequence[Check] = ()
+    further: Sequence[Check] = ()
+    left_out: Sequence[model.LeftOut] = ()
+
+
+def audit_result(  # noqa: PLR0913 - the parts of a result
+    request: Request,
+    audited: Subject,
+    results: Results,
+    found: Found,
+    *,
+    engine: Identity,
+    missing: Sequence[str],
+    seconds: float,
+) -> model.AuditResult:
+    """The content of `audit.json`. `missing`: steps that had to be built first."""
+    coverage = _coverage(request, audited, results, found)
+    checks = [
+        *found.seen,
+        *audited.bases(results),
+        *(_worst(step) for step in found.steps),
+        *(one.check.value() for one in found.computed),
+        *found.further,
+        *computations.files(audited.found.finished),
+        covered(coverage),
+    ]
+    return model.AuditResult(
+        verdict=running.WORDS[fold(checks)],
+        tool=resources.VERSION,
+        host=built.Host(
+            architecture=host(), kernel=os.uname().release, python=platform.python_version()
+        ),
+        engine=built.Engine.model_validate(engine.document()),
+        audited=_build(request, audited),
+        asked=model.Asked(
+            vary=request.vary,
+            rounds=request.rounds,
+            only=request.only,
+            budget=request.budget,
+            whole=request.whole,
+            bisect=request.bisect,
+        ),
+        coverage=coverage,
+        variations=tuple(_variation(check, found.steps) for check in found.seen),
+        steps=tuple(found.steps),
+        computations=tuple(found.computed),
+        surroundings=tuple(found.surroundings),
+        missing=tuple(dict.fromkeys(missing)),
+        checks=tuple(built.Check.model_validate(check.document()) for check in checks),
+        seconds=round(seconds, 3),
+    )
+
+
+def actions(audited: Subject, results: Results) -> list[Step]:
+    """The steps that an engine ran."""
+    return [step for step in audited.steps if results[step.name].kind == "action"]
+
+
+def covered(coverage: model.Coverage) -> Check:
+    """How much of a build was audited: a part is never reported as the whole."""
+    said = (
+        f"{coverage.audited} of {coverage.actions} actions and {coverage.computed} of "
+        f"{coverage.computations} computations"
+    )
+    if not coverage.audited and not coverage.computed:
+        return Check(COVERAGE["nothing"], "build", said)
+    if (coverage.audited, coverage.computed) == (coverage.actions, coverage.computations):
+        return Check(COVERAGE["whole"], "build", said)
+    why = Counter(one.why for one in coverage.left_out)
+    told = {"not chosen": "not chosen by --only", "budget": "the budget was used up"}
+    parts = [f"{number} {told[name]}" for name, number in sorted(why.items())]
+    reason = f"{said}; the others: {', '.join(parts)}" if parts else said
+    return Check(COVERAGE["part"], "build", reason)
+
+
+def _build(request: Request, audited: Subject) -> model.Build:
+    result = audited.found.result
+    return model.Build(
+        result=digests.of_file(request.out / output_directory.RESULT),
+        spec=result.spec,
+        lock=result.lock,
+        image=result.image.blake3,
+        archive=result.cpio.blake3,
+        tool=result.tool,
+        engine=result.engine,
+    )
+
+
+def _coverage(request: Request, audited: Subject, results: Results, found: Found) -> model.Coverage:
+    in_process = [step.name for step in audited.steps if step.in_process]
+    # And the image's.
+    every = len(in_process) + 1
+    computed = len(computations.wanted(request, audited)) if found.computed else 0
+    whole = request.whole and bool(found.steps)
+    return model.Coverage(
+        actions=len(actions(audited, results)),
+        audited=len(found.steps),
+        went_on=sum(step.went_on for step in found.steps),
+        computations=every,
+        computed=every if whole else computed,
+        nothing_to_do=sum(result.kind == "nothing" for result in results.values()),
+        left_out=tuple(found.left_out),
+    )
+
+
+def _worst(step: model.Step) -> Check:
+    return max((one.check.value() for one in step.rounds), key=lambda check: check.verdict)
+
+
+def _variation(check: Check, steps: Sequence[model.Step]) -> model.Variation:
+    meanings = {variation.name: variation.meaning for variation in VARIATIONS}
+    applied = check.verdict is not Verdict.SKIP
+    return model.Variation(
+        name=check.subject,
+        meaning=meanings.get(check.subject, "the engine that runs an action"),
+        state=seeing.state(check),
+        reason=check.reason,
+        actions=len(steps) if applied else 0,
+        guilty=tuple(
+            step.name
+            for step in steps
+            if step.bisected is not None and check.subject in step.bisected.variations
+        ),
+    )

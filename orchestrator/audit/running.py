@@ -1,0 +1,253 @@
+"""Runs actions of a build again, as many at once as there are jobs, and finds those that differ.
+
+Each is run on the inputs that the build gave it, so none waits for another, and a difference is
+found at the action that makes it. What was found of an action is written down at once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from containers.policy import Share
+from orchestrator.artifacts import model as built
+from orchestrator.audit import bisect, history, model
+from orchestrator.audit.explaining import explain
+from orchestrator.execution.either import Either
+from orchestrator.execution.repeat import repeat
+from reproducibility.codes import CONDITIONS
+from reproducibility.compare import Check, Verdict, fold
+from reproducibility.errors import ActionError, Stopped
+from reproducibility.manifest import Tree, file
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable, Collection, Sequence
+
+    from containers.engine import Engine, Outcome
+    from containers.policy import Policy
+    from orchestrator.audit.history import History
+    from orchestrator.execution.step import Observer, Result, Results, Step
+    from orchestrator.store import Store
+    from reproducibility.conditions import Conditions
+
+    # The conditions of a round (its number), for a step of these conditions, with these variations.
+    Choose = Callable[[Conditions, Collection[str], int], Conditions]
+
+WORDS: dict[Verdict, built.Word] = {
+    Verdict.PASS: "PASS",
+    Verdict.SKIP: "SKIP",
+    Verdict.FAIL: "FAIL",
+}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What actions are run again with.
+
+    `results`: of the whole build. `choose`: the conditions. `names`: the variations to apply.
+    `bisect`: whether to look for the smallest set of them.
+    """
+
+    engine: Engine
+    store: Store
+    policy: Policy
+    results: Results
+    observer: Observer
+    history: History
+    choose: Choose
+    names: tuple[str, ...]
+    rounds: int = 1
+    bisect: bool = False
+
+
+@dataclass
+class Work:
+    """Steps that are still to be audited, handed out to several threads one by one.
+
+    `deadline`: on `clock`; from then on no further one is begun.
+    """
+
+    steps: deque[Step]
+    deadline: float | None = None
+    clock: Callable[[], float] = time.monotonic
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def next(self) -> tuple[Step, int] | None:
+        """The next one, and how many long ones wait behind it; None where none is to be begun."""
+        with self._lock:
+            if not self.steps or (self.deadline is not None and self.clock() >= self.deadline):
+                return None
+            step = self.steps.popleft()
+            return step, sum(other.long for other in self.steps)
+
+
+def run(
+    bench: Bench,
+    work: Work,
+    jobs: int,
+    stop: threading.Event,
+    beside: Callable[[threading.Event], None] | None = None,
+) -> dict[str, model.Step]:
+    """Audit steps until there is no more work; what was found of each, by its name.
+
+    A step that differs or fails stops no other one. `beside`: work of another kind that takes the
+    place of one job until it is done; it gets an event that is set when it shall stop.
+
+    Raises:
+        InfrastructureError: an action could not be run; the others are ended first.
+        Stopped: `stop` was set.
+    """
+    found: dict[str, model.Step] = {}
+    halt = threading.Event()
+
+    def worker(number: int) -> None:
+        try:
+            if number == 0 and beside is not None:
+                beside(Either(stop, halt))
+            while (given := work.next()) is not None:
+                if stop.is_set() or halt.is_set():
+                    raise Stopped("stopped")  # noqa: TRY301 - one place ends the others
+                step, long = given
+                share = Share(number, jobs) if step.long and long >= jobs else None
+                policy = replace(bench.policy, share=share, beside=jobs)
+                found[step.name] = _Audit(bench, step, policy, Either(stop, halt)).run()
+        except BaseException:
+            halt.set()
+            raise
+
+    with ThreadPoolExecutor(jobs, thread_name_prefix="audit") as pool:
+        try:
+            workers = [pool.submit(worker, number) for number in range(jobs)]
+            errors = [error for one in workers if (error := one.exception()) is not None]
+        except BaseException:  # a second signal, which interrupts
+            halt.set()
+            raise
+    # The first cause, not that the others were stopped because of it.
+    for error in sorted(errors, key=lambda error: isinstance(error, Stopped)):
+        raise error
+    return found
+
+
+class _Audit:
+    """The audit of one step."""
+
+    def __init__(self, bench: Bench, step: Step, policy: Policy, stop: threading.Event) -> None:
+        self._bench = bench
+        self._step = step
+        self._policy = policy
+        self._stop = stop
+
+    def run(self) -> model.Step:
+        bench, step = self._bench, self._step
+        began = time.monotonic()
+        bench.observer.started(shown(step.name))
+        rounds = [self._round(number) for number in range(bench.rounds)]
+        guilty = next(
+            (number for number, one in enumerate(rounds) if one.check.verdict == "FAIL"), None
+        )
+        bisected = None if guilty is None or not bench.bisect else self._bisected(guilty)
+        before = bench.results[step.name]
+        made = model.Step(
+            name=step.name,
+            stage=step.stage,
+            key=before.key,
+            outputs=before.tree.digest,
+            built_under=step.conditions.describe(),
+            verdict=WORDS[fold(one.check.value() for one in rounds)],
+            rounds=tuple(rounds),
+            bisected=bisected,
+            when=history.now(),
+            went_on=False,
+        )
+        bench.history.remember(before.key, made)
+        seconds = time.monotonic() - began
+        bench.observer.finished(shown(step.name), cached=False, seconds=seconds)
+        if guilty is not None:
+            bench.observer.note(f"{step.name}: {rounds[guilty].check.reason}")
+        return made
+
+    def _round(self, number: int) -> model.Round:
+        conditions = self._chosen(self._bench.names, number)
+        before = self._bench.results[self._step.name]
+        began = time.monotonic()
+        check, outcome = self._repeated(conditions)
+        explanation = None
+        if outcome is not None and check.verdict is Verdict.FAIL:
+            self._bench.store.save_tree(outcome.tree)
+            explanation = _explained(self._step, before, outcome, self._bench.store)
+        return model.Round(
+            conditions=conditions.describe(),
+            outputs=None if outcome is None else outcome.tree.digest,
+            seconds=round(outcome.seconds if outcome else time.monotonic() - began, 3),
+            check=built.Check.model_validate(check.document()),
+            explanation=explanation,
+        )
+
+    def _bisected(self, number: int) -> model.Bisected:
+        self._bench.observer.note(f"{self._step.name} differs: looking for the smallest cause")
+
+        def differs(chosen: frozenset[str]) -> bool:
+            check, _ = self._repeated(self._chosen(chosen, number))
+            return check.verdict is Verdict.FAIL
+
+        found = bisect.smallest(self._bench.names, differs)
+        return model.Bisected(itself=found.itself, variations=found.names, runs=found.runs)
+
+    def _chosen(self, names: Collection[str], number: int) -> Conditions:
+        return self._bench.choose(self._step.conditions, names, number)
+
+    def _repeated(self, conditions: Conditions) -> tuple[Check, Outcome | None]:
+        """What comes of the action; that it fails is a finding as well."""
+        bench = self._bench
+        try:
+            made = repeat(
+                self._step,
+                bench.results,
+                conditions,
+                engine=bench.engine,
+                policy=self._policy,
+                store=bench.store,
+                stop=self._stop,
+            )
+        except ActionError as error:
+            return Check(CONDITIONS["failed"], self._step.name, error.summary), None
+        return made.check, made.outcome
+
+
+def shown(step: str) -> str:
+    """The name by which an observer is told of a step's audit."""
+    return f"audit/{step}"
+
+
+def ordered(
+    steps: Sequence[Step], results: Results, bench_history: History, *, budgeted: bool
+) -> list[Step]:
+    """The order to audit steps in: the longest first, so that no job is left alone with one.
+
+    With a budget those first that were not audited for longest; of those never, the longest.
+    """
+
+    def key(step: Step) -> tuple[str, float]:
+        result = results[step.name]
+        last = bench_history.last(result.key) if budgeted else None
+        return (last.when if last else "", -result.seconds)
+
+    return sorted(steps, key=key)
+
+
+def _explained(step: Step, before: Result, now: Outcome, store: Store) -> model.Explanation:
+    """Why what a step gave differs; its words too, as a file, where other steps use them."""
+    first, second = before.tree, now.tree
+    if step.says and before.stdout != now.stdout:
+        words = [
+            Tree([file("stdout", stdout, store.blob(stdout).stat().st_size)])
+            for stdout in (before.stdout, now.stdout)
+        ]
+        first, second = (
+            tree.overlaid(word) for tree, word in zip((first, second), words, strict=True)
+        )
+    return explain(first, store, second, store)

@@ -1,0 +1,164 @@
+"""Arguments and options of `orchestrate audit`, for typer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from containers import registry
+from orchestrator.cli.options import (
+    FLAG,
+    LOCK,
+    OUT,
+    SPEC,
+    Engine,
+    Json,
+    Lock,
+    Quiet,
+    Spec,
+    StoreFolder,
+    Verbose,
+    place,
+    store_folder,
+)
+from orchestrator.cli.session import Call, Manner, Session
+
+_WHAT = "What is audited"
+
+EXAMPLES = (
+    ("Every step again, otherwise", "orchestrate audit"),
+    ("All variations but two", "orchestrate audit --vary -order,-user"),
+    ("One variation alone", "orchestrate audit --vary -all,+host"),
+    ("Half an hour each night", "orchestrate audit --budget 30m"),
+    ("Which condition a step depends on", "orchestrate audit --only 'commands/*' --bisect"),
+    ("For scripts", "orchestrate audit --json | jq .coverage"),
+)
+
+
+def audit(
+    *,
+    vary: Annotated[
+        str,
+        typer.Option(
+            "--vary",
+            metavar="+NAME,-NAME",
+            help="Variations of conditions: begins with all; -NAME leaves one out, +NAME takes it "
+            "in, all stands for every one.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = "+all",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="PATTERN",
+            help="Only steps whose names match, as in 'commands/*'; may be given several times.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            "--rounds",
+            min=1,
+            max=100,
+            metavar="N",
+            help="Run each action so often, each time with other choices, such as another order.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = 1,
+    budget: Annotated[
+        str,
+        typer.Option(
+            "--budget",
+            metavar="TIME",
+            help="Begin no further action after this time (90s, 30m, 2h); those not audited for "
+            "longest come first.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = "",
+    bisect: Annotated[
+        bool,
+        typer.Option(
+            "--bisect",
+            metavar=FLAG,
+            help="Find the smallest set of variations that makes a step differ.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = False,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole",
+            metavar=FLAG,
+            help="Build everything from the inputs once more, end to end, instead of step by step.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = False,
+    engine: Engine = registry.AUTOMATIC,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs", "-j", min=0, metavar="N", help="Actions in parallel; 0 fits this machine."
+        ),
+    ] = 0,
+    offline: Annotated[
+        bool,
+        typer.Option(
+            "--offline",
+            metavar=FLAG,
+            help="Use no network; an input that would be fetched is an error.",
+        ),
+    ] = False,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            parser=place("--out"),
+            metavar="FOLDER",
+            help="Output folder of the build; audit.json is written into it.",
+            rich_help_panel="Files and folders",
+        ),
+    ] = OUT,
+    spec: Spec = SPEC,
+    lock: Lock = LOCK,
+    store: StoreFolder = None,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> Call:
+    """Run every step of a finished build again under other conditions, and compare what it gives.
+
+    Each action gets the inputs that the build gave it, so one that differs is found itself and not
+    by what follows from it. What the orchestrator computes itself (boot files, root, image,
+    archive) is computed again by another process. Results that are missing in the cache are built
+    first. With `--engine auto` it is the engine that made the build.
+
+    What is found of a step is kept at once. Ctrl-C stops cleanly; the same command continues from
+    there, and begins anew once an audit has come to its end. docs/audit.md says what it proves.
+    """
+    from orchestrator.cli.views import audit as view
+
+    def run(session: Session) -> int:
+        from orchestrator.audit import request
+
+        asked = request.Request(
+            spec=spec,
+            lock=lock,
+            out=out,
+            store=store_folder(store),
+            engine=engine,
+            jobs=jobs,
+            offline=offline,
+            vary=request.selected(vary),
+            rounds=rounds,
+            only=tuple(only or ()),
+            budget=request.seconds(budget) if budget else None,
+            whole=whole,
+            bisect=bisect,
+        )
+        return view.audit(asked, session)
+
+    return Call(run, Manner(json, verbose, quiet))

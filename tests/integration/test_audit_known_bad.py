@@ -1,0 +1,194 @@
+"""Known-bad set: planted causes in real actions in the real sandbox, each found and named.
+
+All of them are audited in one pass, beside an action that has no defect. A cause that no variation
+of the registry changes yet is left out until there is one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from containers.action import WORK, Mount
+from containers.policy import Limits, Policy
+from orchestrator.audit import running
+from orchestrator.audit.history import History
+from orchestrator.audit.varying import otherwise
+from orchestrator.execution.scheduler import Scheduler
+from orchestrator.execution.step import Step
+from orchestrator.store import Store
+from reproducibility import digest as digests
+from reproducibility.variations import NAMES
+from tests.fakes import FakeObserver
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from orchestrator.audit import model
+    from reproducibility.conditions import Conditions
+    from tests.integration.engine_fixtures import Builder, Engines
+
+pytestmark = [pytest.mark.needs_sandbox, pytest.mark.needs_network, pytest.mark.slow]
+
+CLEAN = "clean"
+_FILES = {f"name-{number:02}": str(number) for number in range(40)}
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A defect of the probe (`probe/guilty.go`), and the variations that it depends on.
+
+    `itself`: it differs without any. `also`: names that may be found in their place: what is random
+    or a race can come out the same under a condition, and one thing can follow from two.
+    """
+
+    name: str
+    variations: frozenset[str] = frozenset()
+    itself: bool = False
+    also: frozenset[str] = frozenset()
+
+
+def _by(name: str, *variations: str) -> Cause:
+    return Cause(name, frozenset(variations or (name,)))
+
+
+ALL = (
+    Cause("clock", itself=True),
+    Cause("map", itself=True),
+    Cause("race", itself=True, also=frozenset({"parallelism", "cpus"})),
+    Cause("address", itself=True),
+    _by("directory"),
+    _by("host"),
+    _by("user"),
+    _by("group"),
+    _by("readdir", "order"),
+    # Go takes as many threads as there are CPUs, where nobody says another number.
+    Cause("parallelism", frozenset({"parallelism"}), also=frozenset({"cpus"})),
+    _by("host and user", "host", "user"),
+    _by("cpus"),
+    _by("umask"),
+    _by("environment"),
+    _by("home"),
+    _by("path"),
+    _by("locale"),
+    _by("zone"),
+    _by("kernel"),
+    _by("domain"),
+    _by("mtime"),
+    _by("stdin"),
+    _by("tmp"),
+)
+CAUSES = tuple(cause for cause in ALL if cause.variations <= set(NAMES))
+
+
+def _steps(builder: Builder, folder: Path) -> list[Step]:
+    tree = builder.tree(folder / "input", _FILES)
+
+    def step(name: str) -> Step:
+        return Step(
+            name,
+            "known bad",
+            name,
+            (),
+            lambda _: builder.action(
+                "guilty",
+                name,
+                outputs=("out",),
+                mounts=(Mount("/input", tree),),
+                directory=WORK,
+            ),
+        )
+
+    return [step(name) for name in (CLEAN, *(cause.name for cause in CAUSES))]
+
+
+@pytest.fixture(scope="module")
+def unable(engines: Engines) -> Mapping[str, str]:
+    """Why the sandbox cannot apply a variation."""
+    able = engines["sandbox"].capabilities()
+    return {name: one.refusal for name, one in able.items() if one.refusal}
+
+
+@pytest.fixture(scope="module")
+def audited(
+    builder: Builder,
+    engines: Engines,
+    unable: Mapping[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, model.Step]:
+    """What an audit with bisecting finds of every planted cause, in one pass."""
+    folder = tmp_path_factory.mktemp("known-bad")
+    steps, engine = _steps(builder, folder), engines["sandbox"]
+    policy, stop = Policy(Limits(seconds=120)), threading.Event()
+
+    def choose(built: Conditions, names: Collection[str], number: int) -> Conditions:
+        return otherwise(built, names, engine.processors, unable=unable, number=number)
+
+    with closing(Store(folder / "store")) as store:
+        # The actions' inputs; what others remember of the same actions is not there.
+        for tree in (builder.root, builder.tree(folder / "again", _FILES)):
+            with builder.store.temporary() as place:
+                builder.store.export(tree, place / "tree", 0)
+                store.put_tree(place / "tree")
+        built = Scheduler(
+            engine=engine,
+            store=store,
+            policy=policy,
+            observer=FakeObserver(),
+            jobs=2,
+            stop=stop,
+        ).run(steps)
+        bench = running.Bench(
+            engine=engine,
+            store=store,
+            policy=policy,
+            results=built.results,
+            observer=FakeObserver(),
+            history=History(store, digests.of_bytes(b"known bad")),
+            choose=choose,
+            names=tuple(name for name in NAMES if name not in unable),
+            bisect=True,
+        )
+        return running.run(bench, running.Work(deque(steps)), 2, stop)
+
+
+def test_there_are_enough_causes() -> None:
+    assert len(CAUSES) >= 10
+    assert len({cause.name for cause in ALL}) == len(ALL)
+
+
+def test_all_guilty_actions_are_found_in_one_pass_and_no_other(
+    audited: dict[str, model.Step], unable: Mapping[str, str]
+) -> None:
+    found = {name for name, step in audited.items() if step.guilty}
+    expected = {
+        cause.name for cause in CAUSES if cause.itself or not cause.variations & set(unable)
+    }
+    assert found == expected
+    assert audited[CLEAN].verdict == "PASS"
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.name)
+def test_the_cause_is_named(
+    audited: dict[str, model.Step], unable: Mapping[str, str], cause: Cause
+) -> None:
+    found = audited[cause.name]
+    if cause.variations & set(unable):
+        assert not found.guilty
+        return
+    assert found.bisected is not None
+    (one,) = found.rounds
+    assert one.explanation is not None
+    assert one.explanation.lines[0].startswith("out: ")
+    assert one.check.code == "conditions.differs"
+    if found.bisected.itself:
+        assert cause.itself
+    else:
+        named = set(found.bisected.variations)
+        assert named == cause.variations or (cause.also and named <= cause.also)

@@ -1,0 +1,94 @@
+"""The other process: its surroundings differ in everything that they can differ in."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.artifacts import remaking
+from orchestrator.audit import computations, made_again
+from orchestrator.audit.request import Request
+from orchestrator.store import DamagedBlob
+from reproducibility import canonical
+from reproducibility.errors import InfrastructureError
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.store import Store
+
+# What another process does: it varies what it can, and tells what it sees.
+_PROGRAM = """
+import json, os, pathlib, shutil, sys
+from orchestrator.audit import made_again
+made_again.vary()
+folder = pathlib.Path(sys.argv[1])
+walked = [sorted(files) for _, _, files in os.walk(folder)]
+print(json.dumps({
+    "seen": made_again.surroundings(folder),
+    "listed": os.listdir(folder),
+    "scanned": [entry.name for entry in os.scandir(folder)],
+    "iterated": [path.name for path in folder.iterdir()],
+    "walked": walked,
+}))
+shutil.rmtree(folder)
+"""
+
+
+def test_it_sees_other_surroundings(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in "abc":
+        (folder / name).touch()
+    here, listed = made_again.surroundings(folder), [path.name for path in folder.iterdir()]
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, str(folder)],
+        env={**remaking._environment(), "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        umask=0o077,
+        capture_output=True,
+        check=True,
+    )
+    said = json.loads(done.stdout)
+    assert said["seen"].keys() == here.keys()
+    alike = set(remaking.alike(here, said["seen"]))
+    assert alike <= ({"processors"} if len(os.sched_getaffinity(0)) == 1 else set())
+    assert said["listed"] == said["scanned"] == said["iterated"] == listed[::-1]
+    assert said["walked"] == [["a", "b", "c"]]
+    # Others' clean-up works with what it sees.
+    assert not folder.exists()
+
+
+def request(folder: Path) -> Request:
+    return Request(folder / "spec", folder / "lock", folder / "out", folder / "store", "auto")
+
+
+def test_a_failure_elsewhere_says_what_it_said(store: Store, tmp_path: Path) -> None:
+    """There is no build in the folder: the other process says so, and this one passes it on."""
+    found = computations.ask(request(tmp_path), ("image",), store, threading.Event())
+    assert "no result of a build" in found.failed
+    assert found.found == {}
+    assert {"hash seed", "umask", "order of entries"} <= set(found.surroundings)
+    assert found.alike == ()
+
+
+def test_an_end_without_an_answer_is_told(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(computations, "_PROGRAM", "no_such_program")
+    with pytest.raises(InfrastructureError, match="No module named"):
+        computations.ask(request(tmp_path), ("image",), store, threading.Event())
+
+
+def test_a_damaged_blob_elsewhere_is_one_here(tmp_path: Path) -> None:
+    answer = {"damaged": f"blake3:{'0' * 64}", "failed": "", "surroundings": {}, "found": {}}
+    (tmp_path / "answer.json").write_bytes(canonical.dumps(answer))
+    with pytest.raises(DamagedBlob):
+        computations._answer(tmp_path, tmp_path, 0)

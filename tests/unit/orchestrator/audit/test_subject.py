@@ -1,0 +1,124 @@
+"""What is audited: a finished build of this spec and this lock, planned as it was."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from containers import registry
+from containers.policy import Limits, Policy
+from orchestrator.audit import subject
+from orchestrator.audit.subject import OnDemand, Subject
+from orchestrator.lock import file as locks
+from orchestrator.spec import model as specs
+from reproducibility import digest
+from reproducibility.errors import InputError
+from reproducibility.variations import VARIED
+from tests import results as documents
+from tests.fakes import FakeEngine, FakeObserver, action, made
+from tests.unit.orchestrator.execution.test_scheduler import step
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.store import Store
+
+SPEC, LOCK = (str(digest.of_bytes(name)) for name in (b"spec", b"lock"))
+
+
+@pytest.fixture
+def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An output folder; spec and lock are such that their digests are those above."""
+    pinned = SimpleNamespace(digest=digest.of_bytes(b"lock"), check_fits=lambda _: None)
+    wanted = SimpleNamespace(digest=digest.of_bytes(b"spec"))
+    monkeypatch.setattr(specs, "load", lambda _: wanted)
+    monkeypatch.setattr(locks, "load", lambda _: pinned)
+    return tmp_path
+
+
+def write(out: Path, **changes: Any) -> None:  # noqa: ANN401 - JSON
+    document = documents.document(**{"spec": SPEC, "lock": LOCK, **changes})
+    (out / "result.json").write_text(json.dumps(document))
+
+
+def test_a_build_of_this_spec_and_lock_is_found(out: Path) -> None:
+    write(out)
+    found = subject.find(out / "s", out / "l", out)
+    assert str(found.result.spec) == SPEC
+
+
+@pytest.mark.parametrize("what", ["spec", "lock"])
+def test_a_build_of_another_one_is_refused(out: Path, what: str) -> None:
+    write(out, **{what: documents.NOTHING})
+    with pytest.raises(InputError, match=f"from another {what}") as caught:
+        subject.find(out / "spec", out / "lock", out)
+    assert caught.value.status == 2
+    assert caught.value.subject == str(out / what)
+    assert "orchestrate build" in caught.value.remedy
+
+
+def test_without_a_build_there_is_nothing_to_audit(out: Path) -> None:
+    with pytest.raises(InputError, match="no result of a build"):
+        subject.find(out / "spec", out / "lock", out)
+
+
+def recorded(out: Path, *steps: dict[str, Any]) -> Any:  # noqa: ANN401 - a finding
+    write(out, steps=[*steps, documents.step("image", kind="computation")])
+    return subject.find(out / "spec", out / "lock", out)
+
+
+def test_steps_get_the_conditions_that_the_build_gave_them(out: Path) -> None:
+    conditions = dict(VARIED.describe())
+    found = recorded(out, documents.step("a", conditions=conditions), documents.step("b"))
+    steps = [step("a"), replace(step("b"), conditions=VARIED)]
+    a, b = subject._as_built(steps, found)
+    assert a.conditions == VARIED
+    assert b.conditions.describe() == {}
+
+
+@pytest.mark.parametrize("names", [("a",), ("a", "b", "c"), ()])
+def test_another_plan_is_refused(out: Path, names: tuple[str, ...]) -> None:
+    found = recorded(out, documents.step("a"), documents.step("b"))
+    with pytest.raises(InputError, match="otherwise than the one that made the build"):
+        subject._as_built([step(name) for name in names], found)
+
+
+def test_a_step_of_another_key_is_refused(out: Path, store: Store) -> None:
+    found = recorded(out, documents.step("a"))
+    limits = SimpleNamespace(policy=Limits)
+    found = replace(found, wanted=SimpleNamespace(limits=limits))
+    one = Subject(found, cast("Any", None), (step("a"),))
+    with pytest.raises(InputError, match="plans the step a otherwise"):
+        one.results(
+            FakeEngine({"a": made(b"1")}),
+            store,
+            jobs=1,
+            observer=FakeObserver(),
+            stop=threading.Event(),
+        )
+
+
+def test_an_engine_is_connected_when_it_is_needed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeEngine({"a": made(b"1")}, processors=7)
+    asked: list[str] = []
+
+    def connect(name: str, _: Path) -> FakeEngine:
+        asked.append(name)
+        return fake
+
+    monkeypatch.setattr(registry, "connect", connect)
+    with OnDemand("docker", tmp_path) as engine:
+        assert engine.name == "docker"
+        assert asked == []
+        assert not engine.run(action("a"), Policy(), store, threading.Event()).failed
+        assert (engine.processors, engine.identity.name) == (7, "fake")
+        assert engine.capabilities() == fake.capabilities()
+        assert engine.enforcement(Policy())
+    assert asked == ["docker"]

@@ -1,0 +1,58 @@
+"""Conditions of an audit: each variation that is named differs from what the build had."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.audit.varying import otherwise, parsed
+from reproducibility.conditions import STANDARD, Conditions
+from reproducibility.errors import InputError
+from reproducibility.variations import VARIATIONS, varied
+from tests.unit.orchestrator.audit.world import ABLE
+
+F2 = varied(4)
+CONDITION = {variation.name: variation.condition for variation in VARIATIONS}
+
+
+def differing(first: Conditions, second: Conditions) -> set[str]:
+    return {
+        name for name in ABLE if getattr(first, CONDITION[name]) != getattr(second, CONDITION[name])
+    }
+
+
+@pytest.mark.parametrize("built", [STANDARD, F2], ids=["usual", "varied"])
+@pytest.mark.parametrize("number", [0, 1, 2, 7])
+def test_every_variation_differs_from_the_build_in_every_round(
+    built: Conditions, number: int
+) -> None:
+    assert differing(built, otherwise(built, ABLE, 4, number=number)) == set(ABLE)
+
+
+@pytest.mark.parametrize("built", [STANDARD, F2], ids=["usual", "varied"])
+@pytest.mark.parametrize("name", ABLE)
+def test_one_variation_alone_changes_nothing_else(built: Conditions, name: str) -> None:
+    assert differing(built, otherwise(built, {name}, 4)) == {name}
+    assert otherwise(built, (), 4) == built
+
+
+def test_further_rounds_make_other_choices() -> None:
+    made = [otherwise(STANDARD, ABLE, 4, number=number) for number in range(4)]
+    assert len({one.order_seed for one in made}) == 4
+    assert len({one.parallelism for one in made}) == 4
+    assert otherwise(STANDARD, ABLE, 4, number=1) == made[1]
+
+
+def test_what_the_engine_cannot_apply_is_as_usual() -> None:
+    assert otherwise(STANDARD, ABLE, 4, unable={"order"}).order_seed == 0
+    assert otherwise(F2, (), 4, unable={"order"}).order_seed == 0
+
+
+def test_recorded_conditions_are_read_back() -> None:
+    for conditions in (STANDARD, F2, Conditions(host="h")):
+        assert parsed(conditions.describe(), "F2") == conditions
+
+
+@pytest.mark.parametrize("document", [{"moon": "full"}, {"user": "root"}, {"host": 1}])
+def test_conditions_that_nobody_knows_are_refused(document: dict[str, str | int]) -> None:
+    with pytest.raises(InputError, match="does not know"):
+        parsed(document, "F2")
