@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.integration.engine_fixtures import Builder
 
 _USER = 54321
-_TESTS = ("policy", "limits", "results", "ending")
+_TESTS = ("policy", "limits", "results", "ending", "variations")
 
 
 @pytest.mark.needs_sandbox
