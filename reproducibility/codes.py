@@ -85,6 +85,7 @@ SEEN = _kind(
     "varied in an audit",
     passes={"seen": "a program inside saw another value than under the build's conditions"},
     skips={
+        "input": "it was seen; but some steps have it as an input, and were run without it",
         "not-asked": "the audit was asked to leave this variation out",
         "one-processor": "the engine gives an action one processor, which has no half",
         "unable": "the engine cannot apply this variation",

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from containers import registry
@@ -19,6 +19,7 @@ from orchestrator.audit.result import Found, actions, audit_result
 from orchestrator.audit.varying import otherwise
 from orchestrator.audit.whole import Again
 from orchestrator.execution.scheduler import default_jobs
+from orchestrator.golang import surroundings
 from orchestrator.store import DamagedBlob, Store, trial
 from reproducibility import regular
 from reproducibility.codes import SEEN
@@ -197,11 +198,12 @@ class Job:
             budgeted=self.request.budget is not None,
         )
         self._plan(waiting, computed)
-        seen = self._seen(audited, results, chosen)
+        window = self._window(audited, results)
+        seen = self._seen(window, chosen)
         last = {step.name: history.last(results[step.name].key) for step in every}
         answers: list[computations.Answer] = []
         fresh = running.run(
-            self._bench(results, history),
+            self._bench(results, history, window),
             running.Work(deque(waiting), self._deadline, self.clock),
             self.jobs,
             self.stop,
@@ -226,6 +228,7 @@ class Job:
             ],
             surroundings=[name for answer in answers for name in answer.surroundings],
             seen=seen,
+            fixed={name: these.steps for name, these in seeing.inputs(chosen).items()},
             left_out=left_out,
         )
 
@@ -236,7 +239,7 @@ class Job:
             again.insert(0, (running.shown(_COMPUTING), _COMPUTING, what))
         self.observer.planned(again)
 
-    def _bench(self, results: Results, history: History) -> running.Bench:
+    def _bench(self, results: Results, history: History, window: seeing.Window) -> running.Bench:
         return running.Bench(
             engine=self.engine,
             store=self.store,
@@ -246,6 +249,7 @@ class Job:
             history=history,
             choose=self.choose,
             names=tuple(name for name in self.request.vary if name not in self.unable),
+            told=window.told,
             rounds=self.request.rounds,
             bisect=self.request.bisect,
         )
@@ -276,13 +280,17 @@ class Job:
         answers.append(computations.ask(self.request, steps, self.store, stop))
         self.observer.finished(name, cached=False, seconds=time.monotonic() - began)
 
-    def _seen(self, audited: Subject, results: Results, chosen: Sequence[Step]) -> list[Check]:
-        """Whether a program inside sees each variation, for all conditions that will be given."""
-        window = seeing.Window(
-            audited.assembly.drawn.chain.observation("observe/audit", results),
-            lambda action: self.engine.run(action, self.found.policy, self.store, self.stop),
-            lambda outcome: self.store.read(outcome.stdout),
+    def _window(self, audited: Subject, results: Results) -> seeing.Window:
+        """Something to look around with; its program is compiled when it is first needed."""
+        chain = audited.assembly.drawn.chain
+        place = surroundings.Place(self.engine, self.found.policy, self.store, self.stop)
+        compiled = cache(lambda: surroundings.program(chain, results, place))
+        return seeing.Window(
+            lambda conditions: surroundings.look(chain, compiled(), conditions, place)
         )
+
+    def _seen(self, window: seeing.Window, chosen: Sequence[Step]) -> list[Check]:
+        """Tell whether a program inside sees each variation, for all conditions to be given."""
         names = [name for name in self.request.vary if name not in self.unable]
         pairs = []
         for conditions in dict.fromkeys(step.conditions for step in chosen):
@@ -293,7 +301,7 @@ class Job:
                 pairs.append((window.look(usual), window.look(varied)))
         if not chosen:
             return []
-        found = seeing.seen(pairs, self.request.vary, self.unable)
+        found = seeing.seen(pairs, self.request.vary, self.unable, seeing.inputs(chosen))
         made_by = self.found.result.engine.name
         if self.engine.name != made_by:
             reason = f"{made_by} made the build, and {self.engine.name} runs the audit"
@@ -304,13 +312,15 @@ class Job:
 
     def _whole(self, audited: Subject, results: Results) -> Found:
         every = actions(audited, results)
-        seen = self._seen(audited, results, every)
+        seen = self._seen(self._window(audited, results), every)
         again = Again(
             request=self.request,
             first=audited,
             before=results,
             engine=self.engine,
-            choose=lambda conditions: self.choose(conditions, self.request.vary, 0),
+            choose=lambda step: self.choose(
+                step.conditions, [n for n in self.request.vary if n not in step.fixed], 0
+            ),
             observer=self.observer,
             jobs=self.jobs,
             stop=self.stop,
@@ -325,6 +335,7 @@ class Job:
         return Found(
             steps=steps,
             seen=seen,
+            fixed={name: these.steps for name, these in seeing.inputs(every).items()},
             further=[check for check in again.checks if check.subject not in names],
         )
 

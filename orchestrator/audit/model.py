@@ -27,7 +27,7 @@ _WANTED = frozenset({_KEY, "verdict", "audited"})
 REMEDY = "audit again: `orchestrate audit`"
 
 Conditions = dict[str, str | int]
-State = Literal["seen", "not asked", "unable", "no effect", "one processor"]
+State = Literal["seen", "input", "not asked", "unable", "no effect", "one processor"]
 Why = Literal["not chosen", "budget"]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator import resources
@@ -22,7 +22,7 @@ from reproducibility.compare import Check, Verdict, fold
 from reproducibility.variations import VARIATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from containers.engine import Identity
     from orchestrator.audit.request import Request
@@ -34,13 +34,15 @@ if TYPE_CHECKING:
 class Found:
     """What an audit has found, before it is put together.
 
-    `seen`: a check for each variation. `further`: checks that belong to no step.
+    `seen`: a check for each variation. `fixed`: by variation, the steps to which it is an input.
+    `further`: checks that belong to no step.
     """
 
     steps: Sequence[model.Step] = ()
     computed: Sequence[model.Computation] = ()
     surroundings: Sequence[str] = ()
     seen: Sequence[Check] = ()
+    fixed: Mapping[str, Collection[str]] = field(default_factory=dict)
     further: Sequence[Check] = ()
     left_out: Sequence[model.LeftOut] = ()
 
@@ -83,7 +85,10 @@ def audit_result(  # noqa: PLR0913 - the parts of a result
             bisect=request.bisect,
         ),
         coverage=coverage,
-        variations=tuple(_variation(check, found.steps) for check in found.seen),
+        variations=tuple(
+            _variation(check, found.steps, found.fixed.get(check.subject, ()))
+            for check in found.seen
+        ),
         steps=tuple(found.steps),
         computations=tuple(found.computed),
         surroundings=tuple(found.surroundings),
@@ -149,15 +154,18 @@ def _worst(step: model.Step) -> Check:
     return max((one.check.value() for one in step.rounds), key=lambda check: check.verdict)
 
 
-def _variation(check: Check, steps: Sequence[model.Step]) -> model.Variation:
+def _variation(
+    check: Check, steps: Sequence[model.Step], fixed: Collection[str]
+) -> model.Variation:
     meanings = {variation.name: variation.meaning for variation in VARIATIONS}
-    applied = check.verdict is not Verdict.SKIP
+    state = seeing.state(check)
+    applied = state == "input" or check.verdict is not Verdict.SKIP
     return model.Variation(
         name=check.subject,
         meaning=meanings.get(check.subject, "the engine that runs an action"),
-        state=seeing.state(check),
+        state=state,
         reason=check.reason,
-        actions=len(steps) if applied else 0,
+        actions=sum(step.name not in fixed for step in steps) if applied else 0,
         guilty=tuple(
             step.name
             for step in steps

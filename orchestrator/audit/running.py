@@ -25,7 +25,7 @@ from reproducibility.manifest import Tree, file
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from containers.engine import Engine, Outcome
     from containers.policy import Policy
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     # The conditions of a round (its number), for a step of these conditions, with these variations.
     Choose = Callable[[Conditions, Collection[str], int], Conditions]
+    # Under the conditions of a build, and of its audit: variation -> what is seen on each side.
+    Told = Callable[[Conditions, Conditions], Mapping[str, tuple[str, str]]]
 
 WORDS: dict[Verdict, built.Word] = {
     Verdict.PASS: "PASS",
@@ -49,7 +51,8 @@ class Bench:
     """What actions are run again with.
 
     `results`: of the whole build. `choose`: the conditions. `names`: the variations to apply.
-    `bisect`: whether to look for the smallest set of them.
+    `told`: what is known to be otherwise under other conditions. `bisect`: whether to look for the
+    smallest set of variations.
     """
 
     engine: Engine
@@ -60,6 +63,7 @@ class Bench:
     history: History
     choose: Choose
     names: tuple[str, ...]
+    told: Told
     rounds: int = 1
     bisect: bool = False
 
@@ -171,14 +175,15 @@ class _Audit:
         return made
 
     def _round(self, number: int) -> model.Round:
-        conditions = self._chosen(self._bench.names, number)
+        conditions = self._chosen(self._names, number)
         before = self._bench.results[self._step.name]
         began = time.monotonic()
         check, outcome = self._repeated(conditions)
         explanation = None
         if outcome is not None and check.verdict is Verdict.FAIL:
             self._bench.store.save_tree(outcome.tree)
-            explanation = _explained(self._step, before, outcome, self._bench.store)
+            known = self._bench.told(self._step.conditions, conditions)
+            explanation = _explained(self._step, before, outcome, self._bench.store, known)
         return model.Round(
             conditions=conditions.describe(),
             outputs=None if outcome is None else outcome.tree.digest,
@@ -194,8 +199,13 @@ class _Audit:
             check, _ = self._repeated(self._chosen(chosen, number))
             return check.verdict is Verdict.FAIL
 
-        found = bisect.smallest(self._bench.names, differs)
+        found = bisect.smallest(self._names, differs)
         return model.Bisected(itself=found.itself, variations=found.names, runs=found.runs)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """The variations that this step is run under: not those that are inputs to it."""
+        return tuple(name for name in self._bench.names if name not in self._step.fixed)
 
     def _chosen(self, names: Collection[str], number: int) -> Conditions:
         return self._bench.choose(self._step.conditions, names, number)
@@ -239,8 +249,14 @@ def ordered(
     return sorted(steps, key=key)
 
 
-def _explained(step: Step, before: Result, now: Outcome, store: Store) -> model.Explanation:
-    """Why what a step gave differs; its words too, as a file, where other steps use them."""
+def _explained(
+    step: Step,
+    before: Result,
+    now: Outcome,
+    store: Store,
+    known: Mapping[str, tuple[str, str]],
+) -> model.Explanation:
+    """Return why what a step gave differs; its words too, as a file, where other steps use them."""
     first, second = before.tree, now.tree
     if step.says and before.stdout != now.stdout:
         words = [
@@ -250,4 +266,4 @@ def _explained(step: Step, before: Result, now: Outcome, store: Store) -> model.
         first, second = (
             tree.overlaid(word) for tree, word in zip((first, second), words, strict=True)
         )
-    return explain(first, store, second, store)
+    return explain(first, store, second, store, known)

@@ -9,17 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reproducibility import canonical
 from reproducibility.codes import SEEN
-from reproducibility.compare import Check
-from reproducibility.errors import ActionError, InputError
+from reproducibility.compare import Check, Verdict
 from reproducibility.variations import NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from containers.action import Action
-    from containers.engine import Outcome
+    from orchestrator.execution.step import Step
     from reproducibility.conditions import Conditions
 
     Seen = Mapping[str, Any]
@@ -31,54 +28,84 @@ _SHOWN = 80
 _PARALLELISM = "parallelism"
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """Steps, out of how many, to which a variation is an input and no mere condition, and why."""
+
+    steps: tuple[str, ...]
+    of: int
+    reason: str
+
+
 @dataclass
 class Window:
     """Looks around under any conditions, once under each.
 
-    `run`: runs an action. `read`: gives the bytes of its standard output.
+    `looking`: runs the program under conditions, and gives what it saw.
     """
 
-    observation: Action
-    run: Callable[[Action], Outcome]
-    read: Callable[[Outcome], bytes]
-    _seen: dict[str, Seen] = field(default_factory=dict)
+    looking: Callable[[Conditions], Seen]
+    _seen: dict[Conditions, Seen] = field(default_factory=dict)
 
     def look(self, conditions: Conditions) -> Seen:
-        """What is seen under conditions.
+        """Return what is seen under conditions.
 
         Raises:
             ActionError: the program failed, or said something else.
         """
-        known = repr(sorted(conditions.describe().items()))
-        if known not in self._seen:
-            self._seen[known] = self._look(conditions)
-        return self._seen[known]
+        if conditions not in self._seen:
+            self._seen[conditions] = self.looking(conditions)
+        return self._seen[conditions]
 
-    def _look(self, conditions: Conditions) -> Seen:
-        outcome = self.run(self.observation.under(conditions))
-        if outcome.failed:
-            raise ActionError(
-                f"the program that looks around inside failed: exit status {outcome.exit_status}",
-                subject=str(conditions.describe()),
-            )
-        try:
-            found = canonical.loads(self.read(outcome), subject="an observation")
-        except InputError as error:
-            raise ActionError(f"an observation is not understood: {error.summary}") from error
-        if not isinstance(found, dict):
-            raise ActionError("an observation is no JSON object")
-        return found
+    def told(self, first: Conditions, second: Conditions) -> dict[str, tuple[str, str]]:
+        """Return what is known to be otherwise: the variation, and what is seen of it on each side.
+
+        Of conditions that nobody looked around under, nothing is known.
+        """
+        one, other = self._seen.get(first, {}), self._seen.get(second, {})
+        return {
+            name: (str(value), str(other[name]))
+            for name, value in one.items()
+            if name not in _LONG and name in other and value != other[name]
+        }
 
 
 def seen(
-    pairs: Collection[tuple[Seen, Seen]], asked: Collection[str], unable: Mapping[str, str]
+    pairs: Collection[tuple[Seen, Seen]],
+    asked: Collection[str],
+    unable: Mapping[str, str],
+    fixed: Mapping[str, Inputs] | None = None,
 ) -> list[Check]:
     """One check for each variation: whether it was seen in every pair of observations.
 
     `pairs`: what was seen under the conditions of a build, and of its audit. `asked`: variations
-    that were wanted. `unable`: why the engine cannot apply a variation.
+    that were wanted. `unable`: why the engine cannot apply a variation. `fixed`: those that are
+    inputs to some steps, which are run without them.
     """
-    return [_of(name, pairs, asked, unable) for name in NAMES]
+    found = [_of(name, pairs, asked, unable) for name in NAMES]
+    return [_but(check, (fixed or {}).get(check.subject)) for check in found]
+
+
+def inputs(steps: Iterable[Step]) -> dict[str, Inputs]:
+    """The variations that are inputs to some of the steps, by name."""
+    found: dict[str, Inputs] = {}
+    every = tuple(steps)
+    for step in every:
+        for name, reason in step.fixed.items():
+            before = found.get(name, Inputs((), len(every), reason))
+            found[name] = Inputs((*before.steps, step.name), len(every), reason)
+    return found
+
+
+def _but(check: Check, these: Inputs | None) -> Check:
+    """The check, or a SKIP where some steps were run without a variation that was seen."""
+    if these is None or check.verdict is not Verdict.PASS:
+        return check
+    reason = (
+        f"{check.reason}; but to {len(these.steps)} of {these.of} actions it is an input, and they "
+        f"were run without it: {these.reason}"
+    )
+    return Check(SEEN["input"], check.subject, reason)
 
 
 def _of(

@@ -61,7 +61,7 @@ class Again:
     first: Subject
     before: Results
     engine: Engine
-    choose: Callable[[Conditions], Conditions]
+    choose: Callable[[Step], Conditions]
     observer: Observer
     jobs: int
     stop: threading.Event
@@ -106,7 +106,7 @@ class Again:
             observer=self.observer,
             stop=self.stop,
         )
-        steps = [replace(step, conditions=self.choose(step.conditions)) for step in again.steps]
+        steps = [replace(step, conditions=self.choose(step)) for step in again.steps]
         self.observer.planned([part for step in steps for part in step.shown])
         scheduler = Scheduler(
             engine=self.engine,

@@ -23,7 +23,7 @@ from orchestrator.execution.scheduler import Scheduler
 from orchestrator.execution.step import Step
 from orchestrator.store import Store
 from reproducibility import digest as digests
-from reproducibility.variations import NAMES
+from reproducibility.variations import NAMES, VARIATIONS
 from tests.fakes import FakeObserver
 
 if TYPE_CHECKING:
@@ -85,6 +85,16 @@ ALL = (
     _by("tmp"),
 )
 CAUSES = tuple(cause for cause in ALL if cause.variations <= set(NAMES))
+
+
+def _told(first: Conditions, second: Conditions) -> dict[str, tuple[str, str]]:
+    """What is otherwise between two conditions, by the variation's name."""
+    pairs = (
+        (one.name, getattr(first, one.condition), getattr(second, one.condition))
+        for one in VARIATIONS
+        if one.condition
+    )
+    return {name: (str(a), str(b)) for name, a, b in pairs if a != b}
 
 
 def _steps(builder: Builder, folder: Path) -> list[Step]:
@@ -153,6 +163,7 @@ def audited(
             history=History(store, digests.of_bytes(b"known bad")),
             choose=choose,
             names=tuple(name for name in NAMES if name not in unable),
+            told=_told,
             bisect=True,
         )
         return running.run(bench, running.Work(deque(steps)), 2, stop)
@@ -185,7 +196,8 @@ def test_the_cause_is_named(
     assert found.bisected is not None
     (one,) = found.rounds
     assert one.explanation is not None
-    assert one.explanation.lines[0].startswith("out: ")
+    assert one.explanation.lines[0].startswith("cause: ")
+    print(cause.name, "|", one.explanation.lines, found.bisected)
     assert one.check.code == "conditions.differs"
     if found.bisected.itself:
         assert cause.itself

@@ -15,10 +15,12 @@ from orchestrator.audit import computations, job, model, subject
 from orchestrator.audit.request import Request
 from orchestrator.audit.subject import Finding, Subject
 from orchestrator.execution.scheduler import Scheduler
+from orchestrator.golang import surroundings
 from orchestrator.spec import model as specs
 from orchestrator.store import Store
 from reproducibility import digest
 from reproducibility.digest import Digest
+from reproducibility.manifest import Tree
 from reproducibility.variations import VARIATIONS
 from tests import results as documents
 from tests.fakes import Asked, FakeEngine, FakeObserver, Made, Work, action
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 # The variations that an engine can be asked for.
 ABLE = tuple(variation.name for variation in VARIATIONS if variation.condition)
-OBSERVE = "observe/audit"
+OBSERVE = "surroundings"
 
 
 def observed(asked: Asked) -> Made:
@@ -182,6 +184,7 @@ class World:
         monkeypatch.setattr(subject.Subject, "draw", self.draw)
         monkeypatch.setattr(computations, "ask", self.answered)
         monkeypatch.setattr(registry, "connect", lambda *_: self.engine)
+        monkeypatch.setattr(surroundings, "program", lambda *_: Tree())
 
     def audit(self, **changes: Any) -> model.AuditResult:  # noqa: ANN401 - fields of the request
         """An audit of it."""
@@ -195,10 +198,10 @@ class World:
 
 
 def _assembly() -> SimpleNamespace:
-    def observation(name: str, _: object) -> Action:
+    def looking(name: str, *_: object, **__: object) -> Action:
         return action(name, outputs=())
 
-    chain = SimpleNamespace(observation=observation)
+    chain = SimpleNamespace(action=looking, host="amd64", source=Tree())
     return SimpleNamespace(drawn=SimpleNamespace(chain=chain))
 
 
