@@ -29,6 +29,11 @@ REMEDY = "audit again: `orchestrate audit`"
 Conditions = dict[str, str | int]
 State = Literal["seen", "input", "not asked", "unable", "no effect", "one processor"]
 Why = Literal["not chosen", "budget"]
+Cause = Literal[
+    "time", "order", "path", "user", "locale", "randomness", "allocation", "parallelism", "code",
+    "input", "unknown",
+]  # fmt: skip
+Sure = Literal["certain", "likely", "possible"]
 
 
 class _Model(BaseModel):
@@ -127,12 +132,15 @@ class Bisected(_Model):
     """The smallest set of variations that makes an action differ.
 
     `itself`: it differs under the build's own conditions too; `variations` is then empty. `runs`:
-    how many it took to find out.
+    how many it took to find out. `cause`, `sure`: the class of the cause, by the variations where
+    those tell it, else by the bytes that differ; words as in docs/compare.md.
     """
 
     itself: bool
     variations: Texts
     runs: Size
+    cause: Cause
+    sure: Sure
 
 
 class Step(_Model):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from containers.policy import Share
 from orchestrator.artifacts import model as built
-from orchestrator.audit import bisect, history, model
+from orchestrator.audit import bisect, causes, history, model
 from orchestrator.audit.explaining import explain
 from orchestrator.execution.either import Either
 from orchestrator.execution.repeat import repeat
@@ -153,7 +153,9 @@ class _Audit:
         guilty = next(
             (number for number, one in enumerate(rounds) if one.check.verdict == "FAIL"), None
         )
-        bisected = None if guilty is None or not bench.bisect else self._bisected(guilty)
+        bisected = (
+            None if guilty is None or not bench.bisect else self._bisected(guilty, rounds[guilty])
+        )
         before = bench.results[step.name]
         made = model.Step(
             name=step.name,
@@ -192,7 +194,7 @@ class _Audit:
             explanation=explanation,
         )
 
-    def _bisected(self, number: int) -> model.Bisected:
+    def _bisected(self, number: int, differing: model.Round) -> model.Bisected:
         self._bench.observer.note(f"{self._step.name} differs: looking for the smallest cause")
 
         def differs(chosen: frozenset[str]) -> bool:
@@ -200,7 +202,16 @@ class _Audit:
             return check.verdict is Verdict.FAIL
 
         found = bisect.smallest(self._names, differs)
-        return model.Bisected(itself=found.itself, variations=found.names, runs=found.runs)
+        cause, sure = causes.of(found.names, differing.explanation)
+        return model.Bisected.model_validate(
+            {
+                "itself": found.itself,
+                "variations": found.names,
+                "runs": found.runs,
+                "cause": cause,
+                "sure": sure,
+            }
+        )
 
     @property
     def _names(self) -> tuple[str, ...]:

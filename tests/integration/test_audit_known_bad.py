@@ -44,45 +44,47 @@ _FILES = {f"name-{number:02}": str(number) for number in range(40)}
 class Cause:
     """A defect of the probe (`probe/guilty.go`), and the variations that it depends on.
 
-    `itself`: it differs without any. `also`: names that may be found in their place: what is random
-    or a race can come out the same under a condition, and one thing can follow from two.
+    `kind`: the class of the cause. `itself`: it differs without any. `also`: names that may be
+    found in their place: what is random or a race can come out the same under a condition, and one
+    thing can follow from two.
     """
 
     name: str
+    kind: str
     variations: frozenset[str] = frozenset()
     itself: bool = False
     also: frozenset[str] = frozenset()
 
 
-def _by(name: str, *variations: str) -> Cause:
-    return Cause(name, frozenset(variations or (name,)))
+def _by(name: str, kind: str, *variations: str) -> Cause:
+    return Cause(name, kind, frozenset(variations or (name,)))
 
 
 ALL = (
-    Cause("clock", itself=True),
-    Cause("map", itself=True),
-    Cause("race", itself=True, also=frozenset({"parallelism", "cpus"})),
-    Cause("address", itself=True),
-    _by("directory"),
-    _by("host"),
-    _by("user"),
-    _by("group"),
-    _by("readdir", "order"),
+    Cause("clock", "time", itself=True),
+    Cause("map", "order", itself=True),
+    Cause("race", "order", itself=True, also=frozenset({"parallelism", "cpus"})),
+    Cause("address", "randomness", itself=True),
+    _by("directory", "path"),
+    _by("host", "user"),
+    _by("user", "user"),
+    _by("group", "user"),
+    _by("readdir", "order", "order"),
     # Go takes as many threads as there are CPUs, where nobody says another number.
-    Cause("parallelism", frozenset({"parallelism"}), also=frozenset({"cpus"})),
-    _by("host and user", "host", "user"),
-    _by("cpus"),
-    _by("umask"),
-    _by("environment"),
-    _by("home"),
-    _by("path"),
-    _by("locale"),
-    _by("zone"),
-    _by("kernel"),
-    _by("domain"),
-    _by("mtime"),
-    _by("stdin"),
-    _by("tmp"),
+    Cause("parallelism", "parallelism", frozenset({"parallelism"}), also=frozenset({"cpus"})),
+    _by("host and user", "user", "host", "user"),
+    _by("cpus", "parallelism"),
+    _by("umask", "user"),
+    _by("environment", "input"),
+    _by("home", "path"),
+    _by("path", "path"),
+    _by("locale", "locale"),
+    _by("zone", "locale"),
+    _by("kernel", "user"),
+    _by("domain", "user"),
+    _by("mtime", "time"),
+    _by("stdin", "input"),
+    _by("tmp", "parallelism"),
 )
 CAUSES = tuple(cause for cause in ALL if cause.variations <= set(NAMES))
 
@@ -197,7 +199,10 @@ def test_the_cause_is_named(
     (one,) = found.rounds
     assert one.explanation is not None
     assert one.explanation.lines[0].startswith("cause: ")
-    print(cause.name, "|", one.explanation.lines, found.bisected)
+    where = one.explanation.document["where"]
+    assert where["path"] == "out"
+    assert where["offset"] is not None
+    assert found.bisected.cause == cause.kind
     assert one.check.code == "conditions.differs"
     if found.bisected.itself:
         assert cause.itself

@@ -94,9 +94,10 @@ def _cause(step: Step) -> Iterator[str]:
         return
     runs = _many(found.runs, "run")
     if found.itself:
-        yield f"      it differs from itself, without any variation ({runs})"
+        what = "it differs from itself, without any variation"
     else:
-        yield f"      the smallest cause: {' together with '.join(found.variations)} ({runs})"
+        what = f"the smallest cause: {' together with '.join(found.variations)}"
+    yield f"      {what} ({runs}); class {found.cause} ({found.sure})"
 
 
 def _capped(lines: tuple[str, ...], *, verbose: bool) -> Iterator[str]:

@@ -27,7 +27,13 @@ STEP: dict[str, Any] = {
     "built_under": {},
     "verdict": "FAIL",
     "rounds": [ROUND],
-    "bisected": {"itself": False, "variations": ["host"], "runs": 9},
+    "bisected": {
+        "itself": False,
+        "variations": ["host"],
+        "runs": 9,
+        "cause": "user",
+        "sure": "certain",
+    },
     "when": "2026-01-01T00:00:00Z",
     "went_on": False,
 }
