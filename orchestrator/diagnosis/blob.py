@@ -138,11 +138,11 @@ def _number(first: bytes, second: bytes, at: int) -> Judgement | None:
     for order in ("little", "big"):
         numbers = [int.from_bytes(data[start : start + _TIME], order) for data in (first, second)]
         words = [moments.unix(number) for number in numbers]
-        if words[0] and words[1] and numbers[0] != numbers[1]:
+        if all(map(moments.of_a_build, numbers)) and numbers[0] != numbers[1]:
             return moments.gap(
                 abs(numbers[0] - numbers[1]),
                 f"{words[0]} and {words[1]}",
-                sure=Sureness.LIKELY,
+                sure=Sureness.POSSIBLE,
                 local=False,
             )
     return None

@@ -95,7 +95,7 @@ class Finding:
     def place(self) -> str:
         """Where it is, in words."""
         at = "" if self.offset is None else f"byte {self.offset} ({self.offset:#x}), "
-        return f"{self.path or 'the whole'}: {at}{self.where}"
+        return f"{self.path}: {at}{self.where}" if self.path else f"{at}{self.where}"
 
     def document(self) -> dict[str, Any]:
         """The finding as a JSON object."""

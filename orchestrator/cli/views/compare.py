@@ -231,8 +231,8 @@ class _Comparing:
                 (first, answers["image"].first), (second, answers["image"].second)
             )
         ]  # fmt: skip
-        found = [f"{what}: {line}" for what in differing for line in answers[what].differences]
-        answer = Answer(check, sides[0], sides[1], "builds", sorted(found), builds=compared)
+        found = [f"{what}: {line}" for what, made in answers.items() for line in made.differences]
+        answer = Answer(check, sides[0], sides[1], "builds", found, builds=compared)
         for made in answers.values():
             answer.tolerated.update(made.tolerated)
         if differing:
@@ -289,6 +289,8 @@ class _Comparing:
         from orchestrator.diagnosis.trees import collect_files
 
         def work(to: Collector) -> None:
+            if answer.builds is not None:
+                answer.builds.collect(to)
             for path, both in files.items():
                 collect_files(path, *both, to)
             if answer.builds is not None and self._options.store is not None:

@@ -155,6 +155,8 @@ def test_other_inputs_come_first(tmp_path: Path, capsys: Captured) -> None:
     status, found = answered(capsys, *sides)
     assert status == 1
     assert found["builds"]["follow"] == ["a"]
+    assert found["diagnosis"]["cause"]["class"] == "input"
+    assert found["diagnosis"]["cause"]["sure"] == "certain"
     assert found["builds"]["not_deterministic"] == []
 
 
