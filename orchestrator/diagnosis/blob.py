@@ -39,13 +39,16 @@ def explain(
     length = at - start + _AFTER
     one, other = pair.first.read(start, length), pair.second.read(start, length)
     judged = judge_at(one, other, at - start, to.known)
+    told: tuple[bytes, bytes] | tuple[str, str] = values(one, other, at - start)
     if judged.cause is Cause.UNKNOWN:
-        judged = strings(pair, to) or judged
+        found = strings(pair, to)
+        if found is not None:
+            judged, told = found
     sizes = pair.first.size, pair.second.size
     place = where(at)
     if sizes[0] != sizes[1]:
         place += f"; the sizes are {sizes[0]} and {sizes[1]} bytes"
-    to.say(pair.path, place, judged, values(one, other, at - start), offset=at)
+    to.say(pair.path, place, judged, told, offset=at)
 
 
 def _places(
@@ -56,7 +59,7 @@ def _places(
     told = [judge_at(first, second, start, to.known) for start, _ in found]
     if all(one.cause is Cause.UNKNOWN for one in told):
         other = strings(pair, to)
-        told = [other or one for one in told]
+        told = [other[0] if other else one for one in told]
     for (start, _), judged in zip(found, told, strict=True):
         to.say(
             pair.path, where(start), judged, values(first, second, start), offset=start,
@@ -64,11 +67,11 @@ def _places(
         )  # fmt: skip
 
 
-def values(first: bytes, second: bytes, at: int) -> tuple[bytes, bytes]:
+def values(first: bytes, second: bytes, at: int) -> tuple[bytes, bytes] | tuple[str, str]:
     """The text or the bytes at a place on both sides, for people."""
     texts = _text(first, at), _text(second, at)
     if texts[0] and texts[1]:
-        return texts[0].encode("latin-1"), texts[1].encode("latin-1")
+        return texts
     return first[at : at + 16], second[at : at + 16]
 
 
@@ -138,18 +141,21 @@ def _number(first: bytes, second: bytes, at: int) -> Judgement | None:
     for order in ("little", "big"):
         numbers = [int.from_bytes(data[start : start + _TIME], order) for data in (first, second)]
         words = [moments.unix(number) for number in numbers]
-        if words[0] and words[1] and numbers[0] != numbers[1]:
+        if all(map(moments.of_a_build, numbers)) and numbers[0] != numbers[1]:
             return moments.gap(
                 abs(numbers[0] - numbers[1]),
                 f"{words[0]} and {words[1]}",
-                sure=Sureness.LIKELY,
+                sure=Sureness.POSSIBLE,
                 local=False,
             )
     return None
 
 
-def strings(pair: Pair, to: Collector) -> Judgement | None:
-    """Judge the readable strings that only one side has; None where they tell nothing."""
+def strings(pair: Pair, to: Collector) -> tuple[Judgement, tuple[str, str]] | None:
+    """Judge the readable strings that only one side has, with a pair of them.
+
+    None where they tell nothing.
+    """
     whole = pair.whole(_LARGEST_STRINGS)
     if whole is None:
         return None
@@ -158,12 +164,15 @@ def strings(pair: Pair, to: Collector) -> Judgement | None:
     if not only or len(only) != len(others) or len(only) > _MOST_STRINGS:
         return None
     told: Counter[Judgement] = Counter()
+    met: dict[Judgement, tuple[str, str]] = {}
     for a, b in zip(only, others, strict=True):
-        judged = evidence.judge(a.decode("latin-1"), b.decode("latin-1"), to.known)
+        texts = a.decode("latin-1"), b.decode("latin-1")
+        judged = evidence.judge(*texts, to.known)
         if judged.cause is not Cause.UNKNOWN:
             told[judged] += 1
+            met.setdefault(judged, texts)
     if not told or 2 * sum(told.values()) < len(only):
         return None
     best, count = told.most_common(1)[0]
     sure = best.sure if best.sure is not Sureness.CERTAIN else Sureness.LIKELY
-    return Judgement(best.cause, sure, f"{best.reason}, in {count} of its strings")
+    return Judgement(best.cause, sure, f"{best.reason}, in {count} of its strings"), met[best]

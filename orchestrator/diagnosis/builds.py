@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.diagnosis.model import shown
+from orchestrator.diagnosis.model import Cause, Judgement, Sureness, shown
 
 if TYPE_CHECKING:
     from orchestrator.artifacts.model import BuildResult, Step
+    from orchestrator.diagnosis.model import Collector
     from orchestrator.lock.model import Input
     from reproducibility.digest import Digest
 
@@ -107,6 +108,14 @@ class Comparison:
             found.append("made under other conditions:")
             found += [f"  {one.line()}" for one in self.around]
         return found
+
+    def collect(self, to: Collector) -> None:
+        """Add the inputs as a cause, where they differ."""
+        if self.inputs:
+            names = ", ".join(one.what for one in self.inputs[:_SHOWN])
+            judged = Judgement(Cause.INPUT, Sureness.CERTAIN, f"made from something else: {names}")
+            first = self.inputs[0]
+            to.say("", first.what, judged, (first.first, first.second))
 
     @property
     def known(self) -> dict[str, tuple[str, str]]:

@@ -8,6 +8,7 @@ rule explains is `unknown`.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnosis import moments
@@ -127,9 +128,17 @@ def _times(first: str, second: str) -> Judgement | None:
     for pattern in moments.PATTERNS:
         pairs = _differing(pattern, first, second)
         found = moments.judge(pairs) if pairs else None
-        if found is not None:
-            return found
+        if found is None:
+            continue
+        if pattern is moments.NUMBERS and not _TIMELY.search(first):
+            # A size can be such a number as well.
+            return None if _SIZES.search(first) else replace(found, sure=Sureness.POSSIBLE)
+        return found
     return None
+
+
+_TIMELY = re.compile(r"time|date|epoch|stamp|built|build|created|modified|\bat\b", re.IGNORECASE)
+_SIZES = re.compile(r"size|bytes|length|\blen\b|count|offset|blocks|memory|total", re.IGNORECASE)
 
 
 def _said(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.diagnosis.source import Pair
 
 _SHOWN = 160
+_COMMON = 80
 
 
 class Cause(StrEnum):
@@ -95,7 +96,7 @@ class Finding:
     def place(self) -> str:
         """Where it is, in words."""
         at = "" if self.offset is None else f"byte {self.offset} ({self.offset:#x}), "
-        return f"{self.path or 'the whole'}: {at}{self.where}"
+        return f"{self.path}: {at}{self.where}" if self.path else f"{at}{self.where}"
 
     def document(self) -> dict[str, Any]:
         """The finding as a JSON object."""
@@ -192,6 +193,16 @@ def _told(label: str, one: Finding) -> list[str]:
     return [f"{label}{one.place}", f"  first:  {one.first}", f"  second: {one.second}"]
 
 
+def around(first: str, second: str) -> tuple[str, str]:
+    """Cut what two long texts have in common before they differ, so that the rest is seen."""
+    length = min(len(first), len(second))
+    start = next((n for n in range(length) if first[n] != second[n]), length)
+    if start <= _COMMON:
+        return first, second
+    cut = start - _COMMON // 2
+    return f"...{first[cut:]}", f"...{second[cut:]}"
+
+
 def shown(value: bytes | str | int | None) -> str:
     """A value for people: text as it is, other bytes in hexadecimal; escaped, and cut."""
     if value is None:
@@ -242,6 +253,8 @@ class Collector:
     ) -> None:
         """Keep a finding of these parts."""
         first, second = values
+        if isinstance(first, str) and isinstance(second, str):
+            first, second = around(first, second)
         self.add(
             Finding(
                 path, visible.line(where), offset, judged.cause, judged.sure, judged.reason,

@@ -26,6 +26,7 @@ _ZONES = {
 }  # fmt: skip
 _ZONE = r"(?P<zone>Z\b|[ ]?[+-]\d\d:?\d\d\b|[ ](?:[A-Z]{3,4})\b)?"
 _CLOCK = r"(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d{1,9})?)?"
+_SECONDS = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:[.,]\d{1,9})?(?![\w:])"
 _TIME = _CLOCK + _ZONE
 # As in 20261128T120000Z.
 _COMPACT = (
@@ -49,11 +50,14 @@ PATTERNS = tuple(
         rf"\b{_MONTH} +(?P<day>\d{{1,2}}),? (?P<year>\d{{4}})(?:[ ,]+{_CLOCK}{_ZONE})?",
         _COMPACT,
         r"\b(?P<year>\d{4})[-/](?P<month>\d\d)[-/](?P<day>\d\d)\b",
-        rf"\b{_CLOCK}{_ZONE}",
+        # A clock alone has seconds: two numbers with a colon are lines and columns, too.
+        rf"(?<![\w.:]){_SECONDS}{_ZONE}",
         # Seconds, milli-, micro- or nanoseconds since 1970.
         r"(?<![\w.])(?P<unix>\d{10}|\d{13}|\d{16}|\d{19})(?:\.\d+)?(?![\w])",
     )
 )
+# The last of them, which other numbers match too.
+NUMBERS = PATTERNS[-1]
 
 
 def judge(pairs: list[tuple[str, str]]) -> Judgement | None:
@@ -113,7 +117,7 @@ def _moment(text: str) -> tuple[float, int | None] | None:
     if parts.get("unix"):
         digits = parts["unix"]
         number = int(digits[:10])
-        return (float(number), None) if unix(number) else None
+        return (float(number), None) if of_a_build(number) else None
     zone = _offset(parts.get("zone"))
     month = parts.get("month")
     name = parts.get("name")

@@ -94,7 +94,8 @@ class _Comparing:
         self._chosen = chosen
         self._stack = stack
         self._opened: Store | None = None
-        self._pairs: Path | None = None
+        # Whether a build's file is another one than its result names.
+        self._changed = False
 
     def answer(self) -> Answer:
         first, second = self._options.first, self._options.second
@@ -214,6 +215,7 @@ class _Comparing:
         ):
             for side, said in zip((answers[what].first, answers[what].second), named, strict=True):
                 if side["blake3"] != said.blake3:
+                    self._changed = True
                     self._session.note(f"{side['path']} is not the file that its result names")
         differing = {what for what in answers if answers[what].check.verdict is not Verdict.PASS}
         check = Check(CONTENT["same"], str(first), "image and archive are the same")
@@ -224,6 +226,8 @@ class _Comparing:
             if compared.inputs:
                 count = len(compared.varying)
                 why = f"other inputs, and {count} steps are not deterministic" if count else _OTHER
+            if self._changed:
+                why = "changed since the build: not what its result names"
             check = Check(CONTENT["differs"], str(first), f"{words} {verb}; {why}")
         sides = [
             {"path": str(folder), "size": made["size"], "blake3": made["blake3"]}
@@ -231,10 +235,12 @@ class _Comparing:
                 (first, answers["image"].first), (second, answers["image"].second)
             )
         ]  # fmt: skip
-        found = [f"{what}: {line}" for what in differing for line in answers[what].differences]
-        answer = Answer(check, sides[0], sides[1], "builds", sorted(found), builds=compared)
+        found = [f"{what}: {line}" for what, made in answers.items() for line in made.differences]
+        answer = Answer(check, sides[0], sides[1], "builds", found, builds=compared)
         for made in answers.values():
             answer.tolerated.update(made.tolerated)
+        if answer.tolerated and not differing:
+            answer.check = _but_for(answer)
         if differing:
             what = "image" if "image" in differing else "archive"
             self._explain(answer, {what: places[what]})
@@ -278,17 +284,14 @@ class _Comparing:
             if answer.kind == "files" or line.partition(":")[0] not in answer.tolerated
         ]  # fmt: skip
         if answer.tolerated and (answer.kind == "files" or not left):
-            names = ", ".join(sorted(set(answer.tolerated.values())))
-            answer.check = Check(
-                CONTENT["same"],
-                answer.check.subject,
-                f"the same but for what is tolerated: {names}",
-            )
+            answer.check = _but_for(answer)
 
     def _explain(self, answer: Answer, files: dict[str, tuple[Path, Path]]) -> None:
         from orchestrator.diagnosis.trees import collect_files
 
         def work(to: Collector) -> None:
+            if answer.builds is not None and not self._changed:
+                answer.builds.collect(to)
             for path, both in files.items():
                 collect_files(path, *both, to)
             if answer.builds is not None and self._options.store is not None:
@@ -324,6 +327,12 @@ class _Comparing:
             else:
                 to.note("--deep: no file that differs is small enough for diffoscope")
         return to.diagnosis()
+
+
+def _but_for(answer: Answer) -> Check:
+    names = ", ".join(sorted(set(answer.tolerated.values())))
+    words = f"the same but for what is tolerated: {names}"
+    return Check(CONTENT["same"], answer.check.subject, words)
 
 
 def collect(first: Tree, second: Tree, place: Place, other: Place, to: Collector) -> None:

@@ -202,7 +202,8 @@ def _common(pair: Pair, to: Collector, first: File, second: File) -> list[tuple[
     """The sections of the same name, in the order of the first; those of one side are said."""
     names = [[one.name for one in side.sections] for side in (first, second)]
     if names[0] != names[1]:
-        if sorted(names[0]) == sorted(names[1]):
+        same = sorted(names[0]) == sorted(names[1])
+        if same:
             judged = Judgement(Cause.ORDER, Sureness.CERTAIN, "the same sections in another order")
         else:
             judged = Judgement(
@@ -210,7 +211,7 @@ def _common(pair: Pair, to: Collector, first: File, second: File) -> list[tuple[
             )
         only = [name for name in names[0] if name not in names[1]]
         others = [name for name in names[1] if name not in names[0]]
-        values = ", ".join(only or names[0]), ", ".join(others or names[1])
+        values = ", ".join(names[0] if same else only), ", ".join(names[1] if same else others)
         to.say(pair.path, "the list of sections", judged, values)
     left: dict[str, list[Section]] = {}
     for one in second.sections:

@@ -124,8 +124,10 @@ def test_bad_input_is_status_2(name: str, tmp_path: Path, capsys: Captured) -> N
 # -- builds ----------------------------------------------------------------------------------------
 
 
-def output(folder: Path, image: bytes, **changes: Any) -> Path:  # noqa: ANN401 - JSON
-    archive = samples.zst(samples.cpio(samples.MEMBERS))
+ARCHIVE = samples.zst(samples.cpio(samples.MEMBERS))
+
+
+def output(folder: Path, image: bytes, archive: bytes = ARCHIVE, **changes: Any) -> Path:  # noqa: ANN401 - JSON
     written(folder, **{"sourcery.img": image, "sourcery.cpio.zst": archive})
     made = {
         name: {"blake3": digest.of_bytes(data).hex, "size": len(data)}
@@ -142,6 +144,18 @@ def test_equal_builds_are_the_same_whatever_their_times(tmp_path: Path, capsys: 
     assert found["reason"] == "image and archive are the same"
 
 
+def test_an_archive_of_another_level_may_be_tolerated(tmp_path: Path, capsys: Captured) -> None:
+    again = samples.zst(samples.cpio(samples.MEMBERS), 19, frames=2)
+    first, second = output(tmp_path / "1", EARLY), output(tmp_path / "2", EARLY, again)
+    status, found = answered(capsys, first, second)
+    assert (status, found["reason"]) == (
+        1, "archive differs; the same inputs: not deterministic",
+    )  # fmt: skip
+    status, found = answered(capsys, first, second, "--tolerate", "archive-compression")
+    assert (status, found["tolerated"]) == (0, [{"path": "archive", "as": "archive-compression"}])
+    assert found["reason"] == "the same but for what is tolerated: archive-compression"
+
+
 def test_other_inputs_come_first(tmp_path: Path, capsys: Captured) -> None:
     keys = [f"blake3:{digit * 64}" for digit in "12"]
     sides = [
@@ -155,6 +169,8 @@ def test_other_inputs_come_first(tmp_path: Path, capsys: Captured) -> None:
     status, found = answered(capsys, *sides)
     assert status == 1
     assert found["builds"]["follow"] == ["a"]
+    assert found["diagnosis"]["cause"]["class"] == "input"
+    assert found["diagnosis"]["cause"]["sure"] == "certain"
     assert found["builds"]["not_deterministic"] == []
 
 
@@ -182,7 +198,9 @@ def test_an_image_that_is_not_its_result_s_is_said(tmp_path: Path, capsys: Captu
     first, second = output(tmp_path / "1", EARLY), output(tmp_path / "2", EARLY)
     (second / "sourcery.img").write_bytes(LATE)
     assert run(["compare", str(first), str(second)]) == 1
-    assert "is not the file that its result names" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert "is not the file that its result names" in shown.err
+    assert "image differs; changed since the build" in shown.out
     (second / "sourcery.img").unlink()
     assert run(["compare", str(first), str(second)]) == 2
     assert "the image of this build is missing" in capsys.readouterr().err

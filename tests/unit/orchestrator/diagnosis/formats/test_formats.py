@@ -63,9 +63,7 @@ def test_sections_in_another_order_and_others() -> None:
     [one, *_] = found(samples.elf(sections), samples.elf(dict(reversed(sections.items()))))
     assert (one.cause, one.where) == (Cause.ORDER, "the list of sections")
     [one, *_] = found(samples.elf(sections), samples.elf({**sections, ".c": b"3"}))
-    assert (one.cause, one.first, one.second) == (Cause.INPUT, ".a, .b, .shstrtab", ".c") or (
-        one.second == ".c"
-    )
+    assert (one.cause, one.first, one.second) == (Cause.INPUT, "nothing", ".c")
 
 
 def test_compressed_sections_are_unpacked() -> None:
@@ -95,7 +93,7 @@ def test_instructions_follow_from_a_path() -> None:
 def test_build_information() -> None:
     lines = [f"build\tkey{n}=value" for n in range(40)]
     read = golang.build_information(samples.build_information(lines))
-    assert read == ("go1.25.4", [*lines, ""]) or (read is not None and read[1][:40] == lines)
+    assert read == ("go1.25.4", [*lines, ""])
     assert golang.build_information(b"\xff Go buildinf:\x08\0" + bytes(40)) is None
     assert golang.build_information(b"") is None
     assert golang.build_information(b"\xff Go buildinf:\x08\x02" + bytes(16) + b"\xff" * 20)
@@ -265,8 +263,22 @@ def test_what_is_text() -> None:
 def test_lines_that_were_put_in_are_paired() -> None:
     one = b"a\nhost: alpha\nb\nc\n"
     other = b"a\nb\nhost: gamma\nc\n"
-    [finding] = found(one, other)[:1]
-    assert (finding.cause, finding.where) == (Cause.UNKNOWN, "line 2") or finding.where == "line 2"
+    assert "line 2" in [finding.where for finding in found(one, other)]
+
+
+def test_of_a_long_line_the_part_that_differs_is_shown() -> None:
+    [finding] = found(b"x" * 999 + b" red\n", b"x" * 999 + b" green\n")
+    assert finding.first.endswith("x red")
+    assert finding.second.endswith("x green")
+    assert len(finding.first) < 60
+
+
+def test_strings_that_only_one_side_has_tell_of_what_is_long() -> None:
+    one = b"\0\1" + bytes(90) + b"/work/x/main.go\0" + bytes(40)
+    other = b"\0\2" + bytes(90) + b"/elsewhere/x/main.go\0" + bytes(40)
+    [finding] = found(one, other)
+    assert (finding.cause, finding.offset) == (Cause.PATH, 1)
+    assert (finding.first, finding.second) == ("/work/x/main.go", "/elsewhere/x/main.go")
 
 
 def test_line_ends() -> None:
