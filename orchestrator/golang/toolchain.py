@@ -38,6 +38,11 @@ DIST_BUILD = "src/cmd/dist/build.go"
 # cmd/dist and go_bootstrap are for once: how fast they are built matters, not how fast they run.
 _QUICK = "-gcflags=all=-N -l -dwarf=false"
 _QUICK_BOOTSTRAP = {"BOOT_GO_GCFLAGS": "-l -dwarf=false", "BOOT_GO_LDFLAGS": "-w"}
+# So F1, which T1 builds with -trimpath, is held against the published release.
+_PLACE_KEPT = (
+    "cmd/dist builds in the source tree itself, which lies in the work directory, and without "
+    "-trimpath, so the programs of T1 name that path; they build F1, and are on no image"
+)
 # What make.bash uses for a release (cmd/dist: -trimpath, no DWARF in the programs).
 _RELEASE_FLAGS = ("-trimpath", "-ldflags=-w", "-gcflags=cmd/...=-dwarf=false")
 # Where cmd/preprofile and the helpers can be built by one command, so that what they share is
@@ -132,7 +137,14 @@ class Chain:
         """T1 (in three steps) and F1."""
         return [
             Step(handles.T1_DIST, "T1", "cmd/dist", (), lambda _: self._dist()),
-            Step(handles.T1, "T1", "compiler, linker, go", (handles.T1_DIST,), self._bootstrap),
+            Step(
+                handles.T1,
+                "T1",
+                "compiler, linker, go",
+                (handles.T1_DIST,),
+                self._bootstrap,
+                fixed={"directory": _PLACE_KEPT},
+            ),
             Step(
                 handles.HELPERS,
                 "T1",
