@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     # Under the conditions of a build, and of its audit: variation -> what is seen on each side.
     Told = Callable[[Conditions, Conditions], Mapping[str, tuple[str, str]]]
 
+_FEWER = "cpus"
 WORDS: dict[Verdict, built.Word] = {
     Verdict.PASS: "PASS",
     Verdict.SKIP: "SKIP",
@@ -116,7 +117,9 @@ def run(
                 if stop.is_set() or halt.is_set():
                     raise Stopped("stopped")  # noqa: TRY301 - one place ends the others
                 step, long = given
-                share = Share(number, jobs) if step.long and long >= jobs else None
+                # Given fewer CPUs, two actions at once would else be given the same ones.
+                shares = _FEWER in bench.names or (step.long and long >= jobs)
+                share = Share(number, jobs) if shares else None
                 policy = replace(bench.policy, share=share, beside=jobs)
                 found[step.name] = _Audit(bench, step, policy, Either(stop, halt)).run()
         except BaseException:
