@@ -243,6 +243,15 @@ def dumps(result: BuildResult) -> bytes:
     return canonical.pretty(result.document())
 
 
+def is_result(data: bytes) -> bool:
+    """Return whether bytes look like the result of a build, of whatever version."""
+    try:
+        document = canonical.loads(data)
+    except InputError:
+        return False
+    return isinstance(document, dict) and document.keys() >= _WANTED
+
+
 def parse(data: bytes, subject: str = "result.json") -> BuildResult:
     """Read the file form of a result.
 

@@ -150,7 +150,6 @@ class Job:
             missing=self.missing,
             seconds=self.clock() - self.began,
         )
-        history.end()
         place = self.request.out / output_directory.AUDIT
         try:
             durable.write(place, model.dumps(result))
@@ -161,6 +160,8 @@ class Job:
                 remedy="mend the folder's permissions or free some space; what was found of each "
                 "action is in the store",
             ) from error
+        # Not before: what could not be written is asked for again, and goes on from here.
+        history.end()
         return Audited(result, place)
 
     def _results(self, audited: Subject) -> Results:

@@ -1,7 +1,9 @@
 """Conditions that an audit gives an action, otherwise than the build did. Pure.
 
 Most actions were built under the usual conditions, so a variation is applied as it is. Those that a
-build itself varies (F2) have that value already; they get the usual one, which is as different.
+build itself varies (F2) have that value already; they get the usual one, which is as different. Of
+threads they get more than there are CPUs: the usual number follows from the CPUs, which are varied
+too.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from reproducibility.variations import Variation
 
+_THREADS = "parallelism"
 _FIELDS = {field.name: type(field.default) for field in fields(Conditions)}
 
 
@@ -43,7 +46,7 @@ def otherwise(
             made = _usual(made, variation)
         elif variation.name in names:
             changed = variation.apply(made, processors)
-            made = _usual(made, variation) if changed == made else changed
+            made = _other(made, variation, processors) if changed == made else changed
             if number:
                 made = _chosen(made, built, variation, processors, number)
     return made
@@ -70,6 +73,13 @@ def _usual(conditions: Conditions, variation: Variation) -> Conditions:
     return replace(conditions, **{variation.condition: value})
 
 
+def _other(conditions: Conditions, variation: Variation, processors: int) -> Conditions:
+    """Another value than the varied one, which the build had."""
+    if variation.condition == _THREADS:
+        return replace(conditions, parallelism=2 * processors)
+    return _usual(conditions, variation)
+
+
 def _chosen(
     made: Conditions, built: Conditions, variation: Variation, processors: int, number: int
 ) -> Conditions:
@@ -77,7 +87,8 @@ def _chosen(
     if variation.condition == "order_seed":
         # A prime, so that no round takes the seed that a build takes.
         return replace(made, order_seed=27 + 1009 * number)
-    if variation.condition == "parallelism":
-        choices = [one for one in (1, 2 * processors, 3, 7) if one != built.parallelism]
+    if variation.condition == _THREADS:
+        had = built.parallelism or processors
+        choices = [one for one in (1, 2 * processors, 3, 7) if one != had]
         return replace(made, parallelism=choices[(number - 1) % len(choices)])
     return made

@@ -111,12 +111,27 @@ class _Comparing:
         if isinstance(first, Path) and isinstance(second, Path):
             if not of_trees[0]:
                 return self._files(first, second, str(first))
-            results = _result(first), _result(second)
+            results = self._result(first), self._result(second)
             if results[0] and results[1]:
                 return self._builds(first, second, results[0], results[1])
             if any(results):
                 self._session.note("only one of them is the output of a build; compared as folders")
         return self._trees(first, second)
+
+    @staticmethod
+    def _result(folder: Path) -> BuildResult | None:
+        """The result of the build whose output folder it is; None for another folder.
+
+        Raises:
+            InputError: it is one of another version, or damaged.
+        """
+        from orchestrator.artifacts import model, output_directory
+        from orchestrator.artifacts.finished import Finished
+
+        place = folder / output_directory.RESULT
+        if not place.is_file() or not model.is_result(regular.read(place)):
+            return None
+        return Finished.load(folder).result
 
     # -- files -------------------------------------------------------------------------------------
 
@@ -134,6 +149,8 @@ class _Comparing:
         check = Check(CONTENT["differs"], subject, "the files differ")
         answer = Answer(check, one, other, "files", list(_where(first, second)))
         self._tolerate(answer, {first.name: (first, second)})
+        if answer.tolerated:
+            answer.check = _but_for(answer)
         if answer.check.verdict is not Verdict.PASS:
             self._explain(answer, {first.name: (first, second)})
         return answer
@@ -159,6 +176,9 @@ class _Comparing:
         )
         if found:
             self._tolerate(answer, _both(one, other, place, other_place))
+            kept = answer.tolerated
+            if kept and not differences(_without(one, kept), _without(other, kept)):
+                answer.check = _but_for(answer)
         if found and answer.check.verdict is not Verdict.PASS:
             kept = answer.tolerated
             answer.diagnosis = self._explained(
@@ -262,12 +282,14 @@ class _Comparing:
         if outcome == "differs":
             answer.differences = list(_where(first, second))
             self._tolerate(answer, {what: (first, second)})
+            if answer.tolerated:
+                answer.check = _but_for(answer)
         return answer
 
     # -- explaining --------------------------------------------------------------------------------
 
     def _tolerate(self, answer: Answer, files: dict[str, tuple[Path, Path]]) -> None:
-        """Take files out whose difference is tolerated; PASS where nothing else differs."""
+        """Note the files whose difference is tolerated."""
         from orchestrator.diagnosis import tolerance
         from orchestrator.diagnosis.model import Limits
 
@@ -279,12 +301,6 @@ class _Comparing:
                 name = tolerance.of(pair, self._chosen, Limits())
             if name:
                 answer.tolerated[path] = name
-        left = [
-            line for line in answer.differences
-            if answer.kind == "files" or line.partition(":")[0] not in answer.tolerated
-        ]  # fmt: skip
-        if answer.tolerated and (answer.kind == "files" or not left):
-            answer.check = _but_for(answer)
 
     def _explain(self, answer: Answer, files: dict[str, tuple[Path, Path]]) -> None:
         from orchestrator.diagnosis.trees import collect_files
@@ -382,30 +398,19 @@ def _pair(stack: ExitStack, path: str, first: Path, second: Path) -> Pair:
 
 
 def _both(one: Tree, other: Tree, place: Place, other_place: Place) -> dict[str, tuple[Path, Path]]:
-    """The files of both trees whose content differs."""
+    """The files of both trees of which the content differs, and nothing else."""
     found = {}
     for entry in one.files():
         match = other.get(entry.path)
-        if match is not None and match.kind == "file" and match.digest != entry.digest:
+        if match is None or match.kind != "file" or match.executable != entry.executable:
+            continue
+        if match.digest != entry.digest:
             found[entry.path] = place(entry), other_place(match)
     return found
 
 
 def _without(tree: Tree, paths: dict[str, str]) -> Tree:
     return tree.where(lambda entry: entry.path not in paths)
-
-
-def _result(folder: Path) -> BuildResult | None:
-    """The result of the build whose output folder it is; None for another folder.
-
-    Raises:
-        InputError: it is one of another version, or damaged.
-    """
-    from orchestrator.artifacts.finished import Finished
-
-    if not (folder / "result.json").is_file():
-        return None
-    return Finished.load(folder).result
 
 
 def _where(first: Path, second: Path) -> Iterator[str]:

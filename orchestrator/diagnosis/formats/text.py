@@ -19,6 +19,8 @@ _CONTROLS = frozenset(range(32)) - {9, 10, 12, 13, 27}
 _SAMPLE = 4096
 _LARGEST = 32 << 20
 _LARGEST_JSON = 4 << 20
+# Lines whose cause is looked for: a judgement takes up to a millisecond.
+_JUDGED = 2000
 
 
 def is_text(sample: bytes) -> bool:
@@ -64,7 +66,11 @@ def _lines(
     """One finding for each kind of cause and line."""
     pairs = _paired(*sides)
     place: int | None = at
-    for line, one, other in pairs:
+    if len(pairs) > _JUDGED:
+        to.note(
+            f"{pair.path}: of {len(pairs)} lines that differ the first {_JUDGED} were looked into"
+        )
+    for line, one, other in pairs[:_JUDGED]:
         judged = evidence.judge(one, other, to.known) if one and other else UNKNOWN
         where = f"line {line + 1}"
         if line != number:

@@ -7,7 +7,7 @@ import pytest
 from orchestrator.audit.varying import otherwise, parsed
 from reproducibility.conditions import STANDARD, Conditions
 from reproducibility.errors import InputError
-from reproducibility.variations import VARIATIONS, varied
+from reproducibility.variations import FIXED_POINT, VARIATIONS, varied
 from tests.unit.orchestrator.audit.world import ABLE
 
 F2 = varied(4)
@@ -33,6 +33,23 @@ def test_every_variation_differs_from_the_build_in_every_round(
 def test_one_variation_alone_changes_nothing_else(built: Conditions, name: str) -> None:
     assert differing(built, otherwise(built, {name}, 4)) == {name}
     assert otherwise(built, (), 4) == built
+
+
+def threads(conditions: Conditions, processors: int) -> int:
+    """How many threads a Go program uses."""
+    return conditions.parallelism or conditions.processors or processors
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+@pytest.mark.parametrize("processors", [1, 2, 3, 4, 64])
+@pytest.mark.parametrize("second", [False, True], ids=["usual", "F2"])
+def test_the_number_of_threads_differs_whatever_the_cpus_are(
+    second: bool, processors: int, number: int
+) -> None:
+    built = varied(processors, FIXED_POINT) if second else STANDARD
+    unable = () if processors > 1 else ("cpus",)
+    made = otherwise(built, ABLE, processors, unable=unable, number=number)
+    assert threads(made, processors) != threads(built, processors)
 
 
 def test_further_rounds_make_other_choices() -> None:

@@ -83,6 +83,24 @@ def test_in_folders_only_what_is_tolerated_is_left_out(tmp_path: Path, capsys: C
     assert answered(capsys, first, second)[0] == 1
 
 
+def test_what_is_tolerated_in_one_file_hides_no_other(tmp_path: Path, capsys: Captured) -> None:
+    """A name that begins like the tolerated one's, and what is not its content."""
+    first = written(tmp_path / "1", **{"z": samples.gz(EARLY, 5), "z:other": EARLY})
+    second = written(tmp_path / "2", **{"z": samples.gz(EARLY, 77), "z:other": LATE})
+    assert answered(capsys, first, second, "--tolerate", "gzip-header")[0] == 1
+    (second / "z:other").write_bytes(EARLY)
+    assert answered(capsys, first, second, "--tolerate", "gzip-header")[0] == 0
+    (second / "z").chmod(0o755)
+    assert answered(capsys, first, second, "--tolerate", "gzip-header")[0] == 1
+
+
+def test_a_result_of_another_program_makes_no_build(tmp_path: Path, capsys: Captured) -> None:
+    first = written(tmp_path / "1", **{"result.json": b'{"passed": 3}'})
+    second = written(tmp_path / "2", **{"result.json": b'{"passed": 4}'})
+    status, found = answered(capsys, first, second)
+    assert (status, found["kind"]) == (1, "folders")
+
+
 # -- trees of the store ----------------------------------------------------------------------------
 
 
