@@ -240,6 +240,10 @@ class Collector:
         if len(self.findings) < self.limits.findings and not (kind and count > self.limits.each):
             self.findings.append(finding)
 
+    def count(self) -> None:
+        """Count a difference that is not kept."""
+        self.total += 1
+
     def say(  # noqa: PLR0913 - the parts of a finding
         self,
         path: str,

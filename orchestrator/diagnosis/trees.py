@@ -153,15 +153,23 @@ def _names(first: Tree, second: Tree, to: Collector) -> None:
     only = [entry for entry in first if second.get(entry.path) is None]
     others = [entry for entry in second if first.get(entry.path) is None]
     paired = len(only) == len(others)
+    # They say little of a cause: what is said of the files that differ needs room, too.
+    room = iter(range(to.limits.findings // 2))
     for number, entry in enumerate(only):
-        if paired and _same(entry, others[number]):
+        if next(room, None) is None:
+            to.count()
+        elif paired and _same(entry, others[number]):
             other = others[number]
             judged = evidence.judge(entry.path, other.path, to.known)
             to.say(entry.path, "its name", judged, (entry.path, other.path), kind="name")
         else:
             to.say(entry.path, "only in the first", _ALONE, (entry.kind, None), kind="only")
     for number, entry in enumerate(others):
-        if not (paired and _same(only[number], entry)):
+        if paired and _same(only[number], entry):
+            continue
+        if next(room, None) is None:
+            to.count()
+        else:
             to.say(entry.path, "only in the second", _ALONE, (None, entry.kind), kind="only")
 
 
