@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     # Under the conditions of a build, and of its audit: variation -> what is seen on each side.
     Told = Callable[[Conditions, Conditions], Mapping[str, tuple[str, str]]]
 
-_FEWER = "cpus"
 WORDS: dict[Verdict, built.Word] = {
     Verdict.PASS: "PASS",
     Verdict.SKIP: "SKIP",
@@ -117,9 +116,7 @@ def run(
                 if stop.is_set() or halt.is_set():
                     raise Stopped("stopped")  # noqa: TRY301 - one place ends the others
                 step, long = given
-                # Given fewer CPUs, two actions at once would else be given the same ones.
-                shares = _FEWER in bench.names or (step.long and long >= jobs)
-                share = Share(number, jobs) if shares else None
+                share = Share(number, jobs) if step.long and long >= jobs else None
                 policy = replace(bench.policy, share=share, beside=jobs)
                 found[step.name] = _Audit(bench, step, policy, Either(stop, halt)).run()
         except BaseException:
@@ -199,6 +196,9 @@ class _Audit:
 
     def _bisected(self, number: int, differing: model.Round) -> model.Bisected:
         self._bench.observer.note(f"{self._step.name} differs: looking for the smallest cause")
+
+        # A share of the CPUs is a condition as well, and nobody should be blamed for it.
+        self._policy = replace(self._policy, share=None)
 
         def differs(chosen: frozenset[str]) -> bool:
             check, _ = self._repeated(self._chosen(chosen, number))
