@@ -292,14 +292,16 @@ class Job:
 
     def _seen(self, window: seeing.Window, chosen: Sequence[Step]) -> list[Check]:
         """Tell whether a program inside sees each variation, for all conditions to be given."""
-        names = [name for name in self.request.vary if name not in self.unable]
+        names = frozenset(self.request.vary).difference(self.unable)
         pairs = []
-        for conditions in dict.fromkeys(step.conditions for step in chosen):
+        # What is an input to a step is not applied to it: those run under other conditions.
+        every = {(step.conditions, names.difference(step.fixed)): None for step in chosen}
+        for conditions, applied in every:
             # What the engine cannot give is as usual on both sides.
             usual = self.choose(conditions, (), 0)
             for number in range(self.request.rounds):
-                varied = self.choose(conditions, names, number)
-                pairs.append((window.look(usual), window.look(varied)))
+                varied = self.choose(conditions, applied, number)
+                pairs.append(seeing.Looked(applied, window.look(usual), window.look(varied)))
         if not chosen:
             return []
         found = seeing.seen(pairs, self.request.vary, self.unable, seeing.inputs(chosen))

@@ -37,6 +37,15 @@ class Inputs:
     reason: str
 
 
+@dataclass(frozen=True)
+class Looked:
+    """What was seen under the conditions of a build, and of its audit, which applied `names`."""
+
+    names: frozenset[str]
+    built: Seen
+    audited: Seen
+
+
 @dataclass
 class Window:
     """Looks around under any conditions, once under each.
@@ -71,16 +80,16 @@ class Window:
 
 
 def seen(
-    pairs: Collection[tuple[Seen, Seen]],
+    pairs: Collection[Looked],
     asked: Collection[str],
     unable: Mapping[str, str],
     fixed: Mapping[str, Inputs] | None = None,
 ) -> list[Check]:
     """One check for each variation: whether it was seen in every pair of observations.
 
-    `pairs`: what was seen under the conditions of a build, and of its audit. `asked`: variations
-    that were wanted. `unable`: why the engine cannot apply a variation. `fixed`: those that are
-    inputs to some steps, which are run without them.
+    `pairs`: what was seen, for every pair of conditions. `asked`: variations that were wanted.
+    `unable`: why the engine cannot apply a variation. `fixed`: those that are inputs to some steps,
+    which are run without them.
     """
     found = [_of(name, pairs, asked, unable) for name in NAMES]
     return [_but(check, (fixed or {}).get(check.subject)) for check in found]
@@ -110,7 +119,7 @@ def _but(check: Check, these: Inputs | None) -> Check:
 
 def _of(
     name: str,
-    pairs: Collection[tuple[Seen, Seen]],
+    pairs: Collection[Looked],
     asked: Collection[str],
     unable: Mapping[str, str],
 ) -> Check:
@@ -118,7 +127,7 @@ def _of(
         return Check(SEEN["not-asked"], name, "it was left out, by --vary")
     if name in unable:
         return Check(SEEN["unable"], name, f"the engine cannot apply it: {unable[name]}")
-    found = [_between(name, first, second) for first, second in pairs]
+    found = [_between(name, one.built, one.audited) for one in pairs if name in one.names]
     return max(found, key=lambda check: check.verdict, default=_nothing(name))
 
 

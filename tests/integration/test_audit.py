@@ -154,14 +154,16 @@ def test_an_interrupted_audit_goes_on(built: Project) -> None:
 
 @pytest.mark.parametrize("what", ["spec", "lock"])
 def test_a_build_of_another_spec_or_lock_is_refused(
-    built: Project, orchestrate: Orchestrate, what: str
+    small: Orchestrate, small_own: Built, orchestrate: Orchestrate, what: str
 ) -> None:
+    """Before anything is done: so the store and the output folder may be everybody's."""
+    built = Project(small, small_own.out)
     other = orchestrate.project / f"sourcery.{'toml' if what == 'spec' else 'lock'}"
     ran = built.audit(f"--{what}", str(other), status=2)
     assert f"from another {what}" in ran.error["summary"]
     assert "orchestrate build" in ran.error["remedy"]
 
 
-def test_a_folder_without_a_build_is_refused(built: Project, place: Path) -> None:
-    ran = built.command.run("audit", "--out", place / "nothing", status=2)
+def test_a_folder_without_a_build_is_refused(small: Orchestrate, place: Path) -> None:
+    ran = small.run("audit", "--out", place / "nothing", status=2)
     assert "no result of a build" in ran.error["summary"]

@@ -103,16 +103,21 @@ def _ordered(first: list[str], second: list[str]) -> Judgement | None:
 
 
 def _json(first: bytes, second: bytes) -> Judgement | None:
-    """Whether both are the same JSON value but for the order of keys or of lists."""
+    """Judge whether both are the same JSON value but for the order of keys or of lists.
+
+    Numbers count as they are written, and every key counts, also one that comes twice.
+    """
     if max(len(first), len(second)) > _LARGEST_JSON or first[:1] not in {b"{", b"["}:
         return None
     try:
-        one, other = json.loads(first), json.loads(second)
+        one, other = _parsed(first), _parsed(second)
         if one == other:
+            return None  # white space, or how a text is escaped
+        if _sorted(one, lists=False) == _sorted(other, lists=False):
             return Judgement(
                 Cause.ORDER, Sureness.CERTAIN, "the same JSON value, its keys in another order"
             )
-        if _sorted(one) == _sorted(other):
+        if _sorted(one, lists=True) == _sorted(other, lists=True):
             return Judgement(
                 Cause.ORDER, Sureness.CERTAIN, "the same JSON value, its lists in another order"
             )
@@ -121,11 +126,24 @@ def _json(first: bytes, second: bytes) -> Judgement | None:
     return None
 
 
-def _sorted(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _sorted(one) for key, one in value.items()}
+def _parsed(data: bytes) -> object:
+    value: object = json.loads(
+        data,
+        object_pairs_hook=lambda pairs: ("object", *pairs),
+        parse_int=lambda text: ("number", text),
+        parse_float=lambda text: ("number", text),
+        parse_constant=lambda text: ("number", text),
+    )
+    return value
+
+
+def _sorted(value: object, *, lists: bool) -> object:
+    """The value with keys, and lists too if asked, in one order; `repr` tells true from 1."""
+    if isinstance(value, tuple) and value[0] == "object":
+        return ("object", *sorted(((k, _sorted(v, lists=lists)) for k, v in value[1:]), key=repr))
     if isinstance(value, list):
-        return sorted((_sorted(one) for one in value), key=repr)
+        inner = [_sorted(one, lists=lists) for one in value]
+        return sorted(inner, key=repr) if lists else inner
     return value
 
 

@@ -15,7 +15,7 @@ import zstandard
 
 from orchestrator.diagnosis import files
 from orchestrator.diagnosis.formats import ar, compressed, cpio, elf, golang, seed, text
-from orchestrator.diagnosis.model import Cause, Collector, Finding, Limits
+from orchestrator.diagnosis.model import Cause, Collector, Finding, Limits, Sureness
 from orchestrator.diagnosis.source import Memory, Pair
 from reproducibility.errors import InputError
 from tests.unit.orchestrator.diagnosis import samples
@@ -289,6 +289,25 @@ def test_line_ends() -> None:
 def test_lists_of_json_in_another_order() -> None:
     [finding] = found(b'[{"a": [2, 1]}]', b'[{"a": [1, 2]}]')
     assert finding.cause is Cause.ORDER
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (b'{"a": 1}', b'{"a":  1}'),
+        (b'{"a": 1}', b'{"a": true}'),
+        (b'{"a": 1}', b'{"a": 1.0}'),
+        (b'{"a": 1, "a": 2}', b'{"a": 3, "a": 2}'),
+    ],
+)
+def test_other_json_is_no_matter_of_order(one: bytes, other: bytes) -> None:
+    [finding] = found(one, other)
+    assert finding.cause is not Cause.ORDER
+
+
+def test_keys_of_json_in_another_order() -> None:
+    [finding] = found(b'{"a": {"b": 1, "c": [2]}}', b'{"a": {"c": [2], "b": 1}}')
+    assert (finding.cause, finding.sure) == (Cause.ORDER, Sureness.CERTAIN)
 
 
 def test_files_within_files_have_a_depth() -> None:
