@@ -236,7 +236,8 @@ def _identifiers(first: str, second: str) -> Judgement | None:
 
 def _words_in_order(first: str, second: str) -> Judgement | None:
     one, other = (re.split(r"[\s,;\[\]{}()]+", text) for text in (first, second))
-    if len(one) < _TELLING or sorted(one) != sorted(other):
+    # The same words in the same order differ in what stands between them.
+    if len(one) < _TELLING or one == other or sorted(one) != sorted(other):
         return None
     return Judgement(Cause.ORDER, Sureness.LIKELY, "the same words in another order")
 
