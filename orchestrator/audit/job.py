@@ -75,6 +75,8 @@ def audit(
     began = clock()
     found = subject.find(request.spec, request.lock, request.out)
     made_by = found.result.engine.name
+    if found.finished.doubt:
+        observer.note(found.finished.doubt)
     name = made_by if request.engine == registry.AUTOMATIC else request.engine
     with closing(Store(request.store)) as store:
         trial.require_store(request.store)

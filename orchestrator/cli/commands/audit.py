@@ -137,7 +137,9 @@ def audit(
     first. With `--engine auto` it is the engine that made the build.
 
     What is found of a step is kept at once. Ctrl-C stops cleanly; the same command continues from
-    there, and begins anew once an audit has come to its end. docs/audit.md says what it proves.
+    there, and begins anew once an audit has come to its end. Exit status 0: nothing failed; 1:
+    something did; 2: wrong usage, or a build of another spec or lock. docs/audit.md says what an
+    audit proves.
     """
     from orchestrator.cli.views import audit as view
 

@@ -101,12 +101,19 @@ class _Comparing:
         first, second = self._options.first, self._options.second
         for side in (first, second):
             if isinstance(side, Path) and not side.exists():
-                raise InputError("there is no such file or folder", subject=str(side))
+                raise InputError(
+                    "there is no such file or folder",
+                    subject=str(side),
+                    remedy="name two files, folders, output directories of builds, or trees of the "
+                    "store (blake3:...)",
+                )
         of_trees = [isinstance(side, Digest) or side.is_dir() for side in (first, second)]
         if of_trees[0] != of_trees[1]:
             kind = "tree" if any(isinstance(side, Digest) for side in (first, second)) else "folder"
             raise InputError(
-                f"one is a {kind} and the other is a file", subject=f"{first}, {second}"
+                f"one is a {kind} and the other is a file",
+                subject=f"{first}, {second}",
+                remedy="name two of one kind; what lies in a folder can be named by its path",
             )
         if isinstance(first, Path) and isinstance(second, Path):
             if not of_trees[0]:
@@ -249,6 +256,11 @@ class _Comparing:
             if self._changed:
                 why = "changed since the build: not what its result names"
             check = Check(CONTENT["differs"], str(first), f"{words} {verb}; {why}")
+        elif compared.varying:
+            count = len(compared.varying)
+            steps = "1 step is" if count == 1 else f"{count} steps are"
+            reason = f"image and archive are the same, though {steps} not deterministic"
+            check = Check(CONTENT["same"], str(first), reason)
         sides = [
             {"path": str(folder), "size": made["size"], "blake3": made["blake3"]}
             for folder, made in (
