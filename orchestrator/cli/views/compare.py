@@ -245,22 +245,7 @@ class _Comparing:
                     self._changed = True
                     self._session.note(f"{side['path']} is not the file that its result names")
         differing = {what for what in answers if answers[what].check.verdict is not Verdict.PASS}
-        check = Check(CONTENT["same"], str(first), "image and archive are the same")
-        if differing:
-            words = " and ".join(what for what in answers if what in differing)
-            verb = "differ" if len(differing) > 1 else "differs"
-            why = "the same inputs: not deterministic"
-            if compared.inputs:
-                count = len(compared.varying)
-                why = f"other inputs, and {count} steps are not deterministic" if count else _OTHER
-            if self._changed:
-                why = "changed since the build: not what its result names"
-            check = Check(CONTENT["differs"], str(first), f"{words} {verb}; {why}")
-        elif compared.varying:
-            count = len(compared.varying)
-            steps = "1 step is" if count == 1 else f"{count} steps are"
-            reason = f"image and archive are the same, though {steps} not deterministic"
-            check = Check(CONTENT["same"], str(first), reason)
+        check = _of_builds(str(first), differing, compared, changed=self._changed)
         sides = [
             {"path": str(folder), "size": made["size"], "blake3": made["blake3"]}
             for folder, made in (
@@ -407,6 +392,23 @@ def _pair(stack: ExitStack, path: str, first: Path, second: Path) -> Pair:
         stream = stack.enter_context(regular.opened(place))
         sides.append(OpenFile(stream.fileno(), place.stat().st_size))
     return Pair(path, sides[0], sides[1])
+
+
+def _of_builds(subject: str, differing: set[str], compared: Comparison, *, changed: bool) -> Check:
+    """The check of two builds. `changed`: a file is not what its build's result names."""
+    count = len(compared.varying)
+    varying = f"{count} steps are not deterministic" if count > 1 else "1 step is not deterministic"
+    if not differing:
+        though = f", though {varying}" if count else ""
+        return Check(CONTENT["same"], subject, f"image and archive are the same{though}")
+    words = " and ".join(what for what in ("image", "archive") if what in differing)
+    verb = "differ" if len(differing) > 1 else "differs"
+    why = "the same inputs: not deterministic"
+    if compared.inputs:
+        why = f"{_OTHER}, and {varying}" if count else _OTHER
+    if changed:
+        why = "changed since the build: not what its result names"
+    return Check(CONTENT["differs"], subject, f"{words} {verb}; {why}")
 
 
 def _both(one: Tree, other: Tree, place: Place, other_place: Place) -> dict[str, tuple[Path, Path]]:
