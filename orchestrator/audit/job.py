@@ -106,7 +106,7 @@ class Job:
 
     @property
     def jobs(self) -> int:
-        """How many actions run at once."""
+        """Return how many actions run at once."""
         return self.request.jobs or default_jobs()
 
     @property
@@ -137,7 +137,7 @@ class Job:
             self.choose(STANDARD, self.request.vary, number).describe()
             for number in range(self.request.rounds)
         ]
-        key = self.request.key(regular.read(path), self.engine.name, conditions)
+        key = self.request.key(regular.read(path), self.engine.identity, conditions)
         history = History(self.store, key)
         if self.request.whole:
             made = self._whole(audited, results)
@@ -230,7 +230,7 @@ class Job:
                 for one in computations.compared(audited, computed, answer, self.store)
             ],
             surroundings=[name for answer in answers for name in answer.surroundings],
-            seen=seen,
+            seen=seen if found else seeing.not_run(seen),
             fixed={name: these.steps for name, these in seeing.inputs(chosen).items()},
             left_out=left_out,
         )

@@ -27,7 +27,9 @@ _WANTED = frozenset({_KEY, "verdict", "audited"})
 REMEDY = "audit again: `orchestrate audit`"
 
 Conditions = dict[str, str | int]
-State = Literal["seen", "input", "not asked", "unable", "no effect", "one processor"]
+State = Literal[
+    "seen", "input", "not asked", "not run", "unable", "no effect", "one processor"
+]  # fmt: skip
 Why = Literal["not chosen", "budget"]
 Cause = Literal[
     "time", "order", "path", "user", "locale", "randomness", "allocation", "parallelism", "code",
@@ -57,7 +59,7 @@ class Build(_Model):
 
 
 class Asked(_Model):
-    """What was asked for. `budget`: seconds, or null. `only`: patterns of step names."""
+    """Request as it was asked. `budget`: seconds, or null. `only`: patterns of step names."""
 
     vary: Texts
     rounds: Annotated[int, Field(ge=1)]
@@ -76,7 +78,7 @@ class LeftOut(_Model):
 
 
 class Coverage(_Model):
-    """How much of the build was audited.
+    """Coverage: how much of the build was audited.
 
     `actions`, `computations`: how many the build has; `audited`, `computed`: how many of them were
     audited; `went_on`: how many of those by an earlier run of the same audit that was interrupted.
@@ -165,12 +167,12 @@ class Step(_Model):
 
     @property
     def guilty(self) -> bool:
-        """Whether it gave something else in some round."""
+        """Tell whether it gave something else in some round."""
         return self.verdict == "FAIL"
 
 
 class Computation(_Model):
-    """What the orchestrator itself computes, computed again in another process.
+    """Computation of the orchestrator itself, done again in another process.
 
     `expected`, `found`: digests, that of the build first; null where there is none.
     """

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from containers.engine import Identity
     from reproducibility.digest import Digest
 
 _ALL = "all"
@@ -31,7 +32,7 @@ MOST_ROUNDS = 100
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks for.
+    """Request for an audit, as a person gave it.
 
     `engine`: its name, or `auto` for the one that made the build. `jobs`: actions at once, 0 for
     the default. `vary`: names of variations, in the registry's order. `rounds`: how often each
@@ -60,9 +61,11 @@ class Request:
         return not self.only or any(fnmatchcase(step, pattern) for pattern in self.only)
 
     def key(
-        self, result: bytes, engine: str, conditions: Sequence[Mapping[str, str | int]]
+        self, result: bytes, engine: Identity, conditions: Sequence[Mapping[str, str | int]]
     ) -> Digest:
         """Digest of what is asked of a build, by the bytes of its `result.json`, and on an engine.
+
+        Another version of the engine, or of the kernel below it, is another engine.
 
         `conditions`: those of each round, for an action that was built under the usual ones. An
         audit that was interrupted goes on where it was if it is asked for the same again.
@@ -71,7 +74,7 @@ class Request:
             canonical.dumps(
                 {
                     "result": str(digests.of_bytes(result)),
-                    "engine": engine,
+                    "engine": engine.document(),
                     "vary": list(self.vary),
                     "conditions": [dict(one) for one in conditions],
                     "tool": resources.VERSION,

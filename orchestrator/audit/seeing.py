@@ -39,7 +39,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Looked:
-    """What was seen under the conditions of a build, and of its audit, which applied `names`."""
+    """Observations under the conditions of a build, and of its audit, which applied `names`."""
 
     names: frozenset[str]
     built: Seen
@@ -93,6 +93,15 @@ def seen(
     """
     found = [_of(name, pairs, asked, unable) for name in NAMES]
     return [_but(check, (fixed or {}).get(check.subject)) for check in found]
+
+
+def not_run(found: Iterable[Check]) -> list[Check]:
+    """The checks of an audit that ran no action: what would have been varied is a SKIP."""
+    reason = "no action was run with it"
+    return [
+        Check(SEEN["not-run"], check.subject, reason) if check.verdict is Verdict.PASS else check
+        for check in found
+    ]
 
 
 def inputs(steps: Iterable[Step]) -> dict[str, Inputs]:

@@ -21,7 +21,7 @@ from orchestrator.image.cpio import writer as cpio
 from orchestrator.inputs import bundle
 from orchestrator.store import Store
 from reproducibility import digest as digests
-from reproducibility.codes import FROM_INPUTS
+from reproducibility.codes import COMPUTED, FROM_INPUTS
 from reproducibility.compare import Check, Verdict, trees
 from reproducibility.errors import ActionError
 
@@ -42,7 +42,7 @@ _BUNDLE = "inputs"
 
 @dataclass(frozen=True)
 class Whole:
-    """What came of it.
+    """Outcome of a build from the inputs.
 
     `checks`: one for each step, and for root, image and archive. `results`: of its steps, by name;
     none where it failed. `explanations`: of the steps that differ.
@@ -146,7 +146,11 @@ class Again:
             said.image.path: made.image,
             said.cpio.path: digests.of_file(archive),
         }
-        return [_digest(name, again.expected[name], digest) for name, digest in found.items()]
+        checks = [_digest(name, again.expected[name], digest) for name, digest in found.items()]
+        if made.alike:
+            reason = f"the process that made it had the same {', '.join(made.alike)}"
+            checks.append(Check(COMPUTED["same-surroundings"], said.image.path, reason))
+        return checks
 
 
 def _step(step: Step, before: Result, now: Result) -> Check:

@@ -261,6 +261,8 @@ def test_a_budget_that_is_used_up_at_once_is_no_success(world: Making) -> None:
     found = world(a=clean).audit(budget=1, only=("a",), clock=Clock(), jobs=1)
     assert codes(found)["build"] == "audit-coverage.nothing"
     assert found.verdict == "FAIL"
+    # The program that looks around saw it; no action was run under it.
+    assert state(found, "host") == ("not run", "SKIP")
 
 
 # -- interrupted, again, healed ------------------------------------------------------------------

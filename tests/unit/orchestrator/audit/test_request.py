@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from containers.engine import Identity
 from orchestrator.audit.request import Request, seconds, selected
 from reproducibility.errors import InputError
 from reproducibility.variations import NAMES
@@ -85,18 +86,22 @@ def test_the_whole_is_not_asked_for_in_parts(option: str, changes: dict[str, obj
     replace(REQUEST, whole=True).check()
 
 
+SANDBOX = Identity("sandbox", "here", "1")
+
+
 def test_another_request_has_another_key() -> None:
     usual: list[dict[str, str | int]] = [{"host": "h"}]
     keys = [
-        REQUEST.key(b"result", "sandbox", usual),
-        REQUEST.key(b"another", "sandbox", usual),
-        REQUEST.key(b"result", "docker", usual),
-        REQUEST.key(b"result", "sandbox", [*usual, {}]),
-        replace(REQUEST, vary=("host",)).key(b"result", "sandbox", usual),
-        replace(REQUEST, only=("a",)).key(b"result", "sandbox", usual),
-        replace(REQUEST, bisect=True).key(b"result", "sandbox", usual),
-        replace(REQUEST, whole=True).key(b"result", "sandbox", usual),
+        REQUEST.key(b"result", SANDBOX, usual),
+        REQUEST.key(b"another", SANDBOX, usual),
+        REQUEST.key(b"result", Identity("docker", "here", "1"), usual),
+        REQUEST.key(b"result", Identity("sandbox", "another kernel", "1"), usual),
+        REQUEST.key(b"result", SANDBOX, [*usual, {}]),
+        replace(REQUEST, vary=("host",)).key(b"result", SANDBOX, usual),
+        replace(REQUEST, only=("a",)).key(b"result", SANDBOX, usual),
+        replace(REQUEST, bisect=True).key(b"result", SANDBOX, usual),
+        replace(REQUEST, whole=True).key(b"result", SANDBOX, usual),
     ]
     assert len(set(keys)) == len(keys)
     # How long it may take, and how many at once, is no other audit.
-    assert replace(REQUEST, budget=1, jobs=7).key(b"result", "sandbox", usual) == keys[0]
+    assert replace(REQUEST, budget=1, jobs=7).key(b"result", SANDBOX, usual) == keys[0]
