@@ -22,7 +22,7 @@ ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 
 @dataclass(frozen=True, slots=True)
 class Linux:
-    """What Linux calls an architecture, and its numbers of system calls there.
+    """Architecture as Linux knows it: its names, and its numbers of system calls there.
 
     `machine`: as `uname -m` says it. The others are numbers of system calls for which the C library
     has no function that would do: arch/x86/entry/syscalls/syscall_64.tbl, and

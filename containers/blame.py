@@ -48,7 +48,7 @@ _MIB = 1 << 20
 
 
 def _said(phrases: str) -> re.Pattern[str]:
-    """Where a program says why something failed: last on a line, after what failed.
+    """Return where a program says why something failed: last on a line, after what failed.
 
     In the middle of a line, or alone, the same words are the text that a compiler complains about.
     """
@@ -108,7 +108,7 @@ def telling(name: str, into: Path, store: Path) -> Iterator[None]:
 
 
 def remedy(exit_status: int, said: Iterable[bytes], limits: Limits) -> str:
-    """What to do about a step that failed: by what it said, and by the signal that ended it."""
+    """Return what to do about a step that failed, by what it said and the signal that ended it."""
     words = "\n".join(part[-_TAIL:].decode(errors="replace") for part in said)
     ended_by = exit_status - 128
     if _NO_ROOM.search(words) or ended_by == signal.SIGXFSZ:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Blobs(Protocol):
-    """Where an engine gets the bytes of input files."""
+    """Source of the bytes of input files, for an engine."""
 
     def path(self, entry: Entry) -> Path:
         """The file that holds an entry's bytes, verified; read-only.
@@ -37,7 +37,7 @@ class Blobs(Protocol):
 
 
 class Storage(Blobs, Protocol):
-    """Where an engine puts what actions make, too: the store, or a fake in tests.
+    """Storage that an engine puts what actions make into, too: the store, or a fake in tests.
 
     `root`: its folder, for messages.
     """
@@ -63,7 +63,7 @@ class Storage(Blobs, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which engine ran an action: two may share a name.
+    """Identity of the engine that ran an action: two may share a name.
 
     `name`: as `Engine.name`. `own`: what tells this one from others of that name, such as the ID
     that a container engine gives itself. `version`: of its program.
@@ -80,7 +80,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of an action.
+    """Outcome of an action.
 
     `exit_status`: the command's own; 128 + N when signal N ended it. `tree`: the declared outputs,
     at the paths that the action names; empty where the action failed. `stdout`, `stderr`: blobs,
@@ -102,13 +102,13 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Whether it was ended, or ended by itself with another exit status than 0."""
+        """Tell whether it was ended, or ended by itself with another exit status than 0."""
         return self.exit_status != 0 or bool(self.ended_by)
 
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """Whether an engine can apply a variation.
+    """Ability of an engine to apply a variation.
 
     `how`: by what it does so, or would. `refusal`: why it cannot, or empty.
     """
@@ -118,7 +118,7 @@ class Capability:
 
 
 def refused_everywhere() -> dict[str, Capability]:
-    """What every engine answers for the variations that none can apply."""
+    """Return what every engine answers for the variations that none can apply."""
     return {name: Capability("nothing", why) for name, why in variations.REFUSED.items()}
 
 
@@ -135,7 +135,7 @@ class Engine(Protocol):
 
     @property
     def identity(self) -> Identity:
-        """Which engine of that name this is.
+        """Return which engine of that name this is.
 
         Raises:
             InfrastructureError: it does not say.
@@ -143,14 +143,14 @@ class Engine(Protocol):
 
     @property
     def processors(self) -> int:
-        """How many CPUs its actions have, without a limit of the policy's.
+        """Return how many CPUs its actions have, without a limit of the policy's.
 
         Raises:
             InfrastructureError: it does not say.
         """
 
     def capabilities(self) -> Mapping[str, Capability]:
-        """Whether it can apply each variation of `variations.NAMES`, by its name."""
+        """Tell whether it can apply each variation of `variations.NAMES`, by its name."""
 
     def run(self, action: Action, policy: Policy, storage: Storage, stop: Event) -> Outcome:
         """Run an action; may be called from several threads at once.

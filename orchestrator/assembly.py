@@ -38,7 +38,7 @@ class Assembled:
 
 @dataclass(frozen=True)
 class Assembly:
-    """What steps and root are made of: spec, lock, inputs, plan, and where their files lie."""
+    """Assembly of steps and root: spec, lock, inputs, plan, and where their files lie."""
 
     wanted: Spec
     pinned: Lock

@@ -13,7 +13,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a command sees around it.
+    """Conditions: what a command sees around it.
 
     `work`: absolute path of the writable work directory. `host`: host name. `user`, `group`: ids
     as seen inside. `parallelism`: how many threads Go programs use and how many actions the go

@@ -50,7 +50,7 @@ _CHUNK, _UMASK, _GO = 1 << 30, 0o022, 16
 
 
 class _RefusedError(Exception):
-    """What could not be done, in words."""
+    """Failure to confine, in words."""
 
 
 class _Terminated(Exception):  # noqa: N818 - not an error

@@ -172,7 +172,7 @@ class SandboxEngine(LocalEngine):
 
     @cached_property
     def _can_all(self) -> bool:
-        """Whether the launcher can mount, and hide where trees lie: the usual, in one trial."""
+        """Try whether the launcher can mount, and hide where trees lie: the usual, at once."""
         try:
             self._try(mounting=True, views=True)
         except InfrastructureError:

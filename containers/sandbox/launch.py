@@ -34,7 +34,7 @@ _NEEDED = ("LD_LIBRARY_PATH",)
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """What came of a request that was carried out.
+    """Outcome of a request that was carried out.
 
     `status`: the command's exit status, 128 + N for signal N. `largest`: bytes of memory that the
     largest of its processes held at its peak.

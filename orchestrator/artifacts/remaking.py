@@ -177,6 +177,6 @@ def said(folder: Path) -> str:
 
 
 def how(status: int) -> str:
-    """How a program ended, by its exit status, in words."""
+    """Return how a program ended, by its exit status, in words."""
     signals = 128
     return f"by signal {status - signals}" if status > signals else f"with status {status}"

@@ -22,7 +22,7 @@ _SAME = 2
 
 @dataclass(frozen=True)
 class Smallest:
-    """What was found. `itself`: it differs without any variation. `runs`: of the action."""
+    """Smallest cause. `itself`: it differs without any variation. `runs`: of the action."""
 
     itself: bool
     names: tuple[str, ...]

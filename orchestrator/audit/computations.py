@@ -41,7 +41,7 @@ _SAMPLES = "samples"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the other process found.
+    """Answer of the other process.
 
     `found`: digests by what they are of. `failed`: why it did not come to its end. `surroundings`:
     names of what was otherwise there. `alike`: of what should have been and was not.
@@ -108,7 +108,7 @@ def _answer(folder: Path, sample: Path, status: int) -> Answer:
 def compared(
     audited: Subject, steps: tuple[str, ...], answer: Answer, store: Store
 ) -> Iterator[model.Computation]:
-    """What was computed again, held against what the build's result names."""
+    """Return what was computed again, held against what the build's result names."""
     for name, expected in audited.expected.items():
         in_image = name not in audited.recorded
         if (made_again.IMAGE if in_image else name) not in steps:
@@ -148,7 +148,7 @@ def _explained(expected: Digest, found: Digest, store: Store) -> model.Explanati
 
 
 def files(finished: Finished) -> Iterator[Check]:
-    """Whether image and archive in the output folder are those that the result names."""
+    """Tell whether image and archive in the output folder are those that the result names."""
     for path, expected in (
         (finished.image, finished.image_digest),
         (finished.archive, finished.archive_digest),

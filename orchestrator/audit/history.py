@@ -60,7 +60,7 @@ class History:
         return Last(when, audit, step)
 
     def before(self, key: Digest) -> model.Step | None:
-        """What this audit itself found of an action before it was interrupted."""
+        """Return what this audit itself found of an action before it was interrupted."""
         last = self.last(key)
         if last is None or last.audit != self.audit:
             return None

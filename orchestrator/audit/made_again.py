@@ -83,7 +83,7 @@ def vary() -> None:
 
 
 def surroundings(sample: Path) -> dict[str, str]:
-    """What may differ and must change no bit. `sample`: a folder with several entries."""
+    """Return what may differ and must change no bit. `sample`: a folder with several entries."""
     return {
         **remade.surroundings(),
         "processors": str(len(os.sched_getaffinity(0))),
@@ -92,7 +92,7 @@ def surroundings(sample: Path) -> dict[str, str]:
 
 
 class _Again:
-    """What is computed again; `found`: digests by what it is."""
+    """Computations done again; `found`: digests by what it is."""
 
     def __init__(self, folder: Path, store: Store, asked: Mapping[str, Any]) -> None:
         self._folder = folder
@@ -166,7 +166,7 @@ class _Again:
 
 
 def answer(store: Path, folder: Path) -> dict[str, Any]:
-    """What is left in the folder: `found`, `surroundings`; `failed` or `damaged` where it ended."""
+    """Return what to leave in the folder: `found`, `surroundings`; else `failed`, `damaged`."""
     asked = canonical.loads((folder / REQUEST).read_bytes(), subject=REQUEST)
     said: dict[str, Any] = {"failed": "", "damaged": ""}
     said["surroundings"] = surroundings(Path(asked["sample"]))

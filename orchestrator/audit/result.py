@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """What an audit has found, before it is put together.
+    """Findings of an audit, before it is put together.
 
     `seen`: a check for each variation. `fixed`: by variation, the steps to which it is an input.
     `further`: checks that belong to no step.
@@ -104,7 +104,7 @@ def actions(audited: Subject, results: Results) -> list[Step]:
 
 
 def covered(coverage: model.Coverage) -> Check:
-    """How much of a build was audited: a part is never reported as the whole."""
+    """Return how much of a build was audited: a part is never reported as the whole."""
     said = (
         f"{coverage.audited} of {coverage.actions} actions and {coverage.computed} of "
         f"{coverage.computations} computations"

@@ -48,7 +48,7 @@ WORDS: dict[Verdict, built.Word] = {
 
 @dataclass(frozen=True)
 class Bench:
-    """What actions are run again with.
+    """Bench: everything that actions are run again with.
 
     `results`: of the whole build. `choose`: the conditions. `names`: the variations to apply.
     `told`: what is known to be otherwise under other conditions. `bisect`: whether to look for the
@@ -225,7 +225,7 @@ class _Audit:
         return self._bench.choose(self._step.conditions, names, number)
 
     def _repeated(self, conditions: Conditions) -> tuple[Check, Outcome | None]:
-        """What comes of the action; that it fails is a finding as well."""
+        """Return what comes of the action; that it fails is a finding as well."""
         bench = self._bench
         try:
             made = repeat(

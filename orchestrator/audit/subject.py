@@ -230,7 +230,7 @@ class Subject:
 
 
 def own_files(request: Request) -> tuple[Path, ...]:
-    """What is never content of the image, as `places.own`."""
+    """Return what is never content of the image, as `places.own`."""
     return places.own(request.spec, request.lock, request.store)
 
 

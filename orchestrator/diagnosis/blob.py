@@ -96,7 +96,7 @@ def judge_at(
 def _known_at(
     first: bytes, second: bytes, at: int, known: Mapping[str, tuple[str, str]]
 ) -> Judgement | None:
-    """Whether each side has its own value of a condition over the place."""
+    """Tell whether each side has its own value of a condition over the place."""
     for name, (one, other) in sorted(known.items(), key=lambda item: -len(item[1][0])):
         a, b = one.encode(), other.encode()
         if min(len(a), len(b)) < 4 or a == b:  # noqa: PLR2004 - shorter ones are met by chance

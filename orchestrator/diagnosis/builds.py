@@ -23,7 +23,7 @@ _SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What two builds were made from otherwise. `first`, `second`: None where a side has none."""
+    """Change between two builds' inputs. `first`, `second`: None where a side has none."""
 
     what: str
     first: str | None
@@ -50,7 +50,7 @@ class Varying:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two results say of each other.
+    """Comparison of two results.
 
     `inputs`: other tool, spec, lock, inputs. `around`: engine and machine, which must not matter.
     `first_following`, `following`: the first steps, and all, whose key differs; those of them whose

@@ -201,7 +201,7 @@ _DIGESTS = frozenset({32, 40, 56, 64, 96, 128})
 
 
 def _alike(first: str, second: str) -> bool:
-    """Whether more than half of the characters are the same."""
+    """Tell whether more than half of the characters are the same."""
     return sum(a == b for a, b in zip(first, second, strict=False)) * 2 > len(first)
 
 

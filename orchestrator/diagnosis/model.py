@@ -41,7 +41,7 @@ class Cause(StrEnum):
 
 
 class Sureness(StrEnum):
-    """How sure a cause is: it cannot be otherwise, it most often is so, or it may be so."""
+    """Certainty of a cause: it cannot be otherwise, it most often is so, or it may be so."""
 
     CERTAIN = "certain"
     LIKELY = "likely"
@@ -94,7 +94,7 @@ class Finding:
 
     @property
     def place(self) -> str:
-        """Where it is, in words."""
+        """Return where it is, in words."""
         at = "" if self.offset is None else f"byte {self.offset} ({self.offset:#x}), "
         return f"{self.path}: {at}{self.where}" if self.path else f"{at}{self.where}"
 
@@ -115,7 +115,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is looked at.
+    """Limits of what is looked at.
 
     `files`: that differ, of which the content is looked at. `findings`: that are kept. `whole`:
     bytes of a file that is read as a whole. `unpacked`: bytes that a file may unpack to where that

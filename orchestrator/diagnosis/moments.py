@@ -97,7 +97,7 @@ def gap(seconds: float, shown: str, *, sure: Sureness, local: bool = True) -> Ju
 
 
 def of_a_build(number: int) -> bool:
-    """Whether seconds since 1970 are within 2020 to 2040: others are more likely to be no time."""
+    """Tell whether seconds since 1970 are within 2020 to 2040: others are hardly a time."""
     return _FIRST_BUILD <= number <= _LAST_BUILD
 
 
@@ -137,7 +137,7 @@ def _moment(text: str) -> tuple[float, int | None] | None:
 
 
 def _is_local(text: str) -> bool:
-    """Whether a moment has a clock, and no zone."""
+    """Tell whether a moment has a clock, and no zone."""
     found = next((match for one in PATTERNS if (match := one.fullmatch(text))), None)
     parts = found.groupdict() if found else {}
     return bool(parts.get("hour")) and not parts.get("zone") and not text.endswith("Z")

@@ -21,7 +21,7 @@ class Source(Protocol):
 
     @property
     def size(self) -> int:
-        """How many bytes there are."""
+        """Return how many bytes there are."""
         ...
 
     def read(self, at: int, length: int) -> bytes:
@@ -37,7 +37,7 @@ class Memory:
 
     @property
     def size(self) -> int:
-        """How many bytes there are."""
+        """Return how many bytes there are."""
         return len(self.data)
 
     def read(self, at: int, length: int) -> bytes:
@@ -137,7 +137,7 @@ def first_difference(first: Source, second: Source) -> int | None:
 
 
 def runs(first: bytes, second: bytes, *, most: int, gap: int = 8) -> list[tuple[int, int]]:
-    """Where two pieces of one length differ: (start, end); less than `gap` bytes apart are one."""
+    """Return where two pieces of one length differ, (start, end); less than `gap` apart is one."""
     found: list[tuple[int, int]] = []
     length = min(len(first), len(second))
     for block in range(0, length, _BLOCK):

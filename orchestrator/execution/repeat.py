@@ -26,7 +26,7 @@ _SHOWN = 2000
 
 @dataclass(frozen=True)
 class Repeated:
-    """What came of it. `outcome`: None where the engine could not do it."""
+    """Outcome of a build from the inputs. `outcome`: None where the engine could not do it."""
 
     check: Check
     outcome: Outcome | None

@@ -38,7 +38,7 @@ _PACKAGE, _FILE = "src/runtime", "extern.go"
 
 @dataclass(frozen=True)
 class Place:
-    """Where the program is built and run: an engine with its policy, and the store.
+    """Place where the program is built and run: an engine with its policy, and the store.
 
     `stop`: ends what runs when it is set.
     """
@@ -80,7 +80,7 @@ def program(chain: Chain, results: Results, place: Place) -> Tree:
 
 
 def look(chain: Chain, built: Tree, conditions: Conditions, place: Place) -> dict[str, Any]:
-    """What is seen under some conditions: a JSON value for each variation, by its name.
+    """Return what is seen under some conditions: a JSON value for each variation, by its name.
 
     `built`: what `program` gives.
 

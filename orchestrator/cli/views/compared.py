@@ -24,7 +24,7 @@ _EXPLAINED = 12
 
 @dataclass
 class Answer:
-    """What is told.
+    """Answer that is told.
 
     `kind`: what was compared: `files`, `folders`, `trees`, `builds`. `tolerated`: path -> as what.
     `deep`: diffoscope's lines.

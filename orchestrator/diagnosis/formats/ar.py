@@ -40,7 +40,7 @@ class Member:
 
 
 def is_archive(source: Source) -> bool:
-    """Whether bytes begin as an archive does."""
+    """Tell whether bytes begin as an archive does."""
     return source.read(0, len(_MAGIC)) == _MAGIC
 
 

@@ -35,12 +35,12 @@ _GZIP_HEADER = 10
 
 
 def is_compressed(source: Source) -> bool:
-    """Whether bytes begin as a compressed file does."""
+    """Tell whether bytes begin as a compressed file does."""
     return packing(source) != ""
 
 
 def packing(source: Source) -> str:
-    """How bytes are compressed: `.gz`, `.zst`, `.xz`, `.bz2`, or empty for not."""
+    """Return how bytes are compressed: `.gz`, `.zst`, `.xz`, `.bz2`, or empty for not."""
     start = source.read(0, 6)
     return next((name for magic, name in _KINDS if start.startswith(magic)), "")
 
@@ -74,7 +74,7 @@ def opening(source: Source, limit: int) -> object:
 
 
 def unpacked(source: Source, to: Collector, subject: str) -> bytes:
-    """What a compressed source holds.
+    """Return what a compressed source holds.
 
     Raises:
         InputError: it is damaged, or more than is looked at.

@@ -63,7 +63,7 @@ class Member:
 
 
 def is_archive(pair: Pair, opening: Opening) -> bool:
-    """Whether both sides unpack to what begins as such an archive does.
+    """Tell whether both sides unpack to what begins as such an archive does.
 
     Raises:
         InputError: one is damaged.
@@ -76,7 +76,7 @@ def is_archive(pair: Pair, opening: Opening) -> bool:
 
 
 def is_plain(source: Source) -> bool:
-    """Whether bytes begin as such an archive does."""
+    """Tell whether bytes begin as such an archive does."""
     return source.read(0, 6) in _MAGICS
 
 

@@ -83,7 +83,7 @@ class File:
     sections: tuple[Section, ...]
 
     def at(self, byte: int) -> str:
-        """What lies at a byte of the file, in words."""
+        """Return what lies at a byte of the file, in words."""
         for one in self.sections:
             if one.place <= byte < one.place + len(one.content):
                 return f"section {one.name}, byte {byte - one.place} of it"
@@ -99,7 +99,7 @@ class File:
 
 
 def is_elf(source: Source) -> bool:
-    """Whether bytes begin as ELF does."""
+    """Tell whether bytes begin as ELF does."""
     return source.read(0, 4) == _MAGIC
 
 

@@ -129,7 +129,7 @@ _OBJECT = b"go object "
 
 
 def is_object(data: bytes) -> bool:
-    """Whether bytes are a member of a Go archive, with its header in text."""
+    """Tell whether bytes are a member of a Go archive, with its header in text."""
     return data.startswith(_OBJECT)
 
 

@@ -31,7 +31,7 @@ _SHOWN = 16
 
 
 def is_image(source: Source) -> bool:
-    """Whether bytes begin as a FAT32 image does."""
+    """Tell whether bytes begin as a FAT32 image does."""
     return regions.looks_like(source.read, source.size)
 
 
@@ -68,7 +68,7 @@ def explain(pair: Pair, to: Collector, inner: Callable[[Pair], None]) -> None:
 
 
 def _shape(found: Map) -> tuple[object, ...]:
-    """What first clusters, FATs and FSInfo follow from: all names and sizes."""
+    """Return what first clusters, FATs and FSInfo follow from: all names and sizes."""
     names = sorted((item.path, item.is_folder, item.size) for item in found.items)
     return found.cluster, found.start, found.reserved, found.table, names
 
@@ -148,7 +148,7 @@ def _table(images: _Images, at: int, names: fields.Fields, *, same: bool) -> Non
 
 
 def _met(images: _Images, name: str) -> bool:
-    """Whether the same field of the original differs too, or the sizes of files do."""
+    """Tell whether the same field of the original differs too, or the sizes of files do."""
     return any(one.where.endswith(name) for one in images.to.findings) or (
         _shape(images.first) != _shape(images.second)
     )
@@ -292,7 +292,7 @@ def _content(images: _Images, one: Item, other: Item) -> None:
 
 
 def _slack(images: _Images, one: Item, other: Item) -> None:
-    """What lies behind the end of a file that lies elsewhere on the other side."""
+    """Return what lies behind the end of a file that lies elsewhere on the other side."""
     found = []
     for side, item in ((images.pair.first, one), (images.pair.second, other)):
         length = sum(count for _, count in item.runs)
@@ -319,7 +319,7 @@ def _place_of(item: Item, at: int) -> int | None:
 
 
 def _rest(images: _Images, *, same: bool) -> None:
-    """What differs and is in no field that has a value of its own."""
+    """Return what differs and is in no field that has a value of its own."""
     moved = any(one.cause in {Cause.ALLOCATION, Cause.ORDER} for one in images.to.findings)
     for (region, _, path), (byte, count) in sorted(images.places.items(), key=lambda one: one[1]):
         where: Location = images.first.at(byte)
@@ -337,7 +337,7 @@ def _rest(images: _Images, *, same: bool) -> None:
 
 
 def _stays(images: _Images, path: str) -> bool:
-    """Whether a folder lies where it lies on both sides, so that its bytes can be compared."""
+    """Tell whether a folder lies where it lies on both sides, so that its bytes can be compared."""
     found = [
         next((item for item in side.items if item.path == path.removeprefix(".")), None)
         for side in (images.first, images.second)

@@ -84,7 +84,7 @@ def in_record(  # noqa: PLR0913 - a field of two entries on two volumes
 
 
 def _alias(one: Item, first: Map, second: Map) -> Judgement:
-    """Whether the same aliases went to other names of the folder."""
+    """Tell whether the same aliases went to other names of the folder."""
     folder = one.path.rpartition("/")[0]
     given = [
         sorted(

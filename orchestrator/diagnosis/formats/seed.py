@@ -19,7 +19,7 @@ _RECORD = 72
 
 
 def is_index(source: Source) -> bool:
-    """Whether bytes begin as a seed's index does."""
+    """Tell whether bytes begin as a seed's index does."""
     return source.read(0, len(seed_index.MAGIC)) == seed_index.MAGIC
 
 

@@ -29,7 +29,7 @@ _FIELDS = (
 
 
 def is_tar(source: Source) -> bool:
-    """Whether bytes begin as a tar archive does (POSIX or GNU)."""
+    """Tell whether bytes begin as a tar archive does (POSIX or GNU)."""
     return source.read(_MAGIC_AT, 5) == b"ustar"
 
 

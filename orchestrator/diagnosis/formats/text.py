@@ -24,7 +24,7 @@ _JUDGED = 2000
 
 
 def is_text(sample: bytes) -> bool:
-    """Whether bytes are text in UTF-8, without control characters."""
+    """Tell whether bytes are text in UTF-8, without control characters."""
     if not _CONTROLS.isdisjoint(sample):
         return False
     try:

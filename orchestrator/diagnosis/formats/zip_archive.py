@@ -28,7 +28,7 @@ _MOST_EXTRA = 100
 
 
 def is_zip(source: Source) -> bool:
-    """Whether bytes begin as a zip archive does."""
+    """Tell whether bytes begin as a zip archive does."""
     return source.read(0, 4) in {b"PK\3\4", _END}
 
 
@@ -114,7 +114,7 @@ def _member(pair: Pair, to: Collector, both: tuple[zipfile.ZipInfo, zipfile.ZipI
 
 
 def _extra(first: bytes, second: bytes) -> Judgement:
-    """What differs in extra fields: times (UT), or user and group (ux)."""
+    """Return what differs in extra fields: times (UT), or user and group (ux)."""
     one, other = _fields(first), _fields(second)
     kinds = {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
     if kinds == {_TIMES}:

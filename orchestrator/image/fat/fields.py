@@ -56,6 +56,6 @@ def name(fields: Fields, byte: int) -> str:
 
 
 def spans(fields: Fields, size: int) -> list[tuple[int, int, str]]:
-    """Where each field lies in a structure of `size` bytes: (start, end, name)."""
+    """Return where each field lies in a structure of `size` bytes: (start, end, name)."""
     ends = [start for start, _ in fields[1:]] + [size]
     return [(start, end, which) for (start, which), end in zip(fields, ends, strict=True)]

@@ -69,7 +69,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """What lies at a byte. `region`: as in `file data`; `field`: which field or entry of it.
+    """Place of a byte. `region`: as in `file data`; `field`: which field or entry of it.
 
     `path`: of the file or folder that it belongs to; empty where it belongs to none. `offset`: the
     byte within that file, or within the region.
@@ -88,7 +88,7 @@ class Location:
 
 @dataclass(frozen=True)
 class Map:
-    """Where everything lies in an image.
+    """Map of an image: where everything lies.
 
     `start`: the byte at which the volume starts, 0 where there is no partition table. Sizes are
     bytes. `items`: in the order in which the folders hold them, each folder's before those below
@@ -120,7 +120,7 @@ class Map:
         return len(self.owners) - _FIRST_CLUSTER
 
     def at(self, byte: int) -> Location:
-        """What lies at a byte of the image."""
+        """Return what lies at a byte of the image."""
         if byte < self.start:
             return _before(byte)
         within = byte - self.start
@@ -198,7 +198,7 @@ class Map:
 
     @property
     def _places(self) -> list[tuple[int, int]]:
-        """Where each item's records start, sorted: (byte, number)."""
+        """Return where each item's records start, sorted: (byte, number)."""
         found = self.__dict__.get("_sorted")
         if found is None:
             found = sorted(
@@ -228,7 +228,7 @@ def read(source: Read, size: int) -> Map:
 
 
 def looks_like(source: Read, size: int) -> bool:
-    """Whether bytes begin as a FAT32 image does."""
+    """Tell whether bytes begin as a FAT32 image does."""
     try:
         _boot_sector(source, size)
     except InputError:
@@ -237,7 +237,7 @@ def looks_like(source: Read, size: int) -> bool:
 
 
 def _boot_sector(source: Read, size: int) -> tuple[int, bytes]:
-    """Where the volume starts, and its boot sector, or the backup where that is damaged."""
+    """Return where the volume starts, and its boot sector, or the backup where that is damaged."""
     first = source(0, SECTOR)
     if len(first) < SECTOR or first[510:] != _SIGNATURE:
         raise InputError("no boot sector")
