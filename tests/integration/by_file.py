@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     import pytest
 
 # Their tests look at all processes and mounts of the machine, and at all containers of an engine.
-_TOGETHER = ("test_build_docker.py", "test_engines_", "test_hostile.py", "test_rebuild.py")
+_TOGETHER = (
+    *("test_build_docker.py", "test_engines_", "test_hostile.py", "test_rebuild.py"),
+    "test_surroundings.py",
+)
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc] # the package has no types
