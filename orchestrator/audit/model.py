@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator import resources
 from orchestrator.artifacts.model import Check, Engine, Hex, Host, Seconds, Size, Texts, Word
+from orchestrator.audit.matrix import Cell
 from orchestrator.files.document import shaped
 from orchestrator.lock.model import Blake3, Text
 from reproducibility import canonical
@@ -189,7 +190,8 @@ class AuditResult(_Model):
 
     `verdict`: the worst of the checks. `tool`, `host`, `engine`: the audit's. `audited`: the build.
     `missing`: steps whose results were not at hand, and were built before the audit.
-    `surroundings`: in what the other process differed from this one. `seconds`: wall clock.
+    `surroundings`: in what the other process differed from this one. `matrix`: every cell of the
+    build, those that earlier audits filled among them. `seconds`: wall clock.
     """
 
     schema_version: Literal[1] = Field(default=FORMAT, alias="schema")
@@ -206,6 +208,7 @@ class AuditResult(_Model):
     surroundings: Texts
     missing: Texts
     checks: Annotated[tuple[Check, ...], Field(strict=False)]
+    matrix: Annotated[tuple[Cell, ...], Field(strict=False)] = ()
     seconds: Seconds
 
     def document(self) -> dict[str, Any]:
