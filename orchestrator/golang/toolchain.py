@@ -89,7 +89,8 @@ class Chain:
     the early stop, as a tree of that one file, or None where the patch does not fit. `userland`:
     the module `sourcery/userland`. `read`: gives a blob's bytes (a listing is an action's output).
     `varied`: the conditions of what is built a second time. `unable`: why the engine cannot apply
-    the variations that these lack.
+    the variations that these lack. `quick`: flags for the build of cmd/dist. `settings`: further
+    variables of every action's environment.
     """
 
     host: Architecture
@@ -102,6 +103,8 @@ class Chain:
     read: Callable[[Digest], bytes]
     varied: Conditions = VARIED
     unable: Mapping[str, str] = field(default_factory=dict)
+    quick: tuple[str, ...] = (_QUICK,)
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def source(self) -> Tree:
@@ -136,13 +139,13 @@ class Chain:
     def steps(self) -> list[Step]:
         """T1 (in three steps) and F1."""
         return [
-            Step(handles.T1_DIST, "T1", "cmd/dist", (), lambda _: self._dist()),
+            Step(handles.T1_DIST, "T1", "cmd/dist", (), lambda _: self.dist(handles.T1_DIST)),
             Step(
                 handles.T1,
                 "T1",
                 "compiler, linker, go",
                 (handles.T1_DIST,),
-                self._bootstrap,
+                lambda results: self.bootstrap(handles.T1, handles.T1_DIST.tree(results)),
                 fixed={"directory": _PLACE_KEPT},
             ),
             Step(
@@ -150,7 +153,9 @@ class Chain:
                 "T1",
                 "cmd/preprofile, recorder, observer",
                 (handles.T1,),
-                lambda results: self.helpers(handles.HELPERS, self._t1(results), self._t1_go),
+                lambda results: self.helpers(
+                    handles.HELPERS, self.t1(handles.T1.tree(results)), self.t1_go
+                ),
             ),
             Step(
                 handles.F1,
@@ -216,18 +221,23 @@ class Chain:
             conditions=self.varied,
         )
 
-    def _dist(self) -> Action:
+    def dist(self, name: str) -> Action:
+        """Build cmd/dist, by the bootstrap Go."""
         variables = environment.toolchain(self.host, GO111MODULE="off", GOROOT="/bootstrap")
         return self.action(
-            handles.T1_DIST,
-            ("/bootstrap/bin/go", "build", _QUICK, "-o", f"{WORK}/dist", "./cmd/dist"),
+            name,
+            ("/bootstrap/bin/go", "build", *self.quick, "-o", f"{WORK}/dist", "./cmd/dist"),
             variables,
             (Mount("/go", self.patched_source),),
             directory="/go/src",
             outputs=("dist",),
         )
 
-    def _bootstrap(self, results: Results) -> Action:
+    def bootstrap(self, name: str, dist: Tree) -> Action:
+        """Let cmd/dist build compiler, assembler, linker and go command by the bootstrap Go.
+
+        `dist`: what the action of the method of that name gives.
+        """
         goroot = f"{WORK}/go"
         # CGO_ENABLED must not be set: cmd/dist bakes its value into the go command as the default.
         variables = environment.toolchain(
@@ -239,11 +249,11 @@ class Chain:
             **_QUICK_BOOTSTRAP,
         )
         return self.action(
-            handles.T1,
+            name,
             ("/dist/dist", "bootstrap", "-a"),
             variables,
             (
-                Mount("/dist", handles.T1_DIST.tree(results)),
+                Mount("/dist", dist),
                 Mount(goroot, self.patched_source, "private"),
             ),
             directory=f"{goroot}/src",
@@ -257,7 +267,7 @@ class Chain:
         return self.source.overlaid(self.dist_build) if self.dist_build else self.source
 
     @property
-    def _t1_go(self) -> str:
+    def t1_go(self) -> str:
         """T1's go command in its GOROOT.
 
         go_bootstrap keeps its name: it tells the compiler which Go version to expect, unless its
@@ -265,15 +275,17 @@ class Chain:
         """
         return f"pkg/tool/linux_{self.host}/go_bootstrap" if self.dist_build else "bin/go"
 
-    def _t1(self, results: Results) -> Tree:
-        """The GOROOT of T1; files that only cmd/dist generates are taken from its source tree."""
-        made = handles.T1.tree(results)
+    def t1(self, made: Tree) -> Tree:
+        """The GOROOT of T1; files that only cmd/dist generates are taken from its source tree.
+
+        `made`: what the action of `bootstrap` gives, relative to its GOROOT.
+        """
         tools = made.under(f"pkg/tool/linux_{self.host}")
         placed = [
             _moved(tools, name, f"pkg/tool/linux_{self.host}/{name}")
             for name in ("asm", "cgo", "compile", "link")
         ]
-        binary = _moved(made, self._t1_go, self._t1_go)
+        binary = _moved(made, self.t1_go, self.t1_go)
         generated = made.where(
             lambda entry: (
                 entry.path.startswith("src/")
@@ -311,13 +323,19 @@ class Chain:
         )
 
     def _f1(self, results: Results) -> Action:
-        preprofile = _moved(
-            handles.HELPERS.tree(results),
-            "preprofile",
-            f"pkg/tool/linux_{self.host}/preprofile",
-        )
-        goroot = self._t1(results).overlaid(Tree([preprofile]))
-        return self._build(handles.F1, goroot, self.host, go=self._t1_go)
+        goroot = self.t1(handles.T1.tree(results))
+        return self.by_t1(handles.F1, goroot, handles.HELPERS.tree(results))
+
+    def by_t1(self, name: str, goroot: Tree, helpers: Tree | None) -> Action:
+        """Build the whole toolchain by T1.
+
+        `goroot`: as `t1` gives it. `helpers`: a tree with the program `preprofile`; None for
+        a Go version that has none.
+        """
+        if helpers is not None:
+            place = f"pkg/tool/linux_{self.host}/preprofile"
+            goroot = goroot.overlaid(Tree([_moved(helpers, "preprofile", place)]))
+        return self._build(name, goroot, self.host, go=self.t1_go)
 
     def _build(
         self,
@@ -366,7 +384,7 @@ class Chain:
         return Action(
             name=name,
             command=command,
-            environment=environment,
+            environment=tuple(sorted({**dict(environment), **dict(self.settings)}.items())),
             directory=directory,
             root=self.root,
             mounts=mounts,

@@ -14,8 +14,8 @@ import pytest
 from orchestrator.golang.module_hash import ModuleHashes
 from orchestrator.inputs import Clients, bundle, ensure, resolve
 from orchestrator.inputs.go_module import GoTransport
+from orchestrator.lock import differences, logged
 from orchestrator.lock import file as locks
-from orchestrator.lock import logged
 from orchestrator.lock.file import (
     Absent,
     DebianPackage,
@@ -121,7 +121,7 @@ def test_looking_the_toolchain_up_anew_keeps_the_proof(
     lock: Lock, wanted: Spec, store: Store
 ) -> None:
     again = resolve.lock(wanted, lock, store, update="go")
-    assert resolve.moved(lock, again) == []
+    assert differences.moved(lock, again) == []
 
 
 def test_the_published_toolchain_is_the_one_in_the_log(

@@ -45,6 +45,7 @@ def lock(where: Where, update: str | None, session: Session) -> int:
         InfrastructureError: something could not be had.
     """
     from orchestrator.inputs import Clients, resolve
+    from orchestrator.lock import differences
     from orchestrator.lock import file as locks
     from orchestrator.progress.inputs import InputEvents
     from orchestrator.spec import model as spec
@@ -65,7 +66,7 @@ def lock(where: Where, update: str | None, session: Session) -> int:
             note=progress.note,
             records=records,
         )
-    moved = resolve.moved(previous, pinned)
+    moved = differences.moved(previous, pinned)
     changed = previous is None or locks.dump(previous) != locks.dump(pinned)
     if changed:
         locks.save(pinned, where.lock)
