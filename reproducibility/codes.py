@@ -126,6 +126,14 @@ FROM_INPUTS = _of_trees(
         "failed": "a step of that build failed, so it did not come to its end",
     },
 )
+NATIVE = _of_trees(
+    "native-build",
+    "built by its own programs == cross build",
+    "an architecture's own toolchain, run as its own programs, builds itself as the cross build did",
+    "an architecture's own toolchain builds another program than the cross build did",
+    skips={"not-run": "the audit's time was used up before its turn came"},
+    fails={"failed": "an architecture's own toolchain ended with an error when it built itself"},
+)
 RELEASE = _kind(
     "release",
     "== published release",

@@ -5,15 +5,25 @@ from __future__ import annotations
 import time
 from collections import deque
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from containers import registry
 from containers.host import durable
+from orchestrator.architecture import host
 from orchestrator.artifacts import model as built
 from orchestrator.artifacts import output_directory
-from orchestrator.audit import computations, model, running, seeing, subject
+from orchestrator.audit import (
+    cells,
+    computations,
+    matrix,
+    model,
+    native,
+    running,
+    seeing,
+    subject,
+)
 from orchestrator.audit.history import History, now
 from orchestrator.audit.result import Found, actions, audit_result
 from orchestrator.audit.varying import otherwise
@@ -29,10 +39,11 @@ from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from containers.engine import Engine
+    from orchestrator.architecture import Architecture
     from orchestrator.audit.request import Request
     from orchestrator.audit.subject import Finding, Subject
     from orchestrator.audit.whole import Whole
@@ -74,6 +85,7 @@ def audit(
     request.check()
     began = clock()
     found = subject.find(request.spec, request.lock, request.out)
+    foreign = native.chosen(request.native, found.architectures)
     made_by = found.result.engine.name
     if found.finished.doubt:
         observer.note(found.finished.doubt)
@@ -81,7 +93,7 @@ def audit(
     with closing(Store(request.store)) as store:
         trial.require_store(request.store)
         with registry.connect(name, store.root / "scratch") as engine:
-            job = Job(request, found, store, engine, observer, stop, began, clock)
+            job = Job(request, found, store, engine, observer, stop, began, clock, foreign)
             for _ in range(_ROUNDS - 1):
                 try:
                     return job.run()
@@ -92,7 +104,7 @@ def audit(
 
 @dataclass(frozen=True)
 class Job:
-    """One audit: what is fixed for all of it."""
+    """One audit: what is fixed for all of it. `foreign`: whose toolchains build themselves."""
 
     request: Request
     found: Finding
@@ -102,6 +114,7 @@ class Job:
     stop: threading.Event
     began: float
     clock: Callable[[], float] = time.monotonic
+    foreign: tuple[Architecture, ...] = ()
     missing: list[str] = field(default_factory=list)
 
     @property
@@ -121,6 +134,8 @@ class Job:
         Raises:
             DamagedBlob: a blob was found damaged and moved aside; running again makes it again.
         """
+        # First: what is missing on this machine should be said before anything runs for long.
+        emulated = native.emulators(self.foreign, self.store)
         audited = subject.Subject.draw(
             self.found,
             self.store,
@@ -143,6 +158,7 @@ class Job:
             made = self._whole(audited, results)
         else:
             made = self._each(audited, results, history)
+        made = self._proved(audited, results, made, emulated)
         result = audit_result(
             self.request,
             audited,
@@ -186,7 +202,7 @@ class Job:
         every = actions(audited, results)
         chosen = [step for step in every if self.request.wants(step.name)]
         computed = computations.wanted(self.request, audited)
-        if not chosen and not computed:
+        if not chosen and not computed and not self.foreign:
             raise InputError(
                 f"no step of the build has a name like {' or '.join(self.request.only)}",
                 subject="--only",
@@ -312,6 +328,49 @@ class Job:
             reason = f"{made_by} made the build, and {self.engine.name} runs the audit"
             found.append(Check(SEEN["seen"], "engine", reason))
         return found
+
+    # -- toolchains made otherwise -----------------------------------------------------------------
+
+    def _proved(
+        self,
+        audited: Subject,
+        results: Results,
+        made: Found,
+        emulated: Mapping[Architecture, native.Emulated],
+    ) -> Found:
+        """Let foreign toolchains build themselves, and put the build's matrix together."""
+        root = cells.Root(f"go {self.found.wanted.go.bootstrap}")
+        record = matrix.Record(self.store, matrix.identity(self.found.result))
+        bench = native.Natives(
+            engine=self.engine,
+            policy=self.found.policy,
+            store=self.store,
+            chain=audited.assembly.drawn.chain,
+            results=results,
+            observer=self.observer,
+            record=record,
+            root=root.words,
+            stop=self.stop,
+            late=lambda: self._deadline is not None and self.clock() >= self._deadline,
+        )
+        proof = bench.run(emulated)
+        built_cells = cells.of_build(self.found.result, root.words)
+        steps = {step.name: step for step in made.steps}
+        further = cells.again(
+            built_cells,
+            audited.steps,
+            steps,
+            {step.name for step in actions(audited, results)},
+            built.Engine.model_validate(self.engine.identity.document()),
+        )
+        filled = record.add([*built_cells, *further])
+        return replace(
+            made,
+            proofs=(*made.proofs, *proof.checks),
+            matrix=cells.whole(
+                matrix.merge(filled, proof.cells), host(), self.found.architectures, [root]
+            ),
+        )
 
     # -- end to end --------------------------------------------------------------------------------
 

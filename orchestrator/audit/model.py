@@ -60,7 +60,11 @@ class Build(_Model):
 
 
 class Asked(_Model):
-    """Request as it was asked. `budget`: seconds, or null. `only`: patterns of step names."""
+    """Request as it was asked.
+
+    `budget`: seconds, or null. `only`: patterns of step names. `native`: architectures whose
+    toolchains were asked to build themselves.
+    """
 
     vary: Texts
     rounds: Annotated[int, Field(ge=1)]
@@ -68,6 +72,7 @@ class Asked(_Model):
     budget: Size | None
     whole: bool
     bisect: bool
+    native: Texts = ()
 
 
 class LeftOut(_Model):

@@ -39,7 +39,8 @@ class Request:
     action is run, each time with other choices. `only`: patterns of step names (fnmatch); none for
     all. `budget`: seconds after which no further step is begun, None without. `whole`: build from
     the inputs, end to end, instead of step by step. `bisect`: look for the smallest set of
-    variations that makes a guilty action differ.
+    variations that makes a guilty action differ. `native`: architectures whose own toolchains are
+    to build themselves, or `all`.
     """
 
     spec: Path
@@ -55,6 +56,7 @@ class Request:
     budget: int | None = None
     whole: bool = False
     bisect: bool = False
+    native: tuple[str, ...] = ()
 
     def wants(self, step: str) -> bool:
         """Return whether a step of this name is to be audited."""

@@ -44,7 +44,7 @@ _PLACE_KEPT = (
     "-trimpath, so the programs of T1 name that path; they build F1, and are on no image"
 )
 # What make.bash uses for a release (cmd/dist: -trimpath, no DWARF in the programs).
-_RELEASE_FLAGS = ("-trimpath", "-ldflags=-w", "-gcflags=cmd/...=-dwarf=false")
+RELEASE_FLAGS = ("-trimpath", "-ldflags=-w", "-gcflags=cmd/...=-dwarf=false")
 # Where cmd/preprofile and the helpers can be built by one command, so that what they share is
 # compiled once: a GOPATH, because they are of two modules.
 _HELPERS = "/helpers"
@@ -111,11 +111,14 @@ class Chain:
         """The release without its programs."""
         return self.release.where(lambda entry: not _is_program(entry.path))
 
-    def goroot(self, name: str, made: Tree) -> Tree:
-        """A GOROOT of this source and the programs that the stage `name` made."""
+    def goroot(self, name: str, made: Tree, architecture: str | None = None) -> Tree:
+        """A GOROOT of this source and the programs that the stage `name` made.
+
+        `architecture`: of the programs, where it is not the host's.
+        """
         known = self._goroots.get(made.digest.hex)
         if known is None:
-            placed = self.programs.placed(made, self.host)
+            placed = self.programs.placed(made, architecture or self.host)
             known = merge([("the Go source", self.source), (name, placed)])
             self._goroots[made.digest.hex] = known
         return known
@@ -310,7 +313,7 @@ class Chain:
         return self.action(
             name,
             # There is no preprofile yet that reads a profile.
-            (f"/go/{go}", "build", "-pgo=off", *_RELEASE_FLAGS, "-o", out, "cmd/preprofile", *own),
+            (f"/go/{go}", "build", "-pgo=off", *RELEASE_FLAGS, "-o", out, "cmd/preprofile", *own),
             environment.toolchain(self.host, **extra),
             (
                 Mount("/go", goroot),
@@ -363,7 +366,7 @@ class Chain:
         """Return what `go build` makes with a release's flags; below `out/` or recorded there."""
         return self.action(
             name,
-            (f"/go/{go}", "build", *_RELEASE_FLAGS, *what),
+            (f"/go/{go}", "build", *RELEASE_FLAGS, *what),
             environment.toolchain(architecture, **(cache.environment if cache else {})),
             (Mount("/go", goroot), *(cache.mounts if cache else ())),
             directory="/go/src",

@@ -33,6 +33,7 @@ EXAMPLES = (
     ("One variation alone", "orchestrate audit --vary -all,+host"),
     ("Half an hour each night", "orchestrate audit --budget 30m"),
     ("Which condition a step depends on", "orchestrate audit --only 'commands/*' --bisect"),
+    ("A foreign toolchain builds itself, and no more", "orchestrate audit --native arm64 --only native/arm64"),
     ("For scripts", "orchestrate audit --json | jq .coverage"),
 )
 
@@ -97,6 +98,16 @@ def audit(
             rich_help_panel=_WHAT,
         ),
     ] = False,
+    native: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--native",
+            metavar="ARCH",
+            help="Let the toolchain for another architecture build itself, in an emulator, and "
+            "compare it with the cross build; may be given several times; all for every one.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
     engine: Engine = registry.AUTOMATIC,
     jobs: Annotated[
         int,
@@ -136,6 +147,10 @@ def audit(
     archive) is computed again by another process. Results that are missing in the cache are built
     first. With `--engine auto` it is the engine that made the build.
 
+    With --native the toolchain for another architecture runs as its own programs, emulated by
+    qemu-user, and builds all of itself besides: some 15 minutes each. What is known of each
+    toolchain, by architecture, bootstrap root and engine, is shown as a matrix at the end.
+
     What is found of a step is kept at once. Ctrl-C stops cleanly; the same command continues from
     there, and begins anew once an audit has come to its end. Exit status 0: nothing failed; 1:
     something did; 2: wrong usage, or a build of another spec or lock. docs/audit.md says what an
@@ -160,6 +175,7 @@ def audit(
             budget=request.seconds(budget) if budget else None,
             whole=whole,
             bisect=bisect,
+            native=tuple(native or ()),
         )
         return view.audit(asked, session)
 
