@@ -141,6 +141,23 @@ RELEASE = _kind(
     skips={"absent-record": "the public log has no record of the published toolchain"},
     fails={DIFFERS: "our files have another module hash than the published toolchain"},
 )
+LINK = _kind(
+    "root-link",
+    "link of the second root == published release",
+    passes={SAME: "what a link of the second root made has the module hash of that release"},
+    skips={"absent-record": "the public log has no record of that release"},
+    fails={DIFFERS: "what a link of the second root made has another module hash"},
+)
+SECOND_ROOT = _of_trees(
+    "second-root",
+    "by the second root == F1",
+    "the chain from the second root ends in the toolchain that the build has",
+    "the chain from the second root ends in another program than the build has",
+    skips={
+        "not-pinned": "the second root is not published for this machine, as the lock says",
+        "not-run": "the audit's time was used up before its turn came",
+    },
+)
 LOG = _kind(
     "transparency-log",
     "in the transparency log",

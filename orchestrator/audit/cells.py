@@ -14,7 +14,7 @@ from containers import registry
 from orchestrator import resources
 from orchestrator.audit import matrix
 from orchestrator.golang import handles
-from reproducibility.codes import CROSS_AGAIN, FIXED_POINT, NATIVE, RELEASE
+from reproducibility.codes import CROSS_AGAIN, FIXED_POINT, NATIVE, RELEASE, SECOND_ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -168,7 +168,14 @@ def whole(
         for engine in registry.ENGINES
         for target, how, comparison in rows
         # Another root proves the host's toolchain; the others follow from that.
-        if not root.chosen or (target == host and comparison == RELEASE.code)
+        if not root.chosen
+    ]
+    still += [
+        _open(host, host, "host", comparison, engine, root)
+        for root in roots
+        if root.chosen
+        for engine in registry.ENGINES
+        for comparison in (RELEASE.code, SECOND_ROOT.code)
     ]
     return matrix.merge(still, known)
 

@@ -21,6 +21,7 @@ from orchestrator.audit import (
     model,
     native,
     running,
+    second_root,
     seeing,
     subject,
 )
@@ -30,6 +31,8 @@ from orchestrator.audit.varying import otherwise
 from orchestrator.audit.whole import Again
 from orchestrator.execution.scheduler import default_jobs
 from orchestrator.golang import surroundings
+from orchestrator.inputs.transport import Clients
+from orchestrator.progress.inputs import InputEvents
 from orchestrator.store import DamagedBlob, Store, trial
 from reproducibility import regular
 from reproducibility.codes import SEEN
@@ -86,6 +89,8 @@ def audit(
     began = clock()
     found = subject.find(request.spec, request.lock, request.out)
     foreign = native.chosen(request.native, found.architectures)
+    if request.root:
+        second_root.require(request.root, found)
     made_by = found.result.engine.name
     if found.finished.doubt:
         observer.note(found.finished.doubt)
@@ -202,7 +207,7 @@ class Job:
         every = actions(audited, results)
         chosen = [step for step in every if self.request.wants(step.name)]
         computed = computations.wanted(self.request, audited)
-        if not chosen and not computed and not self.foreign:
+        if not chosen and not computed and not self.foreign and not self.request.root:
             raise InputError(
                 f"no step of the build has a name like {' or '.join(self.request.only)}",
                 subject="--only",
@@ -351,9 +356,11 @@ class Job:
             record=record,
             root=root.words,
             stop=self.stop,
-            late=lambda: self._deadline is not None and self.clock() >= self._deadline,
+            late=self._late,
         )
         proof = bench.run(emulated)
+        if self.request.root:
+            proof = proof.and_also(self._by_second_root(audited, results, record))
         built_cells = cells.of_build(self.found.result, root.words)
         steps = {step.name: step for step in made.steps}
         further = cells.again(
@@ -368,9 +375,36 @@ class Job:
             made,
             proofs=(*made.proofs, *proof.checks),
             matrix=cells.whole(
-                matrix.merge(filled, proof.cells), host(), self.found.architectures, [root]
+                matrix.merge(filled, proof.cells),
+                host(),
+                self.found.architectures,
+                [root, *second_root.roots(self.found)],
             ),
         )
+
+    def _by_second_root(
+        self, audited: Subject, results: Results, record: matrix.Record
+    ) -> native.Proof:
+        """Build the chain of toolchains from another root, and compare."""
+        clients = Clients(
+            events=InputEvents(self.observer), offline=self.request.offline, stop=self.stop
+        )
+        return second_root.Chain(
+            audited=audited,
+            results=results,
+            engine=self.engine,
+            store=self.store,
+            clients=clients,
+            record=record,
+            observer=self.observer,
+            jobs=self.jobs,
+            stop=self.stop,
+            late=self._late,
+        ).run()
+
+    def _late(self) -> bool:
+        """Tell whether nothing further is to be begun."""
+        return self._deadline is not None and self.clock() >= self._deadline
 
     # -- end to end --------------------------------------------------------------------------------
 

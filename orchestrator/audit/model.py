@@ -63,7 +63,7 @@ class Asked(_Model):
     """Request as it was asked.
 
     `budget`: seconds, or null. `only`: patterns of step names. `native`: architectures whose
-    toolchains were asked to build themselves.
+    toolchains were asked to build themselves. `root`: the other root that was asked for.
     """
 
     vary: Texts
@@ -73,6 +73,7 @@ class Asked(_Model):
     whole: bool
     bisect: bool
     native: Texts = ()
+    root: str = ""
 
 
 class LeftOut(_Model):

@@ -113,6 +113,10 @@ class Proof:
     cells: tuple[matrix.Cell, ...] = ()
     checks: tuple[Check, ...] = ()
 
+    def and_also(self, other: Proof) -> Proof:
+        """Both."""
+        return Proof((*self.cells, *other.cells), (*self.checks, *other.checks))
+
 
 @dataclass(frozen=True)
 class Natives:

@@ -40,7 +40,8 @@ class Request:
     all. `budget`: seconds after which no further step is begun, None without. `whole`: build from
     the inputs, end to end, instead of step by step. `bisect`: look for the smallest set of
     variations that makes a guilty action differ. `native`: architectures whose own toolchains are
-    to build themselves, or `all`.
+    to build themselves, or `all`. `root`: another root that the chain of toolchains is to be built
+    from, empty for none.
     """
 
     spec: Path
@@ -57,6 +58,7 @@ class Request:
     whole: bool = False
     bisect: bool = False
     native: tuple[str, ...] = ()
+    root: str = ""
 
     def wants(self, step: str) -> bool:
         """Return whether a step of this name is to be audited."""

@@ -89,6 +89,7 @@ def audit_result(  # noqa: PLR0913 - the parts of a result
             whole=request.whole,
             bisect=request.bisect,
             native=request.native,
+            root=request.root,
         ),
         coverage=coverage,
         variations=tuple(

@@ -12,9 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.architecture import host
 from orchestrator.inputs import deb_archive, log_records
 from orchestrator.inputs.checksum_database import NoRecordError
 from orchestrator.inputs.go_module import ModuleRequest
+from orchestrator.inputs.shelf import Shelf
 from orchestrator.lock.model import Absent, SecondRoot
 from reproducibility import gomodule
 from reproducibility.errors import InputError
@@ -22,11 +24,12 @@ from reproducibility.manifest import Tree, merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from orchestrator.architecture import Architecture
     from orchestrator.inputs.log_records import Records
-    from orchestrator.inputs.shelf import Shelf
-    from orchestrator.inputs.transport import Events, Store
+    from orchestrator.inputs.transport import Clients, Events, Store
+    from orchestrator.lock.file import Lock
     from orchestrator.lock.model import GoModule, RootEntry, RootPackage
     from orchestrator.spec.second_root import Gcc
     from reproducibility.manifest import Entry
@@ -59,7 +62,7 @@ class Root:
 def pin(  # noqa: PLR0913 - as `resolve`
     wanted: Gcc,
     suite: str,
-    host: Architecture,
+    machine: Architecture,
     shelf: Shelf,
     store: Store,
     records: Records,
@@ -69,7 +72,7 @@ def pin(  # noqa: PLR0913 - as `resolve`
     Not everything is published for every machine, and a build can do without.
     """
     try:
-        return resolve(wanted, suite, host, shelf, store, records)
+        return resolve(wanted, suite, machine, shelf, store, records)
     except InputError as error:
         if not error.missing:
             raise
@@ -79,7 +82,7 @@ def pin(  # noqa: PLR0913 - as `resolve`
 def resolve(  # noqa: PLR0913 - what is asked for, where, and what is known of it
     wanted: Gcc,
     suite: str,
-    host: Architecture,
+    machine: Architecture,
     shelf: Shelf,
     store: Store,
     records: Records,
@@ -93,18 +96,18 @@ def resolve(  # noqa: PLR0913 - what is asked for, where, and what is known of i
         ComparisonError: the public log contradicts `records`.
         InfrastructureError: something could not be had.
     """
-    releases = tuple(_release(one, host, shelf, store, records) for one in wanted.versions)
-    packages = shelf.debian.closure(wanted.packages, suite, host, store)
+    releases = tuple(_release(one, machine, shelf, store, records) for one in wanted.versions)
+    packages = shelf.debian.closure(wanted.packages, suite, machine, store)
     return SecondRoot(
         packages=packages, tree=store.save_tree(compiler(packages, store)), releases=releases
     )
 
 
 def _release(
-    version: str, host: Architecture, shelf: Shelf, store: Store, records: Records
+    version: str, machine: Architecture, shelf: Shelf, store: Store, records: Records
 ) -> GoModule:
-    module = gomodule.toolchain_version(version, host)
-    request = ModuleRequest(f"go{version}", gomodule.TOOLCHAIN, module, host)
+    module = gomodule.toolchain_version(version, machine)
+    request = ModuleRequest(f"go{version}", gomodule.TOOLCHAIN, module, machine)
     try:
         pinned = shelf.module.resolve(request, store)
     except NoRecordError as error:
@@ -118,6 +121,14 @@ def _release(
 def labels(pinned: SecondRoot) -> list[str]:
     """Everything that is pinned, for people."""
     return [*(one.label for one in pinned.packages), *(one.label for one in pinned.releases)]
+
+
+def bring(
+    pinned: SecondRoot, lock: Lock, folder: Path, store: Store, clients: Clients
+) -> Root:
+    """Bring all of a second root into the store. `folder`: the spec's. Raises as `ensure`."""
+    shelf = Shelf(clients, store, folder, lambda name: lock.find(name, host()))
+    return ensure(pinned, shelf, store, clients.events)
 
 
 def ensure(pinned: SecondRoot, shelf: Shelf, store: Store, events: Events) -> Root:

@@ -34,6 +34,7 @@ EXAMPLES = (
     ("Half an hour each night", "orchestrate audit --budget 30m"),
     ("Which condition a step depends on", "orchestrate audit --only 'commands/*' --bisect"),
     ("A foreign toolchain builds itself, and no more", "orchestrate audit --native arm64 --only native/arm64"),
+    ("From GCC's Go, and no more", "orchestrate audit --root gcc --only 'root/*'"),
     ("For scripts", "orchestrate audit --json | jq .coverage"),
 )
 
@@ -108,6 +109,16 @@ def audit(
             rich_help_panel=_WHAT,
         ),
     ] = None,
+    root: Annotated[
+        str,
+        typer.Option(
+            "--root",
+            metavar="NAME",
+            help="Build the Go toolchain from another root too: gcc, which begins with GCC's Go, "
+            "as [root.gcc] in the spec says.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = "",
     engine: Engine = registry.AUTOMATIC,
     jobs: Annotated[
         int,
@@ -151,6 +162,9 @@ def audit(
     qemu-user, and builds all of itself besides: some 15 minutes each. What is known of each
     toolchain, by architecture, bootstrap root and engine, is shown as a matrix at the end.
 
+    With --root gcc the chain of toolchains is built from GCC's Go as well, which takes some 15
+    minutes more, and must come to the same bits; add --only 'root/*' to do nothing else.
+
     What is found of a step is kept at once. Ctrl-C stops cleanly; the same command continues from
     there, and begins anew once an audit has come to its end. Exit status 0: nothing failed; 1:
     something did; 2: wrong usage, or a build of another spec or lock. docs/audit.md says what an
@@ -176,6 +190,7 @@ def audit(
             whole=whole,
             bisect=bisect,
             native=tuple(native or ()),
+            root=root,
         )
         return view.audit(asked, session)
 
