@@ -17,6 +17,7 @@ from orchestrator.inputs import deb_archive, log_records
 from orchestrator.inputs.checksum_database import NoRecordError
 from orchestrator.inputs.go_module import ModuleRequest
 from orchestrator.inputs.shelf import Shelf
+from orchestrator.lock.file import GCC
 from orchestrator.lock.model import Absent, SecondRoot
 from reproducibility import gomodule
 from reproducibility.errors import InputError
@@ -123,12 +124,50 @@ def labels(pinned: SecondRoot) -> list[str]:
     return [*(one.label for one in pinned.packages), *(one.label for one in pinned.releases)]
 
 
-def bring(
-    pinned: SecondRoot, lock: Lock, folder: Path, store: Store, clients: Clients
+def required(name: str, lock: Lock, machine: Architecture) -> SecondRoot:
+    """Return what a lock pins of a further root.
+
+    Raises:
+        InputError: there is no such root, or it is not pinned for a machine of that architecture.
+    """
+    if name != GCC:
+        raise InputError(
+            f"there is no root {name!r}", subject="--root", remedy=f"the one there is: {GCC}"
+        )
+    entry = lock.roots.get(GCC, {}).get(machine)
+    if isinstance(entry, SecondRoot):
+        return entry
+    raise InputError(
+        f"the lock does not pin GCC's Go for {machine}: {entry.reason}"
+        if entry is not None
+        else f"the lock does not pin GCC's Go for {machine}",
+        subject=f"--root {name}",
+        remedy="[root.gcc] in the spec says where it comes from; `orchestrate lock` pins it",
+    )
+
+
+def bring(  # noqa: PLR0913 - as `ensure`, with what a shelf is made of
+    pinned: SecondRoot,
+    lock: Lock,
+    folder: Path,
+    store: Store,
+    clients: Clients,
+    *,
+    artifacts: bool = False,
 ) -> Root:
-    """Bring all of a second root into the store. `folder`: the spec's. Raises as `ensure`."""
+    """Bring all of a second root into the store.
+
+    `folder`: the spec's. `artifacts`: the packages and archives too that the trees come from, for a
+    bundle. Raises as `ensure`.
+    """
     shelf = Shelf(clients, store, folder, lambda name: lock.find(name, host()))
-    return ensure(pinned, shelf, store, clients.events)
+    found = ensure(pinned, shelf, store, clients.events)
+    if artifacts:
+        for package in pinned.packages:
+            shelf.package(package)
+        for release in pinned.releases:
+            shelf.artifact(release)
+    return found
 
 
 def ensure(pinned: SecondRoot, shelf: Shelf, store: Store, events: Events) -> Root:
