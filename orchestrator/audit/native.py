@@ -203,7 +203,7 @@ class Natives:
             return Check(NATIVE["failed"], architecture, self._ended(outcome)), None
         tree = native.outputs(outcome.tree)
         check = trees(NATIVE, architecture, made, tree)
-        if check.code is not NATIVE["same"]:
+        if check.code != NATIVE["same"]:
             self.store.save_tree(tree)
         return check, outcome
 
@@ -243,7 +243,7 @@ class Natives:
         check: Check,
         outcome: Outcome | None,
     ) -> matrix.Cell:
-        run = check.code is not NATIVE["not-run"]
+        run = check.code != NATIVE["not-run"]
         evidence = matrix.Evidence(
             outputs=native.outputs(outcome.tree).digest if outcome is not None else None,
             keys=(action.key,),

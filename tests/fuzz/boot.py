@@ -13,6 +13,7 @@ import zstandard
 from orchestrator.boot import elf, kernel, syslinux
 from orchestrator.boot.modules import Modules, needs
 from orchestrator.image.fat.witness import Packages, loader
+from orchestrator import emulator
 from orchestrator.run import binfmt
 from tests.fuzz import bombs, scratch
 from tests.fuzz.target import Target
@@ -173,7 +174,7 @@ def _binfmt(data: bytes) -> None:
 
 
 def _is_static(data: bytes) -> None:
-    binfmt.is_static(scratch.file("program", data))
+    emulator.is_static(scratch.file("program", data))
 
 
 def _programs() -> Sequence[bytes]:
