@@ -31,8 +31,6 @@ from orchestrator.audit.varying import otherwise
 from orchestrator.audit.whole import Again
 from orchestrator.execution.scheduler import default_jobs
 from orchestrator.golang import surroundings
-from orchestrator.inputs.transport import Clients
-from orchestrator.progress.inputs import InputEvents
 from orchestrator.store import DamagedBlob, Store, trial
 from reproducibility import regular
 from reproducibility.codes import SEEN
@@ -356,11 +354,12 @@ class Job:
             record=record,
             root=root.words,
             stop=self.stop,
-            late=self._late,
+            late=lambda: self._deadline is not None and self.clock() >= self._deadline,
         )
-        proof = bench.run(emulated)
+        proof = bench.run(dict(emulated))
         if self.request.root:
-            proof = proof.and_also(self._by_second_root(audited, results, record))
+            chain = second_root.Chain(audited, bench, self.jobs, offline=self.request.offline)
+            proof = proof.and_also(chain.run())
         built_cells = cells.of_build(self.found.result, root.words)
         steps = {step.name: step for step in made.steps}
         further = cells.again(
@@ -381,30 +380,6 @@ class Job:
                 [root, *second_root.roots(self.found)],
             ),
         )
-
-    def _by_second_root(
-        self, audited: Subject, results: Results, record: matrix.Record
-    ) -> native.Proof:
-        """Build the chain of toolchains from another root, and compare."""
-        clients = Clients(
-            events=InputEvents(self.observer), offline=self.request.offline, stop=self.stop
-        )
-        return second_root.Chain(
-            audited=audited,
-            results=results,
-            engine=self.engine,
-            store=self.store,
-            clients=clients,
-            record=record,
-            observer=self.observer,
-            jobs=self.jobs,
-            stop=self.stop,
-            late=self._late,
-        ).run()
-
-    def _late(self) -> bool:
-        """Tell whether nothing further is to be begun."""
-        return self._deadline is not None and self.clock() >= self._deadline
 
     # -- end to end --------------------------------------------------------------------------------
 

@@ -22,25 +22,24 @@ from orchestrator.execution.scheduler import Scheduler
 from orchestrator.golang import checks, handles, links
 from orchestrator.golang.module_hash import ModuleHashes
 from orchestrator.inputs import second_root
+from orchestrator.inputs.transport import Clients
 from orchestrator.lock import logged
 from orchestrator.lock.file import GCC
 from orchestrator.lock.model import Absent, SecondRoot
+from orchestrator.progress.inputs import InputEvents
 from reproducibility import gomodule
 from reproducibility.codes import LINK, RELEASE, SECOND_ROOT
 from reproducibility.compare import Check, fold, trees
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from containers.engine import Engine
+    from orchestrator.audit.native import Natives
     from orchestrator.audit.subject import Finding, Subject
-    from orchestrator.execution.step import Observer, Results
+    from orchestrator.execution.step import Results
     from orchestrator.golang.links import Link
-    from orchestrator.inputs.transport import Clients
     from orchestrator.lock.model import RootEntry
-    from orchestrator.store import Store
 
 # As in a name of a step, for `--only`.
 ONLY = "root/*"
@@ -97,20 +96,14 @@ def _words(found: Finding) -> str:
 class Chain:
     """Everything that a chain from a second root is made with.
 
-    `clients`: fetch what is missing. `results`: of the build. `late`: says whether nothing further
-    is to be begun.
+    `bench`: what toolchains are made and compared with in an audit. `jobs`: actions at once.
+    `offline`: nothing is fetched.
     """
 
     audited: Subject
-    results: Results
-    engine: Engine
-    store: Store
-    clients: Clients
-    record: matrix.Record
-    observer: Observer
+    bench: Natives
     jobs: int
-    stop: threading.Event
-    late: Callable[[], bool]
+    offline: bool = False
 
     def run(self) -> Proof:
         """Build the chain, compare its links, and remember what came of it.
@@ -125,49 +118,49 @@ class Chain:
         pinned = entry(self.audited.found)
         if isinstance(pinned, Absent):
             return self._skipped(Check(SECOND_ROOT["not-pinned"], host(), pinned.reason))
-        if self.late():
+        if self.bench.late():
             return self._skipped(Check(SECOND_ROOT["not-run"], host(), "the budget was used up"))
         chain = self._links(pinned)
         results = self._built(chain)
         found = self._checks(pinned, chain, results)
         proof = Proof(self._cells(chain[-1], results, found), tuple(found))
-        self.record.add(proof.cells)
+        self.bench.record.add(proof.cells)
         return proof
 
     def _links(self, pinned: SecondRoot) -> tuple[Link, ...]:
         found, have = self.audited.found, self.audited.assembly.have
         folder = found.wanted.folder
-        root = second_root.bring(pinned, found.pinned, folder, self.store, self.clients)
+        bench = self.bench
+        clients = Clients(events=InputEvents(bench.observer), offline=self.offline, stop=bench.stop)
+        root = second_root.bring(pinned, found.pinned, folder, bench.store, clients)
         return links.links(
             [*root.releases, (found.wanted.go.version, have.release)],
             host=host(),
             compiler=root.compiler,
             uname=have.uname,
-            dist_build=partial(plan.dist_build, store=self.store),
-            read=self.store.read,
+            dist_build=partial(plan.dist_build, store=self.bench.store),
+            read=self.bench.store.read,
         )
 
     def _built(self, chain: Sequence[Link]) -> Results:
         steps = [step for link in chain for step in link.steps]
-        self.observer.planned([part for step in steps for part in step.shown])
+        self.bench.observer.planned([part for step in steps for part in step.shown])
         return (
             Scheduler(
-                engine=self.engine,
-                store=self.store,
+                engine=self.bench.engine,
+                store=self.bench.store,
                 policy=self.audited.found.policy,
-                observer=self.observer,
+                observer=self.bench.observer,
                 jobs=self.jobs,
-                stop=self.stop,
+                stop=self.bench.stop,
             )
             .run(steps)
             .results
         )
 
-    def _checks(
-        self, pinned: SecondRoot, chain: Sequence[Link], results: Results
-    ) -> list[Check]:
+    def _checks(self, pinned: SecondRoot, chain: Sequence[Link], results: Results) -> list[Check]:
         """Every link against its release, and the last against the build's F1."""
-        hashes = ModuleHashes(self.store)
+        hashes = ModuleHashes(self.bench.store)
         said = [logged.source(one) for one in pinned.releases]
         said.append(logged.toolchain(self.audited.found.pinned, host()))
         found: list[Check] = []
@@ -182,7 +175,7 @@ class Chain:
                 programs=link.placed(results),
                 release=link.release,
             )
-        first = handles.F1.tree(self.results)
+        first = handles.F1.tree(self.bench.results)
         found.append(trees(SECOND_ROOT, host(), first, chain[-1].made.tree(results)))
         return found
 
@@ -201,7 +194,9 @@ class Chain:
             keys=tuple(result.key for result in results.values()),
             checks=codes,
             engine=built.Engine.model_validate(
-                (made.provenance.engine if made.provenance else self.engine.identity).document()
+                (
+                    made.provenance.engine if made.provenance else self.bench.engine.identity
+                ).document()
             ),
             emulator=None,
             tool=resources.VERSION,
@@ -230,12 +225,12 @@ class Chain:
         when: str,
     ) -> matrix.Cell:
         (root,) = roots(self.audited.found)
-        command = cells.command(comparison, host(), self.engine.name, root.chosen)
+        command = cells.command(comparison, host(), self.bench.engine.name, root.chosen)
         return matrix.Cell(
             host=host(),
             target=host(),
             root=root.words,
-            engine=self.engine.name,
+            engine=self.bench.engine.name,
             how="host",
             comparison=comparison,
             verdict=verdict,
