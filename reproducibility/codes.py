@@ -129,10 +129,10 @@ FROM_INPUTS = _of_trees(
 NATIVE = _of_trees(
     "native-build",
     "built by its own programs == cross build",
-    "an architecture's own toolchain, run as its own programs, builds itself as the cross build did",
-    "an architecture's own toolchain builds another program than the cross build did",
+    "a foreign toolchain, run as its own programs, builds itself as the cross build did",
+    "a foreign toolchain, run as its own programs, builds something else than the cross build",
     skips={"not-run": "the audit's time was used up before its turn came"},
-    fails={"failed": "an architecture's own toolchain ended with an error when it built itself"},
+    fails={"failed": "a foreign toolchain ended with an error when it built itself"},
 )
 RELEASE = _kind(
     "release",

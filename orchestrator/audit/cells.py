@@ -184,9 +184,7 @@ def _rows(
     known: Iterable[matrix.Cell], host: Architecture, architectures: Sequence[Architecture]
 ) -> list[tuple[Architecture, matrix.How, str]]:
     """Toolchain, how it is made, what it is compared with: of one root, on one engine."""
-    unpublished = {
-        cell.target for cell in known if cell.comparison == CROSS_AGAIN.code
-    }
+    unpublished = {cell.target for cell in known if cell.comparison == CROSS_AGAIN.code}
     found: list[tuple[Architecture, matrix.How, str]] = [
         (host, "host", RELEASE.code),
         (host, "host", FIXED_POINT.code),

@@ -1,4 +1,4 @@
-"""Proof that a foreign toolchain builds itself: its own programs, emulated, against the cross build.
+"""Lets a foreign toolchain build itself: its own programs, emulated, against the cross build.
 
 The cross build's programs for an architecture run as programs of that architecture and build all of
 themselves again. What they make must be what the cross build made, program by program. This is no
@@ -26,7 +26,7 @@ from reproducibility.manifest import Tree, file
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from containers.action import Action
     from containers.engine import Engine, Outcome
@@ -137,7 +137,7 @@ class Natives:
     stop: threading.Event
     late: Callable[[], bool]
 
-    def run(self, emulated: dict[Architecture, Emulated]) -> Proof:
+    def run(self, emulated: Mapping[Architecture, Emulated]) -> Proof:
         """Let each build itself, one after the other; what came of one is remembered at once.
 
         Raises:
@@ -215,7 +215,7 @@ class Natives:
     def _remembered(
         self, architecture: Architecture, by: Emulated, action: Action, made: Tree
     ) -> matrix.Cell | None:
-        """A PASS of the same action on the same engine; nothing else makes a second run needless."""
+        """A PASS of the same action on the same engine: nothing else spares a second run."""
         engine = built.Engine.model_validate(self.engine.identity.document())
         for cell in self.record.cells():
             known = cell.evidence

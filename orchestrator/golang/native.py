@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from containers.action import WORK, Mount
 from orchestrator.golang import environment, handles
 from orchestrator.golang.toolchain import RELEASE_FLAGS
-from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
     from containers.action import Action
     from orchestrator.architecture import Architecture
     from orchestrator.golang.toolchain import Chain
+    from reproducibility.manifest import Tree
 
 _AT = "/emulator"
 _VERSION = re.compile(r"go version \S+ linux/(\w+)\n?")

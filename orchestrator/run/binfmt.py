@@ -67,6 +67,7 @@ def find(
             remedy="install one: `apt install qemu-user-static` (it is registered for the whole "
             "machine if binfmt-support or systemd is there, else for the run alone)",
         )
+    registration = _registration(architecture, str(program))
     kernel = kernel or os.uname().release
     if _version(kernel) < _PRIVATE_SINCE:
         raise InfrastructureError(
@@ -74,11 +75,9 @@ def find(
             f"registered with flag F, and Linux {kernel} registers for the whole machine only",
             subject=str(registered),
             remedy="register it, as root: `apt install qemu-user-static binfmt-support`, or write "
-            f"{_registration(architecture, str(program))!r} to {registered}/register; or use Linux 6.7",
+            f"{registration!r} to {registered}/register; or use Linux 6.7",
         )
-    return Interpreter(
-        f"{program}, registered for this run alone", _registration(architecture, str(program))
-    )
+    return Interpreter(f"{program}, registered for this run alone", registration)
 
 
 def header(architecture: str) -> bytes:

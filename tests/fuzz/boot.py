@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
+from orchestrator import emulator
 from orchestrator.boot import elf, kernel, syslinux
 from orchestrator.boot.modules import Modules, needs
 from orchestrator.image.fat.witness import Packages, loader
-from orchestrator import emulator
 from orchestrator.run import binfmt
 from tests.fuzz import bombs, scratch
 from tests.fuzz.target import Target

@@ -33,7 +33,10 @@ EXAMPLES = (
     ("One variation alone", "orchestrate audit --vary -all,+host"),
     ("Half an hour each night", "orchestrate audit --budget 30m"),
     ("Which condition a step depends on", "orchestrate audit --only 'commands/*' --bisect"),
-    ("A foreign toolchain builds itself, and no more", "orchestrate audit --native arm64 --only native/arm64"),
+    (
+        "A foreign toolchain builds itself, and no more",
+        "orchestrate audit --native arm64 --only native/arm64",
+    ),
     ("From GCC's Go, and no more", "orchestrate audit --root gcc --only 'root/*'"),
     ("For scripts", "orchestrate audit --json | jq .coverage"),
 )

@@ -1,4 +1,4 @@
-"""Shows the matrix of an audit: one line for each cell, with when it was filled or what fills it."""
+"""Shows the matrix of an audit: a line for each cell, with when it was filled or what fills it."""
 
 from __future__ import annotations
 
@@ -43,4 +43,6 @@ def _last(cell: Cell) -> str:
     """When it was filled, and why it is no PASS; or what fills it."""
     if not cell.filled:
         return f"{cell.reason}: `{cell.command}`" if cell.command else cell.reason
-    return cell.when if cell.verdict == "PASS" else ": ".join(filter(None, (cell.when, cell.reason)))
+    return (
+        cell.when if cell.verdict == "PASS" else ": ".join(filter(None, (cell.when, cell.reason)))
+    )

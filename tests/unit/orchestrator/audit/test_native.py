@@ -12,11 +12,11 @@ import pytest
 
 from orchestrator import emulator
 from orchestrator.audit import job, matrix, model, native
-from orchestrator.audit.subject import Finding, Subject
 from orchestrator.cli.main import run
 from orchestrator.store import Store
 from reproducibility import digest
 from reproducibility.errors import InfrastructureError, InputError, Stopped
+from tests import results as documents
 from tests.fakes import Asked, Made
 from tests.unit.orchestrator import samples
 from tests.unit.orchestrator.audit.world import World, clean, codes, host_in_it
@@ -24,6 +24,8 @@ from tests.unit.orchestrator.execution.test_scheduler import step
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from orchestrator.audit.subject import Finding, Subject
 
 EMULATOR = b"an emulator"
 VERSION = "native/riscv64/version"
@@ -231,9 +233,7 @@ def test_the_budget_leaves_it_out(world: Foreign) -> None:
         (["riscv64", "moon"], "no architecture 'moon'"),
     ],
 )
-def test_other_architectures_are_refused(
-    world: Foreign, names: list[str], words: str
-) -> None:
+def test_other_architectures_are_refused(world: Foreign, names: list[str], words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
         world.native(native=tuple(names))
     assert "riscv64" in caught.value.remedy
@@ -251,17 +251,21 @@ def test_a_build_for_this_machine_alone_has_no_foreign_toolchain(
     assert chosen == ("riscv64", "arm64")
 
 
+def released(world: Foreign, *targets: str) -> None:
+    """Let the build have found that toolchains are their published releases."""
+    steps = json.loads((world.out / "result.json").read_bytes())["steps"]
+    checks = [documents.check(subject=target, code="release.same") for target in targets]
+    world.write(steps=steps, checks=checks)
+
+
+def on_docker(world: Foreign) -> None:
+    """Let the engine be another one than made the build."""
+    world.engine.name = "docker"
+    world.engine._identity = replace(world.engine.identity, name="docker")
+
+
 def test_the_matrix_says_what_nobody_ran(world: Foreign) -> None:
-    checks = [
-        {
-            **{"name": "== published release", "reason": "as published", "differences": []},
-            **{"code": "release.same", "subject": target, "verdict": "PASS"},
-            "differences_total": 0,
-        }
-        for target in ("amd64", "riscv64")
-    ]
-    document = json.loads((world.out / "result.json").read_bytes())
-    world.write(steps=document["steps"], checks=checks)
+    released(world, "amd64", "riscv64")
     found = world.audit()
     assert {(one.target, one.engine, one.comparison): one.verdict for one in found.matrix} == {
         ("amd64", "docker", "fixed-point"): "SKIP",
@@ -276,39 +280,38 @@ def test_the_matrix_says_what_nobody_ran(world: Foreign) -> None:
     still = [one for one in found.matrix if not one.filled]
     assert all(one.command.startswith("orchestrate audit") for one in still)
     assert model.parse((world.out / "audit.json").read_bytes()) == found
-    # On the other engine: every action gave the same there, so that engine arrives there too.
-    world.engine.name = "docker"
-    world.engine._identity = replace(world.engine.identity, name="docker")
-    assert "docker" in {one.engine for one in world.audit(engine="docker").matrix if one.filled}
 
 
-def test_another_engine_that_gives_something_else_fails_its_cells(world: Foreign) -> None:
-    checks = [
-        {
-            **{"name": "== published release", "reason": "as published", "differences": []},
-            **{"code": "release.same", "subject": "riscv64", "verdict": "PASS"},
-            "differences_total": 0,
-        }
-    ]
-    document = json.loads((world.out / "result.json").read_bytes())
-    world.write(steps=document["steps"], checks=checks)
-    world.engine.name = "docker"
-    world.engine._identity = replace(world.engine.identity, name="docker")
-
-    def cells(**more: Any) -> dict[str, str]:  # noqa: ANN401 - fields of the request
-        found = world.audit(engine="docker", **more)
-        return {one.engine: one.verdict for one in found.matrix if one.comparison == "release"}
-
-    # F1 alone says nothing of what is built by it.
-    assert cells(only=("F1",))["docker"] == "SKIP"
-    world.engine.table["F1"] = host_in_it
-    found = world.audit(engine="docker")
+def on_other_engine(found: model.AuditResult) -> matrix.Cell:
     (made,) = (
         one
         for one in found.matrix
         if (one.comparison, one.target, one.engine) == ("release", "riscv64", "docker")
     )
-    assert (made.verdict, made.evidence is not None) == ("FAIL", True)
+    return made
+
+
+def test_another_engine_that_gives_the_same_fills_its_cells(world: Foreign) -> None:
+    released(world, "riscv64")
+    on_docker(world)
+    # F1 alone says nothing of what is built by it.
+    assert not on_other_engine(world.audit(engine="docker", only=("F1",))).filled
+    made = on_other_engine(world.audit(engine="docker"))
+    assert (made.verdict, made.filled) == ("PASS", True)
+    assert "all 2 actions" in made.reason
+    assert made.evidence is not None
+    assert made.evidence.engine.name == "docker"
+    assert len(made.evidence.keys) == 2
+    # It stays, whatever is audited next.
+    assert on_other_engine(world.audit(engine="docker", only=("F1",))) == made
+
+
+def test_another_engine_that_gives_something_else_fails_its_cells(world: Foreign) -> None:
+    released(world, "riscv64")
+    on_docker(world)
+    world.engine.table["F1"] = host_in_it
+    made = on_other_engine(world.audit(engine="docker"))
+    assert (made.verdict, made.filled) == ("FAIL", True)
     assert "F1" in made.reason
 
 
