@@ -11,6 +11,7 @@ import pytest
 from orchestrator import plan
 from orchestrator.audit import job, matrix, model, native, second_root
 from orchestrator.golang.module_hash import ModuleHashes
+from orchestrator.golang.toolchain import DIST_BUILD
 from orchestrator.inputs import second_root as inputs
 from orchestrator.lock import logged
 from orchestrator.lock.file import GCC, Absent, Lock, SecondRoot, Toolchain
@@ -122,7 +123,7 @@ class FromGcc(World):
 
         self.monkeypatch.setattr(logged, "source", lambda _: said("1.21.13", "go1.21.13"))
         self.monkeypatch.setattr(logged, "toolchain", lambda *_: said("1.27.3", "amd64"))
-        patched = samples.tree({samples.DIST_BUILD: b"patched"}, store.put_bytes)
+        patched = samples.tree({DIST_BUILD: b"patched"}, store.put_bytes)
         self.monkeypatch.setattr(plan, "dist_build", lambda *_, **__: patched)
 
     def root(self, **changes: Any) -> model.AuditResult:  # noqa: ANN401 - fields of the request
