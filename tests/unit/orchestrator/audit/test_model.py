@@ -86,6 +86,7 @@ def document(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
             "whole": False,
             "bisect": True,
             "native": ["riscv64"],
+            "root": "gcc",
         },
         "coverage": {
             "actions": 2,
