@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from orchestrator.cli.main import run
 from orchestrator.inputs import bundle, ensure, resolve, second_root
 from orchestrator.lock import differences, logged
 from orchestrator.lock import file as locks
 from orchestrator.lock.file import GCC, Absent, Recorded, SecondRoot
+from orchestrator.lock.model import RootPackage
 from orchestrator.spec import model as specs
 from orchestrator.store import Store
 from reproducibility import canonical
@@ -245,6 +248,38 @@ def test_packages_that_are_no_compiler(
     debian.publish("gccgo-14")
     with pytest.raises(InputError, match=words):
         make(debian.world, wanted, store)
+
+
+_PATHS = st.lists(
+    st.sampled_from(["usr", "bin", "lib", "..", ".", "a", "b"]), min_size=1, max_size=4
+).map("/".join)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(_PATHS, max_size=3),
+    st.dictionaries(
+        _PATHS, st.sampled_from(["", "/", "="]).flatmap(lambda s: _PATHS.map(s.__add__))
+    ),
+)
+def test_links_may_lead_anywhere(store: Store, names: list[str], links: dict[str, str]) -> None:
+    content = package({"usr/bin/go-14": b"go", **dict.fromkeys(names, b"x")}, links)
+    made = RootPackage(
+        package="gccgo-14",
+        version="1",
+        suite="trixie",
+        where="pool/x.deb",
+        size=len(content),
+        sha256=digests.sha256_of_bytes(content),
+        blake3=store.put_bytes(content),
+    )
+    try:
+        tree = second_root.compiler([made], store)
+    except InputError:
+        return
+    contents = {digests.of_bytes(data).hex for data in (b"go", b"x")}
+    assert {entry.digest for entry in tree} <= contents
+    assert not any(part in {"..", "."} for entry in tree for part in entry.path.split("/"))
 
 
 def test_a_damaged_package_is_refused(debian: Debian, wanted: Spec, store: Store) -> None:
