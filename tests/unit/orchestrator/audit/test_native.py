@@ -15,6 +15,7 @@ from orchestrator.audit import job, matrix, model, native
 from orchestrator.cli.main import run
 from orchestrator.store import Store
 from reproducibility import digest
+from reproducibility.digest import Digest
 from reproducibility.errors import InfrastructureError, InputError, Stopped
 from tests import results as documents
 from tests.fakes import Asked, Made
@@ -150,6 +151,10 @@ def test_a_planted_byte_in_one_program_is_named(world: Foreign) -> None:
     (check,) = (one for one in world.native().checks if one.subject == "riscv64")
     assert [one.path for one in check.differences] == ["link"]
     assert "link" in check.reason
+    with closing(Store(world.store)) as store:
+        sides = check.reason.partition("orchestrate compare ")[2].rstrip("`").split()
+        first, second = (store.load_tree(Digest.parse(side)) for side in sides)
+    assert [one.path for one in first if second.get(one.path) != one] == ["link"]
 
 
 @pytest.mark.parametrize("said", [b"go version go1.27.3 linux/amd64\n", b"", b"\xff"])
