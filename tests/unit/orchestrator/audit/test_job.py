@@ -247,22 +247,95 @@ class Clock:
 
 def test_a_budget_begins_nothing_further_and_the_next_one_goes_on(world: Making) -> None:
     one = world(a=clean, b=clean, c=clean)
-    first = one.audit(budget=3, clock=Clock(), jobs=1)
+    first = one.audit(budget=5, clock=Clock(), jobs=1)
     assert (len(first.steps), first.verdict) == (2, "SKIP")
     assert {left.why for left in first.coverage.left_out} == {"budget"}
     (left,) = first.coverage.left_out
-    second = one.audit(budget=2, clock=Clock(), jobs=1)
+    second = one.audit(budget=4, clock=Clock(), jobs=1)
     # The one that was never audited comes first; of the others it is known when they were.
     assert [made.name for made in second.steps] == [left.step]
     assert all(was.last for was in second.coverage.left_out)
 
 
-def test_a_budget_that_is_used_up_at_once_is_no_success(world: Making) -> None:
-    found = world(a=clean).audit(budget=1, only=("a",), clock=Clock(), jobs=1)
+@pytest.mark.parametrize("budget", [1, 2])
+def test_a_budget_that_is_used_up_at_once_is_no_success(world: Making, budget: int) -> None:
+    one = world(a=clean)
+    found = one.audit(budget=budget, clock=Clock(), jobs=1)
     assert codes(found)["build"] == "audit-coverage.nothing"
     assert found.verdict == "FAIL"
-    # The program that looks around saw it; no action was run under it.
+    # Where the program that looks around saw it, no action was run under it.
+    assert (OBSERVE in one.engine.runs) == (budget > 1)
     assert state(found, "host") == ("not run", "SKIP")
+    assert one.runs() == []
+    # What another process computes is not begun either.
+    assert (found.coverage.computed, found.computations) == (0, ())
+    assert {(left.step, left.why) for left in found.coverage.left_out} == {
+        ("a", "budget"),
+        ("image", "budget"),
+    }
+
+
+# -- shares of the CPUs --------------------------------------------------------------------------
+
+
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[World, dict[str, int]]:
+    """A build of long steps, on 4 CPUs and two at once, and how many CPUs each had."""
+    gate = threading.Barrier(2, timeout=60)
+    built = threading.Event()
+
+    def meet(asked: Asked) -> Made:
+        if not built.is_set():
+            gate.wait()
+        return clean(asked)
+
+    steps = [replace(step(name), long=True) for name in "abcd"]
+    one = World(tmp_path, steps, dict.fromkeys("abcd", meet), jobs=2)
+    one.patch(monkeypatch)
+    built.set()
+    had = dict(one.engine.cpus)
+    # The last two found nobody waiting, and had all.
+    assert had == {"a": 2, "b": 2, "c": 4, "d": 4}
+    return one, had
+
+
+def test_a_step_that_had_a_share_of_the_cpus_gets_another_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, had = shared(tmp_path, monkeypatch)
+    found = one.audit()
+    assert state(found, "cpus") == ("seen", "PASS")
+    assert {name: one.engine.cpus[name] for name in had} == {"a": 4, "b": 4, "c": 2, "d": 2}
+    assert step_of(found, "a").rounds[0].conditions["processors"] == 4
+
+
+def test_a_step_that_had_a_share_keeps_it_where_cpus_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, had = shared(tmp_path, monkeypatch)
+    found = one.audit(vary=tuple(name for name in ABLE if name != "cpus"))
+    assert state(found, "cpus") == ("not asked", "SKIP")
+    assert state(found, "parallelism") == ("seen", "PASS")
+    assert {name: one.engine.cpus[name] for name in had} == had
+
+
+def test_steps_whose_cpus_are_not_recorded_are_no_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, had = shared(tmp_path, monkeypatch)
+    document = json.loads((one.out / "result.json").read_bytes())
+    with closing(Store(one.store)) as store:
+        for made in document["steps"][:1]:
+            key = Digest.parse(made["key"])
+            record = store.recall("action-sandbox", key)
+            assert record is not None
+            del record["provenance"]["cpus"]  # as earlier versions wrote it
+            store.remember("action-sandbox", key, record)
+    found = one.audit()
+    assert state(found, "cpus") == ("not recorded", "SKIP")
+    (cpus,) = (one for one in found.variations if one.name == "cpus")
+    assert cpus.actions == len(had) - 1
+    assert "but not for 1 of 4 actions" in cpus.reason
+    assert step_of(found, "a").rounds[0].conditions["parallelism"] == 5
 
 
 # -- interrupted, again, healed ------------------------------------------------------------------
