@@ -21,7 +21,7 @@ from orchestrator.audit.varying import otherwise
 from orchestrator.audit.whole import Again
 from orchestrator.execution.scheduler import default_jobs
 from orchestrator.golang import surroundings
-from orchestrator.store import DamagedBlob, Store, trial
+from orchestrator.store import DamagedBlob, HeldError, Store, trial
 from reproducibility import regular
 from reproducibility.codes import SEEN
 from reproducibility.compare import Check, Verdict
@@ -140,7 +140,18 @@ class Job:
             for number in range(self.request.rounds)
         ]
         key = self.request.key(regular.read(path), self.engine.identity, conditions)
-        history = History(self.store, key)
+        try:
+            with self.store.alone(key):
+                return self._audited(audited, results, History(self.store, key))
+        except HeldError as error:
+            raise InfrastructureError(
+                f"this audit is already running, in {error.process}",
+                subject=str(self.request.out),
+                remedy="wait until it is done, or stop it first; another choice of steps or "
+                "variations is another audit",
+            ) from error
+
+    def _audited(self, audited: Subject, results: Results, history: History) -> Audited:
         if self.request.whole:
             made = self._whole(audited, results)
         else:

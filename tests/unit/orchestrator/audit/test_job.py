@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from containers.engine import Capability
+from containers.host import durable
 from orchestrator.audit import computations, model
 from orchestrator.cli.main import run
 from orchestrator.execution.remembered import Remembered
 from orchestrator.store import DamagedBlob, Store
 from reproducibility import canonical, digest
+from reproducibility.conditions import Conditions
 from reproducibility.digest import Digest
 from reproducibility.errors import ActionError, InfrastructureError, InputError, Stopped
 from reproducibility.variations import VARIED
@@ -371,6 +374,59 @@ def test_another_request_does_not_go_on_where_one_was_interrupted(world: Making)
     one.engine.table["b"] = clean
     assert one.audit(vary=ABLE[:2]).coverage.went_on == 0
     assert one.runs() == ["a", "a", "b", "b"]
+
+
+def test_a_shorter_audit_does_not_take_away_what_an_interrupted_one_found(world: Making) -> None:
+    one = world(a=clean, b=clean)
+    one.engine.table["b"] = lambda _: (_ for _ in ()).throw(InfrastructureError("no disk"))
+    with pytest.raises(InfrastructureError, match="no disk"):
+        one.audit(jobs=1)
+    one.engine.table["b"] = clean
+    assert one.audit(only=("a",)).coverage.went_on == 0
+    assert one.audit(jobs=1).coverage.went_on == 1
+
+
+def test_the_same_audit_does_not_run_twice_at_once(world: Making) -> None:
+    one = world(a=clean)
+    refused: list[InfrastructureError] = []
+
+    def again(asked: Asked) -> Made:
+        one.engine.table["a"] = clean
+        try:
+            one.audit()
+        except InfrastructureError as error:
+            refused.append(error)
+        assert one.audit(vary=ABLE[:1]).coverage.audited == 1
+        return clean(asked)
+
+    one.engine.table["a"] = again
+    assert one.audit().coverage.went_on == 0
+    (error,) = refused
+    assert f"already running, in process {os.getpid()}" in error.summary
+    assert error.status == 4
+
+
+def test_what_cannot_be_written_is_not_over(world: Making) -> None:
+    one = world(a=clean)
+    place = one.out / "audit.json"
+    place.mkdir()
+    (place / "in the way").touch()
+    with pytest.raises(InfrastructureError, match="cannot be written"):
+        one.audit()
+    durable.remove(place)
+    assert one.audit().coverage.went_on == 1
+    assert one.runs() == ["a"]
+
+
+def test_conditions_that_were_changed_by_hand_are_not_run(world: Making) -> None:
+    one = world(a=clean, b=chained)
+    document = json.loads((one.out / "result.json").read_bytes())
+    document["steps"][1]["conditions"] = {"user": 0}
+    one.write(steps=document["steps"])
+    one.steps = [one.steps[0], replace(one.steps[1], conditions=Conditions(user=0))]
+    with pytest.raises(InputError, match=r"result\.json was changed"):
+        one.audit()
+    assert one.runs() == []
 
 
 def test_missing_results_are_built_first_and_said(world: Making) -> None:
