@@ -13,9 +13,10 @@ from containers import registry
 from containers.host import durable
 from orchestrator.artifacts import model as built
 from orchestrator.artifacts import output_directory
-from orchestrator.audit import computations, model, running, seeing, subject
+from orchestrator.audit import computations, made_again, model, running, seeing, subject
 from orchestrator.audit.given import Given, given, unrecorded
 from orchestrator.audit.history import History, now
+from orchestrator.audit.request import near
 from orchestrator.audit.result import Found, actions, audit_result
 from orchestrator.audit.varying import otherwise
 from orchestrator.audit.whole import Again
@@ -200,12 +201,7 @@ class Job:
         chosen = [step for step in every if self.request.wants(step.name)]
         computed = computations.wanted(self.request, audited)
         if not chosen and not computed:
-            raise InputError(
-                f"no step of the build has a name like {' or '.join(self.request.only)}",
-                subject="--only",
-                remedy=f"steps are named as in {every[0].name if every else 'result.json'}; "
-                "result.json lists them all",
-            )
+            raise _no_such_step(self.request.only, [step.name for step in audited.steps])
         done = {step.name: history.before(results[step.name].key) for step in chosen}
         waiting = running.ordered(
             [step for step in chosen if done[step.name] is None],
@@ -375,6 +371,16 @@ class Job:
             fixed=_left_out(every, results),
             further=[check for check in again.checks if check.subject not in names],
         )
+
+
+def _no_such_step(patterns: tuple[str, ...], names: list[str]) -> InputError:
+    like = near(patterns, [*names, made_again.IMAGE])
+    said = f"there is {', '.join(like)}" if like else f"steps are named as in {names[0]}"
+    return InputError(
+        f"no step of the build has a name like {' or '.join(patterns)}",
+        subject="--only",
+        remedy=f"{said}; result.json lists them all",
+    )
 
 
 def _left_out(steps: Sequence[Step], results: Results) -> dict[str, tuple[str, ...]]:

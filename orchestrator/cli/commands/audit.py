@@ -146,6 +146,8 @@ def audit(
     def run(session: Session) -> int:
         from orchestrator.audit import request
 
+        if told := request.surprise(vary):
+            session.note(told)
         asked = request.Request(
             spec=spec,
             lock=lock,

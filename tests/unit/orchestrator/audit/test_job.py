@@ -233,8 +233,13 @@ def test_a_part_is_never_reported_as_the_whole(world: Making) -> None:
 
 
 def test_no_step_of_a_name_is_an_error(world: Making) -> None:
-    with pytest.raises(InputError, match="no step"):
-        world(a=clean).audit(only=("nothing/*",))
+    one = world(alpha=clean, beta=clean)
+    with pytest.raises(InputError, match="no step") as caught:
+        one.audit(only=("nothing/*",))
+    assert "named as in alpha" in caught.value.remedy
+    with pytest.raises(InputError, match="no step") as caught:
+        one.audit(only=("alhpa",))
+    assert "there is alpha;" in caught.value.remedy
 
 
 class Clock:
@@ -566,6 +571,8 @@ def test_a_person_reads_what_differs_and_why(
     assert "differ by it: a" in shown
     assert "FAIL  3 of 3 actions" in shown
     assert str(one.out / "audit.json") in shown
+    assert run([*arguments, "--vary", "host", "--only", "b"]) == 0
+    assert "alone: --vary -all,+host" in capsys.readouterr().err
     assert run([*arguments, "--vary", "-host", "--only", "b"]) == 0
     assert "1 of 3 actions" in capsys.readouterr().out
 
