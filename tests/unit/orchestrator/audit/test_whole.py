@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from orchestrator.artifacts import remaking
 from orchestrator.audit import whole
+from orchestrator.image.cpio import writer as cpio
 from orchestrator.inputs import bundle
 from reproducibility import digest
 from reproducibility.codes import FROM_INPUTS
@@ -97,10 +99,10 @@ def test_an_image_made_in_the_same_surroundings_proves_less(
     expected = {"root": same, "sourcery.img": same, "sourcery.cpio.zst": same}
     made = SimpleNamespace(tree=same, image=same, alike=alike)
     other = SimpleNamespace(result=lambda *_: made)
-    monkeypatch.setattr(whole.remaking, "started", lambda *_: nullcontext(other))
+    monkeypatch.setattr(remaking, "started", lambda *_: nullcontext(other))
     monkeypatch.setattr(whole, "laid_out", lambda *_: (Tree(), None))
     monkeypatch.setattr(
-        whole.cpio, "write", lambda _tree, _place, path, **_: path.write_bytes(b"archive")
+        cpio, "write", lambda _tree, _place, path, **_: path.write_bytes(b"archive")
     )
     said = SimpleNamespace(
         cpio=SimpleNamespace(path="sourcery.cpio.zst"), image=SimpleNamespace(path="sourcery.img")

@@ -96,13 +96,14 @@ def test_what_could_be_a_time_follows_from_what_is_surely_otherwise() -> None:
         {".data": times[0], ".rodata": b"\0/work/x.go\0"},
         {".data": times[1], ".rodata": b"\0/home/x.go\0"},
     ]
-    to = told(*map(samples.elf, sections))
+    to = told(samples.elf(sections[0]), samples.elf(sections[1]))
     assert {(one.cause.value, one.follows) for one in to.findings} == {
         ("time", True),
         ("path", False),
     }
     # So from other instructions.
-    to = told(*(samples.elf({**one, ".text": one[".rodata"]}) for one in sections))
+    coded = [samples.elf({**one, ".text": one[".rodata"]}) for one in sections]
+    to = told(coded[0], coded[1])
     assert [one.cause.value for one in to.findings if not one.follows] == ["path"]
     to = told(
         samples.elf({".data": times[0], ".text": b"c" * 10}),
@@ -364,7 +365,7 @@ def test_of_many_lines_the_first_are_judged_and_the_rest_is_said(
     monkeypatch.setattr(evidence, "judge", judge)
     count = 2500
     sides = ["".join(f"{side}{n}\n" for n in range(count)).encode() for side in ("a", "b")]
-    to = told(*sides)
+    to = told(sides[0], sides[1])
     assert judged == [f"a{n}" for n in range(2000)]
     assert to.diagnosis().notes == (
         f"f: of {count} lines that differ the first 2000 were looked into",
