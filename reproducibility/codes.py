@@ -87,6 +87,7 @@ SEEN = _kind(
     skips={
         "input": "it was seen; but some steps have it as an input, and were run without it",
         "not-asked": "the audit was asked to leave this variation out",
+        "not-recorded": "it was seen; but the build did not record what some steps had of it",
         "not-run": "no action was run with it",
         "one-processor": "the engine gives an action one processor, which has no half",
         "unable": "the engine cannot apply this variation",

@@ -29,7 +29,7 @@ REMEDY = "audit again: `orchestrate audit`"
 
 Conditions = dict[str, str | int]
 State = Literal[
-    "seen", "input", "not asked", "not run", "unable", "no effect", "one processor"
+    "seen", "input", "not asked", "not recorded", "not run", "unable", "no effect", "one processor"
 ]  # fmt: skip
 Why = Literal["not chosen", "budget"]
 Cause = Literal[

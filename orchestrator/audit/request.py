@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 _DURATION = re.compile(r"([0-9]{1,9})([smh])")
 # More than anybody waits for; it bounds what a round's number may change.
 MOST_ROUNDS = 100
+# How many names are offered for a pattern without a match, and how much alike they are (difflib).
+_NEAR, _ALIKE = 4, 0.5
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,37 @@ def selected(text: str) -> tuple[str, ...]:
         names = set(variations.NAMES) if name == _ALL else {name}
         chosen = chosen - names if sign == "-" else chosen | names
     return tuple(name for name in variations.NAMES if name in chosen)
+
+
+def surprise(text: str) -> str:
+    """Return what may surprise about such a text: that it takes in what is in already; else empty.
+
+    Raises:
+        InputError: as `selected`.
+    """
+    words = [word for word in re.split(r"[,\s]+", text) if word]
+    idle = [
+        word.lstrip("+")
+        for at, word in enumerate(words)
+        if word[0] != "-" and selected(",".join(words[:at])) == selected(",".join(words[: at + 1]))
+    ]
+    idle = [name for name in idle if name != _ALL]
+    if words and not idle:
+        return ""
+    count = len(selected(text))
+    given = f"it begins with all of them, so {', '.join(idle)} adds nothing" if idle else "all"
+    alone = ",".join(f"+{name}" for name in idle or ("host",))
+    return f"--vary {text!r} chooses {count} variations: {given}; alone: --vary -{_ALL},{alone}"
+
+
+def near(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Names of steps that are like patterns which match none, the most alike first."""
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        bare = re.sub(r"[*?\[\]]+", "", pattern)
+        found |= dict.fromkeys(get_close_matches(bare, names, _NEAR, _ALIKE))
+        found |= dict.fromkeys(name for name in names if bare and bare in name)
+    return list(found)[:_NEAR]
 
 
 def seconds(text: str) -> int:

@@ -170,7 +170,7 @@ def _variation(
 ) -> model.Variation:
     meanings = {variation.name: variation.meaning for variation in VARIATIONS}
     state = seeing.state(check)
-    applied = state == "input" or check.verdict is not Verdict.SKIP
+    applied = state in {"input", "not recorded"} or check.verdict is not Verdict.SKIP
     return model.Variation(
         name=check.subject,
         meaning=meanings.get(check.subject, "the engine that runs an action"),

@@ -14,8 +14,10 @@ from orchestrator.cli.options import (
     OUT,
     SPEC,
     Engine,
+    Jobs,
     Json,
     Lock,
+    Offline,
     Quiet,
     Spec,
     StoreFolder,
@@ -123,20 +125,8 @@ def audit(
         ),
     ] = "",
     engine: Engine = registry.AUTOMATIC,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            "--jobs", "-j", min=0, metavar="N", help="Actions in parallel; 0 fits this machine."
-        ),
-    ] = 0,
-    offline: Annotated[
-        bool,
-        typer.Option(
-            "--offline",
-            metavar=FLAG,
-            help="Use no network; an input that would be fetched is an error.",
-        ),
-    ] = False,
+    jobs: Jobs = 0,
+    offline: Offline = False,
     out: Annotated[
         Path,
         typer.Option(
@@ -178,6 +168,8 @@ def audit(
     def run(session: Session) -> int:
         from orchestrator.audit import request
 
+        if told := request.surprise(vary):
+            session.note(told)
         asked = request.Request(
             spec=spec,
             lock=lock,
