@@ -5,33 +5,31 @@ from __future__ import annotations
 import time
 from collections import deque
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from containers import registry
 from containers.host import durable
-from orchestrator.architecture import host
-from orchestrator.artifacts import model as built
 from orchestrator.artifacts import output_directory
 from orchestrator.audit import (
-    cells,
     computations,
     made_again,
     matrix,
     model,
     native,
+    proofs,
     running,
     second_root,
     seeing,
     subject,
 )
 from orchestrator.audit.given import Given, given, unrecorded
-from orchestrator.audit.history import History, now
+from orchestrator.audit.history import History
 from orchestrator.audit.request import near
 from orchestrator.audit.result import Found, actions, audit_result
 from orchestrator.audit.varying import otherwise
-from orchestrator.audit.whole import Again
+from orchestrator.audit.whole import Again, as_step
 from orchestrator.execution.scheduler import default_jobs
 from orchestrator.golang import surroundings
 from orchestrator.store import DamagedBlob, HeldError, Store, trial
@@ -51,7 +49,6 @@ if TYPE_CHECKING:
     from orchestrator.audit.history import Last
     from orchestrator.audit.request import Request
     from orchestrator.audit.subject import Finding, Subject
-    from orchestrator.audit.whole import Whole
     from orchestrator.execution.step import Observer, Results, Step
     from reproducibility.conditions import Conditions
 
@@ -162,7 +159,7 @@ class Job:
         key = self.request.key(regular.read(path), self.engine.identity, conditions)
         try:
             with self.store.alone(key):
-                return self._audited(audited, results, History(self.store, key))
+                return self._audited(audited, results, History(self.store, key), emulated)
         except HeldError as error:
             raise InfrastructureError(
                 f"this audit is already running, in {error.process}",
@@ -171,7 +168,13 @@ class Job:
                 "variations is another audit",
             ) from error
 
-    def _audited(self, audited: Subject, results: Results, history: History) -> Audited:
+    def _audited(
+        self,
+        audited: Subject,
+        results: Results,
+        history: History,
+        emulated: Mapping[Architecture, native.Emulated],
+    ) -> Audited:
         if self.request.whole:
             made = self._whole(audited, results)
         else:
@@ -220,18 +223,8 @@ class Job:
         every = actions(audited, results)
         chosen = [step for step in every if self.request.wants(step.name)]
         computed = computations.wanted(self.request, audited)
-<<<<<<< HEAD
         if not chosen and not computed and not self.foreign and not self.request.root:
-            raise InputError(
-                f"no step of the build has a name like {' or '.join(self.request.only)}",
-                subject="--only",
-                remedy=f"steps are named as in {every[0].name if every else 'result.json'}; "
-                "result.json lists them all",
-            )
-=======
-        if not chosen and not computed:
             raise _no_such_step(self.request.only, [step.name for step in audited.steps])
->>>>>>> n-minors
         done = {step.name: history.before(results[step.name].key) for step in chosen}
         waiting = running.ordered(
             [step for step in chosen if done[step.name] is None],
@@ -371,8 +364,6 @@ class Job:
             found.append(Check(SEEN["seen"], "engine", reason))
         return found
 
-    # -- toolchains made otherwise -----------------------------------------------------------------
-
     def _proved(
         self,
         audited: Subject,
@@ -380,9 +371,6 @@ class Job:
         made: Found,
         emulated: Mapping[Architecture, native.Emulated],
     ) -> Found:
-        """Let foreign toolchains build themselves, and put the build's matrix together."""
-        root = cells.Root(f"go {self.found.wanted.go.bootstrap}")
-        record = matrix.Record(self.store, matrix.identity(self.found.result))
         bench = native.Natives(
             engine=self.engine,
             policy=self.found.policy,
@@ -390,35 +378,12 @@ class Job:
             chain=audited.assembly.drawn.chain,
             results=results,
             observer=self.observer,
-            record=record,
-            root=root.words,
+            record=matrix.Record(self.store, matrix.identity(self.found.result)),
+            root=f"go {self.found.wanted.go.bootstrap}",
             stop=self.stop,
             late=lambda: self._deadline is not None and self.clock() >= self._deadline,
         )
-        proof = bench.run(dict(emulated))
-        if self.request.root:
-            chain = second_root.Chain(audited, bench, self.jobs, offline=self.request.offline)
-            proof = proof.and_also(chain.run())
-        built_cells = cells.of_build(self.found.result, root.words)
-        steps = {step.name: step for step in made.steps}
-        further = cells.again(
-            built_cells,
-            audited.steps,
-            steps,
-            {step.name for step in actions(audited, results)},
-            built.Engine.model_validate(self.engine.identity.document()),
-        )
-        filled = record.add([*built_cells, *further])
-        return replace(
-            made,
-            proofs=(*made.proofs, *proof.checks),
-            matrix=cells.whole(
-                matrix.merge(filled, proof.cells),
-                host(),
-                self.found.architectures,
-                [root, *second_root.roots(self.found)],
-            ),
-        )
+        return proofs.proved(self.request, audited, bench, made, emulated, self.jobs)
 
     # -- end to end --------------------------------------------------------------------------------
 
@@ -439,7 +404,7 @@ class Job:
         ).run(self.store)
         checks = {check.subject: check for check in again.checks}
         steps = [
-            _of_whole(step, checks[step.name], results, again)
+            as_step(step, checks[step.name], results, again)
             for step in every
             if step.name in again.results
         ]
@@ -466,26 +431,3 @@ def _left_out(steps: Sequence[Step], results: Results) -> dict[str, tuple[str, .
     """The steps of which a variation proves nothing, by its name."""
     fixed = {**seeing.inputs(steps), **unrecorded(steps, results)}
     return {name: these.steps for name, these in fixed.items()}
-
-
-def _of_whole(step: Step, check: Check, before: Results, again: Whole) -> model.Step:
-    first, second = before[step.name], again.results[step.name]
-    one = model.Round(
-        conditions=dict(second.conditions),
-        outputs=second.tree.digest,
-        seconds=round(second.seconds, 3),
-        check=built.Check.model_validate(check.document()),
-        explanation=again.explanations.get(step.name),
-    )
-    return model.Step(
-        name=step.name,
-        stage=step.stage,
-        key=first.key,
-        outputs=first.tree.digest,
-        built_under=step.conditions.describe(),
-        verdict=running.WORDS[check.verdict],
-        rounds=(one,),
-        bisected=None,
-        when=now(),
-        went_on=False,
-    )
