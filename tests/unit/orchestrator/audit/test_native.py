@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from orchestrator import emulator
-from orchestrator.audit import job, matrix, model, native
+from orchestrator.audit import matrix, model, native, proofs
 from orchestrator.cli.main import run
 from orchestrator.store import Store
 from reproducibility import digest
@@ -72,7 +72,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Foreign:
     program = tmp_path / "qemu-riscv64-static"
     program.write_bytes(EMULATOR)
     monkeypatch.setattr(emulator, "require", lambda _: program)
-    for module in (native, job):
+    for module in (native, proofs):
         monkeypatch.setattr(module, "host", lambda: "amd64")
     return made
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from orchestrator import plan
-from orchestrator.audit import job, matrix, model, native, second_root
+from orchestrator.audit import matrix, model, native, proofs, second_root
 from orchestrator.golang.module_hash import ModuleHashes
 from orchestrator.golang.toolchain import DIST_BUILD
 from orchestrator.inputs import second_root as inputs
@@ -144,7 +144,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FromGcc:
     made.entry = pinned()
     made.monkeypatch = monkeypatch
     made.patch(monkeypatch)
-    for module in (native, job, second_root, inputs):
+    for module in (native, proofs, second_root, inputs):
         monkeypatch.setattr(module, "host", lambda: "amd64")
     return made
 
