@@ -204,7 +204,9 @@ class Natives:
         tree = native.outputs(outcome.tree)
         check = trees(NATIVE, architecture, made, tree)
         if check.code != NATIVE["same"]:
-            self.store.save_tree(tree)
+            sides = f"{self.store.save_tree(made)} {self.store.save_tree(tree)}"
+            reason = f"{check.reason}; why: `orchestrate compare {sides}`"
+            check = replace(check, reason=reason)
         return check, outcome
 
     def _ended(self, outcome: Outcome) -> str:

@@ -43,6 +43,6 @@ def _last(cell: Cell) -> str:
     """When it was filled, and why it is no PASS; or what fills it."""
     if not cell.filled:
         return f"{cell.reason}: `{cell.command}`" if cell.command else cell.reason
-    return (
-        cell.when if cell.verdict == "PASS" else ": ".join(filter(None, (cell.when, cell.reason)))
-    )
+    # What a program said on its way to the end has more than one line, and is told above.
+    first, *_ = cell.reason.splitlines() or [""]
+    return cell.when if cell.verdict == "PASS" else ": ".join(filter(None, (cell.when, first)))

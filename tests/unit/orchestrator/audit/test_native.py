@@ -15,6 +15,7 @@ from orchestrator.audit import job, matrix, model, native
 from orchestrator.cli.main import run
 from orchestrator.store import Store
 from reproducibility import digest
+from reproducibility.digest import Digest
 from reproducibility.errors import InfrastructureError, InputError, Stopped
 from tests import results as documents
 from tests.fakes import Asked, Made
@@ -74,6 +75,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Foreign:
     for module in (native, job):
         monkeypatch.setattr(module, "host", lambda: "amd64")
     return made
+
+
+def places(world: World) -> list[str]:
+    """Options that say where everything lies."""
+    options = {"--out": world.out, "--store": world.store, "--spec": "s", "--lock": "l"}
+    return [str(word) for pair in options.items() for word in pair]
 
 
 def cell(found: model.AuditResult, comparison: str = "native-build") -> matrix.Cell:
@@ -150,6 +157,10 @@ def test_a_planted_byte_in_one_program_is_named(world: Foreign) -> None:
     (check,) = (one for one in world.native().checks if one.subject == "riscv64")
     assert [one.path for one in check.differences] == ["link"]
     assert "link" in check.reason
+    with closing(Store(world.store)) as store:
+        sides = check.reason.partition("orchestrate compare ")[2].rstrip("`").split()
+        first, second = (store.load_tree(Digest.parse(side)) for side in sides)
+    assert [one.path for one in first if second.get(one.path) != one] == ["link"]
 
 
 @pytest.mark.parametrize("said", [b"go version go1.27.3 linux/amd64\n", b"", b"\xff"])
@@ -202,9 +213,7 @@ def test_a_missing_emulator_is_said_before_anything_runs(
         raise InfrastructureError("no emulator", remedy="`apt install qemu-user-static`")
 
     monkeypatch.setattr(emulator, "require", missing)
-    places = {"--out": world.out, "--store": world.store, "--spec": "s", "--lock": "l"}
-    words = [str(word) for pair in places.items() for word in pair]
-    assert run(["audit", *words, "--json", "--native", "riscv64"]) == 4
+    assert run(["audit", *places(world), "--json", "--native", "riscv64"]) == 4
     assert "qemu-user-static" in json.loads(capsys.readouterr().out)["error"]["remedy"]
     assert world.engine.runs == []
 
@@ -316,11 +325,22 @@ def test_another_engine_that_gives_something_else_fails_its_cells(world: Foreign
 
 
 def test_a_person_reads_the_matrix(world: Foreign, capsys: pytest.CaptureFixture[str]) -> None:
-    places = {"--out": world.out, "--store": world.store, "--spec": "s", "--lock": "l"}
-    words = [str(word) for pair in places.items() for word in pair]
-    assert run(["audit", *words, "--native", "all"]) == 0
+    assert run(["audit", *places(world), "--native", "all"]) == 0
     shown = capsys.readouterr().out
     assert "matrix of this build's toolchains, made on amd64:" in shown
     (line,) = (one for one in shown.splitlines() if "by its own programs  2" in one)
     assert line.startswith("PASS  riscv64  go 1.26.6  sandbox  native emulated")
     assert "nobody ran it: `orchestrate audit --engine docker`" in shown
+
+
+def test_a_failure_of_many_words_is_one_line_of_the_matrix(
+    world: Foreign, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.engine.table[BUILD] = lambda _: Made(stderr=b"SIGILL\nand\nmore", exit_status=2)
+    assert run(["audit", *places(world), "--native", "all"]) == 1
+    shown = capsys.readouterr().out
+    table = shown.partition("matrix of this build's toolchains")[2]
+    (line,) = (one for one in table.splitlines() if one.startswith("FAIL  riscv64"))
+    assert "exit status 2: SIGILL" in line
+    assert "\nand\n" not in table
+    assert "more" in shown
