@@ -122,7 +122,8 @@ class _Wanted:
         self.manifests: dict[Digest, str] = {}
         self.files: dict[Digest, int] = {}
         self._seen: set[Digest] = set()
-        self._root = lock.roots.get(GCC, {}).get(host)
+        self._lock = lock
+        self._host = host
         for found in needed(lock, host):
             if not isinstance(found, LocalPath):
                 self.artifacts[found.blake3] = (found.label, found.size)
@@ -139,7 +140,7 @@ class _Wanted:
 
     def expect_root(self, tree: object) -> bool:
         """Take it that a second root comes too; False where the lock does not pin that one."""
-        root = self._root
+        root = self._lock.roots.get(GCC, {}).get(self._host)
         if not isinstance(root, SecondRoot) or str(root.tree) != tree:
             return False
         self.add_root(root)

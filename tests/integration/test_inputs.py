@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.golang.module_hash import ModuleHashes
-from orchestrator.inputs import Clients, bundle, ensure, resolve
+from orchestrator.inputs import Clients, bundle, ensure, resolve, second_root
+from orchestrator.inputs.debian_package import DebianTransport
 from orchestrator.inputs.go_module import GoTransport
 from orchestrator.lock import differences, logged
 from orchestrator.lock import file as locks
@@ -233,3 +234,17 @@ def test_a_record_is_had_without_the_module(inputs: Inputs, lock: Lock, store: S
     entry = GoTransport(Clients(), lambda: go).log_entry(gomodule.TOOLCHAIN, version, store)
     assert isinstance(entry, Recorded)
     assert entry.h1(gomodule.TOOLCHAIN, version) == logged.toolchain(lock, "arm64").h1
+
+
+def test_packages_are_pinned_with_all_that_they_need(store: Store) -> None:
+    debian = DebianTransport(Clients())
+    found = debian.closure(["libmpc3"], "trixie", HOST, store)
+    assert {"libc6", "libgmp10", "libmpc3", "libmpfr6"} <= {one.package for one in found}
+    for one in found:
+        assert store.blob(one.blake3).stat().st_size == one.size
+        assert digests.sha256_of_file(store.blob(one.blake3)) == one.sha256
+    with pytest.raises(InputError, match="0 go commands"):
+        second_root.compiler(found, store)
+    with pytest.raises(InputError, match="no-such-gccgo") as missing:
+        debian.closure(["no-such-gccgo"], "trixie", HOST, store)
+    assert missing.value.missing
