@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -161,13 +161,19 @@ def surprise(text: str) -> str:
 
 
 def near(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Names of steps that are like patterns which match none, the most alike first."""
-    found: dict[str, None] = {}
+    """Names of steps that are like patterns which match none, the most alike first.
+
+    One that begins as a pattern does, to its first slash, is the more like it.
+    """
+    found: dict[str, float] = {}
     for pattern in patterns:
         bare = re.sub(r"[*?\[\]]+", "", pattern)
-        found |= dict.fromkeys(get_close_matches(bare, names, _NEAR, _ALIKE))
-        found |= dict.fromkeys(name for name in names if bare and bare in name)
-    return list(found)[:_NEAR]
+        for name in names:
+            alike = SequenceMatcher(None, bare, name).ratio()
+            same = name.partition("/")[0] == bare.partition("/")[0] or (bare and bare in name)
+            if same or alike >= _ALIKE:
+                found[name] = max(found.get(name, 0.0), alike + bool(same))
+    return sorted(found, key=lambda name: -found[name])[:_NEAR]
 
 
 def seconds(text: str) -> int:

@@ -52,7 +52,7 @@ def audit(
             "--vary",
             metavar="+NAME,-NAME",
             help="Variations of conditions: begins with all; -NAME leaves one out, +NAME takes it "
-            "in, all stands for every one.",
+            "in, all stands for every one; docs/variations.md lists them.",
             rich_help_panel=_WHAT,
         ),
     ] = "+all",

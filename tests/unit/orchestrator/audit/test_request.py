@@ -71,6 +71,7 @@ def test_what_takes_in_what_is_in_already_is_told_of(text: str, alone: str) -> N
 def test_names_like_a_pattern_are_offered() -> None:
     names = ["T1/dist", "commands/amd64/std", "commands/arm64/std", "cross/arm64"]
     assert near(["comands/*"], names)[0].startswith("commands/")
+    assert near(["commands/amd64"], names)[:2] == ["commands/amd64/std", "commands/arm64/std"]
     assert near(["arm64"], names) == ["cross/arm64", "commands/arm64/std"]
     assert near(["T1/dst"], names) == ["T1/dist"]
     assert near(["*"], names) == []
