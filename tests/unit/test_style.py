@@ -123,7 +123,7 @@ def test_the_readme_s_spec_is_one() -> None:
     assert booting.kernel("amd64").modules == ("megaraid_sas",)
     without = default.partition("[root.gcc]\n")[0]
     other = spec.parse(without + root, ROOT / "sourcery.toml")
-    assert other.root == parsed.root is not None
+    assert other.root == parsed.root
 
 
 def test_the_readme_s_exit_statuses_are_those_of_the_errors() -> None:
