@@ -325,15 +325,23 @@ def load(path: Path) -> Spec:
     Raises:
         InputError: there is no such file, or it holds mistakes; names each with its line.
     """
+    return parse(text_file.decoded(read(path), "the spec", str(path)), path)
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a spec's file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
-        data = regular.read(path)
+        return regular.read(path)
     except OSError as error:
         raise InputError(
             f"cannot read the spec: {error.strerror}",
             subject=str(path),
             remedy="give its place with --spec",
         ) from error
-    return parse(text_file.decoded(data, "the spec", str(path)), path)
 
 
 def parse(text: str, origin: Path = Path("sourcery.toml")) -> Spec:
