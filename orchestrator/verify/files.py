@@ -12,6 +12,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from orchestrator.artifacts import fingerprint
+from orchestrator.artifacts.names import B3SUMS, LOGS, SHA256SUMS, SUMS
 from orchestrator.verify.model import Measured
 from reproducibility import regular, visible
 from reproducibility.errors import InputError
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
     from orchestrator.verify.model import Findings
 
-SHA256SUMS, B3SUMS = "SHA256SUMS", "B3SUMS"
-SUMS = (SHA256SUMS, B3SUMS)
-LOGS = "logs"
 # What a build of every command of the largest sources leaves is a few hundred logs.
 _MOST = 20_000
 _LONGEST = 400
