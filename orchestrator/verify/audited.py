@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.audit.model import AuditResult, Step
     from orchestrator.verify.model import Findings, Measured
     from reproducibility import compare
+    from reproducibility.compare import CheckKind
 
 _DIFFERS = "audit-differs"
 _IMAGE = "image"
@@ -41,9 +42,7 @@ def check(
         findings.say(_DIFFERS, names.AUDIT, reason)
 
 
-def _build(
-    audit: AuditResult, result: BuildResult, files: Mapping[str, Measured]
-) -> Iterator[str]:
+def _build(audit: AuditResult, result: BuildResult, files: Mapping[str, Measured]) -> Iterator[str]:
     told = audit.audited
     here = files[names.RESULT].blake3
     if told.result.hex != here:
@@ -140,9 +139,13 @@ def _verdicts(audit: AuditResult) -> Iterator[str]:
             yield f"{one.code} of {one.subject} is a {value.verdict.name}, not {one.verdict}"
     if fold(found).name != audit.verdict:
         yield f"its checks fold to {fold(found).name}, and it says {audit.verdict}"
-    there = {(value.kind, value.subject): value.verdict for value in found}
+    yield from _missing(audit, {(value.kind, value.subject): value.verdict for value in found})
+
+
+def _missing(audit: AuditResult, there: Mapping[tuple[CheckKind, str], Verdict]) -> Iterator[str]:
+    """What an audit lists, and has no check of that says the same."""
+    kinds = (codes.CONDITIONS, codes.FROM_INPUTS)
     for step in audit.steps:
-        kinds = (codes.CONDITIONS, codes.FROM_INPUTS)
         own = [there[kind, step.name] for kind in kinds if (kind, step.name) in there]
         if not own or max(own).name != step.verdict:
             yield f"it has no check of {step.name} with the verdict {step.verdict}"

@@ -18,6 +18,7 @@ from reproducibility.errors import InputError, SourceryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
     from orchestrator.artifacts.model import BuildResult
     from orchestrator.audit.model import AuditResult
     from orchestrator.evidence.dsse import Envelope
@@ -44,7 +45,9 @@ class Documents:
 def read(folder: Path, present: Mapping[str, object], findings: Findings) -> Documents:
     """Read all of them. `present`: the files that are there, by path."""
 
-    def one(name: str, parse: Callable[[bytes, str], _Read], *, wanted: bool = True) -> _Read | None:
+    def one(
+        name: str, parse: Callable[[bytes, str], _Read], *, wanted: bool = True
+    ) -> _Read | None:
         if name not in present:
             if wanted:
                 findings.say("file-missing", name, _HOW_NAMED)

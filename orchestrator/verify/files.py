@@ -1,4 +1,4 @@
-"""Accounts for every file of a folder: what lies there, its digests, and whether something names it.
+"""Accounts for every file of a folder: what lies there, its digests, and whether it is named.
 
 Both lists of sums must name every file but themselves, and each file must be what both say. Where
 only one of them disagrees with a file, that list is at fault, and is named.
@@ -7,12 +7,12 @@ only one of them disagrees with a file, that list is at fault, and is named.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from typing import TYPE_CHECKING
 
 from orchestrator.artifacts import fingerprint
 from orchestrator.artifacts.names import B3SUMS, LOGS, SHA256SUMS, SUMS
+from orchestrator.evidence import sums as listing
 from orchestrator.verify.model import Measured
 from reproducibility import regular, visible
 from reproducibility.errors import InputError
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 # What a build of every command of the largest sources leaves is a few hundred logs.
 _MOST = 20_000
 _LONGEST = 400
-_LINE = re.compile(r"([0-9a-f]{64})  ([^\x00-\x1f\x7f]{1,400})")
 
 
 def measured(folder: Path, findings: Findings) -> dict[str, Measured]:
@@ -90,39 +89,45 @@ def _wrong(path: str, child: os.DirEntry[str]) -> str:
 
 def sums(folder: Path, files: Mapping[str, Measured], findings: Findings) -> None:
     """Hold the files against both lists of sums."""
-    told = {name: _lines(folder, name, files, findings) for name in SUMS}
-    sha256, blake3 = (told[name] for name in SUMS)
-    for path in sorted({*sha256, *blake3, *files} - {*SUMS}):
+    told = {name: _listed(folder, name, files, findings) for name in SUMS}
+    lists = {name: listed for name, listed in told.items() if listed is not None}
+    for path in sorted({path for listed in lists.values() for path in listed} | files.keys()):
+        if path in SUMS:
+            for name, listed in lists.items():
+                if path in listed:
+                    findings.say("file-unreadable", name, f"it names {path}, a list of sums")
+            continue
         here = files.get(path)
-        naming = [name for name in SUMS if path in told[name]]
+        naming = [name for name, listed in lists.items() if path in listed]
         if here is None:
-            _absent(path, naming, findings)
+            _absent(path, naming, lists, findings)
         elif not naming:
             findings.say("file-unnamed", _shown(path), "neither list of sums names it")
         else:
-            right = {
-                SHA256SUMS: sha256.get(path) == here.sha256,
-                B3SUMS: blake3.get(path) == here.blake3,
-            }
-            _judge(path, right, naming, findings)
-    for name in SUMS:
-        for wrong in sorted({*SUMS} & told[name].keys()):
-            findings.say("file-unreadable", name, f"it names {wrong}, a list of sums")
+            digits = {SHA256SUMS: here.sha256, B3SUMS: here.blake3}
+            wrong = [name for name, listed in lists.items() if listed.get(path) != digits[name]]
+            _judge(path, wrong, naming, lists, findings)
 
 
-def _absent(path: str, naming: list[str], findings: Findings) -> None:
-    if len(naming) == len(SUMS):
-        findings.say("file-missing", _shown(path), "both lists of sums name it")
+def _absent(path: str, naming: list[str], lists: Mapping[str, object], findings: Findings) -> None:
+    if len(naming) == len(lists):
+        findings.say("file-missing", _shown(path), "the lists of sums name it")
     else:
         reason = f"it names {_shown(path)}, which is not there and which no other list names"
-        findings.say("file-unreadable", naming[0], reason)
+        findings.say("file-differs", naming[0], reason)
 
 
-def _judge(path: str, right: Mapping[str, bool], naming: list[str], findings: Findings) -> None:
-    wrong = [name for name in SUMS if not right[name]]
+def _judge(
+    path: str,
+    wrong: list[str],
+    naming: list[str],
+    lists: Mapping[str, object],
+    findings: Findings,
+) -> None:
+    """Blame the file where all lists disagree with it, else the list that does."""
     if not wrong:
         return
-    if len(wrong) == len(SUMS):
+    if len(wrong) == len(lists):
         reason = f"it is not the file that {' and '.join(naming)} name"
         findings.say("file-differs", _shown(path), reason)
     elif wrong[0] in naming:
@@ -132,30 +137,24 @@ def _judge(path: str, right: Mapping[str, bool], naming: list[str], findings: Fi
         findings.say("file-differs", wrong[0], f"it does not name {_shown(path)}")
 
 
-def _lines(
+def _listed(
     folder: Path, name: str, files: Mapping[str, Measured], findings: Findings
-) -> dict[str, str]:
-    """Path -> digits, of a list of sums; sorted lines of 64 digits, two spaces and a path."""
+) -> dict[str, str] | None:
+    """Path -> digits, of a list of sums; None where it cannot be read."""
     if name not in files:
         findings.say("file-missing", name, "a finished folder has it")
-        return {}
+        return None
     try:
-        text = regular.read(folder / name, follow=False).decode()
-    except (OSError, ValueError):
-        findings.say("file-unreadable", name, "it is no list of sums in UTF-8")
-        return {}
-    lines = text.split("\n")
-    found: dict[str, str] = {}
-    if lines.pop():
-        findings.say("file-unreadable", name, "its last line has no end")
-    for number, line in enumerate(lines, 1):
-        match = _LINE.fullmatch(line)
-        if match is None or match[2] in found:
-            findings.say("file-unreadable", name, f"line {number} is no sum of a further file")
-        else:
-            found[match[2]] = match[1]
-    if list(found) != sorted(found):
-        findings.say("file-unreadable", name, "its lines are not sorted by path")
+        data = regular.read(folder / name, follow=False)
+        found = listing.parse(data, name)
+    except InputError as error:
+        findings.say("file-unreadable", name, error.summary)
+        return None
+    except OSError as error:
+        findings.say("file-unreadable", name, f"it cannot be read: {error.strerror}")
+        return None
+    if listing.dumps(found) != data:
+        findings.say("file-unreadable", name, "its lines are not sorted, or of another form")
     return found
 
 

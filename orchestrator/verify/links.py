@@ -103,19 +103,12 @@ def _wrong_step(step: Step, result: BuildResult) -> Iterator[str]:
     if step.action is None:
         yield "it names no action"
         return
-    key = step.action
+    key: Digest | None = step.action
     if step.kind == "action":
-        try:
-            conditions = Conditions(**_typed(step.conditions))
-        except (TypeError, ValueError):
-            yield "its conditions are none"
-            return
-        described = digests.of_bytes(canonical.dumps(conditions.describe()))
-        both = {"action": str(step.action), "conditions": str(described)}
-        key = digests.of_bytes(canonical.dumps(both))
-        if conditions.describe() != step.conditions:
-            yield "its conditions are written otherwise than this program does"
-    if key != step.key:
+        key = _key(step.action, step.conditions)
+    if key is None:
+        yield "its conditions are none, or are written otherwise than this program does"
+    elif key != step.key:
         yield f"action and conditions give the key {key}, and it has {step.key}"
     if step.origin != ("remembered" if step.cached else "ran here"):
         yield "cached and origin contradict each other"
@@ -124,6 +117,18 @@ def _wrong_step(step: Step, result: BuildResult) -> Iterator[str]:
         known = {one.id for one in result.isolation.enforced}
         if made.isolation not in known:
             yield "its provenance names an isolation that is not there"
+
+
+def _key(action: Digest, described: Mapping[str, str | int]) -> Digest | None:
+    """Key of an action under conditions; None where there are no such conditions."""
+    try:
+        conditions = Conditions(**_typed(described)).describe()
+    except (TypeError, ValueError):
+        return None
+    if conditions != described:
+        return None
+    own = digests.of_bytes(canonical.dumps(conditions))
+    return digests.of_bytes(canonical.dumps({"action": str(action), "conditions": str(own)}))
 
 
 def _typed(conditions: Mapping[str, str | int]) -> dict[str, Any]:

@@ -122,9 +122,9 @@ class Verified:
 
     `files`: by path, as measured. `result`, `audit`: None where there is none, or none that can be
     read. `signers`: ids of the keys that signed the statement about the build, each signature
-    checked with a key that was given. `audit_signers`: of a statement about the audit. `finished`:
-    when the build ended by a signed statement, in seconds since 1970-01-01 UTC. `audited`: likewise.
-    `agreed`: what two folders must have alike to agree.
+    checked with a key that was given. `audit_signers`: of the statement about the audit.
+    `finished`, `audited`: when build and audit ended, by these statements, in seconds since
+    1970-01-01 UTC.
     """
 
     path: str

@@ -121,9 +121,7 @@ def _toolchain(
     )
 
 
-def sources(
-    contents: Contents, lock: Lock, findings: Findings, image: str
-) -> dict[str, Source]:
+def sources(contents: Contents, lock: Lock, findings: Findings, image: str) -> dict[str, Source]:
     """Source modules on the image, by module; each must be the tree that the lock pins."""
     found: dict[str, Source] = {}
     if contents.tree is None:

@@ -1,9 +1,9 @@
 """Derives stored verdicts again, and says of each check by what right it may be believed.
 
-A check's outcome follows from the image's bytes (read back, module hashes, the log), or from digests
-and observations that the result states (F1 == F2 from the outputs of two steps). Where a stored
-outcome is not one that can follow, that is a finding. The first kind of check is *derived here*; of
-the second only the conclusion is, so it is no better than who signed the result.
+A check's outcome follows from the image's bytes (read back, module hashes, the log), or from
+digests and observations that the result states (F1 == F2 from the outputs of two steps). Where a
+stored outcome is not one that can follow, that is a finding. The first kind of check is *derived
+here*; of the second only the conclusion is, so it is no better than who signed the result.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.architecture import Architecture
     from orchestrator.artifacts.model import BuildResult, Check, Step
     from orchestrator.lock.file import Lock
+    from orchestrator.lock.model import GoModule
     from orchestrator.verify.contents import Contents
     from orchestrator.verify.model import Findings
     from orchestrator.verify.toolchains import Source, Toolchain
@@ -200,6 +201,10 @@ def _of_log(kind: CheckKind, subject: str, grounds: Grounds) -> Derived:
     pinned = next((one for one in logged.sources(lock) if logged.subject(one) == subject), None)
     if pinned is None:
         return Derived((), here=True, detail="the lock pins no such module")
+    return _source(kind, pinned, grounds)
+
+
+def _source(kind: CheckKind, pinned: GoModule, grounds: Grounds) -> Derived:
     said = logged.source(pinned)
     if kind == codes.LOG:
         return _logged(said)
