@@ -64,6 +64,9 @@ def _toolchains(grounds: Grounds) -> Iterator[Claim]:
         if step is not None and step.outputs == one.outputs.digest:
             detail = f"its programs on the image are the outputs of {one.step}, {step.outputs}"
             yield _here("toolchain", architecture, detail)
+        if one.is_release:
+            detail = "source and programs on the image are the release's whole tree, as pinned"
+            yield _here("Go release", architecture, detail)
     if grounds.lock is None:
         return
     for pinned in grounds.lock.inputs:

@@ -32,19 +32,23 @@ if TYPE_CHECKING:
 _GOROOT = device.GOROOT.strip("/") + "/"
 _TOOLS = f"{_GOROOT}pkg/tool/"
 _VENDOR = "vendor/"
+# The input that is the published toolchain.
+_RELEASE = "go"
 
 
 @dataclass(frozen=True)
 class Toolchain:
     """Toolchain on the image. `outputs`: the tree that its step must have left. `h1`: computed.
 
-    `said`: what the lock says of the log's record, verified.
+    `said`: what the lock says of the log's record, verified. `is_release`: whether source and
+    programs are the tree of the published release that the lock pins; None where it pins none.
     """
 
     step: str
     outputs: Tree
     h1: str
     said: logged.Logged
+    is_release: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -117,8 +121,29 @@ def _toolchain(
     is_host = architecture == result.host.architecture
     step = handles.F1 if is_host else handles.cross(architecture)
     return Toolchain(
-        str(step), Tree(outputs), gomodule.h1(hashes), logged.toolchain(lock, architecture)
+        str(step),
+        Tree(outputs),
+        gomodule.h1(hashes),
+        logged.toolchain(lock, architecture),
+        _is_release(tree, places, lock, architecture),
     )
+
+
+def _is_release(
+    tree: Tree, places: Mapping[str, str], lock: Lock, architecture: Architecture
+) -> bool | None:
+    pinned = next(
+        (one for one in lock.inputs if (one.name, one.host) == (_RELEASE, architecture)), None
+    )
+    if pinned is None:
+        return None
+    entries = (
+        entry.moved(inside)
+        for inside, place in places.items()
+        for entry in [tree.get(place)]
+        if entry is not None
+    )
+    return Tree(entries).digest == pinned.tree
 
 
 def sources(contents: Contents, lock: Lock, findings: Findings, image: str) -> dict[str, Source]:

@@ -38,7 +38,17 @@ def test_the_honest_folder_holds(court: Court, folder: Path) -> None:
     assert found.signers == found.audit_signers == (court.alice.public.keyid,)
     # Whatever says what is on the image was worked out, not believed.
     here = {claim.what for claim in found.claims if claim.how == "derived here"}
-    assert here >= {"tree", "toolchain", "source", "spec", "lock", "actions", "statements", "JUnit"}
+    assert here >= {
+        "tree",
+        "toolchain",
+        "Go release",
+        "source",
+        "spec",
+        "lock",
+        "actions",
+        "statements",
+        "JUnit",
+    }
     assert "transparency-log.proved (PASS)" in here
     stated = {claim.what for claim in found.claims if claim.how == "signed"}
     assert "fixed-point.same (PASS)" in stated

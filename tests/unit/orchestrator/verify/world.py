@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.artifacts import fingerprint, model, names
 from orchestrator.artifacts.recipe import Recipe, identity, laid_out
 from orchestrator.audit import model as audits
-from orchestrator.evidence import junit, statements, sums
+from orchestrator.evidence import dsse, junit, statements, sums
 from orchestrator.evidence.subject import FileDigests, Subject
 from orchestrator.image.cpio import writer as cpio
 from orchestrator.image.fat import writer as fat
@@ -58,7 +58,7 @@ SAME = "same"
 
 def _content(architecture: str = "amd64") -> dict[str, bytes]:
     """What is on the image, by path."""
-    lock = _published()
+    lock = published()
     own = f"linux_{architecture}"
     programs = {f"{own}/bin/{name}": f"program {name}".encode() for name in lock.toolchain.bin}
     programs |= {
@@ -84,7 +84,7 @@ def _is_program(path: str) -> bool:
 
 
 @cache
-def _published() -> locks.Lock:
+def published() -> locks.Lock:
     return locks.load(ROOT / "sourcery.lock")
 
 
@@ -95,16 +95,26 @@ def tree_of(content: dict[str, bytes]) -> Tree:
     )
 
 
-def lock_of(vendored: Tree) -> locks.Lock:
-    """The default lock, cut to what the small spec wants, with another tree of the source."""
-    whole = _published()
+def lock_of(tree: Tree) -> locks.Lock:
+    """The default lock, cut to what the small spec wants, with other trees of Go and the source."""
+    whole = published()
+    vendored = tree.under(f"src/{MODULE}")
+    release = [*tree.under("go")]
+    release += [
+        entry.moved(f"bin/{name}")
+        for name in whole.toolchain.bin
+        for entry in [tree.get(f"linux_amd64/bin/{name}")]
+        if entry is not None
+    ]
     inputs = []
     for found in whole.inputs:
         if found.name == "u-root":
             changes = {"vendored": vendored.digest, "replace": None}
             inputs.append(found.model_copy(update=changes))
-        elif found.name in {"bootstrap", "go", "uname"} and found.host == "amd64":
+        elif found.name in {"bootstrap", "uname"} and found.host == "amd64":
             inputs.append(found)
+        elif (found.name, found.host) == ("go", "amd64"):
+            inputs.append(found.model_copy(update={"tree": Tree(release).digest}))
     absent = Absent(reason="these programs are no published ones")
     toolchain = whole.toolchain.model_copy(update={"log": {"amd64": absent}})
     return locks.make(locks.wanted(specs.parse(SPEC)), toolchain, inputs)
@@ -167,10 +177,10 @@ class Build:
             epoch=specs.parse(self.spec.decode()).image.epoch,
             finished=self.finished,
             actions=self.actions,
-            files=measured(folder),
+            files=measured(folder, self.known),
         )
         (folder / names.JUNIT).write_bytes(junit.document(subject))
-        subject = replace(subject, files=measured(folder))
+        subject = replace(subject, files=measured(folder, self.known))
         envelopes = list(statements.of_build(subject))
         if self.audit is not None:
             own = digest.of_file(folder / names.RESULT)
@@ -178,26 +188,36 @@ class Build:
                 self.audit["audited"]["result"] = str(own)
             audit = audits.AuditResult.model_validate(self.audit)
             (folder / names.AUDIT).write_bytes(audits.dumps(audit))
-            subject = replace(subject, files=measured(folder), audit=audit)
+            subject = replace(subject, files=measured(folder, self.known), audit=audit)
             envelopes.append(statements.audit(subject))
         for key in keys:
             envelopes = [key.sign(one) for one in envelopes]
-        write_statements(folder, envelopes)
+        (folder / names.PROVENANCE).write_bytes(dsse.dumps(envelopes))
+        seal(folder, self.known)
+
+    @property
+    def known(self) -> dict[str, FileDigests]:
+        """Digests of the two large files, which are measured once."""
+        return {path.name: _measured_once(path) for path in (self.image, self.archive)}
 
 
-def write_statements(folder: Path, envelopes: list[Any]) -> None:
+@cache
+def _measured_once(path: Path) -> FileDigests:
+    one = fingerprint.of_file(path)
+    return FileDigests(one.size, one.blake3.hex, one.sha256.hex)
+
+
+def write_statements(folder: Path, envelopes: list[dsse.Envelope]) -> None:
     """Write statements, and both lists of sums anew."""
-    from orchestrator.evidence import dsse
-
     (folder / names.PROVENANCE).write_bytes(dsse.dumps(envelopes))
     seal(folder)
 
 
-def seal(folder: Path) -> None:
+def seal(folder: Path, known: dict[str, FileDigests] | None = None) -> None:
     """Write both lists of sums anew, as whoever changed a file would."""
     for name in names.SUMS:
         (folder / name).unlink(missing_ok=True)
-    found = measured(folder)
+    found = measured(folder, known)
     lists = {
         names.SHA256SUMS: {path: one.sha256 for path, one in found.items()},
         names.B3SUMS: {path: one.blake3 for path, one in found.items()},
@@ -206,12 +226,14 @@ def seal(folder: Path) -> None:
         (folder / name).write_bytes(sums.dumps(those))
 
 
-def measured(folder: Path) -> dict[str, FileDigests]:
+def measured(folder: Path, known: dict[str, FileDigests] | None = None) -> dict[str, FileDigests]:
     found = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
+        name = path.relative_to(folder).as_posix()
+        if known and name in known:
+            found[name] = known[name]
+        elif path.is_file():
             one = fingerprint.of_file(path)
-            name = path.relative_to(folder).as_posix()
             found[name] = FileDigests(one.size, one.blake3.hex, one.sha256.hex)
     return found
 
@@ -220,15 +242,18 @@ def made(
     scratch: Path,
     change: dict[str, bytes] | None = None,
     relock: Callable[[locks.Lock], locks.Lock] = lambda lock: lock,
+    *,
+    pinned: bool = False,
 ) -> Build:
     """A build whose image is made in a folder.
 
-    `change`: other content on the image, by path. `relock`: what becomes of its lock.
+    `change`: other content on the image, by path. `relock`: what becomes of its lock. `pinned`:
+    the lock stays that of the unchanged content.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     content = {**_content(), **(change or {})}
     tree = tree_of(content)
-    spec, lock = specs.parse(SPEC), relock(lock_of(tree.under(f"src/{MODULE}")))
+    spec, lock = specs.parse(SPEC), relock(lock_of(tree_of(_content()) if pinned else tree))
     blobs = {}
     for path, data in content.items():
         place = scratch / digest.of_bytes(data).hex
@@ -298,7 +323,7 @@ def _put_together(  # noqa: PLR0913, PLR0917 - the parts of a build
     )  # fmt: skip
     logs = {f"{name.replace('/', '-')}.log": f"the log of {name}\n".encode() for name in STEPS}
     built = Build(SPEC.encode(), lock, result, actions, image, archive, logs=logs)
-    built.audit = _audit(built)
+    built.audit = audit(built)
     return built
 
 
@@ -371,7 +396,7 @@ def _checks(lock: locks.Lock) -> list[dict[str, Any]]:
     ]
 
 
-def _audit(built: Build) -> dict[str, Any]:
+def audit(built: Build) -> dict[str, Any]:
     """An audit of every action, and of the image."""
     result = built.result
     steps = []
