@@ -16,6 +16,7 @@ from orchestrator.cli.commands import (
     build,
     compare,
     doctor,
+    evidence,
     fetch,
     lock,
     policy,
@@ -72,6 +73,9 @@ _register(application, fetch.fetch, fetch.EXAMPLES)
 _register(application, audit.audit, audit.EXAMPLES)
 _register(application, compare.compare, compare.EXAMPLES)
 _register(application, verify.verify, verify.EXAMPLES)
+_register(application, evidence.sign, evidence.SIGN_EXAMPLES)
+_register(application, evidence.export, evidence.EXPORT_EXAMPLES)
+_register(application, evidence.schema, evidence.SCHEMA_EXAMPLES)
 _register(application, doctor.doctor, doctor.EXAMPLES)
 _register(application, version.version)
 _register(application, run.run, run.EXAMPLES)
@@ -97,3 +101,12 @@ _policy = typer.Typer(
 )
 _register(_policy, policy.explain, policy.EXAMPLES)
 application.add_typer(_policy)
+
+_key = typer.Typer(
+    name="key",
+    help="Make keys that sign the evidence of builds.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+_register(_key, evidence.new, evidence.NEW_EXAMPLES)
+application.add_typer(_key)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reproducibility.digest import Digest
 
 # An input of the lock; a Go module; programs, kernels and other things that the build made; a
@@ -29,7 +31,8 @@ class Component:
 
     `id`: unique in the image; letters, digits, `.` and `-`. `h1`: the Go module hash. `sha256`:
     digits, of the artifact that was fetched; `blake3`: of it, or of the tree. `licence`: an SPDX
-    expression, or NOASSERTION; `licence_from`: the file that says so. `purl`: the package URL.
+    expression, or NOASSERTION; `licence_from`: the file that says so; `licence_texts`: the text of
+    each reference in it that is not of the SPDX list. `purl`: the package URL.
     `files`: those of its files that are on the image. `built_from`, `depends_on`: ids of others.
     """
 
@@ -39,6 +42,7 @@ class Component:
     version: str
     licence: str = NO_ASSERTION
     licence_from: str = ""
+    licence_texts: Mapping[str, str] = field(default_factory=dict)
     purl: str = ""
     h1: str = ""
     sha256: str = ""

@@ -35,6 +35,7 @@ class Subject:
     digits), the document of what was done. `files`: by name relative to the output directory, every
     file that was there before the one to be written. `contents`: what the image consists of; empty
     where the SBOM is not to be written. `audit`: the audit of this build, if there was one.
+    `finished`: when the build, or that audit, came to its end; seconds since 1970-01-01 UTC.
     """
 
     result: BuildResult
@@ -42,6 +43,7 @@ class Subject:
     lock_file: bytes
     lock: Lock
     epoch: int
+    finished: int
     actions: Mapping[str, Any]
     files: Mapping[str, FileDigests] = field(default_factory=dict)
     contents: tuple[Component, ...] = ()

@@ -11,8 +11,8 @@ import stat
 from typing import TYPE_CHECKING
 
 from orchestrator.artifacts import fingerprint
+from orchestrator.artifacts import sums as listing
 from orchestrator.artifacts.names import B3SUMS, LOGS, SHA256SUMS, SUMS
-from orchestrator.evidence import sums as listing
 from orchestrator.verify.model import Measured
 from reproducibility import regular, visible
 from reproducibility.errors import InputError

@@ -61,7 +61,7 @@ class Judgement:
 def judge(
     folders: Sequence[Verified], loaded: Loaded | None, given: Mapping[str, str], *, now: int
 ) -> Judgement:
-    """Judge folders. `given`: names of the keys given by --key, by id. `now`: seconds, as in `time`.
+    """Judge folders. `given`: names of the keys given by --key, by id. `now`: seconds since 1970.
 
     Without a policy every folder must hold together, no stored verdict be a FAIL, all folders
     agree, and each be signed by one of the given keys, where there are any. With one that asks for

@@ -8,7 +8,6 @@ what that wrote is not compared.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator import resources
@@ -95,12 +94,12 @@ def _audit(
     said = signed.audit
     if read.audit is None:
         return
-    if said is None or signed.audited is None or names.AUDIT not in said.subjects:
+    if said is None or signed.audited is None:
         findings.say(_DIFFERS, names.PROVENANCE, "no statement is about the audit that is here")
         return
-    named = {**subject.files, names.AUDIT: _digests(files[names.AUDIT])}
-    again = replace(subject, audit=read.audit, finished=signed.audited, files=named)
-    if statements.audit(again).payload != said.envelope.payload:
+    own = _digests(files[names.AUDIT])
+    again = statements.audit(subject.result, read.audit, own, signed.audited)
+    if again.payload != said.envelope.payload:
         reason = f"line {said.line} says otherwise of the audit than audit.json"
         findings.say(_DIFFERS, names.PROVENANCE, reason)
 

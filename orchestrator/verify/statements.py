@@ -87,8 +87,8 @@ def check(
         return Signed(unknown=tuple(sorted(unknown)))
     build, signers = builds[0]
     complete = _names_everything(build, result, findings)
-    # The last one: an audit replaces the one before it.
-    audits = [pair for pair in fitting if pair[0].kind == uris.AUDIT][-1:]
+    # An audit replaces the one before it, whose statement stays.
+    audits = [pair for pair in fitting if _is_of_present_audit(pair[0], files)][-1:]
     return Signed(
         build if complete else None,
         signers if complete else (),
@@ -144,19 +144,24 @@ def _parsed(line: int, envelope: Envelope) -> Statement:
 
 
 def _fits(statement: Statement, files: Mapping[str, Measured], findings: Findings) -> bool:
-    """Tell whether every subject is here; an earlier audit's `audit.json` need not be any more."""
     fits = True
     for name, sha256 in statement.subjects.items():
         here = files.get(name)
         if here is not None and here.sha256 == sha256:
             continue
         fits = False
-        if statement.kind == uris.AUDIT and name == names.AUDIT and here is not None:
-            continue
         why = "there is no such file" if here is None else "that file has other bytes"
         reason = f"line {statement.line} is about {name[:_SHOWN]}, and here {why}"
         findings.say("statement-differs", names.PROVENANCE, reason)
     return fits
+
+
+def _is_of_present_audit(statement: Statement, files: Mapping[str, Measured]) -> bool:
+    said, here = statement.predicate.get("evidence"), files.get(names.AUDIT)
+    if statement.kind != uris.AUDIT or not isinstance(said, dict) or here is None:
+        return False
+    wanted = (names.AUDIT, here.sha256, here.blake3)
+    return tuple(said.get(name) for name in ("name", "sha256", "blake3")) == wanted
 
 
 def _names_everything(statement: Statement, result: BuildResult, findings: Findings) -> bool:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.evidence import keys
-from orchestrator.verify import judging, policy
+from orchestrator.verify import judging
+from orchestrator.verify import policy as policies
 from orchestrator.verify.folder import Verifier
 from tests.unit.orchestrator.verify import world
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.evidence.keys import Private
     from orchestrator.verify.judging import Judgement
     from orchestrator.verify.model import Verified
+    from orchestrator.verify.policy import Loaded
     from tests.unit.orchestrator.verify.world import Build
 
 NOW = world.FINISHED + 86_400
@@ -55,15 +57,15 @@ class Court:
     mallory: Private
     verifier: Verifier
 
-    def policy(self, *signers: str, text: str = POLICY, more: str = "") -> policy.Loaded:
+    def policy(self, *signers: str, text: str = POLICY, more: str = "") -> Loaded:
         """A policy in which these may sign."""
         tables = [
             f"[[signer]]\nname = '{name}'\nkey = '''{getattr(self, name).public.pem.decode()}'''\n"
             for name in signers
         ]
-        return policy.parse("\n".join([text, more, *tables]), self.scratch / "policy.toml")
+        return policies.parse("\n".join([text, more, *tables]), self.scratch / "policy.toml")
 
-    def judge(self, *folders: Path, loaded: policy.Loaded | None = None, now: int = NOW) -> Judged:
+    def judge(self, *folders: Path, loaded: Loaded | None = None, now: int = NOW) -> Judged:
         """Verify folders and judge them, by default with alice and bob as those who may sign."""
         found = [self.verifier.verify(folder) for folder in folders]
         wanted = loaded or self.policy("alice", "bob")
@@ -86,9 +88,10 @@ class Judged:
 @pytest.fixture(scope="session")
 def court(tmp_path_factory: pytest.TempPathFactory) -> Court:
     scratch = tmp_path_factory.mktemp("verify")
-    people = [keys.generate() for _ in range(4)]
-    known = {one.public.keyid: one.public for one in people[:3]}
-    return Court(scratch, world.made(scratch / "made"), *people, Verifier(known))
+    alice, bob, carol, mallory = (keys.generate() for _ in range(4))
+    known = {one.public.keyid: one.public for one in (alice, bob, carol)}
+    honest = world.made(scratch / "made")
+    return Court(scratch, honest, alice, bob, carol, mallory, Verifier(known))
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def test_a_release_that_nobody_published(court: Court, folder: Path) -> None:
 def test_the_image_of_another_build_with_its_own_evidence(
     court: Court, other: Build, folder: Path
 ) -> None:
-    """Image, archive and statements are another build's, whole and signed; the rest is this one's."""
+    """Image, archive and statements are another build's, whole and signed; the rest is ours."""
     theirs = other.copy().write(folder / "theirs", court.bob)
     out = court.honest.copy().write(folder / "out", court.alice)
     for name in ("sourcery.img", "sourcery.cpio.zst", PROVENANCE):
@@ -160,7 +160,7 @@ def changed_source(lock: Lock, **changes: Any) -> Lock:  # noqa: ANN401 - fields
 
 
 def test_a_log_record_of_another_version(court: Court, folder: Path) -> None:
-    """A true record with its true proof, but of another module; the image is made with that lock."""
+    """A true record with its true proof, of another module; the image is made with that lock."""
     whole = world.published()
     record = whole.toolchain.log["amd64"]
     forged = world.made(

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.artifacts import fingerprint, model, names
+from orchestrator.artifacts import fingerprint, model, names, sums
 from orchestrator.artifacts.recipe import Recipe, identity, laid_out
 from orchestrator.audit import model as audits
-from orchestrator.evidence import dsse, junit, statements, sums
+from orchestrator.evidence import dsse, junit, statements
 from orchestrator.evidence.subject import FileDigests, Subject
 from orchestrator.image.cpio import writer as cpio
 from orchestrator.image.fat import writer as fat
@@ -163,7 +163,7 @@ class Build:
         (folder / names.RESULT).write_bytes(model.dumps(result))
         (folder / names.SPEC).write_bytes(self.spec)
         (folder / names.LOCK).write_bytes(locks.dump(self.lock))
-        (folder / names.ACTIONS).write_bytes(canonical.dumps(self.actions))
+        (folder / names.ACTIONS).write_bytes(canonical.dumps(self.actions) + b"\n")
         self.state(folder, result, *keys)
         return folder
 
@@ -188,8 +188,8 @@ class Build:
                 self.audit["audited"]["result"] = str(own)
             audit = audits.AuditResult.model_validate(self.audit)
             (folder / names.AUDIT).write_bytes(audits.dumps(audit))
-            subject = replace(subject, files=measured(folder, self.known), audit=audit)
-            envelopes.append(statements.audit(subject))
+            told = measured(folder, self.known)[names.AUDIT]
+            envelopes.append(statements.audit(result, audit, told, self.finished))
         for key in keys:
             envelopes = [key.sign(one) for one in envelopes]
         (folder / names.PROVENANCE).write_bytes(dsse.dumps(envelopes))
@@ -273,11 +273,11 @@ def made(
     return _put_together(spec, lock, tree, whole, image, archive)
 
 
-def _put_together(  # noqa: PLR0913, PLR0917 - the parts of a build
+def _put_together(  # noqa: PLR0913 - the parts of a build
     spec: specs.Spec, lock: locks.Lock, tree: Tree, whole: Recipe, image: Path, archive: Path
 ) -> Build:
-    enforced = {**ENFORCED, "id": str(digest.of_bytes(canonical.dumps(ENFORCED)))}
-    artifacts = {}
+    enforced: dict[str, Any] = {**ENFORCED, "id": str(digest.of_bytes(canonical.dumps(ENFORCED)))}
+    artifacts: dict[str, Any] = {}
     for name, path in (("image", image), ("cpio", archive)):
         one = fingerprint.of_file(path)
         artifacts[name] = {
@@ -301,7 +301,7 @@ def _put_together(  # noqa: PLR0913, PLR0917 - the parts of a build
             action=str(whole.key),
             outputs=str(outputs.digest),
             provenance={**results.PROVENANCE, "isolation": None},
-        )  # fmt: skip
+        )
     )
     seeds = [entry for entry in tree.files() if "/seed/" in entry.path]
     result = results.document(
@@ -420,7 +420,7 @@ def audit(built: Build) -> dict[str, Any]:
                 "bisected": None,
                 "when": "2026-01-01T00:00:00Z",
                 "went_on": False,
-            }  # fmt: skip
+            }
         )
     image = f"blake3:{result['image']['blake3']}"
     computed = {
