@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator import device
 from orchestrator.artifacts import names
 from orchestrator.verify import audited, links
 from orchestrator.verify.model import Claim
@@ -28,7 +29,7 @@ def told(  # noqa: PLR0913 - everything that a folder can say
     restated: bool,
 ) -> list[Claim]:
     """Return every claim, what was derived first. `restated`: statements were written anew."""
-    claims = [*_contents(grounds), *_toolchains(grounds), *_documents(read, findings)]
+    claims = [*_contents(grounds), *_toolchains(grounds), *_documents(read, grounds, findings)]
     claims += [_check(one, derived, signed) for one, derived in checks]
     claims += list(_stated(grounds, signed))
     claims += list(_audit(read, signed))
@@ -77,7 +78,7 @@ def _toolchains(grounds: Grounds) -> Iterator[Claim]:
             yield _here("source", str(module), detail)
 
 
-def _documents(read: Documents, findings: Findings) -> Iterator[Claim]:
+def _documents(read: Documents, grounds: Grounds, findings: Findings) -> Iterator[Claim]:
     if findings.of({"link-broken"}) or read.result is None:
         return
     if read.spec is not None:
@@ -85,11 +86,15 @@ def _documents(read: Documents, findings: Findings) -> Iterator[Claim]:
     if read.lock is not None:
         yield _here("lock", names.LOCK, "its digest, and its inputs, are those of the result")
     if read.actions is not None:
-        named, known = links.trees(read)
+        on_image = {str(one.goroot) for one in grounds.toolchains.values()}
+        if grounds.contents.tree is not None:
+            userland = grounds.contents.tree.under(device.source(device.USERLAND))
+            on_image.add(str(userland.digest))
+        named, known = links.mounts(read, on_image)
         detail = (
-            f"each of {len(read.actions)} documents has the digest that its step names; of {named} "
-            f"input trees in them {known} are pinned by the lock or outputs of a step, the others "
-            "are put together from several"
+            f"each of {len(read.actions)} documents has the digest that its step names; of the "
+            f"{named} trees that they are given {known} are on the image, pinned by the lock or "
+            "outputs of a step, the others are put together from several"
         )
         yield _here("actions", names.ACTIONS, detail)
 
@@ -108,6 +113,7 @@ def _stated(grounds: Grounds, signed: Signed) -> Iterator[Claim]:
         ("steps", f"{actions} actions", "that each action gave the outputs that the result names"),
         ("isolation", result.engine.name, "by which engine, machine and limits the steps were run"),
         ("times", f"{result.seconds} s", "when and how long anything ran"),
+        ("bill of materials", names.SBOM, "names, versions and licences of what is on the image"),
     )
     for what, subject, detail in told:
         yield _otherwise(what, subject, detail, signed.signers)

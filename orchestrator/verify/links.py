@@ -18,7 +18,7 @@ from reproducibility.errors import InputError
 from reproducibility.manifest import Tree, file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from orchestrator.artifacts.model import Artifact, BuildResult, Step
     from orchestrator.verify.documents import Documents
@@ -199,21 +199,24 @@ def _recipe(
                 findings.say(_BROKEN, names.ACTIONS, reason)
 
 
-def trees(documents: Documents) -> tuple[int, int]:
-    """How many different input trees the actions name, and how many of them are known.
+def mounts(documents: Documents, derived: Collection[str]) -> tuple[int, int]:
+    """How many input trees the actions are given, and how many of them are known.
 
-    Known is one that the lock pins, or that a step left. The others are put together from several.
+    `derived`: digests of trees on the image. Known is also what the lock pins, and what a step
+    left. The others are put together from several.
     """
     result, lock, actions = documents.result, documents.lock, documents.actions
     if result is None or lock is None or actions is None:
         return 0, 0
-    known = {str(step.outputs) for step in result.steps}
+    known = {*derived, *(str(step.outputs) for step in result.steps)}
     for pinned in lock.inputs:
         known |= {str(pinned.tree), str(getattr(pinned, "vendored", None))}
-    named: set[str] = set()
+    named: list[str] = []
     for said in actions.values():
-        mounts = said.get("mounts") if isinstance(said, dict) else None
-        for mount in mounts if isinstance(mounts, list) else ():
-            if isinstance(mount, dict) and isinstance(mount.get("tree"), str):
-                named.add(mount["tree"])
-    return len(named), len(named & known)
+        given = said.get("mounts") if isinstance(said, dict) else None
+        named += [
+            mount["tree"]
+            for mount in (given if isinstance(given, list) else ())
+            if isinstance(mount, dict) and isinstance(mount.get("tree"), str)
+        ]
+    return len(named), sum(tree in known for tree in named)

@@ -86,7 +86,7 @@ def check(
         findings.say("statement-differs", names.PROVENANCE, reason)
         return Signed(unknown=tuple(sorted(unknown)))
     build, signers = builds[0]
-    complete = _names_everything(build, result, findings)
+    complete = _names_everything(build, result, files, findings)
     # An audit replaces the one before it, whose statement stays.
     audits = [pair for pair in fitting if _is_of_present_audit(pair[0], files)][-1:]
     return Signed(
@@ -164,11 +164,12 @@ def _is_of_present_audit(statement: Statement, files: Mapping[str, Measured]) ->
     return tuple(said.get(name) for name in ("name", "sha256", "blake3")) == wanted
 
 
-def _names_everything(statement: Statement, result: BuildResult, findings: Findings) -> bool:
-    wanted = {
-        result.image.path, result.cpio.path, names.RESULT, names.SPEC, names.LOCK, names.ACTIONS,
-        *log_names(result),
-    }  # fmt: skip
+def _names_everything(
+    statement: Statement, result: BuildResult, files: Mapping[str, Measured], findings: Findings
+) -> bool:
+    written = {names.RESULT, names.SPEC, names.LOCK, names.ACTIONS}
+    wanted = written | {result.image.path, result.cpio.path, *log_names(result)}
+    wanted |= files.keys() & {names.SBOM, names.JUNIT}
     left_out = sorted(wanted - statement.subjects.keys())
     for name in left_out:
         reason = f"the statement about the build does not name {name}"

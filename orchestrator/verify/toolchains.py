@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.lock.model import GoModule
     from orchestrator.verify.contents import Contents
     from orchestrator.verify.model import Findings
+    from reproducibility.digest import Digest
 
 _GOROOT = device.GOROOT.strip("/") + "/"
 _TOOLS = f"{_GOROOT}pkg/tool/"
@@ -40,15 +41,17 @@ _RELEASE = "go"
 class Toolchain:
     """Toolchain on the image. `outputs`: the tree that its step must have left. `h1`: computed.
 
-    `said`: what the lock says of the log's record, verified. `is_release`: whether source and
-    programs are the tree of the published release that the lock pins; None where it pins none.
+    `said`: what the lock says of the log's record, verified. `goroot`: digest of source and
+    programs, as steps are given them. `is_release`: whether that is the tree of the published
+    release, as the lock pins it; None where it pins none.
     """
 
     step: str
     outputs: Tree
     h1: str
     said: logged.Logged
-    is_release: bool | None = None
+    goroot: Digest
+    is_release: bool | None
 
 
 @dataclass(frozen=True)
@@ -120,30 +123,23 @@ def _toolchain(
     }
     is_host = architecture == result.host.architecture
     step = handles.F1 if is_host else handles.cross(architecture)
+    goroot = Tree(
+        entry.moved(inside)
+        for inside, place in places.items()
+        for entry in [tree.get(place)]
+        if entry is not None
+    ).digest
+    pinned = next(
+        (one for one in lock.inputs if (one.name, one.host) == (_RELEASE, architecture)), None
+    )
     return Toolchain(
         str(step),
         Tree(outputs),
         gomodule.h1(hashes),
         logged.toolchain(lock, architecture),
-        _is_release(tree, places, lock, architecture),
+        goroot,
+        None if pinned is None else goroot == pinned.tree,
     )
-
-
-def _is_release(
-    tree: Tree, places: Mapping[str, str], lock: Lock, architecture: Architecture
-) -> bool | None:
-    pinned = next(
-        (one for one in lock.inputs if (one.name, one.host) == (_RELEASE, architecture)), None
-    )
-    if pinned is None:
-        return None
-    entries = (
-        entry.moved(inside)
-        for inside, place in places.items()
-        for entry in [tree.get(place)]
-        if entry is not None
-    )
-    return Tree(entries).digest == pinned.tree
 
 
 def sources(contents: Contents, lock: Lock, findings: Findings, image: str) -> dict[str, Source]:
