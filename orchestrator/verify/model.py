@@ -31,7 +31,6 @@ FINDINGS: Mapping[str, str] = {
     "link-broken": "two files of the folder do not fit together",
     "verdict-contradicts": "a stored verdict or value is not what comes out here",
     "check-missing": "a check that such a build ends with is not there",
-    "log-not-proved": "the public log's record, its proof or its signature does not hold",
     "signature-invalid": "a signature does not fit what it signs",
     "statement-differs": "a statement is about other bytes than those of this folder",
     "audit-differs": "the audit is of another build, or claims more than it did",

@@ -34,9 +34,7 @@ def alice() -> Private:
 def out(place: Path, alice: Private) -> Path:
     (place / "alice.pub").write_bytes(alice.public.pem)
     (place / "bob.pub").write_bytes(keys.generate().public.pem)
-    (place / "policy.toml").write_text(
-        f"{DEMANDS}[[signer]]\nname = 'alice'\nfile = 'alice.pub'\n"
-    )
+    (place / "policy.toml").write_text(f"{DEMANDS}[[signer]]\nname = 'alice'\nfile = 'alice.pub'\n")
     return world.made(place / "made").write(place / "out", alice)
 
 
@@ -70,7 +68,7 @@ def test_a_key_and_a_policy(out: Path, place: Path, alice: Private, capsys: Capt
 
 
 def test_a_refusal_names_the_file_and_the_reason(
-    out: Path, tmp_path: Path, alice: Private, place: Path, capsys: Captured
+    out: Path, tmp_path: Path, alice: Private, capsys: Captured
 ) -> None:
     build = world.made(tmp_path / "made")
     build.result["verdict"] = "PASS"
@@ -85,7 +83,7 @@ def test_a_refusal_names_the_file_and_the_reason(
     assert "who agrees with whom:" in capsys.readouterr().out
 
 
-def test_wrong_usage_is_2(out: Path, place: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_wrong_usage_is_2(out: Path, tmp_path: Path, capsys: Captured) -> None:
     gone = tmp_path / "gone"
     for arguments in (
         ["verify"],

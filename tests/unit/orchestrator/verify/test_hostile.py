@@ -68,7 +68,7 @@ def test_any_splice_of_a_document_is_told(
         found = Verifier({}).verify(small)
     finally:
         (small / name).write_bytes(kept)
-    assert (name in {one.file for one in found.findings}) == (data != kept)
+    assert data == kept or name in {one.file for one in found.findings}
 
 
 @pytest.mark.parametrize("name", ["sourcery.img", "sourcery.cpio.zst"])
