@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.diagnosis import builds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from orchestrator.artifacts.model import BuildResult
     from orchestrator.verify.model import Verified
@@ -90,6 +90,32 @@ def agree(folders: Sequence[Verified]) -> Agreement:
     first = ordered[0][1][0] if ordered else None
     partings = tuple(_parting(first, those[0]) for _, those in ordered[1:] if first is not None)
     return Agreement(groups, partings)
+
+
+def builders(folders: Sequence[Verified], known: Collection[str]) -> dict[str, str]:
+    """Return as many independent builders as there are: key -> the folder that it stands for.
+
+    Each has a key and a folder of its own. A folder that two signed is one build all the same, and
+    so are two folders that one signed (maximum matching, by augmenting paths).
+    """
+    found: dict[str, str] = {}
+    keys = {one.path: [key for key in one.signers if key in known] for one in folders}
+    for path in keys:
+        _matched(path, keys, found, set())
+    return found
+
+
+def _matched(
+    path: str, keys: Mapping[str, Sequence[str]], found: dict[str, str], tried: set[str]
+) -> bool:
+    for key in keys[path]:
+        if key in tried:
+            continue
+        tried.add(key)
+        if key not in found or _matched(found[key], keys, found, tried):
+            found[key] = path
+            return True
+    return False
 
 
 def _parting(one: Verified, other: Verified) -> Parting:

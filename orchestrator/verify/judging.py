@@ -238,7 +238,7 @@ def _together(
     groups: list[tuple[set[str], list[Verified]]] = []
     for group in agreed.groups:
         own = [one for one in fine if one.path in group.folders]
-        groups.append(({key for one in own for key in one.signers if key in signers}, own))
+        groups.append((set(agreement.builders(own, signers)), own))
     enough = [(keys, own) for keys, own in groups if len(keys) >= wanted]
     most = max((len(keys) for keys, _ in groups), default=0)
     # Two images that each have enough builders would leave open which one is meant.

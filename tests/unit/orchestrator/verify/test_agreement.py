@@ -65,6 +65,16 @@ def test_one_key_is_one_builder(court: Court, folder: Path) -> None:
     assert judged.refused_for() == {("builders-agree", "")}
 
 
+def test_one_folder_is_one_build_whoever_signed_it(court: Court, folder: Path) -> None:
+    """A second signature under the same build is no second build."""
+    one = court.honest.copy().write(folder / "one", court.alice, court.bob)
+    judged = court.judge(one, loaded=demanding(court, 2))
+    assert judged.refused_for() == {("builders-agree", "")}
+    two = court.honest.copy().write(folder / "two", court.alice)
+    assert court.judge(one, two, loaded=demanding(court, 2)).judgement.held
+    assert court.judge(two, one, loaded=demanding(court, 2)).judgement.held
+
+
 def test_a_folder_that_does_not_hold_counts_for_nobody(court: Court, folder: Path) -> None:
     one = court.honest.copy().write(folder / "one", court.alice)
     forged = court.honest.copy()
