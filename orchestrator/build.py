@@ -19,12 +19,14 @@ from orchestrator.artifacts import (
     image as making,
 )
 from orchestrator.artifacts import (
+    names,
     output_directory,
     result,
     root,
 )
 from orchestrator.artifacts.earlier_files import EarlierFiles
 from orchestrator.assembly import Assembly
+from orchestrator.evidence.building import Evidence
 from orchestrator.execution import rebuilding
 from orchestrator.execution.scheduler import Scheduler, default_jobs
 from orchestrator.files import places
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from containers.engine import Engine, Identity
     from orchestrator.architecture import Architecture
     from orchestrator.artifacts.model import BuildResult
+    from orchestrator.evidence.keys import Private
     from orchestrator.execution.step import Execution, Observer, Results, Step
     from reproducibility.compare import CheckKind
     from reproducibility.manifest import Tree
@@ -60,6 +63,7 @@ class Options:
     """Request for a build, as a person gave it.
 
     `architectures`: empty for those of the spec. `jobs`: actions at once, 0 for the default.
+    `sign`: keys that sign the evidence.
     """
 
     spec: Path
@@ -72,6 +76,7 @@ class Options:
     bundle: Path | None
     rebuild: bool
     store: Path
+    sign: tuple[Private, ...] = ()
 
     @property
     def own(self) -> tuple[Path, ...]:
@@ -99,16 +104,19 @@ def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
         SourceryError: of the kind that says whose matter it is; nothing is left half done.
     """
     started = time.monotonic()
-    wanted = spec.load(options.spec)
-    pinned = lock.load(options.lock)
+    copies = {names.SPEC: spec.read(options.spec), names.LOCK: lock.read(options.lock)}
+    wanted = spec.of_file(copies[names.SPEC], options.spec)
+    pinned = lock.parse(copies[names.LOCK], str(options.lock))
     pinned.check_fits(wanted)
     architectures = _selected(wanted, options.architectures)
-    output_directory.refuse_foreign(options.out)
+    output_directory.refuse_foreign(options.out, copies)
     local_path.refuse_output(pinned.inputs, wanted.folder, options.out)
     with closing(Store(options.store)) as store, ThreadPoolExecutor(1) as pool:
         trial.require_store(options.store)
         earlier = EarlierFiles(options.out)
-        job = _Job(options, wanted, pinned, architectures, store, observer, stop, started, earlier)
+        job = _Job(
+            options, wanted, pinned, architectures, store, observer, stop, started, earlier, copies
+        )
         if not options.rebuild:
             earlier.begin(pool, making.FILES, spec=wanted.digest, lock=pinned.digest, stop=stop)
         if options.bundle is not None:
@@ -135,7 +143,7 @@ def _selected(wanted: spec.Spec, asked: tuple[str, ...]) -> tuple[Architecture, 
 
 @dataclass(frozen=True)
 class _Job:
-    """One build: what is fixed for all of it."""
+    """One build: what is fixed for all of it. `copies`: the files of spec and lock, as read."""
 
     options: Options
     wanted: spec.Spec
@@ -146,6 +154,7 @@ class _Job:
     stop: threading.Event
     started: float
     earlier: EarlierFiles
+    copies: Mapping[str, bytes] = field(default_factory=dict)
     bases: rebuilding.Bases = field(default_factory=rebuilding.Bases)
 
     @cached_property
@@ -196,7 +205,19 @@ class _Job:
             made = _Made(steps, run.results, image, found, end.assembled, identity)
             built = self._result(drawn, made)
             result.write(output.folder, built, run.results, self.store)
+            self._evidence(have).write(output.folder, built)
         return Built(built, self.options.out)
+
+    def _evidence(self, have: inputs.Inputs) -> Evidence:
+        return Evidence(
+            spec=self.copies[names.SPEC],
+            lock_file=self.copies[names.LOCK],
+            lock=self.pinned,
+            epoch=self.wanted.image.epoch,
+            boot=have.boot,
+            store=self.store,
+            sign=self.options.sign,
+        )
 
     @contextmanager
     def _output(self) -> Iterator[_Output]:

@@ -15,19 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from containers.host import durable
+from orchestrator.artifacts import names
+from orchestrator.artifacts import sums as sums_file
 from orchestrator.execution import logs
-from reproducibility import canonical, regular
+from reproducibility import canonical, digest, regular
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-RESULT = "result.json"
-# What lies beside the image and the archive.
-BESIDE = (RESULT, "SHA256SUMS", "B3SUMS")
-LOGS = "logs"
-# What `orchestrate audit` leaves beside them, of the build that lies there.
-AUDIT = "audit.json"
+RESULT, AUDIT, LOGS = names.RESULT, names.AUDIT, names.LOGS
+# Of these a build's sums say that it made them: a person may have files of such names.
+_LISTED = (names.ACTIONS, names.SBOM, names.JUNIT, names.PROVENANCE, names.REPORT)
+# What lies beside the image and the archive, and is no copy of a person's file.
+BESIDE = (RESULT, *_LISTED, *names.SUMS)
 # How the name of a folder in the making begins.
 HIDDEN = ".sourcery-new"
 # Says which files builds made here; the others are a person's own.
@@ -55,6 +56,28 @@ def holds_others_files(out: Path) -> bool:
     return any(
         path.name not in expected and not path.name.startswith(begun) for path in out.iterdir()
     )
+
+
+def refuse_others(out: Path, copies: Mapping[str, bytes]) -> None:
+    """Make sure that nothing of a person's has the name of a file that a build writes.
+
+    `copies`: the build's copies of spec and lock by name; a file with the same bytes may be there.
+
+    Raises:
+        InputError: something has.
+    """
+    for name in (*_LISTED, *names.COPIES):
+        place = out / name
+        if (
+            os.path.lexists(place)
+            and not _is_ours(out, name)
+            and (name not in copies or _bytes(place) != copies[name])
+        ):
+            raise InputError(
+                "no build made this file, and it lies where a file of the build belongs",
+                subject=str(place),
+                remedy="move it away, or give another folder with --out",
+            )
 
 
 def refuse_taken(
@@ -93,10 +116,13 @@ def fill(fresh: Path, out: Path) -> None:
     """
     made = sorted(path.relative_to(fresh) for path, _ in durable.files(fresh))
     refuse_taken(out, made)
+    # A person's spec may lie there; it stays the file that it is.
+    same = [Path(name) for name in names.COPIES if _same(fresh / name, out / name)]
+    made = [path for path in made if path not in same]
     with _alone(out):
-        stale = _made_before(out) - set(made)
-        names = sorted(map(str, stale.union(made)))
-        durable.write(out / MARK, canonical.pretty({"made": names}))
+        stale = _made_before(out) - {*made, *same}
+        listed = sorted(map(str, stale.union(made)))
+        durable.write(out / MARK, canonical.pretty({"made": listed}))
         (out / RESULT).unlink(missing_ok=True)
         durable.sync(out)
         for path in stale:
@@ -127,7 +153,8 @@ def _alone(out: Path) -> Iterator[None]:
 
 def _made_before(out: Path) -> set[Path]:
     """The files that builds made in a folder, relative, as its result and its mark say."""
-    made = {Path(name) for name in BESIDE}
+    made = {Path(name) for name in (RESULT, *names.SUMS)}
+    made |= {Path(name) for name in (*_LISTED, *names.COPIES) if _is_ours(out, name)}
     # It is of the build before; a person may have a file of that name.
     if {"schema", "audited"} <= _read(out / AUDIT).keys():
         made.add(Path(AUDIT))
@@ -149,6 +176,35 @@ def _made_before(out: Path) -> set[Path]:
         and path.parts
         and not any((out / parent).is_symlink() for parent in path.parents)
     }
+
+
+def _is_ours(out: Path, name: str) -> bool:
+    """Return whether a build made a file, by its sums; of a copy of the spec, with these bytes.
+
+    Also where a build that was interrupted says so by its mark.
+    """
+    if name in _read(out / MARK).get("made", ()):
+        return True
+    try:
+        sums = sums_file.parse(regular.read(out / names.SHA256SUMS, follow=False), "")
+    except (OSError, InputError):
+        return False
+    if name not in names.COPIES:
+        return name in sums
+    found = _bytes(out / name)
+    return found is not None and sums.get(name) == digest.sha256_of_bytes(found).hex
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return regular.read(path, follow=False)
+    except OSError:
+        return None
+
+
+def _same(one: Path, other: Path) -> bool:
+    found = _bytes(other)
+    return found is not None and found == _bytes(one)
 
 
 def _can_be(path: Path) -> bool:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 
 from containers.host import durable, rename
 from containers.host.scratch import Scratch
-from orchestrator.artifacts import filling
+from orchestrator.artifacts import filling, names
 from orchestrator.artifacts.filling import AUDIT, BESIDE, RESULT
 from reproducibility import canonical, regular
 from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["AUDIT", "BESIDE", "RESULT", "refuse_foreign", "replacing", "unfinished"]
 
@@ -34,8 +34,10 @@ _STAYS = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS}
 _REMEDY = "give another folder with --out, or mend its permissions"
 
 
-def refuse_foreign(out: Path) -> None:
+def refuse_foreign(out: Path, copies: Mapping[str, bytes] | None = None) -> None:
     """Make sure that replacing `out` loses nothing that a build did not make, and is possible.
+
+    `copies`: the copies of spec and lock that will lie there, by name.
 
     Raises:
         InputError: it is a file, or a folder with something in it but no result of a build.
@@ -58,6 +60,7 @@ def refuse_foreign(out: Path) -> None:
             subject=str(out),
             remedy="give another folder with --out, or empty this one",
         )
+    filling.refuse_others(out, copies or {})
     if _must_be_filled(out):
         filling.refuse_taken(out)
 
@@ -97,7 +100,7 @@ def replacing(out: Path) -> Iterator[Path]:
     try:
         yield inner
         try:
-            refuse_foreign(out)
+            refuse_foreign(out, _copies(inner))
             for path, _ in durable.files(inner):
                 durable.sync(path)
             durable.sync(inner)
@@ -111,6 +114,11 @@ def replacing(out: Path) -> Iterator[Path]:
         # What cannot be removed (files of another user in the old folder) is no failure of a build.
         with contextlib.suppress(OSError):
             scratch.close()
+
+
+def _copies(folder: Path) -> dict[str, bytes]:
+    found = {name: folder / name for name in names.COPIES}
+    return {name: regular.read(path) for name, path in found.items() if path.exists()}
 
 
 def _must_be_filled(out: Path) -> bool:
@@ -163,14 +171,14 @@ def _try_writing(folder: Path, refusal: str) -> None:
 
 def _holds_foreign(out: Path) -> bool:
     """Return whether something lies in a folder that a build neither made nor may replace."""
-    names = {path.name for path in out.iterdir()}
+    there = {path.name for path in out.iterdir()}
     # Twice: another build may take the result away, its mark set, between one look and the next.
     if any(os.path.lexists(out / filling.MARK) or is_result(out / RESULT) for _ in range(2)):
         return False
     # mkfs makes the second one at the top of a file system.
     return any(
         not name.startswith(f"{_PREFIX}-") and not (name == "lost+found" and out.is_mount())
-        for name in names
+        for name in there
     )
 
 

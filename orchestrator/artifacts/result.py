@@ -1,7 +1,7 @@
-"""Assembles the result of a build (`model.BuildResult`), and writes the files beside the image.
+"""Assembles the result of a build (`model.BuildResult`); writes `result.json` and the steps' logs.
 
-`result.json`, the sums, and the logs of the steps. A step's result says which run made it where
-that run wrote it down; nothing of the present run is put in its place.
+A step's result says which run made it where that run wrote it down; nothing of the present run is
+put in its place. What others check the files by is `orchestrator/evidence/`.
 """
 
 from __future__ import annotations
@@ -114,10 +114,7 @@ def isolation(provenances: Iterable[Provenance | None]) -> model.Isolation:
 
 
 def write(folder: Path, made: model.BuildResult, results: Results, store: Store) -> None:
-    """Write `result.json`, `SHA256SUMS`, `B3SUMS` and `logs/` into the new output directory."""
-    files = (made.cpio, made.image)
-    (folder / "SHA256SUMS").write_text("".join(f"{file.sha256}  {file.path}\n" for file in files))
-    (folder / "B3SUMS").write_text("".join(f"{file.blake3}  {file.path}\n" for file in files))
+    """Write `result.json` and `logs/` into the new output directory."""
     beside = folder / "logs"
     beside.mkdir()
     logs.write(results, store, beside)

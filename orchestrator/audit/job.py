@@ -18,6 +18,7 @@ from orchestrator.audit.history import History, now
 from orchestrator.audit.result import Found, actions, audit_result
 from orchestrator.audit.varying import otherwise
 from orchestrator.audit.whole import Again
+from orchestrator.evidence import folder as evidence
 from orchestrator.execution.scheduler import default_jobs
 from orchestrator.golang import surroundings
 from orchestrator.store import DamagedBlob, Store, trial
@@ -162,6 +163,11 @@ class Job:
                 remedy="mend the folder's permissions or free some space; what was found of each "
                 "action is in the store",
             ) from error
+        if not evidence.add_audit(self.request.out, self.found.result, result, int(time.time())):
+            self.observer.note(
+                "the build left no evidence, as earlier versions did, so none is added; build "
+                "again to have it"
+            )
         # Not before: what could not be written is asked for again, and goes on from here.
         history.end()
         return Audited(result, place)

@@ -16,6 +16,7 @@ from orchestrator.cli.commands import (
     build,
     compare,
     doctor,
+    evidence,
     fetch,
     lock,
     run,
@@ -69,6 +70,9 @@ _register(application, lock.lock, lock.EXAMPLES)
 _register(application, fetch.fetch, fetch.EXAMPLES)
 _register(application, audit.audit, audit.EXAMPLES)
 _register(application, compare.compare, compare.EXAMPLES)
+_register(application, evidence.sign, evidence.SIGN_EXAMPLES)
+_register(application, evidence.export, evidence.EXPORT_EXAMPLES)
+_register(application, evidence.schema, evidence.SCHEMA_EXAMPLES)
 _register(application, doctor.doctor, doctor.EXAMPLES)
 _register(application, version.version)
 _register(application, run.run, run.EXAMPLES)
@@ -85,3 +89,12 @@ _register(_store, store.gc, store.GC_EXAMPLES)
 _register(_store, store.verify)
 _register(_store, store.size)
 application.add_typer(_store)
+
+_key = typer.Typer(
+    name="key",
+    help="Make keys that sign the evidence of builds.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+_register(_key, evidence.new, evidence.NEW_EXAMPLES)
+application.add_typer(_key)

@@ -221,13 +221,21 @@ def load(path: Path) -> Lock:
     Raises:
         InputError: there is none, or it is refused.
     """
+    return parse(read(path), str(path))
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a lock's file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
-        data = regular.read(path)
+        return regular.read(path)
     except OSError as error:
         raise InputError(
             f"cannot read the lock: {error.strerror}", subject=str(path), remedy=_AGAIN
         ) from error
-    return parse(data, str(path))
 
 
 def save(lock: Lock, path: Path) -> None:

@@ -320,14 +320,31 @@ def load(path: Path) -> Spec:
     Raises:
         InputError: there is no such file, or it holds mistakes; names each with its line.
     """
+    return of_file(read(path), path)
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a spec's file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
-        data = regular.read(path)
+        return regular.read(path)
     except OSError as error:
         raise InputError(
             f"cannot read the spec: {error.strerror}",
             subject=str(path),
             remedy="give its place with --spec",
         ) from error
+
+
+def of_file(data: bytes, path: Path) -> Spec:
+    """A spec from the bytes of its file.
+
+    Raises:
+        InputError: it holds mistakes; names each with its line.
+    """
     return parse(text_file.decoded(data, "the spec", str(path)), path)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from containers import registry
+from orchestrator.cli import passphrase
 from orchestrator.cli.options import (
     FLAG,
     LOCK,
@@ -22,8 +24,10 @@ from orchestrator.cli.options import (
     Spec,
     StoreFolder,
     Verbose,
+    place,
     store_folder,
 )
+from orchestrator.cli.passphrase import PassphraseFile
 from orchestrator.cli.session import Call, Manner, Session
 
 EXAMPLES = (
@@ -72,6 +76,17 @@ def build(
         ),
     ] = False,
     bundle: Bundle = None,
+    sign: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--sign",
+            parser=place("--sign"),
+            metavar="KEY",
+            help="Sign the evidence with this private key; may be given several times.",
+            rich_help_panel="Keys",
+        ),
+    ] = None,
+    passphrase_file: PassphraseFile = None,
     spec: Spec = SPEC,
     lock: Lock = LOCK,
     out: Out = OUT,
@@ -103,6 +118,8 @@ def build(
             bundle=bundle,
             rebuild=rebuild,
             store=store_folder(store),
+            # Before the work: a key that cannot be used is better known now.
+            sign=tuple(passphrase.load(key, passphrase_file) for key in sign or ()),
         )
         return view.build(options, session)
 

@@ -1,0 +1,104 @@
+"""Passphrase of a private key: from a file, the environment, or asked for on the terminal.
+
+Never from an argument, which every process of the machine can read.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.options import place
+from reproducibility.errors import InputError
+
+if TYPE_CHECKING:
+    from orchestrator.evidence.keys import Private
+
+VARIABLE = "SOURCERY_PASSPHRASE"
+_LARGEST = 64 << 10
+
+PassphraseFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        parser=place("--passphrase-file"),
+        metavar="FILE",
+        help=f"First line: the key's passphrase. Else ${VARIABLE}, else it is asked for.",
+        rich_help_panel="Keys",
+    ),
+]
+
+
+def load(path: Path, file: Path | None) -> Private:
+    """Read a private key, with its passphrase where it has one.
+
+    Raises:
+        InputError: there is none, others can read it, or the passphrase is missing or wrong.
+    """
+    from orchestrator.evidence import keys
+
+    try:
+        return keys.load_private(path)
+    except keys.LockedKeyError:
+        given = told(file)
+        if given is None and sys.stdin.isatty():
+            given = _asked(f"Passphrase of {path}: ")
+        return keys.load_private(path, given)
+
+
+def chosen(file: Path | None) -> bytes | None:
+    """Return the passphrase for a new key; None for one without.
+
+    Raises:
+        InputError: what was typed a second time differs.
+    """
+    given = told(file)
+    if given is not None or not sys.stdin.isatty():
+        return given
+    first = _asked("Passphrase of the new key (empty for none): ")
+    if first and _asked("The same again: ") != first:
+        raise InputError(
+            "the two passphrases differ", subject="passphrase", remedy="type the same twice"
+        )
+    return first or None
+
+
+def told(file: Path | None) -> bytes | None:
+    """Return the passphrase of a file or of the environment; None where there is neither.
+
+    Raises:
+        InputError: the file cannot be read, or its first line is empty.
+    """
+    if file is None:
+        return os.environb.get(VARIABLE.encode()) or None
+    from reproducibility import regular
+
+    try:
+        line = regular.read(file, limit=_LARGEST).partition(b"\n")[0].removesuffix(b"\r")
+    except OSError as error:
+        raise InputError(
+            f"cannot read the passphrase: {error.strerror}",
+            subject=str(file),
+            remedy="give a file whose first line it is",
+        ) from error
+    if not line:
+        raise InputError(
+            "the first line is empty, and it should be the passphrase",
+            subject=str(file),
+            remedy="give a file whose first line it is",
+        )
+    return line
+
+
+def _asked(prompt: str) -> bytes:
+    try:
+        return getpass.getpass(prompt).encode("utf-8", "surrogateescape")
+    except EOFError as error:
+        raise InputError(
+            "no passphrase was given", subject="passphrase", remedy="type it, or give a file"
+        ) from error

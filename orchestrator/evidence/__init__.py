@@ -1,0 +1,1 @@
+"""Evidence beside an image, in formats that other people's programs read."""

@@ -1,0 +1,100 @@
+"""Evidence of a build that has just come to its end: gathered from the store, written beside it.
+
+The bill of materials costs the most and depends on the image alone, so it is remembered by that.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from orchestrator.artifacts import names
+from orchestrator.evidence import folder as evidence
+from orchestrator.evidence import gathering, sbom
+from orchestrator.evidence.subject import Subject
+from orchestrator.evidence.writers import WRITERS
+from orchestrator.resources import VERSION
+from reproducibility import canonical
+from reproducibility import digest as digests
+from reproducibility.digest import Digest
+from reproducibility.errors import InfrastructureError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from orchestrator.artifacts.model import BuildResult
+    from orchestrator.evidence.keys import Private
+    from orchestrator.lock.file import Lock
+    from orchestrator.store import Store
+    from reproducibility.manifest import Tree
+
+_KIND = "sbom"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What evidence is made from, beside the result.
+
+    `spec`, `lock_file`: bytes of the files that were read. `epoch`: the image's time, seconds.
+    `boot`: the unpacked packages of the boot files by the input's name. `sign`: keys that sign.
+    `clock`: gives seconds since 1970-01-01 UTC.
+    """
+
+    spec: bytes
+    lock_file: bytes
+    lock: Lock
+    epoch: int
+    boot: Mapping[str, Tree]
+    store: Store
+    sign: tuple[Private, ...] = ()
+    clock: Callable[[], float] = time.time
+
+    def write(self, folder: Path, result: BuildResult) -> None:
+        """Write everything into a new output directory, beside image, archive, result and logs.
+
+        Raises:
+            DamagedBlob: a blob is missing or damaged.
+            InfrastructureError: the disk is full, or a file cannot be read.
+        """
+        subject = Subject(
+            result=result,
+            spec=self.spec,
+            lock_file=self.lock_file,
+            lock=self.lock,
+            epoch=self.epoch,
+            finished=int(self.clock()),
+            actions=self._actions(result),
+        )
+        try:
+            made = {names.SBOM: self._bill(subject)}
+            evidence.write(folder, subject, made=made, sign=self.sign)
+        except OSError as error:
+            raise InfrastructureError(
+                f"the evidence cannot be written: {error.strerror}",
+                subject=str(error.filename or folder),
+                remedy="free some space, or give another folder with --out",
+            ) from error
+
+    def _actions(self, result: BuildResult) -> dict[str, object]:
+        wanted = dict.fromkeys(step.action for step in result.steps if step.action is not None)
+        return {str(one): canonical.loads(self.store.read(one)) for one in wanted}
+
+    def _bill(self, subject: Subject) -> bytes:
+        result = subject.result
+        named = [sbom.FORMAT, VERSION, result.image.blake3, result.cpio.path]
+        key = digests.of_bytes(
+            canonical.dumps([*named, str(result.root.tree), str(result.spec), str(result.lock)])
+        )
+        known = self.store.recall(_KIND, key)
+        if known is not None:
+            try:
+                return self.store.read(Digest.parse(str(known["document"])))
+            except (InfrastructureError, InputError, KeyError):  # damaged: it is made again
+                pass
+        tree = self.store.load_tree(result.root.tree)
+        contents = gathering.contents(result, tree, self.boot, self.store)
+        made = WRITERS[names.SBOM](replace(subject, contents=contents))
+        self.store.remember(_KIND, key, {"document": str(self.store.put_bytes(made))})
+        return made

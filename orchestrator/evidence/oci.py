@@ -1,0 +1,189 @@
+"""OCI image layout with a build's image and its attestations, for registries and their tools.
+
+The disk image is a blob as it is, so its digest is the one in every statement; the statements and
+the bill of materials are artifacts that refer to it (`subject`). Sources: OCI image specification
+1.1 (image layout, manifest, "Guidelines for Artifact Usage").
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from containers.host import durable
+from containers.host.scratch import Scratch
+from orchestrator.artifacts import names
+from orchestrator.evidence import dsse
+from reproducibility import canonical, regular
+from reproducibility import digest as digests
+from reproducibility.errors import ComparisonError, InfrastructureError, InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.artifacts.model import Artifact, BuildResult
+    from orchestrator.evidence.dsse import Envelope
+
+# The name of the image in the layout, as in `skopeo inspect oci:FOLDER:image`.
+TAG = "image"
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_INDEX = "application/vnd.oci.image.index.v1+json"
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+_EMPTY = "application/vnd.oci.empty.v1+json"
+_DISK = "application/vnd.sourcery.disk-image.v1"
+_ARCHIVE = "application/vnd.sourcery.cpio.v1+zstd"
+# As cosign and in-toto name them.
+_DSSE = "application/vnd.dsse.envelope.v1+json"
+_SPDX = "application/spdx+json"
+_PREFIX = ".sourcery-oci"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A layout that was written: where, its image manifest's digest, how many refer to that."""
+
+    folder: Path
+    manifest: str
+    referrers: int
+
+
+def export(out: Path, result: BuildResult, target: Path) -> Exported:
+    """Write the layout of a finished build into a new folder, whole or not at all.
+
+    Image and archive are linked where the file system allows that, else copied; both are hashed.
+
+    Raises:
+        InputError: something lies at `target`, or the evidence is missing.
+        ComparisonError: image or archive are not what the result says.
+        InfrastructureError: the disk is full, or cannot be written.
+    """
+    if os.path.lexists(target):
+        raise InputError(
+            "something lies here already",
+            subject=str(target),
+            remedy="name a folder that does not exist",
+        )
+    try:
+        envelopes = dsse.parse_lines(regular.read(out / names.PROVENANCE))
+        bill = regular.read(out / names.SBOM)
+    except OSError as error:
+        raise InputError(
+            f"cannot read the evidence of the build: {error.strerror}",
+            subject=str(error.filename or out),
+            remedy="build again: `orchestrate build`",
+        ) from error
+    try:
+        with contextlib.closing(Scratch(target.parent, _PREFIX)) as scratch:
+            layout = _Layout(scratch.folder / "layout")
+            exported = _filled(layout, out, result, envelopes, bill)
+            for path, _ in durable.files(layout.folder):
+                durable.sync(path)
+            layout.folder.rename(target)
+            durable.sync(target.parent)
+    except OSError as error:
+        raise InfrastructureError(
+            f"the layout cannot be written: {error.strerror}",
+            subject=str(target),
+            remedy="free some space, or name another folder",
+        ) from error
+    return Exported(target, *exported)
+
+
+def _filled(
+    layout: _Layout, out: Path, result: BuildResult, envelopes: tuple[Envelope, ...], bill: bytes
+) -> tuple[str, int]:
+    layers = [
+        layout.take(out, result.image, _DISK),
+        layout.take(out, result.cpio, _ARCHIVE),
+    ]
+    architectures = sorted(result.root.commands)
+    config = {
+        "architecture": architectures[0],
+        "config": {"Labels": {"sourcery.architectures": " ".join(architectures)}},
+        "os": "linux",
+        "rootfs": {"diff_ids": [layer["digest"] for layer in layers], "type": "layers"},
+    }
+    image = layout.manifest(layout.json(config, _CONFIG), layers)
+    empty = layout.blob(b"{}", _EMPTY)
+    referring = [
+        layout.manifest(
+            empty,
+            [layout.blob(canonical.dumps(one.document()), _DSSE, one.payload_type)],
+            kind=one.payload_type,
+            subject=image,
+        )
+        for one in envelopes
+    ]
+    referring.append(layout.manifest(empty, [layout.blob(bill, _SPDX)], kind=_SPDX, subject=image))
+    named = {**image, "annotations": {"org.opencontainers.image.ref.name": TAG}}
+    layout.finish([named, *referring])
+    return str(image["digest"]), len(referring)
+
+
+class _Layout:
+    """A layout in the making."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._blobs = folder / "blobs" / "sha256"
+        self._blobs.mkdir(parents=True)
+
+    def take(self, out: Path, file: Artifact, kind: str) -> dict[str, Any]:
+        """Add a file of the build; give its descriptor."""
+        source, target = out / file.path, self._blobs / file.sha256
+        if digests.sha256_of_file(source, follow=False).hex != file.sha256:
+            raise ComparisonError(
+                f"the file is not what the result says: it should be sha256 {file.sha256}",
+                subject=str(source),
+                remedy="build again: `orchestrate build`",
+            )
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except OSError:
+            shutil.copyfile(source, target, follow_symlinks=False)
+        return {
+            "annotations": {"org.opencontainers.image.title": file.path},
+            "digest": f"sha256:{file.sha256}",
+            "mediaType": kind,
+            "size": file.size,
+        }
+
+    def blob(self, data: bytes, kind: str, title: str = "") -> dict[str, Any]:
+        """Add bytes; give their descriptor."""
+        digest = digests.sha256_of_bytes(data)
+        (self._blobs / digest.hex).write_bytes(data)
+        found: dict[str, Any] = {"digest": str(digest), "mediaType": kind, "size": len(data)}
+        return {**found, "annotations": {"in-toto.io/payload-type": title}} if title else found
+
+    def json(self, document: dict[str, Any], kind: str) -> dict[str, Any]:
+        """Add a document; give its descriptor."""
+        return self.blob(canonical.dumps(document), kind)
+
+    def manifest(
+        self,
+        config: dict[str, Any],
+        layers: list[dict[str, Any]],
+        *,
+        kind: str = "",
+        subject: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Add a manifest; give its descriptor. `kind`: an artifact's type."""
+        document = {
+            "config": config,
+            "layers": layers,
+            "mediaType": _MANIFEST,
+            "schemaVersion": 2,
+            **({"artifactType": kind} if kind else {}),
+            **({"subject": subject} if subject else {}),
+        }
+        made = self.json(document, _MANIFEST)
+        return {**made, "artifactType": kind} if kind else made
+
+    def finish(self, manifests: list[dict[str, Any]]) -> None:
+        """Write what names the manifests."""
+        index = {"manifests": manifests, "mediaType": _INDEX, "schemaVersion": 2}
+        (self.folder / "index.json").write_bytes(canonical.dumps(index))
+        (self.folder / "oci-layout").write_bytes(canonical.dumps({"imageLayoutVersion": "1.0.0"}))

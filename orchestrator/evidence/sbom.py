@@ -1,0 +1,192 @@
+"""Software bill of materials of an image in SPDX 2.3 (JSON), pure.
+
+The image is the document's subject; it contains packages, one for each component, and each file of
+the image is in exactly one of them. Source: the SPDX specification 2.3, sections 6 to 11, and its
+JSON schema.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.evidence import uris
+from orchestrator.evidence.contents import NO_ASSERTION
+from reproducibility import canonical
+from reproducibility import digest as digests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from orchestrator.evidence.contents import Component
+    from orchestrator.evidence.subject import Subject
+
+# The version of what is written here.
+FORMAT = 1
+_IMAGE = "SPDXRef-Image"
+_DOCUMENT = "SPDXRef-DOCUMENT"
+# Section 7.24.
+_PURPOSES = {
+    "input": "INSTALL", "module": "SOURCE", "program": "APPLICATION", "kernel": "OPERATING-SYSTEM",
+    "made": "OTHER", "files": "FILE",
+}  # fmt: skip
+
+
+def document(subject: Subject) -> bytes:
+    """Return the document: sorted JSON, one package, file or relationship a line.
+
+    Raises:
+        ValueError: the subject has no contents.
+    """
+    if not subject.contents:
+        raise ValueError("there are no contents to list")
+    result, contents = subject.result, subject.contents
+    created = datetime.fromtimestamp(subject.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    numbers = {path: number for number, path in enumerate(_paths(contents), 1)}
+    head: dict[str, Any] = {
+        "SPDXID": _DOCUMENT,
+        "comment": "created: the image's own time, so that equal images have equal documents",
+        "creationInfo": {
+            "created": created,
+            "creators": [f"Tool: orchestrate-{result.tool}"],
+        },
+        "dataLicense": "CC0-1.0",
+        "documentNamespace": f"{uris.DOCUMENT}:{_identity(subject)}",
+        "name": result.image.path,
+        "spdxVersion": "SPDX-2.3",
+    }
+    lists = {
+        "files": list(_files(contents, numbers)),
+        "hasExtractedLicensingInfos": _texts(contents),
+        "packages": [_image(subject), *(_package(one) for one in contents)],
+        "relationships": list(_relationships(contents, numbers)),
+    }
+    return _laid_out(head, lists)
+
+
+def _identity(subject: Subject) -> str:
+    result = subject.result
+    named = [FORMAT, result.image.blake3, str(result.spec), str(result.lock), result.tool]
+    return digests.of_bytes(canonical.dumps(named)).hex
+
+
+def _paths(contents: Sequence[Component]) -> list[str]:
+    return sorted(file.path for one in contents for file in one.files)
+
+
+def _image(subject: Subject) -> dict[str, Any]:
+    result = subject.result
+    return {
+        "SPDXID": _IMAGE,
+        "checksums": [
+            {"algorithm": "SHA256", "checksumValue": result.image.sha256},
+            {"algorithm": "BLAKE3", "checksumValue": result.image.blake3},
+        ],
+        "comment": f"root tree {result.root.tree}; {result.cpio.path} holds the same files",
+        "copyrightText": NO_ASSERTION,
+        "downloadLocation": NO_ASSERTION,
+        "filesAnalyzed": False,
+        "licenseConcluded": NO_ASSERTION,
+        "licenseDeclared": NO_ASSERTION,
+        "name": result.image.path,
+        "packageFileName": result.image.path,
+        "primaryPackagePurpose": "OPERATING-SYSTEM",
+        "versionInfo": result.image.blake3,
+    }
+
+
+def _package(one: Component) -> dict[str, Any]:
+    checksums = [("SHA256", one.sha256), ("BLAKE3", one.blake3)]
+    comments = [one.comment]
+    if one.tree is not None:
+        comments.append(f"unpacked: tree {one.tree}")
+    if one.h1:
+        comments.append(f"Go module hash {one.h1}")
+    if one.licence_from:
+        comments.append(f"licence by {one.licence_from}")
+    found: dict[str, Any] = {
+        "SPDXID": f"SPDXRef-{one.id}",
+        "checksums": [
+            {"algorithm": name, "checksumValue": digits} for name, digits in checksums if digits
+        ],
+        "comment": "; ".join(filter(None, comments)),
+        "copyrightText": NO_ASSERTION,
+        "downloadLocation": NO_ASSERTION,
+        "filesAnalyzed": bool(one.files),
+        "licenseConcluded": NO_ASSERTION,
+        "licenseDeclared": one.licence,
+        "name": one.name,
+        "primaryPackagePurpose": _PURPOSES[one.kind],
+    }
+    if one.files:
+        # Section 7.9: the SHA-1 of the files' SHA-1, sorted.
+        sums = "".join(sorted(file.sha1 for file in one.files))
+        found["packageVerificationCode"] = {
+            "packageVerificationCodeValue": digests.sha1_of_bytes(sums.encode())
+        }
+    if one.version:
+        found["versionInfo"] = one.version
+    if one.purl:
+        found["externalRefs"] = [
+            {
+                "referenceCategory": "PACKAGE-MANAGER",
+                "referenceLocator": one.purl,
+                "referenceType": "purl",
+            }
+        ]
+    return {name: value for name, value in found.items() if value not in ("", [])}
+
+
+def _files(contents: Sequence[Component], numbers: dict[str, int]) -> Iterator[dict[str, Any]]:
+    files = {file.path: file for one in contents for file in one.files}
+    for path, number in numbers.items():
+        file = files[path]
+        yield {
+            "SPDXID": f"SPDXRef-File-{number}",
+            "checksums": [
+                {"algorithm": "SHA1", "checksumValue": file.sha1},
+                {"algorithm": "BLAKE3", "checksumValue": file.blake3},
+            ],
+            "fileName": f"./{path}",
+        }
+
+
+def _texts(contents: Sequence[Component]) -> list[dict[str, str]]:
+    texts = {name: text for one in contents for name, text in one.licence_texts.items()}
+    return [{"extractedText": texts[name], "licenseId": name} for name in sorted(texts)]
+
+
+def _relationships(
+    contents: Sequence[Component], numbers: dict[str, int]
+) -> Iterator[dict[str, str]]:
+    yield _relation(_DOCUMENT, "DESCRIBES", _IMAGE)
+    for one in contents:
+        own = f"SPDXRef-{one.id}"
+        if one.files:
+            yield _relation(_IMAGE, "CONTAINS", own)
+        elif one.kind == "input":
+            # Section 11.1: what is needed to build, and is not in what was built.
+            yield _relation(own, "BUILD_DEPENDENCY_OF", _IMAGE)
+        for other in one.built_from:
+            yield _relation(own, "GENERATED_FROM", f"SPDXRef-{other}")
+        for file in one.files:
+            yield _relation(own, "CONTAINS", f"SPDXRef-File-{numbers[file.path]}")
+
+
+def _relation(one: str, kind: str, other: str) -> dict[str, str]:
+    return {"relatedSpdxElement": other, "relationshipType": kind, "spdxElementId": one}
+
+
+def _laid_out(head: dict[str, Any], lists: dict[str, list[Any]]) -> bytes:
+    """JSON with sorted keys; each element of a list is one line."""
+    parts = {name: _json(value) for name, value in head.items()}
+    for name, elements in lists.items():
+        if elements:
+            parts[name] = "[\n" + ",\n".join(map(_json, elements)) + "\n]"
+    lines = ",\n".join(f"{_json(name)}: {parts[name]}" for name in sorted(parts))
+    return f"{{\n{lines}\n}}\n".encode()
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(", ", ": "), ensure_ascii=False)
