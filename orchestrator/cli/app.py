@@ -19,6 +19,7 @@ from orchestrator.cli.commands import (
     evidence,
     fetch,
     lock,
+    report,
     run,
     store,
     version,
@@ -73,6 +74,7 @@ _register(application, compare.compare, compare.EXAMPLES)
 _register(application, evidence.sign, evidence.SIGN_EXAMPLES)
 _register(application, evidence.export, evidence.EXPORT_EXAMPLES)
 _register(application, evidence.schema, evidence.SCHEMA_EXAMPLES)
+_register(application, report.report, report.EXAMPLES)
 _register(application, doctor.doctor, doctor.EXAMPLES)
 _register(application, version.version)
 _register(application, run.run, run.EXAMPLES)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.report import matrix, verdict, words
 from orchestrator.report.checks import differences, explained, rows
-from orchestrator.report.markup import EMPTY, Html, element, join
+from orchestrator.report.markup import EMPTY, Child, Html, element, join
 from orchestrator.report.tables import fold, part, section, table
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def told(result: BuildResult, audit: AuditResult | None) -> Html:
         _other_build(audit, result),
         _coverage(audit.coverage),
         _guilty(audit),
+        _left_out(audit.coverage),
         _computed(audit),
         part("Variations", _variations(audit)),
         matrix.told(audit.matrix),
@@ -78,19 +79,23 @@ def _coverage(found: Coverage) -> Html:
     went_on = f"{found.went_on} of the actions by an earlier run of this audit. "
     nothing = f"{words.many(found.nothing_to_do, 'step')} had nothing to do and cannot be repeated."
     also = (went_on if found.went_on else "") + (nothing if found.nothing_to_do else "")
-    left_out = EMPTY
-    if found.left_out:
-        cells = (
-            (words.code(one.step), one.why, element("bdi", one.last or "never"))
-            for one in found.left_out
-        )
-        columns = ("Step", "Why", "Audited last")
-        left_out = fold(
-            f"Not audited: {words.many(len(found.left_out), 'step')}",
-            table("Steps that were not audited", columns, cells),
-            opened=True,
-        )
-    return join((meters, element("p", also) if also else EMPTY, left_out))
+    return join((meters, element("p", also) if also else EMPTY))
+
+
+def _left_out(found: Coverage) -> Html:
+    if not found.left_out:
+        return EMPTY
+    cells = (
+        (words.code(one.step), one.why, words.said(one.last or "never")) for one in found.left_out
+    )
+    columns = ("Step", "Why", "Audited last")
+    return part(
+        f"Not audited ({len(found.left_out)})",
+        fold(
+            "Which steps, and why",
+            table("Steps that were not audited", columns, cells, kind="names"),
+        ),
+    )
 
 
 def _meter(done: int, of: int, what: str) -> Html:
@@ -119,7 +124,7 @@ def _card(step: Step) -> Html:
     failed = [one for one in step.rounds if one.check.verdict == "FAIL"]
     return element(
         "div",
-        element("p", words.mark("FAIL"), " ", words.code(step.name), class_="head"),
+        element("div", words.mark("FAIL"), " ", words.code(step.name), class_="head"),
         _cause(step.bisected),
         *(_round(one, len(failed)) for one in failed),
         words.facts(
@@ -156,11 +161,11 @@ def _cause(found: Bisected | None) -> Html:
         )
     runs = f"({words.many(found.runs, 'run')}); class of the cause: {found.cause} ({found.sure})"
     if found.itself:
-        return element("p", f"It differs from itself, without any variation {runs}.")
-    names = [element("strong", element("bdi", name)) for name in found.variations]
+        return element("div", f"It differs from itself, without any variation {runs}.")
+    names = [element("strong", words.said(name)) for name in found.variations]
     smallest = join((join((" together with ", name)) if at else name)
                     for at, name in enumerate(names))  # fmt: skip
-    return element("p", "The smallest cause: ", smallest, f" {runs}.")
+    return element("div", "The smallest cause: ", smallest, f" {runs}.")
 
 
 def _computed(audit: AuditResult) -> Html:
@@ -172,7 +177,9 @@ def _computed(audit: AuditResult) -> Html:
         (
             words.code(one.name),
             words.mark(one.check.verdict),
-            join((words.said(one.check.reason), differences(one.check), explained(one.explanation))),
+            join(
+                (words.said(one.check.reason), differences(one.check), explained(one.explanation))
+            ),
         )
         for one in audit.computations
     )
@@ -218,9 +225,7 @@ def _variation(one: Variation) -> tuple[Html, Html, str, Html]:
     if one.guilty:
         names = join((words.code(name) for name in one.guilty), element("span", ", "))
         guilty = element("div", words.mark("FAIL"), " differ by it: ", names)
-    name = join(
-        (element("bdi", one.name), element("div", element("bdi", one.meaning), class_="dim"))
-    )
+    name = join((words.said(one.name), element("div", words.said(one.meaning), class_="dim")))
     seen = join((words.mark(word), element("div", one.state, class_="dim")))
     return name, seen, f"{one.actions:,}", join((words.said(one.reason), guilty))
 
@@ -243,27 +248,26 @@ def _steps(audit: AuditResult) -> Html:
     if not audit.steps:
         return EMPTY
     cells = (
-        (
-            words.code(step.name),
-            words.mark(step.verdict),
-            f"{words.many(len(step.rounds), 'round')}, "
-            f"{words.duration(sum(one.seconds for one in step.rounds))}",
-            element("bdi", step.when),
-        )
+        (words.code(step.name), words.mark(step.verdict), _again(step), words.said(step.when))
         for step in audit.steps
     )
     columns = ("Step", "Verdict", "Run again", "When")
-    inside = table("Every action that was audited", columns, cells)
+    inside = table("Every action that was audited", columns, cells, kind="names")
     return fold(f"Every action that was audited: {len(audit.steps)}", inside)
+
+
+def _again(step: Step) -> str:
+    took = words.duration(sum(one.seconds for one in step.rounds))
+    return f"{words.many(len(step.rounds), 'round')}, {took}"
 
 
 def _about(audit: AuditResult) -> Html:
     engine = audit.engine
-    name = element("bdi", engine.name), " ", element("bdi", engine.version)
+    name = words.said(engine.name), " ", words.said(engine.version)
     missing = join((words.code(one) for one in audit.missing), element("span", ", "))
-    those = [
+    those: list[tuple[str, Child]] = [
         ("Audited by", join((f"version {audit.tool} on ", *name, ", ",
-                             element("bdi", engine.identity)))),
+                             words.said(engine.identity)))),
         ("It took", words.duration(audit.seconds)),
         ("Built first, as the store did not have them", missing),
     ]  # fmt: skip

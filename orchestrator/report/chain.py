@@ -78,8 +78,8 @@ def picture(result: BuildResult, audit: AuditResult | None, table: Html) -> Html
 def _layers(result: BuildResult, audit: AuditResult | None) -> list[Layer]:
     guilty = {step.name for step in audit.steps if step.guilty} if audit else set()
     inputs = (
-        Box("spec", "what is wanted", words.short(result.spec), ()),
-        Box("lock", "what is pinned", words.short(result.lock), ()),
+        Box("spec", "", words.short(result.spec), ()),
+        Box("lock", "", words.short(result.lock), ()),
         Box("inputs", words.many(len(result.inputs), "artifact"), "", ()),
     )
     found: list[Layer] = [("Inputs", inputs)]
@@ -113,7 +113,7 @@ def _box(group: grouping.Group, result: BuildResult, guilty: set[str]) -> Box:
         marks = (*marks, ("FAIL", "audit"))
     second = group.architecture
     if len(files) > 1:
-        second = f"{second}, {len(files)} steps".lstrip(", ")
+        second = f"{second}: {len(files)}" if second else words.many(len(files), "step")
     digest = words.short(files[0].outputs) if len(files) == 1 else ""
     return Box(group.label, second, digest, marks)
 
@@ -131,7 +131,7 @@ def _marks(
 
 
 def _drawing(drawn: Sequence[Layer], width: int, columns: int, name: str) -> Html:
-    box = (width - _LEFT - _GAP * (columns - 1)) / columns
+    box = (width - 1 - _LEFT - _GAP * (columns - 1)) / columns
     parts, at, dots = [], 4.0, []
     for title, boxes in drawn:
         dots.append(at + 8)

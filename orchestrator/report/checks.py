@@ -25,8 +25,8 @@ def listed(result: BuildResult) -> Html:
         "Checks",
         element(
             "p",
-            "Each is one comparison. PASS: the same. SKIP: there was nothing to compare with, which "
-            "is no proof. FAIL: not the same, or not compared though it should have been.",
+            "Each is one comparison. PASS: the same. SKIP: there was nothing to compare with, "
+            "which is no proof. FAIL: not the same, or not compared though it should have been.",
         ),
         rows(result.checks, "Checks of the build"),
     )
@@ -71,7 +71,7 @@ def _name(check: Check) -> Html:
     meaning = f": {known.meaning}" if known is not None else ""
     return join(
         (
-            element("bdi", check.name),
+            words.said(check.name),
             element("div", words.code(check.subject)),
             element("div", element("code", check.code), meaning, class_="dim"),
         )

@@ -98,7 +98,7 @@ def _architectures(result: BuildResult) -> Html:
     root = result.root
     names = sorted({*root.commands, *root.prebuilt, *root.prebuilt_programs})
     cells = (
-        (element("bdi", name), f"{root.commands.get(name, 0):,}",
+        (words.said(name), f"{root.commands.get(name, 0):,}",
          f"{root.prebuilt.get(name, 0):,}", _programs(root.prebuilt_programs.get(name, ())))
         for name in names
     )  # fmt: skip
@@ -119,7 +119,7 @@ def _left_out(result: BuildResult) -> Html:
     if not those:
         return EMPTY
     items = (
-        element("li", element("bdi", name), ": ", join(map(words.code, paths), _COMMA))
+        element("li", words.said(name), ": ", join(map(words.code, paths), _COMMA))
         for name, paths in those.items()
     )
     count = sum(map(len, those.values()))

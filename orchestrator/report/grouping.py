@@ -25,12 +25,14 @@ LAYERS: Final[tuple[tuple[str, frozenset[str]], ...]] = (
     ("F1: the toolchain, built by T1", frozenset({"F1"})),
     ("The standard library, compiled by F1", frozenset({"standard library"})),
     (
-        "Toolchains built by F1; what is compared with them",
+        "Toolchains by F1, and what checks them",
         frozenset({"F2", "cross", "cross by F2", "recorder"}),
     ),
-    ("Seeds, commands and programs for the image", frozenset({"seed", "commands", "programs"})),
+    ("Seeds, commands, programs", frozenset({"seed", "commands", "programs"})),
     ("Boot files", frozenset({"boot files"})),
 )
+# Below the layer's title, which has the rest of the words.
+_SHORT: Final = {"standard library": "library"}
 # They are told of by what came out in the end.
 _END: Final = frozenset({"image"})
 
@@ -48,7 +50,7 @@ class Group:
         """Its only step's name where that is short, else the stage."""
         if len(self.steps) == 1 and not self.architecture:
             return self.steps[0].name
-        return self.stage
+        return _SHORT.get(self.stage, self.stage)
 
 
 def grouped(steps: Iterable[Step]) -> list[Group]:

@@ -35,14 +35,15 @@ def listed(result: BuildResult, packages: Sequence[Package]) -> Html:
         element(
             "p",
             f"Everything that the build starts from: {words.many(len(result.inputs), 'artifact')}, "
-            f"{words.size(sum(one.size for one in result.inputs))} together, each pinned by the lock.",
+            f"{words.size(sum(one.size for one in result.inputs))} together, each pinned by the "
+            "lock.",
         ),
         table("Inputs of the build", columns, rows, kind="inputs"),
         _modules(packages),
         _patches(result),
         part("Compression", words.facts((
-            ("Archive", element("bdi", result.compression.archive)),
-            ("Initramfs", element("bdi", result.compression.initramfs)),
+            ("Archive", words.said(result.compression.archive)),
+            ("Initramfs", words.said(result.compression.initramfs)),
         ))),
     )  # fmt: skip
 
@@ -59,9 +60,9 @@ def _name(one: Input) -> Html:
     where = f", for machines with {one.host}" if one.host else ""
     return join(
         (
-            element("strong", element("bdi", one.name)),
+            element("strong", words.said(one.name)),
             " ",
-            element("span", element("bdi", one.version)),
+            element("span", words.said(one.version)),
             element("div", f"{_KINDS[one.kind]}, {words.size(one.size)}{where}", class_="dim"),
             element("div", words.code(one.where), class_="dim"),
             _log(one),

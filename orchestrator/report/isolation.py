@@ -34,22 +34,22 @@ def _way(way: Enforced, result: BuildResult) -> Html:
     steps = [step for step in result.steps if _kept(step) == str(way.id)]
     engines = sorted({step.provenance.engine.name for step in steps if step.provenance})
     weak = sum(rule.state != "enforced" for rule in way.enforcement)
-    by = element("bdi", ", ".join(engines) or "no step")
+    by = words.said(", ".join(engines) or "no step")
     said = f"{weak} not enforced" if weak else "all enforced"
-    title = join((by, f": {words.many(len(steps), 'step')}, "
-                      f"{words.many(len(way.enforcement), 'rule')}, {said}"))  # fmt: skip
+    count = f"{words.many(len(steps), 'step')}, {words.many(len(way.enforcement), 'rule')}"
+    title = join((by, f": {count}, {said}"))
+    meanings = result.isolation.rules
     rows = [
         (
-            join((element("code", rule.rule), element("div", element("bdi",
-                  result.isolation.rules.get(rule.rule, "")), class_="dim"))),
+            _rule(rule.rule, meanings.get(rule.rule, "")),
             words.mark("PASS" if rule.state == "enforced" else "SKIP"),
             join((f"{rule.state}: ", words.said(rule.means))),
         )
         for rule in sorted(way.enforcement, key=lambda rule: (rule.state == "enforced", rule.rule))
-    ]  # fmt: skip
+    ]
     missing = sorted(result.isolation.rules.keys() - {rule.rule for rule in way.enforcement})
-    rows += [(element("code", name), words.mark("FAIL"), element("span", "nothing is said of it"))
-             for name in missing]  # fmt: skip
+    unsaid = element("span", "nothing is said of it")
+    rows += [(_rule(name, meanings[name]), words.mark("FAIL"), unsaid) for name in missing]
     limits = words.facts((name, _limit(name, value)) for name, value in sorted(way.limits.items()))
     return join(
         (
@@ -59,6 +59,10 @@ def _way(way: Enforced, result: BuildResult) -> Html:
             fold("Limits", limits),
         )
     )  # fmt: skip
+
+
+def _rule(name: str, meaning: str) -> Html:
+    return join((words.code(name), element("div", words.said(meaning), class_="dim")))
 
 
 def _limit(name: str, value: int) -> str:
@@ -76,7 +80,7 @@ def _unknown(result: BuildResult) -> Html:
         return EMPTY
     names = join((words.code(step.name) for step in those), element("span", ", "))
     return element(
-        "p", words.mark("SKIP"), " How the rules were kept is not recorded of: ", names
+        "div", words.mark("SKIP"), " How the rules were kept is not recorded of: ", names
     )
 
 

@@ -27,8 +27,8 @@ def told(cells: Sequence[Cell]) -> Html:
         "Matrix",
         element(
             "p",
-            f"{filled} of {words.many(len(cells), 'cell')} are filled. Each is one comparison of one "
-            "toolchain; for one that nobody filled, the command that does is given.",
+            f"{filled} of {words.many(len(cells), 'cell')} are filled. Each is one comparison of "
+            "one toolchain; for one that nobody filled, the command that does is given.",
         ),
         table(
             "Matrix of host, target, bootstrap root and engine",
@@ -43,21 +43,21 @@ def _cell(cell: Cell) -> tuple[Html, Html, Html, Html, Html]:
     emulator = cell.evidence.emulator if cell.evidence is not None else None
     made = join(
         (
-            element("bdi", cell.how),
-            element("div", "on ", cell.host, ", from ", element("bdi", cell.root), class_="dim"),
-            element("div", "in ", element("bdi", cell.engine), class_="dim"),
-            element("div", "emulated by ", element("bdi", emulator.name), " ",
-                    element("bdi", emulator.version), class_="dim")
+            words.said(cell.how),
+            element("div", "on ", cell.host, ", from ", words.said(cell.root), class_="dim"),
+            element("div", "in ", words.said(cell.engine), class_="dim"),
+            element("div", "emulated by ", words.said(emulator.name), " ",
+                    words.said(emulator.version), class_="dim")
             if emulator is not None
             else EMPTY,
         )
     )  # fmt: skip
-    compared = element("bdi", _NAMES.get(cell.comparison, cell.comparison))
+    compared = words.said(_NAMES.get(cell.comparison, cell.comparison))
     reason = join(
         (
             words.said(cell.reason),
             element("div", words.code(cell.command)) if cell.command else EMPTY,
-            element("div", element("bdi", cell.when), class_="dim") if cell.when else EMPTY,
+            element("div", words.said(cell.when), class_="dim") if cell.when else EMPTY,
         )
     )
     return element("span", cell.target), made, compared, words.mark(cell.verdict), reason

@@ -24,7 +24,7 @@ def _name(step: Step) -> Html:
     return join(
         (
             words.code(step.name),
-            element("div", element("bdi", step.stage), f", {step.kind}", class_="dim"),
+            element("div", words.said(step.stage), f", {step.kind}", class_="dim"),
             words.of_conditions(step.conditions),
         )
     )
@@ -38,7 +38,7 @@ def _digests(step: Step) -> Html:
 
 
 def _run(step: Step) -> Html:
-    said = [step.origin]
+    said: list[str] = [step.origin]
     if step.kind != "nothing":
         said.append(words.duration(step.seconds))
     if step.peak_memory:
@@ -47,11 +47,11 @@ def _run(step: Step) -> Html:
     if made is None:
         return join((", ".join(said), element("div", "which run is not recorded", class_="dim")))
     engine = made.engine
-    where = element("bdi", engine.name), " ", element("bdi", engine.version)
+    where = words.said(engine.name), " ", words.said(engine.version)
     return join(
         (
             ", ".join(said),
-            element("div", element("bdi", made.when), class_="dim"),
+            element("div", words.said(made.when), class_="dim"),
             element("div", *where, f", version {made.tool}", class_="dim"),
         )
     )

@@ -1,4 +1,4 @@
-"""The style sheet of the page: light and dark, wide and narrow, print. No script, nothing loaded."""
+"""The style sheet of the page: light and dark, wide and narrow, print. Nothing is loaded."""
 
 from __future__ import annotations
 
@@ -87,11 +87,12 @@ td .facts code{font-size:.75rem}
 font-size:.8125rem;font-weight:400;color:var(--dim)}
 .plain{list-style:none;padding:0}
 .card{padding:.75rem 1rem;margin:.75rem 0;background:var(--soft);border-left:4px solid var(--fail)}
-.card .head{margin-top:0}.card .facts{font-size:.875rem}
+.card pre{background:var(--back)}.card .facts{font-size:.875rem}
 .meters{list-style:none;padding:0;max-width:30rem}
 .meters li{margin:.6rem 0;font-size:.875rem}
 .meter{display:block;width:100%;margin-top:.2rem}
 details{margin:.6rem 0}
+td details,th details{margin:0}
 summary{cursor:pointer;color:var(--link);font-size:.875rem;padding:.2rem 0}
 details.long{margin:0}
 details.long summary{color:inherit;font-size:inherit;padding:0}
@@ -118,7 +119,7 @@ table.variations th:nth-child(1){width:32%}table.variations th:nth-child(2){widt
 table.variations th:nth-child(3){width:4.5rem}
 table.rules th:nth-child(1){width:40%}table.rules th:nth-child(2){width:5.5rem}
 table.inputs th:nth-child(1){width:42%}
-table.sizes th:nth-child(1){width:50%}
+table.sizes th:nth-child(1){width:50%}table.names th:nth-child(1){width:58%}
 table.programs th:nth-child(4){width:55%}
 table.matrix th:nth-child(1){width:8rem}table.matrix th:nth-child(2){width:26%}
 table.matrix th:nth-child(4){width:5.5rem}

@@ -18,10 +18,13 @@ def table(
 ) -> Html:
     """A table: its `title` (for screen readers), the head of each column, rows of cells.
 
-    The first cell of a row is its head. `kind`: a class, which gives columns their width.
+    The first cell of a row is its head. Without rows, a line that
+    says so. `kind`: a class, which gives columns their width.
     """
     heads = join(element("th", name, scope="col", role="columnheader") for name in columns)
     body = join(_row(columns, row) for row in rows)
+    if not body:
+        return element("p", f"{title}: none", class_="dim")
     return element(
         "table",
         element("caption", title),

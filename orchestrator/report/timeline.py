@@ -73,8 +73,9 @@ def _told(result: BuildResult) -> str:
     here = sum(step.origin == "ran here" for step in result.steps)
     total = sum(step.seconds for step in result.steps)
     return (
-        f"{words.many(here, 'step')} ran in this build, {kept:,} were remembered from earlier runs. "
-        f"All runs together took {words.duration(total)}; this build {words.duration(result.seconds)}."
+        f"{words.many(here, 'step')} ran in this build, {kept:,} were remembered from earlier "
+        f"runs. All runs together took {words.duration(total)}; this build "
+        f"{words.duration(result.seconds)}."
     )
 
 
@@ -178,4 +179,4 @@ def _untimed(steps: list[Step]) -> Html:
     if not steps:
         return EMPTY
     names = join((words.code(step.name) for step in steps), element("span", ", "))
-    return element("p", "Without a recorded time: ", names)
+    return element("div", "Without a recorded time: ", names)

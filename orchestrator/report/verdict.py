@@ -72,9 +72,7 @@ def _hero(result: BuildResult) -> Html:
         "div",
         element("p", words.mark(word), class_="verdict"),
         element("p", meaning, class_="meaning"),
-        element(
-            "p", f"{words.many(len(result.checks), 'comparison')}: {counts}", class_="counts"
-        ),
+        element("p", f"{words.many(len(result.checks), 'comparison')}: {counts}", class_="counts"),
         class_=f"hero {word.lower()}",
     )
 
@@ -107,7 +105,7 @@ def _attention(checks: Iterable[Check]) -> Html:
             "li",
             words.mark(check.verdict),
             " ",
-            element("strong", element("bdi", check.name)),
+            element("strong", words.said(check.name)),
             " ",
             words.code(check.subject),
             element("div", words.said(check.reason), class_="reason"),
@@ -133,7 +131,8 @@ def _audit_line(result: BuildResult, audit: AuditResult | None) -> Html:
     return element(
         "p",
         words.mark(of_audit(audit)),
-        element("a", f" Audit{words_of}", href="#audit"),
+        " ",
+        element("a", f"Audit{words_of}", href="#audit"),
         f": {found.audited} of {words.many(found.actions, 'action')} and {found.computed} of "
         f"{words.many(found.computations, 'computation')} done again under other "
         f"conditions{less}.",
@@ -148,10 +147,12 @@ def _rests_on(checks: Iterable[Check]) -> Html:
         families.setdefault(check.name, []).append(check)
     items = []
     for name, those in families.items():
-        subjects = element("span", ", ".join(one.subject for one in those), class_="subjects")
+        subjects = element(
+            "span", words.said(", ".join(one.subject for one in those)), class_="subjects"
+        )
         word = words.worst(one.verdict for one in those)
-        head = element("span", words.mark(word), " ", element("bdi", name), class_="what")
-        items.append(element("li", head, element("bdi", subjects)))
+        head = element("span", words.mark(word), " ", words.said(name), class_="what")
+        items.append(element("li", head, subjects))
     if not items:
         return element("p", "Nothing was compared.")
     return element("ul", *items, class_="families")
@@ -168,19 +169,16 @@ def _built(result: BuildResult) -> Html:
             ("Lock", words.code(str(result.lock))),
             (
                 "Built by",
-                join((f"version {result.tool} on ", element("bdi", engine.name), " ",
-                      element("bdi", engine.version), ", ", element("bdi", engine.identity))),
+                join((f"version {result.tool} on ", words.said(engine.name), " ",
+                      words.said(engine.version), ", ", words.said(engine.identity))),
             ),
             (
                 "Machine",
-                join((result.host.architecture, ", kernel ", element("bdi", result.host.kernel),
-                      ", Python ", element("bdi", result.host.python))),
+                join((result.host.architecture, ", kernel ", words.said(result.host.kernel),
+                      ", Python ", words.said(result.host.python))),
             ),
-            (
-                "This build took",
-                f"{words.duration(result.seconds)}, {words.size(result.peak_memory)} of memory in "
-                "the orchestrator",
-            ),
+            ("This build took", words.duration(result.seconds)),
+            ("Memory of the orchestrator", words.size(result.peak_memory)),
         )
     )  # fmt: skip
 
