@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 from containers import registry
 from containers.host import durable
-from orchestrator.artifacts import model as built
 from orchestrator.artifacts import output_directory
 from orchestrator.audit import computations, made_again, model, running, seeing, subject
-from orchestrator.audit.given import Given, given, unrecorded
-from orchestrator.audit.history import History, now
-from orchestrator.audit.request import near
+from orchestrator.audit.given import Given, given, unrecorded, without_proof
+from orchestrator.audit.history import History
+from orchestrator.audit.request import no_such_step
 from orchestrator.audit.result import Found, actions, audit_result
 from orchestrator.audit.varying import otherwise
 from orchestrator.audit.whole import Again
@@ -27,7 +26,7 @@ from reproducibility import regular
 from reproducibility.codes import SEEN
 from reproducibility.compare import Check, Verdict
 from reproducibility.conditions import STANDARD
-from reproducibility.errors import InfrastructureError, InputError
+from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
     import threading
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from orchestrator.audit.history import Last
     from orchestrator.audit.request import Request
     from orchestrator.audit.subject import Finding, Subject
-    from orchestrator.audit.whole import Whole
     from orchestrator.execution.step import Observer, Results, Step
     from reproducibility.conditions import Conditions
 
@@ -201,7 +199,9 @@ class Job:
         chosen = [step for step in every if self.request.wants(step.name)]
         computed = computations.wanted(self.request, audited)
         if not chosen and not computed:
-            raise _no_such_step(self.request.only, [step.name for step in audited.steps])
+            raise no_such_step(
+                self.request.only, [*(step.name for step in audited.steps), made_again.IMAGE]
+            )
         done = {step.name: history.before(results[step.name].key) for step in chosen}
         waiting = running.ordered(
             [step for step in chosen if done[step.name] is None],
@@ -239,7 +239,7 @@ class Job:
             ],
             surroundings=[name for answer in answers for name in answer.surroundings],
             seen=seen if found else seeing.not_run(seen),
-            fixed=_left_out(chosen, results),
+            fixed=without_proof(chosen, results),
             left_out=left_out,
         )
 
@@ -360,7 +360,7 @@ class Job:
         ).run(self.store)
         checks = {check.subject: check for check in again.checks}
         steps = [
-            _of_whole(step, checks[step.name], results, again)
+            again.found(step, checks[step.name], results[step.name])
             for step in every
             if step.name in again.results
         ]
@@ -368,45 +368,6 @@ class Job:
         return Found(
             steps=steps,
             seen=seen,
-            fixed=_left_out(every, results),
+            fixed=without_proof(every, results),
             further=[check for check in again.checks if check.subject not in names],
         )
-
-
-def _no_such_step(patterns: tuple[str, ...], names: list[str]) -> InputError:
-    like = near(patterns, [*names, made_again.IMAGE])
-    said = f"there is {', '.join(like)}" if like else f"steps are named as in {names[0]}"
-    return InputError(
-        f"no step of the build has a name like {' or '.join(patterns)}",
-        subject="--only",
-        remedy=f"{said}; result.json lists them all",
-    )
-
-
-def _left_out(steps: Sequence[Step], results: Results) -> dict[str, tuple[str, ...]]:
-    """The steps of which a variation proves nothing, by its name."""
-    fixed = {**seeing.inputs(steps), **unrecorded(steps, results)}
-    return {name: these.steps for name, these in fixed.items()}
-
-
-def _of_whole(step: Step, check: Check, before: Results, again: Whole) -> model.Step:
-    first, second = before[step.name], again.results[step.name]
-    one = model.Round(
-        conditions=dict(second.conditions),
-        outputs=second.tree.digest,
-        seconds=round(second.seconds, 3),
-        check=built.Check.model_validate(check.document()),
-        explanation=again.explanations.get(step.name),
-    )
-    return model.Step(
-        name=step.name,
-        stage=step.stage,
-        key=first.key,
-        outputs=first.tree.digest,
-        built_under=step.conditions.describe(),
-        verdict=running.WORDS[check.verdict],
-        rounds=(one,),
-        bisected=None,
-        when=now(),
-        went_on=False,
-    )
