@@ -214,7 +214,7 @@ class Job:
         # What nothing is left to be run under is not looked at either.
         late = self._deadline is not None and self.clock() >= self._deadline
         some = not late or any(done.values())
-        seen = self._seen(window, chosen if some else (), results)
+        seen = self._seen(window, chosen, results, looking=some)
         last = {step.name: history.last(results[step.name].key) for step in every}
         answers: list[computations.Answer] = []
         fresh = running.run(
@@ -318,23 +318,28 @@ class Job:
             lambda conditions: surroundings.look(chain, compiled(), conditions, place)
         )
 
-    def _seen(self, window: seeing.Window, chosen: Sequence[Step], results: Results) -> list[Check]:
+    def _seen(
+        self, window: seeing.Window, chosen: Sequence[Step], results: Results, *, looking: bool
+    ) -> list[Check]:
         """Tell whether a program inside sees each variation, for all conditions to be given.
 
-        `chosen`: none where nothing is to be run.
+        `chosen`: what is run; of nothing there is nothing to tell. `looking`: False where none of
+        it will be run any more.
         """
+        if not chosen:
+            return []
         names = frozenset(self.request.vary).difference(self.unable)
         pairs = []
         # What is an input to a step is not applied to it: those run under other conditions.
         every = {(self.given(step, results), names.difference(step.fixed)): None for step in chosen}
-        for had, applied in every:
+        for had, applied in every if looking else ():
             # What the engine cannot give is as usual on both sides.
             usual = self.choose(had, (), 0)
             for number in range(self.request.rounds):
                 varied = self.choose(had, applied, number)
                 pairs.append(seeing.Looked(applied, window.look(usual), window.look(varied)))
         fixed = {**seeing.inputs(chosen), **unrecorded(chosen, results)}
-        found = seeing.seen(pairs if chosen else None, self.request.vary, self.unable, fixed)
+        found = seeing.seen(pairs if looking else None, self.request.vary, self.unable, fixed)
         made_by = self.found.result.engine.name
         if self.engine.name != made_by:
             reason = f"{made_by} made the build, and {self.engine.name} runs the audit"
@@ -345,7 +350,7 @@ class Job:
 
     def _whole(self, audited: Subject, results: Results) -> Found:
         every = actions(audited, results)
-        seen = self._seen(self._window(audited, results), every, results)
+        seen = self._seen(self._window(audited, results), every, results, looking=True)
         again = Again(
             request=self.request,
             first=audited,
