@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING
 from containers import registry
 from containers.host import durable
 from orchestrator.artifacts import output_directory
-from orchestrator.audit import computations, made_again, model, running, seeing, subject
+from orchestrator.audit import computations, history, made_again, model, running, seeing, subject
 from orchestrator.audit.given import Given, given, unrecorded, without_proof
-from orchestrator.audit.history import History
 from orchestrator.audit.request import no_such_step
-from orchestrator.audit.result import Found, actions, audit_result
+from orchestrator.audit.result import Found, actions, audit_result, left_out_step
 from orchestrator.audit.varying import otherwise
 from orchestrator.audit.whole import Again
 from orchestrator.execution.scheduler import default_jobs
 from orchestrator.golang import surroundings
-from orchestrator.store import DamagedBlob, HeldError, Store, trial
+from orchestrator.store import DamagedBlob, Store, trial
 from reproducibility import regular
 from reproducibility.codes import SEEN
 from reproducibility.compare import Check, Verdict
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from containers.engine import Engine
-    from orchestrator.audit.history import Last
+    from orchestrator.audit.history import History
     from orchestrator.audit.request import Request
     from orchestrator.audit.subject import Finding, Subject
     from orchestrator.execution.step import Observer, Results, Step
@@ -139,22 +138,14 @@ class Job:
             for number in range(self.request.rounds)
         ]
         key = self.request.key(regular.read(path), self.engine.identity, conditions)
-        try:
-            with self.store.alone(key):
-                return self._audited(audited, results, History(self.store, key))
-        except HeldError as error:
-            raise InfrastructureError(
-                f"this audit is already running, in {error.process}",
-                subject=str(self.request.out),
-                remedy="wait until it is done, or stop it first; another choice of steps or "
-                "variations is another audit",
-            ) from error
+        with history.alone(self.store, key, self.request.out) as own:
+            return self._audited(audited, results, own)
 
-    def _audited(self, audited: Subject, results: Results, history: History) -> Audited:
+    def _audited(self, audited: Subject, results: Results, own: History) -> Audited:
         if self.request.whole:
             made = self._whole(audited, results)
         else:
-            made = self._each(audited, results, history)
+            made = self._each(audited, results, own)
         result = audit_result(
             self.request,
             audited,
@@ -175,7 +166,7 @@ class Job:
                 "action is in the store",
             ) from error
         # Not before: what could not be written is asked for again, and goes on from here.
-        history.end()
+        own.end()
         return Audited(result, place)
 
     def _results(self, audited: Subject) -> Results:
@@ -194,7 +185,7 @@ class Job:
 
     # -- step by step ------------------------------------------------------------------------------
 
-    def _each(self, audited: Subject, results: Results, history: History) -> Found:
+    def _each(self, audited: Subject, results: Results, own: History) -> Found:
         every = actions(audited, results)
         chosen = [step for step in every if self.request.wants(step.name)]
         computed = computations.wanted(self.request, audited)
@@ -202,11 +193,11 @@ class Job:
             raise no_such_step(
                 self.request.only, [*(step.name for step in audited.steps), made_again.IMAGE]
             )
-        done = {step.name: history.before(results[step.name].key) for step in chosen}
+        done = {step.name: own.before(results[step.name].key) for step in chosen}
         waiting = running.ordered(
             [step for step in chosen if done[step.name] is None],
             results,
-            history,
+            own,
             budgeted=self.request.budget is not None,
         )
         self._plan(waiting, computed)
@@ -215,10 +206,10 @@ class Job:
         late = self._deadline is not None and self.clock() >= self._deadline
         some = not late or any(done.values())
         seen = self._seen(window, chosen, results, looking=some)
-        last = {step.name: history.last(results[step.name].key) for step in every}
+        last = {step.name: own.last(results[step.name].key) for step in every}
         answers: list[computations.Answer] = []
         fresh = running.run(
-            self._bench(results, history, window),
+            self._bench(results, own, window),
             running.Work(deque(waiting), self._deadline, self.clock),
             self.jobs,
             self.stop,
@@ -226,10 +217,12 @@ class Job:
         )
         found = {**{name: step for name, step in done.items() if step is not None}, **fresh}
         left_out = [
-            self._left_out(step.name, last[step.name]) for step in every if step.name not in found
+            left_out_step(self.request, step.name, last[step.name])
+            for step in every
+            if step.name not in found
         ]
         if computed and not answers:
-            left_out += [self._left_out(name) for name in computed]
+            left_out += [left_out_step(self.request, name) for name in computed]
         return Found(
             steps=[found[step.name] for step in every if step.name in found],
             computed=[
@@ -243,13 +236,6 @@ class Job:
             left_out=left_out,
         )
 
-    def _left_out(self, name: str, last: Last | None = None) -> model.LeftOut:
-        return model.LeftOut(
-            step=name,
-            why="budget" if self.request.wants(name) else "not chosen",
-            last=last.when if last is not None else None,
-        )
-
     def _plan(self, waiting: Sequence[Step], computed: Sequence[str]) -> None:
         again = [(running.shown(step.name), step.stage, step.subject) for step in waiting]
         if computed:
@@ -257,14 +243,14 @@ class Job:
             again.insert(0, (running.shown(_COMPUTING), _COMPUTING, what))
         self.observer.planned(again)
 
-    def _bench(self, results: Results, history: History, window: seeing.Window) -> running.Bench:
+    def _bench(self, results: Results, own: History, window: seeing.Window) -> running.Bench:
         return running.Bench(
             engine=self.engine,
             store=self.store,
             policy=self.found.policy,
             results=results,
             observer=self.observer,
-            history=history,
+            history=own,
             built=lambda step: self.given(step, results),
             choose=self.choose,
             names=tuple(name for name in self.request.vary if name not in self.unable),
