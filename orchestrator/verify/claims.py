@@ -31,7 +31,7 @@ def told(  # noqa: PLR0913 - everything that a folder can say
     """Return every claim, what was derived first. `restated`: statements were written anew."""
     claims = [*_contents(grounds), *_toolchains(grounds), *_documents(read, grounds, findings)]
     claims += [_check(one, derived, signed) for one, derived in checks]
-    claims += list(_stated(grounds, signed))
+    claims += list(_stated(grounds, read, signed))
     claims += list(_audit(read, signed))
     if restated and not findings.of({"statement-differs"}):
         detail = "each was written anew from the other files, and is the same byte by byte"
@@ -106,17 +106,24 @@ def _check(one: Check, derived: Derived, signed: Signed) -> Claim:
     return _otherwise(what, one.subject, derived.detail, signed.signers)
 
 
-def _stated(grounds: Grounds, signed: Signed) -> Iterator[Claim]:
+def _stated(grounds: Grounds, read: Documents, signed: Signed) -> Iterator[Claim]:
     result = grounds.result
     actions = sum(step.kind == "action" for step in result.steps)
     told = (
         ("steps", f"{actions} actions", "that each action gave the outputs that the result names"),
         ("isolation", result.engine.name, "by which engine, machine and limits the steps were run"),
         ("times", f"{result.seconds} s", "when and how long anything ran"),
-        ("bill of materials", names.SBOM, "names, versions and licences of what is on the image"),
     )
     for what, subject, detail in told:
         yield _otherwise(what, subject, detail, signed.signers)
+    beside = (
+        ("bill of materials", names.SBOM, "names, versions and licences of what is on the image"),
+        ("page", names.REPORT, "what it shows; all of it is in the other files"),
+    )
+    for what, name, detail in beside:
+        if name in read.present:
+            covered = signed.build is not None and name in signed.build.subjects
+            yield _otherwise(what, name, detail, signed.signers if covered else ())
 
 
 def _audit(read: Documents, signed: Signed) -> Iterator[Claim]:

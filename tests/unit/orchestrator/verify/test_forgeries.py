@@ -261,6 +261,17 @@ def test_a_test_report_that_says_otherwise(court: Court, folder: Path) -> None:
     assert found & {("statement-differs", names.JUNIT), ("statement-differs", PROVENANCE)}
 
 
+def test_a_page_that_nobody_signed_is_only_stated(court: Court, folder: Path) -> None:
+    """Whoever reads the page after the build's end is told that nobody vouches for it."""
+    out = court.honest.copy().write(folder, court.alice)
+    (out / names.REPORT).write_bytes(b"<p>All is well.</p>")
+    world.seal(out)
+    judged = court.judge(out)
+    assert judged.refused_for() == set()
+    stated = [one.what for one in judged.folders[0].claims if one.how == "only stated"]
+    assert stated == ["page"]
+
+
 def test_an_audit_of_another_build(court: Court, other: Build, folder: Path) -> None:
     """The audit is true and signed, and of a build with another source."""
     theirs = other.copy()
