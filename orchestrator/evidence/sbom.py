@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.evidence.subject import Subject
 
 # The version of what is written here.
-FORMAT = 1
+FORMAT = 2
 # Bytes; the default image's, of 25,000 files, has 11 MiB.
 LARGEST = 256 << 20
 _IMAGE = "SPDXRef-Image"

@@ -117,9 +117,10 @@ def test_a_passphrase_is_asked_for_on_a_terminal(
 def test_an_empty_passphrase_on_a_terminal_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert len(typing(monkeypatch, "")) == 0
+    asked = typing(monkeypatch, "")
     assert run(["key", "new", str(tmp_path / "key")]) == 0
-    assert keys.load_private(tmp_path / "key")
+    assert len(asked) == 1
+    assert b"ENCRYPTED" not in (tmp_path / "key").read_bytes()
 
 
 @pytest.mark.parametrize("content", ["", "\nsecond line\n"])
