@@ -32,7 +32,7 @@ TEST_PROGRAMS := $(RUN_PROGRAMS) dockerd=docker.io fsck.fat=dosfstools mcopy=mto
 	syslinux=syslinux \
 	unshare=util-linux cpio=cpio zstd=zstd losetup=mount sgdisk=gdisk $(BOOT_PROGRAMS) \
 	qemu-aarch64-static=qemu-user-static qemu-riscv64-static=qemu-user-static \
-	b3sum=b3sum skopeo=skopeo
+	b3sum=b3sum skopeo=skopeo chromium=chromium
 # In bench: what the image writer is measured against.
 BENCH_PROGRAMS := $(RUN_PROGRAMS) mcopy=mtools mkfs.vfat=dosfstools
 
@@ -42,6 +42,7 @@ help:
 	echo 'make test    set everything up, then run every check and every test but the next two'
 	echo 'make test-engines   compare every action of the default image on both engines'
 	echo 'make test-older-go  build with another version of Go'
+	echo 'make audit-full    audit the build in out/ by all means, and show the matrix; takes hours'
 	echo 'make unit-pythons   the unit tests on every other Python that the package is for'
 	echo 'make fuzz    throw bytes at every parser; ARGS="--seconds 60 --target NAME"'
 	echo 'make bench   measure; ARGS="--rounds 3" for medians, ARGS=--smoke to see that it works'
@@ -90,6 +91,12 @@ test-engines: setup-tests
 .PHONY: test-older-go
 test-older-go: setup-tests
 	@$(BIN)/python -m pytest tests/integration/test_specs.py -m long $(ARGS)
+
+# Everything that can be proved of the build in out/: every step again on both engines, every foreign
+# toolchain built by its own programs, every root. What was interrupted goes on where it was.
+.PHONY: audit-full
+audit-full: setup-tests
+	@$(BIN)/python -m tests.audit_full $(ARGS)
 
 .PHONY: unit-pythons
 unit-pythons: setup-tests setup-pythons

@@ -68,7 +68,7 @@ def draw(  # noqa: PLR0913 - what a plan depends on
         host=host,
         root=merge([("the bootstrap Go", have.bootstrap.at("bootstrap")), ("uname", have.uname)]),
         release=have.release,
-        dist_build=_dist_build(have.release, store),
+        dist_build=dist_build(have.release, store),
         programs=Programs(binaries=lock.toolchain.bin, tools=lock.toolchain.tool),
         userland=_userland(store),
         observer=_observer(store),
@@ -136,7 +136,7 @@ def _observer(store: Store) -> Tree:
     return Tree([file("observe.go", store.put_file(source), source.stat().st_size)])
 
 
-def _dist_build(release: Tree, store: Store) -> Tree | None:
+def dist_build(release: Tree, store: Store) -> Tree | None:
     """cmd/dist's build.go with the early stop; None where this Go version has no place for it."""
     entry = release.get(DIST_BUILD)
     if entry is None:

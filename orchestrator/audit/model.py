@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator import resources
 from orchestrator.artifacts.model import Check, Engine, Hex, Host, Seconds, Size, Texts, Word
+from orchestrator.audit.matrix import Cell
 from orchestrator.files.document import shaped
 from orchestrator.lock.model import Blake3, Text
 from reproducibility import canonical
@@ -28,7 +29,7 @@ REMEDY = "audit again: `orchestrate audit`"
 
 Conditions = dict[str, str | int]
 State = Literal[
-    "seen", "input", "not asked", "not run", "unable", "no effect", "one processor"
+    "seen", "input", "not asked", "not recorded", "not run", "unable", "no effect", "one processor"
 ]  # fmt: skip
 Why = Literal["not chosen", "budget"]
 Cause = Literal[
@@ -59,7 +60,11 @@ class Build(_Model):
 
 
 class Asked(_Model):
-    """Request as it was asked. `budget`: seconds, or null. `only`: patterns of step names."""
+    """Request as it was asked.
+
+    `budget`: seconds, or null. `only`: patterns of step names. `native`: architectures whose
+    toolchains were asked to build themselves. `root`: the other root that was asked for.
+    """
 
     vary: Texts
     rounds: Annotated[int, Field(ge=1)]
@@ -67,6 +72,8 @@ class Asked(_Model):
     budget: Size | None
     whole: bool
     bisect: bool
+    native: Texts = ()
+    root: str = ""
 
 
 class LeftOut(_Model):
@@ -189,7 +196,8 @@ class AuditResult(_Model):
 
     `verdict`: the worst of the checks. `tool`, `host`, `engine`: the audit's. `audited`: the build.
     `missing`: steps whose results were not at hand, and were built before the audit.
-    `surroundings`: in what the other process differed from this one. `seconds`: wall clock.
+    `surroundings`: in what the other process differed from this one. `matrix`: every cell of the
+    build, those that earlier audits filled among them. `seconds`: wall clock.
     """
 
     schema_version: Literal[1] = Field(default=FORMAT, alias="schema")
@@ -206,6 +214,7 @@ class AuditResult(_Model):
     surroundings: Texts
     missing: Texts
     checks: Annotated[tuple[Check, ...], Field(strict=False)]
+    matrix: Annotated[tuple[Cell, ...], Field(strict=False)] = ()
     seconds: Seconds
 
     def document(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from orchestrator.cli.commands import (
     fetch,
     lock,
     policy,
+    report,
     run,
     store,
     verify,
@@ -76,6 +77,7 @@ _register(application, verify.verify, verify.EXAMPLES)
 _register(application, evidence.sign, evidence.SIGN_EXAMPLES)
 _register(application, evidence.export, evidence.EXPORT_EXAMPLES)
 _register(application, evidence.schema, evidence.SCHEMA_EXAMPLES)
+_register(application, report.report, report.EXAMPLES)
 _register(application, doctor.doctor, doctor.EXAMPLES)
 _register(application, version.version)
 _register(application, run.run, run.EXAMPLES)

@@ -14,6 +14,7 @@ from orchestrator.artifacts import names, sums
 from orchestrator.evidence import dsse, statements
 from orchestrator.evidence.subject import FileDigests
 from orchestrator.evidence.writers import WRITERS
+from orchestrator.report.folder import made as made_page
 from reproducibility import canonical, regular
 from reproducibility import digest as digests
 from reproducibility.errors import ComparisonError, InfrastructureError, InputError
@@ -52,11 +53,13 @@ def write(
         if name == names.PROVENANCE:
             data = dsse.dumps(_signed(dsse.parse_lines(data), sign))
         (folder / name).write_bytes(data)
+        if name == names.SBOM:
+            subject = replace(subject, bill=data)
         subject = replace(subject, files={**subject.files, name: of_bytes(data)})
 
 
 def add_audit(out: Path, result: BuildResult, audit: AuditResult, finished: int) -> bool:
-    """Add the statement of an audit, whose `audit.json` is in place, and remake the sums.
+    """Add the statement of an audit, whose `audit.json` is in place; remake page and sums.
 
     False where the build left no evidence, as earlier versions did: nothing is added then.
 
@@ -77,7 +80,8 @@ def add_audit(out: Path, result: BuildResult, audit: AuditResult, finished: int)
     except OSError as error:
         raise _unreadable(out / names.AUDIT, error) from error
     added = statements.audit(result, audit, told, finished)
-    _replace(out, {names.PROVENANCE: dsse.dumps([*there, added])}, {names.AUDIT: told})
+    replaced = {names.PROVENANCE: dsse.dumps([*there, added]), names.REPORT: made_page(out).data}
+    put(out, replaced, {names.AUDIT: told})
     return True
 
 
@@ -102,7 +106,7 @@ def sign(out: Path, result: BuildResult, key: Private) -> int:
     _refuse_other(out, result, there)
     signed = _signed(there, [key])
     if signed != there:
-        _replace(out, {names.PROVENANCE: dsse.dumps(signed)}, {})
+        put(out, {names.PROVENANCE: dsse.dumps(signed)})
     return sum(one != other for one, other in zip(there, signed, strict=True))
 
 
@@ -183,9 +187,16 @@ def _sha256(out: Path, name: str) -> str:
         raise _unreadable(path, error) from error
 
 
-def _replace(out: Path, replaced: Mapping[str, bytes], told: Mapping[str, FileDigests]) -> None:
-    """Put files in place, then the sums with their lines, and with those of `told`, made anew."""
-    changed = {**told, **{name: of_bytes(data) for name, data in replaced.items()}}
+def put(
+    out: Path, replaced: Mapping[str, bytes], told: Mapping[str, FileDigests] | None = None
+) -> None:
+    """Put files in place, then the sums with their lines, and with those of `told`, made anew.
+
+    Raises:
+        InputError: the sums cannot be read.
+        InfrastructureError: something cannot be written.
+    """
+    changed = {**(told or {}), **{name: of_bytes(data) for name, data in replaced.items()}}
     remade = dict(replaced)
     for name, digits in (
         (names.SHA256SUMS, {file: found.sha256 for file, found in changed.items()}),

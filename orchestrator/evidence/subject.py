@@ -34,7 +34,8 @@ class Subject:
     seconds since 1970-01-01 UTC. `actions`: by the digest that result.json names (`blake3:` and
     digits), the document of what was done. `files`: by name relative to the output directory, every
     file that was there before the one to be written. `contents`: what the image consists of; empty
-    where the SBOM is not to be written. `audit`: the audit of this build, if there was one.
+    where the SBOM is not to be written. `bill`: the SBOM's bytes, once it is written. `audit`: the
+    audit of this build, if there was one.
     `finished`: when the build, or that audit, came to its end; seconds since 1970-01-01 UTC.
     """
 
@@ -47,4 +48,5 @@ class Subject:
     actions: Mapping[str, Any]
     files: Mapping[str, FileDigests] = field(default_factory=dict)
     contents: tuple[Component, ...] = ()
+    bill: bytes = b""
     audit: AuditResult | None = None

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.artifacts import names, sums
 from orchestrator.evidence import dsse, junit, sbom, statements
+from orchestrator.report import packages
+from orchestrator.report.page import page
 from reproducibility import canonical
 
 if TYPE_CHECKING:
@@ -33,6 +35,11 @@ def _provenance(subject: Subject) -> bytes:
     return dsse.dumps(statements.of_build(subject))
 
 
+def _report(subject: Subject) -> bytes:
+    listed = packages.parse(subject.bill) if subject.bill else ()
+    return page(subject.result, subject.audit, listed)
+
+
 def _sha256sums(subject: Subject) -> bytes:
     return sums.dumps({name: file.sha256 for name, file in _summed(subject)})
 
@@ -52,6 +59,8 @@ WRITERS: Final[Mapping[str, Callable[[Subject], bytes]]] = {
     names.SBOM: sbom.document,
     names.JUNIT: junit.document,
     names.PROVENANCE: _provenance,
+    # An audit adds to it, so no statement is about it; the sums are.
+    names.REPORT: _report,
     names.SHA256SUMS: _sha256sums,
     names.B3SUMS: _b3sums,
 }

@@ -1,0 +1,171 @@
+"""Matrix of an audit: host x target x bootstrap root x engine, and what was proved in each cell.
+
+A cell is one comparison of one toolchain: with the published release, with what another stage or
+another root made, with what the target's own programs make. The store remembers the cells of a
+build, so that each audit adds its own and shows them all. A cell that nobody has filled is a SKIP,
+with the command that fills it. docs/audit.md says what each cell proves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.architecture import Architecture
+from orchestrator.artifacts.model import Engine, Texts, Word
+from orchestrator.files.document import shaped
+from orchestrator.lock.model import Blake3, Text
+from reproducibility import canonical
+from reproducibility import digest as digests
+from reproducibility.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from orchestrator.artifacts.model import BuildResult
+    from orchestrator.store import Store
+    from reproducibility.digest import Digest
+
+How = Literal["host", "cross", "native emulated"]
+# First parts of check codes: what a toolchain was compared with.
+Comparison = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+Address = tuple[str, str, str, str, str, str]
+
+_KIND = "matrix"
+_MOST_VALUES = 100_000
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Emulator(_Model):
+    """Program that ran a foreign toolchain. `blake3`: of its file. `version`: as it says."""
+
+    name: Text
+    blake3: Blake3
+    version: str
+
+
+class Evidence(_Model):
+    """Evidence of a cell: what was run, where, and what came out.
+
+    `outputs`: digest of the tree that was compared; null where nothing came out. `keys`: what the
+    results of the actions that made it are remembered under. `checks`: codes of the comparisons.
+    `engine`: the one that ran it. `emulator`: null where the machine itself ran it. `tool`: the
+    version of this program.
+    """
+
+    outputs: Blake3 | None
+    keys: Annotated[tuple[Blake3, ...], Field(strict=False)]
+    checks: Texts
+    engine: Engine
+    emulator: Emulator | None
+    tool: Text
+
+
+class Cell(_Model):
+    """One cell: which toolchain, made how, compared with what, and what came of it.
+
+    `host`: architecture of the machine that ran it. `target`: of the toolchain's programs. `root`:
+    what the chain began with, as in `go 1.26.6`. `engine`: its name. `how`: built for the host
+    itself, for another architecture, or by the target's own programs. `comparison`: the first part
+    of the check's code, as in `release`. `evidence`: null where nobody has filled the cell.
+    `when`: the end of the work, `2026-01-01T00:00:00Z`; empty where it is not known. `command`:
+    what fills the cell; empty where it is filled.
+    """
+
+    host: Architecture
+    target: Architecture
+    root: Text
+    engine: Text
+    how: How
+    comparison: Comparison
+    verdict: Word
+    reason: str
+    evidence: Evidence | None
+    when: str
+    command: str
+
+    @property
+    def address(self) -> Address:
+        """Which cell of the matrix it is, whatever came of it."""
+        return (self.host, self.target, self.root, self.engine, self.how, self.comparison)
+
+    @property
+    def filled(self) -> bool:
+        """Whether somebody compared something."""
+        return self.evidence is not None
+
+
+def identity(result: BuildResult) -> Digest:
+    """Digest of the build that cells belong to: its spec, its lock, its image.
+
+    Builds of the same spec and lock that gave the same image share their cells, whichever engine
+    and machine made them.
+    """
+    what = {"spec": result.spec, "lock": result.lock, "image": result.image.blake3}
+    return digests.of_bytes(canonical.dumps({name: str(value) for name, value in what.items()}))
+
+
+class Record:
+    """Cells of one build, as a store remembers them."""
+
+    def __init__(self, store: Store, build: Digest) -> None:
+        """`build`: as `identity` gives it."""
+        self._store = store
+        self._build = build
+
+    def cells(self) -> tuple[Cell, ...]:
+        """Return all that is remembered; nothing where the record cannot be read."""
+        found = self._store.recall(_KIND, self._build) or {}
+        return parsed(found.get("cells"))
+
+    def add(self, cells: Iterable[Cell]) -> tuple[Cell, ...]:
+        """Add cells, the later in place of the earlier; return all that is remembered then."""
+        with self._store.only_one(self._build):
+            before = self.cells()
+            merged = merge(before, cells)
+            if merged != before:
+                self._store.remember(_KIND, self._build, _document(merged))
+        return merged
+
+
+def merge(before: Iterable[Cell], further: Iterable[Cell]) -> tuple[Cell, ...]:
+    """Return the cells of both, sorted; of two at one place the filled one, then the later one."""
+    found: dict[Address, Cell] = {}
+    for cell in (*before, *further):
+        known = found.get(cell.address)
+        if known is None or (cell.filled, cell.when) >= (known.filled, known.when):
+            found[cell.address] = cell
+    return tuple(found[address] for address in sorted(found))
+
+
+def _document(cells: Iterable[Cell]) -> dict[str, Any]:
+    those = [cell.model_dump(mode="json") for cell in cells]
+    return {
+        # What differs is kept for `compare` as long as this is.
+        "outputs": sorted(
+            {
+                str(cell.evidence.outputs)
+                for cell in cells
+                if cell.verdict == "FAIL" and cell.evidence and cell.evidence.outputs
+            }
+        ),
+        # As one text: nothing else in it is a blob to keep.
+        "cells": canonical.pretty(those).decode(),
+    }
+
+
+def parsed(text: object) -> tuple[Cell, ...]:
+    """Read cells back from the text that a record keeps; nothing of a text that is not theirs."""
+    if not isinstance(text, str):
+        return ()
+    try:
+        those = canonical.loads(text, subject="cells of the matrix")
+        if not isinstance(those, list):
+            return ()
+        return tuple(shaped(Cell, one, InputError, most=_MOST_VALUES) for one in those)
+    except InputError:
+        return ()

@@ -1,0 +1,74 @@
+"""Packages of a bill of materials (SPDX 2.3, JSON), as far as the page shows them.
+
+A foreign document is read with care: what is not of the expected form is left out, never an error
+of another kind than InputError.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from reproducibility import canonical
+
+NAME: Final = "sbom.spdx.json"
+_NO_ASSERTION = frozenset({"NOASSERTION", "NONE", ""})
+_GO = "pkg:golang/"
+_BLAKE3 = "BLAKE3"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package. `licence`: an SPDX expression; empty where it is not known.
+
+    `kind`: `module` for a Go module, else empty. `blake3`: hexadecimal digits of the artifact;
+    empty where it has none.
+    """
+
+    name: str
+    version: str
+    licence: str
+    kind: str
+    blake3: str
+
+
+def parse(data: bytes, subject: str = NAME) -> tuple[Package, ...]:
+    """Read the packages of an SPDX document, in their order.
+
+    Raises:
+        InputError: it is no JSON.
+    """
+    document = canonical.loads(data, subject=subject)
+    packages = document.get("packages") if isinstance(document, dict) else None
+    if not isinstance(packages, list):
+        return ()
+    return tuple(_package(one) for one in packages if isinstance(one, dict))
+
+
+def _package(one: dict[str, Any]) -> Package:
+    said = [_text(one, "licenseConcluded"), _text(one, "licenseDeclared")]
+    licence = next((words for words in said if words not in _NO_ASSERTION), "")
+    locators = (_text(ref, "referenceLocator") for ref in _objects(one, "externalRefs"))
+    is_module = any(locator.startswith(_GO) for locator in locators)
+    sums = (
+        _text(entry, "checksumValue")
+        for entry in _objects(one, "checksums")
+        if _text(entry, "algorithm") == _BLAKE3
+    )
+    return Package(
+        name=_text(one, "name"),
+        version=_text(one, "versionInfo"),
+        licence=licence,
+        kind="module" if is_module else "",
+        blake3=next(sums, ""),
+    )
+
+
+def _objects(one: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    found = one.get(name)
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def _text(one: dict[str, Any], name: str) -> str:
+    found = one.get(name)
+    return found if isinstance(found, str) else ""

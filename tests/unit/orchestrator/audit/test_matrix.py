@@ -1,0 +1,91 @@
+"""Tests of the matrix's cells and of what a store remembers of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.artifacts.model import Engine
+from orchestrator.audit import matrix
+from orchestrator.store import Store
+from reproducibility import digest as digests
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BUILD = digests.of_bytes(b"a build")
+EVIDENCE = matrix.Evidence(
+    outputs=digests.of_bytes(b"outputs"),
+    keys=(digests.of_bytes(b"key"),),
+    checks=("release.same",),
+    engine=Engine(name="sandbox", identity="Linux", version="1"),
+    emulator=None,
+    tool="1",
+)
+CELL = matrix.Cell(
+    host="amd64",
+    target="arm64",
+    root="go 1.26.6",
+    engine="sandbox",
+    how="cross",
+    comparison="release",
+    verdict="PASS",
+    reason="the module hash of our files is the published one",
+    evidence=EVIDENCE,
+    when="2026-01-02T00:00:00Z",
+    command="",
+)
+OPEN = CELL.model_copy(
+    update={"evidence": None, "verdict": "SKIP", "when": "", "command": "orchestrate audit"}
+)
+
+
+def changed(**changes: object) -> matrix.Cell:
+    return CELL.model_copy(update=changes)
+
+
+def test_cells_are_remembered(tmp_path: Path) -> None:
+    other = changed(engine="docker")
+    store = Store(tmp_path / "store")
+    assert matrix.Record(store, BUILD).cells() == ()
+    assert matrix.Record(store, BUILD).add([CELL]) == (CELL,)
+    assert matrix.Record(store, BUILD).add([other]) == (other, CELL)
+    store.close()
+    again = Store(tmp_path / "store")
+    assert matrix.Record(again, BUILD).cells() == (other, CELL)
+    assert matrix.Record(again, digests.of_bytes(b"another build")).cells() == ()
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("before", "further", "kept"),
+    [
+        (CELL, OPEN, CELL),
+        (OPEN, CELL, CELL),
+        (CELL, changed(verdict="FAIL", when="2026-01-03T00:00:00Z"), 1),
+        (CELL, changed(verdict="FAIL", when="2026-01-01T00:00:00Z"), 0),
+        (CELL, changed(reason="other words"), 1),
+    ],
+)
+def test_the_later_of_two_cells_stays(
+    before: matrix.Cell, further: matrix.Cell, kept: matrix.Cell | int
+) -> None:
+    wanted = (before, further)[kept] if isinstance(kept, int) else kept
+    assert matrix.merge([before], [further]) == (wanted,)
+
+
+@pytest.mark.parametrize("cells", [None, 1, "no JSON", "{}", "[1]", '[{"host": "amd64"}]'])
+def test_what_cannot_be_read_is_not_remembered(tmp_path: Path, cells: object) -> None:
+    store = Store(tmp_path / "store")
+    store.remember("matrix", BUILD, {"cells": cells})
+    assert matrix.Record(store, BUILD).cells() == ()
+    assert matrix.Record(store, BUILD).add([CELL]) == (CELL,)
+    store.close()
+
+
+def test_what_differs_is_kept_by_garbage_collection(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    matrix.Record(store, BUILD).add([changed(verdict="FAIL"), changed(engine="docker")])
+    assert (store.recall("matrix", BUILD) or {})["outputs"] == [str(EVIDENCE.outputs)]
+    store.close()
