@@ -37,6 +37,8 @@ def told(  # noqa: PLR0913 - everything that a folder can say
         detail = "each was written anew from the other files, and is the same byte by byte"
         claims.append(_here("statements", names.PROVENANCE, detail))
         claims.append(_here("JUnit", names.JUNIT, detail))
+        if names.REPORT in read.present:
+            claims.append(_here("page", names.REPORT, detail))
     order: tuple[How, ...] = ("derived here", "signed", "only stated")
     return sorted(claims, key=lambda claim: order.index(claim.how))
 
@@ -116,14 +118,9 @@ def _stated(grounds: Grounds, read: Documents, signed: Signed) -> Iterator[Claim
     )
     for what, subject, detail in told:
         yield _otherwise(what, subject, detail, signed.signers)
-    beside = (
-        ("bill of materials", names.SBOM, "names, versions and licences of what is on the image"),
-        ("page", names.REPORT, "what it shows; all of it is in the other files"),
-    )
-    for what, name, detail in beside:
-        if name in read.present:
-            covered = signed.build is not None and name in signed.build.subjects
-            yield _otherwise(what, name, detail, signed.signers if covered else ())
+    if names.SBOM in read.present:
+        detail = "names, versions and licences of what is on the image"
+        yield _otherwise("bill of materials", names.SBOM, detail, signed.signers)
 
 
 def _audit(read: Documents, signed: Signed) -> Iterator[Claim]:

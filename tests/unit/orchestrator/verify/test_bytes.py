@@ -48,6 +48,7 @@ def test_the_honest_folder_holds(court: Court, folder: Path) -> None:
         "actions",
         "statements",
         "JUnit",
+        "page",
     }
     assert "transparency-log.proved (PASS)" in here
     stated = {claim.what for claim in found.claims if claim.how == "signed"}
