@@ -30,8 +30,9 @@ BOOT_PROGRAMS := qemu-system-x86_64=qemu-system-x86 qemu-system-aarch64=qemu-sys
 	/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_jump.bin=opensbi
 TEST_PROGRAMS := $(RUN_PROGRAMS) dockerd=docker.io fsck.fat=dosfstools mcopy=mtools \
 	syslinux=syslinux \
-	chromium=chromium unshare=util-linux cpio=cpio zstd=zstd losetup=mount sgdisk=gdisk $(BOOT_PROGRAMS) \
-	qemu-aarch64-static=qemu-user-static qemu-riscv64-static=qemu-user-static
+	unshare=util-linux cpio=cpio zstd=zstd losetup=mount sgdisk=gdisk $(BOOT_PROGRAMS) \
+	qemu-aarch64-static=qemu-user-static qemu-riscv64-static=qemu-user-static \
+	b3sum=b3sum skopeo=skopeo chromium=chromium
 # In bench: what the image writer is measured against.
 BENCH_PROGRAMS := $(RUN_PROGRAMS) mcopy=mtools mkfs.vfat=dosfstools
 

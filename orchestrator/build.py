@@ -29,7 +29,7 @@ from orchestrator.assembly import Assembly
 from orchestrator.evidence.building import Evidence
 from orchestrator.execution import rebuilding
 from orchestrator.execution.scheduler import Scheduler, default_jobs
-from orchestrator.files import places
+from orchestrator.files import places, text_file
 from orchestrator.golang import checks
 from orchestrator.golang.module_hash import ModuleHashes
 from orchestrator.inputs import bundle, local_path, source_checks
@@ -105,7 +105,8 @@ def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
     """
     started = time.monotonic()
     copies = {names.SPEC: spec.read(options.spec), names.LOCK: lock.read(options.lock)}
-    wanted = spec.of_file(copies[names.SPEC], options.spec)
+    text = text_file.decoded(copies[names.SPEC], "the spec", str(options.spec))
+    wanted = spec.parse(text, options.spec)
     pinned = lock.parse(copies[names.LOCK], str(options.lock))
     pinned.check_fits(wanted)
     architectures = _selected(wanted, options.architectures)

@@ -16,7 +16,7 @@ _TYPES = {
     "SOURCE": "library", "INSTALL": "library", "APPLICATION": "application", "FILE": "file",
     "OPERATING-SYSTEM": "operating-system", "OTHER": "data",
 }  # fmt: skip
-_HASHES = {"SHA256": "SHA-256", "BLAKE3": "BLAKE3"}
+_HASHES = {"SHA256": "SHA-256"}
 _NO_ASSERTION = "NOASSERTION"
 _DEPENDS = {"GENERATED_FROM"}
 

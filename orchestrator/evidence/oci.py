@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from containers.host import durable
 from containers.host.scratch import Scratch
 from orchestrator.artifacts import names
-from orchestrator.evidence import dsse
+from orchestrator.evidence import dsse, sbom
 from reproducibility import canonical, regular
 from reproducibility import digest as digests
 from reproducibility.errors import ComparisonError, InfrastructureError, InputError
@@ -68,7 +68,7 @@ def export(out: Path, result: BuildResult, target: Path) -> Exported:
         )
     try:
         envelopes = dsse.parse_lines(regular.read(out / names.PROVENANCE))
-        bill = regular.read(out / names.SBOM)
+        bill = regular.read(out / names.SBOM, limit=sbom.LARGEST)
     except OSError as error:
         raise InputError(
             f"cannot read the evidence of the build: {error.strerror}",

@@ -31,5 +31,8 @@ def schema(name: str) -> dict[str, Any]:
     if name == "lock":
         # Beside the model, which it is the digest of.
         found["properties"]["checksum"] = {"type": "string", "pattern": "^blake3:[0-9a-f]{64}$"}
-        found["required"] = sorted([*found["required"], "checksum"])
+    for one in (found, *found.get("$defs", {}).values()):
+        if "properties" in one:
+            # Each key is written, also where its value is the usual one.
+            one["required"] = sorted(one["properties"])
     return {"$schema": _DIALECT, **found}

@@ -320,7 +320,7 @@ def load(path: Path) -> Spec:
     Raises:
         InputError: there is no such file, or it holds mistakes; names each with its line.
     """
-    return of_file(read(path), path)
+    return parse(text_file.decoded(read(path), "the spec", str(path)), path)
 
 
 def read(path: Path) -> bytes:
@@ -337,15 +337,6 @@ def read(path: Path) -> bytes:
             subject=str(path),
             remedy="give its place with --spec",
         ) from error
-
-
-def of_file(data: bytes, path: Path) -> Spec:
-    """A spec from the bytes of its file.
-
-    Raises:
-        InputError: it holds mistakes; names each with its line.
-    """
-    return parse(text_file.decoded(data, "the spec", str(path)), path)
 
 
 def parse(text: str, origin: Path = Path("sourcery.toml")) -> Spec:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.fuzz import answers, archives, boot, devices, differences, documents, media
+from tests.fuzz import answers, archives, boot, devices, differences, documents, evidence, media
 
 TARGETS = {
     one.name: one
-    for part in (documents, answers, archives, boot, media, devices, differences)
+    for part in (documents, answers, archives, boot, media, devices, differences, evidence)
     for one in part.TARGETS
 }

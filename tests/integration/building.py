@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from containers.host import durable
 from orchestrator import architecture
+from orchestrator.evidence.writers import WRITERS
 from orchestrator.lock import file as locks
 from orchestrator.store import Store
 from reproducibility import codes, digest
@@ -253,7 +254,7 @@ U_ROOT_SOURCE = _DEFAULT[_DEFAULT.index("[[source]]") : _DEFAULT.index("[seed]")
 def check_whole(out: Path, document: Mapping[str, Any]) -> None:
     """An output directory holds everything that a build leaves, and what its result says."""
     names = {path.name for path in out.iterdir()}
-    expected = {"sourcery.img", "sourcery.cpio.zst", "result.json", "SHA256SUMS", "B3SUMS", "logs"}
+    expected = {"sourcery.img", "sourcery.cpio.zst", "result.json", "logs", *WRITERS}
     assert expected <= names, expected - names
     assert json.loads((out / "result.json").read_bytes()) == document
     for name in ("image", "cpio"):

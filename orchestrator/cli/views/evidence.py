@@ -119,12 +119,12 @@ def schema(name: str, session: Session) -> int:
 def _cyclonedx(out: Path, target: Path) -> None:
     from containers.host import durable
     from orchestrator.artifacts import names
-    from orchestrator.evidence import cyclonedx
+    from orchestrator.evidence import cyclonedx, sbom
     from reproducibility import regular
 
     source = out / names.SBOM
     try:
-        data = regular.read(source)
+        data = regular.read(source, limit=sbom.LARGEST)
     except OSError as error:
         raise InputError(
             f"cannot read the bill of materials: {error.strerror}",

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from containers.host import rename
-from orchestrator.artifacts import filling, output_directory
+from orchestrator.artifacts import filling, output_directory, sums
 from orchestrator.artifacts.finished import Finished, UnfinishedError
-from reproducibility import canonical
+from reproducibility import canonical, digest
 from reproducibility.errors import InfrastructureError, InputError
 from tests.conftest import ROOT
 
@@ -30,7 +30,7 @@ NAMES = ["B3SUMS", "SHA256SUMS", "image", "logs", "result.json"]
 MAKING = """
 import os
 from orchestrator.artifacts import output_directory
-from reproducibility import canonical
+from reproducibility import canonical, digest
 
 def build(out, content, step="a/b", meanwhile=lambda: None):
     output_directory.refuse_foreign(out)
@@ -418,3 +418,60 @@ def test_a_persons_own_files_stay_wherever_the_build_is_started(tmp_path: Path) 
     assert own.read_text() == "mine"
     assert (out / "image").read_text() == "2"
     assert names(tmp_path) == ["out"]
+
+
+# -- evidence beside a person's files --------------------------------------------------------------
+
+
+def build_with_copies(out: Path, spec: bytes, meanwhile: Callable[[], object] = lambda: 0) -> None:
+    """A build that leaves a copy of the spec, and sums that name it."""
+    copies = {"sourcery.toml": spec}
+    output_directory.refuse_foreign(out, copies)
+    with output_directory.replacing(out) as fresh:
+        write(fresh, "1", "a/b")
+        (fresh / "sourcery.toml").write_bytes(spec)
+        (fresh / "report.html").write_bytes(spec)
+        digests = {name: digest.sha256_of_bytes(spec).hex for name in (*copies, "report.html")}
+        (fresh / "SHA256SUMS").write_bytes(sums.dumps(digests))
+        meanwhile()
+
+
+def test_copies_of_an_earlier_build_are_replaced(here: Path) -> None:
+    for spec in (b"1", b"2"):
+        build_with_copies(here, spec)
+        assert (here / "sourcery.toml").read_bytes() == spec
+        assert (here / "report.html").read_bytes() == spec
+
+
+@pytest.mark.parametrize("name", ["sourcery.toml", "sourcery.lock", "report.html", "junit.xml"])
+def test_a_persons_file_of_such_a_name_is_never_replaced(here: Path, name: str) -> None:
+    build(here, "1")
+    (here / name).write_bytes(b"mine")
+    with pytest.raises(InputError, match="no build made this file") as caught:
+        build_with_copies(here, b"2")
+    assert caught.value.subject == str(here / name)
+    assert (here / name).read_bytes() == b"mine"
+    assert contents(here) == {"1"}
+
+
+def test_a_copy_that_a_person_changed_is_never_replaced(here: Path) -> None:
+    build_with_copies(here, b"1")
+    (here / "sourcery.toml").write_bytes(b"changed")
+    with pytest.raises(InputError, match="no build made this file"):
+        build_with_copies(here, b"2")
+    # Unless it is what the build reads; then it stays the file that it is.
+    inode = (here / "sourcery.toml").stat().st_ino
+    build_with_copies(here, b"changed")
+    assert (here / "sourcery.toml").stat().st_ino == inode
+
+
+def test_a_spec_that_is_changed_during_a_build_stays_changed(here: Path) -> None:
+    build_with_copies(here, b"1")
+    (here / "sourcery.toml").write_bytes(b"2")
+
+    def change() -> None:
+        (here / "sourcery.toml").write_bytes(b"3")
+
+    with pytest.raises(InputError, match="no build made this file"):
+        build_with_copies(here, b"2", change)
+    assert (here / "sourcery.toml").read_bytes() == b"3"

@@ -69,7 +69,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeBuild:
 def test_help_names_every_command_and_the_exit_statuses(capsys: Captured) -> None:
     assert run(["--help"]) == 0
     shown = capsys.readouterr().out
-    for word in ("audit", "build", "lock", "fetch", "compare", "doctor", "version", "store"):
+    words = ("audit", "build", "lock", "fetch", "compare", "doctor", "version", "store")
+    for word in (*words, "sign", "export", "schema", "key"):
         assert word in shown
     assert "Exit status" in shown
 
@@ -84,6 +85,10 @@ def test_help_names_every_command_and_the_exit_statuses(capsys: Captured) -> Non
         "compare",
         "doctor",
         "version",
+        "sign",
+        "export",
+        "schema",
+        "key new",
         "store gc",
         "store verify",
         "store size",
