@@ -183,6 +183,20 @@ FORBIDDEN: dict[str, set[str] | None] = {
     **dict.fromkeys(ALONE),
     **{room: {*APART} - {room} for room in APART},
     "execution": {"golang"},
+    "report": {
+        "boot",
+        "build",
+        "diagnosis",
+        "evidence",
+        "execution",
+        "golang",
+        "inputs",
+        "plan",
+        "qemu",
+        "run",
+        "stick",
+        "store",
+    },
     "diagnosis": {"boot", "execution", "qemu", "run", "stick", "store"},
 }
 
