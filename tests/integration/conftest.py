@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.integration import building, file_times, order, sharing
 from tests.integration.building import Orchestrate, Ran
+from tests.integration.copies import SharedCopy
 from tests.integration.engine_fixtures import (  # noqa: F401 - fixtures, for the tests beside
     bench,
     builder,
@@ -205,6 +206,16 @@ def small_own(small: Orchestrate, workshop: Path) -> Built:
     out = workshop / "small-own" / "out"
     build = partial(small.build, out, "--arch", building.HOST)
     return Built(sharing.once(workshop, "small-own", build), out)
+
+
+@pytest.fixture(scope="module")
+def shared_copy(small: Orchestrate, small_own: Built, workshop: Path) -> Iterator[SharedCopy]:
+    """A copy of the store that knows the small project, for the tests of a file in turn."""
+    assert small_own.ran.status == 0
+    folder = Path(tempfile.mkdtemp(prefix="shared-copy-", dir=workshop))
+    folder.chmod(0o755)
+    yield SharedCopy.of(small.store, folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
