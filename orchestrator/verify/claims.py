@@ -31,12 +31,14 @@ def told(  # noqa: PLR0913 - everything that a folder can say
     """Return every claim, what was derived first. `restated`: statements were written anew."""
     claims = [*_contents(grounds), *_toolchains(grounds), *_documents(read, grounds, findings)]
     claims += [_check(one, derived, signed) for one, derived in checks]
-    claims += list(_stated(grounds, signed))
+    claims += list(_stated(grounds, read, signed))
     claims += list(_audit(read, signed))
     if restated and not findings.of({"statement-differs"}):
         detail = "each was written anew from the other files, and is the same byte by byte"
         claims.append(_here("statements", names.PROVENANCE, detail))
         claims.append(_here("JUnit", names.JUNIT, detail))
+        if names.REPORT in read.present:
+            claims.append(_here("page", names.REPORT, detail))
     order: tuple[How, ...] = ("derived here", "signed", "only stated")
     return sorted(claims, key=lambda claim: order.index(claim.how))
 
@@ -106,17 +108,19 @@ def _check(one: Check, derived: Derived, signed: Signed) -> Claim:
     return _otherwise(what, one.subject, derived.detail, signed.signers)
 
 
-def _stated(grounds: Grounds, signed: Signed) -> Iterator[Claim]:
+def _stated(grounds: Grounds, read: Documents, signed: Signed) -> Iterator[Claim]:
     result = grounds.result
     actions = sum(step.kind == "action" for step in result.steps)
     told = (
         ("steps", f"{actions} actions", "that each action gave the outputs that the result names"),
         ("isolation", result.engine.name, "by which engine, machine and limits the steps were run"),
         ("times", f"{result.seconds} s", "when and how long anything ran"),
-        ("bill of materials", names.SBOM, "names, versions and licences of what is on the image"),
     )
     for what, subject, detail in told:
         yield _otherwise(what, subject, detail, signed.signers)
+    if names.SBOM in read.present:
+        detail = "names, versions and licences of what is on the image"
+        yield _otherwise("bill of materials", names.SBOM, detail, signed.signers)
 
 
 def _audit(read: Documents, signed: Signed) -> Iterator[Claim]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,14 +32,18 @@ _HOW_NAMED = "a finished folder has it"
 
 @dataclass(frozen=True)
 class Documents:
-    """Documents of a folder; None where one is missing or cannot be read."""
+    """Documents of a folder; None where one is missing or cannot be read.
+
+    `present`: paths of all files that are there.
+    """
 
     result: BuildResult | None = None
     spec: Spec | None = None
     lock: Lock | None = None
     actions: Mapping[str, Any] | None = None
     audit: AuditResult | None = None
-    envelopes: tuple[Envelope, ...] = field(default=())
+    envelopes: tuple[Envelope, ...] = ()
+    present: frozenset[str] = frozenset()
 
 
 def read(folder: Path, present: Mapping[str, object], findings: Findings) -> Documents:
@@ -68,6 +72,7 @@ def read(folder: Path, present: Mapping[str, object], findings: Findings) -> Doc
         one(names.ACTIONS, _actions),
         one(names.AUDIT, audits.parse, wanted=False),
         one(names.PROVENANCE, dsse.parse_lines) or (),
+        frozenset(present),
     )
 
 

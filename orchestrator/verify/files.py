@@ -55,6 +55,8 @@ def _walked(folder: Path) -> Iterator[tuple[str, str]]:
     count = 0
     for prefix in ("", f"{LOGS}/"):
         place = folder / prefix
+        if prefix and place.is_symlink():
+            continue  # told already, and it leads elsewhere
         try:
             listing = os.scandir(place)
         except OSError as error:

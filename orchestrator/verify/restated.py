@@ -1,4 +1,4 @@
-"""Writes anew what a folder states of itself, and compares: statements and JUnit.
+"""Writes anew what a folder states of itself, and compares: statements, JUnit, the page.
 
 The product's writers are pure functions of result, spec, lock, actions, audit and the files'
 digests, all of which were checked before. So a statement that says something else than they do is
@@ -14,7 +14,9 @@ from orchestrator import resources
 from orchestrator.artifacts import names
 from orchestrator.evidence import junit, statements, uris
 from orchestrator.evidence.subject import FileDigests, Subject
-from reproducibility import regular
+from orchestrator.report import folder as pages
+from reproducibility import digest, regular
+from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +55,7 @@ def check(
         findings.say(_DIFFERS, names.PROVENANCE, reason)
     _audit(subject, read, files, signed, findings)
     _junit(folder, subject, findings)
+    _page(folder, files, findings)
     return True
 
 
@@ -102,6 +105,21 @@ def _audit(
     if again.payload != said.envelope.payload:
         reason = f"line {said.line} says otherwise of the audit than audit.json"
         findings.say(_DIFFERS, names.PROVENANCE, reason)
+
+
+def _page(folder: Path, files: Mapping[str, Measured], findings: Findings) -> None:
+    """Compare the page, which no statement is about: an audit, or a person, makes it anew."""
+    here = files.get(names.REPORT)
+    if here is None:
+        return
+    try:
+        wanted = digest.of_bytes(pages.made(folder).data)
+    except InputError as error:
+        reason = f"it cannot be made anew: {error.summary}"
+        findings.say(_DIFFERS, names.REPORT, reason)
+        return
+    if wanted.hex != here.blake3:
+        findings.say(_DIFFERS, names.REPORT, "it shows otherwise than the files that it is of")
 
 
 def _junit(folder: Path, subject: Subject, findings: Findings) -> None:

@@ -37,6 +37,7 @@ AS_USER = Path(__file__).with_name("as_ordinary_user.py")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program from a wheel, in a fresh environment that borrows the dependencies."""
     place = tmp_path_factory.mktemp("stranger")
+    place.chmod(0o755)
     build = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(place), str(ROOT)]
     subprocess.run([sys.executable, *build], check=True, capture_output=True)
     (wheel,) = place.glob("*.whl")

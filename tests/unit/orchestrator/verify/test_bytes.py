@@ -48,6 +48,7 @@ def test_the_honest_folder_holds(court: Court, folder: Path) -> None:
         "actions",
         "statements",
         "JUnit",
+        "page",
     }
     assert "transparency-log.proved (PASS)" in here
     stated = {claim.what for claim in found.claims if claim.how == "signed"}
@@ -93,3 +94,12 @@ def test_what_is_no_plain_file_is_named(court: Court, folder: Path) -> None:
     (out / "nested").mkdir()
     found = court.judge(out).refused_for()
     assert {("file-irregular", "link"), ("file-irregular", "nested")} <= found
+
+
+def test_logs_that_lie_elsewhere_are_not_read(court: Court, folder: Path) -> None:
+    out = court.honest.copy().write(folder, court.alice)
+    (out / "logs").rename(folder.parent / "elsewhere")
+    (out / "logs").symlink_to(folder.parent / "elsewhere")
+    judged = court.judge(out)
+    assert {("file-irregular", "logs"), ("file-missing", "logs/F1.log")} <= judged.refused_for()
+    assert not [path for path in judged.folders[0].files if path.startswith("logs/")]

@@ -261,6 +261,14 @@ def test_a_test_report_that_says_otherwise(court: Court, folder: Path) -> None:
     assert found & {("statement-differs", names.JUNIT), ("statement-differs", PROVENANCE)}
 
 
+def test_a_page_that_shows_otherwise(court: Court, folder: Path) -> None:
+    """No statement is about the page; it is made anew from what they are about."""
+    out = court.honest.copy().write(folder, court.alice)
+    (out / names.REPORT).write_bytes(b"<p>All is well.</p>")
+    world.seal(out)
+    assert court.judge(out).refused_for() == {("statement-differs", names.REPORT), ("sound", "")}
+
+
 def test_an_audit_of_another_build(court: Court, other: Build, folder: Path) -> None:
     """The audit is true and signed, and of a build with another source."""
     theirs = other.copy()

@@ -23,6 +23,7 @@ from orchestrator.image.cpio import writer as cpio
 from orchestrator.image.fat import writer as fat
 from orchestrator.lock import file as locks
 from orchestrator.lock.model import Absent
+from orchestrator.report import folder as pages
 from orchestrator.spec import model as specs
 from reproducibility import canonical, digest
 from reproducibility.manifest import Tree, file
@@ -193,6 +194,7 @@ class Build:
         for key in keys:
             envelopes = [key.sign(one) for one in envelopes]
         (folder / names.PROVENANCE).write_bytes(dsse.dumps(envelopes))
+        (folder / names.REPORT).write_bytes(pages.made(folder).data)
         seal(folder, self.known)
 
     @property
