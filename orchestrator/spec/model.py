@@ -320,11 +320,7 @@ class Spec(_Model):
 
 
 def load(path: Path) -> Spec:
-    """Read a spec.
-
-    Raises:
-        InputError: there is no such file, or it holds mistakes; names each with its line.
-    """
+    """Read a spec; raises as `read` and `parse`."""
     return parse(text_file.decoded(read(path), "the spec", str(path)), path)
 
 
@@ -337,11 +333,8 @@ def read(path: Path) -> bytes:
     try:
         return regular.read(path)
     except OSError as error:
-        raise InputError(
-            f"cannot read the spec: {error.strerror}",
-            subject=str(path),
-            remedy="give its place with --spec",
-        ) from error
+        why = f"cannot read the spec: {error.strerror}"
+        raise InputError(why, subject=str(path), remedy="give its place with --spec") from error
 
 
 def parse(text: str, origin: Path = Path("sourcery.toml")) -> Spec:
