@@ -56,7 +56,11 @@ help:
 build: setup
 	@$(BIN)/orchestrate build --engine sandbox $(ARGS)
 
-# The other Pythons take their turn beside what needs one processor only.
+# What the log tells of the time: the slowest tests, as well as each file of integration tests.
+SLOWEST := --durations=30 --durations-min=1
+
+# The other Pythons take their turn beside what needs one processor only. Of integration tests, three
+# files run at once whatever the machine has: much of it is waiting, and each may take gigabytes.
 .PHONY: test
 test: setup-tests setup-pythons
 	@$(without_network)
@@ -69,11 +73,11 @@ test: setup-tests setup-pythons
 	echo '== types'
 	$(BIN)/mypy
 	echo '== unit tests, without a network'
-	"$${netless[@]}" $(BIN)/python -m pytest tests/unit $(ARGS)
+	"$${netless[@]}" $(BIN)/python -m pytest tests/unit $(SLOWEST) $(ARGS)
 	echo '== unit tests on the other Pythons'
 	$(end_on_other_pythons)
 	echo '== integration tests'
-	$(BIN)/python -m pytest tests/integration -m 'not long' -n 2 $(ARGS)
+	$(BIN)/python -m pytest tests/integration -m 'not long' -n 3 $(SLOWEST) $(ARGS)
 
 .PHONY: unit
 unit: setup-tests
@@ -146,14 +150,21 @@ setup-tests:
 PYTHONS := .cache/pythons
 .PHONY: setup-pythons
 setup-pythons: setup-tests
-	@$(BIN)/python -I .ci/other_pythons.py pyproject.toml | while read -r version python; do
+	@found=$$($(BIN)/python -I .ci/other_pythons.py pyproject.toml)
+	running=()
+	while read -r version python; do
+		[ -n "$$version" ] || continue
 		if [ -z "$$python" ]; then
 			echo "== NO PYTHON $$version HERE: nothing is tested with it" >&2
 			rm -rf $(PYTHONS)/$$version
 			continue
 		fi
-		$(call environment_in,$(PYTHONS)/$$version,dev,requirements-dev.lock)
-	done
+		(
+			$(call environment_in,$(PYTHONS)/$$version,dev,requirements-dev.lock)
+		) &
+		running+=("$$!")
+	done <<< "$$found"
+	for one in $${running[@]+"$${running[@]}"}; do wait "$$one"; done
 
 .PHONY: setup-bench
 setup-bench:

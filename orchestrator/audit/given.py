@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.audit.seeing import Inputs
+from orchestrator.audit.seeing import Inputs, inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,3 +54,11 @@ def unrecorded(steps: Sequence[Step], results: Mapping[str, Result]) -> dict[str
     """The steps whose number of CPUs in the build is not known, as those left out of `cpus`."""
     those = tuple(step.name for step in steps if not given(step, results[step.name], 1).recorded)
     return {CPUS: Inputs(those, len(steps), _NOT_RECORDED, recorded=False)} if those else {}
+
+
+def without_proof(
+    steps: Sequence[Step], results: Mapping[str, Result]
+) -> dict[str, tuple[str, ...]]:
+    """By variation the steps of which it proves nothing: it is an input, or not recorded."""
+    these = {**inputs(steps), **unrecorded(steps, results)}
+    return {name: one.steps for name, one in these.items()}

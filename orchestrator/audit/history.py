@@ -7,16 +7,21 @@ was, by records of its own, which another request does not overwrite, and which 
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.audit import model
+from orchestrator.store import HeldError
 from reproducibility import canonical
 from reproducibility import digest as digests
-from reproducibility.errors import InputError
+from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from orchestrator.store import Store
     from reproducibility.digest import Digest
 
@@ -101,6 +106,26 @@ class History:
 
     def _write(self, began: str, *, ended: bool) -> None:
         self._store.remember(_AUDIT, self._key, {"began": began, "ended": ended})
+
+
+@contextmanager
+def alone(store: Store, key: Digest, out: Path) -> Iterator[History]:
+    """Hold an audit's lock, so that it does not run twice at once. `out`: the build's folder.
+
+    Raises:
+        InfrastructureError: it is running already; says in which process.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(store.alone(key))
+        except HeldError as error:
+            raise InfrastructureError(
+                f"this audit is already running, in {error.process}",
+                subject=str(out),
+                remedy="wait until it is done, or stop it first; another choice of steps or "
+                "variations is another audit",
+            ) from error
+        yield History(store, key)
 
 
 def _step(text: object) -> model.Step | None:

@@ -14,6 +14,7 @@ from containers.host import durable
 from orchestrator.artifacts import output_directory
 from orchestrator.audit import (
     computations,
+    history,
     made_again,
     matrix,
     model,
@@ -24,21 +25,20 @@ from orchestrator.audit import (
     seeing,
     subject,
 )
-from orchestrator.audit.given import Given, given, unrecorded
-from orchestrator.audit.history import History
-from orchestrator.audit.request import near
-from orchestrator.audit.result import Found, actions, audit_result
+from orchestrator.audit.given import Given, given, unrecorded, without_proof
+from orchestrator.audit.request import no_such_step
+from orchestrator.audit.result import Found, actions, audit_result, left_out_step
 from orchestrator.audit.varying import otherwise
-from orchestrator.audit.whole import Again, as_step
+from orchestrator.audit.whole import Again
 from orchestrator.evidence import folder as evidence
 from orchestrator.execution.scheduler import default_jobs
 from orchestrator.golang import surroundings
-from orchestrator.store import DamagedBlob, HeldError, Store, trial
+from orchestrator.store import DamagedBlob, Store, trial
 from reproducibility import regular
 from reproducibility.codes import SEEN
 from reproducibility.compare import Check, Verdict
 from reproducibility.conditions import STANDARD
-from reproducibility.errors import InfrastructureError, InputError
+from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
     import threading
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from containers.engine import Engine
     from orchestrator.architecture import Architecture
-    from orchestrator.audit.history import Last
+    from orchestrator.audit.history import History
     from orchestrator.audit.request import Request
     from orchestrator.audit.subject import Finding, Subject
     from orchestrator.execution.step import Observer, Results, Step
@@ -158,28 +158,20 @@ class Job:
             for number in range(self.request.rounds)
         ]
         key = self.request.key(regular.read(path), self.engine.identity, conditions)
-        try:
-            with self.store.alone(key):
-                return self._audited(audited, results, History(self.store, key), emulated)
-        except HeldError as error:
-            raise InfrastructureError(
-                f"this audit is already running, in {error.process}",
-                subject=str(self.request.out),
-                remedy="wait until it is done, or stop it first; another choice of steps or "
-                "variations is another audit",
-            ) from error
+        with history.alone(self.store, key, self.request.out) as own:
+            return self._audited(audited, results, own, emulated)
 
     def _audited(
         self,
         audited: Subject,
         results: Results,
-        history: History,
+        own: History,
         emulated: Mapping[Architecture, native.Emulated],
     ) -> Audited:
         if self.request.whole:
             made = self._whole(audited, results)
         else:
-            made = self._each(audited, results, history)
+            made = self._each(audited, results, own)
         made = self._proved(audited, results, made, emulated)
         result = audit_result(
             self.request,
@@ -206,7 +198,7 @@ class Job:
                 "again to have it"
             )
         # Not before: what could not be written is asked for again, and goes on from here.
-        history.end()
+        own.end()
         return Audited(result, place)
 
     def _results(self, audited: Subject) -> Results:
@@ -225,17 +217,19 @@ class Job:
 
     # -- step by step ------------------------------------------------------------------------------
 
-    def _each(self, audited: Subject, results: Results, history: History) -> Found:
+    def _each(self, audited: Subject, results: Results, own: History) -> Found:
         every = actions(audited, results)
         chosen = [step for step in every if self.request.wants(step.name)]
         computed = computations.wanted(self.request, audited)
         if not chosen and not computed and not self.foreign and not self.request.root:
-            raise _no_such_step(self.request.only, [step.name for step in audited.steps])
-        done = {step.name: history.before(results[step.name].key) for step in chosen}
+            raise no_such_step(
+                self.request.only, [*(step.name for step in audited.steps), made_again.IMAGE]
+            )
+        done = {step.name: own.before(results[step.name].key) for step in chosen}
         waiting = running.ordered(
             [step for step in chosen if done[step.name] is None],
             results,
-            history,
+            own,
             budgeted=self.request.budget is not None,
         )
         self._plan(waiting, computed)
@@ -243,11 +237,11 @@ class Job:
         # What nothing is left to be run under is not looked at either.
         late = self._deadline is not None and self.clock() >= self._deadline
         some = not late or any(done.values())
-        seen = self._seen(window, chosen if some else (), results)
-        last = {step.name: history.last(results[step.name].key) for step in every}
+        seen = self._seen(window, chosen, results, looking=some)
+        last = {step.name: own.last(results[step.name].key) for step in every}
         answers: list[computations.Answer] = []
         fresh = running.run(
-            self._bench(results, history, window),
+            self._bench(results, own, window),
             running.Work(deque(waiting), self._deadline, self.clock),
             self.jobs,
             self.stop,
@@ -255,10 +249,12 @@ class Job:
         )
         found = {**{name: step for name, step in done.items() if step is not None}, **fresh}
         left_out = [
-            self._left_out(step.name, last[step.name]) for step in every if step.name not in found
+            left_out_step(self.request, step.name, last[step.name])
+            for step in every
+            if step.name not in found
         ]
         if computed and not answers:
-            left_out += [self._left_out(name) for name in computed]
+            left_out += [left_out_step(self.request, name) for name in computed]
         return Found(
             steps=[found[step.name] for step in every if step.name in found],
             computed=[
@@ -268,15 +264,8 @@ class Job:
             ],
             surroundings=[name for answer in answers for name in answer.surroundings],
             seen=seen if found else seeing.not_run(seen),
-            fixed=_left_out(chosen, results),
+            fixed=without_proof(chosen, results),
             left_out=left_out,
-        )
-
-    def _left_out(self, name: str, last: Last | None = None) -> model.LeftOut:
-        return model.LeftOut(
-            step=name,
-            why="budget" if self.request.wants(name) else "not chosen",
-            last=last.when if last is not None else None,
         )
 
     def _plan(self, waiting: Sequence[Step], computed: Sequence[str]) -> None:
@@ -286,14 +275,14 @@ class Job:
             again.insert(0, (running.shown(_COMPUTING), _COMPUTING, what))
         self.observer.planned(again)
 
-    def _bench(self, results: Results, history: History, window: seeing.Window) -> running.Bench:
+    def _bench(self, results: Results, own: History, window: seeing.Window) -> running.Bench:
         return running.Bench(
             engine=self.engine,
             store=self.store,
             policy=self.found.policy,
             results=results,
             observer=self.observer,
-            history=history,
+            history=own,
             built=lambda step: self.given(step, results),
             choose=self.choose,
             names=tuple(name for name in self.request.vary if name not in self.unable),
@@ -347,23 +336,28 @@ class Job:
             lambda conditions: surroundings.look(chain, compiled(), conditions, place)
         )
 
-    def _seen(self, window: seeing.Window, chosen: Sequence[Step], results: Results) -> list[Check]:
+    def _seen(
+        self, window: seeing.Window, chosen: Sequence[Step], results: Results, *, looking: bool
+    ) -> list[Check]:
         """Tell whether a program inside sees each variation, for all conditions to be given.
 
-        `chosen`: none where nothing is to be run.
+        `chosen`: what is run; of nothing there is nothing to tell. `looking`: False where none of
+        it will be run any more.
         """
+        if not chosen:
+            return []
         names = frozenset(self.request.vary).difference(self.unable)
         pairs = []
         # What is an input to a step is not applied to it: those run under other conditions.
         every = {(self.given(step, results), names.difference(step.fixed)): None for step in chosen}
-        for had, applied in every:
+        for had, applied in every if looking else ():
             # What the engine cannot give is as usual on both sides.
             usual = self.choose(had, (), 0)
             for number in range(self.request.rounds):
                 varied = self.choose(had, applied, number)
                 pairs.append(seeing.Looked(applied, window.look(usual), window.look(varied)))
         fixed = {**seeing.inputs(chosen), **unrecorded(chosen, results)}
-        found = seeing.seen(pairs if chosen else None, self.request.vary, self.unable, fixed)
+        found = seeing.seen(pairs if looking else None, self.request.vary, self.unable, fixed)
         made_by = self.found.result.engine.name
         if self.engine.name != made_by:
             reason = f"{made_by} made the build, and {self.engine.name} runs the audit"
@@ -395,7 +389,7 @@ class Job:
 
     def _whole(self, audited: Subject, results: Results) -> Found:
         every = actions(audited, results)
-        seen = self._seen(self._window(audited, results), every, results)
+        seen = self._seen(self._window(audited, results), every, results, looking=True)
         again = Again(
             request=self.request,
             first=audited,
@@ -410,7 +404,7 @@ class Job:
         ).run(self.store)
         checks = {check.subject: check for check in again.checks}
         steps = [
-            as_step(step, checks[step.name], results, again)
+            again.found(step, checks[step.name], results[step.name])
             for step in every
             if step.name in again.results
         ]
@@ -418,22 +412,6 @@ class Job:
         return Found(
             steps=steps,
             seen=seen,
-            fixed=_left_out(every, results),
+            fixed=without_proof(every, results),
             further=[check for check in again.checks if check.subject not in names],
         )
-
-
-def _no_such_step(patterns: tuple[str, ...], names: list[str]) -> InputError:
-    like = near(patterns, [*names, made_again.IMAGE])
-    said = f"there is {', '.join(like)}" if like else f"steps are named as in {names[0]}"
-    return InputError(
-        f"no step of the build has a name like {' or '.join(patterns)}",
-        subject="--only",
-        remedy=f"{said}; result.json lists them all",
-    )
-
-
-def _left_out(steps: Sequence[Step], results: Results) -> dict[str, tuple[str, ...]]:
-    """The steps of which a variation proves nothing, by its name."""
-    fixed = {**seeing.inputs(steps), **unrecorded(steps, results)}
-    return {name: these.steps for name, these in fixed.items()}

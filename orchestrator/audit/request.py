@@ -160,6 +160,17 @@ def surprise(text: str) -> str:
     return f"--vary {text!r} chooses {count} variations: {given}; alone: --vary -{_ALL},{alone}"
 
 
+def no_such_step(patterns: Sequence[str], names: Sequence[str]) -> InputError:
+    """The error that no step has a name of these patterns; it offers names that are like them."""
+    like = near(patterns, names)
+    said = f"there is {', '.join(like)}" if like else f"steps are named as in {names[0]}"
+    return InputError(
+        f"no step of the build has a name like {' or '.join(patterns)}",
+        subject="--only",
+        remedy=f"{said}; result.json lists them all",
+    )
+
+
 def near(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
     """Names of steps that are like patterns which match none, the most alike first.
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from containers.engine import Identity
+    from orchestrator.audit.history import Last
     from orchestrator.audit.matrix import Cell
     from orchestrator.audit.request import Request
     from orchestrator.audit.subject import Subject
@@ -109,6 +110,15 @@ def audit_result(  # noqa: PLR0913 - the parts of a result
 def actions(audited: Subject, results: Results) -> list[Step]:
     """The steps that an engine ran."""
     return [step for step in audited.steps if results[step.name].kind == "action"]
+
+
+def left_out_step(request: Request, name: str, last: Last | None = None) -> model.LeftOut:
+    """A step that was not audited, and why. `last`: when it was before, None where never."""
+    return model.LeftOut(
+        step=name,
+        why="budget" if request.wants(name) else "not chosen",
+        last=last.when if last is not None else None,
+    )
 
 
 def covered(coverage: model.Coverage, beside: int = 0) -> Check:

@@ -29,7 +29,7 @@ from orchestrator.lock.model import Absent, SecondRoot
 from orchestrator.progress.inputs import InputEvents
 from reproducibility import gomodule
 from reproducibility.codes import LINK, RELEASE, SECOND_ROOT
-from reproducibility.compare import Check, fold, trees
+from reproducibility.compare import Check, Verdict, fold, trees
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -187,7 +187,10 @@ class Chain:
         made = last.made.result(results)
         when = made.provenance.when if made.provenance is not None else now()
         worst = max(released, key=lambda check: check.verdict)
-        told = worst.reason if fold(released) else f"each link is its release; {worst.reason}"
+        told = worst.reason
+        if worst.verdict is Verdict.PASS:
+            many = sum(str(check.code).startswith(LINK.code) for check in released)
+            told = f"all {many} links are their published releases"
         codes = tuple(dict.fromkeys(str(check.code) for check in released))
         evidence = matrix.Evidence(
             outputs=last.made.tree(results).digest,

@@ -15,9 +15,8 @@ from orchestrator.architecture import host
 from orchestrator.artifacts import model as built
 from orchestrator.artifacts import remaking
 from orchestrator.artifacts.recipe import laid_out
-from orchestrator.audit import model, running
+from orchestrator.audit import history, model, running
 from orchestrator.audit.explaining import explain
-from orchestrator.audit.history import now
 from orchestrator.audit.subject import Subject, own_files
 from orchestrator.execution.scheduler import Scheduler
 from orchestrator.image.cpio import writer as cpio
@@ -54,6 +53,29 @@ class Whole:
     checks: tuple[Check, ...]
     results: Results
     explanations: Mapping[str, Explanation] = field(default_factory=dict)
+
+    def found(self, step: Step, check: Check, before: Result) -> model.Step:
+        """Return what was found of a step. `before`: what the first build made of it."""
+        now = self.results[step.name]
+        one = model.Round(
+            conditions=dict(now.conditions),
+            outputs=now.tree.digest,
+            seconds=round(now.seconds, 3),
+            check=built.Check.model_validate(check.document()),
+            explanation=self.explanations.get(step.name),
+        )
+        return model.Step(
+            name=step.name,
+            stage=step.stage,
+            key=before.key,
+            outputs=before.tree.digest,
+            built_under=step.conditions.describe(),
+            verdict=running.WORDS[check.verdict],
+            rounds=(one,),
+            bisected=None,
+            when=history.now(),
+            went_on=False,
+        )
 
 
 @dataclass(frozen=True)
@@ -169,27 +191,3 @@ def _digest(name: str, expected: Digest, found: Digest) -> Check:
     if expected == found:
         return Check(FROM_INPUTS["same"], name, f"{found} both times")
     return Check(FROM_INPUTS["differs"], name, f"the build names {expected}, now it is {found}")
-
-
-def as_step(step: Step, check: Check, before: Results, again: Whole) -> model.Step:
-    """Step of `audit.json`, for one that was built from the inputs again, by its `check`."""
-    first, second = before[step.name], again.results[step.name]
-    one = model.Round(
-        conditions=dict(second.conditions),
-        outputs=second.tree.digest,
-        seconds=round(second.seconds, 3),
-        check=built.Check.model_validate(check.document()),
-        explanation=again.explanations.get(step.name),
-    )
-    return model.Step(
-        name=step.name,
-        stage=step.stage,
-        key=first.key,
-        outputs=first.tree.digest,
-        built_under=step.conditions.describe(),
-        verdict=running.WORDS[check.verdict],
-        rounds=(one,),
-        bisected=None,
-        when=now(),
-        went_on=False,
-    )

@@ -242,6 +242,11 @@ def test_no_step_of_a_name_is_an_error(world: Making) -> None:
     assert "there is alpha;" in caught.value.remedy
 
 
+def test_where_no_action_is_chosen_no_variation_is_told_of(world: Making) -> None:
+    found = world(a=clean).audit(only=("image",))
+    assert (found.variations, found.coverage.computed) == ((), 1)
+
+
 class Clock:
     """Gives one second more each time that it is asked."""
 

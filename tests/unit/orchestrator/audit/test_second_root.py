@@ -186,6 +186,7 @@ def test_a_chain_that_ends_in_the_same_toolchain_passes(world: FromGcc) -> None:
         assert (made.verdict, made.how, made.command) == ("PASS", "host", "")
         assert made.evidence is not None
         assert len(made.evidence.keys) == 6
+    assert cell(found, "release").reason == "all 2 links are their published releases"
 
 
 @pytest.mark.parametrize(
