@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from tests.fuzz import answers, archives, boot, devices, differences, documents, evidence, media
+from tests.fuzz import (
+    answers,
+    archives,
+    boot,
+    devices,
+    differences,
+    documents,
+    evidence,
+    media,
+    verification,
+)
 
 TARGETS = {
     one.name: one
-    for part in (documents, answers, archives, boot, media, devices, differences, evidence)
+    for part in (
+        documents,
+        answers,
+        archives,
+        boot,
+        media,
+        devices,
+        differences,
+        evidence,
+        verification,
+    )
     for one in part.TARGETS
 }
