@@ -107,7 +107,12 @@ def test_it_is_shown_by_its_address(
     out: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
+
+    def shown(address: str) -> bool:
+        opened.append(address)
+        return True
+
+    monkeypatch.setattr(webbrowser, "open", shown)
     monkeypatch.setenv("DISPLAY", ":0")
     assert run(["report", str(out), "--open"]) == 0
     assert opened == [(out / names.REPORT).as_uri()]
