@@ -226,8 +226,12 @@ def _variation(one: Variation) -> tuple[Html, Html, str, Html]:
         names = join((words.code(name) for name in one.guilty), element("span", ", "))
         guilty = element("div", words.mark("FAIL"), " differ by it: ", names)
     name = join((words.said(one.name), element("div", words.said(one.meaning), class_="dim")))
-    seen = join((words.mark(word), element("div", one.state, class_="dim")))
-    return name, seen, f"{one.actions:,}", join((words.said(one.reason), guilty))
+    return (
+        name,
+        words.mark(word, one.state),
+        f"{one.actions:,}",
+        join((words.said(one.reason), guilty)),
+    )
 
 
 def _rest(audit: AuditResult) -> Html:

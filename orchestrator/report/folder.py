@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from orchestrator.audit.model import AuditResult
 
 
+# Bytes. The bill of the default image, with its 25,000 files, has 11 MB.
+_LARGEST_BILL = 256 << 20
+
+
 @dataclass(frozen=True)
 class Made:
     """A page, and the build that it is about."""
@@ -42,7 +46,7 @@ def made(out: Path) -> Made:
     result = Finished.load(out).result
     data = _read(out / names.AUDIT)
     audit = audits.parse(data, str(out / names.AUDIT)) if data is not None else None
-    bill = _read(out / names.SBOM)
+    bill = _read(out / names.SBOM, _LARGEST_BILL)
     listed = packages.parse(bill, str(out / names.SBOM)) if bill is not None else ()
     return Made(result, audit, page(result, audit, listed))
 
@@ -55,10 +59,10 @@ def is_there(out: Path, data: bytes) -> bool:
         return False
 
 
-def _read(path: Path) -> bytes | None:
+def _read(path: Path, limit: int = regular.LARGEST_TEXT) -> bytes | None:
     """The bytes of a file; None where there is none."""
     try:
-        return regular.read(path)
+        return regular.read(path, limit=limit)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -42,14 +42,16 @@ def _way(way: Enforced, result: BuildResult) -> Html:
     rows = [
         (
             _rule(rule.rule, meanings.get(rule.rule, "")),
-            words.mark("PASS" if rule.state == "enforced" else "SKIP"),
-            join((f"{rule.state}: ", words.said(rule.means))),
+            words.mark("PASS" if rule.state == "enforced" else "SKIP", rule.state),
+            words.said(rule.means),
         )
         for rule in sorted(way.enforcement, key=lambda rule: (rule.state == "enforced", rule.rule))
     ]
     missing = sorted(result.isolation.rules.keys() - {rule.rule for rule in way.enforcement})
     unsaid = element("span", "nothing is said of it")
-    rows += [(_rule(name, meanings[name]), words.mark("FAIL"), unsaid) for name in missing]
+    rows += [
+        (_rule(name, meanings[name]), words.mark("FAIL", "not told"), unsaid) for name in missing
+    ]
     limits = words.facts((name, _limit(name, value)) for name, value in sorted(way.limits.items()))
     return join(
         (
@@ -80,7 +82,10 @@ def _unknown(result: BuildResult) -> Html:
         return EMPTY
     names = join((words.code(step.name) for step in those), element("span", ", "))
     return element(
-        "div", words.mark("SKIP"), " How the rules were kept is not recorded of: ", names
+        "div",
+        words.mark("SKIP", "not recorded"),
+        " How the rules were kept is not recorded of: ",
+        names,
     )
 
 

@@ -115,9 +115,9 @@ tbody tr:last-child>*{border-bottom:1px solid var(--rule)}
 @media (min-width:48rem){
 table.checks th:nth-child(1){width:34%}table.checks th:nth-child(2){width:5.5rem}
 table.steps th:nth-child(1){width:27%}table.steps th:nth-child(3){width:24%}
-table.variations th:nth-child(1){width:32%}table.variations th:nth-child(2){width:7rem}
+table.variations th:nth-child(1){width:32%}table.variations th:nth-child(2){width:8.5rem}
 table.variations th:nth-child(3){width:4.5rem}
-table.rules th:nth-child(1){width:40%}table.rules th:nth-child(2){width:5.5rem}
+table.rules th:nth-child(1){width:40%}table.rules th:nth-child(2){width:8rem}
 table.inputs th:nth-child(1){width:42%}
 table.sizes th:nth-child(1){width:50%}table.names th:nth-child(1){width:58%}
 table.programs th:nth-child(4){width:55%}
@@ -171,7 +171,9 @@ tbody tr>*,tbody tr:last-child>*{border:0;padding:.1rem 0}
 td[data-label]::before{content:attr(data-label);display:block;
 color:var(--dim);font-size:.75rem;margin-top:.25rem}
 td[data-label="Verdict"]::before,td[data-label="Reason"]::before,
-td[data-label="State"]::before{display:none}
+td[data-label="State"]::before,
+td[data-label="By what means"]::before,
+td[data-label="What was found"]::before{display:none}
 table.sizes td,table.programs td{display:flex;justify-content:space-between;gap:1rem}
 table.sizes td::before,table.programs td::before{margin:0}
 td.empty{display:none!important}
@@ -180,16 +182,19 @@ table.programs td:last-child{display:block}
 """
 
 _PRINT = """
+@page{margin:14mm}
 @media print{
 :root{--back:#fff;--ink:#000;--dim:#444;--rule:#bbb;--soft:#f6f6f6;--track:#ddd;--link:#000;
 --ran:#2f6db5;--kept:#8f9aa6;--pass:#14663a;--pass-back:#fff;--skip:#754c00;--skip-back:#fff;
 --fail:#a01217;--fail-back:#fff;--p1:#2f6db5;--p2:#3d8f7a;--p3:#b7791f;--p4:#7d64b0;--p5:#a9b0b7}
 html{font-size:12px}
+.chain.wide{display:block;width:100%}.chain.narrow{display:none}
+svg{break-inside:avoid}.time{break-inside:auto}
 body{max-width:none;padding:0}
 nav,.to-verdict{display:none}
 section{break-before:auto;padding:1rem 0}
 h2,h3{break-after:avoid}
-tr,.card,svg{break-inside:avoid}
+tr,.card{break-inside:avoid}
 details::details-content{content-visibility:visible;display:block}
 svg rect,.mark,.key{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 }

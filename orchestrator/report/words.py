@@ -31,10 +31,10 @@ def worst(words: Iterable[Word]) -> Word:
     return max(words, key=VERDICTS.index, default="FAIL")
 
 
-def mark(word: Word) -> Html:
-    """A verdict: its sign and its word."""
+def mark(word: Word, said: str = "") -> Html:
+    """A verdict: its sign and its word. `said`: another word, for what is as good but no check."""
     sign = element("span", SIGNS[word], aria_hidden="true")
-    return element("span", sign, f" {word}", class_=f"mark {word.lower()}")
+    return element("span", sign, f" {said or word}", class_=f"mark {word.lower()}")
 
 
 def said(words: str, kind: str = "long") -> Html:

@@ -108,11 +108,11 @@ def test_it_is_shown_by_its_address(
 ) -> None:
     opened: list[str] = []
 
-    def show(address: str) -> bool:
+    def shown(address: str) -> bool:
         opened.append(address)
         return True
 
-    monkeypatch.setattr(webbrowser, "open", show)
+    monkeypatch.setattr(webbrowser, "open", shown)
     monkeypatch.setenv("DISPLAY", ":0")
     assert run(["report", str(out), "--open"]) == 0
     assert opened == [(out / names.REPORT).as_uri()]

@@ -33,10 +33,14 @@ def test_the_page_is_made_from_what_lies_there(tmp_path: Path) -> None:
     assert not folder.is_there(tmp_path, made.data[:-1])
 
 
-@pytest.mark.parametrize("name", [names.AUDIT, names.SBOM])
-def test_a_file_that_cannot_be_read_is_not_passed_over(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "data"), [(names.AUDIT, b"{"), (names.SBOM, b'\n"packages": [\n{\n]')]
+)
+def test_a_file_that_cannot_be_read_is_not_passed_over(
+    tmp_path: Path, name: str, data: bytes
+) -> None:
     (tmp_path / names.RESULT).write_bytes(model.dumps(FAILING))
-    (tmp_path / name).write_bytes(b"{")
+    (tmp_path / name).write_bytes(data)
     with pytest.raises(InputError, match=name):
         folder.made(tmp_path)
     (tmp_path / name).unlink()

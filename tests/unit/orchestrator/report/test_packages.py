@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.evidence import sbom
+from orchestrator.evidence.contents import Component
 from orchestrator.report.packages import Package, parse
 from reproducibility.errors import InputError
+from tests.unit.orchestrator.evidence import samples
 
-DOCUMENT = {
-    "packages": [
-        {
-            "name": "example.com/module",
-            "versionInfo": "v1.2.3",
-            "licenseConcluded": "NOASSERTION",
-            "licenseDeclared": "MIT",
-            "externalRefs": [{"referenceLocator": "pkg:golang/example.com/module@v1.2.3"}],
-            "checksums": [
-                {"algorithm": "SHA256", "checksumValue": "a" * 64},
-                {"algorithm": "BLAKE3", "checksumValue": "b" * 64},
-            ],
-        },
-        {"name": "plain", "versionInfo": 7, "externalRefs": "none", "checksums": [3]},
-        "no package",
-    ]
-}
+PACKAGES: list[object] = [
+    {
+        "name": "example.com/module",
+        "versionInfo": "v1.2.3",
+        "licenseConcluded": "NOASSERTION",
+        "licenseDeclared": "MIT",
+        "externalRefs": [{"referenceLocator": "pkg:golang/example.com/module@v1.2.3"}],
+        "checksums": [
+            {"algorithm": "SHA256", "checksumValue": "a" * 64},
+            {"algorithm": "BLAKE3", "checksumValue": "b" * 64},
+        ],
+    },
+    {"name": "plain", "versionInfo": 7, "externalRefs": "none", "checksums": [3]},
+    "no package",
+]
+
+
+def laid_out(packages: list[object]) -> bytes:
+    """A document in the form of `orchestrator/evidence/sbom.py`."""
+    lines = ",\n".join(map(json.dumps, packages))
+    return f'{{\n"name": "x",\n"packages": [\n{lines}\n],\n"spdxVersion": "2"\n}}\n'.encode()
+
+
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=9),
     lambda inner: (
@@ -43,17 +53,33 @@ ANY = st.recursive(
 
 
 def test_packages_are_read() -> None:
-    assert parse(json.dumps(DOCUMENT).encode()) == (
+    assert parse(laid_out(PACKAGES)) == (
         Package("example.com/module", "v1.2.3", "MIT", "module", "b" * 64),
         Package("plain", "", "", "", ""),
     )
 
 
-@given(ANY)
-def test_other_documents_give_less(document: object) -> None:
-    assert isinstance(parse(json.dumps(document).encode()), tuple)
+def test_packages_are_read_from_what_a_build_writes() -> None:
+    subject = samples.subject(contents=[Component("a-1", "module", "m", "v1", licence="MIT")])
+    image, module = parse(sbom.document(subject))
+    assert (image.name, image.licence) == ("sourcery.img", "")
+    assert (module.name, module.version, module.licence) == ("m", "v1", "MIT")
+
+
+@given(st.lists(ANY, max_size=4))
+def test_other_packages_give_less(packages: list[object]) -> None:
+    count = sum(isinstance(one, dict) for one in packages)
+    assert len(parse(laid_out(packages))) == count
+
+
+@given(st.binary(max_size=99))
+def test_anything_else_gives_none_or_is_refused(data: bytes) -> None:
+    assert parse(data) == ()
+    with suppress(InputError):
+        parse(b'\n"packages": [\n' + data)
+        parse(b'\n"packages": [\n' + data + b"\n]")
 
 
 def test_what_is_no_json_is_refused() -> None:
     with pytest.raises(InputError, match="sbom"):
-        parse(b"{")
+        parse(b'\n"packages": [\n{\n]')
