@@ -119,10 +119,10 @@ def many_members() -> Iterator[bytes]:
 
 
 def long_names() -> Iterator[bytes]:
+    rest = b"/n" * 2000
+    before, after = header(tarfile.GNUTYPE_LONGNAME, 8 + len(rest)), header(tarfile.REGTYPE, 0)
     for number in range(100_000):
-        name = f"{number:08}".encode() + b"/n" * 2000
-        yield header(tarfile.GNUTYPE_LONGNAME, len(name)) + name.ljust(4096, b"\0")
-        yield header(tarfile.REGTYPE, 0)
+        yield before + (f"{number:08}".encode() + rest).ljust(4096, b"\0") + after
 
 
 def deb(packing: str, data: bytes, size: int | None = None) -> bytes:
