@@ -42,6 +42,7 @@ help:
 	echo 'make test    set everything up, then run every check and every test but the next two'
 	echo 'make test-engines   compare every action of the default image on both engines'
 	echo 'make test-older-go  build with another version of Go'
+	echo 'make audit-full    audit the build in out/ by all means, and show the matrix; takes hours'
 	echo 'make unit-pythons   the unit tests on every other Python that the package is for'
 	echo 'make fuzz    throw bytes at every parser; ARGS="--seconds 60 --target NAME"'
 	echo 'make bench   measure; ARGS="--rounds 3" for medians, ARGS=--smoke to see that it works'
@@ -55,7 +56,11 @@ help:
 build: setup
 	@$(BIN)/orchestrate build --engine sandbox $(ARGS)
 
-# The other Pythons take their turn beside what needs one processor only.
+# What the log tells of the time: the slowest tests, as well as each file of integration tests.
+SLOWEST := --durations=30 --durations-min=1
+
+# The other Pythons take their turn beside what needs one processor only. Of integration tests, three
+# files run at once whatever the machine has: much of it is waiting, and each may take gigabytes.
 .PHONY: test
 test: setup-tests setup-pythons
 	@$(without_network)
@@ -68,11 +73,11 @@ test: setup-tests setup-pythons
 	echo '== types'
 	$(BIN)/mypy
 	echo '== unit tests, without a network'
-	"$${netless[@]}" $(BIN)/python -m pytest tests/unit $(ARGS)
+	"$${netless[@]}" $(BIN)/python -m pytest tests/unit $(SLOWEST) $(ARGS)
 	echo '== unit tests on the other Pythons'
 	$(end_on_other_pythons)
 	echo '== integration tests'
-	$(BIN)/python -m pytest tests/integration -m 'not long' -n 2 $(ARGS)
+	$(BIN)/python -m pytest tests/integration -m 'not long' -n 3 $(SLOWEST) $(ARGS)
 
 .PHONY: unit
 unit: setup-tests
@@ -90,6 +95,12 @@ test-engines: setup-tests
 .PHONY: test-older-go
 test-older-go: setup-tests
 	@$(BIN)/python -m pytest tests/integration/test_specs.py -m long $(ARGS)
+
+# Everything that can be proved of the build in out/: every step again on both engines, every foreign
+# toolchain built by its own programs, every root. What was interrupted goes on where it was.
+.PHONY: audit-full
+audit-full: setup-tests
+	@$(BIN)/python -m tests.audit_full $(ARGS)
 
 .PHONY: unit-pythons
 unit-pythons: setup-tests setup-pythons
@@ -139,14 +150,21 @@ setup-tests:
 PYTHONS := .cache/pythons
 .PHONY: setup-pythons
 setup-pythons: setup-tests
-	@$(BIN)/python -I .ci/other_pythons.py pyproject.toml | while read -r version python; do
+	@found=$$($(BIN)/python -I .ci/other_pythons.py pyproject.toml)
+	running=()
+	while read -r version python; do
+		[ -n "$$version" ] || continue
 		if [ -z "$$python" ]; then
 			echo "== NO PYTHON $$version HERE: nothing is tested with it" >&2
 			rm -rf $(PYTHONS)/$$version
 			continue
 		fi
-		$(call environment_in,$(PYTHONS)/$$version,dev,requirements-dev.lock)
-	done
+		(
+			$(call environment_in,$(PYTHONS)/$$version,dev,requirements-dev.lock)
+		) &
+		running+=("$$!")
+	done <<< "$$found"
+	for one in $${running[@]+"$${running[@]}"}; do wait "$$one"; done
 
 .PHONY: setup-bench
 setup-bench:

@@ -87,7 +87,8 @@ class Outcome:
     cut at the policy's log limit. `seconds`: wall-clock time. `peak_memory`: bytes, 0 where the
     engine cannot tell. `ended_by`: empty, or the limit that ended it (`time`, `memory`, `work`,
     `tmp`, `files`); one that the outputs alone exceed too. `engine`, `enforcement`: what ran it,
-    and how each rule of the policy was enforced there.
+    and how each rule of the policy was enforced there. `cpus`: on how many CPUs it could run, as
+    it saw by its affinity; its share of them, where it was given one.
     """
 
     exit_status: int
@@ -99,6 +100,7 @@ class Outcome:
     ended_by: str
     engine: Identity
     enforcement: tuple[Enforcement, ...]
+    cpus: int
 
     @property
     def failed(self) -> bool:

@@ -36,6 +36,7 @@ class Ended:
     seconds: float
     peak_memory: int
     ended_by: str
+    cpus: int
 
 
 class LocalEngine(ABC):
@@ -109,6 +110,7 @@ class LocalEngine(ABC):
                 ended_by=ended.ended_by,
                 engine=self.identity,
                 enforcement=enforcement,
+                cpus=ended.cpus,
             )
 
 

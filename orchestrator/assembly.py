@@ -12,7 +12,6 @@ from orchestrator.artifacts import image as making
 from orchestrator.artifacts import root
 from orchestrator.boot import step as boot_step
 from orchestrator.golang import handles
-from reproducibility import digest as digests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from orchestrator.plan import Plan
     from orchestrator.spec.model import Spec
     from orchestrator.store import Store
-    from reproducibility.digest import Digest
     from reproducibility.manifest import Tree
 
 
@@ -67,7 +65,7 @@ class Assembly:
             InputError: what is to be in the root is not right; says what.
             DamagedBlob: a blob is missing or damaged.
         """
-        identity = _identity(self.wanted, self.pinned)
+        identity = making.identity(self.wanted.digest, self.pinned.digest)
         boot = boot_step.BootFiles()
         if self.wanted.boot is not None:
             boot = boot_step.assemble(
@@ -96,8 +94,3 @@ class Assembly:
             loader=boot.loader,
         )
         return Assembled(assembled, recipe)
-
-
-def _identity(wanted: Spec, pinned: Lock) -> Digest:
-    """Return what volume ID and disk signature are derived from."""
-    return digests.of_bytes(f"{wanted.digest}\n{pinned.digest}\n".encode())

@@ -311,7 +311,10 @@ _TOOLS = (
     (
         "qemu-user-static",
         tuple(f"{row.user_emulator}-static" for row in FACTS.values() if row.name != _HERE),
-        "to run commands of other architectures (`orchestrate run`)",
+        (
+            "to run commands of other architectures (`orchestrate run`), and to let their "
+            "toolchains build themselves (`orchestrate audit --native`)"
+        ),
     ),
     *(
         (

@@ -68,7 +68,7 @@ def draw(  # noqa: PLR0913 - what a plan depends on
         host=host,
         root=merge([("the bootstrap Go", have.bootstrap.at("bootstrap")), ("uname", have.uname)]),
         release=have.release,
-        dist_build=_dist_build(have.release, store),
+        dist_build=dist_build(have.release, store),
         programs=Programs(binaries=lock.toolchain.bin, tools=lock.toolchain.tool),
         userland=_userland(store),
         observer=_observer(store),
@@ -86,37 +86,42 @@ def draw(  # noqa: PLR0913 - what a plan depends on
         epoch=spec.image.epoch,
     )
     foreign = [name for name in architectures if name != host]
-    unpublished = [name for name in foreign if isinstance(lock.toolchain.log[name], Absent)]
     steps = chain.steps()
     for name in dict.fromkeys((host, *architectures)):
         steps += standard_library.standard(chain, name)
     # The critical path comes first; short steps last, for CPUs that would be idle.
     steps.append(chain.second())
-    steps += [chain.cross_again(name) for name in unpublished]
+    steps += [chain.cross_again(name) for name in unpublished(lock, host, architectures)]
     steps += [chain.cross(name) for name in foreign]
     compiled = [step for name in architectures for step in compiling.steps(name)]
     steps += sorted(compiled, key=lambda step: step.stage not in {"list", "seed"})
     steps.append(standard_library.helpers_again(chain))
-    return Plan(chain, compiling, steps, _expected(lock, host, architectures, unpublished))
+    return Plan(chain, compiling, steps, expected(lock, host, architectures))
 
 
-def _expected(
-    lock: Lock,
-    host: Architecture,
-    architectures: tuple[Architecture, ...],
-    unpublished: list[Architecture],
+def expected(
+    lock: Lock, host: Architecture, architectures: tuple[Architecture, ...]
 ) -> list[tuple[CheckKind, str]]:
-    expected: list[tuple[CheckKind, str]] = [
+    """(kind, subject) of each check of toolchains and sources that a build must end with."""
+    found: list[tuple[CheckKind, str]] = [
         (kind, host) for kind in (codes.FIXED_POINT, codes.GENERATED, codes.HELPERS)
     ]
-    expected += [(codes.VARIATION, name) for name in probe.FIELDS]
+    found += [(codes.VARIATION, name) for name in probe.FIELDS]
     for name in dict.fromkeys((host, *architectures)):
-        expected.append((codes.RELEASE, name))
+        found.append((codes.RELEASE, name))
         if not isinstance(lock.toolchain.log[name], Absent):
-            expected.append((codes.LOG, name))
-    expected += source_checks.expected(lock)
-    expected += [(codes.CROSS_AGAIN, name) for name in unpublished]
-    return expected
+            found.append((codes.LOG, name))
+    found += source_checks.expected(lock)
+    found += [(codes.CROSS_AGAIN, name) for name in unpublished(lock, host, architectures)]
+    return found
+
+
+def unpublished(
+    lock: Lock, host: Architecture, architectures: tuple[Architecture, ...]
+) -> list[Architecture]:
+    """Other architectures than the host's whose toolchain the public log has no record of."""
+    foreign = (name for name in architectures if name != host)
+    return [name for name in foreign if isinstance(lock.toolchain.log[name], Absent)]
 
 
 def _userland(store: Store) -> Tree:
@@ -131,7 +136,7 @@ def _observer(store: Store) -> Tree:
     return Tree([file("observe.go", store.put_file(source), source.stat().st_size)])
 
 
-def _dist_build(release: Tree, store: Store) -> Tree | None:
+def dist_build(release: Tree, store: Store) -> Tree | None:
     """cmd/dist's build.go with the early stop; None where this Go version has no place for it."""
     entry = release.get(DIST_BUILD)
     if entry is None:

@@ -87,6 +87,7 @@ SEEN = _kind(
     skips={
         "input": "it was seen; but some steps have it as an input, and were run without it",
         "not-asked": "the audit was asked to leave this variation out",
+        "not-recorded": "it was seen; but the build did not record what some steps had of it",
         "not-run": "no action was run with it",
         "one-processor": "the engine gives an action one processor, which has no half",
         "unable": "the engine cannot apply this variation",
@@ -126,12 +127,37 @@ FROM_INPUTS = _of_trees(
         "failed": "a step of that build failed, so it did not come to its end",
     },
 )
+NATIVE = _of_trees(
+    "native-build",
+    "built by its own programs == cross build",
+    "a foreign toolchain, run as its own programs, builds itself as the cross build did",
+    "a foreign toolchain, run as its own programs, builds something else than the cross build",
+    skips={"not-run": "the audit's time was used up before its turn came"},
+    fails={"failed": "a foreign toolchain ended with an error when it built itself"},
+)
 RELEASE = _kind(
     "release",
     "== published release",
     passes={SAME: "our files have the module hash of the published toolchain"},
     skips={"absent-record": "the public log has no record of the published toolchain"},
     fails={DIFFERS: "our files have another module hash than the published toolchain"},
+)
+LINK = _kind(
+    "root-link",
+    "link of the second root == published release",
+    passes={SAME: "what a link of the second root made has the module hash of that release"},
+    skips={"absent-record": "the public log has no record of that release"},
+    fails={DIFFERS: "what a link of the second root made has another module hash"},
+)
+SECOND_ROOT = _of_trees(
+    "second-root",
+    "by the second root == F1",
+    "the chain from the second root ends in the toolchain that the build has",
+    "the chain from the second root ends in another program than the build has",
+    skips={
+        "not-pinned": "the second root is not published for this machine, as the lock says",
+        "not-run": "the audit's time was used up before its turn came",
+    },
 )
 LOG = _kind(
     "transparency-log",

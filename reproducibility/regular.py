@@ -56,14 +56,6 @@ def kind(mode: int) -> str:
     return next((words for test, words in _KINDS if test(mode)), "a file")
 
 
-def is_regular(path: StrPath) -> bool:
-    """Return whether a path is a regular file, and no link; False where it cannot be looked at."""
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
-        return False
-
-
 def descriptor(path: StrPath, *, follow: bool = True, flags: int = os.O_RDONLY) -> int:
     """Open a regular file; never waits, and wakes no device.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from containers.engine import Blobs
-    from containers.policy import Policy
+    from containers.policy import Policy, Share
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ class FakeEngine(LocalEngine):
     """Runs actions as functions: a table from action name to what it does.
 
     `runs`: names of the actions that were run, in the order of their starts. `shares`: by name, the
-    part of the processors that each was given, (number, of), or None. `own`: which engine of its
+    part of the processors that each was given, (number, of), or None; `cpus`: how many that were.
+    `own`: which engine of its
     name it is; `means`: by what it says that it keeps every rule.
     """
 
@@ -101,6 +102,7 @@ class FakeEngine(LocalEngine):
         self.runs: list[str] = []
         self.policies: list[Policy] = []
         self.shares: dict[str, tuple[int, int] | None] = {}
+        self.cpus: dict[str, int] = {}
         self._lock = threading.Lock()
 
     @property
@@ -125,6 +127,7 @@ class FakeEngine(LocalEngine):
             self.runs.append(action.name)
             self.policies.append(policy)
             self.shares[action.name] = (share.number, share.of) if share else None
+            self.cpus[action.name] = self._cpus(action, share)
         made = self.table[action.name](Asked(action, blobs, stop))
         outputs = into / "outputs"
         outputs.mkdir()
@@ -146,7 +149,14 @@ class FakeEngine(LocalEngine):
             seconds=made.seconds,
             peak_memory=made.peak_memory,
             ended_by=made.ended_by,
+            cpus=self.cpus[action.name],
         )
+
+    def _cpus(self, action: Action, share: Share | None) -> int:
+        """On how many CPUs it runs, as the sandbox decides it."""
+        wanted = action.conditions.processors or self._processors
+        own = len(share.among(range(self._processors))) if share else 0
+        return min(wanted, own or self._processors)
 
     def capabilities(self) -> Mapping[str, Capability]:
         return self.able

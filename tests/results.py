@@ -15,6 +15,7 @@ PROVENANCE: dict[str, Any] = {
     "tool": "0.1.0",
     "when": "2026-01-01T00:00:00Z",
     "observed": "",
+    "cpus": 2,
 }
 
 

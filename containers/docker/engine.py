@@ -182,6 +182,7 @@ class DockerEngine(LocalEngine):
                 seconds=ended.seconds,
                 peak_memory=ended.peak_memory,
                 ended_by=ended.ended_by or exceeded,
+                cpus=action.conditions.processors or self.processors,
             )
 
     def capabilities(self) -> Mapping[str, Capability]:

@@ -136,7 +136,9 @@ class SandboxEngine(LocalEngine):
             stack.callback(usage.close)
             launched = launch(asked, limits, into, stop, usage)
             exceeded = _take(work, action, into, limits, stop, usage)
-            return _outcome(launched, limits, group, into, usage, exceeded)
+            # No list of them leaves it all.
+            count = len(asked["cpus"]) or self.processors
+            return _outcome(launched, limits, group, into, usage, exceeded, count)
 
     def capabilities(self) -> Mapping[str, Capability]:
         """See `Engine.capabilities`."""
@@ -256,6 +258,7 @@ def _outcome(  # noqa: PLR0913 - all of one run
     into: Path,
     usage: Usage,
     exceeded: outputs.Exceeded,
+    cpus: int,
 ) -> Ended:
     ended = launched.ended
     peak = max(launched.largest, usage.peak)
@@ -278,4 +281,5 @@ def _outcome(  # noqa: PLR0913 - all of one run
         seconds=ended.seconds,
         peak_memory=peak,
         ended_by=ended_by or exceeded,
+        cpus=cpus,
     )

@@ -21,6 +21,7 @@ from orchestrator.artifacts import fingerprint, model, remaking
 from orchestrator.artifacts.recipe import (
     FORMAT,
     Recipe,
+    identity,
     laid_out,
     volume_id,
 )
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
     _Fields = tuple[str, int, AbstractSet[int]]
 
-__all__ = ["FORMAT", "Image", "Recipe", "of_result", "step", "volume_id"]
+__all__ = ["FORMAT", "Image", "Recipe", "identity", "of_result", "step", "volume_id"]
 
 IMAGE = "sourcery.img"
 CPIO = "sourcery.cpio.zst"

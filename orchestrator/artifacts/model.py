@@ -113,7 +113,8 @@ class Provenance(_Model):
 
     `isolation`: the `id` of one of those in `isolation.enforced`; null for a computation, which
     nothing isolates. `tool`: the version of this program. `when`: the end of the work,
-    `2026-01-01T00:00:00Z`. `observed`: what a program saw inside; empty where none looked.
+    `2026-01-01T00:00:00Z`. `observed`: what a program saw inside; empty where none looked. `cpus`:
+    on how many CPUs the action could run; null where that was not recorded.
     """
 
     engine: Engine
@@ -121,6 +122,7 @@ class Provenance(_Model):
     tool: str
     when: str
     observed: str
+    cpus: Annotated[int, Field(ge=1)] | None = None
 
 
 class Step(_Model):

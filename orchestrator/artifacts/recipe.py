@@ -82,12 +82,22 @@ class Recipe:
     @property
     def signature(self) -> int:
         """Disk signature: another 32 bits of the identity."""
-        return int(self.identity.hex[8:16], 16)
+        return signature(self.identity)
+
+
+def identity(spec: Digest, lock: Digest) -> Digest:
+    """Return the digest of spec and lock, which volume ID and disk signature are derived from."""
+    return digests.of_bytes(f"{spec}\n{lock}\n".encode())
 
 
 def volume_id(identity: Digest) -> int:
     """The volume ID of an identity's image, which the boot files name before there is an image."""
     return int(identity.hex[:8], 16)
+
+
+def signature(identity: Digest) -> int:
+    """The disk signature of an identity's image."""
+    return int(identity.hex[8:16], 16)
 
 
 def _parts(loader: Loader) -> list[str]:

@@ -159,6 +159,7 @@ def _provenance(made: Provenance | None) -> model.Provenance | None:
         tool=made.tool,
         when=made.when,
         observed=made.observed.strip(),
+        cpus=made.cpus,
     )
 
 

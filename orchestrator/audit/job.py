@@ -11,11 +11,23 @@ from typing import TYPE_CHECKING
 
 from containers import registry
 from containers.host import durable
-from orchestrator.artifacts import model as built
 from orchestrator.artifacts import output_directory
-from orchestrator.audit import computations, model, running, seeing, subject
-from orchestrator.audit.history import History, now
-from orchestrator.audit.result import Found, actions, audit_result
+from orchestrator.audit import (
+    computations,
+    history,
+    made_again,
+    matrix,
+    model,
+    native,
+    proofs,
+    running,
+    second_root,
+    seeing,
+    subject,
+)
+from orchestrator.audit.given import Given, given, unrecorded, without_proof
+from orchestrator.audit.request import no_such_step
+from orchestrator.audit.result import Found, actions, audit_result, left_out_step
 from orchestrator.audit.varying import otherwise
 from orchestrator.audit.whole import Again
 from orchestrator.evidence import folder as evidence
@@ -26,17 +38,18 @@ from reproducibility import regular
 from reproducibility.codes import SEEN
 from reproducibility.compare import Check, Verdict
 from reproducibility.conditions import STANDARD
-from reproducibility.errors import InfrastructureError, InputError
+from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from containers.engine import Engine
+    from orchestrator.architecture import Architecture
+    from orchestrator.audit.history import History
     from orchestrator.audit.request import Request
     from orchestrator.audit.subject import Finding, Subject
-    from orchestrator.audit.whole import Whole
     from orchestrator.execution.step import Observer, Results, Step
     from reproducibility.conditions import Conditions
 
@@ -75,6 +88,9 @@ def audit(
     request.check()
     began = clock()
     found = subject.find(request.spec, request.lock, request.out)
+    foreign = native.chosen(request.native, found.architectures)
+    if request.root:
+        second_root.require(request.root, found)
     made_by = found.result.engine.name
     if found.finished.doubt:
         observer.note(found.finished.doubt)
@@ -82,7 +98,7 @@ def audit(
     with closing(Store(request.store)) as store:
         trial.require_store(request.store)
         with registry.connect(name, store.root / "scratch") as engine:
-            job = Job(request, found, store, engine, observer, stop, began, clock)
+            job = Job(request, found, store, engine, observer, stop, began, clock, foreign)
             for _ in range(_ROUNDS - 1):
                 try:
                     return job.run()
@@ -93,7 +109,7 @@ def audit(
 
 @dataclass(frozen=True)
 class Job:
-    """One audit: what is fixed for all of it."""
+    """One audit: what is fixed for all of it. `foreign`: whose toolchains build themselves."""
 
     request: Request
     found: Finding
@@ -103,6 +119,7 @@ class Job:
     stop: threading.Event
     began: float
     clock: Callable[[], float] = time.monotonic
+    foreign: tuple[Architecture, ...] = ()
     missing: list[str] = field(default_factory=list)
 
     @property
@@ -122,6 +139,8 @@ class Job:
         Raises:
             DamagedBlob: a blob was found damaged and moved aside; running again makes it again.
         """
+        # First: what is missing on this machine should be said before anything runs for long.
+        emulated = native.emulators(self.foreign, self.store)
         audited = subject.Subject.draw(
             self.found,
             self.store,
@@ -135,15 +154,25 @@ class Job:
         results = self._results(audited)
         path = self.request.out / output_directory.RESULT
         conditions = [
-            self.choose(STANDARD, self.request.vary, number).describe()
+            self.choose(Given(STANDARD), self.request.vary, number).describe()
             for number in range(self.request.rounds)
         ]
         key = self.request.key(regular.read(path), self.engine.identity, conditions)
-        history = History(self.store, key)
+        with history.alone(self.store, key, self.request.out) as own:
+            return self._audited(audited, results, own, emulated)
+
+    def _audited(
+        self,
+        audited: Subject,
+        results: Results,
+        own: History,
+        emulated: Mapping[Architecture, native.Emulated],
+    ) -> Audited:
         if self.request.whole:
             made = self._whole(audited, results)
         else:
-            made = self._each(audited, results, history)
+            made = self._each(audited, results, own)
+        made = self._proved(audited, results, made, emulated)
         result = audit_result(
             self.request,
             audited,
@@ -169,7 +198,7 @@ class Job:
                 "again to have it"
             )
         # Not before: what could not be written is asked for again, and goes on from here.
-        history.end()
+        own.end()
         return Audited(result, place)
 
     def _results(self, audited: Subject) -> Results:
@@ -188,31 +217,31 @@ class Job:
 
     # -- step by step ------------------------------------------------------------------------------
 
-    def _each(self, audited: Subject, results: Results, history: History) -> Found:
+    def _each(self, audited: Subject, results: Results, own: History) -> Found:
         every = actions(audited, results)
         chosen = [step for step in every if self.request.wants(step.name)]
         computed = computations.wanted(self.request, audited)
-        if not chosen and not computed:
-            raise InputError(
-                f"no step of the build has a name like {' or '.join(self.request.only)}",
-                subject="--only",
-                remedy=f"steps are named as in {every[0].name if every else 'result.json'}; "
-                "result.json lists them all",
+        if not chosen and not computed and not self.foreign and not self.request.root:
+            raise no_such_step(
+                self.request.only, [*(step.name for step in audited.steps), made_again.IMAGE]
             )
-        done = {step.name: history.before(results[step.name].key) for step in chosen}
+        done = {step.name: own.before(results[step.name].key) for step in chosen}
         waiting = running.ordered(
             [step for step in chosen if done[step.name] is None],
             results,
-            history,
+            own,
             budgeted=self.request.budget is not None,
         )
         self._plan(waiting, computed)
         window = self._window(audited, results)
-        seen = self._seen(window, chosen)
-        last = {step.name: history.last(results[step.name].key) for step in every}
+        # What nothing is left to be run under is not looked at either.
+        late = self._deadline is not None and self.clock() >= self._deadline
+        some = not late or any(done.values())
+        seen = self._seen(window, chosen, results, looking=some)
+        last = {step.name: own.last(results[step.name].key) for step in every}
         answers: list[computations.Answer] = []
         fresh = running.run(
-            self._bench(results, history, window),
+            self._bench(results, own, window),
             running.Work(deque(waiting), self._deadline, self.clock),
             self.jobs,
             self.stop,
@@ -220,14 +249,12 @@ class Job:
         )
         found = {**{name: step for name, step in done.items() if step is not None}, **fresh}
         left_out = [
-            model.LeftOut(
-                step=step.name,
-                why="budget" if self.request.wants(step.name) else "not chosen",
-                last=was.when if (was := last[step.name]) is not None else None,
-            )
+            left_out_step(self.request, step.name, last[step.name])
             for step in every
             if step.name not in found
         ]
+        if computed and not answers:
+            left_out += [left_out_step(self.request, name) for name in computed]
         return Found(
             steps=[found[step.name] for step in every if step.name in found],
             computed=[
@@ -237,7 +264,7 @@ class Job:
             ],
             surroundings=[name for answer in answers for name in answer.surroundings],
             seen=seen if found else seeing.not_run(seen),
-            fixed={name: these.steps for name, these in seeing.inputs(chosen).items()},
+            fixed=without_proof(chosen, results),
             left_out=left_out,
         )
 
@@ -248,14 +275,15 @@ class Job:
             again.insert(0, (running.shown(_COMPUTING), _COMPUTING, what))
         self.observer.planned(again)
 
-    def _bench(self, results: Results, history: History, window: seeing.Window) -> running.Bench:
+    def _bench(self, results: Results, own: History, window: seeing.Window) -> running.Bench:
         return running.Bench(
             engine=self.engine,
             store=self.store,
             policy=self.found.policy,
             results=results,
             observer=self.observer,
-            history=history,
+            history=own,
+            built=lambda step: self.given(step, results),
             choose=self.choose,
             names=tuple(name for name in self.request.vary if name not in self.unable),
             told=window.told,
@@ -267,15 +295,25 @@ class Job:
     def _deadline(self) -> float | None:
         return None if self.request.budget is None else self.began + self.request.budget
 
-    def choose(self, conditions: Conditions, names: Collection[str], number: int) -> Conditions:
-        """The conditions of a round, for a step that was built under `conditions`."""
-        cpus = self.found.wanted.limits.cpus
+    @property
+    def _processors(self) -> int:
+        """On how many CPUs an action can run."""
+        there = self.engine.processors
+        return min(self.found.wanted.limits.cpus or there, there)
+
+    def given(self, step: Step, results: Results) -> Given:
+        """What the build gave a step."""
+        return given(step, results[step.name], self._processors)
+
+    def choose(self, built: Given, names: Collection[str], number: int) -> Conditions:
+        """The conditions of a round, for a step that the build gave this."""
         return otherwise(
-            conditions,
+            built.conditions,
             names,
-            min(cpus or self.engine.processors, self.engine.processors),
+            self._processors,
             unable=self.unable,
             number=number,
+            shared=not built.recorded,
         )
 
     def _compute(
@@ -298,39 +336,67 @@ class Job:
             lambda conditions: surroundings.look(chain, compiled(), conditions, place)
         )
 
-    def _seen(self, window: seeing.Window, chosen: Sequence[Step]) -> list[Check]:
-        """Tell whether a program inside sees each variation, for all conditions to be given."""
+    def _seen(
+        self, window: seeing.Window, chosen: Sequence[Step], results: Results, *, looking: bool
+    ) -> list[Check]:
+        """Tell whether a program inside sees each variation, for all conditions to be given.
+
+        `chosen`: what is run; of nothing there is nothing to tell. `looking`: False where none of
+        it will be run any more.
+        """
+        if not chosen:
+            return []
         names = frozenset(self.request.vary).difference(self.unable)
         pairs = []
         # What is an input to a step is not applied to it: those run under other conditions.
-        every = {(step.conditions, names.difference(step.fixed)): None for step in chosen}
-        for conditions, applied in every:
+        every = {(self.given(step, results), names.difference(step.fixed)): None for step in chosen}
+        for had, applied in every if looking else ():
             # What the engine cannot give is as usual on both sides.
-            usual = self.choose(conditions, (), 0)
+            usual = self.choose(had, (), 0)
             for number in range(self.request.rounds):
-                varied = self.choose(conditions, applied, number)
+                varied = self.choose(had, applied, number)
                 pairs.append(seeing.Looked(applied, window.look(usual), window.look(varied)))
-        if not chosen:
-            return []
-        found = seeing.seen(pairs, self.request.vary, self.unable, seeing.inputs(chosen))
+        fixed = {**seeing.inputs(chosen), **unrecorded(chosen, results)}
+        found = seeing.seen(pairs if looking else None, self.request.vary, self.unable, fixed)
         made_by = self.found.result.engine.name
         if self.engine.name != made_by:
             reason = f"{made_by} made the build, and {self.engine.name} runs the audit"
             found.append(Check(SEEN["seen"], "engine", reason))
         return found
 
+    def _proved(
+        self,
+        audited: Subject,
+        results: Results,
+        made: Found,
+        emulated: Mapping[Architecture, native.Emulated],
+    ) -> Found:
+        bench = native.Natives(
+            engine=self.engine,
+            policy=self.found.policy,
+            store=self.store,
+            chain=audited.assembly.drawn.chain,
+            results=results,
+            observer=self.observer,
+            record=matrix.Record(self.store, matrix.identity(self.found.result)),
+            root=f"go {self.found.wanted.go.bootstrap}",
+            stop=self.stop,
+            late=lambda: self._deadline is not None and self.clock() >= self._deadline,
+        )
+        return proofs.proved(self.request, audited, bench, made, emulated, self.jobs)
+
     # -- end to end --------------------------------------------------------------------------------
 
     def _whole(self, audited: Subject, results: Results) -> Found:
         every = actions(audited, results)
-        seen = self._seen(self._window(audited, results), every)
+        seen = self._seen(self._window(audited, results), every, results, looking=True)
         again = Again(
             request=self.request,
             first=audited,
             before=results,
             engine=self.engine,
             choose=lambda step: self.choose(
-                step.conditions, [n for n in self.request.vary if n not in step.fixed], 0
+                self.given(step, results), [n for n in self.request.vary if n not in step.fixed], 0
             ),
             observer=self.observer,
             jobs=self.jobs,
@@ -338,7 +404,7 @@ class Job:
         ).run(self.store)
         checks = {check.subject: check for check in again.checks}
         steps = [
-            _of_whole(step, checks[step.name], results, again)
+            again.found(step, checks[step.name], results[step.name])
             for step in every
             if step.name in again.results
         ]
@@ -346,29 +412,6 @@ class Job:
         return Found(
             steps=steps,
             seen=seen,
-            fixed={name: these.steps for name, these in seeing.inputs(every).items()},
+            fixed=without_proof(every, results),
             further=[check for check in again.checks if check.subject not in names],
         )
-
-
-def _of_whole(step: Step, check: Check, before: Results, again: Whole) -> model.Step:
-    first, second = before[step.name], again.results[step.name]
-    one = model.Round(
-        conditions=dict(second.conditions),
-        outputs=second.tree.digest,
-        seconds=round(second.seconds, 3),
-        check=built.Check.model_validate(check.document()),
-        explanation=again.explanations.get(step.name),
-    )
-    return model.Step(
-        name=step.name,
-        stage=step.stage,
-        key=first.key,
-        outputs=first.tree.digest,
-        built_under=step.conditions.describe(),
-        verdict=running.WORDS[check.verdict],
-        rounds=(one,),
-        bisected=None,
-        when=now(),
-        went_on=False,
-    )

@@ -120,7 +120,7 @@ class Record:
     def cells(self) -> tuple[Cell, ...]:
         """Return all that is remembered; nothing where the record cannot be read."""
         found = self._store.recall(_KIND, self._build) or {}
-        return _parsed(found.get("cells"))
+        return parsed(found.get("cells"))
 
     def add(self, cells: Iterable[Cell]) -> tuple[Cell, ...]:
         """Add cells, the later in place of the earlier; return all that is remembered then."""
@@ -158,7 +158,8 @@ def _document(cells: Iterable[Cell]) -> dict[str, Any]:
     }
 
 
-def _parsed(text: object) -> tuple[Cell, ...]:
+def parsed(text: object) -> tuple[Cell, ...]:
+    """Read cells back from the text that a record keeps; nothing of a text that is not theirs."""
     if not isinstance(text, str):
         return ()
     try:

@@ -29,7 +29,7 @@ REMEDY = "audit again: `orchestrate audit`"
 
 Conditions = dict[str, str | int]
 State = Literal[
-    "seen", "input", "not asked", "not run", "unable", "no effect", "one processor"
+    "seen", "input", "not asked", "not recorded", "not run", "unable", "no effect", "one processor"
 ]  # fmt: skip
 Why = Literal["not chosen", "budget"]
 Cause = Literal[
@@ -60,7 +60,11 @@ class Build(_Model):
 
 
 class Asked(_Model):
-    """Request as it was asked. `budget`: seconds, or null. `only`: patterns of step names."""
+    """Request as it was asked.
+
+    `budget`: seconds, or null. `only`: patterns of step names. `native`: architectures whose
+    toolchains were asked to build themselves. `root`: the other root that was asked for.
+    """
 
     vary: Texts
     rounds: Annotated[int, Field(ge=1)]
@@ -68,6 +72,8 @@ class Asked(_Model):
     budget: Size | None
     whole: bool
     bisect: bool
+    native: Texts = ()
+    root: str = ""
 
 
 class LeftOut(_Model):

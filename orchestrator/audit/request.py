@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 _DURATION = re.compile(r"([0-9]{1,9})([smh])")
 # More than anybody waits for; it bounds what a round's number may change.
 MOST_ROUNDS = 100
+# How many names are offered for a pattern without a match, and how much alike they are (difflib).
+_NEAR, _ALIKE = 4, 0.5
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class Request:
     action is run, each time with other choices. `only`: patterns of step names (fnmatch); none for
     all. `budget`: seconds after which no further step is begun, None without. `whole`: build from
     the inputs, end to end, instead of step by step. `bisect`: look for the smallest set of
-    variations that makes a guilty action differ.
+    variations that makes a guilty action differ. `native`: architectures whose own toolchains are
+    to build themselves, or `all`. `root`: another root that the chain of toolchains is to be built
+    from, empty for none.
     """
 
     spec: Path
@@ -55,6 +60,8 @@ class Request:
     budget: int | None = None
     whole: bool = False
     bisect: bool = False
+    native: tuple[str, ...] = ()
+    root: str = ""
 
     def wants(self, step: str) -> bool:
         """Return whether a step of this name is to be audited."""
@@ -130,6 +137,54 @@ def selected(text: str) -> tuple[str, ...]:
         names = set(variations.NAMES) if name == _ALL else {name}
         chosen = chosen - names if sign == "-" else chosen | names
     return tuple(name for name in variations.NAMES if name in chosen)
+
+
+def surprise(text: str) -> str:
+    """Return what may surprise about such a text: that it takes in what is in already; else empty.
+
+    Raises:
+        InputError: as `selected`.
+    """
+    words = [word for word in re.split(r"[,\s]+", text) if word]
+    idle = [
+        word.lstrip("+")
+        for at, word in enumerate(words)
+        if word[0] != "-" and selected(",".join(words[:at])) == selected(",".join(words[: at + 1]))
+    ]
+    idle = [name for name in idle if name != _ALL]
+    if words and not idle:
+        return ""
+    count = len(selected(text))
+    given = f"it begins with all of them, so {', '.join(idle)} adds nothing" if idle else "all"
+    alone = ",".join(f"+{name}" for name in idle or ("host",))
+    return f"--vary {text!r} chooses {count} variations: {given}; alone: --vary -{_ALL},{alone}"
+
+
+def no_such_step(patterns: Sequence[str], names: Sequence[str]) -> InputError:
+    """The error that no step has a name of these patterns; it offers names that are like them."""
+    like = near(patterns, names)
+    said = f"there is {', '.join(like)}" if like else f"steps are named as in {names[0]}"
+    return InputError(
+        f"no step of the build has a name like {' or '.join(patterns)}",
+        subject="--only",
+        remedy=f"{said}; result.json lists them all",
+    )
+
+
+def near(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Names of steps that are like patterns which match none, the most alike first.
+
+    One that begins as a pattern does, to its first slash, is the more like it.
+    """
+    found: dict[str, float] = {}
+    for pattern in patterns:
+        bare = re.sub(r"[*?\[\]]+", "", pattern)
+        for name in names:
+            alike = SequenceMatcher(None, bare, name).ratio()
+            same = name.partition("/")[0] == bare.partition("/")[0] or (bare and bare in name)
+            if same or alike >= _ALIKE:
+                found[name] = max(found.get(name, 0.0), alike + bool(same))
+    return sorted(found, key=lambda name: -found[name])[:_NEAR]
 
 
 def seconds(text: str) -> int:

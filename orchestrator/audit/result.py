@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from containers.engine import Identity
+    from orchestrator.audit.history import Last
+    from orchestrator.audit.matrix import Cell
     from orchestrator.audit.request import Request
     from orchestrator.audit.subject import Subject
     from orchestrator.execution.step import Results, Step
@@ -35,7 +37,8 @@ class Found:
     """Findings of an audit, before it is put together.
 
     `seen`: a check for each variation. `fixed`: by variation, the steps to which it is an input.
-    `further`: checks that belong to no step.
+    `further`: checks that belong to no step. `proofs`: of toolchains that were made otherwise than
+    by a step of the build. `matrix`: every cell of the build.
     """
 
     steps: Sequence[model.Step] = ()
@@ -44,6 +47,8 @@ class Found:
     seen: Sequence[Check] = ()
     fixed: Mapping[str, Collection[str]] = field(default_factory=dict)
     further: Sequence[Check] = ()
+    proofs: Sequence[Check] = ()
+    matrix: tuple[Cell, ...] = ()
     left_out: Sequence[model.LeftOut] = ()
 
 
@@ -65,8 +70,9 @@ def audit_result(  # noqa: PLR0913 - the parts of a result
         *(_worst(step) for step in found.steps),
         *(one.check.value() for one in found.computed),
         *found.further,
+        *found.proofs,
         *computations.files(audited.found.finished),
-        covered(coverage),
+        covered(coverage, beside=len(found.proofs)),
     ]
     return model.AuditResult(
         verdict=running.WORDS[fold(checks)],
@@ -83,6 +89,8 @@ def audit_result(  # noqa: PLR0913 - the parts of a result
             budget=request.budget,
             whole=request.whole,
             bisect=request.bisect,
+            native=request.native,
+            root=request.root,
         ),
         coverage=coverage,
         variations=tuple(
@@ -94,6 +102,7 @@ def audit_result(  # noqa: PLR0913 - the parts of a result
         surroundings=tuple(found.surroundings),
         missing=tuple(dict.fromkeys(missing)),
         checks=tuple(built.Check.model_validate(check.document()) for check in checks),
+        matrix=found.matrix,
         seconds=round(seconds, 3),
     )
 
@@ -103,13 +112,25 @@ def actions(audited: Subject, results: Results) -> list[Step]:
     return [step for step in audited.steps if results[step.name].kind == "action"]
 
 
-def covered(coverage: model.Coverage) -> Check:
-    """Return how much of a build was audited: a part is never reported as the whole."""
+def left_out_step(request: Request, name: str, last: Last | None = None) -> model.LeftOut:
+    """A step that was not audited, and why. `last`: when it was before, None where never."""
+    return model.LeftOut(
+        step=name,
+        why="budget" if request.wants(name) else "not chosen",
+        last=last.when if last is not None else None,
+    )
+
+
+def covered(coverage: model.Coverage, beside: int = 0) -> Check:
+    """Return how much of a build was audited: a part is never reported as the whole.
+
+    `beside`: how many toolchains that were made otherwise were compared.
+    """
     said = (
         f"{coverage.audited} of {coverage.actions} actions and {coverage.computed} of "
         f"{coverage.computations} computations"
     )
-    if not coverage.audited and not coverage.computed:
+    if not coverage.audited and not coverage.computed and not beside:
         return Check(COVERAGE["nothing"], "build", said)
     if (coverage.audited, coverage.computed) == (coverage.actions, coverage.computations):
         return Check(COVERAGE["whole"], "build", said)
@@ -159,7 +180,7 @@ def _variation(
 ) -> model.Variation:
     meanings = {variation.name: variation.meaning for variation in VARIATIONS}
     state = seeing.state(check)
-    applied = state == "input" or check.verdict is not Verdict.SKIP
+    applied = state in {"input", "not recorded"} or check.verdict is not Verdict.SKIP
     return model.Variation(
         name=check.subject,
         meaning=meanings.get(check.subject, "the engine that runs an action"),

@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 
     from containers.engine import Engine, Outcome
     from containers.policy import Policy
+    from orchestrator.audit.given import Given
     from orchestrator.audit.history import History
     from orchestrator.execution.step import Observer, Result, Results, Step
     from orchestrator.store import Store
     from reproducibility.conditions import Conditions
 
-    # The conditions of a round (its number), for a step of these conditions, with these variations.
-    Choose = Callable[[Conditions, Collection[str], int], Conditions]
+    # The conditions of a round (its number), for what a build gave, with these variations.
+    Choose = Callable[[Given, Collection[str], int], Conditions]
     # Under the conditions of a build, and of its audit: variation -> what is seen on each side.
     Told = Callable[[Conditions, Conditions], Mapping[str, tuple[str, str]]]
 
@@ -50,7 +51,8 @@ WORDS: dict[Verdict, built.Word] = {
 class Bench:
     """Bench: everything that actions are run again with.
 
-    `results`: of the whole build. `choose`: the conditions. `names`: the variations to apply.
+    `results`: of the whole build. `built`: what the build gave a step. `choose`: the conditions of
+    its audit. `names`: the variations to apply.
     `told`: what is known to be otherwise under other conditions. `bisect`: whether to look for the
     smallest set of variations.
     """
@@ -61,6 +63,7 @@ class Bench:
     results: Results
     observer: Observer
     history: History
+    built: Callable[[Step], Given]
     choose: Choose
     names: tuple[str, ...]
     told: Told
@@ -80,13 +83,15 @@ class Work:
     clock: Callable[[], float] = time.monotonic
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def next(self) -> tuple[Step, int] | None:
-        """The next one, and how many long ones wait behind it; None where none is to be begun."""
+    @property
+    def over(self) -> bool:
+        """Whether the time is over."""
+        return self.deadline is not None and self.clock() >= self.deadline
+
+    def next(self) -> Step | None:
+        """The next one; None where none is to be begun."""
         with self._lock:
-            if not self.steps or (self.deadline is not None and self.clock() >= self.deadline):
-                return None
-            step = self.steps.popleft()
-            return step, sum(other.long for other in self.steps)
+            return self.steps.popleft() if self.steps and not self.over else None
 
 
 def run(
@@ -99,7 +104,8 @@ def run(
     """Audit steps until there is no more work; what was found of each, by its name.
 
     A step that differs or fails stops no other one. `beside`: work of another kind that takes the
-    place of one job until it is done; it gets an event that is set when it shall stop.
+    place of one job until it is done; it gets an event that is set when it shall stop, and is not
+    begun once the time is over.
 
     Raises:
         InfrastructureError: an action could not be run; the others are ended first.
@@ -110,15 +116,13 @@ def run(
 
     def worker(number: int) -> None:
         try:
-            if number == 0 and beside is not None:
+            if number == 0 and beside is not None and not work.over:
                 beside(Either(stop, halt))
-            while (given := work.next()) is not None:
+            while (step := work.next()) is not None:
                 if stop.is_set() or halt.is_set():
                     raise Stopped("stopped")  # noqa: TRY301 - one place ends the others
-                step, long = given
-                share = Share(number, jobs) if step.long and long >= jobs else None
-                policy = replace(bench.policy, share=share, beside=jobs)
-                found[step.name] = _Audit(bench, step, policy, Either(stop, halt)).run()
+                own = Share(number, jobs)
+                found[step.name] = _Audit(bench, step, own, Either(stop, halt)).run()
         except BaseException:
             halt.set()
             raise
@@ -139,10 +143,12 @@ def run(
 class _Audit:
     """The audit of one step."""
 
-    def __init__(self, bench: Bench, step: Step, policy: Policy, stop: threading.Event) -> None:
+    def __init__(self, bench: Bench, step: Step, own: Share, stop: threading.Event) -> None:
+        """`own`: the CPUs of the thread that runs it, while it needs no more."""
         self._bench = bench
         self._step = step
-        self._policy = policy
+        self._own = own
+        self._built = bench.built(step)
         self._stop = stop
 
     def run(self) -> model.Step:
@@ -184,7 +190,7 @@ class _Audit:
         explanation = None
         if outcome is not None and check.verdict is Verdict.FAIL:
             self._bench.store.save_tree(outcome.tree)
-            known = self._bench.told(self._step.conditions, conditions)
+            known = self._bench.told(self._built.conditions, conditions)
             explanation = _explained(self._step, before, outcome, self._bench.store, known)
         return model.Round(
             conditions=conditions.describe(),
@@ -196,9 +202,6 @@ class _Audit:
 
     def _bisected(self, number: int, differing: model.Round) -> model.Bisected:
         self._bench.observer.note(f"{self._step.name} differs: looking for the smallest cause")
-
-        # A share of the CPUs is a condition as well, and nobody should be blamed for it.
-        self._policy = replace(self._policy, share=None)
 
         def differs(chosen: frozenset[str]) -> bool:
             check, _ = self._repeated(self._chosen(chosen, number))
@@ -222,7 +225,16 @@ class _Audit:
         return tuple(name for name in self._bench.names if name not in self._step.fixed)
 
     def _chosen(self, names: Collection[str], number: int) -> Conditions:
-        return self._bench.choose(self._step.conditions, names, number)
+        return self._bench.choose(self._built, names, number)
+
+    def _policy(self, conditions: Conditions) -> Policy:
+        """The policy, in which a share never changes how many CPUs the conditions name.
+
+        It says which ones: two actions of one CPU each should not meet on the same.
+        """
+        policy, wanted = self._bench.policy, conditions.processors
+        fits = 0 < wanted <= self._bench.engine.processors // self._own.of
+        return replace(policy, share=self._own if fits else None, beside=self._own.of)
 
     def _repeated(self, conditions: Conditions) -> tuple[Check, Outcome | None]:
         """Return what comes of the action; that it fails is a finding as well."""
@@ -233,7 +245,7 @@ class _Audit:
                 bench.results,
                 conditions,
                 engine=bench.engine,
-                policy=self._policy,
+                policy=self._policy(conditions),
                 store=bench.store,
                 stop=self._stop,
             )

@@ -26,15 +26,20 @@ _LONG = {"order"}
 _SHOWN = 80
 # A program that is told of no other number uses as many threads as it has CPUs.
 _PARALLELISM = "parallelism"
+_NOT_RUN = "no action was run with it"
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Steps, out of how many, to which a variation is an input and no mere condition, and why."""
+    """Steps, out of how many, to which a variation is an input and no mere condition, and why.
+
+    `recorded`: False where they are those of which it is not known what the build gave them.
+    """
 
     steps: tuple[str, ...]
     of: int
     reason: str
+    recorded: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,16 +85,17 @@ class Window:
 
 
 def seen(
-    pairs: Collection[Looked],
+    pairs: Collection[Looked] | None,
     asked: Collection[str],
     unable: Mapping[str, str],
     fixed: Mapping[str, Inputs] | None = None,
 ) -> list[Check]:
     """One check for each variation: whether it was seen in every pair of observations.
 
-    `pairs`: what was seen, for every pair of conditions. `asked`: variations that were wanted.
-    `unable`: why the engine cannot apply a variation. `fixed`: those that are inputs to some steps,
-    which are run without them.
+    `pairs`: what was seen, for every pair of conditions; None where nothing is run. `asked`:
+    variations that were wanted. `unable`: why the engine cannot apply one. `fixed`: those that are
+    inputs to some steps, which are run without them; and `cpus`, where it is not known what some
+    steps had.
     """
     found = [_of(name, pairs, asked, unable) for name in NAMES]
     return [_but(check, (fixed or {}).get(check.subject)) for check in found]
@@ -97,9 +103,8 @@ def seen(
 
 def not_run(found: Iterable[Check]) -> list[Check]:
     """The checks of an audit that ran no action: what would have been varied is a SKIP."""
-    reason = "no action was run with it"
     return [
-        Check(SEEN["not-run"], check.subject, reason) if check.verdict is Verdict.PASS else check
+        Check(SEEN["not-run"], check.subject, _NOT_RUN) if check.verdict is Verdict.PASS else check
         for check in found
     ]
 
@@ -119,6 +124,9 @@ def _but(check: Check, these: Inputs | None) -> Check:
     """The check, or a SKIP where some steps were run without a variation that was seen."""
     if these is None or check.verdict is not Verdict.PASS:
         return check
+    if not these.recorded:
+        reason = f"{check.reason}; but not for {len(these.steps)} of {these.of} actions"
+        return Check(SEEN["not-recorded"], check.subject, f"{reason}: {these.reason}")
     reason = (
         f"{check.reason}; but to {len(these.steps)} of {these.of} actions it is an input, and they "
         f"were run without it: {these.reason}"
@@ -128,7 +136,7 @@ def _but(check: Check, these: Inputs | None) -> Check:
 
 def _of(
     name: str,
-    pairs: Collection[Looked],
+    pairs: Collection[Looked] | None,
     asked: Collection[str],
     unable: Mapping[str, str],
 ) -> Check:
@@ -136,6 +144,8 @@ def _of(
         return Check(SEEN["not-asked"], name, "it was left out, by --vary")
     if name in unable:
         return Check(SEEN["unable"], name, f"the engine cannot apply it: {unable[name]}")
+    if pairs is None:
+        return Check(SEEN["not-run"], name, _NOT_RUN)
     found = [_between(name, one.built, one.audited) for one in pairs if name in one.names]
     return max(found, key=lambda check: check.verdict, default=_nothing(name))
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from containers import registry
+from containers.action import Action
 from containers.policy import Policy
-from orchestrator import inputs, plan
+from orchestrator import inputs, plan, resources
 from orchestrator.architecture import host
 from orchestrator.artifacts import image as making
+from orchestrator.artifacts import output_directory
 from orchestrator.artifacts.finished import Finished
 from orchestrator.assembly import Assembled, Assembly
 from orchestrator.audit import varying
@@ -33,13 +35,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from containers.action import Action
     from containers.engine import Capability, Engine, Identity, Outcome, Storage
     from containers.policy import Enforcement
     from orchestrator.architecture import Architecture
     from orchestrator.artifacts import model as built
     from orchestrator.audit.request import Request
-    from orchestrator.execution.step import Observer, Results, Step
+    from orchestrator.execution.step import Observer, Results, Step, Work
     from orchestrator.store import Store
     from reproducibility.digest import Digest
 
@@ -183,11 +184,9 @@ class Subject:
             jobs=jobs,
             stop=stop,
         )
-        results = scheduler.run(self.steps).results
-        for name, result in results.items():
-            said = self.recorded[name]
-            if result.kind != "nothing" and result.key != said.key:
-                raise _another_plan(name, self.found)
+        # Compared before anything runs: what is not the build's should not be run at all.
+        steps = [_held(step, self.recorded[step.name], self.found) for step in self.steps]
+        results = scheduler.run(steps).results
         return results, tuple(watching.missing)
 
     def bases(self, results: Results) -> list[Check]:
@@ -253,10 +252,34 @@ def _as_built(steps: Sequence[Step], found: Finding) -> list[Step]:
     ]
 
 
+def _held(step: Step, said: built.Step, found: Finding) -> Step:
+    """The step, whose work is refused where it is not what the build's result names."""
+
+    def make(results: Results) -> Work | None:
+        work = step.make(results)
+        if work is None:
+            return None
+        now = work.under(step.conditions) if isinstance(work, Action) else work
+        if now.key != said.key:
+            raise _another_plan(step.name, found)
+        return work
+
+    return replace(step, make=make)
+
+
 def _another_plan(step: str, found: Finding) -> InputError:
+    made_by = found.result.tool
+    if made_by == resources.VERSION:
+        return InputError(
+            f"this program plans the step {step} otherwise than the build's result says, and both "
+            "have one version: result.json was changed after the build, or the program was",
+            subject=str(found.finished.out / output_directory.RESULT),
+            remedy="audit with the files as the build left them, or build again: "
+            "`orchestrate build`",
+        )
     return InputError(
-        f"this version of the program plans the step {step} otherwise than the one that made the "
-        f"build (version {found.result.tool})",
+        f"this version of the program ({resources.VERSION}) plans the step {step} otherwise than "
+        f"the one that made the build ({made_by})",
         subject=str(found.finished.out),
         remedy="audit with the version that made it, or build again: `orchestrate build`",
     )

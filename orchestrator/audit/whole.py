@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from orchestrator import inputs
 from orchestrator.architecture import host
+from orchestrator.artifacts import model as built
 from orchestrator.artifacts import remaking
 from orchestrator.artifacts.recipe import laid_out
+from orchestrator.audit import history, model, running
 from orchestrator.audit.explaining import explain
 from orchestrator.audit.subject import Subject, own_files
 from orchestrator.execution.scheduler import Scheduler
@@ -51,6 +53,29 @@ class Whole:
     checks: tuple[Check, ...]
     results: Results
     explanations: Mapping[str, Explanation] = field(default_factory=dict)
+
+    def found(self, step: Step, check: Check, before: Result) -> model.Step:
+        """Return what was found of a step. `before`: what the first build made of it."""
+        now = self.results[step.name]
+        one = model.Round(
+            conditions=dict(now.conditions),
+            outputs=now.tree.digest,
+            seconds=round(now.seconds, 3),
+            check=built.Check.model_validate(check.document()),
+            explanation=self.explanations.get(step.name),
+        )
+        return model.Step(
+            name=step.name,
+            stage=step.stage,
+            key=before.key,
+            outputs=before.tree.digest,
+            built_under=step.conditions.describe(),
+            verdict=running.WORDS[check.verdict],
+            rounds=(one,),
+            bisected=None,
+            when=history.now(),
+            went_on=False,
+        )
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,11 @@ from orchestrator.cli.commands import (
     evidence,
     fetch,
     lock,
+    policy,
     report,
     run,
     store,
+    verify,
     version,
     write,
 )
@@ -71,6 +73,7 @@ _register(application, lock.lock, lock.EXAMPLES)
 _register(application, fetch.fetch, fetch.EXAMPLES)
 _register(application, audit.audit, audit.EXAMPLES)
 _register(application, compare.compare, compare.EXAMPLES)
+_register(application, verify.verify, verify.EXAMPLES)
 _register(application, evidence.sign, evidence.SIGN_EXAMPLES)
 _register(application, evidence.export, evidence.EXPORT_EXAMPLES)
 _register(application, evidence.schema, evidence.SCHEMA_EXAMPLES)
@@ -91,6 +94,15 @@ _register(_store, store.gc, store.GC_EXAMPLES)
 _register(_store, store.verify)
 _register(_store, store.size)
 application.add_typer(_store)
+
+_policy = typer.Typer(
+    name="policy",
+    help="Policies of `orchestrate verify`: what is demanded of a finished build.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+_register(_policy, policy.explain, policy.EXAMPLES)
+application.add_typer(_policy)
 
 _key = typer.Typer(
     name="key",

@@ -158,7 +158,16 @@ def _help(arguments: Sequence[str]) -> str:
 
 
 def _names() -> set[str]:
-    commands = {command.name for command in application.registered_commands}
-    return {name for name in commands if name} | {
-        group.name for group in application.registered_groups if group.name
+    """The names of the commands and of their groups."""
+    # One that is given no name has that of its function.
+    commands = {
+        one.name or one.callback.__name__
+        for one in application.registered_commands
+        if one.callback is not None
     }
+    groups = {
+        one.typer_instance.info.name
+        for one in application.registered_groups
+        if one.typer_instance is not None
+    }
+    return commands | {name for name in groups if isinstance(name, str)}

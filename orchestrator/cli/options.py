@@ -105,6 +105,20 @@ Engine = Annotated[
         help="What isolates the steps: bubblewrap (sandbox), Docker, or what is there.",
     ),
 ]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs", "-j", min=0, metavar="N", help="Steps in parallel; 0 fits this machine."
+    ),
+]
+Offline = Annotated[
+    bool,
+    typer.Option(
+        "--offline",
+        metavar=FLAG,
+        help="Use no network; an input that would be fetched is an error.",
+    ),
+]
 Bundle = Annotated[
     Path | None,
     typer.Option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnosis import evidence, moments
@@ -21,24 +22,35 @@ _STRING = re.compile(rb"[\t\x20-\x7e]{6,}")
 _MOST_STRINGS = 3000
 _LARGEST_STRINGS = 32 << 20
 _TIME = 8
+# How a judgement of bytes that may be no number at all begins.
+_GUESS = "8 bytes that could be a time: "
 
 
 def explain(
-    pair: Pair, to: Collector, where: Callable[[int], str] = lambda _: "bytes of the file"
+    pair: Pair,
+    to: Collector,
+    where: Callable[[int], str] = lambda _: "bytes of the file",
+    *,
+    numbers: bool = True,
 ) -> None:
-    """Add a finding for each place in which two pieces differ. `where`: what lies at a byte."""
+    """Add a finding for each place in which two pieces differ.
+
+    `where`: what lies at a byte. `numbers`: whether bytes may be a time since 1970 as a number.
+    """
     at = first_difference(pair.first, pair.second)
     if at is None:
         return
     if pair.first.size == pair.second.size:
         whole = pair.whole(to.limits.whole)
         if whole is not None:
-            _places(pair, whole, to, where)
+            mark = to.mark()
+            _places(pair, whole, to, where, numbers=numbers)
+            weigh(to, mark)
             return
     start = max(0, at - _BEFORE)
     length = at - start + _AFTER
     one, other = pair.first.read(start, length), pair.second.read(start, length)
-    judged = judge_at(one, other, at - start, to.known)
+    judged = judge_at(one, other, at - start, to.known, numbers=numbers)
     told: tuple[bytes, bytes] | tuple[str, str] = values(one, other, at - start)
     if judged.cause is Cause.UNKNOWN:
         found = strings(pair, to)
@@ -51,12 +63,30 @@ def explain(
     to.say(pair.path, place, judged, told, offset=at)
 
 
+def weigh(to: Collector, mark: int) -> None:
+    """Mark guesses as what follows, where another finding of the file after `mark` tells more.
+
+    Eight bytes that could be a time are something else where a path or other instructions differ.
+    """
+    found = to.since(mark)
+    clear = [one for one in found if one.sure is not Sureness.POSSIBLE and not one.follows]
+    if any(one.cause is not Cause.UNKNOWN for one in clear):
+        for number, one in enumerate(found, mark):
+            if one.reason.startswith(_GUESS):
+                to.findings[number] = replace(one, follows=True)
+
+
 def _places(
-    pair: Pair, whole: tuple[bytes, bytes], to: Collector, where: Callable[[int], str]
+    pair: Pair,
+    whole: tuple[bytes, bytes],
+    to: Collector,
+    where: Callable[[int], str],
+    *,
+    numbers: bool,
 ) -> None:
     first, second = whole
     found = runs(first, second, most=to.limits.each + 1)
-    told = [judge_at(first, second, start, to.known) for start, _ in found]
+    told = [judge_at(first, second, start, to.known, numbers=numbers) for start, _ in found]
     if all(one.cause is Cause.UNKNOWN for one in told):
         other = strings(pair, to)
         told = [other[0] if other else one for one in told]
@@ -76,9 +106,17 @@ def values(first: bytes, second: bytes, at: int) -> tuple[bytes, bytes] | tuple[
 
 
 def judge_at(
-    first: bytes, second: bytes, at: int, known: Mapping[str, tuple[str, str]]
+    first: bytes,
+    second: bytes,
+    at: int,
+    known: Mapping[str, tuple[str, str]],
+    *,
+    numbers: bool = True,
 ) -> Judgement:
-    """Judge the first place in which two pieces differ; before it they are the same."""
+    """Judge the first place in which two pieces differ; before it they are the same.
+
+    `numbers`: as in `explain`.
+    """
     found = _known_at(first, second, at, known)
     if found is not None:
         return found
@@ -90,7 +128,7 @@ def judge_at(
             if words != (one, other):
                 judged = evidence.judge(*words, known)
         return judged
-    return _number(first, second, at) or UNKNOWN
+    return (_number(first, second, at) if numbers else None) or UNKNOWN
 
 
 def _known_at(
@@ -142,12 +180,8 @@ def _number(first: bytes, second: bytes, at: int) -> Judgement | None:
         numbers = [int.from_bytes(data[start : start + _TIME], order) for data in (first, second)]
         words = [moments.unix(number) for number in numbers]
         if all(map(moments.of_a_build, numbers)) and numbers[0] != numbers[1]:
-            return moments.gap(
-                abs(numbers[0] - numbers[1]),
-                f"{words[0]} and {words[1]}",
-                sure=Sureness.POSSIBLE,
-                local=False,
-            )
+            shown = f"{words[0]} and {words[1]}"
+            return Judgement(Cause.TIME, Sureness.POSSIBLE, f"{_GUESS}{shown}")
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -278,6 +278,15 @@ class Collector:
     def since(self, mark: int) -> list[Finding]:
         """The findings that were kept after a place."""
         return self.findings[mark:]
+
+    def follow(self, mark: int) -> None:
+        """Mark the findings that were kept after a place as what follows from another one."""
+        self.findings[mark:] = [replace(one, follows=True) for one in self.findings[mark:]]
+
+    def drop(self, mark: int) -> None:
+        """Forget the findings that were kept after a place: one that says more takes theirs."""
+        self.total -= len(self.findings) - mark
+        del self.findings[mark:]
 
     def diagnosis(self) -> Diagnosis:
         """Everything collected."""

@@ -7,6 +7,7 @@ decides what a licence means: what is not recognised is NOASSERTION.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, cast
 
@@ -32,6 +33,7 @@ _ENOUGH = 0.8
 # As the go command and pkg.go.dev look for them: at the top of a module.
 _FILE = re.compile(r"(?:.*[_-])?(?:licen[cs]e|copying|unlicense)(?:[._-].*)?", re.IGNORECASE)
 _NO_TEXT = re.compile(r"\.(?:go|py|json|docs|sh)$")
+_WHOSE = re.compile(r"\s*copyright\s+(?:\(c\)|©|[0-9])", re.IGNORECASE)
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9.]+")
 
 
@@ -54,7 +56,9 @@ def recognised(path: Path) -> str:
         known = license_id(str(path))
     except UnicodeDecodeError:
         known = None
-    return known or _by_guidelines(data.decode("utf-8", "replace"))
+    # Whose it is says nothing of which it is (SPDX matching guidelines), and so alike ones are one.
+    lines = data.decode("utf-8", "replace").splitlines()
+    return known or _by_guidelines("\n".join(one for one in lines if not _WHOSE.match(one)))
 
 
 def together(found: list[str]) -> str:
@@ -92,6 +96,7 @@ def _told(paragraphs: Iterable[LicenseParagraph | FilesParagraph]) -> dict[str, 
     return {one.synopsis: one.text or "" for one in found if one is not None and one.synopsis}
 
 
+@functools.lru_cache(maxsize=1024)
 def _by_guidelines(text: str) -> str:
     # It takes a second to load its texts, and a build with nothing to do needs none.
     import spdx_matcher  # noqa: PLC0415

@@ -94,7 +94,9 @@ class Scheduler:
                         number = free.pop(0)
                         # The last steps get all CPUs: no step is left to use an idle one.
                         many = sum(other.long for other in waiting) >= self._jobs
-                        shares = crowded and many and step.long
+                        # A number of CPUs that its conditions name is not changed.
+                        free_to_choose = step.long and not step.conditions.processors
+                        shares = crowded and many and free_to_choose
                         own = Share(number, self._jobs) if shares else None
                         running[pool.submit(self._do, step, state, halt, own)] = number, step
                     done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -240,7 +242,9 @@ class Scheduler:
             outcome.seconds,
             outcome.peak_memory,
             cached=False,
-            provenance=Provenance(outcome.engine, isolation, resources.VERSION, _now(), observed),
+            provenance=Provenance(
+                outcome.engine, isolation, resources.VERSION, _now(), observed, outcome.cpus
+            ),
             action=self._store.put_bytes(action.document),
             conditions=action.conditions.describe(),
         )

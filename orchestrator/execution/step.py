@@ -8,7 +8,7 @@ recorded with is said to be not recorded, never filled in from a later run.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
@@ -33,7 +33,9 @@ class Provenance:
 
     `isolation`: a JSON object with the limits and how each rule was enforced. `tool`: the version
     of this program. `when`: the end of the action, `2026-01-01T00:00:00Z`. `observed`: what the
-    step's observation said on its standard output, empty where nothing looked around.
+    step's observation said on its standard output, empty where nothing looked around. `cpus`: on
+    how many CPUs the action could run; None where that was not recorded, as older versions did
+    not, and of a computation.
     """
 
     engine: Identity
@@ -41,6 +43,7 @@ class Provenance:
     tool: str
     when: str
     observed: str = ""
+    cpus: int | None = None
 
     def document(self) -> dict[str, Any]:
         """The provenance as a JSON object."""
@@ -50,6 +53,7 @@ class Provenance:
             "tool": self.tool,
             "when": self.when,
             "observed": self.observed,
+            "cpus": self.cpus,
         }
 
     @classmethod
@@ -66,7 +70,9 @@ class Provenance:
             return None
         if not all(isinstance(text, str) for text in (own.name, own.own, own.version, *texts)):
             return None
-        return cls(own, isolation, *texts)
+        cpus = document.get("cpus")  # type: ignore[attr-defined] # it is an object
+        known = cpus if type(cpus) is int and cpus > 0 else None
+        return replace(cls(own, isolation, *texts), cpus=known)
 
 
 @dataclass(frozen=True)

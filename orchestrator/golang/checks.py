@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from orchestrator.golang.module_hash import ModuleHashes
     from orchestrator.golang.toolchain import Chain
     from orchestrator.lock.file import Lock
+    from orchestrator.lock.logged import Logged
+    from reproducibility.compare import CheckKind
 
 
 def toolchains(
@@ -97,27 +99,56 @@ def against_release(
     Raises:
         DamagedBlob: a file is missing or damaged.
     """
-    said = logged.toolchain(lock, architecture)
+    return against_record(
+        codes.RELEASE,
+        architecture,
+        gomodule.toolchain_version(lock.toolchain.version, architecture),
+        logged.toolchain(lock, architecture),
+        hashes,
+        source=chain.source,
+        programs=programs,
+        release=chain.release if architecture == chain.host else None,
+    )
+
+
+def against_record(  # noqa: PLR0913 - what is compared with what
+    kind: CheckKind,
+    subject: str,
+    version: str,
+    said: Logged,
+    hashes: ModuleHashes,
+    *,
+    source: Tree,
+    programs: Tree,
+    release: Tree | None,
+) -> list[Check]:
+    """Compare a toolchain with the log's record of a version of the module golang.org/toolchain.
+
+    `source`: the release's files but its programs. `programs`: ours, at their places in a GOROOT.
+    `release`: the published GOROOT, where it is at hand, to say what differs.
+
+    Raises:
+        DamagedBlob: a file is missing or damaged.
+    """
     if said.check is None:
         reason = f"the public log has no record: {said.absence}"
-        return [Check(codes.RELEASE["absent-record"], architecture, reason)]
+        return [Check(kind["absent-record"], subject, reason)]
     if not said.h1:
         return [said.check]
-    module = merge([("source", chain.source), ("programs", programs)])
-    version = gomodule.toolchain_version(lock.toolchain.version, architecture)
+    module = merge([("source", source), ("programs", programs)])
     computed = hashes.of(module, gomodule.TOOLCHAIN, version, gomodule.published_name)
     if computed == said.h1:
         reason = f"the module hash of our files is the published one, {said.h1}"
-        return [said.check, Check(codes.RELEASE["same"], architecture, reason)]
+        return [said.check, Check(kind["same"], subject, reason)]
     hashes.refuse_damage(module)
     reason = f"our files give {computed}, the published release has {said.h1}"
     found: tuple[Difference, ...] = (Difference("", "h1", computed, said.h1),)
-    if architecture == chain.host:
-        theirs = chain.release.where(lambda entry: programs.get(entry.path) is not None)
+    if release is not None:
+        theirs = release.where(lambda entry: programs.get(entry.path) is not None)
         _, words, differing = outcome(programs, theirs)
         reason += f"; {words}"
         found += differing
-    return [said.check, Check(codes.RELEASE["differs"], architecture, reason, found)]
+    return [said.check, Check(kind["differs"], subject, reason, found)]
 
 
 def _helpers(results: Results, step: Handle) -> Tree:

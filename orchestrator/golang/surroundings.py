@@ -20,7 +20,6 @@ from reproducibility.errors import ActionError, InputError
 from reproducibility.manifest import Tree, file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from threading import Event
 
     from containers.engine import Engine, Outcome
@@ -105,20 +104,6 @@ def look(chain: Chain, built: Tree, conditions: Conditions, place: Place) -> dic
     if not isinstance(seen, dict):
         raise _misunderstood("no JSON object")
     return seen
-
-
-def unseen(
-    usual: Mapping[str, Any], varied: Mapping[str, Any], names: Iterable[str]
-) -> tuple[str, ...]:
-    """Those of the named variations that had no effect: that are seen alike in both, or not at all.
-
-    `usual`, `varied`: what `look` gives under the usual and under other conditions.
-    """
-    return tuple(
-        name
-        for name in names
-        if name not in usual or name not in varied or usual[name] == varied[name]
-    )
 
 
 def _run(action: Action, place: Place) -> Outcome:

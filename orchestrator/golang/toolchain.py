@@ -44,7 +44,7 @@ _PLACE_KEPT = (
     "-trimpath, so the programs of T1 name that path; they build F1, and are on no image"
 )
 # What make.bash uses for a release (cmd/dist: -trimpath, no DWARF in the programs).
-_RELEASE_FLAGS = ("-trimpath", "-ldflags=-w", "-gcflags=cmd/...=-dwarf=false")
+RELEASE_FLAGS = ("-trimpath", "-ldflags=-w", "-gcflags=cmd/...=-dwarf=false")
 # Where cmd/preprofile and the helpers can be built by one command, so that what they share is
 # compiled once: a GOPATH, because they are of two modules.
 _HELPERS = "/helpers"
@@ -89,7 +89,8 @@ class Chain:
     the early stop, as a tree of that one file, or None where the patch does not fit. `userland`:
     the module `sourcery/userland`. `read`: gives a blob's bytes (a listing is an action's output).
     `varied`: the conditions of what is built a second time. `unable`: why the engine cannot apply
-    the variations that these lack.
+    the variations that these lack. `quick`: flags for the build of cmd/dist. `settings`: further
+    variables of every action's environment.
     """
 
     host: Architecture
@@ -102,17 +103,22 @@ class Chain:
     read: Callable[[Digest], bytes]
     varied: Conditions = VARIED
     unable: Mapping[str, str] = field(default_factory=dict)
+    quick: tuple[str, ...] = (_QUICK,)
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def source(self) -> Tree:
         """The release without its programs."""
         return self.release.where(lambda entry: not _is_program(entry.path))
 
-    def goroot(self, name: str, made: Tree) -> Tree:
-        """A GOROOT of this source and the programs that the stage `name` made."""
+    def goroot(self, name: str, made: Tree, architecture: str | None = None) -> Tree:
+        """A GOROOT of this source and the programs that the stage `name` made.
+
+        `architecture`: of the programs, where it is not the host's.
+        """
         known = self._goroots.get(made.digest.hex)
         if known is None:
-            placed = self.programs.placed(made, self.host)
+            placed = self.programs.placed(made, architecture or self.host)
             known = merge([("the Go source", self.source), (name, placed)])
             self._goroots[made.digest.hex] = known
         return known
@@ -136,13 +142,13 @@ class Chain:
     def steps(self) -> list[Step]:
         """T1 (in three steps) and F1."""
         return [
-            Step(handles.T1_DIST, "T1", "cmd/dist", (), lambda _: self._dist()),
+            Step(handles.T1_DIST, "T1", "cmd/dist", (), lambda _: self.dist(handles.T1_DIST)),
             Step(
                 handles.T1,
                 "T1",
                 "compiler, linker, go",
                 (handles.T1_DIST,),
-                self._bootstrap,
+                lambda results: self.bootstrap(handles.T1, handles.T1_DIST.tree(results)),
                 fixed={"directory": _PLACE_KEPT},
             ),
             Step(
@@ -150,7 +156,9 @@ class Chain:
                 "T1",
                 "cmd/preprofile, recorder, observer",
                 (handles.T1,),
-                lambda results: self.helpers(handles.HELPERS, self._t1(results), self._t1_go),
+                lambda results: self.helpers(
+                    handles.HELPERS, self.t1(handles.T1.tree(results)), self.t1_go
+                ),
             ),
             Step(
                 handles.F1,
@@ -216,18 +224,23 @@ class Chain:
             conditions=self.varied,
         )
 
-    def _dist(self) -> Action:
+    def dist(self, name: str) -> Action:
+        """Build cmd/dist, by the bootstrap Go."""
         variables = environment.toolchain(self.host, GO111MODULE="off", GOROOT="/bootstrap")
         return self.action(
-            handles.T1_DIST,
-            ("/bootstrap/bin/go", "build", _QUICK, "-o", f"{WORK}/dist", "./cmd/dist"),
+            name,
+            ("/bootstrap/bin/go", "build", *self.quick, "-o", f"{WORK}/dist", "./cmd/dist"),
             variables,
             (Mount("/go", self.patched_source),),
             directory="/go/src",
             outputs=("dist",),
         )
 
-    def _bootstrap(self, results: Results) -> Action:
+    def bootstrap(self, name: str, dist: Tree) -> Action:
+        """Let cmd/dist build compiler, assembler, linker and go command by the bootstrap Go.
+
+        `dist`: what the action of the method of that name gives.
+        """
         goroot = f"{WORK}/go"
         # CGO_ENABLED must not be set: cmd/dist bakes its value into the go command as the default.
         variables = environment.toolchain(
@@ -239,11 +252,11 @@ class Chain:
             **_QUICK_BOOTSTRAP,
         )
         return self.action(
-            handles.T1,
+            name,
             ("/dist/dist", "bootstrap", "-a"),
             variables,
             (
-                Mount("/dist", handles.T1_DIST.tree(results)),
+                Mount("/dist", dist),
                 Mount(goroot, self.patched_source, "private"),
             ),
             directory=f"{goroot}/src",
@@ -257,7 +270,7 @@ class Chain:
         return self.source.overlaid(self.dist_build) if self.dist_build else self.source
 
     @property
-    def _t1_go(self) -> str:
+    def t1_go(self) -> str:
         """T1's go command in its GOROOT.
 
         go_bootstrap keeps its name: it tells the compiler which Go version to expect, unless its
@@ -265,15 +278,17 @@ class Chain:
         """
         return f"pkg/tool/linux_{self.host}/go_bootstrap" if self.dist_build else "bin/go"
 
-    def _t1(self, results: Results) -> Tree:
-        """The GOROOT of T1; files that only cmd/dist generates are taken from its source tree."""
-        made = handles.T1.tree(results)
+    def t1(self, made: Tree) -> Tree:
+        """The GOROOT of T1; files that only cmd/dist generates are taken from its source tree.
+
+        `made`: what the action of `bootstrap` gives, relative to its GOROOT.
+        """
         tools = made.under(f"pkg/tool/linux_{self.host}")
         placed = [
             _moved(tools, name, f"pkg/tool/linux_{self.host}/{name}")
             for name in ("asm", "cgo", "compile", "link")
         ]
-        binary = _moved(made, self._t1_go, self._t1_go)
+        binary = _moved(made, self.t1_go, self.t1_go)
         generated = made.where(
             lambda entry: (
                 entry.path.startswith("src/")
@@ -298,7 +313,7 @@ class Chain:
         return self.action(
             name,
             # There is no preprofile yet that reads a profile.
-            (f"/go/{go}", "build", "-pgo=off", *_RELEASE_FLAGS, "-o", out, "cmd/preprofile", *own),
+            (f"/go/{go}", "build", "-pgo=off", *RELEASE_FLAGS, "-o", out, "cmd/preprofile", *own),
             environment.toolchain(self.host, **extra),
             (
                 Mount("/go", goroot),
@@ -311,13 +326,19 @@ class Chain:
         )
 
     def _f1(self, results: Results) -> Action:
-        preprofile = _moved(
-            handles.HELPERS.tree(results),
-            "preprofile",
-            f"pkg/tool/linux_{self.host}/preprofile",
-        )
-        goroot = self._t1(results).overlaid(Tree([preprofile]))
-        return self._build(handles.F1, goroot, self.host, go=self._t1_go)
+        goroot = self.t1(handles.T1.tree(results))
+        return self.by_t1(handles.F1, goroot, handles.HELPERS.tree(results))
+
+    def by_t1(self, name: str, goroot: Tree, helpers: Tree | None) -> Action:
+        """Build the whole toolchain by T1.
+
+        `goroot`: as `t1` gives it. `helpers`: a tree with the program `preprofile`; None for
+        a Go version that has none.
+        """
+        if helpers is not None:
+            place = f"pkg/tool/linux_{self.host}/preprofile"
+            goroot = goroot.overlaid(Tree([_moved(helpers, "preprofile", place)]))
+        return self._build(name, goroot, self.host, go=self.t1_go)
 
     def _build(
         self,
@@ -345,7 +366,7 @@ class Chain:
         """Return what `go build` makes with a release's flags; below `out/` or recorded there."""
         return self.action(
             name,
-            (f"/go/{go}", "build", *_RELEASE_FLAGS, *what),
+            (f"/go/{go}", "build", *RELEASE_FLAGS, *what),
             environment.toolchain(architecture, **(cache.environment if cache else {})),
             (Mount("/go", goroot), *(cache.mounts if cache else ())),
             directory="/go/src",
@@ -366,7 +387,7 @@ class Chain:
         return Action(
             name=name,
             command=command,
-            environment=environment,
+            environment=tuple(sorted({**dict(environment), **dict(self.settings)}.items())),
             directory=directory,
             root=self.root,
             mounts=mounts,

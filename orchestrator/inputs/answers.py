@@ -153,12 +153,6 @@ def document(shape: TypeAdapter[Shape], data: bytes | str, *, what: str) -> Shap
         ) from error
 
 
-def plainly(done: Completed) -> Judged:
-    """Return what a client's failure means of which only words are known."""
-    said = text_of(done)
-    return Judged(words(said) or Kind.REFUSED, said)
-
-
 # -- the go command --------------------------------------------------------------------------------
 
 # cmd/go/internal/web: HTTPError; the server's own words come last and are indented.

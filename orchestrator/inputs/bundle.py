@@ -1,9 +1,9 @@
 """Bundle: one tar file that carries a lock's inputs to a machine without network.
 
 A tar archive in one zstd frame, the same bytes for the same lock and machine: `bundle.json` (which
-lock, which machine), then blobs named by their BLAKE3: the artifacts as they were published, the
-manifests of the sources with their dependencies, and those trees' files. A person's own files
-(`[[file]]`, local sources) travel with the spec, not here.
+lock, which machine, and whether a second root is in it), then blobs named by their BLAKE3: the
+artifacts as they were published, the manifests of the sources with their dependencies, and those
+trees' files. A person's own files (`[[file]]`, local sources) travel with the spec, not here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import zstandard
 
 from orchestrator.inputs import bundle_header, tar_members, unpack
 from orchestrator.inputs.ensure import needed
-from orchestrator.lock.file import GoModule, LocalPath
+from orchestrator.lock.file import GCC, GoModule, LocalPath, SecondRoot
 from reproducibility import canonical, manifest, regular
 from reproducibility.digest import Digest
 from reproducibility.errors import InfrastructureError, InputError, SourceryError
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _SCHEMA = 1
 _HEADER = bundle_header.NAME
 _LARGEST_HEADER = 1 << 16
+# In the header: digest of the tree of GCC's Go, where that is in the bundle.
+_ROOT = "root.gcc"
 # The level is a matter of taste, but it and the threads (0, not 1) are part of the bytes.
 _LEVEL = 3
 _AGAIN = "copy it again, or make it again with `orchestrate fetch --bundle`"
@@ -42,15 +44,20 @@ _AGAIN = "copy it again, or make it again with `orchestrate fetch --bundle`"
 _WINDOW = 8 << 20
 
 
-def write(lock: Lock, store: Store, path: Path, host: Architecture) -> int:
+def write(
+    lock: Lock, store: Store, path: Path, host: Architecture, *, root: SecondRoot | None = None
+) -> int:
     """Write the bundle for a machine of an architecture; returns its size in bytes.
 
-    What it is to hold must be in the store: `ensure(..., artifacts=True)` sees to that.
+    What it is to hold must be in the store: `ensure(..., artifacts=True)` sees to that. `root`: a
+    second root that it is to hold too.
 
     Raises:
         InfrastructureError: something is not in the store, or the file cannot be written.
     """
     wanted = _Wanted(lock, host)
+    if root is not None:
+        wanted.add_root(root)
     try:
         with tempfile.NamedTemporaryFile(
             dir=path.parent, prefix=f".{path.name}.", delete=False
@@ -115,11 +122,29 @@ class _Wanted:
         self.manifests: dict[Digest, str] = {}
         self.files: dict[Digest, int] = {}
         self._seen: set[Digest] = set()
+        self._lock = lock
+        self._host = host
         for found in needed(lock, host):
             if not isinstance(found, LocalPath):
                 self.artifacts[found.blake3] = (found.label, found.size)
             if isinstance(found, GoModule | LocalPath) and found.vendored is not None:
                 self.manifests[found.vendored] = f"{found.label} with its dependencies"
+
+    def add_root(self, root: SecondRoot) -> None:
+        """The artifacts of a second root belong into the bundle too."""
+        self.header[_ROOT] = str(root.tree)
+        for package in root.packages:
+            self.artifacts[package.blake3] = (package.label, package.size)
+        for release in root.releases:
+            self.artifacts[release.blake3] = (release.label, release.size)
+
+    def expect_root(self, tree: object) -> bool:
+        """Take it that a second root comes too; False where the lock does not pin that one."""
+        root = self._lock.roots.get(GCC, {}).get(self._host)
+        if not isinstance(root, SecondRoot) or str(root.tree) != tree:
+            return False
+        self.add_root(root)
+        return True
 
     def add_files(self, tree: Tree) -> None:
         """The files of a manifest belong into the bundle too."""
@@ -199,6 +224,12 @@ def _check_header(
                 subject=str(path),
                 remedy=remedy,
             )
+    if _ROOT in header and not wanted.expect_root(header[_ROOT]):
+        raise InputError(
+            "the bundle was made for another second root than the lock pins",
+            subject=str(path),
+            remedy="use the lock it was made for, or make it again",
+        )
 
 
 def _take(

@@ -8,32 +8,28 @@ only to lock; a locked package is fetched by its place in the pool and its SHA-2
 from __future__ import annotations
 
 import contextlib
-import io
-import os
 import re
-import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from debian.deb822 import Packages
 
 from containers.host import process
 from orchestrator.architecture import FACTS
-from orchestrator.files import decompression
-from orchestrator.inputs import answers, apt_sources, tar_members, unpack
+from orchestrator.inputs import answers, apt_sources, deb_archive
 from orchestrator.inputs.answers import Kind
 from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
 from orchestrator.lock.file import DebianPackage
+from orchestrator.lock.model import RootPackage
 from reproducibility import digest as digests
-from reproducibility import regular
 from reproducibility.digest import Digest
 from reproducibility.errors import InfrastructureError, InputError
-from reproducibility.manifest import Entry, Tree
+from reproducibility.manifest import Tree
+from reproducibility.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import BinaryIO
 
     from orchestrator.architecture import Architecture
     from orchestrator.inputs.apt_sources import Mirror
@@ -41,13 +37,9 @@ if TYPE_CHECKING:
 _HELPER = Path("/usr/lib/apt/apt-helper")
 # A metapackage leads to the package, or by one more of its kind.
 _HOPS = 3
-_FIELDS = {"Filename", "SHA256", "Version"}
-_AR = b"!<arch>\n"
-_AR_HEADER = 60
-# debian-binary, control.tar and data.tar, and a few that others may have put between.
-_MOST_PARTS = 16
-# Beside the files' content: the headers and the padding of so many members as there may be.
-_FRAMES = 1 << 30
+_FIELDS = {"Filename", "Package", "SHA256", "Version"}
+# What `apt-get --simulate` says of each package, such as `Inst libc6 (2.41-12 ...)`.
+_INSTALLED = re.compile(r"^Inst ([a-z0-9][a-z0-9.+-]*)(?::[a-z0-9]+)? ", re.MULTILINE)
 _NO_KEY = re.compile(r"NO_PUBKEY|is not signed|couldn't be verified")
 # The person's settings that apt-config shows and that decide how something is downloaded.
 _KEPT_SETTING = re.compile(r"^(?:Acquire|APT::Sandbox)(?:::(?!IndexTargets|Languages)[^ ]*)? \"")
@@ -127,6 +119,10 @@ class DebianTransport:
 
     def fetch(self, pinned: DebianPackage, store: Store) -> None:
         """Download the pinned package. Raises as `Transport.fetch`."""
+        self.bring(pinned, store)
+
+    def bring(self, pinned: DebianPackage | RootPackage, store: Store) -> None:
+        """Download a pinned package, whatever it is for. Raises as `Transport.fetch`."""
         with store.temporary() as scratch:
             package = self._download(
                 pinned.label, pinned.where, pinned.sha256, pinned.suite, scratch
@@ -140,31 +136,106 @@ class DebianTransport:
                 )
             store.put_file(package, move=True)
 
+    def closure(
+        self, packages: Sequence[str], suite: str, architecture: Architecture, store: Store
+    ) -> tuple[RootPackage, ...]:
+        """Pin packages and everything that they depend on, as apt would install them on nothing.
+
+        What they recommend is left out. Sorted by name; the packages are in the store afterwards.
+
+        Raises:
+            InputError: the suite has not all of them (`missing`), or one is not what its index
+                promises.
+            InfrastructureError: something could not be had.
+        """
+        label = f"{' '.join(packages)} of {suite}, {architecture}"
+        with store.temporary() as scratch:
+            environment = self._updated(label, suite, architecture, scratch)
+            names = self._needed(label, packages, suite, environment, scratch)
+            show = [self._program("apt-cache"), "--no-all-versions", "show", *names]
+            shown = self.clients.run(show, environment=environment, directory=scratch)
+            stanzas = _stanzas(shown.stdout)
+        found = {one["Package"]: one for one in stanzas}
+        if found.keys() != names:
+            raise InfrastructureError("apt does not say where packages lie", subject=label)
+        return tuple(self._pinned(found[name], suite, store) for name in sorted(names))
+
+    def _needed(
+        self,
+        label: str,
+        packages: Sequence[str],
+        suite: str,
+        environment: Mapping[str, str],
+        scratch: Path,
+    ) -> set[str]:
+        """The names of all packages that apt would install."""
+        simulated = ["--simulate", "--quiet", "--no-install-recommends", "install"]
+        command = [self._program("apt-get"), *simulated, *packages]
+        done = self.clients.run(command, environment=environment, directory=scratch, check=False)
+        said = done.stdout.decode("utf-8", "replace")
+        if done.status:
+            told = redact((done.stderr.decode("utf-8", "replace") or said).strip())
+            raise InputError(
+                f"{suite} has not all that {label} needs: {told}",
+                subject=label,
+                remedy="name other packages in the spec, [root.gcc] packages",
+                missing=True,
+            )
+        names = {found[1] for found in _INSTALLED.finditer(said)}
+        if not names.issuperset(packages):
+            raise InfrastructureError(f"apt does not say what it would install: {said[:200]!r}")
+        return names
+
+    def _pinned(self, stanza: Mapping[str, str], suite: str, store: Store) -> RootPackage:
+        where, sha256 = stanza["Filename"], Digest("sha256", stanza["SHA256"])
+        label = f"{stanza['Package']} {stanza['Version']}"
+        with store.temporary() as scratch:
+            package = self._download(label, where, sha256, suite, scratch)
+            size = package.stat().st_size
+            blake3 = store.put_file(package, move=True)
+        return RootPackage(
+            package=stanza["Package"],
+            version=stanza["Version"],
+            suite=suite,
+            where=where,
+            size=size,
+            sha256=sha256,
+            blake3=blake3,
+        )
+
     def unpack(self, pinned: DebianPackage, store: Store) -> Tree:
         """The package's regular files (links are left out). Raises as `Transport.unpack`."""
-        path = store.blob(pinned.blake3)
-        what = f"{pinned.label} is not a whole Debian package"
-        with (
-            unpack.refusing_damage(what, pinned.where),
-            regular.opened(path, follow=False) as package,
-            _content(package) as content,
-            tarfile.open(mode="r|", fileobj=content, tarinfo=tar_members.PackageMember) as archive,
-        ):
-            tree = Tree(_entries(archive, store))
-            # The archive's own end lies before that of the stream, whose checksums come last.
-            for _ in digests.chunks(content):
-                pass
-            return tree
+        with deb_archive.opened(pinned, store) as archive:
+            return Tree(deb_archive.files(archive, store))
 
     def _stanza(self, label: str, request: PackageRequest, scratch: Path) -> Mapping[str, str]:
         """Return what the suite's signed index says of a package."""
-        environment = self._configuration(
-            request.suite, [FACTS[request.architecture].debian], scratch
+        environment = self._updated(label, request.suite, request.architecture, scratch)
+        apt_cache = self._program("apt-cache")
+        followed = request.package
+        for _ in range(_HOPS):
+            stanza = self._shown(followed, request, label, apt_cache, environment, scratch)
+            further = list(_depended(stanza.get("Depends", ""), request.follow))
+            if not further:
+                return stanza
+            if len(further) > 1:
+                break
+            followed = further[0]
+        raise InputError(
+            f"{request.package} of {request.suite} does not stand for one package",
+            subject=label,
+            remedy="name the package itself in the spec",
         )
-        apt_get, apt_cache = (self._program(name) for name in ("apt-get", "apt-cache"))
+
+    def _updated(
+        self, label: str, suite: str, architecture: Architecture, scratch: Path
+    ) -> dict[str, str]:
+        """Read a suite's signed index; return the environment in which apt uses it."""
+        environment = self._configuration(suite, [FACTS[architecture].debian], scratch)
+        apt_get = self._program("apt-get")
         update = [apt_get, "--error-on=any", "update", answers.APT_STRUCTURED]
         # The configuration is gone afterwards, so nobody could run the command line again.
-        where = f"{self._base(request.suite).uri}, {request.suite}"
+        where = f"{self._base(suite).uri}, {suite}"
         try:
             self.clients.ask(
                 f"the package index for {label}",
@@ -181,27 +252,14 @@ class DebianTransport:
                 ) from error
             if error.kind is Kind.MISMATCH:
                 raise InfrastructureError(
-                    f"the mirror's index for {request.architecture} is not the one that its "
+                    f"the mirror's index for {architecture} is not the one that its "
                     f"release file signs: {error.summary}",
                     subject=error.subject,
                     remedy="try again later; a kernel or a boot loader can also be named by its "
                     "place in the pool: `pool` and `sha256` in the spec",
                 ) from error
             raise
-        followed = request.package
-        for _ in range(_HOPS):
-            stanza = self._shown(followed, request, label, apt_cache, environment, scratch)
-            further = list(_depended(stanza.get("Depends", ""), request.follow))
-            if not further:
-                return stanza
-            if len(further) > 1:
-                break
-            followed = further[0]
-        raise InputError(
-            f"{request.package} of {request.suite} does not stand for one package",
-            subject=label,
-            remedy="name the package itself in the spec",
-        )
+        return environment
 
     def _shown(  # noqa: PLR0913 - what is asked of whom, and where
         self,
@@ -216,12 +274,9 @@ class DebianTransport:
         name = f"{package}:{FACTS[request.architecture].debian}"
         show = [apt_cache, "--no-all-versions", "show", name]
         shown = self.clients.run(show, environment=environment, directory=scratch, check=False)
-        with contextlib.suppress(ValueError):  # what is no stanza is no such package
-            # As text: python-debian would guess at the encoding of bytes that are no UTF-8.
-            lines = shown.stdout.decode("utf-8", "replace").split("\n")
-            for stanza in Packages.iter_paragraphs(lines, use_apt_pkg=False):
-                if stanza.get("Package") == package and stanza.keys() >= _FIELDS:
-                    return dict(stanza)
+        for stanza in _stanzas(shown.stdout):
+            if stanza["Package"] == package:
+                return stanza
         raise InputError(
             f"{request.suite} has no package {package} for {request.architecture}",
             subject=label,
@@ -324,6 +379,18 @@ class DebianTransport:
         return {**environment, "APT_CONFIG": str(base / "apt.conf"), "LC_ALL": "C.UTF-8"}
 
 
+def _stanzas(shown: bytes) -> list[dict[str, str]]:
+    """What `apt-cache show` says of packages; what is no stanza is no such package."""
+    found = []
+    with contextlib.suppress(ValueError):
+        # As text: python-debian would guess at the encoding of bytes that are no UTF-8.
+        lines = shown.decode("utf-8", "replace").split("\n")
+        for stanza in Packages.iter_paragraphs(lines, use_apt_pkg=False):
+            if stanza.keys() >= _FIELDS:
+                found.append(dict(stanza))  # noqa: PERF401 - what came before a mistake counts
+    return found
+
+
 def _depended(depends: str, start: str) -> Iterator[str]:
     """The packages that a Depends field names whose names start so; none if `start` is empty."""
     for group in depends.split(",") if start else ():
@@ -335,65 +402,3 @@ def _depended(depends: str, start: str) -> Iterator[str]:
 
 def _kept_settings(dump: str) -> Iterator[str]:
     return (line for line in dump.splitlines() if _KEPT_SETTING.match(line))
-
-
-def _content(package: BinaryIO) -> BinaryIO:
-    """The unpacked `data.tar` of a package (deb(5), ar(5)), as a stream."""
-    if package.read(len(_AR)) != _AR:
-        raise ValueError("it does not start as an ar archive")
-    seen: list[bytes] = []
-    while len(seen) < _MOST_PARTS:
-        header = package.read(_AR_HEADER)
-        size = header[48:58].rstrip()
-        if len(header) < _AR_HEADER or header[58:] != b"`\n" or not size.isdigit():
-            raise EOFError("no data.tar is in it, or it is cut short")
-        seen.append(header[:16].rstrip(b" ").rstrip(b"/"))
-        if seen[0] != b"debian-binary":
-            raise ValueError("its first part is not debian-binary")
-        name, _, suffix = seen[-1].decode("ascii", "replace").partition(".tar")
-        if name == "data":
-            part = _Part(package, int(size))
-            limit = (
-                decompression.limit(int(size), LARGEST + _FRAMES) if suffix else LARGEST + _FRAMES
-            )
-            return decompression.reader(cast("BinaryIO", part), suffix, limit)
-        package.seek(int(size) + int(size) % 2, os.SEEK_CUR)
-    raise ValueError("no data.tar is among its first parts")
-
-
-class _Part(io.RawIOBase):
-    """The next so many bytes of a file."""
-
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file = file
-        self._left = size
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # what io gives
-        data = self._file.read(min(len(buffer), self._left))
-        if self._left and buffer and not data:
-            raise EOFError("it is cut short")
-        self._left -= len(data)
-        buffer[: len(data)] = data
-        return len(data)
-
-
-def _entries(archive: tarfile.TarFile, store: Store) -> Iterator[Entry]:
-    total = 0
-    for member in tar_members.each(archive, tar_members.MOST_IN_PACKAGE):
-        name = member.name.removeprefix("./").rstrip("/")
-        if not member.isreg():
-            continue
-        total += member.size
-        stream = archive.extractfile(member)
-        if total > LARGEST or stream is None:
-            raise InputError(f"the package holds more than {LARGEST} bytes", subject=name)
-        yield unpack.keep_stream(
-            stream,  # type: ignore[arg-type]
-            member.size,
-            name,
-            store,
-            executable=bool(member.mode & 0o111),
-        )

@@ -79,7 +79,7 @@ def of_lock(lock: Lock) -> Records:
     """Everything that a lock records, whether it proves it or not; of two, the toolchain's own."""
     found = {
         (one.module, one.version): one.log
-        for one in reversed(lock.inputs)
+        for one in (*lock.root_releases, *reversed(lock.inputs))
         if isinstance(one, GoModule) and isinstance(one.log, Recorded)
     }
     for architecture, entry in lock.toolchain.log.items():

@@ -10,7 +10,7 @@ import dataclasses
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.architecture import Architecture, host
-from orchestrator.inputs import log_records, sources
+from orchestrator.inputs import log_records, second_root, sources
 from orchestrator.inputs.checksum_database import NoRecordError
 from orchestrator.inputs.debian_package import PackageRequest, PoolRequest
 from orchestrator.inputs.ensure import at_destination
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from orchestrator.inputs.go_command import Described
     from orchestrator.inputs.transport import Store, Transport
-    from orchestrator.lock.file import LogEntry
+    from orchestrator.lock.file import LogEntry, RootEntry
     from orchestrator.spec.boot import Origin
     from orchestrator.spec.model import Source, Spec
     from reproducibility.manifest import Tree
@@ -84,6 +84,7 @@ def lock(  # noqa: PLR0913 - three things to work on, and keywords
     """
     known = {"go", "bootstrap", "uname", *(source.name for source in spec.sources)}
     known |= {file.destination for file in spec.files} | locks.boot_origins(spec).keys()
+    known |= {second_root.NAME} if spec.root.gcc else set()
     if update is not None and update not in known:
         raise InputError(
             f"there is no input {update!r}",
@@ -96,44 +97,6 @@ def lock(  # noqa: PLR0913 - three things to work on, and keywords
     if records is None:
         records = log_records.of_lock(previous) if previous else {}
     return _Resolver(spec, previous, store, update, hosts, shared, own, note, records).lock()
-
-
-def moved(previous: Lock | None, new: Lock) -> list[str]:
-    """Return what differs between two locks, a line an input; digests in full."""
-    old = {(found.name, found.host): found for found in previous.inputs} if previous else {}
-    now = {(found.name, found.host): found for found in new.inputs}
-    lines = []
-    for key in sorted(old.keys() | now.keys(), key=lambda key: (key[0], key[1] or "")):
-        before, after = old.get(key), now.get(key)
-        if before is None and after is not None:
-            lines.append(f"{after.label}: new, {after.blake3}")
-        elif after is None and before is not None:
-            lines.append(f"{before.label}: gone")
-        elif before is not None and after is not None and before != after:
-            lines.append(f"{before.label}: {_difference(before, after)}")
-    entries = previous.toolchain.log if previous else {}
-    for architecture, entry in sorted(new.toolchain.log.items()):
-        if entries.get(architecture) != entry:
-            lines.append(f"public record of go for {architecture}: {_told(entry)}")
-    return lines
-
-
-def _difference(before: Input, after: Input) -> str:
-    if before.kind != after.kind:
-        return f"from {before.kind} to {after.kind}, now {after.version}, {after.blake3}"
-    parts = []
-    for name in ("version", "blake3", "tree", "vendored"):
-        pair = getattr(before, name, None), getattr(after, name, None)
-        if pair[0] != pair[1]:
-            parts.append(f"{name} {pair[0] or 'nothing'} -> {pair[1] or 'nothing'}")
-    log = getattr(before, "log", None), getattr(after, "log", None)
-    if log[1] is not None and log[0] != log[1]:
-        parts.append(f"public record: {_told(log[1])}")
-    return ", ".join(parts) or "the same bytes, described otherwise"
-
-
-def _told(entry: LogEntry) -> str:
-    return entry.reason if isinstance(entry, Absent) else f"number {entry.number} of the log"
 
 
 class _Resolver:
@@ -170,6 +133,7 @@ class _Resolver:
             + [source.name for source in self._spec.sources]
             + [file.destination for file in self._spec.files]
             + [*locks.boot_origins(self._spec)]
+            + ([second_root.NAME] if self._spec.root.gcc else [])
         )
         self._for_host(self._host)
         for other in others:
@@ -201,9 +165,29 @@ class _Resolver:
             self._boot(name, architecture, origin)
         toolchain = self._toolchain()
         self._check_sources(toolchain)
-        made = locks.make(self._wanted, toolchain, tuple(self._inputs.values()))
+        made = locks.make(self._wanted, toolchain, tuple(self._inputs.values()), self._gcc())
         logged.refuse_contradictions(made)
         return made
+
+    def _gcc(self) -> dict[Architecture, RootEntry]:
+        """Return what GCC's Go is pinned by, for this machine; for others as it was."""
+        wanted, part = self._spec.root.gcc, second_root.NAME
+        if wanted is None:
+            return {}
+        before = self._previous
+        same = before is not None and before.wanted.get(part) == self._wanted[part]
+        pinned = dict(before.roots.get(locks.GCC, {})) if before is not None and same else {}
+        if self._host not in pinned or self._update == part:
+            self._events.started(part, "resolving")
+            entry = second_root.pin(
+                wanted, self._spec.debian.suite, self._host, self._shelf, self._store, self._records
+            )
+            if isinstance(entry, Absent):
+                self._note(f"{part} is not pinned for {self._host}: {entry.reason}")
+            pinned[self._host] = entry
+            self._events.finished(part)
+        self._events.settled(part)
+        return pinned
 
     def _check_sources(self, toolchain: Toolchain) -> None:
         """Ask now what would stop the build later. Raises as `sources.Sources.check`."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.inputs.transport import Clients, Store, Transport
+    from orchestrator.lock.model import RootPackage
     from reproducibility.digest import Digest
     from reproducibility.manifest import Tree
 
@@ -116,6 +117,14 @@ class Shelf:
             self._fetched(self.debian, pinned)
         elif isinstance(pinned, GoModule):
             self._fetched(self.module, pinned)
+
+    def package(self, pinned: RootPackage) -> None:
+        """Bring a package of a second root into the store if it is not there. Raises as `tree`."""
+        if not self._store.has(pinned.blake3):
+            self._clients.require_network(pinned.label)
+            self._clients.events.started(pinned.label, "fetching")
+            self.debian.bring(pinned, self._store)
+            self._clients.events.finished(pinned.label)
 
     def toolchain(self, name: str) -> Tree:
         """The GOROOT of `bootstrap` or `go` for this machine. Raises as `tree`."""

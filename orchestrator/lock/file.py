@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.architecture import ARCHITECTURES
+from orchestrator.architecture import ARCHITECTURES, Architecture
 from orchestrator.files import text_file
 from orchestrator.files.document import shaped
 from orchestrator.lock.model import (
@@ -27,6 +27,8 @@ from orchestrator.lock.model import (
     LogEntry,
     PythonWheel,
     Recorded,
+    RootEntry,
+    SecondRoot,
     Toolchain,
 )
 from reproducibility import canonical, gomodule, regular
@@ -36,7 +38,6 @@ from reproducibility.errors import InfrastructureError, InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from orchestrator.architecture import Architecture
     from orchestrator.spec.boot import Origin
     from orchestrator.spec.model import Spec
     from reproducibility.digest import Digest
@@ -51,6 +52,8 @@ __all__ = [
     "LogEntry",
     "PythonWheel",
     "Recorded",
+    "RootEntry",
+    "SecondRoot",
     "Toolchain",
     "dump",
     "load",
@@ -67,10 +70,20 @@ MAGIC = b'{\n  "checksum": "blake3:'
 _LARGEST = 8 << 20
 _MOST_VALUES = 50_000
 _AGAIN = "run `orchestrate lock`"
+# Parts of the spec, and the key of the lock, that no build depends on.
+_ROOTS = "root."
+_ROOTS_KEY = "roots"
+GCC: Literal["gcc"] = "gcc"
+# Dependencies of a compiler, and all that is pinned of it.
+_MOST_PACKAGES = 500
 
 
 class Lock(BaseModel):
-    """The whole lock. `wanted`: the parts of the spec that it was made for."""
+    """The whole lock. `wanted`: the parts of the spec that it was made for.
+
+    `roots`: further roots of the chain of toolchains, by name and host, or why there is none for a
+    host; only audits need them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -78,11 +91,36 @@ class Lock(BaseModel):
     wanted: dict[str, str]
     toolchain: Toolchain
     inputs: Annotated[tuple[Input, ...], Field(strict=False)]
+    roots: dict[Literal["gcc"], dict[Architecture, RootEntry]] = Field(default={})
 
     @property
     def digest(self) -> Digest:
-        """BLAKE3 of the lock's content; the `checksum` line of the file."""
+        """BLAKE3 of everything that a build depends on: of all but the further roots.
+
+        It names the lock in results and bundles, and decides the image's volume ID.
+        """
+        document = _document(self)
+        document.pop(_ROOTS_KEY, None)
+        document["wanted"] = {
+            part: text for part, text in self.wanted.items() if not part.startswith(_ROOTS)
+        }
+        return digests.of_bytes(canonical.dumps(document))
+
+    @property
+    def checksum(self) -> Digest:
+        """BLAKE3 of the whole content; the `checksum` line of the file."""
         return digests.of_bytes(canonical.dumps(_document(self)))
+
+    @property
+    def root_releases(self) -> tuple[GoModule, ...]:
+        """The Go releases of all further roots."""
+        return tuple(
+            release
+            for hosts in self.roots.values()
+            for root in hosts.values()
+            if isinstance(root, SecondRoot)
+            for release in root.releases
+        )
 
     def find(self, name: str, host: str | None = None) -> Input:
         """An input by name and, where it depends on that, the machine's architecture.
@@ -136,6 +174,11 @@ def wanted(spec: Spec) -> dict[str, str]:
     for name, (_, origin) in boot_origins(spec).items():
         suite = f" of {spec.debian.suite}" if origin.package else ""
         parts[f"boot.{name}"] = f"{origin}{suite}"
+    if spec.root.gcc is not None:
+        root = spec.root.gcc
+        parts["root.gcc"] = (
+            f"{' '.join(root.packages)} of {spec.debian.suite}, then {' '.join(root.versions)}"
+        )
     return parts
 
 
@@ -152,8 +195,13 @@ def boot_origins(spec: Spec) -> dict[str, tuple[Architecture, Origin]]:
     return spec.boot.origins(spec.image.architectures) if spec.boot else {}
 
 
-def make(wanted_parts: Mapping[str, str], toolchain: Toolchain, inputs: Iterable[Input]) -> Lock:
-    """A lock from its parts, its inputs in their fixed order.
+def make(
+    wanted_parts: Mapping[str, str],
+    toolchain: Toolchain,
+    inputs: Iterable[Input],
+    gcc: Mapping[Architecture, RootEntry] | None = None,
+) -> Lock:
+    """A lock from its parts, its inputs in their fixed order. `gcc`: the second root, by host.
 
     Raises:
         InputError: the parts do not agree with each other.
@@ -162,6 +210,7 @@ def make(wanted_parts: Mapping[str, str], toolchain: Toolchain, inputs: Iterable
         wanted=dict(wanted_parts),
         toolchain=toolchain,
         inputs=tuple(sorted(inputs, key=lambda found: (found.name, found.host or ""))),
+        roots={GCC: dict(gcc)} if gcc else {},
     )
     _check_consistent(lock, "the new lock")
     return lock
@@ -169,7 +218,7 @@ def make(wanted_parts: Mapping[str, str], toolchain: Toolchain, inputs: Iterable
 
 def dump(lock: Lock) -> bytes:
     """The lock's file form."""
-    return canonical.pretty({"checksum": str(lock.digest), **_document(lock)})
+    return canonical.pretty({"checksum": str(lock.checksum), **_document(lock)})
 
 
 def parse(data: bytes, subject: str = "sourcery.lock") -> Lock:
@@ -275,7 +324,11 @@ def save(lock: Lock, path: Path) -> None:
 
 
 def _document(lock: Lock) -> dict[str, Any]:
-    return lock.model_dump(mode="json", by_alias=True)
+    document = lock.model_dump(mode="json", by_alias=True)
+    # A lock without any is the same as before there were any.
+    if not lock.roots:
+        del document[_ROOTS_KEY]
+    return document
 
 
 def _check_consistent(lock: Lock, subject: str) -> None:
@@ -307,6 +360,34 @@ def _contradictions(lock: Lock) -> Iterator[str]:
     for found in lock.inputs:
         if isinstance(found, GoModule):
             yield from _module_contradictions(lock, found)
+    yield from _wrong_roots(lock)
+
+
+def _wrong_roots(lock: Lock) -> Iterator[str]:
+    if bool(lock.roots.get(GCC)) != ("root.gcc" in lock.wanted) or lock.roots == {GCC: {}}:
+        yield "the second root is pinned and not asked for, or the other way round"
+    for host, root in lock.roots.get(GCC, {}).items():
+        if isinstance(root, SecondRoot):
+            yield from _root_contradictions(lock, host, root)
+
+
+def _root_contradictions(lock: Lock, host: str, root: SecondRoot) -> Iterator[str]:
+    names = [found.package for found in root.packages]
+    if names != sorted(set(names)) or len(names) > _MOST_PACKAGES:
+        yield f"the packages of the second root for {host} are not sorted, or too many"
+    asked, _, versions = lock.wanted["root.gcc"].partition(", then ")
+    for name in sorted({*asked.partition(" of ")[0].split()}.difference(names)):
+        yield f"the second root for {host} lacks the package {name}"
+    expected = [
+        (f"go{one}", host, gomodule.TOOLCHAIN, gomodule.toolchain_version(one, host))
+        for one in versions.split()
+    ]
+    found = [(one.name, one.host, one.module, one.version) for one in root.releases]
+    if found != expected:
+        yield f"the releases of the second root for {host} are not those of {versions}"
+    for one in root.releases:
+        if one.log is None:
+            yield f"the second root for {host} says nothing of the log's record of {one.name}"
 
 
 def _wrong_inputs(lock: Lock, present: set[tuple[str, str]]) -> Iterator[str]:

@@ -58,7 +58,7 @@ def toolchain(lock: Lock, architecture: Architecture) -> Logged:
 
 
 def source(pinned: GoModule) -> Logged:
-    """Return what the log says of a source."""
+    """Return what the log says of a source, or of a release of a second root."""
     if pinned.log is None:
         reason = "the lock says nothing of it; `orchestrate lock` asks the log"
         return Logged(Check(LOG["not-asked"], subject(pinned), reason))
@@ -96,7 +96,7 @@ def refuse_contradictions(lock: Lock) -> None:
 def failures(lock: Lock) -> Iterator[Check]:
     """Return the failed checks of everything that the lock claims of the log."""
     found = [toolchain(lock, architecture) for architecture in lock.toolchain.log]
-    found += [source(pinned) for pinned in sources(lock)]
+    found += [source(pinned) for pinned in (*sources(lock), *lock.root_releases)]
     for logged in found:
         if logged.check is not None and logged.check.verdict is Verdict.FAIL:
             yield logged.check

@@ -173,3 +173,47 @@ class Toolchain(_Model):
     bin: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
     tool: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
     log: dict[Architecture, LogEntry]
+
+
+class RootPackage(_Model):
+    """A Debian package of a second root: one of those that its packages depend on, or itself.
+
+    `package`: its name. `where`: its place on the mirror. `size`: bytes. `suite`: as in the spec.
+    """
+
+    package: Text
+    version: Text
+    suite: Text
+    where: Where
+    size: int = Field(ge=0)
+    sha256: Sha256
+    blake3: Blake3
+
+    @property
+    def label(self) -> str:
+        """The package for people."""
+        return f"{self.package} {self.version}"
+
+
+class SecondRoot(_Model):
+    """A second root for one host: what `orchestrate audit --root gcc` begins with there.
+
+    `packages`: sorted, everything that the compiler needs. `tree`: digest of the tree that they
+    make together, without C headers and documentation. `releases`: the published toolchains of the
+    versions on the way, from the first on, each with its log record; their `name` is `go1.21.13`.
+    """
+
+    state: Literal["pinned"] = "pinned"
+    packages: Annotated[tuple[RootPackage, ...], Field(strict=False, min_length=1)]
+    tree: Blake3
+    releases: Annotated[tuple[GoModule, ...], Field(strict=False, min_length=1)]
+
+    @property
+    def digests(self) -> frozenset[Digest]:
+        """Return the digests of all that is pinned."""
+        parts = [(one.blake3,) for one in self.packages]
+        modules = [(one.blake3, one.tree) for one in self.releases]
+        return frozenset({self.tree}.union(*parts, *modules))
+
+
+RootEntry = Annotated[SecondRoot | Absent, Field(discriminator="state")]

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator import emulator
 from orchestrator.architecture import FACTS
-from reproducibility import regular
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ REGISTERED = Path("/proc/sys/fs/binfmt_misc")
 # Kernel, commit 21ca59b365c0 "binfmt_misc: enable sandboxed mounts".
 _PRIVATE_SINCE = (6, 7)
 _EXECUTABLE = 2
-_PT_INTERP = 3  # PT_INTERP
 # 64 bits, little endian, version 1, any ABI; executable or shared object; the machine.
 _IDENTITY = b"\x7fELF\x02\x01\x01\x00" + bytes(8)
 _MASK = b"\xff" * 7 + b"\x00" + b"\xff" * 8 + b"\xfe\xff\xff\xff"
@@ -56,12 +55,10 @@ def find(
     Raises:
         InfrastructureError: there is no emulator, or none can be asked for; says how to get it.
     """
-    name = FACTS[architecture].user_emulator
     found = _registered(header(architecture), registered)
     if found is not None:
         return Interpreter(f"{found}, registered on this machine", "")
-    programs = (which(f"{name}-static"), which(name))
-    program = next((path for path in programs if path and is_static(Path(path))), None)
+    program = emulator.find(architecture, which)
     if program is None:
         raise InfrastructureError(
             f"programs for {architecture} do not run on this machine, and no static emulator for "
@@ -70,6 +67,7 @@ def find(
             remedy="install one: `apt install qemu-user-static` (it is registered for the whole "
             "machine if binfmt-support or systemd is there, else for the run alone)",
         )
+    registration = _registration(architecture, str(program))
     kernel = kernel or os.uname().release
     if _version(kernel) < _PRIVATE_SINCE:
         raise InfrastructureError(
@@ -77,11 +75,9 @@ def find(
             f"registered with flag F, and Linux {kernel} registers for the whole machine only",
             subject=str(registered),
             remedy="register it, as root: `apt install qemu-user-static binfmt-support`, or write "
-            f"{_registration(architecture, program)!r} to {registered}/register; or use Linux 6.7",
+            f"{registration!r} to {registered}/register; or use Linux 6.7",
         )
-    return Interpreter(
-        f"{program}, registered for this run alone", _registration(architecture, program)
-    )
+    return Interpreter(f"{program}, registered for this run alone", registration)
 
 
 def header(architecture: str) -> bytes:
@@ -147,21 +143,6 @@ def _parsed(text: str) -> _Entry | None:
         )
     except ValueError:
         return None
-
-
-def is_static(program: Path) -> bool:
-    """Return whether a program is static (no PT_INTERP), so that it needs no libraries."""
-    try:
-        with regular.opened(program) as stream:
-            data = stream.read(4096)
-        offset, size, count = (
-            struct.unpack_from("<Q", data, 32)[0],
-            *struct.unpack_from("<HH", data, 54),
-        )
-        kinds = [struct.unpack_from("<I", data, offset + n * size)[0] for n in range(count)]
-    except (OSError, OverflowError, struct.error):
-        return False
-    return data.startswith(b"\x7fELF\x02\x01") and _PT_INTERP not in kinds
 
 
 def _version(release: str) -> tuple[int, int]:

@@ -44,22 +44,24 @@ class Mistake:
     remedy: str
 
 
-def tables(text: str, origin: Path) -> dict[str, Any]:
-    """The tables of a spec, within the bounds of documents.
+def tables(text: str, origin: Path, what: str = "the spec") -> dict[str, Any]:
+    """The tables of a spec or of another TOML file, within the bounds of documents.
+
+    `what`: the file in words.
 
     Raises:
         InputError: it is not TOML, or goes beyond them.
     """
     if len(text) > _LARGEST:
         raise InputError(
-            f"the spec has {len(text)} characters, more than {_LARGEST}",
+            f"{what} has {len(text)} characters, more than {_LARGEST}",
             subject=str(origin),
-            remedy="correct it, or give the right file with --spec",
+            remedy="correct it, or give the right file",
         )
     beyond = shape.too_much_toml(text)
     if beyond is not None:
         line, words = beyond
-        raise InputError(f"the spec holds {words}", subject=f"{origin}, line {line}")
+        raise InputError(f"{what} holds {words}", subject=f"{origin}, line {line}")
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -72,7 +74,7 @@ def tables(text: str, origin: Path) -> dict[str, Any]:
     excess = shape.excess(data, _MOST_VALUES)
     if excess is not None:
         key, words = excess
-        raise refusal([Mistake(key, words, "correct it")], text, origin)
+        raise refusal([Mistake(key, words, "correct it")], text, origin, what)
     return data
 
 
@@ -147,7 +149,9 @@ def _models(kind: object) -> Iterator[type[BaseModel]]:
         yield from _models(part)
 
 
-def refusal(mistakes: Sequence[Mistake], text: str, origin: Path) -> InputError:
+def refusal(
+    mistakes: Sequence[Mistake], text: str, origin: Path, what: str = "the spec"
+) -> InputError:
     """The error that tells all mistakes in a file, with their lines in its text."""
     lines = _first_lines(key_lines(text))
     told = [
@@ -163,7 +167,7 @@ def refusal(mistakes: Sequence[Mistake], text: str, origin: Path) -> InputError:
         )
     summary = "\n".join(
         [
-            f"{len(mistakes)} mistakes in the spec",
+            f"{len(mistakes)} mistakes in {what}",
             *(f"  line {where}: {found.message}; {found.remedy}" for where, found in told),
             *([f"  and {len(mistakes) - _MOST} more"] if len(mistakes) > _MOST else []),
         ]

@@ -37,6 +37,7 @@ from orchestrator.spec.diagnostics import (
     refusal,
     tables,
 )
+from orchestrator.spec.second_root import Roots
 from reproducibility import canonical, regular, visible
 from reproducibility import digest as digests
 from reproducibility.errors import InputError
@@ -64,7 +65,7 @@ RESERVED = frozenset(
 _RESERVED_START = "linux_"
 _BAD_ON_FAT = re.compile(rf'["*:<>?|\\{visible.CONTROLS}]|[. ](?:/|$)')
 _CONTROL = re.compile(f"[{visible.CONTROLS}]")
-_FIXED_INPUTS = frozenset({"go", "bootstrap", "uname"})
+_FIXED_INPUTS = frozenset({"go", "bootstrap", "uname", "root.gcc"})
 
 _LIMITS = policy.Limits()
 _LEAST = 64 << 20
@@ -300,6 +301,7 @@ class Spec(_Model):
     debian: Debian = Field(default=Debian(), description="the table [debian]")
     limits: Limits = Field(default=Limits(), description="the table [limits]")
     boot: Boot | None = Field(default=None, description="the table [boot]")
+    root: Roots = Field(default=Roots(), description="the table [root]")
     _folder: Path = PrivateAttr(Path())
 
     @property
@@ -309,17 +311,16 @@ class Spec(_Model):
 
     @property
     def digest(self) -> Digest:
-        """BLAKE3 of everything that can change a bit of the image: all but the limits."""
-        excluded = {"limits"} if self.boot else {"limits", "boot"}
+        """BLAKE3 of everything that can change a bit of the image.
+
+        All but the limits, and the roots that only audits begin with.
+        """
+        excluded = {"limits", "root"} if self.boot else {"limits", "root", "boot"}
         return digests.of_bytes(canonical.dumps(self.model_dump(mode="json", exclude=excluded)))
 
 
 def load(path: Path) -> Spec:
-    """Read a spec.
-
-    Raises:
-        InputError: there is no such file, or it holds mistakes; names each with its line.
-    """
+    """Read a spec; raises as `read` and `parse`."""
     return parse(text_file.decoded(read(path), "the spec", str(path)), path)
 
 
@@ -332,11 +333,8 @@ def read(path: Path) -> bytes:
     try:
         return regular.read(path)
     except OSError as error:
-        raise InputError(
-            f"cannot read the spec: {error.strerror}",
-            subject=str(path),
-            remedy="give its place with --spec",
-        ) from error
+        why = f"cannot read the spec: {error.strerror}"
+        raise InputError(why, subject=str(path), remedy="give its place with --spec") from error
 
 
 def parse(text: str, origin: Path = Path("sourcery.toml")) -> Spec:
@@ -383,6 +381,8 @@ def _cross_checks(spec: Spec) -> Iterator[Mistake]:
     yield from _destinations(spec.files)
     if spec.boot is not None:
         yield from spec.boot.mistakes(spec.image.architectures)
+    if spec.root.gcc is not None:
+        yield from spec.root.gcc.mistakes(spec.go.version)
 
 
 def _sources(spec: Spec) -> Iterator[Mistake]:

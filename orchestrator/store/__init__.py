@@ -2,6 +2,7 @@
 
 from containers.host.durable import remove_folder
 from orchestrator.store.blobs import BLOB_TIME, DamagedBlob
+from orchestrator.store.locks import HeldError
 from orchestrator.store.store import Store
 
-__all__ = ["BLOB_TIME", "DamagedBlob", "Store", "remove_folder"]
+__all__ = ["BLOB_TIME", "DamagedBlob", "HeldError", "Store", "remove_folder"]

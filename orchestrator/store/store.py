@@ -31,6 +31,7 @@ from containers.host.scratch import Scratch
 from orchestrator.store import records, upkeep
 from orchestrator.store.blobs import BLOB_TIME, BlobFolder, DamagedBlob
 from orchestrator.store.checkouts import Checkouts
+from orchestrator.store.locks import acquired, acquired_at_once
 from reproducibility import regular
 from reproducibility.errors import InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree
@@ -47,7 +48,6 @@ __all__ = ["BLOB_TIME", "DamagedBlob", "Store", "remove_folder"]
 _KIND = "sourcery-store "
 _SCHEMA = f"{_KIND}1\n"
 _SCRATCH = "store"
-_POLL = 0.1
 _LARGEST_VERSION = 1 << 10
 
 
@@ -240,17 +240,36 @@ class Store(BlobFolder):
         Raises:
             Stopped: `stop` was set while another one held the lock.
         """
-        place = self.root / "scratch" / f"{key.hex}.lock"
-        # Its holder may be removing it just now.
-        with contextlib.suppress(FileNotFoundError):
-            if not stat.S_ISREG(place.lstat().st_mode):
-                durable.move_aside(place, self.root / "damaged")
-        handle = _locked(place, stop)
+        place = self._lock_of(key)
+        handle = acquired(place, stop)
         try:
             yield
         finally:
             place.unlink(missing_ok=True)
             os.close(handle)
+
+    @contextlib.contextmanager
+    def alone(self, key: Digest) -> Iterator[None]:
+        """Hold a lock as `only_one` does, but do not wait for it.
+
+        Raises:
+            HeldError: another process holds it, or another thread of this one.
+        """
+        place = self._lock_of(key)
+        handle = acquired_at_once(place)
+        try:
+            yield
+        finally:
+            place.unlink(missing_ok=True)
+            os.close(handle)
+
+    def _lock_of(self, key: Digest) -> Path:
+        place = self.root / "scratch" / f"{key.hex}.lock"
+        # Its holder may be removing it just now.
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(place.lstat().st_mode):
+                durable.move_aside(place, self.root / "damaged")
+        return place
 
     @contextlib.contextmanager
     def temporary(self) -> Iterator[Path]:
@@ -346,34 +365,3 @@ def _unreadable(place: Path, error: OSError) -> InfrastructureError:
         remedy="mend its permissions or the disk; or remove it, and the step that made it runs "
         "again",
     )
-
-
-def _locked(place: Path, stop: Event | None) -> int:
-    """A descriptor that holds the lock on a file."""
-    while True:
-        handle = regular.descriptor(place, follow=False, flags=os.O_RDWR | os.O_CREAT)
-        try:
-            if stop is None:
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            else:
-                _lock_unless(stop, handle)
-            # The file may have been removed by its last holder while this one waited.
-            if os.path.samestat(os.fstat(handle), place.stat()):
-                return handle
-        except FileNotFoundError:
-            pass
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)
-
-
-def _lock_unless(stop: Event, handle: int) -> None:
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if stop.wait(_POLL):
-                raise Stopped("stopped") from None
-        else:
-            return

@@ -71,7 +71,7 @@ def _judged(data: bytes) -> None:
     answers.go(Completed(1, data, b""), _NAMES, None)
     answers.pip(done, _NAMES, data.decode("utf-8", "replace"))
     answers.apt(done)
-    answers.plainly(done)
+    answers.words(answers.text_of(done))
     answers.go_advice(answers.go_text(done))
     checksum_database.no_record(answers.text_of(done), *world.TOOLS)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
+from orchestrator import emulator
 from orchestrator.boot import elf, kernel, syslinux
 from orchestrator.boot.modules import Modules, needs
 from orchestrator.image.fat.witness import Packages, loader
@@ -173,7 +174,7 @@ def _binfmt(data: bytes) -> None:
 
 
 def _is_static(data: bytes) -> None:
-    binfmt.is_static(scratch.file("program", data))
+    emulator.is_static(scratch.file("program", data))
 
 
 def _programs() -> Sequence[bytes]:

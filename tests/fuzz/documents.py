@@ -16,6 +16,7 @@ from orchestrator.artifacts import (
 from orchestrator.artifacts import (
     image as making,
 )
+from orchestrator.audit import matrix
 from orchestrator.audit import model as audit_model
 from orchestrator.execution.remembered import Remembered
 from orchestrator.execution.step import Earlier, Provenance
@@ -231,6 +232,12 @@ def _audit(data: bytes) -> None:
     audit_model.dumps(audit_model.parse(data))
 
 
+def _matrix(data: bytes) -> None:
+    """Read cells that a store remembers: what is none is passed over, whatever it is."""
+    found = matrix.parsed(data.decode(errors="replace"))
+    assert matrix.merge(found, found) == matrix.merge((), found)
+
+
 def _artifact(data: bytes) -> None:
     making.Artifact.parse(_object(data)).document()
 
@@ -309,6 +316,7 @@ TARGETS = (
         examples=30,
     ),
     Target("audit", _audit, lambda: [canonical.pretty(test_audit.document())], examples=30),
+    Target("matrix", _matrix, lambda: [canonical.pretty([test_audit.CELL])]),
     Target("artifact", _artifact, lambda: [canonical.pretty(_RESULT["image"])]),
     Target("observation", _observation, _observations),
     Target("recipe", _recipe, _recipes),

@@ -6,14 +6,10 @@ from typing import TYPE_CHECKING
 
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.integration import order
+
 if TYPE_CHECKING:
     import pytest
-
-# Their tests look at all processes and mounts of the machine, and at all containers of an engine.
-_TOGETHER = (
-    *("test_build_docker.py", "test_engines_", "test_hostile.py", "test_rebuild.py"),
-    "test_surroundings.py",
-)
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc] # the package has no types
@@ -27,5 +23,4 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc] # the package has no ty
         super().__init__(config, log)
 
     def _split_scope(self, nodeid: str) -> str:
-        name = nodeid.partition("::")[0].rpartition("/")[2]
-        return "engines" if name.startswith(_TOGETHER) else name
+        return order.group(nodeid)

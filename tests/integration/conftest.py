@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import ROOT
-from tests.integration import building, sharing
+from tests.integration import building, file_times, order, sharing
 from tests.integration.building import Orchestrate, Ran
+from tests.integration.copies import SharedCopy
 from tests.integration.engine_fixtures import (  # noqa: F401 - fixtures, for the tests beside
     bench,
     builder,
@@ -25,7 +26,7 @@ from tests.integration.engine_fixtures import (  # noqa: F401 - fixtures, for th
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from orchestrator.lock import file as locks
 
@@ -56,12 +57,30 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the files of integration tests follow each other in the order that ends soonest."""
+    here = f"{Path(__file__).parent.relative_to(ROOT)}/"
+    items.sort(key=lambda item: order.rank(item.nodeid) if here in item.nodeid else (-1, 0))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Give what the summary tells to the process that writes it."""
     sharing.tell(
         session.config,
-        {"timings": building.timings, "remarks": building.remarks, "renewed": _renewed},
+        {
+            "timings": building.timings,
+            "remarks": building.remarks,
+            "renewed": _renewed,
+            "files": file_times.plain(),
+        },
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure each test for the table of its files."""
+    with file_times.measured(item):
+        return (yield)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -79,6 +98,7 @@ def pytest_testnodedown(node: object) -> None:
     building.timings.extend(tuple(timing) for timing in told.get("timings", []))
     building.remarks.extend(told.get("remarks", []))
     _renewed.extend(told.get("renewed", []))
+    file_times.collect(told.get("files", []))
 
 
 @pytest.fixture(scope="session")
@@ -188,12 +208,27 @@ def small_own(small: Orchestrate, workshop: Path) -> Built:
     return Built(sharing.once(workshop, "small-own", build), out)
 
 
+@pytest.fixture(scope="module")
+def shared_copy(small: Orchestrate, small_own: Built, workshop: Path) -> Iterator[SharedCopy]:
+    """A copy of the store that knows the small project, for the tests of a file in turn."""
+    assert small_own.ran.status == 0
+    folder = Path(tempfile.mkdtemp(prefix="shared-copy-", dir=workshop))
+    folder.chmod(0o755)
+    yield SharedCopy.of(small.store, folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how long each run of the command line took, and what of the lock is out of date."""
     if building.timings:
         terminalreporter.section("runs of the command line")
         for what, seconds in building.timings:
             terminalreporter.write_line(f"{seconds:8.1f} s  {what}")
+    file_times.collect(file_times.plain())
+    if lines := list(file_times.table()):
+        terminalreporter.section("files of tests")
+        for line in lines:
+            terminalreporter.write_line(line)
     for remark in building.remarks:
         terminalreporter.write_line(remark)
     if _renewed:

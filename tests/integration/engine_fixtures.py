@@ -23,7 +23,7 @@ import pytest
 
 from containers.action import Action, Mount
 from containers.docker.engine import DockerEngine, connect
-from containers.policy import Limits, Policy
+from containers.policy import Limits, Policy, Share
 from containers.sandbox.engine import SandboxEngine
 from orchestrator import inputs
 from orchestrator.lock import file as lock
@@ -106,11 +106,16 @@ class Bench:
     limits: Limits = field(default_factory=lambda: Limits(seconds=120))
 
     def run(
-        self, action: Action, *, limits: Limits | None = None, stop: threading.Event | None = None
+        self,
+        action: Action,
+        *,
+        limits: Limits | None = None,
+        share: Share | None = None,
+        stop: threading.Event | None = None,
     ) -> Ended:
         """Run an action in a new folder."""
         into = Path(tempfile.mkdtemp(dir=self.folder))
-        policy = Policy(limits or self.limits)
+        policy = Policy(limits or self.limits, share)
         return self.engine.execute(
             action, policy, self.builder.store, into, stop or threading.Event()
         )

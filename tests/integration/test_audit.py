@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tests.integration.building import Ran
     from tests.integration.conftest import Built
+    from tests.integration.copies import SharedCopy
 
 pytestmark = [pytest.mark.needs_sandbox, pytest.mark.needs_network, pytest.mark.slow]
 
@@ -48,12 +49,10 @@ class Project:
 
 
 @pytest.fixture
-def built(small: Orchestrate, small_own: Built, place: Path) -> Project:
+def built(small: Orchestrate, small_own: Built, shared_copy: SharedCopy, place: Path) -> Project:
     """A copy of the small project's build, by links where a file is not written to."""
-    assert small_own.ran.status == 0
     shutil.copytree(small_own.out, place / "out", copy_function=os.link)
-    store = building.clone(small.store, place / "store")
-    return Project(replace(small, store=store), place / "out")
+    return Project(replace(small, store=shared_copy.as_at_first()), place / "out")
 
 
 def codes(ran: Ran) -> dict[str, str]:

@@ -17,6 +17,7 @@ import pytest
 from containers.action import WORK, Mount
 from containers.policy import Limits, Policy
 from orchestrator.audit import causes, running
+from orchestrator.audit.given import Given, given
 from orchestrator.audit.history import History
 from orchestrator.audit.varying import otherwise
 from orchestrator.execution.scheduler import Scheduler
@@ -139,8 +140,8 @@ def audited(
     steps, engine = _steps(builder, folder), engines["sandbox"]
     policy, stop = Policy(Limits(seconds=120)), threading.Event()
 
-    def choose(built: Conditions, names: Collection[str], number: int) -> Conditions:
-        return otherwise(built, names, engine.processors, unable=unable, number=number)
+    def choose(built: Given, names: Collection[str], number: int) -> Conditions:
+        return otherwise(built.conditions, names, engine.processors, unable=unable, number=number)
 
     with closing(Store(folder / "store")) as store:
         # The actions' inputs; what others remember of the same actions is not there.
@@ -163,6 +164,7 @@ def audited(
             results=built.results,
             observer=FakeObserver(),
             history=History(store, digests.of_bytes(b"known bad")),
+            built=lambda step: given(step, built.results[step.name], engine.processors),
             choose=choose,
             names=tuple(name for name in NAMES if name not in unable),
             told=_told,

@@ -160,14 +160,20 @@ def test_the_archive_boots_by_itself(proven: Proven, full: Built) -> None:
 
 @pytest.mark.parametrize("disk", ["ahci", "nvme", "usb", "sd"])
 def test_the_stick_may_be_on_any_bus(image: Path, place: Path, disk: Disk) -> None:
-    """On a PC with BIOS, on one with UEFI where its firmware knows the bus."""
+    """On a PC with BIOS, on one with UEFI where its firmware knows the bus.
+
+    The shell was compiled from what is on the stick, and looks into it again; what else is compiled
+    there does not depend on the bus.
+    """
     names = [name for name in ("pc-bios", "pc-uefi") if disk in platforms.BY_NAME[name].disks]
 
     def one(name: str) -> Booted:
         platform = platforms.BY_NAME[name]
         machine = Machine(disk=disk)
         log = place / name
-        return boot(booting.Options(image, (platform,), log, machine, ("ls /boot",), (), _SECONDS))
+        return boot(
+            booting.Options(image, (platform,), log, machine, ("echo /boot/*",), (), _SECONDS)
+        )
 
     with ThreadPoolExecutor(2) as pool:
         for booted in pool.map(one, names):
@@ -175,7 +181,7 @@ def test_the_stick_may_be_on_any_bus(image: Path, place: Path, disk: Disk) -> No
             (outcome,) = booted.outcomes
             (ran,) = outcome.commands
             assert ran.status == 0
-            assert {"amd64", "licences"} <= set(ran.output.split())
+            assert {"/boot/amd64", "/boot/licences"} <= set(ran.output.split())
             # Seconds until each of its stages: a boot that takes long should tell where.
             times = {stage: round(seconds) for stage, seconds in outcome.times.items()}
             building.remarks.append(f"{disk} on {outcome.platform.name}: {times}")

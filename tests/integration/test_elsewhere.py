@@ -4,8 +4,9 @@ It runs from a wheel, so that what is installed is held against what is checked 
 in a bundle. Its image must be the one that the checkout made of the same spec and lock: those of
 the small project, and in `make test-engines` the default ones.
 
-So that no stage is built twice without need, the small project's store is given one result of the
-checkout's build, F2, which its own F1 must then equal. In `make test-engines` it makes that too.
+So that no stage is built more often than it need be, the small project's store is given two results
+of the checkout's build: T1's toolchain, which `test_build_docker.py` makes again, and F2, which its
+own F1 must then equal. In `make test-engines` it makes those too.
 """
 
 from __future__ import annotations
@@ -41,7 +42,11 @@ pytestmark = [pytest.mark.needs_sandbox, pytest.mark.needs_network, pytest.mark.
 
 # Nobody has this id; `nobody` itself is what actions see themselves as.
 _USER = 54321
-# Seconds after a step's start: both steps that are killed take longer everywhere.
+# What is not made here: nothing in `make test-engines`.
+GIVEN = () if WHOLE else ("T1/toolchain", F2)
+# The steps in which it is killed, by what they are called.
+_KILLED_IN = ("T1 (compiler, linker, go)" if WHOLE else "T1 (cmd/dist)", "F1")
+# Seconds after a step's start: it takes longer everywhere, or another one that does comes after it.
 _LATEST = 8.0
 
 
@@ -95,7 +100,8 @@ def elsewhere(here: tuple[Orchestrate, Built]) -> Iterator[Elsewhere]:
         prefix = _another_user(folder, home)
         store = home / "store"
         if not WHOLE:
-            building.hand_over(here[1].ran, F2, orchestrate.store, store)
+            for step in GIVEN:
+                building.hand_over(here[1].ran, step, orchestrate.store, store)
             _give_away(home)
         command = Orchestrate(project, store, environment, prefix, {"umask": 0o077})
         yield Elsewhere(command, home)
@@ -174,7 +180,7 @@ def test_another_user_in_another_place(
     seed = time.time_ns()
     building.remarks.append(f"killed at moments drawn with the seed {seed}")
     moments = random.Random(seed)  # noqa: S311 - not a secret
-    for stage in ("T1 (compiler, linker, go)", "F1"):
+    for stage in _KILLED_IN:
         running = command.start(*options)
         running.wait_for(rf"started +{_escaped(stage)}")
         # Its inputs are laid out first, by the orchestrator itself.
@@ -193,7 +199,10 @@ def test_another_user_in_another_place(
     executed = set(ran.executed())
     assert {"T1/dist", "T1/toolchain"}.isdisjoint(executed)
     assert F1 in executed
+    assert executed.isdisjoint(GIVEN)
     assert (F2 in executed) == WHOLE
+    steps = {step["name"]: step["outputs"] for step in ran.actions()}
+    assert steps == {step["name"]: step["outputs"] for step in expected.actions()}
     for name in ("SOURCE_DATE_EPOCH", "GOFLAGS", "GOAMD64"):
         assert name in ran.stderr
     if os.geteuid() == 0:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from containers.action import Mount
-from containers.policy import Limits
+from containers.policy import Limits, Share
 from containers.sandbox import capability
 from containers.sandbox.engine import SandboxEngine
 from reproducibility import variations
@@ -136,6 +137,22 @@ def test_all_variations_at_once(bench: Bench) -> None:
         assert usual["kernel"] == os.uname().release
     if "aslr" in names:
         assert (usual["aslr"], seen["aslr"]) == ("random", "fixed")
+
+
+@pytest.mark.parametrize("share", [None, Share(1, 2)], ids=["all", "share"])
+def test_the_number_of_cpus_that_is_recorded_is_the_one_that_is_seen(
+    bench: Bench, share: Share | None
+) -> None:
+    tree = bench.input({"a": "a"})
+    for wanted in (0,) if bench.engine.capabilities()["cpus"].refusal else (0, 1):
+        action = bench.builder.action(
+            *("surroundings", "/input", "/input/a"),
+            conditions=replace(STANDARD, processors=wanted),
+            environment=ENVIRONMENT,
+            mounts=(Mount("/input", tree),),
+        )
+        ended = bench.run(action.placed(), share=share)
+        assert json.loads(ended.stdout.read_text())["cpus"] == ended.cpus
 
 
 def test_what_no_engine_can_do_is_refused_with_its_reason(bench: Bench) -> None:

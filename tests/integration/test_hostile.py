@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from contextlib import closing, suppress
@@ -21,10 +18,11 @@ from containers.action import Mount
 from containers.policy import RULES, Limits, Policy
 from containers.sandbox.engine import SandboxEngine
 from reproducibility.manifest import merge
-from tests.integration.engine_fixtures import CHECKOUT, ENGINES, EPOCH, GO, Bench, Builder
+from tests.integration.engine_fixtures import ENGINES, GO, Bench, Builder
 from tests.integration.hostile.assault import PROGRAM, Assault
 from tests.integration.hostile.attempts import DECLARED, DOCUMENT, PARTS, attempts, document
 from tests.integration.hostile.machine import Machine
+from tests.integration.ordinary_user import USER, run_tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
     from tests.integration.hostile.assault import Came
     from tests.integration.hostile.attempts import Attempt
 
-_USER = 54321
+_THIS = "tests/integration/test_hostile.py"
 # With a limit on processors, since without one there is nothing to enforce.
 _POLICY = Policy(Limits(cpus=1))
 # What some machines allow their users, and what no action may have of it.
@@ -200,7 +198,7 @@ def test_the_document_is_what_the_table_gives() -> None:
 @pytest.mark.needs_sandbox
 def test_an_ordinary_user_in_the_sandbox(hostile_builder: Builder, engine_folder: Path) -> None:
     if os.geteuid() == 0:  # Else all the tests above have been run by an ordinary user.
-        _as_ordinary_user("sandbox and takes", hostile_builder, engine_folder / "hostile-sandbox")
+        run_tests(hostile_builder, engine_folder / "hostile-sandbox", "sandbox and takes", _THIS)
 
 
 @pytest.mark.needs_docker
@@ -212,46 +210,14 @@ def test_an_ordinary_user_with_a_container_engine(
     place = Path(docker_host.removeprefix("unix://"))
     if not place.is_relative_to(engine_folder):
         pytest.skip("the container engine is the machine's: its socket is not ours to give away")
-    os.chown(place, _USER, _USER)
+    os.chown(place, USER, USER)
     try:
-        _as_ordinary_user(
-            "docker-bind and takes",
+        run_tests(
             hostile_builder,
             engine_folder / "hostile-docker",
+            "docker-bind and takes",
+            _THIS,
             SOURCERY_TEST_DOCKER_HOST=docker_host,
         )
     finally:
         os.chown(place, 0, 0)
-
-
-def _as_ordinary_user(tests: str, builder: Builder, home: Path, **variables: str) -> None:
-    """Run tests of this file as a user who owns nothing but a folder."""
-    home.mkdir()
-    shutil.copytree(builder.store.checkout(builder.root, EPOCH), home / "builder")
-    for path in (home, *home.rglob("*")):
-        os.chown(path, _USER, _USER)
-    folders = sorted({sys.prefix, sys.base_prefix, str(CHECKOUT)})
-    ran = subprocess.run(
-        [
-            *(sys.executable, str(Path(__file__).with_name("as_ordinary_user.py")), str(_USER)),
-            *(*folders, "--", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-            *(f"--basetemp={home / 'tmp'}", "-k", tests, "tests/integration/test_hostile.py"),
-        ],
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "TMPDIR": str(home),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "SOURCERY_TEST_STORE": str(home / "store"),
-            "SOURCERY_TEST_BUILDER": str(home / "builder"),
-            **variables,
-        },
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert ran.returncode == 0, ran.stdout[-8000:] + ran.stderr[-4000:]
-    assert " passed" in ran.stdout
-    assert "skipped" not in ran.stdout

@@ -1,6 +1,7 @@
 """Builds that are stopped, disks that lose data, inputs that cannot be had: and how it goes on.
 
-Each test works on a copy of the shared store, so that it can take away and damage what it likes.
+They work on copies of the shared store, so that they can take away and damage what they like: those
+that damage it on one of their own each, the others on one that remembers anew what it did at first.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from reproducibility.manifest import Entry, Tree
     from tests.integration.building import Ran
     from tests.integration.conftest import Built
+    from tests.integration.copies import SharedCopy
 
 pytestmark = [pytest.mark.needs_sandbox, pytest.mark.needs_network, pytest.mark.slow]
 
@@ -35,8 +37,14 @@ ARCH = ("--arch", HOST)
 
 
 @pytest.fixture
-def own(small: Orchestrate, small_own: Built, place: Path) -> Orchestrate:
-    """The small project, built already, with a store of its own."""
+def own(small: Orchestrate, shared_copy: SharedCopy) -> Orchestrate:
+    """The small project, built already, with a store that others of these tests do not use now."""
+    return replace(small, store=shared_copy.as_at_first())
+
+
+@pytest.fixture
+def damageable(small: Orchestrate, small_own: Built, place: Path) -> Orchestrate:
+    """The small project, built already, with a store for one test only, which may damage it."""
     assert small_own.ran.status == 0
     return replace(small, store=building.clone(small.store, place / "store"))
 
@@ -80,6 +88,7 @@ def test_a_signal_stops_cleanly(
     assert f"orchestrate build --engine sandbox --out {out}" in ran.error["remedy"]
     check_gone(had)
     check_no_trace(place.name)
+    check_no_trace(own.store.parent.name)
     building.check_clean(own.store)
     assert not out.exists()
     building.check_nothing_beside(out)
@@ -102,6 +111,7 @@ def test_going_on_after_a_signal(own: Orchestrate, small_own: Built, place: Path
     assert ran.status in {130, -signal.SIGINT}
     check_gone(had)
     check_no_trace(place.name)
+    check_no_trace(own.store.parent.name)
     again = own.build(out, *ARCH)
     assert again.executed() == [name]
     assert again.image == small_own.ran.image
@@ -117,26 +127,28 @@ def entries(tree: Tree, folder: str) -> list[Entry]:
     return sorted(found, key=lambda entry: (-entry.size, entry.path))
 
 
-def test_damaged_blobs_heal(own: Orchestrate, small_own: Built, place: Path) -> None:
+def test_damaged_blobs_heal(damageable: Orchestrate, small_own: Built, place: Path) -> None:
     """A flipped bit in a seed object and one in a toolchain program are noticed and mended.
 
     The step that compiled the object runs again. The program need not be built again: the published
     release, an input that is in the store, has the same bytes, which is what the build is about.
     """
-    tree = tree_of(own.store, small_own.ran)
+    tree = tree_of(damageable.store, small_own.ran)
     seed = entries(tree, f"linux_{HOST}/seed/")[0]
     program = entries(tree, f"linux_{HOST}/bin/gofmt")[0]
     for entry in (seed, program):
-        building.flip(building.blob(own.store, entry.digest))
-    ran = own.build(place / "out", *ARCH)
+        building.flip(building.blob(damageable.store, entry.digest))
+    ran = damageable.build(place / "out", *ARCH)
     assert ran.image == small_own.ran.image
     assert checked(ran) == checked(small_own.ran)
     # That step and no other; `executed` would only tell of the last attempt.
     assert steps(ran) == {f"standard library (for {HOST})"}
-    assert {seed.digest, program.digest} <= {p.name for p in (own.store / "damaged").iterdir()}
-    assert own.run("store", "verify").document["damaged"] == []
+    assert {seed.digest, program.digest} <= {
+        p.name for p in (damageable.store / "damaged").iterdir()
+    }
+    assert damageable.run("store", "verify").document["damaged"] == []
     for entry in (seed, program):
-        assert building.blob(own.store, entry.digest).stat().st_size == entry.size
+        assert building.blob(damageable.store, entry.digest).stat().st_size == entry.size
 
 
 def steps(ran: Ran) -> set[str]:
@@ -144,15 +156,15 @@ def steps(ran: Ran) -> set[str]:
     return {name for name in ran.started if not name.startswith(("image", "cpio", "inputs"))}
 
 
-def test_missing_blobs_heal(own: Orchestrate, small_own: Built, place: Path) -> None:
+def test_missing_blobs_heal(damageable: Orchestrate, small_own: Built, place: Path) -> None:
     """Of a seed, of a program, of the source: each comes back the way it came first."""
-    tree = tree_of(own.store, small_own.ran)
+    tree = tree_of(damageable.store, small_own.ran)
     seed = entries(tree, f"linux_{HOST}/seed/")[0]
     program = entries(tree, f"linux_{HOST}/bin/installcommand")[0]
     source = entries(tree, "go/src/fmt/print.go")[0]
     for entry in (seed, program, source):
-        building.blob(own.store, entry.digest).unlink()
-    ran = own.build(place / "out", *ARCH)
+        building.blob(damageable.store, entry.digest).unlink()
+    ran = damageable.build(place / "out", *ARCH)
     assert ran.image == small_own.ran.image
     assert checked(ran) == checked(small_own.ran)
     assert steps(ran) == {f"standard library (for {HOST})", f"programs ({HOST})"}

@@ -9,6 +9,7 @@ import pytest
 
 from containers.docker import capability as docker_capability
 from containers.sandbox import capability as sandbox_capability
+from orchestrator.verify.model import FINDINGS
 from reproducibility import variations
 
 pytestmark = pytest.mark.once
@@ -107,3 +108,10 @@ def test_the_document_names_the_variations_of_the_second_build() -> None:
     *most, last = (f"`{name}`" for name in variations.FIXED_POINT)
     assert f"six variations: {', '.join(most)} and {last}." in text
     assert f"`{variations.ENGINE.name}` stands beside these" in text
+
+
+def test_every_finding_of_a_verification_is_explained_in_its_words() -> None:
+    text = (ROOT / "docs" / "verify.md").read_text("utf-8")
+    table = text.partition("<!-- findings -->\n")[2].partition("<!-- end of findings -->")[0]
+    rows = re.findall(r"(?m)^\| `([a-z-]+)` \| (.*) \|$", table)
+    assert dict(rows) == FINDINGS

@@ -210,7 +210,7 @@ def rooms(path: Path) -> set[str]:
 
 INNER = [p for p in ALL if str(p.id).startswith("orchestrator/")]
 # They tell of audits, and so read the values that an audit writes; nothing else of it.
-TELLING = {"evidence", "report"}
+TELLING = {"evidence", "report", "verify"}
 
 
 @pytest.mark.parametrize("path", INNER)
@@ -222,6 +222,7 @@ def test_inner_rooms_are_held_apart(path: Path) -> None:
         assert (found if forbidden is None else found & forbidden) == set()
     if own not in {"cli", "__main__"}:
         assert "cli" not in found, "only the command line knows the command line"
+        assert "verify" not in found, "nothing that makes a build knows how it is verified"
         if own in TELLING:
             audits = {name for name in imports(path) if is_within(name, "orchestrator.audit")}
             audits -= {"orchestrator.audit.matrix.Cell"}
@@ -231,7 +232,7 @@ def test_inner_rooms_are_held_apart(path: Path) -> None:
 
 
 def test_the_rooms_that_are_held_apart_exist() -> None:
-    names = {*FORBIDDEN, "cli", "audit"}
+    names = {*FORBIDDEN, "cli", "audit", "verify"}
     there = {path.name.removesuffix(".py") for path in (ROOT / "orchestrator").iterdir()}
     assert names <= there
     # The search sees what is imported: the plan draws on several of them.

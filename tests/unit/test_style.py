@@ -106,11 +106,11 @@ def test_the_readme_s_commands_exist() -> None:
     listed = re.findall(r"(?m)^\| `orchestrate ([a-z]+)", README)
     functions = [command.callback for command in application.registered_commands]
     names = {function.__name__ for function in functions if function is not None}
-    assert set(listed) == names | {"key", "store"}
+    assert set(listed) == names | {"key", "policy", "store"}
 
 
 def test_the_readme_s_spec_is_one() -> None:
-    example, kernel = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    example, kernel, root = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
     default = (ROOT / "sourcery.toml").read_text("utf-8")
     parsed = spec.parse(f"{default}\n{example}", ROOT / "sourcery.toml")
     assert [source.module for source in parsed.sources][-1] == "example.org/tools"
@@ -121,6 +121,9 @@ def test_the_readme_s_spec_is_one() -> None:
     booting = spec.parse(before + kernel + after, ROOT / "sourcery.toml").boot
     assert booting is not None
     assert booting.kernel("amd64").modules == ("megaraid_sas",)
+    without = default.partition("[root.gcc]\n")[0]
+    other = spec.parse(without + root, ROOT / "sourcery.toml")
+    assert other.root == parsed.root
 
 
 def test_the_readme_s_exit_statuses_are_those_of_the_errors() -> None:

@@ -14,8 +14,10 @@ from orchestrator.cli.options import (
     OUT,
     SPEC,
     Engine,
+    Jobs,
     Json,
     Lock,
+    Offline,
     Quiet,
     Spec,
     StoreFolder,
@@ -33,6 +35,11 @@ EXAMPLES = (
     ("One variation alone", "orchestrate audit --vary -all,+host"),
     ("Half an hour each night", "orchestrate audit --budget 30m"),
     ("Which condition a step depends on", "orchestrate audit --only 'commands/*' --bisect"),
+    (
+        "A foreign toolchain builds itself, and no more",
+        "orchestrate audit --native arm64 --only native/arm64",
+    ),
+    ("From GCC's Go, and no more", "orchestrate audit --root gcc --only 'root/*'"),
     ("For scripts", "orchestrate audit --json | jq .coverage"),
 )
 
@@ -45,7 +52,7 @@ def audit(
             "--vary",
             metavar="+NAME,-NAME",
             help="Variations of conditions: begins with all; -NAME leaves one out, +NAME takes it "
-            "in, all stands for every one.",
+            "in, all stands for every one; docs/variations.md lists them.",
             rich_help_panel=_WHAT,
         ),
     ] = "+all",
@@ -97,21 +104,29 @@ def audit(
             rich_help_panel=_WHAT,
         ),
     ] = False,
+    native: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--native",
+            metavar="ARCH",
+            help="Let the toolchain for another architecture build itself, in an emulator, and "
+            "compare it with the cross build; may be given several times; all for every one.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
+    root: Annotated[
+        str,
+        typer.Option(
+            "--root",
+            metavar="NAME",
+            help="Build the Go toolchain from another root too: gcc, which begins with GCC's Go, "
+            "as [root.gcc] in the spec says.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = "",
     engine: Engine = registry.AUTOMATIC,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            "--jobs", "-j", min=0, metavar="N", help="Actions in parallel; 0 fits this machine."
-        ),
-    ] = 0,
-    offline: Annotated[
-        bool,
-        typer.Option(
-            "--offline",
-            metavar=FLAG,
-            help="Use no network; an input that would be fetched is an error.",
-        ),
-    ] = False,
+    jobs: Jobs = 0,
+    offline: Offline = False,
     out: Annotated[
         Path,
         typer.Option(
@@ -136,6 +151,13 @@ def audit(
     archive) is computed again by another process. Results that are missing in the cache are built
     first. With `--engine auto` it is the engine that made the build.
 
+    With --native the toolchain for another architecture runs as its own programs, emulated by
+    qemu-user, and builds all of itself besides: some 15 minutes each. What is known of each
+    toolchain, by architecture, bootstrap root and engine, is shown as a matrix at the end.
+
+    With --root gcc the chain of toolchains is built from GCC's Go as well, which takes some 15
+    minutes more, and must come to the same bits; add --only 'root/*' to do nothing else.
+
     What is found of a step is kept at once. Ctrl-C stops cleanly; the same command continues from
     there, and begins anew once an audit has come to its end. Exit status 0: nothing failed; 1:
     something did; 2: wrong usage, or a build of another spec or lock. docs/audit.md says what an
@@ -146,6 +168,8 @@ def audit(
     def run(session: Session) -> int:
         from orchestrator.audit import request
 
+        if told := request.surprise(vary):
+            session.note(told)
         asked = request.Request(
             spec=spec,
             lock=lock,
@@ -160,6 +184,8 @@ def audit(
             budget=request.seconds(budget) if budget else None,
             whole=whole,
             bisect=bisect,
+            native=tuple(native or ()),
+            root=root,
         )
         return view.audit(asked, session)
 

@@ -17,8 +17,10 @@ from orchestrator.cli.options import (
     Architecture,
     Bundle,
     Engine,
+    Jobs,
     Json,
     Lock,
+    Offline,
     Out,
     Quiet,
     Spec,
@@ -53,20 +55,8 @@ def build(
         ),
     ] = None,
     engine: Engine = registry.AUTOMATIC,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            "--jobs", "-j", min=0, metavar="N", help="Steps in parallel; 0 fits this machine."
-        ),
-    ] = 0,
-    offline: Annotated[
-        bool,
-        typer.Option(
-            "--offline",
-            metavar=FLAG,
-            help="Use no network; an input that would be fetched is an error.",
-        ),
-    ] = False,
+    jobs: Jobs = 0,
+    offline: Offline = False,
     rebuild: Annotated[
         bool,
         typer.Option(

@@ -19,7 +19,7 @@ from orchestrator.cli.options import (
     place,
     store_folder,
 )
-from orchestrator.cli.session import Call, Manner
+from orchestrator.cli.session import Call, Manner, Session
 
 EXAMPLES = (
     ("Then `orchestrate build --offline` needs no network", "orchestrate fetch"),
@@ -37,6 +37,13 @@ def fetch(
             help="Write the inputs to this file too, for `build --bundle` elsewhere.",
         ),
     ] = None,
+    root: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Fetch what `audit --root NAME` needs too; gcc is GCC's Go, some 300 MB.",
+        ),
+    ] = "",
     spec: Spec = SPEC,
     lock: Lock = LOCK,
     store: StoreFolder = None,
@@ -44,8 +51,16 @@ def fetch(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> Call:
-    """Fetch every locked input into the store, each verified against the lock."""
+    """Fetch every locked input into the store, each verified against the lock.
+
+    What only an audit from another root needs ([root.gcc] in the spec) is left to that audit, which
+    fetches it itself, or to --root.
+    """
     from orchestrator.cli.views import inputs as view
 
     where = view.Where(spec, lock, store_folder(store))
-    return Call(lambda session: view.fetch(where, bundle, session), Manner(json, verbose, quiet))
+
+    def run(session: Session) -> int:
+        return view.fetch(where, bundle, root, session)
+
+    return Call(run, Manner(json, verbose, quiet))

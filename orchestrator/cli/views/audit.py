@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.streams import Marked
+from orchestrator.cli.views import matrix
 from orchestrator.cli.wording import grouped
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def summary(result: AuditResult, path: Path, *, verbose: bool) -> Iterator[str]:
     yield from _others(result)
     if result.missing:
         yield f"      built first, as the store did not have them: {_listed(result.missing)}"
+    yield from matrix.lines(result.matrix)
     yield ""
     yield Marked(result.verdict, f"  {_meaning(result)}")
     yield f"      what was varied, compared and found: {path}"

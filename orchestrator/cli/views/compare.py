@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.options import store_folder
+from orchestrator.cli.views import sides
 from orchestrator.cli.views.compared import Answer, told
 from reproducibility import manifest, regular
 from reproducibility.codes import CONTENT
@@ -17,7 +18,7 @@ from reproducibility.digest import Digest
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from orchestrator.artifacts.model import BuildResult
     from orchestrator.cli.session import Session
@@ -75,10 +76,13 @@ def compare(options: Options, session: Session) -> int:
         try:
             answer = comparing.answer()
         except (regular.IrregularFileError, regular.ChangedFileError) as error:
+            remedy = "name regular files or folders; copy into a file what is to be compared"
+            if isinstance(error, regular.ChangedFileError):
+                remedy = "compare again when nobody writes to it any more"
             raise InputError(
                 f"cannot compare this: {error.strerror}",
                 subject=str(error.filename),
-                remedy="name files or folders that nobody writes to meanwhile",
+                remedy=remedy,
             ) from error
     lines = told(answer, everything=session.manner.verbose)
     session.result(answer.document(), lines)
@@ -99,24 +103,9 @@ class _Comparing:
 
     def answer(self) -> Answer:
         first, second = self._options.first, self._options.second
-        for side in (first, second):
-            if isinstance(side, Path) and not side.exists():
-                raise InputError(
-                    "there is no such file or folder",
-                    subject=str(side),
-                    remedy="name two files, folders, output directories of builds, or trees of the "
-                    "store (blake3:...)",
-                )
-        of_trees = [isinstance(side, Digest) or side.is_dir() for side in (first, second)]
-        if of_trees[0] != of_trees[1]:
-            kind = "tree" if any(isinstance(side, Digest) for side in (first, second)) else "folder"
-            raise InputError(
-                f"one is a {kind} and the other is a file",
-                subject=f"{first}, {second}",
-                remedy="name two of one kind; what lies in a folder can be named by its path",
-            )
+        of_trees = sides.of_one_kind(first, second)
         if isinstance(first, Path) and isinstance(second, Path):
-            if not of_trees[0]:
+            if not of_trees:
                 return self._files(first, second, str(first))
             results = self._result(first), self._result(second)
             if results[0] and results[1]:
@@ -153,8 +142,11 @@ class _Comparing:
         if digests[0] == digests[1]:
             check = Check(CONTENT["same"], subject, "the files are the same")
             return Answer(check, one, other, "files")
-        check = Check(CONTENT["differs"], subject, "the files differ")
-        answer = Answer(check, one, other, "files", list(_where(first, second)))
+        found = list(sides.where(first, second))
+        check = Check(
+            CONTENT["differs"], subject, sides.cut_short(first, second, found) or "the files differ"
+        )
+        answer = Answer(check, one, other, "files", found)
         self._tolerate(answer, {first.name: (first, second)})
         if answer.tolerated:
             answer.check = _but_for(answer)
@@ -277,7 +269,7 @@ class _Comparing:
         outcome = "same" if digests[0] == digests[1] else "differs"
         answer = Answer(Check(CONTENT[outcome], what, outcome), one, other, "files")
         if outcome == "differs":
-            answer.differences = list(_where(first, second))
+            answer.differences = list(sides.where(first, second))
             self._tolerate(answer, {what: (first, second)})
             if answer.tolerated:
                 answer.check = _but_for(answer)
@@ -294,7 +286,7 @@ class _Comparing:
             return
         for path, both in files.items():
             with ExitStack() as stack:
-                pair = _pair(stack, path, *both)
+                pair = sides.opened(stack, path, *both)
                 name = tolerance.of(pair, self._chosen, Limits())
             if name:
                 answer.tolerated[path] = name
@@ -384,16 +376,6 @@ def _copy(side: Source, place: Path) -> None:
             sink.write(side.read(at, PIECE))
 
 
-def _pair(stack: ExitStack, path: str, first: Path, second: Path) -> Pair:
-    from orchestrator.diagnosis.source import OpenFile, Pair
-
-    sides = []
-    for place in (first, second):
-        stream = stack.enter_context(regular.opened(place))
-        sides.append(OpenFile(stream.fileno(), place.stat().st_size))
-    return Pair(path, sides[0], sides[1])
-
-
 def _of_builds(subject: str, differing: set[str], compared: Comparison, *, changed: bool) -> Check:
     """The check of two builds. `changed`: a file is not what its build's result names."""
     count = len(compared.varying)
@@ -425,18 +407,3 @@ def _both(one: Tree, other: Tree, place: Place, other_place: Place) -> dict[str,
 
 def _without(tree: Tree, paths: dict[str, str]) -> Tree:
     return tree.where(lambda entry: entry.path not in paths)
-
-
-def _where(first: Path, second: Path) -> Iterator[str]:
-    """Return how two files differ: their sizes, the first place, how many bytes."""
-    from orchestrator.diagnosis import counting
-
-    sizes = first.stat().st_size, second.stat().st_size
-    if sizes[0] != sizes[1]:
-        yield f"sizes: {sizes[0]} and {sizes[1]} bytes"
-    place, count = counting.differing_bytes(first, second)
-    if count:
-        yield f"first different byte: at {place} (0x{place:x})"
-        yield f"different bytes: {count} of the {min(sizes)} that both have"
-    else:
-        yield f"the shorter one is the beginning of the longer one: {min(sizes)} bytes"

@@ -45,6 +45,7 @@ def lock(where: Where, update: str | None, session: Session) -> int:
         InfrastructureError: something could not be had.
     """
     from orchestrator.inputs import Clients, resolve
+    from orchestrator.lock import differences
     from orchestrator.lock import file as locks
     from orchestrator.progress.inputs import InputEvents
     from orchestrator.spec import model as spec
@@ -65,7 +66,7 @@ def lock(where: Where, update: str | None, session: Session) -> int:
             note=progress.note,
             records=records,
         )
-    moved = resolve.moved(previous, pinned)
+    moved = differences.moved(previous, pinned)
     changed = previous is None or locks.dump(previous) != locks.dump(pinned)
     if changed:
         locks.save(pinned, where.lock)
@@ -127,8 +128,10 @@ def _text(path: Path) -> bytes:
     return text_file.without_mark(regular.read(path), "the lock", str(path))
 
 
-def fetch(where: Where, bundle: Path | None, session: Session) -> int:
+def fetch(where: Where, bundle: Path | None, root: str, session: Session) -> int:
     """Bring every input into the store; with `bundle`, write them to that file too.
+
+    `root`: a further root whose inputs are brought too, as `audit --root` takes it; empty for none.
 
     Raises:
         InputError: the spec or the lock is wrong, or an input is not what the lock says.
@@ -136,6 +139,7 @@ def fetch(where: Where, bundle: Path | None, session: Session) -> int:
     """
     from orchestrator import inputs
     from orchestrator.architecture import host
+    from orchestrator.inputs import Clients, second_root
     from orchestrator.inputs import bundle as bundles
     from orchestrator.inputs.ensure import needed
     from orchestrator.lock import file as locks
@@ -146,6 +150,7 @@ def fetch(where: Where, bundle: Path | None, session: Session) -> int:
     wanted = spec.load(where.spec)
     pinned = locks.load(where.lock)
     pinned.check_fits(wanted)
+    second = second_root.required(root, pinned, host()) if root else None
     size = 0
     with session.working("orchestrate fetch") as progress, closing(Store(where.store)) as store:
         trial.require_store(where.store)
@@ -158,9 +163,15 @@ def fetch(where: Where, bundle: Path | None, session: Session) -> int:
             stop=session.stopping.event,
             artifacts=bundle is not None,
         )
+        if second is not None:
+            clients = Clients(events=InputEvents(progress), stop=session.stopping.event)
+            second_root.bring(
+                second, pinned, wanted.folder, store, clients, artifacts=bundle is not None
+            )
         if bundle is not None:
-            size = bundles.write(pinned, store, bundle, host())
+            size = bundles.write(pinned, store, bundle, host(), root=second)
     labels = [found.label for found in needed(pinned, host())]
+    labels += second_root.labels(second) if second is not None else []
     lines = [f"{len(labels)} inputs are in the store {where.store}"]
     if bundle is not None:
         lines.append(f"and in {bundle}, {quantity(size)}")

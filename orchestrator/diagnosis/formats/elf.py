@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from orchestrator.diagnosis.model import Collector
     from orchestrator.diagnosis.source import Pair, Source
 
+# Names of sections with debug data, compressed or not.
+_DEBUG = (".debug_", ".zdebug_")
 _MAGIC = b"\x7fELF"
 _FORMS_WIDE = 2
 _MOST_SECTIONS = 10_000
@@ -236,7 +238,9 @@ def _section(pair: Pair, to: Collector, one: Section, other: Section) -> None:
             judged = replace(judged, reason=f"{judged.reason}: {sizes[0]} and {sizes[1]}")
         to.say(within.path, f"byte {one.place + start} of the file", judged, values, offset=at)
         return
-    blob.explain(within, to, lambda at: f"byte {one.place + at} of the file")
+    # DWARF holds addresses, lengths and line numbers; times stand in it as texts at most.
+    debugs = one.name.startswith(_DEBUG)
+    blob.explain(within, to, lambda at: f"byte {one.place + at} of the file", numbers=not debugs)
 
 
 def _inflated(section: Section) -> bytes | None:
@@ -280,6 +284,7 @@ def _headers(pair: Pair, to: Collector, first: File, second: File) -> None:
 
 def _weigh(to: Collector, mark: int) -> None:
     """Instructions and unclear bytes follow from a clear cause in the same file."""
+    blob.weigh(to, mark)
     found = to.since(mark)
     clear = [one for one in found if one.cause not in {Cause.CODE, Cause.UNKNOWN}]
     if clear and not all(one.follows for one in clear):

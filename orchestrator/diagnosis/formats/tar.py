@@ -6,6 +6,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnosis import moments
+from orchestrator.diagnosis.formats import members
 from orchestrator.diagnosis.formats.stream import opened, refusing
 from orchestrator.diagnosis.model import UNKNOWN, Cause, Judgement, Sureness
 from orchestrator.diagnosis.source import Parts
@@ -40,18 +41,8 @@ def explain(pair: Pair, to: Collector, inner: Callable[[Pair], None]) -> None:
         InputError: one is damaged, or has more members than are looked at.
     """
     first, second = (_members(side, pair.path) for side in (pair.first, pair.second))
-    names = [[one.name for one in side] for side in (first, second)]
-    if names[0] != names[1]:
-        number = next(
-            (n for n, (a, b) in enumerate(zip(*names, strict=False)) if a != b),
-            min(map(len, names)),
-        )
-        same = sorted(names[0]) == sorted(names[1])
-        reason = "the same members in another order"
-        judged = Judgement(Cause.ORDER, Sureness.CERTAIN, reason) if same else UNKNOWN
-        values = [side[number] if number < len(side) else None for side in names]
-        place = first[number].offset if number < len(first) else None
-        to.say(pair.path, f"tar member {number + 1}", judged, (values[0], values[1]), offset=place)
+    names = [one.name for one in first], [one.name for one in second]
+    members.explain(pair, to, "tar", names, [one.offset for one in first])
     others: dict[str, list[tarfile.TarInfo]] = {}
     for one in second:
         others.setdefault(one.name, []).append(one)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnosis import moments
+from orchestrator.diagnosis.formats import members
 from orchestrator.diagnosis.formats.stream import opened, refusing
 from orchestrator.diagnosis.model import UNKNOWN, Cause, Judgement, Sureness
 from orchestrator.diagnosis.source import Memory
@@ -60,18 +61,8 @@ def _archives(
     sides: tuple[zipfile.ZipFile, zipfile.ZipFile],
 ) -> None:  # fmt: skip
     infos = [side.infolist() for side in sides]
-    names = [[one.filename for one in side] for side in infos]
-    if names[0] != names[1]:
-        number = next(
-            (n for n, (a, b) in enumerate(zip(*names, strict=False)) if a != b),
-            min(map(len, names)),
-        )
-        same = sorted(names[0]) == sorted(names[1])
-        reason = "the same members in another order"
-        judged = Judgement(Cause.ORDER, Sureness.CERTAIN, reason) if same else UNKNOWN
-        values = [side[number] if number < len(side) else None for side in names]
-        place = infos[0][number].header_offset if number < len(infos[0]) else None
-        to.say(pair.path, f"zip member {number + 1}", judged, (values[0], values[1]), offset=place)
+    names = [one.filename for one in infos[0]], [one.filename for one in infos[1]]
+    members.explain(pair, to, "zip", names, [one.header_offset for one in infos[0]])
     others = {one.filename: one for one in infos[1]}
     for one in infos[0]:
         if one.filename in others:

@@ -14,11 +14,12 @@ import struct
 import warnings
 from array import array
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from blake3 import blake3
+from cryptography.hazmat.primitives import hashes
 from pyfatfs._exceptions import NotAnLFNEntryException, PyFATException
 from pyfatfs.PyFat import PyFat
 
@@ -28,7 +29,7 @@ from reproducibility.errors import ComparisonError, SourceryError
 from reproducibility.manifest import Entry, Tree, directory, file
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -43,6 +44,9 @@ _SIGNATURE = 0xAA55
 _SECTOR = 512
 # In the volume's boot sector: bytes a sector, reserved sectors, FATs, sectors of one (16, 32 bits).
 _BOOT_SECTOR = struct.Struct("<11xHxHB5xH12xI")
+# Bytes of a directory: 65,536 records of 32 (fatgen103, "FAT Directory Structure").
+_LARGEST_FOLDER = 65_536 * 32
+_FAT_ENTRY = 4
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class Reading:
     """Content of an image as it was read.
 
     `tree`: no file is executable, VFAT has no such thing. `moments`: every creation and write time,
-    `days`: every access date, both in seconds since 1970-01-01 UTC. `used`: clusters.
+    `days`: every access date, both in seconds since 1970-01-01 UTC. `used`: clusters. `sha256`: of
+    the files that were asked for, by path, in hexadecimal digits.
     """
 
     tree: Tree
@@ -59,6 +64,7 @@ class Reading:
     moments: frozenset[int]
     days: frozenset[int]
     used: int
+    sha256: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def stray_times(self, epoch: int) -> list[int]:
         """The times that are not `epoch` (for access: its day); empty is how it must be."""
@@ -93,8 +99,21 @@ def partition(image: Path) -> int:
     )
 
 
-def read(image: Path, *, offset: int | None = None) -> Reading:
+def _none(_: str) -> bool:
+    return False
+
+
+def read(
+    image: Path,
+    *,
+    offset: int | None = None,
+    sha256: Callable[[str], bool] = _none,
+    most_clusters: int | None = None,
+) -> Reading:
     """Read a whole image. `offset`: byte at which the volume starts; else the table says it.
+
+    `sha256`: says of a path whether its SHA-256 is wanted too. `most_clusters`: refuse an image
+    whose tables have entries for more; each takes 40 bytes of memory for a moment.
 
     Raises:
         ComparisonError: the image is damaged or no FAT32 volume; says what is wrong.
@@ -102,12 +121,12 @@ def read(image: Path, *, offset: int | None = None) -> Reading:
     """
     start = partition(image) if offset is None else offset
     with _judged(image), regular.opened(image) as stream:
-        _check_tables(stream, start)
+        _check_tables(stream, start, most_clusters)
         volume = _Volume(offset=start)
         volume.set_fp(stream)
         # As a list of numbers it takes ten times the memory.
         volume.fat = array("I", volume.fat)
-        return _Walk(volume, stream.fileno(), start).reading()
+        return _Walk(volume, stream.fileno(), start, sha256).reading()
 
 
 @contextmanager
@@ -132,14 +151,17 @@ def _judged(image: Path) -> Iterator[None]:
         raise ComparisonError(f"the image is damaged: {reason}", subject=str(image)) from error
 
 
-def _check_tables(stream: BinaryIO, start: int) -> None:
+def _check_tables(stream: BinaryIO, start: int, most_clusters: int | None) -> None:
     """Compare what the boot sector says of the FATs with the file, before they are read."""
     stream.seek(start)
     sector = stream.read(_SECTOR)
     if len(sector) < _SECTOR:
         raise ComparisonError("it ends before its boot sector does")
     bytes_, reserved, count, small, large = _BOOT_SECTOR.unpack_from(sector)
-    end = start + (reserved + count * (small or large)) * bytes_
+    size = (small or large) * bytes_
+    end = start + reserved * bytes_ + count * size
+    if most_clusters is not None and size > most_clusters * _FAT_ENTRY:
+        raise ComparisonError(f"a table for more than {most_clusters} clusters")
     if end > os.fstat(stream.fileno()).st_size:
         raise ComparisonError("its tables reach beyond the end of the image")
 
@@ -156,18 +178,24 @@ class _Volume(PyFat):  # type: ignore[misc]
         """Number of clusters that were met."""
         return sum(self._seen)
 
-    def get_cluster_chain(self, first_cluster: int) -> Iterator[int]:
-        """The clusters of a chain.
+    def get_cluster_chain(
+        self, first_cluster: int, most: int | None = _LARGEST_FOLDER
+    ) -> Iterator[int]:
+        """The clusters of a chain. `most`: bytes that it may have, by default those of a directory.
 
         Raises:
-            ComparisonError: one of them was met before, in this chain or another.
+            ComparisonError: one of them was met before, in this chain or another; or it is longer.
         """
+        left = -1 if most is None else max(1, most // self.bytes_per_cluster)
         if not self._seen:
             self._seen = bytearray(len(self.fat))
         seen = self._seen
         for cluster in super().get_cluster_chain(first_cluster):
             if seen[cluster]:
                 raise ComparisonError(f"cluster {cluster} is used twice")
+            if not left:
+                raise ComparisonError(f"the directory at cluster {first_cluster} is too large")
+            left -= 1
             seen[cluster] = 1
             yield cluster
 
@@ -175,7 +203,9 @@ class _Volume(PyFat):  # type: ignore[misc]
 class _Walk:
     """One pass over all folders and files."""
 
-    def __init__(self, volume: _Volume, descriptor: int, offset: int) -> None:
+    def __init__(
+        self, volume: _Volume, descriptor: int, offset: int, sha256: Callable[[str], bool]
+    ) -> None:
         self._volume = volume
         self._descriptor = descriptor
         self._offset = offset
@@ -183,6 +213,8 @@ class _Walk:
         self._buffer = memoryview(bytearray(_BUFFER))
         self._times: dict[tuple[int, ...], Any] = {}
         self._labels: list[str] = []
+        self._wanted = sha256
+        self._sha256: dict[str, str] = {}
 
     def reading(self) -> Reading:
         """Walk, check that nothing is left over, and sum up."""
@@ -195,6 +227,7 @@ class _Walk:
             frozenset(self._moments()),
             frozenset(_seconds(entry.get_atime()) for entry in self._times.values()),
             self._volume.met,
+            self._sha256,
         )
 
     def _entries(self) -> Iterator[Entry]:
@@ -230,6 +263,7 @@ class _Walk:
 
     def _file(self, path: str, found: Any) -> Entry:  # noqa: ANN401 - pyfatfs has no types
         hasher = blake3()
+        other = hashes.Hash(hashes.SHA256()) if self._wanted(path) else None
         left = found.filesize
         first = found.get_cluster()
         if left == 0 and first:
@@ -242,17 +276,21 @@ class _Walk:
                 if not count:
                     raise ComparisonError(f"{path} reaches beyond the end of the image")
                 hasher.update(self._buffer[:count])
+                if other is not None:
+                    other.update(self._buffer[:count])
                 at += count
             if not left and length - (end - start) >= self._volume.bytes_per_cluster:
                 raise ComparisonError(f"{path} has more clusters than its size needs")
         if left:
             raise ComparisonError(f"{path} has fewer clusters than its size needs")
+        if other is not None:
+            self._sha256[path] = other.finalize().hex()
         return file(path, Digest("blake3", hasher.hexdigest()), found.filesize)
 
     def _runs(self, first: int) -> Iterator[tuple[int, int]]:
         """The chain's pieces: (byte in the image, bytes)."""
         size = self._volume.bytes_per_cluster
-        chain = list(self._volume.get_cluster_chain(first))
+        chain = list(self._volume.get_cluster_chain(first, most=None))
         breaks = [i + 1 for i, (one, two) in enumerate(pairwise(chain)) if two != one + 1]
         for begin, end in pairwise([0, *breaks, len(chain)]):
             address = self._volume.get_data_cluster_address(chain[begin])

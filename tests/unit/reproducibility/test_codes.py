@@ -26,8 +26,14 @@ PRODUCT = [
 ]
 DOCUMENT = ROOT / "docs/checks.md"
 NAMES = {name: kind for name, kind in vars(codes).items() if isinstance(kind, CheckKind)}
-# What the functions of `compare` give for a kind that they are given, by what they are called.
-GIVEN = {"trees": {SAME, DIFFERS, NOTHING}, "_judged": {SAME, DIFFERS}}
+# What the functions that compare give for a kind that they are given, by what they are called.
+RECORD = {"absent-record", SAME, DIFFERS}
+GIVEN = {
+    "trees": {SAME, DIFFERS, NOTHING},
+    "_judged": {SAME, DIFFERS},
+    "against_record": RECORD,
+    "checks.against_record": RECORD,
+}
 
 
 def kind_of(node: ast.AST) -> str:

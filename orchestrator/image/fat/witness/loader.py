@@ -56,6 +56,11 @@ class Installed:
     system: bytes
 
 
+def as_found(record: bytes, sector: bytes) -> Installed:
+    """The code in a master boot record and a boot sector, with no word on `ldlinux.sys`."""
+    return Installed(record[:440], sector[:11], sector[_CODE], b"")
+
+
 def installed(packages: Packages, tree: Tree, first: int) -> Installed:
     """The loader for an image whose `ldlinux.sys` starts at a sector. `first`: of the volume.
 

@@ -34,9 +34,9 @@ ISOLATION: dict[str, Any] = {
     "enforcement": [{"rule": "no-network", "state": "enforced", "means": "a namespace"}],
 }
 PROVENANCE = Provenance(
-    Identity("fake", "a", "1"), ISOLATION, "9.9", "2026-01-01T00:00:00Z", "{}\n"
+    Identity("fake", "a", "1"), ISOLATION, "9.9", "2026-01-01T00:00:00Z", "{}\n", cpus=2
 )
-COMPUTED = replace(PROVENANCE, isolation={"limits": {}, "enforcement": []})
+COMPUTED = replace(PROVENANCE, cpus=None, isolation={"limits": {}, "enforcement": []})
 TREE = Tree([file("bin/go", HERE, 4, executable=True)])
 
 
@@ -119,6 +119,7 @@ def test_every_step_says_key_action_outputs_and_where_it_comes_from() -> None:
             "tool": "9.9",
             "when": "2026-01-01T00:00:00Z",
             "observed": "{}",
+            "cpus": 2,
         },
     }
     assert (two["origin"], two["provenance"]) == ("remembered", one["provenance"])
@@ -169,6 +170,14 @@ def test_the_file_form_gives_the_value_back_and_the_value_its_bytes(
     assert [repr(one.first) for one in again.checks[0].differences] == [
         repr(one.first) for one in differences
     ]
+
+
+def test_a_result_of_a_version_that_did_not_record_cpus_is_read() -> None:
+    older = {name: value for name, value in samples.PROVENANCE.items() if name != "cpus"}
+    document = samples.document(steps=[samples.step(provenance=older)])
+    step = model.parse(canonical.pretty(document)).steps[0]
+    assert step.provenance is not None
+    assert step.provenance.cpus is None
 
 
 def test_the_sample_is_a_whole_result() -> None:

@@ -31,6 +31,31 @@ def test_an_interrupted_audit_knows_what_it_found(store: Store) -> None:
     assert History(store, digests.of_bytes(b"another")).before(ACTION) is None
 
 
+def test_another_audit_does_not_overwrite_what_an_interrupted_one_found(store: Store) -> None:
+    first = History(store, REQUEST)
+    first.remember(ACTION, STEP_OF)
+    later = STEP_OF.model_copy(update={"when": "2030-01-01T00:00:00Z"})
+    another = History(store, digests.of_bytes(b"another"))
+    another.remember(ACTION, later)
+    another.end()
+    found = History(store, REQUEST).before(ACTION)
+    assert found == STEP_OF.model_copy(update={"went_on": True})
+    last = first.last(ACTION)
+    assert last is not None
+    assert last.step == later
+
+
+def test_an_audit_that_ended_leaves_one_record_for_each_action(store: Store) -> None:
+    first = History(store, REQUEST)
+    first.remember(ACTION, STEP_OF)
+    # One that went on knows of what the run before found.
+    second = History(store, REQUEST)
+    assert second.before(ACTION)
+    second.end()
+    records = (store.root / "results").rglob("*.json")
+    assert sorted(path.parts[-3] for path in records) == ["audit", "audited"]
+
+
 def test_a_finished_audit_begins_anew_and_knows_when_it_was(store: Store) -> None:
     first = History(store, REQUEST)
     first.remember(ACTION, STEP_OF)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from containers.engine import Capability
+from containers.host import durable
 from orchestrator.audit import computations, model
 from orchestrator.cli.main import run
 from orchestrator.execution.remembered import Remembered
 from orchestrator.store import DamagedBlob, Store
 from reproducibility import canonical, digest
+from reproducibility.conditions import Conditions
 from reproducibility.digest import Digest
 from reproducibility.errors import ActionError, InfrastructureError, InputError, Stopped
 from reproducibility.variations import VARIED
@@ -230,8 +233,18 @@ def test_a_part_is_never_reported_as_the_whole(world: Making) -> None:
 
 
 def test_no_step_of_a_name_is_an_error(world: Making) -> None:
-    with pytest.raises(InputError, match="no step"):
-        world(a=clean).audit(only=("nothing/*",))
+    one = world(alpha=clean, beta=clean)
+    with pytest.raises(InputError, match="no step") as caught:
+        one.audit(only=("nothing/*",))
+    assert "named as in alpha" in caught.value.remedy
+    with pytest.raises(InputError, match="no step") as caught:
+        one.audit(only=("alhpa",))
+    assert "there is alpha;" in caught.value.remedy
+
+
+def test_where_no_action_is_chosen_no_variation_is_told_of(world: Making) -> None:
+    found = world(a=clean).audit(only=("image",))
+    assert (found.variations, found.coverage.computed) == ((), 1)
 
 
 class Clock:
@@ -247,22 +260,95 @@ class Clock:
 
 def test_a_budget_begins_nothing_further_and_the_next_one_goes_on(world: Making) -> None:
     one = world(a=clean, b=clean, c=clean)
-    first = one.audit(budget=3, clock=Clock(), jobs=1)
+    first = one.audit(budget=5, clock=Clock(), jobs=1)
     assert (len(first.steps), first.verdict) == (2, "SKIP")
     assert {left.why for left in first.coverage.left_out} == {"budget"}
     (left,) = first.coverage.left_out
-    second = one.audit(budget=2, clock=Clock(), jobs=1)
+    second = one.audit(budget=4, clock=Clock(), jobs=1)
     # The one that was never audited comes first; of the others it is known when they were.
     assert [made.name for made in second.steps] == [left.step]
     assert all(was.last for was in second.coverage.left_out)
 
 
-def test_a_budget_that_is_used_up_at_once_is_no_success(world: Making) -> None:
-    found = world(a=clean).audit(budget=1, only=("a",), clock=Clock(), jobs=1)
+@pytest.mark.parametrize("budget", [1, 2])
+def test_a_budget_that_is_used_up_at_once_is_no_success(world: Making, budget: int) -> None:
+    one = world(a=clean)
+    found = one.audit(budget=budget, clock=Clock(), jobs=1)
     assert codes(found)["build"] == "audit-coverage.nothing"
     assert found.verdict == "FAIL"
-    # The program that looks around saw it; no action was run under it.
+    # Where the program that looks around saw it, no action was run under it.
+    assert (OBSERVE in one.engine.runs) == (budget > 1)
     assert state(found, "host") == ("not run", "SKIP")
+    assert one.runs() == []
+    # What another process computes is not begun either.
+    assert (found.coverage.computed, found.computations) == (0, ())
+    assert {(left.step, left.why) for left in found.coverage.left_out} == {
+        ("a", "budget"),
+        ("image", "budget"),
+    }
+
+
+# -- shares of the CPUs --------------------------------------------------------------------------
+
+
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[World, dict[str, int]]:
+    """A build of long steps, on 4 CPUs and two at once, and how many CPUs each had."""
+    gate = threading.Barrier(2, timeout=60)
+    built = threading.Event()
+
+    def meet(asked: Asked) -> Made:
+        if not built.is_set():
+            gate.wait()
+        return clean(asked)
+
+    steps = [replace(step(name), long=True) for name in "abcd"]
+    one = World(tmp_path, steps, dict.fromkeys("abcd", meet), jobs=2)
+    one.patch(monkeypatch)
+    built.set()
+    had = dict(one.engine.cpus)
+    # The last two found nobody waiting, and had all.
+    assert had == {"a": 2, "b": 2, "c": 4, "d": 4}
+    return one, had
+
+
+def test_a_step_that_had_a_share_of_the_cpus_gets_another_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, had = shared(tmp_path, monkeypatch)
+    found = one.audit()
+    assert state(found, "cpus") == ("seen", "PASS")
+    assert {name: one.engine.cpus[name] for name in had} == {"a": 4, "b": 4, "c": 2, "d": 2}
+    assert step_of(found, "a").rounds[0].conditions["processors"] == 4
+
+
+def test_a_step_that_had_a_share_keeps_it_where_cpus_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, had = shared(tmp_path, monkeypatch)
+    found = one.audit(vary=tuple(name for name in ABLE if name != "cpus"))
+    assert state(found, "cpus") == ("not asked", "SKIP")
+    assert state(found, "parallelism") == ("seen", "PASS")
+    assert {name: one.engine.cpus[name] for name in had} == had
+
+
+def test_steps_whose_cpus_are_not_recorded_are_no_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, had = shared(tmp_path, monkeypatch)
+    document = json.loads((one.out / "result.json").read_bytes())
+    with closing(Store(one.store)) as store:
+        for made in document["steps"][:1]:
+            key = Digest.parse(made["key"])
+            record = store.recall("action-sandbox", key)
+            assert record is not None
+            del record["provenance"]["cpus"]  # as earlier versions wrote it
+            store.remember("action-sandbox", key, record)
+    found = one.audit()
+    assert state(found, "cpus") == ("not recorded", "SKIP")
+    (cpus,) = (one for one in found.variations if one.name == "cpus")
+    assert cpus.actions == len(had) - 1
+    assert "but not for 1 of 4 actions" in cpus.reason
+    assert step_of(found, "a").rounds[0].conditions["parallelism"] == 5
 
 
 # -- interrupted, again, healed ------------------------------------------------------------------
@@ -298,6 +384,59 @@ def test_another_request_does_not_go_on_where_one_was_interrupted(world: Making)
     one.engine.table["b"] = clean
     assert one.audit(vary=ABLE[:2]).coverage.went_on == 0
     assert one.runs() == ["a", "a", "b", "b"]
+
+
+def test_a_shorter_audit_does_not_take_away_what_an_interrupted_one_found(world: Making) -> None:
+    one = world(a=clean, b=clean)
+    one.engine.table["b"] = lambda _: (_ for _ in ()).throw(InfrastructureError("no disk"))
+    with pytest.raises(InfrastructureError, match="no disk"):
+        one.audit(jobs=1)
+    one.engine.table["b"] = clean
+    assert one.audit(only=("a",)).coverage.went_on == 0
+    assert one.audit(jobs=1).coverage.went_on == 1
+
+
+def test_the_same_audit_does_not_run_twice_at_once(world: Making) -> None:
+    one = world(a=clean)
+    refused: list[InfrastructureError] = []
+
+    def again(asked: Asked) -> Made:
+        one.engine.table["a"] = clean
+        try:
+            one.audit()
+        except InfrastructureError as error:
+            refused.append(error)
+        assert one.audit(vary=ABLE[:1]).coverage.audited == 1
+        return clean(asked)
+
+    one.engine.table["a"] = again
+    assert one.audit().coverage.went_on == 0
+    (error,) = refused
+    assert f"already running, in process {os.getpid()}" in error.summary
+    assert error.status == 4
+
+
+def test_what_cannot_be_written_is_not_over(world: Making) -> None:
+    one = world(a=clean)
+    place = one.out / "audit.json"
+    place.mkdir()
+    (place / "in the way").touch()
+    with pytest.raises(InfrastructureError, match="cannot be written"):
+        one.audit()
+    durable.remove(place)
+    assert one.audit().coverage.went_on == 1
+    assert one.runs() == ["a"]
+
+
+def test_conditions_that_were_changed_by_hand_are_not_run(world: Making) -> None:
+    one = world(a=clean, b=chained)
+    document = json.loads((one.out / "result.json").read_bytes())
+    document["steps"][1]["conditions"] = {"user": 0}
+    one.write(steps=document["steps"])
+    one.steps = [one.steps[0], replace(one.steps[1], conditions=Conditions(user=0))]
+    with pytest.raises(InputError, match=r"result\.json was changed"):
+        one.audit()
+    assert one.runs() == []
 
 
 def test_missing_results_are_built_first_and_said(world: Making) -> None:
@@ -437,6 +576,8 @@ def test_a_person_reads_what_differs_and_why(
     assert "differ by it: a" in shown
     assert "FAIL  3 of 3 actions" in shown
     assert str(one.out / "audit.json") in shown
+    assert run([*arguments, "--vary", "host", "--only", "b"]) == 0
+    assert "alone: --vary -all,+host" in capsys.readouterr().err
     assert run([*arguments, "--vary", "-host", "--only", "b"]) == 0
     assert "1 of 3 actions" in capsys.readouterr().out
 

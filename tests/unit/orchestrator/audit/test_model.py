@@ -39,6 +39,27 @@ STEP: dict[str, Any] = {
 }
 ENGINE = {"name": "sandbox", "identity": "Linux 6.1", "version": "0.8.0"}
 
+CELL: dict[str, Any] = {
+    "host": "amd64",
+    "target": "riscv64",
+    "root": "go 1.26.6",
+    "engine": "sandbox",
+    "how": "native emulated",
+    "comparison": "native-build",
+    "verdict": "PASS",
+    "reason": "10 files are the same",
+    "evidence": {
+        "outputs": documents.NOTHING,
+        "keys": [documents.NOTHING],
+        "checks": ["native-build.same"],
+        "engine": ENGINE,
+        "emulator": {"name": "qemu-riscv64-static", "blake3": documents.NOTHING, "version": "7"},
+        "tool": "0.1.0",
+    },
+    "when": "2026-01-01T00:00:00Z",
+    "command": "",
+}
+
 
 def document(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     """A whole audit, as a JSON object."""
@@ -64,6 +85,8 @@ def document(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
             "budget": None,
             "whole": False,
             "bisect": True,
+            "native": ["riscv64"],
+            "root": "gcc",
         },
         "coverage": {
             "actions": 2,
@@ -97,6 +120,7 @@ def document(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
         "surroundings": ["umask"],
         "missing": [],
         "checks": [documents.check()],
+        "matrix": [CELL],
         "seconds": 2.5,
     }
     return {**made, **changes}

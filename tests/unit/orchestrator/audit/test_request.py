@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from containers.engine import Identity
-from orchestrator.audit.request import Request, seconds, selected
+from orchestrator.audit.request import Request, near, seconds, selected, surprise
 from reproducibility.errors import InputError
 from reproducibility.variations import NAMES
 
@@ -45,6 +45,37 @@ def test_an_unknown_variation_is_refused_with_those_that_there_are(text: str) ->
         selected(text)
     assert caught.value.status == 2
     assert all(name in caught.value.remedy for name in NAMES)
+
+
+@pytest.mark.parametrize("text", ["+all", "all", "-user", "-all,+host", "-all host", "-host,+host"])
+def test_what_chooses_as_it_reads_surprises_nobody(text: str) -> None:
+    assert surprise(text) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "alone"),
+    [
+        ("host", "--vary -all,+host"),
+        ("+host,+user", "--vary -all,+host,+user"),
+        ("-order,host", "--vary -all,+host"),
+        ("", "--vary -all,+host"),
+        (" , ", "--vary -all,+host"),
+    ],
+)
+def test_what_takes_in_what_is_in_already_is_told_of(text: str, alone: str) -> None:
+    words = surprise(text)
+    assert words.endswith(alone)
+    assert f"chooses {len(selected(text))} variations" in words
+
+
+def test_names_like_a_pattern_are_offered() -> None:
+    names = ["T1/dist", "commands/amd64/std", "commands/arm64/std", "cross/arm64"]
+    assert near(["comands/*"], names)[0].startswith("commands/")
+    assert near(["commands/amd64"], names)[:2] == ["commands/amd64/std", "commands/arm64/std"]
+    assert near(["arm64"], names) == ["cross/arm64", "commands/arm64/std"]
+    assert near(["T1/dst"], names) == ["T1/dist"]
+    assert near(["*"], names) == []
+    assert near(["zzzz"], names) == []
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 
 from containers import registry
 from containers.policy import Limits, Policy
+from orchestrator import resources
 from orchestrator.audit import subject
 from orchestrator.audit.subject import OnDemand, Subject
 from orchestrator.lock import file as locks
@@ -84,23 +85,32 @@ def test_steps_get_the_conditions_that_the_build_gave_them(out: Path) -> None:
 @pytest.mark.parametrize("names", [("a",), ("a", "b", "c"), ()])
 def test_another_plan_is_refused(out: Path, names: tuple[str, ...]) -> None:
     found = recorded(out, documents.step("a"), documents.step("b"))
-    with pytest.raises(InputError, match="otherwise than the one that made the build"):
+    with pytest.raises(InputError, match=r"plans the step \w otherwise"):
         subject._as_built([step(name) for name in names], found)
 
 
-def test_a_step_of_another_key_is_refused(out: Path, store: Store) -> None:
-    found = recorded(out, documents.step("a"))
-    limits = SimpleNamespace(policy=Limits)
-    found = replace(found, wanted=SimpleNamespace(limits=limits))
+@pytest.mark.parametrize(
+    ("tool", "words"),
+    [("0.0.9", "plans the step a otherwise"), (resources.VERSION, "json was changed after")],
+)
+def test_a_step_of_another_key_is_refused_and_not_run(
+    out: Path, store: Store, tool: str, words: str
+) -> None:
+    steps = [documents.step("a"), documents.step("image", kind="computation")]
+    write(out, tool=tool, steps=steps)
+    limits: Any = SimpleNamespace(limits=SimpleNamespace(policy=Limits))
+    found = replace(subject.find(out / "spec", out / "lock", out), wanted=limits)
     one = Subject(found, cast("Any", None), (step("a"),))
-    with pytest.raises(InputError, match="plans the step a otherwise"):
+    engine = FakeEngine({"a": made(b"1")})
+    with pytest.raises(InputError, match=words):
         one.results(
-            FakeEngine({"a": made(b"1")}),
+            engine,
             store,
             jobs=1,
             observer=FakeObserver(),
             stop=threading.Event(),
         )
+    assert engine.runs == []
 
 
 def test_an_engine_is_connected_when_it_is_needed(

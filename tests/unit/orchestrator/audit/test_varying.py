@@ -52,6 +52,31 @@ def test_the_number_of_threads_differs_whatever_the_cpus_are(
     assert threads(made, processors) != threads(built, processors)
 
 
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+@pytest.mark.parametrize(("processors", "share"), [(2, 1), (3, 1), (4, 2), (8, 2), (8, 4), (8, 5)])
+def test_a_share_of_the_cpus_is_varied_too(processors: int, share: int, number: int) -> None:
+    built = Conditions(processors=share)
+    made = otherwise(built, ABLE, processors, number=number)
+    assert 0 < made.processors <= processors
+    assert made.processors != share
+    assert threads(made, processors) != threads(built, processors)
+    alone = otherwise(built, {"parallelism"}, processors, number=number)
+    assert (alone.processors, threads(alone, processors) != share) == (share, True)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+@pytest.mark.parametrize("processors", [1, 2, 4, 64])
+def test_no_share_has_as_many_threads_as_where_the_share_is_not_known(
+    processors: int, number: int
+) -> None:
+    made = otherwise(STANDARD, ABLE, processors, number=number, shared=True)
+    assert made.parallelism > processors
+    # What the build itself named is known.
+    second = varied(processors, FIXED_POINT)
+    made = otherwise(second, ABLE, processors, number=number, shared=True)
+    assert made.parallelism != second.parallelism
+
+
 def test_further_rounds_make_other_choices() -> None:
     made = [otherwise(STANDARD, ABLE, 4, number=number) for number in range(4)]
     assert len({one.order_seed for one in made}) == 4

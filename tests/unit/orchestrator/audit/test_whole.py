@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import threading
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from orchestrator.artifacts import remaking
 from orchestrator.audit import whole
+from orchestrator.image.cpio import writer as cpio
 from orchestrator.inputs import bundle
+from reproducibility import digest
 from reproducibility.codes import FROM_INPUTS
 from reproducibility.compare import Check
+from reproducibility.manifest import Tree
 from tests.fakes import Asked, Made
 from tests.unit.orchestrator.audit.world import World, clean, codes, host_in_it, step_of
 from tests.unit.orchestrator.execution.test_scheduler import chained, step
@@ -18,7 +25,12 @@ from tests.unit.orchestrator.execution.test_scheduler import chained, step
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from orchestrator.store import Store
     from tests.fakes import Work
+
+
+# The fixture below takes its place.
+IMAGE = whole.Again._image
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +89,37 @@ def test_a_step_that_fails_is_a_failure_of_the_audit(
     failed = [check for check in found.checks if check.code == "from-inputs.failed"]
     assert "where am I" in failed[0].reason
     assert found.verdict == "FAIL"
+
+
+@pytest.mark.parametrize("alike", [(), ("hash seed", "umask")])
+def test_an_image_made_in_the_same_surroundings_proves_less(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, alike: tuple[str, ...]
+) -> None:
+    same = digest.of_bytes(b"archive")
+    expected = {"root": same, "sourcery.img": same, "sourcery.cpio.zst": same}
+    made = SimpleNamespace(tree=same, image=same, alike=alike)
+    other = SimpleNamespace(result=lambda *_: made)
+    monkeypatch.setattr(remaking, "started", lambda *_: nullcontext(other))
+    monkeypatch.setattr(whole, "laid_out", lambda *_: (Tree(), None))
+    monkeypatch.setattr(
+        cpio, "write", lambda _tree, _place, path, **_: path.write_bytes(b"archive")
+    )
+    said = SimpleNamespace(
+        cpio=SimpleNamespace(path="sourcery.cpio.zst"), image=SimpleNamespace(path="sourcery.img")
+    )
+    subject: Any = SimpleNamespace(
+        found=SimpleNamespace(result=said),
+        expected=expected,
+        assembled=lambda _: SimpleNamespace(recipe=SimpleNamespace(epoch=0)),
+    )
+    again: Any = SimpleNamespace(stop=threading.Event())
+    checks = IMAGE(again, subject, {}, store, tmp_path)
+    assert [str(check.code) for check in checks[:3]] == ["from-inputs.same"] * 3
+    further = [(str(check.code), check.verdict.name, check.subject) for check in checks[3:]]
+    assert further == (
+        [("computed-again.same-surroundings", "FAIL", "sourcery.img")] if alike else []
+    )
+    assert all(name in checks[-1].reason for name in alike)
 
 
 def _recorded(one: World) -> list[dict[str, str]]:

@@ -49,7 +49,8 @@ def observed(asked: Asked) -> Made:
         if variation.condition
     }
     # As a program counts them.
-    seen["parallelism"] = conditions.parallelism or 4
+    seen["cpus"] = conditions.processors or 4
+    seen["parallelism"] = conditions.parallelism or seen["cpus"]
     return Made(stdout=json.dumps(seen).encode())
 
 
@@ -87,6 +88,7 @@ class World:
     stop: threading.Event = field(default_factory=threading.Event)
     engine: FakeEngine = field(init=False)
     answer: Callable[[World], computations.Answer] | None = None
+    jobs: int = 1
 
     def __post_init__(self) -> None:
         self.engine = FakeEngine({**self.table, OBSERVE: observed}, "sandbox")
@@ -127,7 +129,7 @@ class World:
                 store=store,
                 policy=Policy(),
                 observer=FakeObserver(),
-                jobs=1,
+                jobs=self.jobs,
                 stop=threading.Event(),
             )
             .run(self.steps)

@@ -146,7 +146,8 @@ def test_bad_usage_is_status_2(arguments: list[str], capsys: Captured) -> None:
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.startswith("error: ")
-    assert "--help` says what there is" in told.err
+    whose = "orchestrate" if arguments[0] == "bild" else f"orchestrate {arguments[0]}"
+    assert f"`{whose} --help` says what there is" in told.err
     assert "Traceback" not in told.err
 
 

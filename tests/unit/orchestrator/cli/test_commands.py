@@ -19,6 +19,7 @@ from orchestrator.cli.wording import grouped, quantity, short
 from orchestrator.diagnosis import counting, equal
 from orchestrator.inputs import bundle as bundles
 from orchestrator.inputs import resolve
+from orchestrator.lock import differences
 from orchestrator.lock import file as locks
 from orchestrator.spec import model as spec
 from orchestrator.store import Store
@@ -310,7 +311,7 @@ def locking_(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(spec, "load", lambda _path: FakeSpec())
     monkeypatch.setattr(resolve, "lock", make)
-    monkeypatch.setattr(resolve, "moved", lambda _old, _new: seen["moved"])
+    monkeypatch.setattr(differences, "moved", lambda _old, _new: seen["moved"])
     monkeypatch.setattr(locks, "load", load)
     monkeypatch.setattr(locks, "dump", lambda lock: lock.content)
     monkeypatch.setattr(locks, "save", lambda lock, path: path.write_bytes(lock.content))
@@ -392,7 +393,8 @@ def ensured(monkeypatch: pytest.MonkeyPatch, locking_: dict[str, Any]) -> dict[s
     def ensure(_lock: FakeLock, _store: Store, **rest: Any) -> None:  # noqa: ANN401 - whatever is passed
         locking_.update(rest)
 
-    def write(_lock: FakeLock, _store: Store, path: Path, _host: str) -> int:
+    def write(_lock: FakeLock, _store: Store, path: Path, _host: str, *, root: object) -> int:
+        assert root is None
         return path.write_bytes(b"bundle")
 
     monkeypatch.setattr(inputs, "ensure", ensure)

@@ -139,6 +139,34 @@ def test_bad_input_is_status_2(name: str, tmp_path: Path, capsys: Captured) -> N
     assert not (here / "none").exists()
 
 
+def refused(capsys: Captured, *arguments: object) -> str:
+    assert run(["compare", *map(str, arguments)]) == 2
+    return capsys.readouterr().err
+
+
+def test_what_is_refused_says_what_to_do(tmp_path: Path, capsys: Captured) -> None:
+    here = written(tmp_path / "here", **{"sourcery.img": b"1", "other": b"2"})
+    image = here / "sourcery.img"
+    assert f"did you mean {image}?" in refused(capsys, here / "sourcry.img", image)
+    assert "name two files, folders" in refused(capsys, here / "zzzzz", image)
+    assert "name two files" in refused(capsys, tmp_path / "no" / "folder", image)
+    beside = written(tmp_path / "beside", **{"sourcery.img": b"1"}) / "sourcery.img"
+    assert f"name the file in the folder: {image}" in refused(capsys, here, beside)
+    assert "can be named by its path" in refused(capsys, tmp_path, image)
+    told = refused(capsys, "/dev/zero", image)
+    assert "a character device" in told
+    assert "name regular files or folders" in told
+
+
+def test_a_file_that_is_cut_short_is_the_verdict_s_reason(tmp_path: Path, capsys: Captured) -> None:
+    data = bytes(range(256)) * 10
+    folder = written(tmp_path, one=data, two=data[:1000])
+    status, found = answered(capsys, folder / "one", folder / "two")
+    words = "the second is the beginning of the first, cut short after 1000 of 2560 bytes"
+    assert (status, found["reason"]) == (1, words)
+    assert found["diagnosis"]["cause"]["reason"] == words
+
+
 # -- builds ----------------------------------------------------------------------------------------
 
 

@@ -130,3 +130,9 @@ def test_what_a_program_saw_is_told_with_the_result(store: Store) -> None:
     work = {"a": made(b"1"), "look": lambda _: Made(stdout=b'{"user":5}\n')}
     run(store, steps, FakeEngine(work))
     assert told(run(store, steps, FakeEngine({})))["a"]["provenance"]["observed"] == '{"user":5}'
+
+
+def test_the_cpus_that_an_action_had_are_told_with_the_result(store: Store) -> None:
+    work = {"a": made(b"1")}
+    run(store, STEPS[:1], FakeEngine(work, processors=3))
+    assert told(run(store, STEPS[:1], FakeEngine({})))["a"]["provenance"]["cpus"] == 3

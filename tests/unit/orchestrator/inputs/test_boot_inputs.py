@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.inputs import bundle, ensure, resolve
+from orchestrator.lock import differences
 from orchestrator.lock import file as locks
 from orchestrator.lock.file import DebianPackage, LocalPath
 from orchestrator.spec import model as specs
@@ -145,7 +146,7 @@ def test_one_of_them_is_looked_up_anew(
     index.add("linux-image-amd64", deb({}), Depends="linux-image-6.13-amd64 (= 6.13-1)")
     index.add("linux-image-6.13-amd64", newer, Version="6.13-1")
     after = resolve.lock(booting, pinned, store, update="kernel.amd64", clients=world.clients())
-    (line,) = resolve.moved(pinned, after)
+    (line,) = differences.moved(pinned, after)
     assert line.startswith("kernel.amd64 6.12.1-1: version 6.12.1-1 -> 6.13-1, blake3")
     with pytest.raises(InputError, match=r"no input 'kernel.arm64'") as refused:
         resolve.lock(booting, pinned, store, update="kernel.arm64", clients=world.clients())
@@ -212,7 +213,7 @@ def test_a_local_folder_that_changed_is_not_what_was_pinned(
         ensure(pinned, store, folder=booting.folder, clients=world.clients())
     assert refused.value.remedy.endswith("`orchestrate lock --update systemd-boot.riscv64`")
     after = resolve.lock(booting, pinned, store, clients=world.clients())
-    assert [line.partition(":")[0] for line in resolve.moved(pinned, after)] == [
+    assert [line.partition(":")[0] for line in differences.moved(pinned, after)] == [
         "systemd-boot.riscv64 local",
     ]
 

@@ -12,6 +12,7 @@ from orchestrator.cli.session import Manner, Session
 from orchestrator.cli.stopping import Stopping
 from orchestrator.cli.views import inputs as cli_inputs
 from orchestrator.inputs import log_records, resolve
+from orchestrator.lock import differences
 from orchestrator.lock import file as locks
 from orchestrator.lock.file import Absent, GoModule, Recorded
 from orchestrator.spec import model as specs
@@ -160,7 +161,7 @@ def test_a_record_that_was_absent_may_come_and_is_told(
     world.log.records |= {"@".join(name): text for name, text in kept.items()}
     world.log.add(*RISCV64, "h1:" + "A" * 43 + "=")
     after = make(world, spec, store, make(world, spec, store, before, "go"), "tools")
-    told = resolve.moved(before, after)
+    told = differences.moved(before, after)
     assert any(line.startswith("tools v1.2.3: public record: number ") for line in told)
     assert any(line.startswith("public record of go for riscv64: number ") for line in told)
 

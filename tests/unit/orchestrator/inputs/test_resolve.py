@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.inputs import resolve
+from orchestrator.lock import differences, logged
 from orchestrator.lock import file as locks
-from orchestrator.lock import logged
 from orchestrator.lock.file import Absent, GoModule, Recorded
 from orchestrator.spec import model as specs
 from reproducibility import digest as digests
@@ -70,7 +70,7 @@ def test_locking_twice_gives_the_same_bytes(world: World, spec: Spec, store: Sto
     world.asked.clear()
     assert locks.dump(make(world, spec, store, first)) == locks.dump(first)
     assert world.asked == [], "what is pinned is not looked up again"
-    assert resolve.moved(first, first) == []
+    assert differences.moved(first, first) == []
 
 
 def test_every_input_is_pinned_with_its_own_kind_of_hash(
@@ -103,7 +103,7 @@ def test_update_looks_one_input_up_anew_and_shows_what_moved(
     new_package(world)
     assert make(world, spec, store, before) == before
     after = make(world, spec, store, before, update="uname")
-    (line,) = resolve.moved(before, after)
+    (line,) = differences.moved(before, after)
     assert line.startswith("uname 1:1.37.0 for amd64: version 1:1.37.0 -> 1:1.37.1, blake3 blake3:")
     assert str(digests.of_bytes(world.packages[POOL])) in line
     with pytest.raises(InputError, match="no input 'unam'") as refused:
@@ -120,7 +120,7 @@ def test_a_new_release_moves_what_hangs_on_it(world: World, spec: Spec, store: S
     world.log.add(name, newer, h1(world.modules[name, newer]))
     world.vendored["vendor/modules.txt"] = b"# by 1.27.4\n"
     after = make(world, changed(spec, "1.27.3", "1.27.4"), store, before)
-    told = "\n".join(resolve.moved(before, after))
+    told = "\n".join(differences.moved(before, after))
     assert re.search(r"^go v0.0.1-go1.27.3\S+ for amd64: version .*go1.27.4", told, re.MULTILINE)
     assert re.search(r"^tools v1.2.3: vendored blake3:\w+ -> blake3:\w+$", told, re.MULTILINE)
     assert "public record of go for amd64: number" in told
@@ -146,7 +146,7 @@ def test_an_architecture_that_comes_later_is_asked_for(
     assert set(before.toolchain.log) == {"amd64"}
     after = make(world, spec, store, before)
     assert isinstance(after.toolchain.log["riscv64"], Absent)
-    assert resolve.moved(before, after) == [
+    assert differences.moved(before, after) == [
         (
             "public record of go for riscv64: the public log answered 404 Not Found for "
             "golang.org/toolchain@v0.0.1-go1.27.3.linux-riscv64"
@@ -293,7 +293,7 @@ def test_a_local_source_is_vendored_once(world: World, spec: Spec, store: Store)
     assert make(world, mine, store, lock) == lock
     assert world.count("vendor") == 1
     (spec.folder / "own/cmd/ls/main.go").write_text("package main // changed\n")
-    moved = resolve.moved(lock, make(world, mine, store, lock))
+    moved = differences.moved(lock, make(world, mine, store, lock))
     assert len(moved) == 1
     assert moved[0].startswith("tools local: blake3 blake3:")
 

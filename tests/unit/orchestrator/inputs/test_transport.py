@@ -51,7 +51,13 @@ class Listening(Silent):
 
 def ask(clients: Clients, folder: Path) -> Completed:
     command = ["/bin/client", "get it"]
-    return clients.ask("an input", command, {"PATH": "/bin"}, folder, judge=answers.plainly)
+    return clients.ask("an input", command, {"PATH": "/bin"}, folder, judge=judged)
+
+
+def judged(done: Completed) -> answers.Judged:
+    """What a failure means by the words alone, for a client of no kind."""
+    said = answers.text_of(done)
+    return answers.Judged(answers.words(said) or answers.Kind.REFUSED, said)
 
 
 PASSING = [

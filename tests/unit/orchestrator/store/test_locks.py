@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator.store import HeldError
 from reproducibility import digest
 from reproducibility.errors import Stopped
 
@@ -59,6 +60,26 @@ def test_an_error_under_a_lock_is_passed_on_and_lets_go(
     with pytest.raises(error), store.only_one(KEY):
         raise error("inside")
     with store.only_one(KEY):
+        pass
+
+
+def test_who_does_not_wait_is_told_who_holds_a_lock(store: Store) -> None:
+    with store.alone(KEY):
+        with pytest.raises(HeldError, match=f"process {os.getpid()} ") as caught, store.alone(KEY):
+            pytest.fail("two hold it")
+        assert caught.value.process == f"process {os.getpid()}"
+        with store.alone(OTHER):
+            pass
+    with store.only_one(KEY), pytest.raises(HeldError, match="another process"), store.alone(KEY):
+        pytest.fail("two hold it")
+    with store.alone(KEY):
+        pass
+    assert not list((store.root / "scratch").glob(f"{KEY.hex}*"))
+
+
+def test_a_lock_that_a_killed_process_left_hinders_nobody(store: Store) -> None:
+    (store.root / "scratch" / f"{KEY.hex}.lock").write_text("1")
+    with store.alone(KEY):
         pass
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 import zstandard
 
-from orchestrator.diagnosis import files
+from orchestrator.diagnosis import evidence, files
 from orchestrator.diagnosis.formats import ar, compressed, cpio, elf, golang, seed, text
-from orchestrator.diagnosis.model import Cause, Collector, Finding, Limits, Sureness
+from orchestrator.diagnosis.model import UNKNOWN, Cause, Collector, Finding, Limits, Sureness
 from orchestrator.diagnosis.source import Memory, Pair
 from reproducibility.errors import InputError
 from tests.unit.orchestrator.diagnosis import samples
@@ -88,6 +88,78 @@ def test_instructions_follow_from_a_path() -> None:
 
 
 # -- Go --------------------------------------------------------------------------------------------
+
+
+def test_what_could_be_a_time_follows_from_what_is_surely_otherwise() -> None:
+    times = [samples.EPOCH.to_bytes(8, "little"), (samples.EPOCH + 99).to_bytes(8, "little")]
+    sections: list[dict[str, bytes]] = [
+        {".data": times[0], ".rodata": b"\0/work/x.go\0"},
+        {".data": times[1], ".rodata": b"\0/home/x.go\0"},
+    ]
+    to = told(samples.elf(sections[0]), samples.elf(sections[1]))
+    assert {(one.cause.value, one.follows) for one in to.findings} == {
+        ("time", True),
+        ("path", False),
+    }
+    # So from other instructions.
+    coded = [samples.elf({**one, ".text": one[".rodata"]}) for one in sections]
+    to = told(coded[0], coded[1])
+    assert [one.cause.value for one in to.findings if not one.follows] == ["path"]
+    to = told(
+        samples.elf({".data": times[0], ".text": b"c" * 10}),
+        samples.elf({".data": times[1], ".text": b"C" * 10}),
+    )
+    main = to.diagnosis().main
+    assert main is not None
+    assert (main.cause.value, main.sure.value) == ("code", "likely")
+    # Alone it is what is known.
+    [one] = found(samples.elf({".data": times[0]}), samples.elf({".data": times[1]}))
+    assert (one.cause.value, one.sure.value, one.follows) == ("time", "possible", False)
+
+
+def test_debug_data_holds_no_time() -> None:
+    times = [samples.EPOCH.to_bytes(8, "little"), (samples.EPOCH + 99).to_bytes(8, "little")]
+    [one] = found(*(samples.elf({".debug_info": time}) for time in times))
+    assert one.cause.value == "unknown"
+
+
+# -- what is cut short -----------------------------------------------------------------------------
+
+
+def cut(first: bytes, second: bytes) -> tuple[str, str]:
+    main = told(first, second).diagnosis().main
+    assert main is not None
+    return main.reason, main.where
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        bytes(range(256)) * 40,
+        samples.elf({".text": b"c" * 10, ".data": bytes(300)}),
+        samples.zst(samples.cpio(samples.MEMBERS)),
+        samples.cpio(samples.MEMBERS),
+    ],
+    ids=["bytes", "elf", "zstd", "cpio"],
+)
+def test_a_file_that_is_cut_short_is_said_to_be(data: bytes) -> None:
+    half = len(data) // 2
+    words = f"is the beginning of the {{}}, cut short after {half} of {len(data)} bytes"
+    assert cut(data, data[:half]) == (
+        f"the second {words.format('first')}",
+        "the end of the second",
+    )
+    assert cut(data[:half], data)[0] == f"the first {words.format('second')}"
+    assert cut(data, b"")[0] == "the second is empty"
+
+
+def test_of_a_text_that_goes_on_a_telling_line_says_more() -> None:
+    to = told(b"cpus: 1", b"cpus: 16")
+    assert [one.cause.value for one in to.findings] == ["parallelism"]
+    assert cut(b"one\n", b"one\ntwo\n")[0] == (
+        "the first is the beginning of the second, cut short after 4 of 8 bytes"
+    )
+    assert told(b"one\n", b"one\ntwo\n").total == 1
 
 
 def test_build_information() -> None:
@@ -279,6 +351,25 @@ def test_strings_that_only_one_side_has_tell_of_what_is_long() -> None:
     [finding] = found(one, other)
     assert (finding.cause, finding.offset) == (Cause.PATH, 1)
     assert (finding.first, finding.second) == ("/work/x/main.go", "/elsewhere/x/main.go")
+
+
+def test_of_many_lines_the_first_are_judged_and_the_rest_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judged: list[str] = []
+
+    def judge(first: str, *_: object) -> object:
+        judged.append(first)
+        return UNKNOWN
+
+    monkeypatch.setattr(evidence, "judge", judge)
+    count = 2500
+    sides = ["".join(f"{side}{n}\n" for n in range(count)).encode() for side in ("a", "b")]
+    to = told(sides[0], sides[1])
+    assert judged == [f"a{n}" for n in range(2000)]
+    assert to.diagnosis().notes == (
+        f"f: of {count} lines that differ the first 2000 were looked into",
+    )
 
 
 def test_line_ends() -> None:

@@ -1,0 +1,195 @@
+"""Chain of Go releases from a second root: each link's toolchain built by the one before.
+
+The first is built by GCC's Go, the last is the Go that the build has too. A link is made as T1 and
+F1 of the build are: cmd/dist by the toolchain before, compiler, linker and go command by cmd/dist,
+and the whole toolchain by those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from containers.action import WORK
+from orchestrator.execution.step import Handle, Step
+from orchestrator.golang import handles
+from orchestrator.golang.toolchain import Chain, Programs
+from reproducibility.errors import InputError
+from reproducibility.manifest import Tree, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from containers.action import Action
+    from orchestrator.architecture import Architecture
+    from orchestrator.execution.step import Results
+    from reproducibility.digest import Digest
+
+STAGE = "root gcc"
+_PREPROFILE = "cmd/preprofile"
+# What GCC's Go is told beside what every bootstrap Go is told. Its runtime is that of Go 1.18: it
+# knows GOGC=off but not GOMEMLIMIT (Go 1.19), without which a compiler would take all the memory.
+_GCC_SETTINGS = {"GOGC": "200"}
+
+
+@dataclass(frozen=True)
+class Link:
+    """One release of the chain.
+
+    `version`: as in `1.21.13`. `release`: published, as a GOROOT. `dist_build`: as `Chain` has it.
+    `uname`: the tree with `bin/uname`. `before`: the link that builds it; None for the first, which
+    `compiler` builds, a tree with GCC's go command at `bootstrap/bin/go`.
+    """
+
+    version: str
+    host: Architecture
+    release: Tree
+    dist_build: Tree | None
+    uname: Tree
+    read: Callable[[Digest], bytes]
+    before: Link | None = None
+    compiler: Tree = field(default_factory=Tree)
+
+    @property
+    def programs(self) -> Programs:
+        """The programs that the release consists of."""
+        return Programs(
+            binaries=_names(self.release.under("bin")),
+            tools=_names(self.release.under(f"pkg/tool/linux_{self.host}")),
+        )
+
+    @property
+    def made(self) -> Handle:
+        """The step that makes its programs."""
+        return Handle(f"root/gcc/{self.version}", handles.OUT)
+
+    @property
+    def steps(self) -> list[Step]:
+        """Its steps; the first needs the link before."""
+        names = (self._dist, self._bootstrap, self._preprofile, self.made)
+        needs = () if self.before is None else (self.before.made,)
+        told = (
+            "cmd/dist",
+            "compiler, linker, go",
+            _PREPROFILE,
+            f"toolchain {self.version} for {self.host}",
+        )
+        makes = (self._make_dist, self._make_bootstrap, self._make_preprofile, self._make)
+        wanted = [
+            (name, subject, make)
+            for name, subject, make in zip(names, told, makes, strict=True)
+            if name != self._preprofile or self._profiled
+        ]
+        found = []
+        for name, subject, make in wanted:
+            found.append(Step(name, f"{STAGE} {self.version}", subject, needs, make))
+            needs = (*needs, name)
+        return found
+
+    def goroot(self, results: Results) -> Tree:
+        """Its source, and the programs that were made."""
+        return self._chain(results).goroot(self.version, self.made.tree(results))
+
+    def placed(self, results: Results) -> Tree:
+        """The programs that were made, at their places in a GOROOT."""
+        return self.programs.placed(self.made.tree(results), self.host)
+
+    @property
+    def source(self) -> Tree:
+        """The release without its programs."""
+        return self._of(Tree()).source
+
+    @property
+    def _profiled(self) -> bool:
+        """Return whether it has the program that prepares a profile (since Go 1.23)."""
+        return self.release.get(f"src/{_PREPROFILE}/main.go") is not None
+
+    @property
+    def _dist(self) -> Handle:
+        return Handle(f"{self.made}/dist")
+
+    @property
+    def _bootstrap(self) -> Handle:
+        return Handle(f"{self.made}/toolchain", "go")
+
+    @property
+    def _preprofile(self) -> Handle:
+        return Handle(f"{self.made}/preprofile", handles.OUT)
+
+    def _make_dist(self, results: Results) -> Action:
+        return self._chain(results).dist(self._dist)
+
+    def _make_bootstrap(self, results: Results) -> Action:
+        return self._chain(results).bootstrap(self._bootstrap, self._dist.tree(results))
+
+    def _make_preprofile(self, results: Results) -> Action:
+        chain = self._chain(results)
+        goroot = chain.t1(self._bootstrap.tree(results))
+        # There is no preprofile yet that reads a profile.
+        what = ("-pgo=off", "-o", f"{WORK}/out/", _PREPROFILE)
+        return chain.go_build(self._preprofile, goroot, self.host, what, go=chain.t1_go)
+
+    def _make(self, results: Results) -> Action:
+        chain = self._chain(results)
+        goroot = chain.t1(self._bootstrap.tree(results))
+        helpers = self._preprofile.tree(results) if self._profiled else None
+        return chain.by_t1(self.made, goroot, helpers)
+
+    def _chain(self, results: Results) -> Chain:
+        if self.before is None:
+            return self._of(self.compiler)
+        return self._of(self.before.goroot(results).at("bootstrap"))
+
+    def _of(self, bootstrap: Tree) -> Chain:
+        """A chain of this release. `bootstrap`: what builds it, at `bootstrap/`."""
+        made = Chain(
+            host=self.host,
+            root=merge([("what builds it", bootstrap), ("uname", self.uname)]),
+            release=self.release,
+            dist_build=self.dist_build,
+            programs=self.programs,
+            userland=Tree(),
+            observer=Tree(),
+            read=self.read,
+        )
+        if self.before is not None:
+            return made
+        # GCC's go command refuses flags for the other compiler.
+        return replace(made, quick=(), settings=_GCC_SETTINGS)
+
+
+def links(  # noqa: PLR0913 - what they are made from
+    releases: Iterable[tuple[str, Tree]],
+    *,
+    host: Architecture,
+    compiler: Tree,
+    uname: Tree,
+    dist_build: Callable[[Tree], Tree | None],
+    read: Callable[[Digest], bytes],
+) -> tuple[Link, ...]:
+    """Return the links, oldest first. `releases`: version and published GOROOT.
+
+    Raises:
+        InputError: a release is no Go source, or none is given.
+    """
+    found: list[Link] = []
+    for version, release in releases:
+        found.append(
+            Link(
+                version=version,
+                host=host,
+                release=release,
+                dist_build=dist_build(release),
+                uname=uname,
+                read=read,
+                before=found[-1] if found else None,
+                compiler=Tree() if found else compiler,
+            )
+        )
+    if not found:
+        raise InputError("a chain of toolchains has no link", subject="[root.gcc] versions")
+    return tuple(found)
+
+
+def _names(tree: Tree) -> tuple[str, ...]:
+    return tuple(entry.path for entry in tree.files())

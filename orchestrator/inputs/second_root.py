@@ -1,0 +1,252 @@
+"""Inputs of a second root: GCC's Go as one tree, and the published Go releases on the way up.
+
+Only `orchestrate audit --root gcc`, and `orchestrate fetch --root gcc` before it, bring them into
+the store; a build neither fetches nor needs them.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.architecture import host
+from orchestrator.inputs import deb_archive, log_records
+from orchestrator.inputs.checksum_database import NoRecordError
+from orchestrator.inputs.go_module import ModuleRequest
+from orchestrator.inputs.shelf import Shelf
+from orchestrator.lock.file import GCC
+from orchestrator.lock.model import Absent, SecondRoot
+from reproducibility import gomodule
+from reproducibility.errors import InputError
+from reproducibility.manifest import Tree, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from orchestrator.architecture import Architecture
+    from orchestrator.inputs.log_records import Records
+    from orchestrator.inputs.transport import Clients, Events, Store
+    from orchestrator.lock.file import Lock
+    from orchestrator.lock.model import GoModule, RootEntry, RootPackage
+    from orchestrator.spec.second_root import Gcc
+    from reproducibility.manifest import Entry
+
+# What `orchestrate lock --update` calls it, and its part in the lock.
+NAME = "root.gcc"
+# Headers and texts that only somebody who compiles C, or reads, needs.
+_LEFT_OUT = ("etc/", "usr/include/", "usr/share/", "var/")
+# Debian's merged /usr: the loader's and the linker's places (wiki.debian.org/UsrMerge).
+_MERGED = ("bin", "lib", "lib64")
+# GCC's go command has the version of GCC in its name.
+_GO = re.compile(r"usr/bin/go-[0-9]+")
+# As many as Linux follows (path_resolution(7)).
+_HOPS = 40
+
+
+@dataclass(frozen=True)
+class Root:
+    """A second root in the store.
+
+    `compiler`: GCC's Go and what it needs, the go command at `bootstrap/bin/go` too. `releases`:
+    each version on the way, oldest first, with its published GOROOT.
+    """
+
+    pinned: SecondRoot
+    compiler: Tree
+    releases: tuple[tuple[str, Tree], ...]
+
+
+def pin(  # noqa: PLR0913 - as `resolve`
+    wanted: Gcc,
+    suite: str,
+    machine: Architecture,
+    shelf: Shelf,
+    store: Store,
+    records: Records,
+) -> RootEntry:
+    """Pin a second root for a host, or say why there is none. Raises as `resolve`, but `missing`.
+
+    Not everything is published for every machine, and a build can do without.
+    """
+    try:
+        return resolve(wanted, suite, machine, shelf, store, records)
+    except InputError as error:
+        if not error.missing:
+            raise
+        return Absent(reason=error.summary)
+
+
+def resolve(  # noqa: PLR0913 - what is asked for, where, and what is known of it
+    wanted: Gcc,
+    suite: str,
+    machine: Architecture,
+    shelf: Shelf,
+    store: Store,
+    records: Records,
+) -> SecondRoot:
+    """Pin a second root for a host; all of it is in the store afterwards.
+
+    `records`: what an earlier lock proves of the public log.
+
+    Raises:
+        InputError: something is not published for that host (`missing`), or not what was promised.
+        ComparisonError: the public log contradicts `records`.
+        InfrastructureError: something could not be had.
+    """
+    releases = tuple(_release(one, machine, shelf, store, records) for one in wanted.versions)
+    packages = shelf.debian.closure(wanted.packages, suite, machine, store)
+    return SecondRoot(
+        packages=packages, tree=store.save_tree(compiler(packages, store)), releases=releases
+    )
+
+
+def _release(
+    version: str, machine: Architecture, shelf: Shelf, store: Store, records: Records
+) -> GoModule:
+    module = gomodule.toolchain_version(version, machine)
+    request = ModuleRequest(f"go{version}", gomodule.TOOLCHAIN, module, machine)
+    try:
+        pinned = shelf.module.resolve(request, store)
+    except NoRecordError as error:
+        log_records.settle(records, gomodule.TOOLCHAIN, module, error.absent)
+        raise
+    said = pinned.log or Absent(reason="the public log was not asked")
+    log = log_records.settle(records, gomodule.TOOLCHAIN, module, said, pinned.h1)
+    return pinned.model_copy(update={"log": log})
+
+
+def labels(pinned: SecondRoot) -> list[str]:
+    """Everything that is pinned, for people."""
+    return [*(one.label for one in pinned.packages), *(one.label for one in pinned.releases)]
+
+
+def required(name: str, lock: Lock, machine: Architecture) -> SecondRoot:
+    """Return what a lock pins of a further root.
+
+    Raises:
+        InputError: there is no such root, or it is not pinned for a machine of that architecture.
+    """
+    if name != GCC:
+        raise InputError(
+            f"there is no root {name!r}", subject="--root", remedy=f"the one there is: {GCC}"
+        )
+    entry = lock.roots.get(GCC, {}).get(machine)
+    if isinstance(entry, SecondRoot):
+        return entry
+    raise InputError(
+        f"the lock does not pin GCC's Go for {machine}: {entry.reason}"
+        if entry is not None
+        else f"the lock does not pin GCC's Go for {machine}",
+        subject=f"--root {name}",
+        remedy="[root.gcc] in the spec says where it comes from; `orchestrate lock` pins it",
+    )
+
+
+def bring(  # noqa: PLR0913 - as `ensure`, with what a shelf is made of
+    pinned: SecondRoot,
+    lock: Lock,
+    folder: Path,
+    store: Store,
+    clients: Clients,
+    *,
+    artifacts: bool = False,
+) -> Root:
+    """Bring all of a second root into the store.
+
+    `folder`: the spec's. `artifacts`: the packages and archives too that the trees come from, for a
+    bundle. Raises as `ensure`.
+    """
+    shelf = Shelf(clients, store, folder, lambda name: lock.find(name, host()))
+    found = ensure(pinned, shelf, store, clients.events)
+    if artifacts:
+        for package in pinned.packages:
+            shelf.package(package)
+        for release in pinned.releases:
+            shelf.artifact(release)
+    return found
+
+
+def ensure(pinned: SecondRoot, shelf: Shelf, store: Store, events: Events) -> Root:
+    """Bring all of a second root into the store.
+
+    Raises:
+        InputError: an input is not what the lock pins.
+        InfrastructureError: it could not be had, or there is to be no network.
+    """
+    events.expected(labels(pinned))
+    releases = []
+    for one in pinned.releases:
+        releases.append((one.name.removeprefix("go"), shelf.tree(one)))
+        events.settled(one.label)
+    tree = shelf.present(pinned.tree)
+    if tree is None:
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            list(pool.map(shelf.package, pinned.packages))
+        tree = compiler(pinned.packages, store)
+        if tree.digest != pinned.tree:
+            raise InputError(
+                f"the packages of the second root give {tree.digest}, the lock pins {pinned.tree}",
+                subject=pinned.packages[0].label,
+                remedy="lock with this version: `orchestrate lock --update root.gcc`",
+            )
+        store.save_tree(tree)
+    for package in pinned.packages:
+        events.settled(package.label)
+    store.remember("inputs", pinned.tree, {"digests": sorted(str(one) for one in pinned.digests)})
+    return Root(pinned, tree, tuple(releases))
+
+
+def compiler(packages: Iterable[RootPackage], store: Store) -> Tree:
+    """One tree of all packages: each link as a copy of the file that it leads to.
+
+    Raises:
+        InputError: a package is damaged; two bring different files for one path; or no go command
+            is among them.
+    """
+    links: dict[str, str] = {}
+    parts = []
+    for package in packages:
+        with deb_archive.opened(package, store) as archive:
+            parts.append((package.label, Tree(deb_archive.files(archive, store, _kept, links))))
+    files = {entry.path: entry for entry in merge(parts)}
+    found = {**files}
+    for path in links:
+        target = _followed(path, links, files)
+        if target is not None:
+            found.setdefault(path, target.moved(path))
+    go = [entry for path, entry in found.items() if _GO.fullmatch(path)]
+    if len(go) != 1:
+        raise InputError(
+            f"the packages of the second root bring {len(go)} go commands of GCC, not one",
+            subject="[root.gcc] packages",
+            remedy='name the package of one compiler, such as "gccgo-14"',
+        )
+    merged = [
+        entry.moved(entry.path.removeprefix("usr/"))
+        for entry in found.values()
+        if entry.path.startswith(tuple(f"usr/{name}/" for name in _MERGED))
+    ]
+    own = go[0].moved("bootstrap/bin/go")
+    return merge([("packages", Tree(found.values())), ("merged /usr", Tree([*merged, own]))])
+
+
+def _kept(path: str) -> bool:
+    return bool(path) and not path.startswith(_LEFT_OUT)
+
+
+def _followed(path: str, links: Mapping[str, str], files: Mapping[str, Entry]) -> Entry | None:
+    """The file that a link leads to; None where it leads to a folder, outside, or nowhere."""
+    for _ in range(_HOPS):
+        place = posixpath.normpath(posixpath.join("/", posixpath.dirname(path), links[path]))
+        path = place.lstrip("/")
+        if path.split("/")[0] in _MERGED:
+            path = f"usr/{path}"
+        if path in files:
+            return files[path]
+        if path not in links:
+            return None
+    return None

@@ -1,0 +1,137 @@
+"""Tells of each thing that a folder claims by what right it may be believed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator import device
+from orchestrator.artifacts import names
+from orchestrator.verify import audited, links
+from orchestrator.verify.model import Claim
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from orchestrator.artifacts.model import Check
+    from orchestrator.verify.documents import Documents
+    from orchestrator.verify.model import Findings, How
+    from orchestrator.verify.statements import Signed
+    from orchestrator.verify.verdicts import Derived, Grounds
+
+
+def told(  # noqa: PLR0913 - everything that a folder can say
+    grounds: Grounds,
+    read: Documents,
+    checks: Sequence[tuple[Check, Derived]],
+    signed: Signed,
+    findings: Findings,
+    *,
+    restated: bool,
+) -> list[Claim]:
+    """Return every claim, what was derived first. `restated`: statements were written anew."""
+    claims = [*_contents(grounds), *_toolchains(grounds), *_documents(read, grounds, findings)]
+    claims += [_check(one, derived, signed) for one, derived in checks]
+    claims += list(_stated(grounds, read, signed))
+    claims += list(_audit(read, signed))
+    if restated and not findings.of({"statement-differs"}):
+        detail = "each was written anew from the other files, and is the same byte by byte"
+        claims.append(_here("statements", names.PROVENANCE, detail))
+        claims.append(_here("JUnit", names.JUNIT, detail))
+        if names.REPORT in read.present:
+            claims.append(_here("page", names.REPORT, detail))
+    order: tuple[How, ...] = ("derived here", "signed", "only stated")
+    return sorted(claims, key=lambda claim: order.index(claim.how))
+
+
+def _here(what: str, subject: str, detail: str) -> Claim:
+    return Claim(what, subject, "derived here", detail)
+
+
+def _otherwise(what: str, subject: str, detail: str, signers: tuple[str, ...]) -> Claim:
+    """A claim that only its file makes: as good as who signed that."""
+    return Claim(what, subject, "signed" if signers else "only stated", detail, signers)
+
+
+def _contents(grounds: Grounds) -> Iterator[Claim]:
+    result, found = grounds.result, grounds.contents
+    if found.tree is not None and found.tree.digest == result.root.tree:
+        yield _here("tree", str(result.root.tree), "every file of the image was hashed")
+    if found.bytes_hold:
+        yield _here("volume", result.image.path, "its ids are those of this spec and this lock")
+
+
+def _toolchains(grounds: Grounds) -> Iterator[Claim]:
+    steps = {step.name: step for step in grounds.result.steps}
+    for architecture, one in grounds.toolchains.items():
+        step = steps.get(one.step)
+        if step is not None and step.outputs == one.outputs.digest:
+            detail = f"its programs on the image are the outputs of {one.step}, {step.outputs}"
+            yield _here("toolchain", architecture, detail)
+        if one.is_release:
+            detail = "source and programs on the image are the release's whole tree, as pinned"
+            yield _here("Go release", architecture, detail)
+    if grounds.lock is None:
+        return
+    for pinned in grounds.lock.inputs:
+        module = getattr(pinned, "module", None)
+        source = grounds.sources.get(module) if module else None
+        if source is not None and source.tree.digest == getattr(pinned, "vendored", None):
+            detail = "its files on the image, dependencies too, are those that the lock pins"
+            yield _here("source", str(module), detail)
+
+
+def _documents(read: Documents, grounds: Grounds, findings: Findings) -> Iterator[Claim]:
+    if findings.of({"link-broken"}) or read.result is None:
+        return
+    if read.spec is not None:
+        yield _here("spec", names.SPEC, "its digest is the one that the result was made from")
+    if read.lock is not None:
+        yield _here("lock", names.LOCK, "its digest, and its inputs, are those of the result")
+    if read.actions is not None:
+        on_image = {str(one.goroot) for one in grounds.toolchains.values()}
+        if grounds.contents.tree is not None:
+            userland = grounds.contents.tree.under(device.source(device.USERLAND))
+            on_image.add(str(userland.digest))
+        named, known = links.mounts(read, on_image)
+        detail = (
+            f"each of {len(read.actions)} documents has the digest that its step names; of the "
+            f"{named} trees that they are given {known} are on the image, pinned by the lock or "
+            "outputs of a step, the others are put together from several"
+        )
+        yield _here("actions", names.ACTIONS, detail)
+
+
+def _check(one: Check, derived: Derived, signed: Signed) -> Claim:
+    what = f"{one.code} ({one.verdict})"
+    if derived.here:
+        return _here(what, one.subject, derived.detail)
+    return _otherwise(what, one.subject, derived.detail, signed.signers)
+
+
+def _stated(grounds: Grounds, read: Documents, signed: Signed) -> Iterator[Claim]:
+    result = grounds.result
+    actions = sum(step.kind == "action" for step in result.steps)
+    told = (
+        ("steps", f"{actions} actions", "that each action gave the outputs that the result names"),
+        ("isolation", result.engine.name, "by which engine, machine and limits the steps were run"),
+        ("times", f"{result.seconds} s", "when and how long anything ran"),
+    )
+    for what, subject, detail in told:
+        yield _otherwise(what, subject, detail, signed.signers)
+    if names.SBOM in read.present:
+        detail = "names, versions and licences of what is on the image"
+        yield _otherwise("bill of materials", names.SBOM, detail, signed.signers)
+
+
+def _audit(read: Documents, signed: Signed) -> Iterator[Claim]:
+    audit = read.audit
+    if audit is None:
+        return
+    signers = signed.audit_signers
+    actions, _ = audited.covered(audit)
+    told = audit.coverage
+    detail = (
+        f"{told.audited} of {told.actions} actions ({actions} %), {len(audited.seen(audit))} "
+        "variations seen; what its rounds gave is stated, its counts and verdicts were derived"
+    )
+    yield _otherwise(f"audit ({audit.verdict})", names.AUDIT, detail, signers)

@@ -1,0 +1,46 @@
+"""A copy of a store that several tests of one file use in turn.
+
+A copy takes as many hard links as the store has blobs, and what the tests' actions read has to be
+checked out in it anew: both once for each file instead of for each test.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.integration import building
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# What tells the tests of a file apart; blobs and checkouts are named by their content.
+_EACH_ITS_OWN = ("results", "damaged", "failures")
+
+
+@dataclass(frozen=True)
+class SharedCopy:
+    """A copy of a store, and what it remembered at first, beside it."""
+
+    store: Path
+    _remembered: Path
+
+    @classmethod
+    def of(cls, store: Path, folder: Path) -> SharedCopy:
+        """Make a copy in an empty folder on the store's file system."""
+        copy = building.clone(store, folder / "store")
+        remembered = folder / "remembered"
+        shutil.copytree(copy / "results", remembered, copy_function=os.link)
+        return cls(copy, remembered)
+
+    def as_at_first(self) -> Path:
+        """The store, remembering what it did at first, no more and no less.
+
+        For tests that damage no blob: those are shared by whoever comes next.
+        """
+        for part in _EACH_ITS_OWN:
+            shutil.rmtree(self.store / part, ignore_errors=True)
+        shutil.copytree(self._remembered, self.store / "results", copy_function=os.link)
+        return self.store
