@@ -122,7 +122,7 @@ def hostile(words: str) -> tuple[BuildResult, AuditResult, tuple[Package, ...]]:
     document = _replaced(failing().document(), words)
     made = model.BuildResult.model_validate(document)
     told = _replaced(audit(made).document(), words)
-    packages = (Package(words, words, words, "module", ""),)
+    packages = (Package(words, words, words, "module"),)
     return made, audits.AuditResult.model_validate(told), packages
 
 

@@ -26,7 +26,7 @@ _KINDS = {
 
 def listed(result: BuildResult, packages: Sequence[Package]) -> Html:
     """The section. `packages`: of the bill of materials; without them no licences are said."""
-    licences = {one.blake3: one.licence for one in packages if one.blake3 and one.licence}
+    licences = {digest: one.licence for one in packages if one.licence for digest in one.digests}
     columns = ("Input", "Digests", *(("Licence",) if licences else ()))
     rows = (_row(one, licences) for one in result.inputs)
     return section(
@@ -51,7 +51,10 @@ def listed(result: BuildResult, packages: Sequence[Package]) -> Html:
 def _row(one: Input, licences: Mapping[str, str]) -> tuple[Html, ...]:
     found = [_name(one), _digests(one)]
     if licences:
-        known = licences.get(one.blake3.hex, "")
+        own = [one.blake3.hex]
+        if isinstance(one, PythonWheel | DebianPackage):
+            own.append(one.sha256.hex)
+        known = next((licences[digits] for digits in own if digits in licences), "")
         found.append(words.said(known) if known else element("span", "not known", class_="dim"))
     return tuple(found)
 

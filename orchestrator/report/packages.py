@@ -7,6 +7,7 @@ package a line; of a document in another form there are none.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,22 +17,22 @@ NAME: Final = "sbom.spdx.json"
 _BEGIN, _END = b'\n"packages": [\n', b"\n]"
 _NO_ASSERTION = frozenset({"NOASSERTION", "NONE", ""})
 _GO = "pkg:golang/"
-_BLAKE3 = "BLAKE3"
+_DIGEST = re.compile(r"\bblake3:([0-9a-f]{64})\b")
 
 
 @dataclass(frozen=True)
 class Package:
     """A package. `licence`: an SPDX expression; empty where it is not known.
 
-    `kind`: `module` for a Go module, else empty. `blake3`: hexadecimal digits of the artifact;
-    empty where it has none.
+    `kind`: `module` for a Go module, else empty. `digests`: hexadecimal digits of all that are said
+    of it, by which an input is recognised.
     """
 
     name: str
     version: str
     licence: str
     kind: str
-    blake3: str
+    digests: frozenset[str] = frozenset()
 
 
 def parse(data: bytes, subject: str = NAME) -> tuple[Package, ...]:
@@ -55,17 +56,15 @@ def _package(one: dict[str, Any]) -> Package:
     licence = next((words for words in said if words not in _NO_ASSERTION), "")
     locators = (_text(ref, "referenceLocator") for ref in _objects(one, "externalRefs"))
     is_module = any(locator.startswith(_GO) for locator in locators)
-    sums = (
-        _text(entry, "checksumValue")
-        for entry in _objects(one, "checksums")
-        if _text(entry, "algorithm") == _BLAKE3
-    )
+    digests = {_text(entry, "checksumValue") for entry in _objects(one, "checksums")}
+    # spdx-tools refuses a BLAKE3 as a checksum, so those stand in the comment.
+    digests.update(_DIGEST.findall(_text(one, "comment")))
     return Package(
         name=_text(one, "name"),
         version=_text(one, "versionInfo"),
         licence=licence,
         kind="module" if is_module else "",
-        blake3=next(sums, ""),
+        digests=frozenset(digests - {""}),
     )
 
 

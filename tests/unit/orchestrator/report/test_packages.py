@@ -26,6 +26,7 @@ PACKAGES: list[object] = [
             {"algorithm": "SHA256", "checksumValue": "a" * 64},
             {"algorithm": "BLAKE3", "checksumValue": "b" * 64},
         ],
+        "comment": f"fetched: blake3:{'c' * 64}; tree blake3:{'d' * 63}",
     },
     {"name": "plain", "versionInfo": 7, "externalRefs": "none", "checksums": [3]},
     "no package",
@@ -53,17 +54,21 @@ ANY = st.recursive(
 
 
 def test_packages_are_read() -> None:
+    digests = [letter * 64 for letter in "abc"]
     assert parse(laid_out(PACKAGES)) == (
-        Package("example.com/module", "v1.2.3", "MIT", "module", "b" * 64),
-        Package("plain", "", "", "", ""),
+        Package("example.com/module", "v1.2.3", "MIT", "module", frozenset(digests)),
+        Package("plain", "", "", ""),
     )
 
 
 def test_packages_are_read_from_what_a_build_writes() -> None:
-    subject = samples.subject(contents=[Component("a-1", "module", "m", "v1", licence="MIT")])
+    subject = samples.subject(
+        contents=[Component("a-1", "module", "m", "v1", licence="MIT", blake3="e" * 64)]
+    )
     image, module = parse(sbom.document(subject))
     assert (image.name, image.licence) == ("sourcery.img", "")
     assert (module.name, module.version, module.licence) == ("m", "v1", "MIT")
+    assert module.digests == {"e" * 64}
 
 
 @given(st.lists(ANY, max_size=4))

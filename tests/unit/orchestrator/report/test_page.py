@@ -140,8 +140,8 @@ def test_licences_are_shown_where_the_bill_of_materials_has_them() -> None:
     build = pages.build(inputs=[pinned])
     assert "Licence" not in parsed(page(build)).text
     listed = (
-        Package("own", "local", "MIT", "", results.ZEROS),
-        Package("example.com/module", "v1.2.3", "BSD-3-Clause", "module", ""),
+        Package("own", "local", "MIT", "", frozenset({results.ZEROS})),
+        Package("example.com/module", "v1.2.3", "BSD-3-Clause", "module"),
     )
     text = parsed(page(build, None, listed)).text
     assert "MIT" in text
