@@ -140,6 +140,7 @@ class Chain:
             uname=have.uname,
             dist_build=partial(plan.dist_build, store=self.bench.store),
             read=self.bench.store.read,
+            put=self.bench.store.put_bytes,
         )
 
     def _built(self, chain: Sequence[Link]) -> Results:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from containers.action import WORK
 from orchestrator.execution.step import Handle, Step
 from orchestrator.golang import handles
-from orchestrator.golang.toolchain import Chain, Programs
+from orchestrator.golang.toolchain import DIST_BUILD, Chain, Programs
 from reproducibility.errors import InputError
-from reproducibility.manifest import Tree, merge
+from reproducibility.manifest import Tree, file, merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,14 +31,21 @@ _PREPROFILE = "cmd/preprofile"
 # knows GOGC=off but not GOMEMLIMIT (Go 1.19), without which a compiler would take all the memory.
 _GCC_SETTINGS = {"GOGC": "200"}
 
+# cmd/dist runs the go command in a module of its own (src/cmd/dist/build.go, `workdir`). In Go 1.21
+# and 1.22 its go.mod names no version of Go, and that decides what a program says of itself:
+# DefaultGODEBUG, in its build information, is for the main module's version.
+GO_MOD = b"module bootstrap"
+_WITHOUT_VERSION = b'[]byte("module bootstrap")'
+
 
 @dataclass(frozen=True)
 class Link:
     """One release of the chain.
 
     `version`: as in `1.21.13`. `release`: published, as a GOROOT. `dist_build`: as `Chain` has it.
-    `uname`: the tree with `bin/uname`. `before`: the link that builds it; None for the first, which
-    `compiler` builds, a tree with GCC's go command at `bootstrap/bin/go`.
+    `uname`: the tree with `bin/uname`. `module`: as `Chain` has it. `before`: the link that builds
+    it; None for the first, which `compiler` builds, a tree with GCC's go command at
+    `bootstrap/bin/go`.
     """
 
     version: str
@@ -47,6 +54,7 @@ class Link:
     dist_build: Tree | None
     uname: Tree
     read: Callable[[Digest], bytes]
+    module: Tree | None
     before: Link | None = None
     compiler: Tree = field(default_factory=Tree)
 
@@ -151,6 +159,7 @@ class Link:
             userland=Tree(),
             observer=Tree(),
             read=self.read,
+            module=self.module,
         )
         if self.before is not None:
             return made
@@ -166,6 +175,7 @@ def links(  # noqa: PLR0913 - what they are made from
     uname: Tree,
     dist_build: Callable[[Tree], Tree | None],
     read: Callable[[Digest], bytes],
+    put: Callable[[bytes], Digest],
 ) -> tuple[Link, ...]:
     """Return the links, oldest first. `releases`: version and published GOROOT.
 
@@ -182,6 +192,7 @@ def links(  # noqa: PLR0913 - what they are made from
                 dist_build=dist_build(release),
                 uname=uname,
                 read=read,
+                module=_module(release, read, put),
                 before=found[-1] if found else None,
                 compiler=Tree() if found else compiler,
             )
@@ -189,6 +200,16 @@ def links(  # noqa: PLR0913 - what they are made from
     if not found:
         raise InputError("a chain of toolchains has no link", subject="[root.gcc] versions")
     return tuple(found)
+
+
+def _module(
+    release: Tree, read: Callable[[Digest], bytes], put: Callable[[bytes], Digest]
+) -> Tree | None:
+    """The module that cmd/dist of a release builds in; None for the standard library's."""
+    entry = release.get(DIST_BUILD)
+    if entry is None or _WITHOUT_VERSION not in read(entry.content):
+        return None
+    return Tree([file("go.mod", put(GO_MOD), len(GO_MOD))])
 
 
 def _names(tree: Tree) -> tuple[str, ...]:

@@ -48,6 +48,7 @@ RELEASE_FLAGS = ("-trimpath", "-ldflags=-w", "-gcflags=cmd/...=-dwarf=false")
 # Where cmd/preprofile and the helpers can be built by one command, so that what they share is
 # compiled once: a GOPATH, because they are of two modules.
 _HELPERS = "/helpers"
+_MODULE = "/module"
 _OBSERVER = f"sourcery/{build_cache.OBSERVER}"
 
 
@@ -90,7 +91,8 @@ class Chain:
     the module `sourcery/userland`. `read`: gives a blob's bytes (a listing is an action's output).
     `varied`: the conditions of what is built a second time. `unable`: why the engine cannot apply
     the variations that these lack. `quick`: flags for the build of cmd/dist. `settings`: further
-    variables of every action's environment.
+    variables of every action's environment. `module`: the one that `go build` is run in, where
+    it is not the standard library's.
     """
 
     host: Architecture
@@ -105,6 +107,7 @@ class Chain:
     unable: Mapping[str, str] = field(default_factory=dict)
     quick: tuple[str, ...] = (_QUICK,)
     settings: Mapping[str, str] = field(default_factory=dict)
+    module: Tree | None = None
 
     @cached_property
     def source(self) -> Tree:
@@ -364,12 +367,13 @@ class Chain:
         cache: build_cache.Cache | None = None,
     ) -> Action:
         """Return what `go build` makes with a release's flags; below `out/` or recorded there."""
+        module = () if self.module is None else (Mount(_MODULE, self.module),)
         return self.action(
             name,
             (f"/go/{go}", "build", *RELEASE_FLAGS, *what),
             environment.toolchain(architecture, **(cache.environment if cache else {})),
-            (Mount("/go", goroot), *(cache.mounts if cache else ())),
-            directory="/go/src",
+            (Mount("/go", goroot), *module, *(cache.mounts if cache else ())),
+            directory=_MODULE if module else "/go/src",
             outputs=("out",),
         )
 

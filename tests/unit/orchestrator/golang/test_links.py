@@ -6,12 +6,15 @@ import pytest
 
 from orchestrator.golang import links
 from orchestrator.golang.toolchain import DIST_BUILD
+from reproducibility import digest
 from reproducibility.errors import InputError
 from reproducibility.manifest import Tree
 from tests.unit.orchestrator import samples
 from tests.unit.orchestrator.samples import made_by, result, tree
 
+DIST = b'os.WriteFile("go.mod", []byte("module bootstrap"), 0666)'
 OLD = {name: data for name, data in samples.RELEASE.items() if "preprofile" not in name}
+OLD[DIST_BUILD] = DIST
 NEW = {**samples.RELEASE, "src/cmd/preprofile/main.go": b"package main\n"}
 COMPILER = {"bootstrap/bin/go": b"gcc's go", "usr/bin/x86_64-linux-gnu-gccgo-14": b"gccgo"}
 FIRST, LAST = "root/gcc/1.21.13", "root/gcc/1.27.3"
@@ -24,7 +27,8 @@ def chain() -> tuple[links.Link, ...]:
         compiler=tree(COMPILER),
         uname=tree({"bin/uname": b"uname"}),
         dist_build=lambda _: tree({DIST_BUILD: b"patched"}),
-        read=lambda _: b"",
+        read=lambda wanted: DIST if wanted == digest.of_bytes(DIST) else b"",
+        put=digest.of_bytes,
     )
 
 
@@ -97,6 +101,7 @@ def test_published_programs_are_in_no_sandbox() -> None:
         uname=Tree(),
         dist_build=lambda _: None,
         read=lambda _: b"",
+        put=digest.of_bytes,
     )
     for step in link.steps:
         action = made_by(step, results())  # type: ignore[arg-type]
@@ -126,6 +131,15 @@ def test_gcc_is_given_no_flags_of_the_other_compiler() -> None:
     assert any("-gcflags" in word for word in made[f"{LAST}/dist"].command)  # type: ignore[attr-defined]
 
 
+def test_toolchains_are_built_in_the_module_that_dist_builds_them_in() -> None:
+    made = actions()
+    old, new = made[FIRST], made[LAST]
+    assert (old.directory, new.directory) == ("/module", "/go/src")  # type: ignore[attr-defined]
+    (module,) = (mount.tree for mount in old.mounts if mount.at == "/module")  # type: ignore[attr-defined]
+    assert module == tree({"go.mod": links.GO_MOD})
+    assert not any(mount.at == "/module" for mount in new.mounts)  # type: ignore[attr-defined]
+
+
 def test_a_version_s_own_programs_are_built() -> None:
     made = actions()
     first, last = (made[name].command for name in (FIRST, LAST))  # type: ignore[attr-defined]
@@ -145,4 +159,5 @@ def test_a_chain_has_a_link() -> None:
             uname=Tree(),
             dist_build=lambda _: None,
             read=lambda _: b"",
+            put=digest.of_bytes,
         )
