@@ -43,7 +43,8 @@ def _in_memory() -> Path | None:
     try:
         if shutil.disk_usage(_MEMORY).free < _ROOM:
             return None
-        folder = Path(tempfile.mkdtemp(dir=_MEMORY, prefix="sourcery-unit-"))
+        # Short: tests lay sockets below it, whose paths have at most 107 bytes (unix(7)).
+        folder = Path(tempfile.mkdtemp(dir=_MEMORY, prefix="unit-"))
     except OSError:
         return None
     program = folder / "program"

@@ -121,8 +121,9 @@ def test_a_build_looks_before_it_works(
 ) -> None:
     (spec.folder / "notes/out").mkdir()
     lock = resolve.lock(spec, None, store, clients=world.clients())
-    monkeypatch.setattr("orchestrator.spec.model.load", lambda _: spec)
-    monkeypatch.setattr("orchestrator.lock.file.load", lambda _: lock)
+    for module, given in (("orchestrator.spec.model", spec), ("orchestrator.lock.file", lock)):
+        monkeypatch.setattr(f"{module}.read", lambda _: b"")
+        monkeypatch.setattr(f"{module}.parse", lambda *_, given=given: given)
     monkeypatch.setattr(
         "orchestrator.store.trial.require_store", lambda _: pytest.fail("it works already")
     )
