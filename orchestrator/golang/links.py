@@ -1,8 +1,12 @@
 """Chain of Go releases from a second root: each link's toolchain built by the one before.
 
-The first is built by GCC's Go, the last is the Go that the build has too. A link is made as T1 and
-F1 of the build are: cmd/dist by the toolchain before, compiler, linker and go command by cmd/dist,
-and the whole toolchain by those.
+The first is built by GCC's Go, the last is the Go that the build has too. A link is made as T1, F1
+and F2 of the build are: cmd/dist by the toolchain before, compiler, linker and go command by
+cmd/dist, the whole toolchain by those, and the whole toolchain once more by itself.
+
+Once more, because a compiler's output may depend on what compiled the compiler: three functions of
+Go 1.24.11 have other code where T1, which Go 1.22.10 compiled, compiled them. A release is what
+`make.bash` makes, whose toolchain has compiled itself too.
 """
 
 from __future__ import annotations
@@ -74,15 +78,19 @@ class Link:
     @property
     def steps(self) -> list[Step]:
         """Its steps; the first needs the link before."""
-        names = (self._dist, self._bootstrap, self._preprofile, self.made)
+        names = (self._dist, self._bootstrap, self._preprofile, self._first, self.made)
         needs = () if self.before is None else (self.before.made,)
         told = (
             "cmd/dist",
             "compiler, linker, go",
             _PREPROFILE,
             f"toolchain {self.version} for {self.host}",
+            f"toolchain {self.version} by itself",
         )
-        makes = (self._make_dist, self._make_bootstrap, self._make_preprofile, self._make)
+        makes = (
+            *(self._make_dist, self._make_bootstrap, self._make_preprofile),
+            *(self._make_first, self._make),
+        )
         wanted = [
             (name, subject, make)
             for name, subject, make in zip(names, told, makes, strict=True)
@@ -124,6 +132,10 @@ class Link:
     def _preprofile(self) -> Handle:
         return Handle(f"{self.made}/preprofile", handles.OUT)
 
+    @property
+    def _first(self) -> Handle:
+        return Handle(f"{self.made}/first", handles.OUT)
+
     def _make_dist(self, results: Results) -> Action:
         return self._chain(results).dist(self._dist)
 
@@ -137,11 +149,16 @@ class Link:
         what = ("-pgo=off", "-o", f"{WORK}/out/", _PREPROFILE)
         return chain.go_build(self._preprofile, goroot, self.host, what, go=chain.t1_go)
 
-    def _make(self, results: Results) -> Action:
+    def _make_first(self, results: Results) -> Action:
         chain = self._chain(results)
         goroot = chain.t1(self._bootstrap.tree(results))
         helpers = self._preprofile.tree(results) if self._profiled else None
-        return chain.by_t1(self.made, goroot, helpers)
+        return chain.by_t1(self._first, goroot, helpers)
+
+    def _make(self, results: Results) -> Action:
+        chain = self._chain(results)
+        goroot = chain.goroot(self._first, self._first.tree(results))
+        return chain.by_itself(self.made, goroot)
 
     def _chain(self, results: Results) -> Chain:
         if self.before is None:

@@ -343,6 +343,10 @@ class Chain:
             goroot = goroot.overlaid(Tree([_moved(helpers, "preprofile", place)]))
         return self._build(name, goroot, self.host, go=self.t1_go)
 
+    def by_itself(self, name: str, goroot: Tree) -> Action:
+        """Build the whole toolchain by the one in a GOROOT, with nothing compiled before."""
+        return self._build(name, goroot, self.host)
+
     def _build(
         self,
         name: str,

@@ -138,6 +138,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FromGcc:
         table |= {
             f"{name}/dist": lambda _: whole({"dist": b"dist"}),
             f"{name}/toolchain": lambda _: whole(T1),
+            f"{name}/first": lambda _: programs(),
             name: lambda _: programs(),
         }
     made = FromGcc(tmp_path, [step("F1")], table)
@@ -185,7 +186,7 @@ def test_a_chain_that_ends_in_the_same_toolchain_passes(world: FromGcc) -> None:
         made = cell(found, comparison)
         assert (made.verdict, made.how, made.command) == ("PASS", "host", "")
         assert made.evidence is not None
-        assert len(made.evidence.keys) == 6
+        assert len(made.evidence.keys) == 8
     assert cell(found, "release").reason == "all 2 links are their published releases"
 
 
@@ -240,7 +241,7 @@ def test_a_false_word_of_the_log_is_seen(world: FromGcc, monkeypatch: pytest.Mon
 
 def test_what_was_built_is_remembered(world: FromGcc) -> None:
     world.root()
-    assert len(world.runs()) == 6
+    assert len(world.runs()) == 8
     world.engine.runs.clear()
     found = world.root()
     assert world.runs() == []
@@ -260,7 +261,7 @@ def test_an_interrupted_chain_goes_on_at_its_link(world: FromGcc) -> None:
     world.stop.clear()
     world.engine.runs.clear()
     assert of(world.root())["amd64: second-root"] == "same"
-    assert world.runs() == [LAST, f"{LAST}/dist", f"{LAST}/toolchain"]
+    assert world.runs() == [LAST, *(f"{LAST}/{name}" for name in ("dist", "first", "toolchain"))]
 
 
 def test_a_link_that_cannot_be_built_is_an_error(world: FromGcc) -> None:

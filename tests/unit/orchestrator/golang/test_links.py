@@ -40,7 +40,7 @@ def results() -> dict[str, object]:
     for name, what in ((FIRST, old), (LAST, built)):
         found[f"{name}/dist"] = made["T1/dist"]
         found[f"{name}/toolchain"] = made["T1/toolchain"]
-        found[name] = result(tree(what))
+        found[f"{name}/first"] = found[name] = result(tree(what))
     return found
 
 
@@ -54,17 +54,19 @@ def actions() -> dict[str, object]:
 
 def test_each_step_waits_for_the_one_before() -> None:
     first, last = (link.steps for link in chain())
-    assert [step.name for step in first] == [f"{FIRST}/dist", f"{FIRST}/toolchain", FIRST]
+    assert [step.name for step in first] == [
+        *(f"{FIRST}/dist", f"{FIRST}/toolchain", f"{FIRST}/first"),
+        FIRST,
+    ]
     assert [step.name for step in last] == [
-        f"{LAST}/dist",
-        f"{LAST}/toolchain",
-        f"{LAST}/preprofile",
+        *(f"{LAST}/dist", f"{LAST}/toolchain", f"{LAST}/preprofile", f"{LAST}/first"),
         LAST,
     ]
     assert [step.needs for step in first] == [
         (),
         (f"{FIRST}/dist",),
         (f"{FIRST}/dist", f"{FIRST}/toolchain"),
+        (f"{FIRST}/dist", f"{FIRST}/toolchain", f"{FIRST}/first"),
     ]
     assert last[0].needs == (FIRST,)
     assert {step.stage for step in last} == {"root gcc 1.27.3"}
@@ -148,6 +150,18 @@ def test_a_version_s_own_programs_are_built() -> None:
     assert {"cmd/go", "cmd/compile"} <= {*first} & {*last}
     (goroot,) = (mount.tree for mount in made[LAST].mounts if mount.at == "/go")  # type: ignore[attr-defined]
     assert goroot.get("pkg/tool/linux_amd64/preprofile") is not None
+
+
+def test_a_toolchain_compiles_itself_before_it_is_compared() -> None:
+    other = {f"out/{name}": data for name, data in samples.BUILT.items()}
+    other["out/compile"] = b"by another compiler"
+    given = {**results(), f"{LAST}/first": result(tree(other))}
+    action = made_by(chain()[1].steps[-1], given)  # type: ignore[arg-type]
+    (goroot,) = (mount.tree for mount in action.mounts if mount.at == "/go")
+    compiler = goroot.get("pkg/tool/linux_amd64/compile")
+    assert compiler is not None
+    assert compiler.digest == digest.of_bytes(other["out/compile"]).hex
+    assert action.command[0] == "/go/bin/go"
 
 
 def test_a_chain_has_a_link() -> None:
