@@ -156,7 +156,7 @@ def test_a_page_that_somebody_changed_is_not_summed(out: Path, built: BuildResul
     (out / names.REPORT).write_bytes(b"<script>other</script>")
     folder.sign(out, built, keys.generate())
     now = (out / names.SHA256SUMS).read_text().splitlines()
-    assert [one for one in listed if one.endswith(names.REPORT)][0] in now
+    assert next(one for one in listed if one.endswith(names.REPORT)) in now
 
 
 def test_a_full_disk_changes_nothing(
