@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from containers.host import scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 # rename(2): something of another kind, or a folder with something in it, has the name already.
 _TAKEN = {errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY}
@@ -29,20 +29,38 @@ def write(path: Path, data: bytes) -> None:
     Raises:
         OSError: the disk is full, or cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Put files in place, each whole and on the disk; mode 0644.
+
+    All are written beside their places first, so what cannot be written changes none of them, and
+    between the first and the last of them in place there are only renames.
+
+    Raises:
+        OSError: the disk is full, or cannot be written.
+    """
+    made: dict[Path, Path] = {}
     try:
-        try:
-            write_all(descriptor, data)
-            os.fchmod(descriptor, 0o644)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        Path(name).rename(path)
+        for path, data in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            made[path] = Path(name)
+            try:
+                write_all(descriptor, data)
+                os.fchmod(descriptor, 0o644)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        for path, written in made.items():
+            written.rename(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        for written in made.values():
+            written.unlink(missing_ok=True)
         raise
-    sync(path.parent)
+    for folder in {path.parent for path in made}:
+        sync(folder)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

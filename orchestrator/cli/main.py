@@ -85,7 +85,9 @@ def run(arguments: Sequence[str], noted: Noted | None = None) -> int:
         with streams.helping():
             call = application(list(arguments), prog_name=PROGRAM, standalone_mode=False)
     except typer.TyperException as error:
-        refused = InputError(error.format_message(), remedy=_help(arguments))
+        # Without a command it only shows the help, and has no words.
+        summary = error.format_message() or "no command was given"
+        refused = InputError(summary, remedy=_help(arguments))
         print_error(refused, status=refused.status, json=json)
         return refused.status
     except SourceryError as error:

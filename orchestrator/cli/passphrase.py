@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,8 @@ from orchestrator.cli.options import place
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orchestrator.evidence.keys import Private
 
 VARIABLE = "SOURCERY_PASSPHRASE"
@@ -34,8 +37,8 @@ PassphraseFile = Annotated[
 ]
 
 
-def load(path: Path, file: Path | None) -> Private:
-    """Read a private key, with its passphrase where it has one.
+def load(path: Path, file: Path | None, note: Callable[[str], None]) -> Private:
+    """Read a private key, with its passphrase where it has one. `note`: tells a person.
 
     Raises:
         InputError: there is none, others can read it, or the passphrase is missing or wrong.
@@ -43,21 +46,24 @@ def load(path: Path, file: Path | None) -> Private:
     from orchestrator.evidence import keys
 
     try:
-        return keys.load_private(path)
+        found = keys.load_private(path)
     except keys.LockedKeyError:
-        given = told(file)
+        given = told(file, note)
         if given is None and sys.stdin.isatty():
             given = _asked(f"Passphrase of {path}: ")
         return keys.load_private(path, given)
+    if file is not None:
+        note(f"{path} has no passphrase, so --passphrase-file is not used for it")
+    return found
 
 
-def chosen(file: Path | None) -> bytes | None:
-    """Return the passphrase for a new key; None for one without.
+def chosen(file: Path | None, note: Callable[[str], None]) -> bytes | None:
+    """Return the passphrase for a new key; None for one without. `note`: tells a person.
 
     Raises:
         InputError: what was typed a second time differs.
     """
-    given = told(file)
+    given = told(file, note)
     if given is not None or not sys.stdin.isatty():
         return given
     first = _asked("Passphrase of the new key (empty for none): ")
@@ -68,8 +74,10 @@ def chosen(file: Path | None) -> bytes | None:
     return first or None
 
 
-def told(file: Path | None) -> bytes | None:
+def told(file: Path | None, note: Callable[[str], None]) -> bytes | None:
     """Return the passphrase of a file or of the environment; None where there is neither.
+
+    `note`: tells a person of a file that others can read.
 
     Raises:
         InputError: the file cannot be read, or its first line is empty.
@@ -79,6 +87,7 @@ def told(file: Path | None) -> bytes | None:
     from reproducibility import regular
 
     try:
+        mode = stat.S_IMODE(file.stat().st_mode)
         line = regular.read(file, limit=_LARGEST).partition(b"\n")[0].removesuffix(b"\r")
     except OSError as error:
         raise InputError(
@@ -86,6 +95,11 @@ def told(file: Path | None) -> bytes | None:
             subject=str(file),
             remedy="give a file whose first line it is",
         ) from error
+    if mode & 0o077:
+        note(
+            f"others than its owner can read or write {file} (mode {mode:04o}), and so have the "
+            f"passphrase: chmod 600 {file}"
+        )
     if not line:
         raise InputError(
             "the first line is empty, and it should be the passphrase",

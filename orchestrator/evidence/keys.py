@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 PUBLIC = ".pub"
 # Bytes; a key of this kind has some hundred.
 _LARGEST = 64 << 10
+# Bytes; what `cryptography` passes on to OpenSSL.
+_LONGEST_PASSPHRASE = 1023
 
 
 class LockedKeyError(InputError):
@@ -100,9 +102,23 @@ def save(private: Private, path: Path, passphrase: bytes | None) -> Public:
     """Write a private key (mode 0600) and its public key beside it, in files that are new.
 
     Raises:
-        InputError: there is a file of that name already; nothing was written.
+        InputError: there is a file of that name already, no such folder, or the passphrase is too
+            long; nothing was written.
         InfrastructureError: the files cannot be written; nothing is left of them.
     """
+    if passphrase is not None and len(passphrase) > _LONGEST_PASSPHRASE:
+        raise InputError(
+            f"the passphrase has {len(passphrase)} bytes, and at most {_LONGEST_PASSPHRASE} are "
+            "possible",
+            subject="passphrase",
+            remedy="give a shorter one",
+        )
+    if not path.parent.is_dir():
+        raise InputError(
+            f"there is no folder {path.parent}",
+            subject=str(path),
+            remedy="make it first, or give another path",
+        )
     beside = public_path(path)
     for place in (path, beside):
         if os.path.lexists(place):
@@ -151,6 +167,14 @@ def load_private(path: Path, passphrase: bytes | None = None) -> Private:
         data = regular.read(path, limit=_LARGEST)
     except OSError as error:
         raise _unreadable("private", path, error) from error
+    if b"PUBLIC KEY-----" in data and b"PRIVATE KEY-----" not in data:
+        raise InputError(
+            "this is the public key, and the private one signs",
+            subject=str(path),
+            remedy=f"give {path.with_suffix('')}"
+            if path.suffix == PUBLIC
+            else "give the private key's file",
+        )
     if mode & 0o077:
         raise InputError(
             f"others than its owner can read or write this private key (mode {mode:04o})",
@@ -193,6 +217,12 @@ def load_public(path: Path) -> Public:
 
 def parse_public(data: bytes, subject: str) -> Public:
     """Read a public key from its file form. Errors as `load_public`."""
+    if b"PRIVATE KEY-----" in data:
+        raise InputError(
+            "this is the private key: do not hand it out, and make a new one if you did",
+            subject=subject,
+            remedy=f"give the public key, which `orchestrate key new PATH` wrote as PATH{PUBLIC}",
+        )
     try:
         found = load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:

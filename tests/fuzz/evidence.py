@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from orchestrator.artifacts import sums
-from orchestrator.evidence import cyclonedx, dsse, folder, keys, licences, sorting
+from orchestrator.evidence import cyclonedx, dsse, keys, licences, signable, sorting
 from tests.fuzz import scratch
 from tests.fuzz.target import Target
 from tests.unit.orchestrator.evidence import samples
@@ -48,7 +48,7 @@ def _dsse(data: bytes) -> None:
         raise AssertionError("envelopes do not read back")
     for one in found:
         keys.verify(one, _KEY.public)
-        folder.subjects(one, "a statement")
+        signable.subjects(one, "a statement")
 
 
 def _sums(data: bytes) -> None:

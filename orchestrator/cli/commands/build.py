@@ -109,7 +109,7 @@ def build(
             rebuild=rebuild,
             store=store_folder(store),
             # Before the work: a key that cannot be used is better known now.
-            sign=tuple(passphrase.load(key, passphrase_file) for key in sign or ()),
+            sign=tuple(passphrase.load(key, passphrase_file, session.note) for key in sign or ()),
         )
         return view.build(options, session)
 

@@ -96,8 +96,9 @@ def sign(
 ) -> Call:
     """Sign every statement of a finished build, beside the signatures that are there.
 
-    Each file that a statement is about is hashed first; one that is not what the statement says is
-    an error, and nothing is signed. To sign twice with one key changes nothing.
+    Each file that a statement is about is hashed first, and each statement is written anew from
+    them; one that comes out otherwise is an error, and nothing is signed. To sign twice with one
+    key changes nothing.
     """
     from orchestrator.cli.views import evidence as view
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.cli import passphrase
+from orchestrator.cli import overwriting, passphrase
 from orchestrator.cli.session import print_json
 from reproducibility.errors import InfrastructureError, InputError
 
@@ -25,7 +25,7 @@ def new_key(path: Path, file: Path | None, session: Session) -> int:
     """
     from orchestrator.evidence import keys
 
-    given = passphrase.chosen(file)
+    given = passphrase.chosen(file, session.note)
     public = keys.save(keys.generate(), path, given)
     if given is None:
         session.note("the key has no passphrase: whoever can read the file can sign with it")
@@ -55,19 +55,52 @@ def sign(out: Path, key: Path, file: Path | None, session: Session) -> int:
     from orchestrator.artifacts.finished import Finished
     from orchestrator.evidence import folder
 
-    private = passphrase.load(key, file)
+    _refuse_swapped(out, key)
+    private = passphrase.load(key, file, session.note)
     finished = Finished.load(out)
     if finished.doubt:
         session.note(finished.doubt)
-    count = folder.sign(out, finished.result, private)
+    signed = folder.sign(out, finished.result, private)
+    said = signed.statements
+    if said.version:
+        session.note(
+            f"version {said.version} made this build, so its statements were not written anew and "
+            "compared; only the digests in them were"
+        )
+    for line in said.earlier:
+        session.note(
+            f"line {line} is about an earlier audit, whose {names.AUDIT} is not here any more: it "
+            "is not signed now"
+        )
     keyid = private.public.keyid
     place = out / names.PROVENANCE
-    said = f"signed {count} statements in {place}" if count else f"{place} was signed by it already"
+    listed = list(said.names.values())
     session.result(
-        {"schema": SCHEMA, "keyid": keyid, "signed": count, "file": str(place)},
-        [said, f"keyid: {keyid}"],
+        {
+            "schema": SCHEMA,
+            "keyid": keyid,
+            "signed": signed.count,
+            "statements": listed,
+            "left_out": list(said.earlier),
+            "file": str(place),
+        },
+        [
+            f"signed {signed.count} statements in {place}: {', '.join(listed)}"
+            if signed.count
+            else f"{place} was signed by it already",
+            f"keyid: {keyid}",
+        ],
     )
     return 0
+
+
+def _refuse_swapped(out: Path, key: Path) -> None:
+    if key.is_dir() and out.is_file():
+        raise InputError(
+            "this is a file, and the output folder comes first",
+            subject=str(out),
+            remedy=f"orchestrate sign {key} {out}",
+        )
 
 
 def export(out: Path, layout: Path | None, bill: Path | None, session: Session) -> int:
@@ -84,6 +117,11 @@ def export(out: Path, layout: Path | None, bill: Path | None, session: Session) 
         raise InputError(
             "nothing was asked for", subject="export", remedy="give --oci or --cyclonedx"
         )
+    if layout is not None:
+        overwriting.require_folder(layout)
+        overwriting.require_outside(layout, out)
+    if bill is not None:
+        overwriting.require(bill, overwriting.CYCLONEDX)
     finished = Finished.load(out)
     document: dict[str, object] = {"schema": SCHEMA}
     lines: list[str] = []

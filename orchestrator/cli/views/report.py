@@ -8,6 +8,7 @@ import webbrowser
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.cli import overwriting
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.cli.session import Session
+    from orchestrator.report.folder import Made
 
 # Where a program finds the screen of the person who called it.
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
@@ -39,15 +41,14 @@ def report(options: Options, session: Session) -> int:
     from orchestrator.artifacts import names
     from orchestrator.report import folder
 
-    made = folder.made(options.out)
     place = options.file or options.out / names.REPORT
     written = True
     if options.file is not None:
+        overwriting.require(options.file, overwriting.PAGE)
+        made = folder.made(options.out)
         _write(options.file, made.data)
-    elif folder.is_there(options.out, made.data):
-        written = False
     else:
-        _put(options.out, made.data)
+        made, written = _put(options.out)
     session.result(
         {
             "path": str(place),
@@ -63,17 +64,25 @@ def report(options: Options, session: Session) -> int:
     return 0
 
 
-def _put(out: Path, data: bytes) -> None:
-    """Put the page into the folder; the sums that name its files get its line anew."""
-    from orchestrator.artifacts import names
-    from orchestrator.evidence import folder as evidence
+def _put(out: Path) -> tuple[Made, bool]:
+    """Put the page into the folder; the sums that name its files get its line anew.
 
-    place = out / names.REPORT
-    if all((out / name).is_file() for name in (names.PROVENANCE, *names.SUMS)):
-        evidence.put(out, {names.REPORT: data})
-        return
-    # By a version that left no evidence: its sums name image and archive only.
-    _write(place, data)
+    False where all of it was there already.
+    """
+    from orchestrator.artifacts import names
+    from orchestrator.evidence import placing
+    from orchestrator.report import folder
+
+    # An audit must not end between the page that is made and the page that is written.
+    with placing.alone(out):
+        made = folder.made(out)
+        if all((out / name).is_file() for name in (names.PROVENANCE, *names.SUMS)):
+            return made, placing.put(out, {names.REPORT: made.data})
+        # By a version that left no evidence: its sums name image and archive only.
+        there = folder.is_there(out, made.data)
+        if not there:
+            _write(out / names.REPORT, made.data)
+        return made, not there
 
 
 def _write(place: Path, data: bytes) -> None:

@@ -14,8 +14,10 @@ import pytest
 from orchestrator import build as building
 from orchestrator.artifacts import names
 from orchestrator.build import Built, Options
+from orchestrator.cli import overwriting
 from orchestrator.cli.main import run
 from orchestrator.evidence import dsse, folder, keys
+from reproducibility.errors import InputError
 from tests import results
 from tests.unit.orchestrator.evidence import samples
 
@@ -37,7 +39,7 @@ def out(tmp_path: Path) -> Path:
     made = tmp_path / "out"
     made.mkdir()
     result = samples.output(made)
-    folder.write(made, samples.subject(result=result), made={names.SBOM: b"{}\n"})
+    folder.write(made, samples.stated(result), made={names.SBOM: b"{}\n"})
     return made
 
 
@@ -209,3 +211,122 @@ def test_a_passphrase_is_no_argument(capsys: Captured) -> None:
         assert "--passphrase-file" in shown
         assert "--passphrase " not in shown
     assert "SOURCERY_PASSPHRASE" not in os.environ
+
+
+def test_what_was_signed_is_said(out: Path, tmp_path: Path, capsys: Captured) -> None:
+    keys.save(keys.generate(), tmp_path / "key", None)
+    assert run(["sign", str(out), str(tmp_path / "key")]) == 0
+    said = capsys.readouterr().out
+    assert "signed 2 statements" in said
+    assert "provenance, comparison fixed-point" in said
+
+
+def test_a_public_key_does_not_sign(out: Path, tmp_path: Path, capsys: Captured) -> None:
+    keys.save(keys.generate(), tmp_path / "key", None)
+    assert run(["sign", str(out), str(tmp_path / "key.pub")]) == 2
+    said = capsys.readouterr().err
+    assert "this is the public key" in said
+    assert f"give {tmp_path / 'key'}\n" in said
+
+
+def test_a_private_key_does_not_verify(out: Path, tmp_path: Path, capsys: Captured) -> None:
+    keys.save(keys.generate(), tmp_path / "key", None)
+    assert run(["verify", str(out), "--key", str(tmp_path / "key")]) == 2
+    said = capsys.readouterr().err
+    assert "this is the private key: do not hand it out" in said
+
+
+def test_exchanged_arguments_are_said(out: Path, tmp_path: Path, capsys: Captured) -> None:
+    keys.save(keys.generate(), tmp_path / "key", None)
+    assert run(["sign", str(tmp_path / "key"), str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "the output folder comes first" in said
+    assert f"orchestrate sign {out} {tmp_path / 'key'}" in said
+
+
+def test_a_long_passphrase_is_refused(tmp_path: Path, capsys: Captured) -> None:
+    told = tmp_path / "told"
+    told.write_bytes(b"a" * 1024)
+    told.chmod(0o600)
+    key = tmp_path / "key"
+    assert run(["key", "new", str(key), "--passphrase-file", str(told)]) == 2
+    assert "1024 bytes, and at most 1023" in capsys.readouterr().err
+    assert not key.exists()
+    told.write_bytes(b"a" * 1023)
+    assert run(["key", "new", str(key), "--passphrase-file", str(told)]) == 0
+    assert keys.load_private(key, b"a" * 1023)
+
+
+@pytest.mark.parametrize(("mode", "told"), [(0o600, False), (0o640, True), (0o604, True)])
+def test_a_passphrase_file_that_others_can_read_is_said(
+    tmp_path: Path, capsys: Captured, mode: int, told: bool
+) -> None:
+    file = tmp_path / "told"
+    file.write_text("open sesame\n")
+    file.chmod(mode)
+    assert run(["key", "new", str(tmp_path / "key"), "--passphrase-file", str(file)]) == 0
+    assert (f"chmod 600 {file}" in capsys.readouterr().err) == told
+
+
+def test_a_passphrase_that_is_not_needed_is_said(
+    out: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    keys.save(keys.generate(), tmp_path / "key", None)
+    (tmp_path / "told").write_text("open sesame\n")
+    given = ["--passphrase-file", str(tmp_path / "told")]
+    assert run(["sign", str(out), str(tmp_path / "key"), *given]) == 0
+    assert "has no passphrase, so --passphrase-file is not used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["key"], ["policy"], ["store"], []])
+def test_without_a_subcommand_the_error_has_words(words: list[str], capsys: Captured) -> None:
+    assert run(words) == 2
+    assert "error: no command was given\n" in capsys.readouterr().err
+
+
+def test_a_key_needs_a_folder(tmp_path: Path, capsys: Captured) -> None:
+    assert run(["key", "new", str(tmp_path / "no" / "key")]) == 2
+    assert f"there is no folder {tmp_path / 'no'}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--oci", "--cyclonedx"])
+def test_an_export_needs_a_folder(out: Path, tmp_path: Path, capsys: Captured, option: str) -> None:
+    assert run(["export", "--out", str(out), option, str(tmp_path / "no" / "made")]) == 2
+    assert f"there is no folder {tmp_path / 'no'}" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("place", ["layout", "logs/layout", "../out/layout"])
+def test_a_layout_in_the_output_folder_is_refused(out: Path, capsys: Captured, place: str) -> None:
+    before = sorted(out.rglob("*"))
+    assert run(["export", "--out", str(out), "--oci", str(out / place)]) == 2
+    assert "this is in the output folder" in capsys.readouterr().err
+    assert sorted(out.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", [*names.SUMS, names.AUDIT, names.RESULT, "sourcery.img"])
+def test_a_document_replaces_nothing_of_a_build(out: Path, capsys: Captured, name: str) -> None:
+    before = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    assert run(["export", "--out", str(out), "--cyclonedx", str(out / name)]) == 2
+    assert "give another place" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+
+
+def test_a_document_replaces_only_its_kind(tmp_path: Path) -> None:
+    target = tmp_path / "made"
+    target.write_bytes(keys.generate().pem(None))
+    for kind in (overwriting.CYCLONEDX, overwriting.PAGE):
+        with pytest.raises(InputError, match="not overwritten"):
+            overwriting.require(target, kind)
+    target.write_bytes(b'{\n  "bomFormat": "CycloneDX",\n')
+    overwriting.require(target, overwriting.CYCLONEDX)
+    target.write_bytes(b"<!DOCTYPE html>\n<html></html>\n")
+    overwriting.require(target, overwriting.PAGE)
+    with pytest.raises(InputError, match="not a CycloneDX document"):
+        overwriting.require(target, overwriting.CYCLONEDX)
+    target.write_bytes(b"")
+    overwriting.require(target, overwriting.PAGE)
+    (tmp_path / "link").symlink_to(target)
+    for other in (tmp_path / "link", tmp_path):
+        with pytest.raises(InputError, match="would be replaced"):
+            overwriting.require(other, overwriting.PAGE)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from containers.host import durable
 from orchestrator.artifacts import model, names, sums
 from orchestrator.audit import model as audits
 from orchestrator.cli.main import run
@@ -98,9 +99,55 @@ def test_what_is_no_finished_build_is_refused(tmp_path: Path, capsys: Captured) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_written_is_said(out: Path, capsys: Captured) -> None:
-    status, found = answered(capsys, out, "-o", out / names.RESULT / "page.html")
-    assert (status, found["error"]["kind"]) == (4, "InfrastructureError")
+def test_what_cannot_be_written_is_said(
+    out: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(durable, "write_all", full)
+    for more in ([], ["-o", tmp_path / "page.html"]):
+        status, found = answered(capsys, out, *more)
+        assert (status, found["error"]["kind"]) == (4, "InfrastructureError")
+
+
+@pytest.mark.parametrize("place", ["no/page.html", f"out put/{names.RESULT}/page.html"])
+def test_a_missing_folder_is_said(out: Path, tmp_path: Path, capsys: Captured, place: str) -> None:
+    status, found = answered(capsys, out, "-o", tmp_path / place)
+    assert (status, found["error"]["kind"]) == (2, "InputError")
+    assert found["error"]["summary"] == f"there is no folder {(tmp_path / place).parent}"
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("name", [names.RESULT, names.REPORT, names.AUDIT, names.JUNIT])
+def test_a_build_keeps_its_files(out: Path, capsys: Captured, name: str) -> None:
+    before = files(out)
+    status, found = answered(capsys, out, "-o", out / name)
+    assert (status, found["error"]["kind"]) == (2, "InputError")
+    assert files(out) == before
+
+
+def test_only_a_page_is_overwritten(out: Path, tmp_path: Path, capsys: Captured) -> None:
+    place = tmp_path / "page.html"
+    place.write_text("-----BEGIN PRIVATE KEY-----\n")
+    status, found = answered(capsys, out, "-o", place)
+    assert status == 2
+    assert "not an HTML page" in found["error"]["summary"]
+    place.unlink()
+    assert answered(capsys, out, "-o", place)[0] == 0
+    assert answered(capsys, out, "-o", place)[0] == 0
+
+
+def test_sums_that_were_left_behind_are_mended(out: Path, capsys: Captured) -> None:
+    stale = {name: (out / name).read_bytes() for name in names.SUMS}
+    assert answered(capsys, out)[1]["written"] is True
+    wanted = files(out)
+    for name, data in stale.items():
+        (out / name).write_bytes(data)
+    assert answered(capsys, out)[1]["written"] is True
+    assert {n: data for n, (data, _) in files(out).items()} == {
+        n: data for n, (data, _) in wanted.items()
+    }
 
 
 def test_it_is_shown_by_its_address(

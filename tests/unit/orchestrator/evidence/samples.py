@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.evidence import gathering
 from orchestrator.evidence.subject import FileDigests, Subject
 from orchestrator.lock import file as locks
+from orchestrator.spec import model as specs
 from reproducibility import digest, manifest
 from reproducibility.manifest import Tree
 from tests import results
@@ -143,6 +144,12 @@ def subject(**changes: Any) -> Subject:  # noqa: ANN401 - parts of a subject
         "files": files(made),
     }
     return Subject(**{**parts, **changes})
+
+
+def stated(result: BuildResult) -> Subject:
+    """A build whose statements are those that its files lead to."""
+    epoch = specs.parse(SPEC_FILE.decode()).image.epoch
+    return subject(result=result, epoch=epoch)
 
 
 def output(folder: Path) -> BuildResult:

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.artifacts import names, sums
 from orchestrator.audit import model as audits
-from orchestrator.evidence import dsse, folder, keys, statements
+from orchestrator.evidence import dsse, folder, keys, placing, signable, statements
 from orchestrator.evidence.building import Evidence
 from orchestrator.evidence.writers import WRITERS
 from reproducibility import canonical, digest
@@ -35,7 +35,7 @@ def out(tmp_path: Path) -> Path:
 @pytest.fixture
 def built(out: Path) -> BuildResult:
     result = samples.output(out)
-    folder.write(out, samples.subject(result=result), made={names.SBOM: b"{}\n"})
+    folder.write(out, samples.stated(result), made={names.SBOM: b"{}\n"})
     return result
 
 
@@ -64,7 +64,7 @@ def test_everything_is_written_and_summed(out: Path, built: BuildResult) -> None
     actions = canonical.loads((out / names.ACTIONS).read_bytes())
     assert actions == {results.NOTHING: {"command": ["true"]}}
     provenance, *_ = dsse.parse_lines((out / names.PROVENANCE).read_bytes())
-    stated = folder.subjects(provenance, "")
+    stated = signable.subjects(provenance, "")
     # An audit makes the page anew.
     after = {names.PROVENANCE, names.REPORT, *names.SUMS}
     assert stated.keys() == files(out).keys() - after
@@ -91,7 +91,7 @@ def test_a_statement_for_an_audit_is_added(out: Path, built: BuildResult) -> Non
     (out / names.AUDIT).write_bytes(data)
     assert folder.add_audit(out, built, audits.parse(data), 5)
     after = dsse.parse_lines((out / names.PROVENANCE).read_bytes())
-    told = folder.of_bytes(data)
+    told = placing.of_bytes(data)
     assert after == (*before, statements.audit(built, audits.parse(data), told, 5))
     check_sums(out)
 
@@ -106,11 +106,11 @@ def test_a_build_without_evidence_can_be_audited(out: Path) -> None:
 def test_several_sign_and_signing_twice_changes_nothing(out: Path, built: BuildResult) -> None:
     one, other = keys.generate(), keys.generate()
     count = len(dsse.parse_lines((out / names.PROVENANCE).read_bytes()))
-    assert folder.sign(out, built, one) == count
-    assert folder.sign(out, built, other) == count
+    assert folder.sign(out, built, one).count == count
+    assert folder.sign(out, built, other).count == count
     check_sums(out)
     signed = files(out)
-    assert folder.sign(out, built, one) == 0
+    assert folder.sign(out, built, one).count == 0
     assert files(out) == signed
     for envelope in dsse.parse_lines(signed[names.PROVENANCE]):
         assert keys.verify(envelope, one.public)

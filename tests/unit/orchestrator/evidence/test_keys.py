@@ -95,8 +95,8 @@ def test_nothing_is_left_of_a_key_that_cannot_be_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_folder_is_an_error_of_the_disk(tmp_path: Path) -> None:
-    with pytest.raises(InfrastructureError, match="cannot be written"):
+def test_a_missing_folder_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no folder"):
         keys.save(keys.generate(), tmp_path / "no" / "key", None)
 
 

@@ -1,0 +1,236 @@
+"""What somebody else put into a folder is not signed: each statement must follow from its files."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator.artifacts import model, names
+from orchestrator.audit import model as audits
+from orchestrator.evidence import dsse, folder, keys, uris
+from reproducibility import canonical, digest
+from reproducibility.errors import ComparisonError, InputError
+from tests.unit.orchestrator.audit.test_model import document as audit_document
+from tests.unit.orchestrator.evidence import samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from orchestrator.artifacts.model import BuildResult
+
+KEY = keys.generate()
+OTHER_VERSION = "9.9.9"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    made = tmp_path / "out"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def built(out: Path) -> BuildResult:
+    return written(out, samples.output(out))
+
+
+def written(out: Path, result: BuildResult) -> BuildResult:
+    (out / names.RESULT).write_bytes(model.dumps(result))
+    folder.write(out, samples.stated(result), made={names.SBOM: b"{}\n"})
+    return result
+
+
+def said(out: Path) -> list[dict[str, Any]]:
+    envelopes = dsse.parse_lines((out / names.PROVENANCE).read_bytes())
+    return [json.loads(one.payload) for one in envelopes]
+
+
+def state(out: Path, documents: list[dict[str, Any]], kind: str = dsse.PAYLOAD_TYPE) -> None:
+    lines = [dsse.Envelope(canonical.dumps(one), kind) for one in documents]
+    (out / names.PROVENANCE).write_bytes(dsse.dumps(lines))
+
+
+def audited(out: Path, built: BuildResult, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """Add an audit of this build; gives its document."""
+    made = audit_document(**changes)
+    made["audited"]["result"] = str(digest.of_file(out / names.RESULT))
+    data = canonical.pretty(made)
+    (out / names.AUDIT).write_bytes(data)
+    assert folder.add_audit(out, built, audits.parse(data), 5)
+    return made
+
+
+def refused(out: Path, built: BuildResult, kind: type[Exception], words: str) -> None:
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(kind, match=words) as caught:
+        folder.sign(out, built, KEY)
+    assert "line " in getattr(caught.value, "subject", ""), "the statement is named"
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def changed(*path: str | int, to: object) -> Callable[[dict[str, Any]], None]:
+    def change(document: dict[str, Any]) -> None:
+        at: Any = document
+        for part in path[:-1]:
+            at = at[part]
+        at[path[-1]] = to
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("line", "change"),
+    [
+        (0, changed("predicate", "buildDefinition", "internalParameters", "epoch", to=1)),
+        (0, changed("predicate", "buildDefinition", "resolvedDependencies", to=[])),
+        (0, changed("predicate", "runDetails", "metadata", "startedOn", to="2020-01-01T00:00:00Z")),
+        (0, changed("predicate", "runDetails", "metadata", "finishedOn", to="some day")),
+        (
+            0,
+            changed("predicate", "runDetails", "metadata", "finishedOn", to="0001-01-01T00:00:00Z"),
+        ),
+        (0, changed("predicate", "also", to="and I owe you money")),
+        (1, changed("predicate", "verdict", to="SKIP")),
+        (1, changed("predicate", "checks", to=[])),
+        (1, changed("predicate", "comparison", to="reproducible-everywhere")),
+    ],
+)
+def test_a_statement_that_says_otherwise_than_the_files(
+    out: Path, built: BuildResult, line: int, change: Callable[[dict[str, Any]], None]
+) -> None:
+    documents = said(out)
+    change(documents[line])
+    state(out, documents)
+    refused(out, built, ComparisonError, "the statement is not signed")
+
+
+def test_a_statement_of_another_kind(out: Path, built: BuildResult) -> None:
+    documents = said(out)
+    other = {**documents[1], "predicateType": "https://example.com/contract/v1"}
+    state(out, [*documents, other])
+    refused(out, built, InputError, "neither a build nor an audit")
+
+
+def test_a_payload_of_another_type(out: Path, built: BuildResult) -> None:
+    state(out, said(out), "text/plain")
+    refused(out, built, InputError, "neither a build nor an audit")
+
+
+def test_a_file_that_no_build_writes(out: Path, built: BuildResult) -> None:
+    (out / "virus").write_bytes(b"")
+    documents = said(out)
+    documents[0]["subject"].append(
+        {"name": "virus", "digest": {"sha256": digest.sha256_of_bytes(b"").hex}}
+    )
+    state(out, documents)
+    refused(out, built, ComparisonError, "virus, which no build writes")
+
+
+@pytest.mark.parametrize("name", [names.LOCK, names.JUNIT, "logs/T1-dist.log"])
+def test_a_file_that_was_left_out(out: Path, built: BuildResult, name: str) -> None:
+    documents = said(out)
+    documents[0]["subject"] = [one for one in documents[0]["subject"] if one["name"] != name]
+    state(out, documents)
+    refused(out, built, ComparisonError, f"it is not about {name}")
+
+
+def test_a_statement_twice(out: Path, built: BuildResult) -> None:
+    documents = said(out)
+    state(out, [*documents, documents[1]])
+    refused(out, built, ComparisonError, "says otherwise")
+
+
+def test_a_missing_comparison(out: Path, built: BuildResult) -> None:
+    state(out, said(out)[:1])
+    with pytest.raises(ComparisonError, match="1 statements that such a build makes are missing"):
+        folder.sign(out, built, KEY)
+
+
+def test_what_was_signed_is_named(out: Path, built: BuildResult) -> None:
+    audited(out, built)
+    signed = folder.sign(out, built, KEY)
+    assert signed.count == 3
+    named = ["provenance", "comparison fixed-point", "audit"]
+    assert list(signed.statements.names.values()) == named
+    assert (signed.statements.earlier, signed.statements.version) == ((), "")
+
+
+def test_an_earlier_audit_is_left_unsigned(out: Path, built: BuildResult) -> None:
+    audited(out, built)
+    audited(out, built, seconds=7.0)
+    signed = folder.sign(out, built, KEY)
+    assert signed.statements.earlier == (3,)
+    envelopes = dsse.parse_lines((out / names.PROVENANCE).read_bytes())
+    assert [keys.verify(one, KEY.public) for one in envelopes] == [True, True, False, True]
+
+
+def test_an_audit_without_its_file(out: Path, built: BuildResult) -> None:
+    audited(out, built)
+    (out / names.AUDIT).unlink()
+    with pytest.raises(InputError, match="cannot read") as caught:
+        folder.sign(out, built, KEY)
+    assert caught.value.subject == str(out / names.AUDIT)
+
+
+def test_an_audit_with_another_file(out: Path, built: BuildResult) -> None:
+    audited(out, built)
+    (out / names.AUDIT).write_bytes(canonical.pretty(audit_document(seconds=8.0)))
+    refused(out, built, ComparisonError, "it is of another audit")
+
+
+def test_an_audit_that_says_otherwise_than_its_file(out: Path, built: BuildResult) -> None:
+    audited(out, built)
+    documents = said(out)
+    documents[2]["predicate"]["verdict"] = "PASS"
+    state(out, documents)
+    refused(out, built, ComparisonError, "says otherwise than audit.json")
+
+
+def test_an_audit_of_another_build(out: Path, built: BuildResult) -> None:
+    data = canonical.pretty(audit_document())
+    (out / names.AUDIT).write_bytes(data)
+    assert folder.add_audit(out, built, audits.parse(data), 5)
+    refused(out, built, ComparisonError, "of another build")
+
+
+def test_of_another_version_what_it_wrote_is_not_written_anew(out: Path) -> None:
+    result = samples.output(out).model_copy(update={"tool": OTHER_VERSION})
+    written(out, result)
+    documents = said(out)
+    documents[1]["predicate"]["verdict"] = "known otherwise there"
+    state(out, documents)
+    signed = folder.sign(out, result, KEY)
+    assert (signed.count, signed.statements.version) == (2, OTHER_VERSION)
+
+
+@pytest.mark.parametrize("line", [0, 1])
+def test_of_another_version_digests_must_be_of_the_files(out: Path, line: int) -> None:
+    result = samples.output(out).model_copy(update={"tool": OTHER_VERSION})
+    written(out, result)
+    documents = said(out)
+    predicate = documents[line]["predicate"]
+    at = predicate["build"] if line else predicate["runDetails"]["byproducts"][0]["annotations"]
+    at["blake3"][result.image.path] = "0" * 64
+    state(out, documents)
+    refused(out, result, ComparisonError, "another blake3 of sourcery.img")
+
+
+def test_of_another_version_kinds_are_the_same(out: Path) -> None:
+    result = samples.output(out).model_copy(update={"tool": OTHER_VERSION})
+    written(out, result)
+    state(out, [*said(out), {**said(out)[1], "predicateType": f"{uris.COMPARISON}0"}])
+    refused(out, result, InputError, "neither a build nor an audit")
+
+
+@pytest.mark.parametrize("name", ["\ud800", "", ".", "logs", "a" * 5000])
+def test_a_name_that_no_file_can_have(out: Path, built: BuildResult, name: str) -> None:
+    documents = said(out)
+    documents[1]["subject"].append({"name": name, "digest": {"sha256": "0" * 64}})
+    line = json.dumps(documents[1]).encode()
+    whole = [*dsse.parse_lines((out / names.PROVENANCE).read_bytes())[:1], dsse.Envelope(line)]
+    (out / names.PROVENANCE).write_bytes(dsse.dumps(whole))
+    with pytest.raises(InputError):
+        folder.sign(out, built, KEY)
