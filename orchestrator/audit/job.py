@@ -89,8 +89,8 @@ def audit(
     began = clock()
     found = subject.find(request.spec, request.lock, request.out)
     foreign = native.chosen(request.native, found.architectures)
-    if request.root:
-        second_root.require(request.root, found)
+    if request.root is not None:
+        second_root.require(request.root, found.pinned, found.wanted)
     made_by = found.result.engine.name
     if found.finished.doubt:
         observer.note(found.finished.doubt)
@@ -221,7 +221,7 @@ class Job:
         every = actions(audited, results)
         chosen = [step for step in every if self.request.wants(step.name)]
         computed = computations.wanted(self.request, audited)
-        if not chosen and not computed and not self.foreign and not self.request.root:
+        if not chosen and not computed and not self.foreign and self.request.root is None:
             raise no_such_step(
                 self.request.only, [*(step.name for step in audited.steps), made_again.IMAGE]
             )

@@ -19,6 +19,7 @@ import zstandard
 
 from orchestrator.inputs import bundle_header, tar_members, unpack
 from orchestrator.inputs.ensure import needed
+from orchestrator.inputs.transport import LARGEST
 from orchestrator.lock.file import GCC, GoModule, LocalPath, SecondRoot
 from reproducibility import canonical, manifest, regular
 from reproducibility.digest import Digest
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
 _SCHEMA = 1
 _HEADER = bundle_header.NAME
 _LARGEST_HEADER = 1 << 16
-# In the header: digest of the tree of GCC's Go, where that is in the bundle.
-_ROOT = "root.gcc"
+_ROOT = bundle_header.ROOT
 # The level is a matter of taste, but it and the threads (0, not 1) are part of the bytes.
 _LEVEL = 3
 _AGAIN = "copy it again, or make it again with `orchestrate fetch --bundle`"
@@ -86,6 +86,8 @@ def write(
 def read(path: Path, lock: Lock, store: Store, host: Architecture) -> None:
     """Put a bundle's contents into the store, each compared with what the lock pins.
 
+    A second root that is not the one that the lock pins now is passed over: no build needs it.
+
     Raises:
         InputError: not a bundle, damaged, cut short, for another lock or another machine.
     """
@@ -121,6 +123,8 @@ class _Wanted:
         self.artifacts: dict[Digest, tuple[str, int]] = {}
         self.manifests: dict[Digest, str] = {}
         self.files: dict[Digest, int] = {}
+        # How many bytes may come that the lock does not pin, and that are not kept.
+        self._spare = 0
         self._seen: set[Digest] = set()
         self._lock = lock
         self._host = host
@@ -138,13 +142,18 @@ class _Wanted:
         for release in root.releases:
             self.artifacts[release.blake3] = (release.label, release.size)
 
-    def expect_root(self, tree: object) -> bool:
-        """Take it that a second root comes too; False where the lock does not pin that one."""
+    def expect_root(self, tree: object) -> None:
+        """Take it that a second root comes too, and that it is no use if it is not the pinned."""
         root = self._lock.roots.get(GCC, {}).get(self._host)
-        if not isinstance(root, SecondRoot) or str(root.tree) != tree:
-            return False
-        self.add_root(root)
-        return True
+        if isinstance(root, SecondRoot) and str(root.tree) == tree:
+            self.add_root(root)
+        else:
+            self._spare = LARGEST
+
+    def passes_over(self, size: int) -> bool:
+        """Return whether a blob that the lock does not pin may come all the same; `size`: bytes."""
+        self._spare -= size
+        return self._spare >= 0
 
     def add_files(self, tree: Tree) -> None:
         """The files of a manifest belong into the bundle too."""
@@ -224,12 +233,8 @@ def _check_header(
                 subject=str(path),
                 remedy=remedy,
             )
-    if _ROOT in header and not wanted.expect_root(header[_ROOT]):
-        raise InputError(
-            "the bundle was made for another second root than the lock pins",
-            subject=str(path),
-            remedy="use the lock it was made for, or make it again",
-        )
+    if _ROOT in header:
+        wanted.expect_root(header[_ROOT])
 
 
 def _take(
@@ -241,6 +246,8 @@ def _take(
     if digest is None or stream is None:
         raise InputError("a name in the bundle is not that of a blob", subject=where)
     limit = wanted.limit(digest)
+    if limit is None and wanted.passes_over(member.size):
+        return
     if limit is None:
         raise InputError("the bundle holds something that the lock does not pin", subject=where)
     if member.size > limit:
