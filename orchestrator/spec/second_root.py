@@ -46,7 +46,9 @@ class Gcc(_Model):
     )
 
     def mistakes(self, go: str) -> Iterator[Mistake]:
-        """Return what is wrong between the packages, and between the versions. `go`: the spec's own, which the last builds.
+        """Return what is wrong between the packages, and between the versions.
+
+        `go`: the spec's own version, which the last of these builds.
 
         Go 1.N is built by 1.M, M being N-2 rounded down to an even number
         (go.dev/doc/install/source).
