@@ -22,6 +22,7 @@ from orchestrator.inputs.ensure import needed
 from orchestrator.inputs.transport import LARGEST
 from orchestrator.lock.file import GCC, GoModule, LocalPath, SecondRoot
 from reproducibility import canonical, manifest, regular
+from reproducibility import digest as digests
 from reproducibility.digest import Digest
 from reproducibility.errors import InfrastructureError, InputError, SourceryError
 
@@ -136,16 +137,16 @@ class _Wanted:
 
     def add_root(self, root: SecondRoot) -> None:
         """The artifacts of a second root belong into the bundle too."""
-        self.header[_ROOT] = str(root.tree)
+        self.header[_ROOT] = _identity(root)
         for package in root.packages:
             self.artifacts[package.blake3] = (package.label, package.size)
         for release in root.releases:
             self.artifacts[release.blake3] = (release.label, release.size)
 
-    def expect_root(self, tree: object) -> None:
+    def expect_root(self, identity: object) -> None:
         """Take it that a second root comes too, and that it is no use if it is not the pinned."""
         root = self._lock.roots.get(GCC, {}).get(self._host)
-        if isinstance(root, SecondRoot) and str(root.tree) == tree:
+        if isinstance(root, SecondRoot) and _identity(root) == identity:
             self.add_root(root)
         else:
             self._spare = LARGEST
@@ -181,6 +182,11 @@ class _Wanted:
                 return label
         count = len(self.files.keys() - self._seen)
         return f"{count} files of the sources" if count else ""
+
+
+def _identity(root: SecondRoot) -> str:
+    """Digest of everything that comes with a second root."""
+    return str(digests.of_bytes(canonical.dumps(sorted(str(one) for one in root.digests))))
 
 
 def _write_members(wanted: _Wanted, store: Store, tar: tarfile.TarFile) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # The first member, and the keys of the JSON object in it.
 NAME = "bundle.json"
 KEYS = frozenset({"schema", "lock", "host"})
-# One more: digest of the tree of GCC's Go, where that is in the bundle.
+# One more: which second root is in the bundle, if one is: a digest of all that is pinned of it.
 ROOT = "root.gcc"
 # A zstd frame's magic number (RFC 8878, 3.1.1).
 MAGIC = b"\x28\xb5\x2f\xfd"

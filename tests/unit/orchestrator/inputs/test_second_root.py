@@ -306,13 +306,15 @@ def test_a_bundle_with_another_root_serves_a_build(
     ensure(lock, store, folder=wanted.folder, artifacts=True, clients=world.clients())
     second_root.bring(found, lock, wanted.folder, store, world.clients(), artifacts=True)
     bundle.write(lock, store, path, "amd64", root=found)
-    newer = found.model_copy(update={"tree": found.packages[0].blake3})
-    other = lock.model_copy(update={"roots": {GCC: {"amd64": newer}}})
     offline = world.clients(offline=True)
-    with closing(Store(tmp_path / "new")) as new:
-        bundle.read(path, other, new, "amd64")
-        ensure(other, new, folder=wanted.folder, clients=offline)
-        assert not any(new.has(one.blake3) for one in (*found.packages, *found.releases))
+    moved = ({"tree": found.packages[0].blake3}, {"releases": found.releases[1:]})
+    for number, now in enumerate(moved):
+        newer = found.model_copy(update=now)
+        other = lock.model_copy(update={"roots": {GCC: {"amd64": newer}}})
+        with closing(Store(tmp_path / f"new-{number}")) as new:
+            bundle.read(path, other, new, "amd64")
+            ensure(other, new, folder=wanted.folder, clients=offline)
+            assert not any(new.has(one.blake3) for one in (*found.packages, *found.releases))
     # What is passed over has a bound.
     monkeypatch.setattr(bundle, "LARGEST", found.packages[0].size)
     with (
