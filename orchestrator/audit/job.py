@@ -21,7 +21,6 @@ from orchestrator.audit import (
     native,
     proofs,
     running,
-    second_root,
     seeing,
     subject,
 )
@@ -33,6 +32,7 @@ from orchestrator.audit.whole import Again
 from orchestrator.evidence import folder as evidence
 from orchestrator.execution.scheduler import default_jobs
 from orchestrator.golang import surroundings
+from orchestrator.inputs import second_root
 from orchestrator.store import DamagedBlob, Store, trial
 from reproducibility import regular
 from reproducibility.codes import SEEN

@@ -109,11 +109,11 @@ class Debian:
 
     def show(self, names: Sequence[str]) -> Completed | None:
         """What the index of an architecture has of the names, or the world's own index."""
-        if self.broken:
-            return done("", -11)
         asked = [name.partition(":") for name in names]
         if not {name for name, *_ in asked} - {"busybox-static"}:
             return None
+        if self.broken:
+            return done("", -11)
         found = [
             name for name, _, of in asked
             if name in (self.packages if of in {"", "amd64"} else self.others)

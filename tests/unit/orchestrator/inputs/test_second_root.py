@@ -307,21 +307,23 @@ def test_a_bundle_with_another_root_serves_a_build(
     second_root.bring(found, lock, wanted.folder, store, world.clients(), artifacts=True)
     bundle.write(lock, store, path, "amd64", root=found)
     offline = world.clients(offline=True)
-    moved = ({"tree": found.packages[0].blake3}, {"releases": found.releases[1:]})
-    for number, now in enumerate(moved):
-        newer = found.model_copy(update=now)
-        other = lock.model_copy(update={"roots": {GCC: {"amd64": newer}}})
+    moved = [
+        found.model_copy(update={"tree": found.packages[0].blake3}),
+        found.model_copy(update={"releases": found.releases[1:]}),
+    ]
+    others = [lock.model_copy(update={"roots": {GCC: {"amd64": newer}}}) for newer in moved]
+    for number, other in enumerate(others):
         with closing(Store(tmp_path / f"new-{number}")) as new:
             bundle.read(path, other, new, "amd64")
             ensure(other, new, folder=wanted.folder, clients=offline)
-            assert not any(new.has(one.blake3) for one in (*found.packages, *found.releases))
+            assert not any(new.has(one) for one in found.digests)
     # What is passed over has a bound.
     monkeypatch.setattr(bundle, "LARGEST", found.packages[0].size)
     with (
         closing(Store(tmp_path / "full")) as new,
         pytest.raises(InputError, match="something that the lock does not pin"),
     ):
-        bundle.read(path, other, new, "amd64")
+        bundle.read(path, others[0], new, "amd64")
 
 
 # -- the lock's parts agree ------------------------------------------------------------------------
