@@ -47,7 +47,8 @@ def fill(audit: Audit, engines: Collection[str], say: Callable[[str], None]) -> 
         say(f"== {shlex.join([*_COMMAND, *wanted])}")
         status, more = audit(wanted)
         worst = max(worst, status)
-        found = more or found
+        # One that failed prints what went wrong instead.
+        found = more if "matrix" in more else found
     if worst < _SIGNALLED:
         say("== orchestrate audit")
         worst = max(worst, audit(())[0])

@@ -21,7 +21,6 @@ from orchestrator.audit import (
     native,
     proofs,
     running,
-    second_root,
     seeing,
     subject,
 )
@@ -33,6 +32,7 @@ from orchestrator.audit.whole import Again
 from orchestrator.evidence import folder as evidence
 from orchestrator.execution.scheduler import default_jobs
 from orchestrator.golang import surroundings
+from orchestrator.inputs import second_root
 from orchestrator.store import DamagedBlob, Store, trial
 from reproducibility import regular
 from reproducibility.codes import SEEN
@@ -89,8 +89,8 @@ def audit(
     began = clock()
     found = subject.find(request.spec, request.lock, request.out)
     foreign = native.chosen(request.native, found.architectures)
-    if request.root:
-        second_root.require(request.root, found)
+    if request.root is not None:
+        second_root.require(request.root, found.pinned, found.wanted)
     made_by = found.result.engine.name
     if found.finished.doubt:
         observer.note(found.finished.doubt)
@@ -221,7 +221,7 @@ class Job:
         every = actions(audited, results)
         chosen = [step for step in every if self.request.wants(step.name)]
         computed = computations.wanted(self.request, audited)
-        if not chosen and not computed and not self.foreign and not self.request.root:
+        if not chosen and not computed and not self.foreign and self.request.root is None:
             raise no_such_step(
                 self.request.only, [*(step.name for step in audited.steps), made_again.IMAGE]
             )

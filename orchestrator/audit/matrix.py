@@ -22,6 +22,7 @@ from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from threading import Event
 
     from orchestrator.artifacts.model import BuildResult
     from orchestrator.store import Store
@@ -122,9 +123,13 @@ class Record:
         found = self._store.recall(_KIND, self._build) or {}
         return parsed(found.get("cells"))
 
-    def add(self, cells: Iterable[Cell]) -> tuple[Cell, ...]:
-        """Add cells, the later in place of the earlier; return all that is remembered then."""
-        with self._store.only_one(self._build):
+    def add(self, cells: Iterable[Cell], stop: Event | None = None) -> tuple[Cell, ...]:
+        """Add cells, the later in place of the earlier; return all that is remembered then.
+
+        Raises:
+            Stopped: `stop` was set while another audit was adding its own.
+        """
+        with self._store.only_one(self._build, stop):
             before = self.cells()
             merged = merge(before, cells)
             if merged != before:

@@ -169,7 +169,7 @@ class Natives:
         self.observer.started(shown(action.name))
         check, outcome = self._built(architecture, by, action, made)
         cell = self._cell(architecture, by, action, check, outcome)
-        self.record.add([cell])
+        self.record.add([cell], self.stop)
         seconds = time.monotonic() - began
         self.observer.finished(shown(action.name), cached=False, seconds=seconds)
         if cell.verdict == "FAIL":

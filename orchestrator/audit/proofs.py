@@ -37,7 +37,7 @@ def proved(  # noqa: PLR0913 - what is asked for, what of, by what means, and wh
         SourceryError: of the kind that says whose matter it is.
     """
     proof = bench.run(dict(emulated))
-    if request.root:
+    if request.root is not None:
         chain = second_root.Chain(audited, bench, jobs, offline=request.offline)
         proof = proof.and_also(chain.run())
     built_cells = cells.of_build(audited.found.result, bench.root)
@@ -48,7 +48,7 @@ def proved(  # noqa: PLR0913 - what is asked for, what of, by what means, and wh
         {step.name for step in actions(audited, bench.results)},
         built.Engine.model_validate(bench.engine.identity.document()),
     )
-    filled = bench.record.add([*built_cells, *further])
+    filled = bench.record.add([*built_cells, *further], bench.stop)
     roots = [cells.Root(bench.root), *second_root.roots(audited.found)]
     return replace(
         made,

@@ -61,7 +61,7 @@ class Request:
     whole: bool = False
     bisect: bool = False
     native: tuple[str, ...] = ()
-    root: str = ""
+    root: str | None = None
 
     def wants(self, step: str) -> bool:
         """Return whether a step of this name is to be audited."""

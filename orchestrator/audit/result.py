@@ -90,7 +90,7 @@ def audit_result(  # noqa: PLR0913 - the parts of a result
             whole=request.whole,
             bisect=request.bisect,
             native=request.native,
-            root=request.root,
+            root=request.root or "",
         ),
         coverage=coverage,
         variations=tuple(

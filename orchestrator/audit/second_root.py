@@ -30,7 +30,6 @@ from orchestrator.progress.inputs import InputEvents
 from reproducibility import gomodule
 from reproducibility.codes import LINK, RELEASE, SECOND_ROOT
 from reproducibility.compare import Check, Verdict, fold, trees
-from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,42 +38,10 @@ if TYPE_CHECKING:
     from orchestrator.audit.subject import Finding, Subject
     from orchestrator.execution.step import Results
     from orchestrator.golang.links import Link
-    from orchestrator.lock.model import RootEntry
 
 # As in a name of a step, for `--only`.
 ONLY = "root/*"
 _WORDS = "GCC's Go"
-
-
-def require(name: str, found: Finding) -> None:
-    """Refuse a root that cannot be asked for.
-
-    Raises:
-        InputError: there is no such root, or the spec says nothing of it.
-    """
-    if name != GCC:
-        raise InputError(
-            f"there is no root {name!r}", subject="--root", remedy=f"the one there is: {GCC}"
-        )
-    if found.wanted.root.gcc is None:
-        raise InputError(
-            "the spec does not say where GCC's Go comes from",
-            subject="--root gcc",
-            remedy="add a table [root.gcc] with packages and versions, as in the default "
-            "sourcery.toml, and lock again: `orchestrate lock`; the build stays as it is",
-        )
-
-
-def entry(found: Finding) -> RootEntry:
-    """Return what the lock says of the second root for this machine."""
-    pinned = found.pinned.roots.get(GCC, {})
-    if host() in pinned:
-        return pinned[host()]
-    others = ", ".join(pinned)
-    return Absent(
-        reason=f"the lock pins GCC's Go for {others} only; "
-        f"`orchestrate lock` on this machine pins it for {host()}"
-    )
 
 
 def roots(found: Finding) -> list[cells.Root]:
@@ -86,8 +53,8 @@ def roots(found: Finding) -> list[cells.Root]:
 
 def _words(found: Finding) -> str:
     """The root in words, such as `gccgo-14 14.2.0-19`."""
-    pinned, wanted = entry(found), found.wanted.root.gcc
-    if isinstance(pinned, Absent) or wanted is None:
+    pinned, wanted = second_root.entry(found.pinned, host()), found.wanted.root.gcc
+    if isinstance(pinned, Absent) or wanted is None or not found.pinned.fits_roots(found.wanted):
         return _WORDS
     return " ".join(one.label for one in pinned.packages if one.package in wanted.packages)
 
@@ -115,7 +82,7 @@ class Chain:
             DamagedBlob: a blob is missing or damaged.
             Stopped: `stop` was set.
         """
-        pinned = entry(self.audited.found)
+        pinned = second_root.entry(self.audited.found.pinned, host())
         if isinstance(pinned, Absent):
             return self._skipped(Check(SECOND_ROOT["not-pinned"], host(), pinned.reason))
         if self.bench.late():
@@ -124,7 +91,7 @@ class Chain:
         results = self._built(chain)
         found = self._checks(pinned, chain, results)
         proof = Proof(self._cells(chain[-1], results, found), tuple(found))
-        self.bench.record.add(proof.cells)
+        self.bench.record.add(proof.cells, self.bench.stop)
         return proof
 
     def _links(self, pinned: SecondRoot) -> tuple[Link, ...]:

@@ -19,8 +19,10 @@ import zstandard
 
 from orchestrator.inputs import bundle_header, tar_members, unpack
 from orchestrator.inputs.ensure import needed
+from orchestrator.inputs.transport import LARGEST
 from orchestrator.lock.file import GCC, GoModule, LocalPath, SecondRoot
 from reproducibility import canonical, manifest, regular
+from reproducibility import digest as digests
 from reproducibility.digest import Digest
 from reproducibility.errors import InfrastructureError, InputError, SourceryError
 
@@ -35,8 +37,7 @@ if TYPE_CHECKING:
 _SCHEMA = 1
 _HEADER = bundle_header.NAME
 _LARGEST_HEADER = 1 << 16
-# In the header: digest of the tree of GCC's Go, where that is in the bundle.
-_ROOT = "root.gcc"
+_ROOT = bundle_header.ROOT
 # The level is a matter of taste, but it and the threads (0, not 1) are part of the bytes.
 _LEVEL = 3
 _AGAIN = "copy it again, or make it again with `orchestrate fetch --bundle`"
@@ -86,6 +87,8 @@ def write(
 def read(path: Path, lock: Lock, store: Store, host: Architecture) -> None:
     """Put a bundle's contents into the store, each compared with what the lock pins.
 
+    A second root that is not the one that the lock pins now is passed over: no build needs it.
+
     Raises:
         InputError: not a bundle, damaged, cut short, for another lock or another machine.
     """
@@ -121,6 +124,8 @@ class _Wanted:
         self.artifacts: dict[Digest, tuple[str, int]] = {}
         self.manifests: dict[Digest, str] = {}
         self.files: dict[Digest, int] = {}
+        # How many bytes may come that the lock does not pin, and that are not kept.
+        self._spare = 0
         self._seen: set[Digest] = set()
         self._lock = lock
         self._host = host
@@ -132,19 +137,24 @@ class _Wanted:
 
     def add_root(self, root: SecondRoot) -> None:
         """The artifacts of a second root belong into the bundle too."""
-        self.header[_ROOT] = str(root.tree)
+        self.header[_ROOT] = _identity(root)
         for package in root.packages:
             self.artifacts[package.blake3] = (package.label, package.size)
         for release in root.releases:
             self.artifacts[release.blake3] = (release.label, release.size)
 
-    def expect_root(self, tree: object) -> bool:
-        """Take it that a second root comes too; False where the lock does not pin that one."""
+    def expect_root(self, identity: object) -> None:
+        """Take it that a second root comes too, and that it is no use if it is not the pinned."""
         root = self._lock.roots.get(GCC, {}).get(self._host)
-        if not isinstance(root, SecondRoot) or str(root.tree) != tree:
-            return False
-        self.add_root(root)
-        return True
+        if isinstance(root, SecondRoot) and _identity(root) == identity:
+            self.add_root(root)
+        else:
+            self._spare = LARGEST
+
+    def passes_over(self, size: int) -> bool:
+        """Return whether a blob that the lock does not pin may come all the same; `size`: bytes."""
+        self._spare -= size
+        return self._spare >= 0
 
     def add_files(self, tree: Tree) -> None:
         """The files of a manifest belong into the bundle too."""
@@ -172,6 +182,11 @@ class _Wanted:
                 return label
         count = len(self.files.keys() - self._seen)
         return f"{count} files of the sources" if count else ""
+
+
+def _identity(root: SecondRoot) -> str:
+    """Digest of everything that comes with a second root."""
+    return str(digests.of_bytes(canonical.dumps(sorted(str(one) for one in root.digests))))
 
 
 def _write_members(wanted: _Wanted, store: Store, tar: tarfile.TarFile) -> None:
@@ -224,12 +239,8 @@ def _check_header(
                 subject=str(path),
                 remedy=remedy,
             )
-    if _ROOT in header and not wanted.expect_root(header[_ROOT]):
-        raise InputError(
-            "the bundle was made for another second root than the lock pins",
-            subject=str(path),
-            remedy="use the lock it was made for, or make it again",
-        )
+    if _ROOT in header:
+        wanted.expect_root(header[_ROOT])
 
 
 def _take(
@@ -241,6 +252,8 @@ def _take(
     if digest is None or stream is None:
         raise InputError("a name in the bundle is not that of a blob", subject=where)
     limit = wanted.limit(digest)
+    if limit is None and wanted.passes_over(member.size):
+        return
     if limit is None:
         raise InputError("the bundle holds something that the lock does not pin", subject=where)
     if member.size > limit:

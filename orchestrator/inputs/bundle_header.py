@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # The first member, and the keys of the JSON object in it.
 NAME = "bundle.json"
 KEYS = frozenset({"schema", "lock", "host"})
+# One more: which second root is in the bundle, if one is: a digest of all that is pinned of it.
+ROOT = "root.gcc"
 # A zstd frame's magic number (RFC 8878, 3.1.1).
 MAGIC = b"\x28\xb5\x2f\xfd"
 _LARGEST = 1 << 12
@@ -43,5 +45,5 @@ def is_bundle(stream: BinaryIO) -> bool:
         return False
     with contextlib.suppress(InputError):
         header = canonical.loads(text)
-        return isinstance(header, dict) and header.keys() == KEYS
+        return isinstance(header, dict) and header.keys() - {ROOT} == KEYS
     return False

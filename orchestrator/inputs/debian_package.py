@@ -7,17 +7,14 @@ only to lock; a locked package is fetched by its place in the pool and its SHA-2
 
 from __future__ import annotations
 
-import contextlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from debian.deb822 import Packages
-
 from containers.host import process
-from orchestrator.architecture import FACTS
-from orchestrator.inputs import answers, apt_sources, deb_archive
+from orchestrator.architecture import ARCHITECTURES, FACTS
+from orchestrator.inputs import answers, apt_index, apt_sources, deb_archive
 from orchestrator.inputs.answers import Kind
 from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
 from orchestrator.lock.file import DebianPackage
@@ -37,9 +34,6 @@ if TYPE_CHECKING:
 _HELPER = Path("/usr/lib/apt/apt-helper")
 # A metapackage leads to the package, or by one more of its kind.
 _HOPS = 3
-_FIELDS = {"Filename", "Package", "SHA256", "Version"}
-# What `apt-get --simulate` says of each package, such as `Inst libc6 (2.41-12 ...)`.
-_INSTALLED = re.compile(r"^Inst ([a-z0-9][a-z0-9.+-]*)(?::[a-z0-9]+)? ", re.MULTILINE)
 _NO_KEY = re.compile(r"NO_PUBKEY|is not signed|couldn't be verified")
 # The person's settings that apt-config shows and that decide how something is downloaded.
 _KEPT_SETTING = re.compile(r"^(?:Acquire|APT::Sandbox)(?:::(?!IndexTargets|Languages)[^ ]*)? \"")
@@ -144,44 +138,92 @@ class DebianTransport:
         What they recommend is left out. Sorted by name; the packages are in the store afterwards.
 
         Raises:
-            InputError: the suite has not all of them (`missing`), or one is not what its index
-                promises.
-            InfrastructureError: something could not be had.
+            InputError: the suite has not all of them, or not for this architecture (`missing`); or
+                a package is not what its index promises.
+            InfrastructureError: something could not be had, or apt would not install them.
         """
         label = f"{' '.join(packages)} of {suite}, {architecture}"
         with store.temporary() as scratch:
             environment = self._updated(label, suite, architecture, scratch)
-            names = self._needed(label, packages, suite, environment, scratch)
+            lacking = self._lacking(packages, architecture, environment, scratch)
+            if lacking:
+                raise self._without(lacking, suite, architecture, store)
+            names = self._needed(label, packages, architecture, environment, scratch)
             show = [self._program("apt-cache"), "--no-all-versions", "show", *names]
             shown = self.clients.run(show, environment=environment, directory=scratch)
-            stanzas = _stanzas(shown.stdout)
+            stanzas = apt_index.stanzas(shown.stdout)
         found = {one["Package"]: one for one in stanzas}
         if found.keys() != names:
             raise InfrastructureError("apt does not say where packages lie", subject=label)
         return tuple(self._pinned(found[name], suite, store) for name in sorted(names))
 
+    def _lacking(
+        self,
+        packages: Sequence[str],
+        architecture: Architecture,
+        environment: Mapping[str, str],
+        scratch: Path,
+    ) -> list[str]:
+        """Those of the names that no package in the index has."""
+        show = [self._program("apt-cache"), "--no-all-versions", "show"]
+        show += apt_index.exactly(packages, architecture)
+        shown = self.clients.run(show, environment=environment, directory=scratch, check=False)
+        found = {stanza["Package"] for stanza in apt_index.stanzas(shown.stdout)}
+        lacking = [name for name in packages if name not in found]
+        if lacking and answers.is_machines_fault(shown, answers.text_of(shown)):
+            raise InfrastructureError(
+                f"apt-cache does not say whether there is a package {lacking[0]}: "
+                f"{answers.text_of(shown)}",
+                subject=f"exit status {shown.status}",
+            )
+        return lacking
+
+    def _without(
+        self, lacking: Sequence[str], suite: str, architecture: Architecture, store: Store
+    ) -> InputError:
+        """Tell names that are wrong from packages that only other architectures have."""
+        nowhere = list(lacking)
+        for other in ARCHITECTURES:
+            if other != architecture and nowhere:
+                with store.temporary() as scratch:
+                    label = f"{' '.join(nowhere)} of {suite}, {other}"
+                    environment = self._updated(label, suite, other, scratch)
+                    nowhere = self._lacking(nowhere, other, environment, scratch)
+        if nowhere:
+            return InputError(
+                f"{suite} has no package {' '.join(nowhere)} for any of {', '.join(ARCHITECTURES)}",
+                subject="[root.gcc] packages",
+                remedy="correct the name in the spec, or name another suite, [debian] suite",
+            )
+        return InputError(
+            f"{suite} has {' '.join(lacking)} for other architectures, not for {architecture}",
+            subject="[root.gcc] packages",
+            remedy="name other packages in the spec",
+            missing=True,
+        )
+
     def _needed(
         self,
         label: str,
         packages: Sequence[str],
-        suite: str,
+        architecture: Architecture,
         environment: Mapping[str, str],
         scratch: Path,
     ) -> set[str]:
         """The names of all packages that apt would install."""
         simulated = ["--simulate", "--quiet", "--no-install-recommends", "install"]
-        command = [self._program("apt-get"), *simulated, *packages]
+        command = [self._program("apt-get"), *simulated, *apt_index.exactly(packages, architecture)]
         done = self.clients.run(command, environment=environment, directory=scratch, check=False)
         said = done.stdout.decode("utf-8", "replace")
         if done.status:
             told = redact((done.stderr.decode("utf-8", "replace") or said).strip())
-            raise InputError(
-                f"{suite} has not all that {label} needs: {told}",
-                subject=label,
-                remedy="name other packages in the spec, [root.gcc] packages",
-                missing=True,
+            raise InfrastructureError(
+                f"apt would not install {label}: {told}",
+                subject=f"exit status {done.status}",
+                remedy="try again later, where the suite is in the middle of a change; or name "
+                "other packages in the spec, [root.gcc] packages",
             )
-        names = {found[1] for found in _INSTALLED.finditer(said)}
+        names = apt_index.installed(said)
         if not names.issuperset(packages):
             raise InfrastructureError(f"apt does not say what it would install: {said[:200]!r}")
         return names
@@ -215,7 +257,7 @@ class DebianTransport:
         followed = request.package
         for _ in range(_HOPS):
             stanza = self._shown(followed, request, label, apt_cache, environment, scratch)
-            further = list(_depended(stanza.get("Depends", ""), request.follow))
+            further = list(apt_index.depended(stanza.get("Depends", ""), request.follow))
             if not further:
                 return stanza
             if len(further) > 1:
@@ -274,7 +316,7 @@ class DebianTransport:
         name = f"{package}:{FACTS[request.architecture].debian}"
         show = [apt_cache, "--no-all-versions", "show", name]
         shown = self.clients.run(show, environment=environment, directory=scratch, check=False)
-        for stanza in _stanzas(shown.stdout):
+        for stanza in apt_index.stanzas(shown.stdout):
             if stanza["Package"] == package:
                 return stanza
         raise InputError(
@@ -377,27 +419,6 @@ class DebianTransport:
             )
         )
         return {**environment, "APT_CONFIG": str(base / "apt.conf"), "LC_ALL": "C.UTF-8"}
-
-
-def _stanzas(shown: bytes) -> list[dict[str, str]]:
-    """What `apt-cache show` says of packages; what is no stanza is no such package."""
-    found = []
-    with contextlib.suppress(ValueError):
-        # As text: python-debian would guess at the encoding of bytes that are no UTF-8.
-        lines = shown.decode("utf-8", "replace").split("\n")
-        for stanza in Packages.iter_paragraphs(lines, use_apt_pkg=False):
-            if stanza.keys() >= _FIELDS:
-                found.append(dict(stanza))  # noqa: PERF401 - what came before a mistake counts
-    return found
-
-
-def _depended(depends: str, start: str) -> Iterator[str]:
-    """The packages that a Depends field names whose names start so; none if `start` is empty."""
-    for group in depends.split(",") if start else ():
-        for alternative in group.split("|"):
-            name = alternative.split("(")[0].strip().partition(":")[0]
-            if name.startswith(start):
-                yield name
 
 
 def _kept_settings(dump: str) -> Iterator[str]:

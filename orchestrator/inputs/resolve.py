@@ -179,8 +179,10 @@ class _Resolver:
         pinned = dict(before.roots.get(locks.GCC, {})) if before is not None and same else {}
         if self._host not in pinned or self._update == part:
             self._events.started(part, "resolving")
+            had = before.roots.get(locks.GCC, {}).get(self._host) if before is not None else None
+            suite, shelf = self._spec.debian.suite, self._shelf
             entry = second_root.pin(
-                wanted, self._spec.debian.suite, self._host, self._shelf, self._store, self._records
+                wanted, suite, self._host, shelf, self._store, self._records, had
             )
             if isinstance(entry, Absent):
                 self._note(f"{part} is not pinned for {self._host}: {entry.reason}")

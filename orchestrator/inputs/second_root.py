@@ -6,7 +6,6 @@ the store; a build neither fetches nor needs them.
 
 from __future__ import annotations
 
-import posixpath
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from orchestrator.inputs.transport import Clients, Events, Store
     from orchestrator.lock.file import Lock
     from orchestrator.lock.model import GoModule, RootEntry, RootPackage
+    from orchestrator.spec.model import Spec
     from orchestrator.spec.second_root import Gcc
     from reproducibility.manifest import Entry
 
@@ -67,16 +67,25 @@ def pin(  # noqa: PLR0913 - as `resolve`
     shelf: Shelf,
     store: Store,
     records: Records,
+    before: RootEntry | None = None,
 ) -> RootEntry:
     """Pin a second root for a host, or say why there is none. Raises as `resolve`, but `missing`.
 
-    Not everything is published for every machine, and a build can do without.
+    Not everything is published for every machine, and a build can do without. `before`: what was
+    pinned for it; that is not given up for a reason why there is none.
     """
     try:
         return resolve(wanted, suite, machine, shelf, store, records)
     except InputError as error:
         if not error.missing:
             raise
+        if isinstance(before, SecondRoot):
+            raise InputError(
+                f"GCC's Go is pinned for {machine}, and could not be any more: {error.summary}",
+                subject=error.subject,
+                remedy=f"change [{NAME}] in the spec back, or to what is published; to give up "
+                "what is pinned, lock once without that table",
+            ) from error
         return Absent(reason=error.summary)
 
 
@@ -99,9 +108,11 @@ def resolve(  # noqa: PLR0913 - what is asked for, where, and what is known of i
     """
     releases = tuple(_release(one, machine, shelf, store, records) for one in wanted.versions)
     packages = shelf.debian.closure(wanted.packages, suite, machine, store)
-    return SecondRoot(
+    pinned = SecondRoot(
         packages=packages, tree=store.save_tree(compiler(packages, store)), releases=releases
     )
+    _remember(pinned, store)
+    return pinned
 
 
 def _release(
@@ -124,25 +135,55 @@ def labels(pinned: SecondRoot) -> list[str]:
     return [*(one.label for one in pinned.packages), *(one.label for one in pinned.releases)]
 
 
-def required(name: str, lock: Lock, machine: Architecture) -> SecondRoot:
-    """Return what a lock pins of a further root.
+def entry(lock: Lock, machine: Architecture) -> RootEntry:
+    """Return what a lock pins of GCC's Go for a machine, or why nothing, in a whole sentence."""
+    pinned = lock.roots.get(GCC, {})
+    found = pinned.get(machine)
+    if isinstance(found, SecondRoot):
+        return found
+    told = f"the lock does not pin GCC's Go for {machine}"
+    if found is not None:
+        return Absent(reason=f"{told}: {found.reason}")
+    others = f", only for {', '.join(sorted(pinned))}" if pinned else ""
+    return Absent(reason=f"{told}{others}; `orchestrate lock` on this machine pins it")
+
+
+def require(name: str, lock: Lock, spec: Spec) -> None:
+    """Refuse a further root that cannot be asked for.
 
     Raises:
-        InputError: there is no such root, or it is not pinned for a machine of that architecture.
+        InputError: there is no such root, the spec says nothing of it, or the lock was made for
+            another.
     """
     if name != GCC:
         raise InputError(
             f"there is no root {name!r}", subject="--root", remedy=f"the one there is: {GCC}"
         )
-    entry = lock.roots.get(GCC, {}).get(machine)
-    if isinstance(entry, SecondRoot):
-        return entry
+    if spec.root.gcc is None:
+        raise InputError(
+            "the spec does not say where GCC's Go comes from",
+            subject="--root gcc",
+            remedy="add a table [root.gcc] with packages and versions, as in the default "
+            "sourcery.toml, and lock again: `orchestrate lock`; the build stays as it is",
+        )
+    lock.check_roots_fit(spec)
+
+
+def required(name: str, lock: Lock, spec: Spec, machine: Architecture) -> SecondRoot:
+    """Return what a lock pins of a further root.
+
+    Raises:
+        InputError: as `require`, or it is not pinned for a machine of that architecture.
+    """
+    require(name, lock, spec)
+    found = entry(lock, machine)
+    if isinstance(found, SecondRoot):
+        return found
     raise InputError(
-        f"the lock does not pin GCC's Go for {machine}: {entry.reason}"
-        if entry is not None
-        else f"the lock does not pin GCC's Go for {machine}",
+        found.reason,
         subject=f"--root {name}",
-        remedy="[root.gcc] in the spec says where it comes from; `orchestrate lock` pins it",
+        remedy=f"leave --root away; or change [{NAME}] in the spec, and look again: "
+        f"`orchestrate lock --update {NAME}`",
     )
 
 
@@ -196,8 +237,13 @@ def ensure(pinned: SecondRoot, shelf: Shelf, store: Store, events: Events) -> Ro
         store.save_tree(tree)
     for package in pinned.packages:
         events.settled(package.label)
-    store.remember("inputs", pinned.tree, {"digests": sorted(str(one) for one in pinned.digests)})
+    _remember(pinned, store)
     return Root(pinned, tree, tuple(releases))
+
+
+def _remember(pinned: SecondRoot, store: Store) -> None:
+    """Write down what is pinned, so that the store's collection of garbage keeps it."""
+    store.remember("inputs", pinned.tree, {"digests": sorted(str(one) for one in pinned.digests)})
 
 
 def compiler(packages: Iterable[RootPackage], store: Store) -> Tree:
@@ -239,14 +285,30 @@ def _kept(path: str) -> bool:
 
 
 def _followed(path: str, links: Mapping[str, str], files: Mapping[str, Entry]) -> Entry | None:
-    """The file that a link leads to; None where it leads to a folder, outside, or nowhere."""
-    for _ in range(_HOPS):
-        place = posixpath.normpath(posixpath.join("/", posixpath.dirname(path), links[path]))
-        path = place.lstrip("/")
-        if path.split("/")[0] in _MERGED:
-            path = f"usr/{path}"
-        if path in files:
-            return files[path]
-        if path not in links:
-            return None
+    """The file that a link leads to, as path_resolution(7) says: part by part.
+
+    None where it leads to a folder, nowhere, or through more links than Linux follows.
+    """
+    here: list[str] = []
+    folders = "" if links[path].startswith("/") else path.rpartition("/")[0]
+    left = [*reversed([*folders.split("/"), *links[path].split("/")])]
+    hops = 1
+    while left:
+        part = left.pop()
+        if part == "..":
+            del here[-1:]
+        if part in {"", ".", ".."}:
+            continue
+        here = [*here, part] if here or part not in _MERGED else ["usr", part]
+        place = "/".join(here)
+        if place in links:
+            hops += 1
+            if hops > _HOPS:
+                return None
+            target = links[place]
+            here = [] if target.startswith("/") else here[:-1]
+            left += reversed(target.split("/"))
+        elif place in files:
+            # What goes on beyond a file leads nowhere.
+            return None if any(left) else files[place]
     return None

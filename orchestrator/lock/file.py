@@ -139,22 +139,37 @@ class Lock(BaseModel):
         )
 
     def check_fits(self, spec: Spec) -> None:
-        """Compare with the spec that the build is for.
+        """Compare with the spec that the build is for, but for the further roots.
 
         Raises:
             InputError: the lock was made for another spec; says what differs.
         """
+        self._refuse(one for one in self._changes(spec) if not one.startswith(_ROOTS))
+
+    def check_roots_fit(self, spec: Spec) -> None:
+        """Compare what the spec says of further roots, which only audits need.
+
+        Raises:
+            InputError: the lock was made for others; says what differs.
+        """
+        self._refuse(one for one in self._changes(spec) if one.startswith(_ROOTS))
+
+    def fits_roots(self, spec: Spec) -> bool:
+        """Return whether the lock was made for what the spec says of further roots."""
+        return not any(one.startswith(_ROOTS) for one in self._changes(spec))
+
+    def _changes(self, spec: Spec) -> Iterator[str]:
         now = wanted(spec)
-        changes = [
+        return (
             f"{key}: the spec says {now.get(key, 'nothing')}, the lock was made for "
             f"{self.wanted.get(key, 'nothing')}"
             for key in sorted(now.keys() | self.wanted.keys())
             if now.get(key) != self.wanted.get(key)
-        ]
-        if changes:
-            raise InputError(
-                "the lock does not fit the spec\n  " + "\n  ".join(changes), remedy=_AGAIN
-            )
+        )
+
+    def _refuse(self, changes: Iterable[str]) -> None:
+        if told := "\n  ".join(changes):
+            raise InputError(f"the lock does not fit the spec\n  {told}", remedy=_AGAIN)
 
 
 def wanted(spec: Spec) -> dict[str, str]:

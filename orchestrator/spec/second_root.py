@@ -46,11 +46,16 @@ class Gcc(_Model):
     )
 
     def mistakes(self, go: str) -> Iterator[Mistake]:
-        """Return what is wrong between the versions. `go`: the spec's own, which the last builds.
+        """Return what is wrong between the packages, and between the versions.
+
+        `go`: the spec's own version, which the last of these builds.
 
         Go 1.N is built by 1.M, M being N-2 rounded down to an even number
         (go.dev/doc/install/source).
         """
+        for name in sorted({one for one in self.packages if self.packages.count(one) > 1}):
+            named = ("root", "gcc", "packages")
+            yield Mistake(named, f"{name} is named twice", "expected each package once")
         place = ("root", "gcc", "versions")
         first = self.versions[0]
         if _minor(first) != _FIRST_MODULE:

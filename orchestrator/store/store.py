@@ -241,12 +241,8 @@ class Store(BlobFolder):
             Stopped: `stop` was set while another one held the lock.
         """
         place = self._lock_of(key)
-        handle = acquired(place, stop)
-        try:
+        with _held(acquired(place, stop), place):
             yield
-        finally:
-            place.unlink(missing_ok=True)
-            os.close(handle)
 
     @contextlib.contextmanager
     def alone(self, key: Digest) -> Iterator[None]:
@@ -256,12 +252,8 @@ class Store(BlobFolder):
             HeldError: another process holds it, or another thread of this one.
         """
         place = self._lock_of(key)
-        handle = acquired_at_once(place)
-        try:
+        with _held(acquired_at_once(place), place):
             yield
-        finally:
-            place.unlink(missing_ok=True)
-            os.close(handle)
 
     def _lock_of(self, key: Digest) -> Path:
         place = self.root / "scratch" / f"{key.hex}.lock"
@@ -346,6 +338,18 @@ def is_store(folder: Path) -> bool:
             return stream.read(len(_KIND)) == _KIND.encode()
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def _held(handle: int, place: Path) -> Iterator[None]:
+    """Let go of a lock at the end, also where its file cannot be removed."""
+    try:
+        try:
+            yield
+        finally:
+            place.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
 
 
 def _unusable(root: Path, error: OSError) -> InfrastructureError:

@@ -13,7 +13,7 @@ import pytest
 
 from containers.host.process import Completed
 from orchestrator.golang import listing
-from orchestrator.inputs import answers, apt_sources, checksum_database, sources
+from orchestrator.inputs import answers, apt_index, apt_sources, checksum_database, sources
 from orchestrator.inputs.debian_package import DebianTransport, PackageRequest
 from orchestrator.inputs.go_command import GoCommand
 from orchestrator.inputs.go_module import GoTransport
@@ -184,7 +184,8 @@ def _shown(data: bytes) -> None:
 
     with scratch.fresh() as folder:
         stanza = transport._shown("linux-image-amd64", request, "kernel", "apt-cache", {}, folder)
-    list(debian_package._depended(stanza.get("Depends", ""), request.follow))
+    apt_index.installed(data.decode("utf-8", "replace"))
+    list(apt_index.depended(stanza.get("Depends", ""), request.follow))
     list(debian_package._kept_settings(data.decode("utf-8", "replace")))
 
 

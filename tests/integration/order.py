@@ -10,7 +10,7 @@ from __future__ import annotations
 # Their tests look at all processes and mounts of the machine, and at all containers of an engine.
 TOGETHER = (
     *("test_build_docker.py", "test_engines_", "test_hostile.py", "test_rebuild.py"),
-    "test_surroundings.py",
+    *("test_native.py", "test_surroundings.py"),
 )
 _ENGINES = "engines"
 # The first makes the default image, which most others wait for where nothing is remembered yet. The
@@ -23,7 +23,7 @@ FIRST = (
 )
 LAST = ("test_sources.py", "test_write.py", "test_specs.py", "test_places.py")
 # What of the engines' needs a build.
-AFTER_THE_OTHER_ENGINES = ("test_build_docker.py", "test_rebuild.py")
+AFTER_THE_OTHER_ENGINES = ("test_build_docker.py", "test_native.py", "test_rebuild.py")
 
 
 def file_of(nodeid: str) -> str:

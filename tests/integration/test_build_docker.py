@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import docker
 import pytest
 
+from containers.docker.engine import LABEL
 from orchestrator.artifacts import image as making
 from orchestrator.golang.handles import HELPERS_AGAIN
 from orchestrator.store import Store, records
@@ -94,12 +95,20 @@ def base(request: pytest.FixtureRequest) -> tuple[Orchestrate, Built]:
     return project, built
 
 
-def _there(client: docker.DockerClient) -> tuple[set[str], set[str]]:
-    """The containers and volumes of an engine: those of other tests, which keep engines open."""
-    return (
-        {str(one.id) for one in client.containers.list(all=True)},
-        {str(one.id) for one in client.volumes.list()},
-    )
+def _there(client: docker.DockerClient) -> dict[str, str]:
+    """The containers and volumes of an engine: their runs by their ids (`LABEL`)."""
+    found = {
+        str(one.id): (one.attrs.get("Labels") or {}).get(LABEL, "") for one in client.volumes.list()
+    }
+    for one in client.containers.list(all=True):
+        found[str(one.id)] = one.labels.get(LABEL, "")
+    return found
+
+
+def _left(client: docker.DockerClient, others: dict[str, str]) -> list[str]:
+    """What is there now and belongs to no run of `others`: engines that other tests keep open."""
+    runs = {run for run in others.values() if run}
+    return [one for one, run in _there(client).items() if one not in others and run not in runs]
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +145,7 @@ def rebuilt(base: tuple[Orchestrate, Built], docker_host: str, workshop: Path) -
             workshop / "docker" / "out", "--rebuild", *arguments, engine="docker", status=1
         )
         yield Rebuilt(built.ran, ran, client.info(), steps)
-        assert _there(client) == others
+        assert _left(client, others) == []
     finally:
         client.close()
         shutil.rmtree(store)

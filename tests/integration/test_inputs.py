@@ -245,6 +245,9 @@ def test_packages_are_pinned_with_all_that_they_need(store: Store) -> None:
         assert digests.sha256_of_file(store.blob(one.blake3)) == one.sha256
     with pytest.raises(InputError, match="0 go commands"):
         second_root.compiler(found, store)
-    with pytest.raises(InputError, match="no-such-gccgo") as missing:
-        debian.closure(["no-such-gccgo"], "trixie", HOST, store)
+    with pytest.raises(InputError, match="no package no-such-gccgo for any of") as wrong:
+        debian.closure(["libmpc3", "no-such-gccgo"], "trixie", HOST, store)
+    assert not wrong.value.missing
+    with pytest.raises(InputError, match="has grub-pc-bin for other architectures") as missing:
+        debian.closure(["grub-pc-bin"], "trixie", "arm64", store)
     assert missing.value.missing

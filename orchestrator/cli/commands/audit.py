@@ -115,7 +115,7 @@ def audit(
         ),
     ] = None,
     root: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--root",
             metavar="NAME",
@@ -123,7 +123,7 @@ def audit(
             "as [root.gcc] in the spec says.",
             rich_help_panel=_WHAT,
         ),
-    ] = "",
+    ] = None,
     engine: Engine = registry.AUTOMATIC,
     jobs: Jobs = 0,
     offline: Offline = False,

@@ -38,12 +38,12 @@ def fetch(
         ),
     ] = None,
     root: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME",
             help="Fetch what `audit --root NAME` needs too; gcc is GCC's Go, some 300 MB.",
         ),
-    ] = "",
+    ] = None,
     spec: Spec = SPEC,
     lock: Lock = LOCK,
     store: StoreFolder = None,
@@ -54,7 +54,8 @@ def fetch(
     """Fetch every locked input into the store, each verified against the lock.
 
     What only an audit from another root needs ([root.gcc] in the spec) is left to that audit, which
-    fetches it itself, or to --root.
+    fetches it itself, or to --root. Where the lock does not pin it for this machine, --root is
+    refused with the reason, and nothing is fetched (exit status 2).
     """
     from orchestrator.cli.views import inputs as view
 

@@ -128,10 +128,10 @@ def _text(path: Path) -> bytes:
     return text_file.without_mark(regular.read(path), "the lock", str(path))
 
 
-def fetch(where: Where, bundle: Path | None, root: str, session: Session) -> int:
+def fetch(where: Where, bundle: Path | None, root: str | None, session: Session) -> int:
     """Bring every input into the store; with `bundle`, write them to that file too.
 
-    `root`: a further root whose inputs are brought too, as `audit --root` takes it; empty for none.
+    `root`: a further root whose inputs are brought too, as `audit --root` takes it.
 
     Raises:
         InputError: the spec or the lock is wrong, or an input is not what the lock says.
@@ -150,7 +150,7 @@ def fetch(where: Where, bundle: Path | None, root: str, session: Session) -> int
     wanted = spec.load(where.spec)
     pinned = locks.load(where.lock)
     pinned.check_fits(wanted)
-    second = second_root.required(root, pinned, host()) if root else None
+    second = second_root.required(root, pinned, wanted, host()) if root is not None else None
     size = 0
     with session.working("orchestrate fetch") as progress, closing(Store(where.store)) as store:
         trial.require_store(where.store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from orchestrator.artifacts.model import Engine
 from orchestrator.audit import matrix
 from orchestrator.store import Store
 from reproducibility import digest as digests
+from reproducibility.errors import Stopped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,3 +91,11 @@ def test_what_differs_is_kept_by_garbage_collection(tmp_path: Path) -> None:
     matrix.Record(store, BUILD).add([changed(verdict="FAIL"), changed(engine="docker")])
     assert (store.recall("matrix", BUILD) or {})["outputs"] == [str(EVIDENCE.outputs)]
     store.close()
+
+
+def test_adding_cells_does_not_wait_for_another_audit_once_it_is_stopped(store: Store) -> None:
+    stop = threading.Event()
+    stop.set()
+    with store.only_one(BUILD), pytest.raises(Stopped):
+        matrix.Record(store, BUILD).add([CELL], stop)
+    assert matrix.Record(store, BUILD).add([CELL], stop) == (CELL,)

@@ -81,9 +81,13 @@ def pinned() -> SecondRoot:
 
 
 class FromGcc(World):
-    """A build whose toolchain is made from a second root too. `entry`: what the lock says of it."""
+    """A build whose toolchain is made from a second root too.
+
+    `entry`: what the lock says of it. `other_lock`: it was made for a spec without such a root.
+    """
 
     entry: RootEntry | None = None
+    other_lock = False
     monkeypatch: pytest.MonkeyPatch
 
     def finding(self, *parts: object) -> Finding:
@@ -92,7 +96,8 @@ class FromGcc(World):
         wanted = found.wanted.model_copy(update={"root": Roots(gcc=gcc)})
         toolchain = Toolchain(version="1.27.3", bin=("go",), tool=("link",), log={})
         roots = {} if self.entry is None else {GCC: {"amd64": self.entry}}
-        lock = Lock(wanted={}, toolchain=toolchain, inputs=(), roots=cast("Any", roots))
+        made_for = {} if self.other_lock else {"root.gcc": "gccgo-14 of trixie, then 1.21.13"}
+        lock = Lock(wanted=made_for, toolchain=toolchain, inputs=(), roots=cast("Any", roots))
         return replace(found, wanted=wanted, pinned=lock)
 
     def draw(self, found: Finding, *parts: object, **more: object) -> Subject:
@@ -287,7 +292,10 @@ def test_a_later_audit_shows_what_was_proved(world: FromGcc) -> None:
 
 @pytest.mark.parametrize(
     ("entry", "words"),
-    [(Absent(reason="there is no go1.24.11 for arm64"), "no go1.24.11"), (None, "the lock pins")],
+    [
+        (Absent(reason="there is no go1.24.11"), "for amd64: there is no go1.24.11"),
+        (None, "the lock does not pin GCC's Go for amd64; `orchestrate lock` on this machine"),
+    ],
 )
 def test_a_root_that_is_not_published_is_left_out_and_said(
     world: FromGcc, entry: RootEntry | None, words: str
@@ -312,10 +320,19 @@ def test_an_audit_whose_time_is_up_says_so(world: FromGcc) -> None:
     assert world.runs() == []
 
 
+def test_a_lock_that_is_older_than_the_root_hinders_only_that_root(world: FromGcc) -> None:
+    world.entry, world.other_lock = None, True
+    found = {(one.root, one.verdict) for one in world.audit().matrix if "root" in one.comparison}
+    assert found == {("GCC's Go", "SKIP")}
+    with pytest.raises(InputError, match=r"does not fit the spec\n  root\.gcc"):
+        world.root()
+
+
 def test_what_cannot_be_asked_for_is_refused(world: FromGcc) -> None:
-    with pytest.raises(InputError, match="there is no root 'clang'"):
-        world.root(root="clang")
+    for name in ("clang", ""):
+        with pytest.raises(InputError, match=f"there is no root '{name}'"):
+            world.root(root=name)
     plain = World.finding(world)
     with pytest.raises(InputError, match="does not say where GCC's Go comes from") as caught:
-        second_root.require("gcc", plain)
+        inputs.require("gcc", plain.pinned, plain.wanted)
     assert "[root.gcc]" in caught.value.remedy

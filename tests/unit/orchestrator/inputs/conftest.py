@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator.spec import model as specs
 from orchestrator.store import Store
+from tests.unit.orchestrator.inputs import second_root_world
 from tests.unit.orchestrator.inputs import world as worlds
 
 if TYPE_CHECKING:
@@ -33,3 +35,14 @@ def _store(tmp_path: Path) -> Iterator[Store]:
     store = Store(tmp_path / "store")
     yield store
     store.close()
+
+
+@pytest.fixture(name="debian")
+def _debian(world: worlds.World) -> second_root_world.Debian:
+    return second_root_world.publish(world)
+
+
+@pytest.fixture(name="wanted")
+def _wanted(spec: Spec) -> Spec:
+    text = worlds.SPEC + second_root_world.TABLE
+    return specs.parse(text, spec.folder / "sourcery.toml")

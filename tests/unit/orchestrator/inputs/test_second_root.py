@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import lzma
-import tarfile
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,135 +11,30 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.cli.main import run
-from orchestrator.inputs import bundle, ensure, resolve, second_root
+from orchestrator.inputs import bundle, bundle_header, ensure, second_root
 from orchestrator.lock import differences, logged
 from orchestrator.lock import file as locks
-from orchestrator.lock.file import GCC, Absent, Recorded, SecondRoot
+from orchestrator.lock.file import GCC, Absent, Recorded
 from orchestrator.lock.model import RootPackage
-from orchestrator.spec import model as specs
 from orchestrator.store import Store
 from reproducibility import canonical
 from reproducibility import digest as digests
 from reproducibility.errors import InfrastructureError, InputError
-from tests.unit.orchestrator.inputs.world import SPEC, done, h1, module_zip
+from tests.unit.orchestrator.inputs.second_root_world import (
+    PACKAGES,
+    TOOLCHAIN,
+    VERSIONS,
+    make,
+    package,
+    pinned,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
 
-    from containers.host.process import Completed
-    from orchestrator.lock.file import Lock
     from orchestrator.spec.model import Spec
+    from tests.unit.orchestrator.inputs.second_root_world import Debian
     from tests.unit.orchestrator.inputs.world import World
-
-TABLE = """
-[root.gcc]
-packages = ["gccgo-14"]
-versions = ["1.21.13", "1.22.10", "1.24.11"]
-"""
-VERSIONS = ("1.21.13", "1.22.10", "1.24.11")
-TOOLCHAIN = "golang.org/toolchain"
-
-
-def package(files: Mapping[str, bytes], links: Mapping[str, str] | None = None) -> bytes:
-    """A Debian package with links; one to a path with `=` in front is a hard one."""
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(f"./{name}")
-            member.size, member.mode = len(content), 0o755
-            tar.addfile(member, io.BytesIO(content))
-        for name, target in (links or {}).items():
-            member = tarfile.TarInfo(f"./{name}")
-            member.type = tarfile.LNKTYPE if target.startswith("=") else tarfile.SYMTYPE
-            member.linkname = target.replace("=", "./")
-            tar.addfile(member)
-    out = b"!<arch>\n"
-    for name, content in (
-        ("debian-binary", b"2.0\n"),
-        ("data.tar.xz", lzma.compress(data.getvalue())),
-    ):
-        out += f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode()
-        out += content + b"\n" * (len(content) % 2)
-    return out
-
-
-PACKAGES = {
-    "gccgo-14": package(
-        {"usr/share/doc/gccgo-14/copyright": b"GPL", "usr/bin/x86_64-linux-gnu-go-14": b"go"},
-        {
-            "usr/bin/go-14": "x86_64-linux-gnu-go-14",
-            "usr/bin/hard": "=usr/bin/x86_64-linux-gnu-go-14",
-        },
-    ),
-    "libgo23": package(
-        {"usr/lib/x86_64-linux-gnu/libgo.so.23.0.0": b"libgo", "usr/include/go.h": b"h"},
-        {
-            "usr/lib/x86_64-linux-gnu/libgo.so.23": "libgo.so.23.0.0",
-            "usr/lib/gcc/14/libgo.so": "../../x86_64-linux-gnu/libgo.so.23",
-            "usr/lib64/ld.so": "/lib/x86_64-linux-gnu/libgo.so.23",
-            "usr/lib/nowhere": "../../../../etc/passwd",
-            "usr/lib/self": "self",
-            "usr/lib/folder": "x86_64-linux-gnu",
-        },
-    ),
-}
-
-
-class Debian:
-    """Answers of apt that know several packages."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.packages = dict(PACKAGES)
-        for name in self.packages:
-            self.publish(name)
-        world.failing = self
-
-    def publish(self, name: str) -> None:
-        self.world.packages[f"pool/{name}.deb"] = self.packages[name]
-
-    def __call__(self, command: Sequence[str]) -> Completed | None:
-        if "--simulate" in command:
-            if "gccgo-14" not in self.packages:
-                return done("", 100, "E: Unable to locate package gccgo-14\n")
-            return done("".join(f"Inst {name} (14.2.0-19 Debian)\n" for name in self.packages))
-        if Path(command[0]).name == "apt-cache" and set(self.packages) <= set(command):
-            return done("\n".join(map(self.stanza, self.packages)))
-        return None
-
-    def stanza(self, name: str) -> str:
-        content = self.packages[name]
-        return (
-            f"Package: {name}\nVersion: 14.2.0-19\nFilename: pool/{name}.deb\n"
-            f"SHA256: {digests.sha256_of_bytes(content).hex}\n"
-        )
-
-
-@pytest.fixture(name="debian")
-def _debian(world: World) -> Debian:
-    for version in VERSIONS:
-        name = f"v0.0.1-go{version}.linux-amd64"
-        files = {"bin/go": version.encode(), "pkg/tool/linux_amd64/link": b"", "src/_go.mod": b"m"}
-        world.modules[TOOLCHAIN, name] = module_zip(TOOLCHAIN, name, files)
-        world.log.add(TOOLCHAIN, name, h1(world.modules[TOOLCHAIN, name]))
-    return Debian(world)
-
-
-@pytest.fixture(name="wanted")
-def _wanted(spec: Spec) -> Spec:
-    return specs.parse(SPEC + TABLE, spec.folder / "sourcery.toml")
-
-
-def make(
-    world: World, spec: Spec, store: Store, previous: Lock | None = None, update: str | None = None
-) -> Lock:
-    return resolve.lock(spec, previous, store, update=update, clients=world.clients())
-
-
-def pinned(lock: Lock) -> SecondRoot:
-    found = lock.roots[GCC]["amd64"]
-    assert isinstance(found, SecondRoot)
-    return found
 
 
 @pytest.mark.usefixtures("debian")
@@ -172,8 +64,12 @@ def test_a_build_s_lock_is_the_same_without_it(
     lock = make(world, wanted, store, without)
     assert lock.digest == without.digest
     assert lock.checksum != lock.digest
+    # A build can do without; what needs it says so.
+    without.check_fits(wanted)
     with pytest.raises(InputError, match=r"does not fit the spec\n  root.gcc: the spec says gccgo"):
-        without.check_fits(wanted)
+        second_root.required("gcc", without, wanted, "amd64")
+    with pytest.raises(InputError, match="does not say where GCC's Go comes from"):
+        second_root.required("gcc", lock, spec, "amd64")
     again = make(world, spec, store, lock)
     assert again == without
     assert differences.moved(lock, again) == ["root.gcc for amd64: gone"]
@@ -282,6 +178,46 @@ def test_links_may_lead_anywhere(store: Store, names: list[str], links: dict[str
     assert not any(part in {"..", "."} for entry in tree for part in entry.path.split("/"))
 
 
+@pytest.mark.usefixtures("debian")
+def test_links_through_linked_folders_are_followed(
+    world: World, wanted: Spec, store: Store, debian: Debian
+) -> None:
+    debian.packages["gccgo-14"] = package(
+        {"usr/bin/go-14": b"go", "usr/lib/a/real/f": b"f", "usr/lib/a/h": b"h"},
+        {
+            "usr/lib/d": "a/real",
+            "usr/lib/g": "d/f",
+            "usr/lib/up": "d/../h",
+            "usr/lib/absolute": "/lib/d/../../d/f",
+            "usr/lib/round": "round/x",
+            "usr/lib/beyond": "g/x",
+            "usr/lib/folder": "d",
+        },
+    )
+    debian.publish("gccgo-14")
+    tree = second_root.compiler(pinned(make(world, wanted, store)).packages, store)
+    made = {
+        entry.path.removeprefix("usr/lib/"): store.read(entry.content)
+        for entry in tree
+        if entry.path.startswith("usr/lib/") and "linux-gnu" not in entry.path
+    }
+    libgo = {"gcc/14/libgo.so": b"libgo"}
+    assert made == {
+        "a/real/f": b"f", "a/h": b"h", "g": b"f", "up": b"h", "absolute": b"f", **libgo,
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("debian")
+def test_what_is_locked_is_kept(world: World, wanted: Spec, store: Store) -> None:
+    found = pinned(make(world, wanted, store))
+    # A clean-up does not wait for the first audit.
+    record = store.recall("inputs", found.tree)
+    assert record is not None
+    assert record["digests"] == sorted(map(str, found.digests))
+    store.collect(unused_since=0)
+    assert all(store.has(one) for one in found.digests)
+
+
 def test_a_damaged_package_is_refused(debian: Debian, wanted: Spec, store: Store) -> None:
     debian.packages["libgo23"] = PACKAGES["libgo23"][:-200]
     debian.publish("libgo23")
@@ -310,7 +246,9 @@ def test_a_root_that_is_not_published_here_is_said_to_be_absent(
     assert locks.parse(locks.dump(lock)) == lock
     lock.check_fits(wanted)
     with pytest.raises(InputError, match=r"does not pin GCC's Go for amd64: there is no go1\.24"):
-        second_root.required("gcc", lock, "amd64")
+        second_root.required("gcc", lock, wanted, "amd64")
+    with pytest.raises(InputError, match=r"GCC's Go for arm64, only for amd64; `orchestrate lock"):
+        second_root.required("gcc", lock, wanted, "arm64")
 
 
 def test_an_update_shows_what_moved(debian: Debian, wanted: Spec, store: Store) -> None:
@@ -330,13 +268,6 @@ def test_an_update_shows_what_moved(debian: Debian, wanted: Spec, store: Store) 
         f"root.gcc for amd64: libgo23: 14.2.0-19, {old} -> 14.2.0-19,",
         "root.gcc for amd64: libmpc3 14.2.0-19: new,",
     ]
-
-
-def test_a_package_that_the_suite_has_not(debian: Debian, wanted: Spec, store: Store) -> None:
-    del debian.packages["gccgo-14"]
-    entry = make(debian.world, wanted, store).roots[GCC]["amd64"]
-    assert isinstance(entry, Absent)
-    assert "Unable to locate package gccgo-14" in entry.reason
 
 
 # -- bundles ---------------------------------------------------------------------------------------
@@ -361,12 +292,38 @@ def test_a_bundle_carries_it_where_it_was_asked_for(
         offline = world.clients(offline=True)
         second_root.bring(found, lock, wanted.folder, new, offline)
     assert not any("download" in word for command in world.asked for word in command)
-    other = lock.model_copy(update={"roots": {}})
+    for path in (with_root, without):
+        with path.open("rb") as stream:
+            assert bundle_header.is_bundle(stream)
+
+
+@pytest.mark.usefixtures("debian")
+def test_a_bundle_with_another_root_serves_a_build(
+    world: World, wanted: Spec, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = make(world, wanted, store)
+    found, path = pinned(lock), tmp_path / "inputs.tar.zst"
+    ensure(lock, store, folder=wanted.folder, artifacts=True, clients=world.clients())
+    second_root.bring(found, lock, wanted.folder, store, world.clients(), artifacts=True)
+    bundle.write(lock, store, path, "amd64", root=found)
+    offline = world.clients(offline=True)
+    moved = [
+        found.model_copy(update={"tree": found.packages[0].blake3}),
+        found.model_copy(update={"releases": found.releases[1:]}),
+    ]
+    others = [lock.model_copy(update={"roots": {GCC: {"amd64": newer}}}) for newer in moved]
+    for number, other in enumerate(others):
+        with closing(Store(tmp_path / f"new-{number}")) as new:
+            bundle.read(path, other, new, "amd64")
+            ensure(other, new, folder=wanted.folder, clients=offline)
+            assert not any(new.has(one) for one in found.digests)
+    # What is passed over has a bound.
+    monkeypatch.setattr(bundle, "LARGEST", found.packages[0].size)
     with (
-        closing(Store(tmp_path / "other")) as new,
-        pytest.raises(InputError, match="another second root"),
+        closing(Store(tmp_path / "full")) as new,
+        pytest.raises(InputError, match="something that the lock does not pin"),
     ):
-        bundle.read(with_root, other, new, "amd64")
+        bundle.read(path, others[0], new, "amd64")
 
 
 # -- the lock's parts agree ------------------------------------------------------------------------
@@ -433,6 +390,7 @@ def test_fetch_says_which_roots_there_are(
 ) -> None:
     project = Path(__file__).parents[4]
     files = [f"--spec={project / 'sourcery.toml'}", f"--lock={project / 'sourcery.lock'}"]
-    status = run(["fetch", "--root", "clang", f"--store={tmp_path}", *files])
-    assert status == 2
-    assert "there is no root 'clang'" in capsys.readouterr().err
+    for name in ("clang", ""):
+        status = run(["fetch", "--root", name, f"--store={tmp_path}", *files])
+        assert status == 2
+        assert f"there is no root '{name}'" in capsys.readouterr().err

@@ -83,6 +83,23 @@ def test_a_lock_that_a_killed_process_left_hinders_nobody(store: Store) -> None:
         pass
 
 
+def test_a_lock_whose_file_cannot_be_removed_is_let_go_of(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError("no")
+
+    for held in (store.only_one, store.alone):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "unlink", refused)
+            patched.setattr(Path, "unlink", refused)
+            with pytest.raises(PermissionError), held(KEY):
+                pass
+        # It could not be taken at once if its descriptor were still open.
+        with store.alone(KEY):
+            pass
+
+
 def test_waiting_for_a_lock_can_be_stopped(store: Store) -> None:
     stop = threading.Event()
     with store.only_one(KEY, stop):
