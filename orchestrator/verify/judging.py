@@ -222,6 +222,13 @@ def _audit(
         yield Demand("audit-signed", folder.path, bool(known), reason)
 
 
+def _copies(folders: Sequence[Verified]) -> str:
+    builds = len({one.build for one in folders})
+    if builds == len(folders):
+        return ""
+    return f"; {len(folders)} folders hold {builds} {'build' if builds == 1 else 'builds'}"
+
+
 def _together(
     folders: Sequence[Verified],
     fine: Sequence[Verified],
@@ -246,9 +253,9 @@ def _together(
         reason = f"{wanted} builders agree on each of {len(enough)} different images"
         return [Demand("builders-agree", "", held=False, reason=reason)], []
     if not enough:
-        reason = f"{most} builders agree, {wanted} are demanded"
+        reason = f"{most} builders agree, {wanted} are demanded{_copies(fine)}"
         return [Demand("builders-agree", "", held=False, reason=reason)], []
     keys, own = enough[0]
     told = ", ".join(sorted(signers[key] for key in keys))
-    reason = f"{len(keys)} builders agree ({told}), {wanted} are demanded"
+    reason = f"{len(keys)} builders agree ({told}), {wanted} are demanded{_copies(own)}"
     return [Demand("builders-agree", "", held=True, reason=reason)], own

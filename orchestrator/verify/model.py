@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from orchestrator.artifacts import names
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -138,6 +140,15 @@ class Verified:
     unknown_signers: tuple[str, ...] = ()
     finished: int | None = None
     audited: int | None = None
+
+    @property
+    def build(self) -> str:
+        """What tells this build from every other: BLAKE3 of its result, in hexadecimal digits.
+
+        Each run writes its own times there, so two runs have two, and copies of a folder one.
+        """
+        here = self.files.get(names.RESULT)
+        return here.blake3 if here else ""
 
     @property
     def sound(self) -> bool:
