@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.verify import audited
 from reproducibility import codes
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def _checks(policy: Policy) -> Iterator[str]:
     for named in wanted.must_pass:
         kind, _, subject = named.partition(" ")
         of = f" of {subject}" if subject else ""
-        yield f"A check {kind}{of} ({_MEANINGS[kind]}) must be there, and be a PASS."
+        where = "in the audit" if kind in audited.NAMES else "there"
+        yield f"A check {kind}{of} ({_MEANINGS[kind]}) must be {where}, and be a PASS."
     if wanted.accepted:
         yield "A SKIP is accepted if it is one of these:"
         for named in wanted.accepted:
@@ -79,10 +81,13 @@ def _signers(loaded: Loaded) -> Iterator[str]:
 
 
 def _audit(policy: Policy) -> Iterator[str]:
-    if policy.audit is None:
-        yield "No audit is needed."
-        return
     signed = ", signed by one of the keys above" if policy.signers else ""
+    if policy.audit is None:
+        if any(named.partition(" ")[0] in audited.NAMES for named in policy.checks.must_pass):
+            yield f"So there must be an audit of this very build{signed}, over any of its steps."
+        else:
+            yield "No audit is needed."
+        return
     yield (
         f"There must be an audit of this very build{signed}, over at least "
         f"{policy.audit.actions} % of its actions."

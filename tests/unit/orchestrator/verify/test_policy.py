@@ -161,3 +161,14 @@ def test_no_audit_where_one_is_demanded(court: Court, folder: Path) -> None:
     build.audit = None
     out = build.write(folder, court.alice)
     assert court.judge(out).refused_for() == {("audit-coverage", "")}
+
+
+def test_a_demanded_check_of_an_audit_means_an_audit() -> None:
+    said = words("[checks]\npass = ['audit-coverage']\n")
+    assert "No audit is needed" not in said
+    assert "A check audit-coverage (covered by the audit) must be in the audit" in said
+    assert "there must be an audit of this very build, over any" in said
+    signer = f"[[signer]]\nname = 'a'\nkey = '''{KEY}'''\n"
+    assert "signed by one of the keys above" in words(f"[checks]\npass = ['conditions']\n{signer}")
+    # The log's word is the build's as well: an audit is not what is demanded.
+    assert "No audit is needed" in words("[checks]\npass = ['transparency-log']\n")
