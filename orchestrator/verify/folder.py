@@ -56,6 +56,7 @@ class Verifier:
         links.check(read, there, findings)
         signed = statements.Signed()
         claims: list[Claim] = []
+        notes: tuple[str, ...] = ()
         if read.result is not None:
             signed = statements.check(read.envelopes, read.result, there, self._given, findings)
             again = restated.check(folder, read, there, signed, findings)
@@ -63,7 +64,8 @@ class Verifier:
                 audited.check(read.audit, read.result, there, findings)
             grounds = self._grounds(folder, read, read.result, there, findings)
             checks = verdicts.check(grounds, findings)
-            claims = told(grounds, read, checks, signed, findings, restated=again)
+            claims = told(grounds, read, checks, signed, findings, again)
+            notes = again.notes
         return Verified(
             path=str(folder),
             files=there,
@@ -77,6 +79,7 @@ class Verifier:
             unknown_signers=signed.unknown,
             finished=signed.finished,
             audited=signed.audited,
+            notes=notes,
         )
 
     def _grounds(

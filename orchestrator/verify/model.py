@@ -36,6 +36,7 @@ FINDINGS: Mapping[str, str] = {
     "signature-invalid": "a signature does not fit what it signs",
     "statement-differs": "a statement is about other bytes than those of this folder",
     "audit-differs": "the audit is of another build, or claims more than it did",
+    "audit-failed": "somebody whose key was given signed an audit, which is not here, as a FAIL",
 }
 
 
@@ -125,7 +126,7 @@ class Verified:
     read. `signers`: ids of the keys that signed the statement about the build, each signature
     checked with a key that was given. `audit_signers`: of the statement about the audit.
     `finished`, `audited`: when build and audit ended, by these statements, in seconds since
-    1970-01-01 UTC.
+    1970-01-01 UTC. `notes`: what was not done that is done for others, in words.
     """
 
     path: str
@@ -140,6 +141,7 @@ class Verified:
     unknown_signers: tuple[str, ...] = ()
     finished: int | None = None
     audited: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def build(self) -> str:
@@ -170,4 +172,5 @@ class Verified:
             "findings": [one.document() for one in self.findings],
             "findings_total": self.findings_total,
             "claims": [one.document() for one in self.claims],
+            "notes": list(self.notes),
         }

@@ -147,6 +147,7 @@ def _folder(one: Verified, names: dict[str, str], *, everything: bool) -> Iterat
     if one.unknown_signers:
         unknown = ", ".join(key[:_DIGITS] for key in one.unknown_signers[:_SHOWN])
         yield f"  signatures of unknown keys  {unknown}"
+    yield from (f"  {note}" for note in one.notes)
     shown = one.findings if everything else one.findings[:_SHOWN]
     for finding in shown:
         yield Marked("FAIL", f"  {finding.file}: {finding.reason} ({finding.code})")

@@ -9,8 +9,9 @@ import pytest
 
 from orchestrator.artifacts import names
 from orchestrator.evidence import dsse
+from orchestrator.report import folder as pages
 from orchestrator.verify import audited
-from reproducibility import codes
+from reproducibility import canonical, codes
 from tests.conftest import ROOT
 from tests.unit.orchestrator.verify import world
 
@@ -79,3 +80,58 @@ def test_kinds_of_checks_that_audits_make_are_known() -> None:
                 imported |= {getattr(codes, alias.name) for alias in node.names}
     named_in_cells = {codes.CROSS_AGAIN, codes.FIXED_POINT, codes.RELEASE}
     assert imported - named_in_cells == audited.KINDS
+
+
+def changed(envelope: dsse.Envelope, **changes: object) -> dsse.Envelope:
+    """An unsigned statement with other fields in its predicate."""
+    said = canonical.loads(envelope.payload)
+    said["predicate"] |= changes
+    return dsse.Envelope(canonical.dumps(said))
+
+
+def test_two_statements_about_one_audit(court: Court, folder: Path) -> None:
+    """Both are signed, and contradict each other; the last one is the true one."""
+    out = court.honest.copy().write(folder, court.alice)
+    envelopes = list(dsse.parse_lines((out / PROVENANCE).read_bytes()))
+    other = court.alice.sign(changed(envelopes[-1], verdict="FAIL", checks=[]))
+    world.write_statements(out, [*envelopes[:-1], other, envelopes[-1]])
+    assert court.judge(out).refused_for() == {("statement-differs", PROVENANCE), ("sound", "")}
+    # Of another form, which cannot be written anew, it may not contradict the audit either.
+    other = court.alice.sign(changed(envelopes[-1], verdict="SKIP", form="77"))
+    world.write_statements(out, [*envelopes, other])
+    assert court.judge(out).refused_for() == {("statement-differs", PROVENANCE), ("sound", "")}
+    # Nor may the two say different times.
+    other = court.alice.sign(changed(envelopes[-1], finishedOn="2020-01-01T00:00:00Z"))
+    world.write_statements(out, [*envelopes, other])
+    assert court.judge(out).refused_for() == {("statement-differs", PROVENANCE), ("sound", "")}
+    # Said twice, by two, it is one statement.
+    again = court.bob.sign(dsse.Envelope(envelopes[-1].payload))
+    world.write_statements(out, [*envelopes, again])
+    judged = court.judge(out)
+    assert judged.judgement.held
+    assert len(judged.folders[0].audit_signers) == 2
+
+
+@pytest.mark.parametrize("verdict", ["PASS", "FAIL"])
+def test_an_audit_that_was_taken_away(court: Court, folder: Path, verdict: str) -> None:
+    """The statement that alice signed of it stays, and is told; a FAIL is one without its file."""
+    out = court.honest.copy().write(folder, court.alice)
+    envelopes = list(dsse.parse_lines((out / PROVENANCE).read_bytes()))
+    gone = {"name": AUDIT, "sha256": "0" * 64, "blake3": "0" * 64}
+    taken = changed(envelopes[-1], verdict=verdict, evidence=gone)
+    world.write_statements(out, [*envelopes[:-1], court.alice.sign(taken), envelopes[-1]])
+    judged = court.judge(out)
+    refused = {("audit-failed", PROVENANCE), ("sound", "")} if verdict == "FAIL" else set()
+    assert judged.refused_for() == refused
+    claim = next(one for one in judged.folders[0].claims if one.what.startswith("another audit"))
+    assert (claim.what, claim.how) == (f"another audit ({verdict})", "signed")
+    # Without audit.json there is no present one.
+    (out / AUDIT).unlink()
+    (out / names.REPORT).write_bytes(pages.made(out).data)
+    world.seal(out)
+    text = "[checks]\npass = ['fixed-point']\naccept = ['release.absent-record']\n"
+    loaded = court.policy("alice", text=text)
+    assert court.judge(out, loaded=loaded).refused_for() == refused
+    # Who is unknown cannot refuse anything.
+    world.write_statements(out, [*envelopes[:-1], court.mallory.sign(taken)])
+    assert court.judge(out, loaded=loaded).judgement.held
