@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from orchestrator.verify.model import Findings, Measured
 
 _MOST_SUBJECTS = 30_000
+# Bytes of all statements, and values in one. Those of the default image have 37 KB; a build of some
+# hundred actions, whose logs are subjects, has about one.
+_LARGEST = 4 << 20
+_MOST_VALUES = 200_000
 _SHOWN = 80
 _DIFFERS = "statement-differs"
 # Seconds since 1970 of times that every program can tell and reckon with: 1970 to 9998.
@@ -83,6 +87,10 @@ def check(
     """Read every statement, hold it against the files, and check its signatures with given keys."""
     fitting: list[Statement] = []
     unknown: set[str] = set()
+    if sum(len(one.payload) for one in envelopes) > _LARGEST:
+        reason = f"its statements have more than {_LARGEST} bytes, all together"
+        findings.say("file-unreadable", names.PROVENANCE, reason)
+        return Signed()
     for line, envelope in enumerate(envelopes, 1):
         signers, others = _signers(line, envelope, given, findings)
         unknown |= others
@@ -138,7 +146,7 @@ def _meaning(statement: Statement, result: BuildResult, findings: Findings) -> N
         elif said.get("checks") != [one.model_dump(mode="json") for one in own]:
             reason = f"has other checks of {family} than result.json"
     elif statement.kind == uris.AUDIT:
-        if said.get("verdict") not in Verdict.__members__:
+        if said.get("verdict") not in [one.name for one in Verdict]:
             reason = "is about an audit, and has no verdict"
     elif statement.kind != uris.SLSA:
         reason = f"is of a kind that is not known here: {statement.kind[:_SHOWN]}"
@@ -177,7 +185,7 @@ def _signers(
 def _parsed(line: int, envelope: Envelope) -> Statement:
     if envelope.payload_type != dsse.PAYLOAD_TYPE:
         raise InputError(f"its payload is {envelope.payload_type[:_SHOWN]!r}")
-    said = canonical.loads(envelope.payload, subject="a statement")
+    said = canonical.loads(envelope.payload, subject="a statement", most=_MOST_VALUES)
     if not isinstance(said, dict) or said.get("_type") != uris.STATEMENT:
         raise InputError("it is no in-toto Statement v1")
     kind, predicate, listed = (said.get(name) for name in ("predicateType", "predicate", "subject"))
