@@ -15,17 +15,25 @@ if TYPE_CHECKING:
 _MEANINGS = {code.kind.code: code.kind.name for code in codes.CODES.values()}
 
 
-def explained(loaded: Loaded) -> Iterator[str]:
-    """Yield one sentence for each demand; what is not demanded is said as well."""
+def explained(loaded: Loaded, *, expired: bool = False) -> Iterator[str]:
+    """Yield one sentence for each demand; what is not demanded is said as well.
+
+    `expired`: whether its last day is over.
+    """
     policy = loaded.policy
     if policy.demands_nothing:
         yield "This policy demands nothing, so it refuses every folder."
         return
-    yield (
-        f"It holds until the end of {policy.expires} (UTC), and refuses everything after that."
-        if policy.expires
-        else "It never expires."
-    )
+    if expired:
+        yield (
+            f"It expired at the end of {policy.expires} (UTC), so it refuses every folder now. "
+            "It demanded:"
+        )
+    elif policy.expires:
+        last = f"the end of {policy.expires} (UTC)"
+        yield f"It holds until {last}, and refuses everything after that."
+    else:
+        yield "It never expires."
     yield (
         "Always: everything that can be derived from a folder must come out as it says, every file "
         "must be named and be the one that is named, and no check may be a FAIL."

@@ -78,10 +78,8 @@ def explain(path: Path, session: Session) -> int:
         InputError: it cannot be read.
     """
     loaded = policies.load(path)
-    lines = list(explaining.explained(loaded))
     expired = loaded.policy.expired(int(time.time()))
-    if expired:
-        lines.append(f"It expired on {loaded.policy.expires}, so it refuses every folder now.")
+    lines = list(explaining.explained(loaded, expired=expired))
     refuses = expired or loaded.policy.demands_nothing
     document: dict[str, Any] = {
         "schema": SCHEMA,

@@ -129,6 +129,13 @@ def test_a_key_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         policy.parse("[[signer]]\nname = 'a'\nkey = 'nonsense'\n", PLACE)
 
 
+def test_an_expired_policy_says_so_first() -> None:
+    loaded = policy.parse("expires = 2020-01-01\n[evidence]\ndays = 1\n", PLACE)
+    first = next(explaining.explained(loaded, expired=True))
+    assert first.startswith("It expired at the end of 2020-01-01 (UTC), so it refuses every folder")
+    assert "It holds" not in "".join(explaining.explained(loaded, expired=True))
+
+
 def test_what_is_not_demanded_is_said_too() -> None:
     said = words("[evidence]\ndays = 1\n")
     for expected in ("never expires", "No SKIP is accepted", "Nobody has to have signed",
