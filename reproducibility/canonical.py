@@ -49,15 +49,19 @@ def shown(value: object) -> bytes:
     return (visible.in_json(text) + "\n").encode()
 
 
-def loads(data: bytes | str, *, subject: str = "JSON") -> Any:  # noqa: ANN401 - JSON is any value
+def loads(data: bytes | str, *, subject: str = "JSON", most: int | None = None) -> Any:  # noqa: ANN401 - JSON is any value
     """Parse JSON in UTF-8, refusing duplicate keys, non-finite numbers and lone surrogates.
 
     And what is nested more than `shape.DEEPEST` deep, and integers of more digits than
-    `shape.DIGITS`.
+    `shape.DIGITS`. `most`: how many values it may hold; they are counted before any is made, by
+    brackets and commas, those in strings too. A value of two bytes takes a hundred in memory.
 
     Raises:
-        InputError: not JSON, or a key appears twice; names the line and column of bad syntax.
+        InputError: not JSON, more than `most` values, or a key appears twice; names the line and
+            column of bad syntax.
     """
+    if most is not None and _marks(data) > most:
+        raise InputError(f"holds more than {most} values", subject=subject)
     try:
         text = data if isinstance(data, str) else data.decode()
         value = json.loads(
@@ -84,6 +88,13 @@ def loads(data: bytes | str, *, subject: str = "JSON") -> Any:  # noqa: ANN401 -
         if beyond is not None:
             raise InputError(f"not valid JSON: {beyond[1]}", subject=subject)
     return value
+
+
+def _marks(data: bytes | str) -> int:
+    """Brackets and commas: there are at most as many values, but for a single one."""
+    if isinstance(data, str):
+        return data.count("{") + data.count("[") + data.count(",")
+    return data.count(b"{") + data.count(b"[") + data.count(b",")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

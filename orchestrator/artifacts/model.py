@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from orchestrator import resources
 from orchestrator.architecture import Architecture
@@ -19,6 +19,7 @@ from orchestrator.files.document import shaped
 from orchestrator.lock.model import Blake3, Input, Text
 from reproducibility import canonical, codes, compare
 from reproducibility.errors import InputError
+from reproducibility.manifest import LONGEST_PART, complaint
 
 # The version of the file's form. 1 named its steps `stages`, and knew neither codes nor the
 # digests of spec and lock.
@@ -34,11 +35,28 @@ REMEDY = "build again: `orchestrate build`, or name another folder with --out"
 Word = Literal["PASS", "SKIP", "FAIL"]
 Origin = Literal["ran here", "remembered", "nothing to do"]
 StepKind = Literal["action", "computation", "nothing"]
+
+
+def _plain(name: str) -> str:
+    """Refuse what no name in a tree may hold: artifacts are the image step's tree as well."""
+    wrong = complaint(name)
+    if wrong:
+        raise ValueError(wrong)
+    if len(name.encode()) > LONGEST_PART:
+        raise ValueError(f"a name of more than {LONGEST_PART} bytes")
+    return name
+
+
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # A file beside the result: a name, so that it leads nowhere else.
-Name = Annotated[str, Field(pattern=r"^[^/.\x00-\x1f\x7f][^/\x00-\x1f\x7f]{0,254}$")]
+Name = Annotated[
+    str,
+    Field(pattern=r"^[^/.\x00-\x1f\x7f][^/\x00-\x1f\x7f]{0,254}$"),
+    AfterValidator(_plain),
+]
 Size = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# At most 31 years, so that sums of them, and times so long before now, are times still.
+Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 
 
@@ -260,7 +278,7 @@ def parse(data: bytes, subject: str = "result.json") -> BuildResult:
     Raises:
         InputError: it is no result, or that of another version; says which, or what is wrong where.
     """
-    document = canonical.loads(data, subject=subject)
+    document = canonical.loads(data, subject=subject, most=_MOST_VALUES)
     if not isinstance(document, dict) or not document.keys() >= _WANTED:
         raise InputError("this is not the result of a build", subject=subject, remedy=REMEDY)
     version = document[_KEY]

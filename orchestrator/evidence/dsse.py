@@ -21,6 +21,8 @@ PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 # A build has some thirty statements; several builders' lie side by side in one file.
 _MOST_ENVELOPES = 4096
 _MOST_SIGNATURES = 256
+# An envelope's own; a statement is a text in it. A signature has three.
+_MOST_VALUES = 8 * _MOST_SIGNATURES
 _KEYS = {"payload", "payloadType", "signatures"}
 _REMEDY = "take the file again from whom it came, or build again: `orchestrate build`"
 
@@ -82,7 +84,7 @@ def parse_lines(data: bytes, subject: str = "provenance.intoto.jsonl") -> tuple[
     if len(lines) > _MOST_ENVELOPES:
         raise _refused(f"it has {len(lines)} lines, more than {_MOST_ENVELOPES}", subject)
     return tuple(
-        parse(canonical.loads(line, subject=place), place)
+        parse(canonical.loads(line, subject=place, most=_MOST_VALUES), place)
         for number, line in enumerate(lines, 1)
         for place in [f"{subject}, line {number}"]
     )

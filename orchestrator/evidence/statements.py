@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.artifacts import names
 from orchestrator.evidence import packages, uris
 from orchestrator.evidence.dsse import Envelope
+from orchestrator.evidence.form import FORM
 from reproducibility import canonical
 from reproducibility.compare import Verdict
 
@@ -54,7 +55,10 @@ def provenance(subject: Subject) -> Envelope:
             "resolvedDependencies": [_dependency(found) for found in result.inputs],
         },
         "runDetails": {
-            "builder": {"id": uris.BUILDER, "version": {"orchestrate": result.tool}},
+            "builder": {
+                "id": uris.BUILDER,
+                "version": {"orchestrate": result.tool, "form": str(FORM)},
+            },
             "metadata": {
                 "startedOn": _moment(subject.finished - round(result.seconds)),
                 "finishedOn": _moment(subject.finished),
@@ -111,6 +115,7 @@ def audit(result: BuildResult, found: AuditResult, file: FileDigests, finished: 
         ],
         "checks": said["checks"],
         "build": _build(result),
+        "form": str(FORM),
         "evidence": {"name": names.AUDIT, "sha256": file.sha256, "blake3": file.blake3},
         "finishedOn": _moment(finished),
     }

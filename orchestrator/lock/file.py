@@ -369,7 +369,11 @@ def _contradictions(lock: Lock) -> Iterator[str]:
     architectures = set(lock.wanted.get("image.architectures", "").split())
     if set(lock.toolchain.log) != architectures | {found.host for found in lock.inputs} - {None}:
         yield "the log's records are not those of its architectures"
-    for program in (*lock.toolchain.bin, *lock.toolchain.tool):
+    programs = (*lock.toolchain.bin, *lock.toolchain.tool)
+    # The step that makes them leaves all of them in one folder.
+    if len(set(programs)) != len(programs):
+        yield "a program of the toolchain is there twice"
+    for program in programs:
         if "/" in program or program in {"", ".", ".."}:
             yield f"{program!r} is not a program's name"
     for found in lock.inputs:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Final
 
+from orchestrator.evidence.form import FORM, GENERATOR
 from orchestrator.report import (
     audited,
     chain,
@@ -60,6 +61,7 @@ def page(
         element("meta", http_equiv="Content-Security-Policy", content=_policy()),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="referrer", content="no-referrer"),
+        element("meta", name="generator", content=f"{GENERATOR} {FORM}"),
         element("meta", name="color-scheme", content="light dark"),
         element("title", f"{name} - build report"),
         markup.style(SHEET),

@@ -93,27 +93,32 @@ def agree(folders: Sequence[Verified]) -> Agreement:
 
 
 def builders(folders: Sequence[Verified], known: Collection[str]) -> dict[str, str]:
-    """Return as many independent builders as there are: key -> the folder that it stands for.
+    """Return as many independent builders as there are: key -> the build that it stands for.
 
-    Each has a key and a folder of its own. A folder that two signed is one build all the same, and
-    so are two folders that one signed (maximum matching, by augmenting paths).
+    Each has a key and a build of its own. A build is known by its result, whose times no other run
+    has, and not by where it lies: a copy of a folder is no second build, whoever signed it. So a
+    build that two signed is one, and so are two builds that one signed (maximum matching, by
+    augmenting paths).
     """
+    keys: dict[str, list[str]] = {}
+    for one in folders:
+        own = keys.setdefault(one.build, [])
+        own += [key for key in one.signers if key in known and key not in own]
     found: dict[str, str] = {}
-    keys = {one.path: [key for key in one.signers if key in known] for one in folders}
-    for path in keys:
-        _matched(path, keys, found, set())
+    for build in keys:
+        _matched(build, keys, found, set())
     return found
 
 
 def _matched(
-    path: str, keys: Mapping[str, Sequence[str]], found: dict[str, str], tried: set[str]
+    build: str, keys: Mapping[str, Sequence[str]], found: dict[str, str], tried: set[str]
 ) -> bool:
-    for key in keys[path]:
+    for key in keys[build]:
         if key in tried:
             continue
         tried.add(key)
         if key not in found or _matched(found[key], keys, found, tried):
-            found[key] = path
+            found[key] = build
             return True
     return False
 

@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from reproducibility.compare import CheckKind
 
 _DIFFERS = "audit-differs"
+# Kinds of checks that only an audit makes.
+KINDS = frozenset(
+    {
+        codes.SEEN, codes.CONDITIONS, codes.FROM_INPUTS, codes.COMPUTED, codes.OUTPUT_FILE,
+        codes.COVERAGE, codes.NATIVE, codes.LINK, codes.SECOND_ROOT,
+    }
+)  # fmt: skip
+NAMES = frozenset(kind.code for kind in KINDS)
+# What it holds beside them: the log's word on each release that a second root led to.
+_HELD = KINDS | {codes.LOG}
 _IMAGE = "image"
 
 
@@ -135,9 +145,24 @@ def _verdicts(audit: AuditResult) -> Iterator[str]:
     for one, value in zip(audit.checks, values, strict=True):
         if value is not None and one.verdict != value.verdict.name:
             yield f"{one.code} of {one.subject} is a {value.verdict.name}, not {one.verdict}"
+    yield from _other_kinds(found)
     if fold(found).name != audit.verdict:
         yield f"its checks fold to {fold(found).name}, and it says {audit.verdict}"
     yield from _missing(audit, {(value.kind, value.subject): value.verdict for value in found})
+
+
+def _other_kinds(found: Sequence[compare.Check]) -> Iterator[str]:
+    """Checks that no audit makes, and those that are there twice."""
+    seen: dict[tuple[CheckKind, str], Verdict] = {}
+    for one in found:
+        if one.kind not in _HELD:
+            yield f"it has a check {one.code} of {one.subject}, which no audit makes"
+        address = (one.kind, one.subject)
+        # A step that comes out the same and was remembered otherwise has two, and is a FAIL.
+        worst = max(one.verdict, seen.get(address, one.verdict))
+        if address in seen and worst is not Verdict.FAIL:
+            yield f"it has two checks {one.kind.code} of {one.subject}"
+        seen[address] = worst
 
 
 def _missing(audit: AuditResult, there: Mapping[tuple[CheckKind, str], Verdict]) -> Iterator[str]:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from orchestrator.artifacts.model import Check
     from orchestrator.verify.documents import Documents
     from orchestrator.verify.model import Findings, How
+    from orchestrator.verify.restated import Again
     from orchestrator.verify.statements import Signed
     from orchestrator.verify.verdicts import Derived, Grounds
+
+_SHOWN = 20
 
 
 def told(  # noqa: PLR0913 - everything that a folder can say
@@ -25,20 +28,14 @@ def told(  # noqa: PLR0913 - everything that a folder can say
     checks: Sequence[tuple[Check, Derived]],
     signed: Signed,
     findings: Findings,
-    *,
-    restated: bool,
+    again: Again,
 ) -> list[Claim]:
-    """Return every claim, what was derived first. `restated`: statements were written anew."""
+    """Return every claim, what was derived first. `again`: what was written anew, and so."""
     claims = [*_contents(grounds), *_toolchains(grounds), *_documents(read, grounds, findings)]
     claims += [_check(one, derived, signed) for one, derived in checks]
     claims += list(_stated(grounds, read, signed))
     claims += list(_audit(read, signed))
-    if restated and not findings.of({"statement-differs"}):
-        detail = "each was written anew from the other files, and is the same byte by byte"
-        claims.append(_here("statements", names.PROVENANCE, detail))
-        claims.append(_here("JUnit", names.JUNIT, detail))
-        if names.REPORT in read.present:
-            claims.append(_here("page", names.REPORT, detail))
+    claims += list(_again(read, signed, again, findings))
     order: tuple[How, ...] = ("derived here", "signed", "only stated")
     return sorted(claims, key=lambda claim: order.index(claim.how))
 
@@ -123,7 +120,29 @@ def _stated(grounds: Grounds, read: Documents, signed: Signed) -> Iterator[Claim
         yield _otherwise("bill of materials", names.SBOM, detail, signed.signers)
 
 
+def _again(read: Documents, signed: Signed, again: Again, findings: Findings) -> Iterator[Claim]:
+    """What is written anew from the rest; where it cannot be, its own word is all there is."""
+    told = (
+        ("statements", names.PROVENANCE, again.statements, signed.signers),
+        ("JUnit", names.JUNIT, again.statements, signed.signers),
+        ("page", names.REPORT, again.page, ()),  # no statement is about it
+    )
+    for what, name, done, signers in told:
+        if name not in read.present:
+            continue
+        if not done:
+            detail = "it was not written anew here, and may say what it likes"
+            yield _otherwise(what, name, detail, signers)
+        elif not findings.of({"statement-differs"}):
+            detail = "written anew from the other files, it is the same byte by byte"
+            yield _here(what, name, detail)
+
+
 def _audit(read: Documents, signed: Signed) -> Iterator[Claim]:
+    for one in signed.earlier:
+        detail = "a statement is about it, and its audit.json is not here"
+        what = f"another audit ({str(one.predicate.get('verdict'))[:_SHOWN]})"
+        yield _otherwise(what, f"line {one.line}", detail, one.signers)
     audit = read.audit
     if audit is None:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.verify import audited
 from reproducibility import codes
 
 if TYPE_CHECKING:
@@ -14,17 +15,25 @@ if TYPE_CHECKING:
 _MEANINGS = {code.kind.code: code.kind.name for code in codes.CODES.values()}
 
 
-def explained(loaded: Loaded) -> Iterator[str]:
-    """Yield one sentence for each demand; what is not demanded is said as well."""
+def explained(loaded: Loaded, *, expired: bool = False) -> Iterator[str]:
+    """Yield one sentence for each demand; what is not demanded is said as well.
+
+    `expired`: whether its last day is over.
+    """
     policy = loaded.policy
     if policy.demands_nothing:
         yield "This policy demands nothing, so it refuses every folder."
         return
-    yield (
-        f"It holds until the end of {policy.expires} (UTC), and refuses everything after that."
-        if policy.expires
-        else "It never expires."
-    )
+    if expired:
+        yield (
+            f"It expired at the end of {policy.expires} (UTC), so it refuses every folder now. "
+            "It demanded:"
+        )
+    elif policy.expires:
+        last = f"the end of {policy.expires} (UTC)"
+        yield f"It holds until {last}, and refuses everything after that."
+    else:
+        yield "It never expires."
     yield (
         "Always: everything that can be derived from a folder must come out as it says, every file "
         "must be named and be the one that is named, and no check may be a FAIL."
@@ -47,7 +56,8 @@ def _checks(policy: Policy) -> Iterator[str]:
     for named in wanted.must_pass:
         kind, _, subject = named.partition(" ")
         of = f" of {subject}" if subject else ""
-        yield f"A check {kind}{of} ({_MEANINGS[kind]}) must be there, and be a PASS."
+        where = "in the audit" if kind in audited.NAMES else "there"
+        yield f"A check {kind}{of} ({_MEANINGS[kind]}) must be {where}, and be a PASS."
     if wanted.accepted:
         yield "A SKIP is accepted if it is one of these:"
         for named in wanted.accepted:
@@ -79,10 +89,13 @@ def _signers(loaded: Loaded) -> Iterator[str]:
 
 
 def _audit(policy: Policy) -> Iterator[str]:
-    if policy.audit is None:
-        yield "No audit is needed."
-        return
     signed = ", signed by one of the keys above" if policy.signers else ""
+    if policy.audit is None:
+        if any(named.partition(" ")[0] in audited.NAMES for named in policy.checks.must_pass):
+            yield f"So there must be an audit of this very build{signed}, over any of its steps."
+        else:
+            yield "No audit is needed."
+        return
     yield (
         f"There must be an audit of this very build{signed}, over at least "
         f"{policy.audit.actions} % of its actions."

@@ -26,6 +26,23 @@ if TYPE_CHECKING:
 # What a build of every command of the largest sources leaves is a few hundred logs.
 _MOST = 20_000
 _LONGEST = 400
+_NOT_MEASURED = frozenset({"file-irregular", "file-unreadable"})
+
+
+def require(folder: Path) -> None:
+    """Refuse what is no folder: that is no bad build, but none.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        raise InputError(
+            f"there is no finished build: {error.strerror}",
+            subject=str(folder),
+            remedy="name the output folder of a build",
+        ) from error
 
 
 def measured(folder: Path, findings: Findings) -> dict[str, Measured]:
@@ -34,7 +51,7 @@ def measured(folder: Path, findings: Findings) -> dict[str, Measured]:
     What is no plain file, or lies in a folder where nothing belongs, is a finding.
 
     Raises:
-        InputError: there is no such folder, or it holds more than a build leaves.
+        InputError: it holds more than a build leaves.
     """
     found: dict[str, Measured] = {}
     for path, wrong in sorted(_walked(folder)):
@@ -59,14 +76,10 @@ def _walked(folder: Path) -> Iterator[tuple[str, str]]:
             continue  # told already, and it leads elsewhere
         try:
             listing = os.scandir(place)
-        except OSError as error:
+        except OSError:
             if prefix:
                 continue
-            raise InputError(
-                f"there is no finished build: {error.strerror}",
-                subject=str(folder),
-                remedy="name the output folder of a build",
-            ) from error
+            raise
         with listing:
             for child in listing:
                 count += 1
@@ -93,6 +106,8 @@ def sums(folder: Path, files: Mapping[str, Measured], findings: Findings) -> Non
     """Hold the files against both lists of sums."""
     told = {name: _listed(folder, name, files, findings) for name in SUMS}
     lists = {name: listed for name, listed in told.items() if listed is not None}
+    # Of what is there and is no file that can be read, that is told, and no more.
+    wrong_already = {one.file for one in findings if one.code in _NOT_MEASURED}
     for path in sorted({path for listed in lists.values() for path in listed} | files.keys()):
         if path in SUMS:
             for name, listed in lists.items():
@@ -102,6 +117,8 @@ def sums(folder: Path, files: Mapping[str, Measured], findings: Findings) -> Non
         here = files.get(path)
         naming = [name for name, listed in lists.items() if path in listed]
         if here is None:
+            if _shown(path) in wrong_already:
+                continue
             _absent(path, naming, lists, findings)
         elif not naming:
             findings.say("file-unnamed", _shown(path), "neither list of sums names it")

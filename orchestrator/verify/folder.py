@@ -17,6 +17,7 @@ from orchestrator.verify import (
 )
 from orchestrator.verify.claims import told
 from orchestrator.verify.model import Findings, Verified
+from reproducibility.errors import SourceryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
     from orchestrator.artifacts.model import BuildResult
     from orchestrator.evidence.keys import Public
     from orchestrator.verify.documents import Documents
-    from orchestrator.verify.model import Claim, Measured
+    from orchestrator.verify.model import Claim, Finding, Measured
+
+
+def _sorted(findings: Findings) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda one: (one.file, one.code, one.reason)))
 
 
 class Verifier:
@@ -44,10 +49,31 @@ class Verifier:
     def verify(self, folder: Path) -> Verified:
         """Verify a finished folder. Whatever does not hold is a finding of the answer.
 
+        What ends the work is a finding as well, so that no folder is in the way of another.
+
         Raises:
-            InputError: there is no folder, or it holds more than a build leaves.
+            InputError: there is no folder.
         """
+        files.require(folder)
         findings = Findings()
+        try:
+            return self._verified(folder, findings)
+        except SourceryError as error:
+            where = f" ({error.subject})" if error.subject else ""
+            findings.say("file-unreadable", str(folder), error.summary + where)
+        except OSError as error:
+            findings.say("file-unreadable", str(folder), f"it cannot be read: {error.strerror}")
+        return Verified(
+            path=str(folder),
+            files={},
+            result=None,
+            audit=None,
+            findings=_sorted(findings),
+            findings_total=findings.total,
+            claims=(),
+        )
+
+    def _verified(self, folder: Path, findings: Findings) -> Verified:
         self._begin(f"{folder}: hashing every file")
         there = files.measured(folder, findings)
         files.sums(folder, there, findings)
@@ -56,6 +82,7 @@ class Verifier:
         links.check(read, there, findings)
         signed = statements.Signed()
         claims: list[Claim] = []
+        notes: tuple[str, ...] = ()
         if read.result is not None:
             signed = statements.check(read.envelopes, read.result, there, self._given, findings)
             again = restated.check(folder, read, there, signed, findings)
@@ -63,13 +90,14 @@ class Verifier:
                 audited.check(read.audit, read.result, there, findings)
             grounds = self._grounds(folder, read, read.result, there, findings)
             checks = verdicts.check(grounds, findings)
-            claims = told(grounds, read, checks, signed, findings, restated=again)
+            claims = told(grounds, read, checks, signed, findings, again)
+            notes = again.notes
         return Verified(
             path=str(folder),
             files=there,
             result=read.result,
             audit=read.audit,
-            findings=tuple(sorted(findings, key=lambda one: (one.file, one.code, one.reason))),
+            findings=_sorted(findings),
             findings_total=findings.total,
             claims=tuple(claims),
             signers=signed.signers,
@@ -77,6 +105,7 @@ class Verifier:
             unknown_signers=signed.unknown,
             finished=signed.finished,
             audited=signed.audited,
+            notes=notes,
         )
 
     def _grounds(

@@ -11,6 +11,7 @@ from orchestrator.verify import agreement, audited, policy
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from orchestrator.artifacts.model import BuildResult
     from orchestrator.verify.agreement import Agreement
     from orchestrator.verify.model import Verified
     from orchestrator.verify.policy import Loaded
@@ -111,7 +112,7 @@ def _of_folder(
         folder.sound,
         "everything fits together" if folder.sound else f"{count} things do not hold",
     )
-    yield from _verdicts(folder, loaded.policy.checks if loaded else None)
+    yield from _verdicts(folder, loaded.policy.checks if loaded else None, signers)
     if signers:
         known = [name for name in folder.signers if name in signers]
         told = ", ".join(signers[name] for name in known)
@@ -136,7 +137,9 @@ def _build(folder: Verified, demanded: policy.Build) -> Iterator[Demand]:
             yield Demand(f"build-{name}", folder.path, found == wanted, reason)
 
 
-def _verdicts(folder: Verified, wanted: policy.Checks | None) -> Iterator[Demand]:
+def _verdicts(
+    folder: Verified, wanted: policy.Checks | None, signers: Mapping[str, str]
+) -> Iterator[Demand]:
     """No check may be a FAIL; with a policy, only accepted ones a SKIP, and some must be there."""
     result = folder.result
     if result is None:
@@ -166,17 +169,32 @@ def _verdicts(folder: Verified, wanted: policy.Checks | None) -> Iterator[Demand
         _listed("not accepted", skipped) if skipped else "every SKIP is an accepted one",
     )
     for named in wanted.must_pass:
-        kind, _, subject = named.partition(" ")
-        own = [
-            one
-            for one in checks
-            if one.code.partition(".")[0] == kind and subject in {"", one.subject}
-        ]
-        # An accepted SKIP is no reason to refuse, but something of the kind must have passed.
-        bad = [one for one in own if one.verdict == "FAIL"]
-        held = any(one.verdict == "PASS" for one in own) and not bad
-        reason = f"{named}: {len(own)} checks, {sum(one.verdict == 'PASS' for one in own)} PASS"
-        yield Demand("check-passed", folder.path, held, reason)
+        yield _passed(named, folder, result, signers)
+
+
+def _passed(
+    named: str, folder: Verified, result: BuildResult, signers: Mapping[str, str]
+) -> Demand:
+    """Whether a demanded check is there and a PASS.
+
+    It counts where its kind belongs: in the result, or in an audit, which is signed by itself.
+    """
+    kind, _, subject = named.partition(" ")
+    checks, reason = result.checks, named
+    if kind in audited.NAMES:
+        checks = folder.audit.checks if folder.audit else ()
+        if folder.audit is None:
+            reason += ": there is no audit"
+        elif signers and not signers.keys() & set(folder.audit_signers):
+            checks = ()
+            reason += ": nobody who may signed the audit"
+    own = [
+        one for one in checks if one.code.partition(".")[0] == kind and subject in {"", one.subject}
+    ]
+    # An accepted SKIP is no reason to refuse, but something of the kind must have passed.
+    passed = sum(one.verdict == "PASS" for one in own)
+    held = passed > 0 and not any(one.verdict == "FAIL" for one in own)
+    return Demand("check-passed", folder.path, held, f"{reason}: {len(own)} checks, {passed} PASS")
 
 
 def _listed(what: str, those: list[str]) -> str:
@@ -222,6 +240,13 @@ def _audit(
         yield Demand("audit-signed", folder.path, bool(known), reason)
 
 
+def _copies(folders: Sequence[Verified]) -> str:
+    builds = len({one.build for one in folders})
+    if builds == len(folders):
+        return ""
+    return f"; {len(folders)} folders hold {builds} {'build' if builds == 1 else 'builds'}"
+
+
 def _together(
     folders: Sequence[Verified],
     fine: Sequence[Verified],
@@ -246,9 +271,9 @@ def _together(
         reason = f"{wanted} builders agree on each of {len(enough)} different images"
         return [Demand("builders-agree", "", held=False, reason=reason)], []
     if not enough:
-        reason = f"{most} builders agree, {wanted} are demanded"
+        reason = f"{most} builders agree, {wanted} are demanded{_copies(fine)}"
         return [Demand("builders-agree", "", held=False, reason=reason)], []
     keys, own = enough[0]
     told = ", ".join(sorted(signers[key] for key in keys))
-    reason = f"{len(keys)} builders agree ({told}), {wanted} are demanded"
+    reason = f"{len(keys)} builders agree ({told}), {wanted} are demanded{_copies(own)}"
     return [Demand("builders-agree", "", held=True, reason=reason)], own

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.artifacts import names, recipe
 from orchestrator.verify.documents import log_names
-from reproducibility import canonical
+from reproducibility import canonical, visible
 from reproducibility import digest as digests
 from reproducibility.conditions import Conditions
 from reproducibility.digest import Digest
@@ -49,7 +49,10 @@ def check(documents: Documents, files: Mapping[str, Measured], findings: Finding
     _identifiers(result, findings)
     if documents.actions is not None:
         _actions(documents.actions, result, findings)
-    _recipe(documents.actions or {}, result, documents, findings)
+    if result.image.path == result.cpio.path:
+        findings.say(_BROKEN, names.RESULT, "image and archive are said to be one file")
+    else:
+        _recipe(documents.actions or {}, result, documents, findings)
 
 
 def _names(result: BuildResult, files: Mapping[str, Measured], findings: Findings) -> None:
@@ -57,7 +60,14 @@ def _names(result: BuildResult, files: Mapping[str, Measured], findings: Finding
     logs = log_names(result)
     known = _FILES_OF_A_BUILD | {result.image.path, result.cpio.path} | logs.keys()
     for path in files.keys() - known:
-        findings.say("file-unnamed", path, "it is no file that a build leaves")
+        findings.say("file-unnamed", visible.line(path), "it is no file that a build leaves")
+    for artifact in (result.image, result.cpio):
+        if artifact.path in _FILES_OF_A_BUILD | logs.keys():
+            reason = f"it names {artifact.path} as image or archive, which is another file"
+            findings.say(_BROKEN, names.RESULT, reason)
+    for path in (names.SBOM, names.JUNIT, names.REPORT):
+        if path not in files:
+            findings.say("file-missing", path, "a finished folder has it")
     for path, step in logs.items():
         if path not in files:
             findings.say("file-missing", path, f"it is the log of the step {step}")

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from orchestrator.artifacts import names
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -34,6 +36,7 @@ FINDINGS: Mapping[str, str] = {
     "signature-invalid": "a signature does not fit what it signs",
     "statement-differs": "a statement is about other bytes than those of this folder",
     "audit-differs": "the audit is of another build, or claims more than it did",
+    "audit-failed": "somebody whose key was given signed an audit, which is not here, as a FAIL",
 }
 
 
@@ -123,7 +126,7 @@ class Verified:
     read. `signers`: ids of the keys that signed the statement about the build, each signature
     checked with a key that was given. `audit_signers`: of the statement about the audit.
     `finished`, `audited`: when build and audit ended, by these statements, in seconds since
-    1970-01-01 UTC.
+    1970-01-01 UTC. `notes`: what was not done that is done for others, in words.
     """
 
     path: str
@@ -138,6 +141,16 @@ class Verified:
     unknown_signers: tuple[str, ...] = ()
     finished: int | None = None
     audited: int | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def build(self) -> str:
+        """What tells this build from every other: BLAKE3 of its result, in hexadecimal digits.
+
+        Each run writes its own times there, so two runs have two, and copies of a folder one.
+        """
+        here = self.files.get(names.RESULT)
+        return here.blake3 if here else ""
 
     @property
     def sound(self) -> bool:
@@ -159,4 +172,5 @@ class Verified:
             "findings": [one.document() for one in self.findings],
             "findings_total": self.findings_total,
             "claims": [one.document() for one in self.claims],
+            "notes": list(self.notes),
         }

@@ -3,11 +3,14 @@
 A statement counts where every one of its subjects is a file of this folder with these bytes. The
 statement about the build must name every file that the build left before it; so its signature
 covers result, spec, lock, actions, image, archive and logs.
+
+A statement says nothing here that cannot be held against the rest: one of another kind than this
+program knows, or a comparison with another verdict than the result's checks give, is a finding.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +18,7 @@ from orchestrator.artifacts import names
 from orchestrator.evidence import dsse, keys, uris
 from orchestrator.verify.documents import log_names
 from reproducibility import canonical
+from reproducibility.compare import Verdict
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,18 +29,29 @@ if TYPE_CHECKING:
     from orchestrator.verify.model import Findings, Measured
 
 _MOST_SUBJECTS = 30_000
+# Bytes of all statements, and values in one. Those of the default image have 37 KB; a build of some
+# hundred actions, whose logs are subjects, has about one.
+_LARGEST = 4 << 20
+_MOST_VALUES = 200_000
 _SHOWN = 80
+_DIFFERS = "statement-differs"
+# Seconds since 1970 of times that every program can tell and reckon with: 1970 to 9998.
+_LATEST = 253_370_764_800
 
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement. `subjects`: name -> SHA-256 in hexadecimal digits. `line`: its place, from 1."""
+    """A statement. `subjects`: name -> SHA-256 in hexadecimal digits. `line`: its place, from 1.
+
+    `signers`: ids of those of the given keys that signed it.
+    """
 
     line: int
     kind: str
     subjects: Mapping[str, str]
     predicate: Mapping[str, Any]
     envelope: Envelope
+    signers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,17 +61,19 @@ class Signed:
     `build`: the statement about the build, where it fits this folder; `signers`: ids of those of
     the given keys that signed it. `unknown`: ids in signatures that none of the given keys made.
     `finished`, `audited`: when build and audit ended, in seconds since 1970-01-01 UTC.
-    `audit_signers`: of the statement about the audit that is here. `fitting`: every statement that
-    is about this folder.
+    `audits`: the statements about the audit that is here, `audit_signers`: of any of them;
+    `earlier`: statements about other audits of this build. `fitting`: every statement that is about
+    this folder.
     """
 
     build: Statement | None = None
     signers: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     finished: int | None = None
-    audit: Statement | None = None
+    audits: tuple[Statement, ...] = ()
     audit_signers: tuple[str, ...] = ()
     audited: int | None = None
+    earlier: tuple[Statement, ...] = ()
     fitting: tuple[Statement, ...] = ()
 
 
@@ -68,37 +85,81 @@ def check(
     findings: Findings,
 ) -> Signed:
     """Read every statement, hold it against the files, and check its signatures with given keys."""
-    fitting: list[tuple[Statement, tuple[str, ...]]] = []
+    fitting: list[Statement] = []
     unknown: set[str] = set()
+    if sum(len(one.payload) for one in envelopes) > _LARGEST:
+        reason = f"its statements have more than {_LARGEST} bytes, all together"
+        findings.say("file-unreadable", names.PROVENANCE, reason)
+        return Signed()
     for line, envelope in enumerate(envelopes, 1):
         signers, others = _signers(line, envelope, given, findings)
         unknown |= others
         try:
-            statement = _parsed(line, envelope)
+            statement = replace(_parsed(line, envelope), signers=signers)
         except InputError as error:
             findings.say("file-unreadable", names.PROVENANCE, f"line {line}: {error.summary}")
             continue
         if _fits(statement, files, findings):
-            fitting.append((statement, signers))
-    builds = [pair for pair in fitting if pair[0].kind == uris.SLSA]
+            fitting.append(statement)
+        _meaning(statement, result, findings)
+    builds = [one for one in fitting if one.kind == uris.SLSA]
     if len(builds) != 1:
         reason = f"{len(builds)} statements about this build, and there must be one"
-        findings.say("statement-differs", names.PROVENANCE, reason)
+        findings.say(_DIFFERS, names.PROVENANCE, reason)
         return Signed(unknown=tuple(sorted(unknown)))
-    build, signers = builds[0]
-    complete = _names_everything(build, result, files, findings)
+    build = builds[0]
+    finished = _finished(build)
+    if finished is None:
+        reason = f"line {build.line} does not say when the build ended, or when nothing ends"
+        findings.say(_DIFFERS, names.PROVENANCE, reason)
+    complete = _names_everything(build, result, files, findings) and finished is not None
     # An audit replaces the one before it, whose statement stays.
-    audits = [pair for pair in fitting if _is_of_present_audit(pair[0], files)][-1:]
+    of_audits = [one for one in fitting if one.kind == uris.AUDIT]
+    audits = [one for one in of_audits if _is_of_present_audit(one, files)]
+    earlier = tuple(one for one in of_audits if one not in audits)
+    _failed(earlier, findings)
     return Signed(
         build if complete else None,
-        signers if complete else (),
+        build.signers if complete else (),
         tuple(sorted(unknown)),
-        _finished(build),
-        audits[0][0] if audits else None,
-        audits[0][1] if audits else (),
-        moment(audits[0][0].predicate.get("finishedOn")) if audits else None,
-        tuple(statement for statement, _ in fitting),
+        finished,
+        tuple(audits),
+        tuple(sorted({key for one in audits for key in one.signers})),
+        moment(audits[0].predicate.get("finishedOn")) if audits else None,
+        earlier,
+        tuple(fitting),
     )
+
+
+def _meaning(statement: Statement, result: BuildResult, findings: Findings) -> None:
+    """Hold against the result what every version says in the same words."""
+    said = statement.predicate
+    reason = ""
+    if statement.kind == uris.COMPARISON:
+        family = said.get("comparison")
+        own = [one for one in result.checks if one.code.partition(".")[0] == family]
+        worst = max((Verdict[one.verdict] for one in own), default=None)
+        if worst is None:
+            reason = "is about a comparison that the build did not make"
+        elif said.get("verdict") != worst.name:
+            reason = f"has another verdict of {family} than the checks give, {worst.name}"
+        elif said.get("checks") != [one.model_dump(mode="json") for one in own]:
+            reason = f"has other checks of {family} than result.json"
+    elif statement.kind == uris.AUDIT:
+        if said.get("verdict") not in [one.name for one in Verdict]:
+            reason = "is about an audit, and has no verdict"
+    elif statement.kind != uris.SLSA:
+        reason = f"is of a kind that is not known here: {statement.kind[:_SHOWN]}"
+    if reason:
+        findings.say(_DIFFERS, names.PROVENANCE, f"line {statement.line} {reason}")
+
+
+def _failed(audits: Sequence[Statement], findings: Findings) -> None:
+    """An audit that somebody known signed, and which was taken away, counts where it is a FAIL."""
+    for one in audits:
+        if one.signers and one.predicate.get("verdict") == Verdict.FAIL.name:
+            reason = f"line {one.line} says that an audit of this build is a FAIL, and is signed"
+            findings.say("audit-failed", names.PROVENANCE, reason)
 
 
 def _signers(
@@ -124,7 +185,7 @@ def _signers(
 def _parsed(line: int, envelope: Envelope) -> Statement:
     if envelope.payload_type != dsse.PAYLOAD_TYPE:
         raise InputError(f"its payload is {envelope.payload_type[:_SHOWN]!r}")
-    said = canonical.loads(envelope.payload, subject="a statement")
+    said = canonical.loads(envelope.payload, subject="a statement", most=_MOST_VALUES)
     if not isinstance(said, dict) or said.get("_type") != uris.STATEMENT:
         raise InputError("it is no in-toto Statement v1")
     kind, predicate, listed = (said.get(name) for name in ("predicateType", "predicate", "subject"))
@@ -152,7 +213,7 @@ def _fits(statement: Statement, files: Mapping[str, Measured], findings: Finding
         fits = False
         why = "there is no such file" if here is None else "that file has other bytes"
         reason = f"line {statement.line} is about {name[:_SHOWN]}, and here {why}"
-        findings.say("statement-differs", names.PROVENANCE, reason)
+        findings.say(_DIFFERS, names.PROVENANCE, reason)
     return fits
 
 
@@ -173,7 +234,7 @@ def _names_everything(
     left_out = sorted(wanted - statement.subjects.keys())
     for name in left_out:
         reason = f"the statement about the build does not name {name}"
-        findings.say("statement-differs", names.PROVENANCE, reason)
+        findings.say(_DIFFERS, names.PROVENANCE, reason)
     return not left_out
 
 
@@ -186,7 +247,10 @@ def _finished(statement: Statement) -> int | None:
 
 
 def moment(value: object) -> int | None:
-    """Seconds since 1970-01-01 UTC of a time such as `2026-01-01T00:00:00Z`; None for others."""
+    """Seconds since 1970-01-01 UTC of a time such as `2026-01-01T00:00:00Z`; None for others.
+
+    And for times before 1970 or after 9998, which no clock shows.
+    """
     if not isinstance(value, str):
         return None
     try:
@@ -196,6 +260,7 @@ def moment(value: object) -> int | None:
     if found.tzinfo is None:
         return None
     try:
-        return int((found - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
+        seconds = int((found - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
     except OverflowError:
         return None
+    return seconds if 0 <= seconds < _LATEST else None

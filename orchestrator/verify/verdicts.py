@@ -249,7 +249,7 @@ def _counts(grounds: Grounds, findings: Findings) -> None:
     seeds = [
         entry.size
         for entry in tree.files()
-        if entry.path.startswith("linux_") and entry.path.split("/")[1] == "seed"
+        if entry.path.startswith("linux_") and entry.path.split("/")[1:2] == ["seed"]
     ]
     here = {
         "files": sum(1 for _ in tree.files()),

@@ -78,10 +78,8 @@ def explain(path: Path, session: Session) -> int:
         InputError: it cannot be read.
     """
     loaded = policies.load(path)
-    lines = list(explaining.explained(loaded))
     expired = loaded.policy.expired(int(time.time()))
-    if expired:
-        lines.append(f"It expired on {loaded.policy.expires}, so it refuses every folder now.")
+    lines = list(explaining.explained(loaded, expired=expired))
     refuses = expired or loaded.policy.demands_nothing
     document: dict[str, Any] = {
         "schema": SCHEMA,
@@ -147,6 +145,7 @@ def _folder(one: Verified, names: dict[str, str], *, everything: bool) -> Iterat
     if one.unknown_signers:
         unknown = ", ".join(key[:_DIGITS] for key in one.unknown_signers[:_SHOWN])
         yield f"  signatures of unknown keys  {unknown}"
+    yield from (f"  {note}" for note in one.notes)
     shown = one.findings if everything else one.findings[:_SHOWN]
     for finding in shown:
         yield Marked("FAIL", f"  {finding.file}: {finding.reason} ({finding.code})")

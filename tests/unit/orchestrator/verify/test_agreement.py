@@ -35,6 +35,13 @@ def dishonest(court: Court) -> Build:
     return forged
 
 
+def run(court: Court, number: int) -> Build:
+    """A further run of the honest build: the same image, and times of its own."""
+    built = court.honest.copy()
+    built.result["seconds"] += number
+    return built
+
+
 def test_three_builders_one_dishonest_one_absent(court: Court, folder: Path) -> None:
     """Alice and bob are there, bob lies, carol is not: one of the two that are demanded."""
     one = court.honest.copy().write(folder / "alice", court.alice)
@@ -47,7 +54,7 @@ def test_three_builders_one_dishonest_one_absent(court: Court, folder: Path) -> 
     assert parting.step == "programs/amd64"
     assert "not deterministic, or forged" in parting.why
     # With carol's there are two again, and the lie is told and left out.
-    three = court.honest.copy().write(folder / "carol", court.carol)
+    three = run(court, 1).write(folder / "carol", court.carol)
     judged = court.judge(one, two, three, loaded=demanding(court, 2))
     assert judged.judgement.held
     assert judged.judgement.accepted == (str(one), str(three))
@@ -60,7 +67,7 @@ def test_three_builders_one_dishonest_one_absent(court: Court, folder: Path) -> 
 def test_one_key_is_one_builder(court: Court, folder: Path) -> None:
     """Two folders of one key are no two builders."""
     one = court.honest.copy().write(folder / "one", court.alice)
-    two = court.honest.copy().write(folder / "two", court.alice)
+    two = run(court, 1).write(folder / "two", court.alice)
     judged = court.judge(one, two, loaded=demanding(court, 2))
     assert judged.refused_for() == {("builders-agree", "")}
 
@@ -70,9 +77,29 @@ def test_one_folder_is_one_build_whoever_signed_it(court: Court, folder: Path) -
     one = court.honest.copy().write(folder / "one", court.alice, court.bob)
     judged = court.judge(one, loaded=demanding(court, 2))
     assert judged.refused_for() == {("builders-agree", "")}
-    two = court.honest.copy().write(folder / "two", court.alice)
+    two = run(court, 1).write(folder / "two", court.alice)
     assert court.judge(one, two, loaded=demanding(court, 2)).judgement.held
     assert court.judge(two, one, loaded=demanding(court, 2)).judgement.held
+
+
+def test_copies_of_a_build_are_one_build(court: Court, folder: Path) -> None:
+    """No copy is a second builder: not of a folder that two signed, and not with one of the two."""
+    both = court.honest.copy().write(folder / "both", court.alice, court.bob)
+    copied = court.honest.copy().write(folder / "copied", court.alice, court.bob)
+    one = court.honest.copy().write(folder / "one", court.alice)
+    two = court.honest.copy().write(folder / "two", court.bob)
+    for pair in ((both, copied), (one, two), (both, one), (both, copied, one, two)):
+        judged = court.judge(*pair, loaded=demanding(court, 2))
+        assert judged.refused_for() == {("builders-agree", "")}
+        (refusal,) = judged.judgement.refusals
+        assert refusal.reason.startswith("1 builders agree")
+        assert refusal.reason.endswith("folders hold 1 build")
+    # Bob's own run is a second one, beside any copies of alice's.
+    own = run(court, 1).write(folder / "own", court.bob)
+    assert court.judge(both, copied, own, loaded=demanding(court, 2)).judgement.held
+    assert ("builders-agree", "") in court.judge(
+        both, copied, own, loaded=demanding(court, 3)
+    ).refused_for()
 
 
 def test_a_folder_that_does_not_hold_counts_for_nobody(court: Court, folder: Path) -> None:

@@ -129,6 +129,13 @@ def test_a_key_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         policy.parse("[[signer]]\nname = 'a'\nkey = 'nonsense'\n", PLACE)
 
 
+def test_an_expired_policy_says_so_first() -> None:
+    loaded = policy.parse("expires = 2020-01-01\n[evidence]\ndays = 1\n", PLACE)
+    first = next(explaining.explained(loaded, expired=True))
+    assert first.startswith("It expired at the end of 2020-01-01 (UTC), so it refuses every folder")
+    assert "It holds" not in "".join(explaining.explained(loaded, expired=True))
+
+
 def test_what_is_not_demanded_is_said_too() -> None:
     said = words("[evidence]\ndays = 1\n")
     for expected in ("never expires", "No SKIP is accepted", "Nobody has to have signed",
@@ -161,3 +168,14 @@ def test_no_audit_where_one_is_demanded(court: Court, folder: Path) -> None:
     build.audit = None
     out = build.write(folder, court.alice)
     assert court.judge(out).refused_for() == {("audit-coverage", "")}
+
+
+def test_a_demanded_check_of_an_audit_means_an_audit() -> None:
+    said = words("[checks]\npass = ['audit-coverage']\n")
+    assert "No audit is needed" not in said
+    assert "A check audit-coverage (covered by the audit) must be in the audit" in said
+    assert "there must be an audit of this very build, over any" in said
+    signer = f"[[signer]]\nname = 'a'\nkey = '''{KEY}'''\n"
+    assert "signed by one of the keys above" in words(f"[checks]\npass = ['conditions']\n{signer}")
+    # The log's word is the build's as well: an audit is not what is demanded.
+    assert "No audit is needed" in words("[checks]\npass = ['transparency-log']\n")

@@ -55,6 +55,7 @@ commands = ["cmds/*/*"]
 """
 ENFORCED = {"limits": {"memory_bytes": 5}, "enforcement": []}
 SAME = "same"
+BILL = b'{\n"packages": [\n{"name":"sourcery.img"}\n]\n}\n'
 
 
 def _content(architecture: str = "amd64") -> dict[str, bytes]:
@@ -170,6 +171,7 @@ class Build:
 
     def state(self, folder: Path, result: model.BuildResult, *keys: Private) -> None:
         """Write what states the rest: statements, JUnit, the audit, both lists of sums."""
+        (folder / names.SBOM).write_bytes(BILL)
         subject = Subject(
             result=result,
             spec=self.spec,
