@@ -133,7 +133,10 @@ NATIVE = _of_trees(
     "a foreign toolchain, run as its own programs, builds itself as the cross build did",
     "a foreign toolchain, run as its own programs, builds something else than the cross build",
     skips={"not-run": "the audit's time was used up before its turn came"},
-    fails={"failed": "a foreign toolchain ended with an error when it built itself"},
+    fails={
+        "failed": "a foreign toolchain ended with an error when it built itself",
+        "other-result": "the store has other outputs than the build's result names: nothing is run",
+    },
 )
 RELEASE = _kind(
     "release",
@@ -157,6 +160,9 @@ SECOND_ROOT = _of_trees(
     skips={
         "not-pinned": "the second root is not published for this machine, as the lock says",
         "not-run": "the audit's time was used up before its turn came",
+    },
+    fails={
+        "other-result": "the store has other outputs than the build's result names: nothing is run"
     },
 )
 LOG = _kind(

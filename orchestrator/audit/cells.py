@@ -2,7 +2,8 @@
 
 Pure. What a build compared itself is in its result's checks: for the engine that made it. An audit
 on another engine fills that engine's cells where it ran every action that a toolchain depends on
-again there, and each gave the same: step by step, that engine arrives at the same toolchain.
+again there, and each gave the same: step by step, that engine arrives at the same toolchain. An
+action that gives something else makes the cells behind it a FAIL, those of the build too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from containers import registry
 from orchestrator import resources
 from orchestrator.audit import matrix
+from orchestrator.audit.subject import closure
 from orchestrator.golang import handles
 from reproducibility.codes import CROSS_AGAIN, FIXED_POINT, NATIVE, RELEASE, SECOND_ROOT
 
@@ -25,7 +27,10 @@ if TYPE_CHECKING:
     from orchestrator.execution.step import Step
 
 _COMPARED = (RELEASE.code, FIXED_POINT.code, CROSS_AGAIN.code)
+# Compared with what the build made; what they made themselves, no audit of the steps made again.
+_ON_TOP = (NATIVE.code, SECOND_ROOT.code)
 _AUDIT = "orchestrate audit"
+_TWO = 2
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,18 @@ class Root:
     chosen: str = ""
 
 
+@dataclass(frozen=True)
+class Compared:
+    """Comparison of a build, as a cell of the engine that made it.
+
+    `holds`: whether that engine alone ran all that leads to it, and its results are those that the
+    build's result names. Where not, the build did not fill the cell.
+    """
+
+    cell: matrix.Cell
+    holds: bool
+
+
 def command(comparison: str, target: str, engine: str, root: str = "") -> str:
     """Return what fills a cell. `root`: as `Root.chosen`."""
     words = [_AUDIT]
@@ -49,105 +66,160 @@ def command(comparison: str, target: str, engine: str, root: str = "") -> str:
     return " ".join([*words, f"--engine {engine}"])
 
 
-def of_build(result: built.BuildResult, root: str) -> list[matrix.Cell]:
-    """Cells that a build filled: releases, the fixed point, cross builds by F1 and by F2.
+def of_build(
+    result: built.BuildResult, root: str, plan: Sequence[Step], others: Collection[str]
+) -> list[Compared]:
+    """What a build compared: releases, the fixed point, cross builds by F1 and by F2.
 
-    `root`: what its chain began with, in words.
+    `root`: what its chain began with, in words. `plan`: all its steps. `others`: those of which the
+    store has other outputs than the result names.
     """
     recorded = {step.name: step for step in result.steps}
+    needs = {step.name: step.needs for step in plan}
     found = []
     for check in result.checks:
         kind, _, _ = check.code.partition(".")
         if kind not in _COMPARED:
             continue
-        steps = [
-            recorded[name]
-            for name in _compared(kind, check.subject, result.host.architecture)
+        names = [
+            name
+            for name in compared(kind, check.subject, result.host.architecture)
             if name in recorded
         ]
-        if not steps:
+        if not names:
             continue
-        made = [step.provenance for step in steps if step.provenance is not None]
-        engine = made[0].engine if made else result.engine
-        found.append(
-            matrix.Cell.model_validate(
-                {
-                    "host": result.host.architecture,
-                    "target": check.subject,
-                    "root": root,
-                    "engine": engine.name,
-                    "how": "host" if check.subject == result.host.architecture else "cross",
-                    "comparison": kind,
-                    "verdict": check.verdict,
-                    "reason": check.reason,
-                    "evidence": matrix.Evidence(
-                        outputs=steps[0].outputs,
-                        keys=tuple(step.key for step in steps),
-                        checks=(check.code,),
-                        engine=engine,
-                        emulator=None,
-                        tool=result.tool,
-                    ),
-                    "when": max((one.when for one in made), default=""),
-                    "command": "",
-                }
-            )
-        )
+        behind = closure(names, needs)
+        engines = _engines(recorded[name] for name in behind if name in recorded)
+        cell = _of_check(result, root, check, [recorded[name] for name in names])
+        found.append(Compared(cell, len(engines) < _TWO and behind.isdisjoint(others)))
     return found
 
 
-def again(
-    before: Iterable[matrix.Cell],
-    plan: Sequence[Step],
-    audited: Mapping[str, model.Step],
-    actions: Collection[str],
-    engine: built.Engine,
-) -> list[matrix.Cell]:
-    """Cells that an audit of the steps fills on another engine than the one that made the build.
+def _engines(steps: Iterable[built.Step]) -> set[built.Engine | None]:
+    """The engines that ran steps; None for what is not recorded."""
+    return {
+        step.provenance.engine if step.provenance is not None else None
+        for step in steps
+        if step.kind == "action"
+    }
 
-    `before`: the cells of the build. `plan`: all its steps. `audited`: by name, the steps that this
-    audit ran. `actions`: the names of those that an engine ran in the build.
+
+def _of_check(
+    result: built.BuildResult, root: str, check: built.Check, steps: Sequence[built.Step]
+) -> matrix.Cell:
+    made = [step.provenance for step in steps if step.provenance is not None]
+    engine = made[0].engine if made else result.engine
+    return matrix.Cell.model_validate(
+        {
+            "host": result.host.architecture,
+            "target": check.subject,
+            "root": root,
+            "engine": engine.name,
+            "how": "host" if check.subject == result.host.architecture else "cross",
+            "comparison": check.code.partition(".")[0],
+            "verdict": check.verdict,
+            "reason": check.reason,
+            "evidence": matrix.Evidence(
+                outputs=steps[0].outputs,
+                keys=tuple(step.key for step in steps),
+                checks=(check.code,),
+                engine=engine,
+                emulator=None,
+                tool=result.tool,
+            ),
+            "when": max((one.when for one in made), default=""),
+            "command": "",
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Again:
+    """Audit of the steps on an engine, and what it says of cells.
+
+    `plan`: all the build's steps. `audited`: by name, the steps that this audit ran. `actions`: the
+    names of those that an engine ran in the build. `others`: as `of_build`.
     """
-    needs = {step.name: step.needs for step in plan}
-    found = []
-    for cell in before:
-        if cell.engine == engine.name or cell.evidence is None:
-            continue
-        wanted = _closure(_compared(cell.comparison, cell.target, cell.host), needs) & {*actions}
-        run = [audited[name] for name in sorted(wanted) if name in audited]
-        guilty = [step.name for step in run if step.guilty]
+
+    plan: Sequence[Step]
+    audited: Mapping[str, model.Step]
+    actions: Collection[str]
+    others: Collection[str]
+    engine: built.Engine
+
+    def cells(self, base: Iterable[Compared], before: Iterable[matrix.Cell]) -> list[matrix.Cell]:
+        """Return cells of the engine that the audit fills, or that a guilty action makes a FAIL.
+
+        `base`: what the build compared. `before`: the cells that are remembered.
+        """
+        before = list(before)
+        failed = {cell.address for cell in before if cell.verdict == "FAIL"}
+        own = {one.cell.address for one in base if one.holds} - failed
+        found = []
+        for one in base:
+            cell = self._again(one.cell)
+            # What the build itself found needs no second time, unless it was a FAIL since.
+            if cell is not None and (cell.verdict == "FAIL" or cell.address not in own):
+                found.append(cell)
+        for cell in before:
+            run, guilty = self._of(cell)
+            if cell.comparison in _ON_TOP and cell.engine == self.engine.name and guilty:
+                found.append(self._cell(cell, run, guilty))
+        return found
+
+    def _again(self, cell: matrix.Cell) -> matrix.Cell | None:
+        run, guilty = self._of(cell)
+        wanted = self._behind(cell) & {*self.actions}
         if not guilty and (len(run) < len(wanted) or not wanted):
-            continue
+            return None
         if any(step.verdict == "SKIP" for step in run) and not guilty:
-            continue
+            return None
+        return self._cell(cell, run, guilty)
+
+    def _behind(self, cell: matrix.Cell) -> set[str]:
+        needs = {step.name: step.needs for step in self.plan}
+        return closure(compared(cell.comparison, cell.target, cell.host), needs)
+
+    def _of(self, cell: matrix.Cell) -> tuple[list[model.Step], list[str]]:
+        """Return the steps that lead to a cell and were run again, and which gave something else.
+
+        Neither where the store has other results than the build: what they were compared with is
+        not the build's.
+        """
+        behind = self._behind(cell)
+        if behind & {*self.others}:
+            return [], []
+        run = [self.audited[name] for name in sorted(behind) if name in self.audited]
+        return run, [step.name for step in run if step.guilty]
+
+    def _cell(
+        self, cell: matrix.Cell, run: Sequence[model.Step], guilty: Sequence[str]
+    ) -> matrix.Cell:
         same = f"all {len(run)} actions that lead to it gave the same again; {cell.reason}"
         differ = f"{guilty[0]} gave something else than in the build" if guilty else ""
-        found.append(
-            cell.model_copy(
-                update={
-                    "engine": engine.name,
-                    "verdict": "FAIL" if guilty else cell.verdict,
-                    "reason": differ or same,
-                    "evidence": matrix.Evidence(
-                        outputs=None if guilty else cell.evidence.outputs,
-                        keys=tuple(step.key for step in run),
-                        checks=tuple(
-                            sorted(
-                                {
-                                    *cell.evidence.checks,
-                                    *(one.check.code for step in run for one in step.rounds),
-                                }
-                            )
-                        ),
-                        engine=engine,
-                        emulator=None,
-                        tool=resources.VERSION,
-                    ),
-                    "when": max(step.when for step in run),
-                }
-            )
+        known = cell.evidence
+        codes = {*(known.checks if known else ()), *(_codes(run))}
+        return cell.model_copy(
+            update={
+                "engine": self.engine.name,
+                "verdict": "FAIL" if guilty else cell.verdict,
+                "reason": differ or same,
+                "evidence": matrix.Evidence(
+                    outputs=None if guilty or known is None else known.outputs,
+                    keys=tuple(step.key for step in run),
+                    checks=tuple(sorted(codes)),
+                    engine=self.engine,
+                    emulator=known.emulator if known else None,
+                    tool=resources.VERSION,
+                ),
+                "when": max(step.when for step in run),
+                "failed": "",
+            }
         )
-    return found
+
+
+def _codes(run: Iterable[model.Step]) -> set[str]:
+    return {one.check.code for step in run for one in step.rounds}
 
 
 def whole(
@@ -222,22 +294,11 @@ def _open(  # noqa: PLR0913 - a cell has this address
     )
 
 
-def _compared(comparison: str, target: str, host: str) -> list[str]:
-    """Names of the steps whose outputs a comparison is of."""
+def compared(comparison: str, target: str, host: str) -> list[str]:
+    """Return the names of the steps whose outputs a comparison is of."""
     first = handles.F1 if target == host else handles.cross(target)
     second = {
         FIXED_POINT.code: [handles.F2],
         CROSS_AGAIN.code: [handles.cross_again(target)],
     }.get(comparison, [])
     return [str(name) for name in (first, *second)]
-
-
-def _closure(names: Iterable[str], needs: Mapping[str, Sequence[str]]) -> set[str]:
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += needs.get(name, ())
-    return found

@@ -122,8 +122,8 @@ def alone(store: Store, key: Digest, out: Path) -> Iterator[History]:
             raise InfrastructureError(
                 f"this audit is already running, in {error.process}",
                 subject=str(out),
-                remedy="wait until it is done, or stop it first; another choice of steps or "
-                "variations is another audit",
+                remedy="wait until it is done, or stop it first; another choice of steps, "
+                "variations, --native or --root is another audit",
             ) from error
         yield History(store, key)
 

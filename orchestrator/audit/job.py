@@ -13,6 +13,7 @@ from containers import registry
 from containers.host import durable
 from orchestrator.artifacts import output_directory
 from orchestrator.audit import (
+    choosing,
     computations,
     history,
     made_again,
@@ -91,6 +92,7 @@ def audit(
     foreign = native.chosen(request.native, found.architectures)
     if request.root is not None:
         second_root.require(request.root, found.pinned, found.wanted)
+    foreign = choosing.chosen(request, found, foreign)
     made_by = found.result.engine.name
     if found.finished.doubt:
         observer.note(found.finished.doubt)
@@ -157,7 +159,7 @@ class Job:
             self.choose(Given(STANDARD), self.request.vary, number).describe()
             for number in range(self.request.rounds)
         ]
-        key = self.request.key(regular.read(path), self.engine.identity, conditions)
+        key = self.request.key(regular.read(path), self.engine.identity, conditions, self.foreign)
         with history.alone(self.store, key, self.request.out) as own:
             return self._audited(audited, results, own, emulated)
 
@@ -382,6 +384,7 @@ class Job:
             root=f"go {self.found.wanted.go.bootstrap}",
             stop=self.stop,
             late=lambda: self._deadline is not None and self.clock() >= self._deadline,
+            doubt=lambda name: audited.doubt(results, name),
         )
         return proofs.proved(self.request, audited, bench, made, emulated, self.jobs)
 

@@ -74,7 +74,8 @@ class Cell(_Model):
     itself, for another architecture, or by the target's own programs. `comparison`: the first part
     of the check's code, as in `release`. `evidence`: null where nobody has filled the cell.
     `when`: the end of the work, `2026-01-01T00:00:00Z`; empty where it is not known. `command`:
-    what fills the cell; empty where it is filled.
+    what fills the cell; empty where it is filled. `failed`: when it was a FAIL before, the last
+    time; empty where it never was one.
     """
 
     host: Architecture
@@ -88,6 +89,7 @@ class Cell(_Model):
     evidence: Evidence | None
     when: str
     command: str
+    failed: str = ""
 
     @property
     def address(self) -> Address:
@@ -119,36 +121,76 @@ class Record:
         self._build = build
 
     def cells(self) -> tuple[Cell, ...]:
-        """Return all that is remembered; nothing where the record cannot be read."""
-        found = self._store.recall(_KIND, self._build) or {}
-        return parsed(found.get("cells"))
+        """Return all that is remembered and can be read."""
+        return self._read()[0]
 
-    def add(self, cells: Iterable[Cell], stop: Event | None = None) -> tuple[Cell, ...]:
-        """Add cells, the later in place of the earlier; return all that is remembered then.
+    @property
+    def unread(self) -> int:
+        """Return how many remembered cells cannot be read."""
+        return len(self._read()[1])
+
+    def add(
+        self,
+        cells: Iterable[Cell],
+        computed: Iterable[Cell] = (),
+        *,
+        stop: Event | None = None,
+    ) -> tuple[Cell, ...]:
+        """Add cells, in place of those that were added before; return all that is remembered then.
+
+        `computed`: cells that follow from the build's result. They take the place of what is
+        remembered of them, but not of a FAIL: that was found later. What cannot be read is kept.
 
         Raises:
             Stopped: `stop` was set while another audit was adding its own.
         """
         with self._store.only_one(self._build, stop):
-            before = self.cells()
-            merged = merge(before, cells)
+            before, unread = self._read()
+            failed = {cell.address for cell in before if cell.verdict == "FAIL"}
+            anew = [
+                cell for cell in computed if cell.verdict == "FAIL" or cell.address not in failed
+            ]
+            merged = merge(before, (*anew, *cells))
             if merged != before:
-                self._store.remember(_KIND, self._build, _document(merged))
+                self._store.remember(_KIND, self._build, _document(merged, unread))
         return merged
+
+    def _read(self) -> tuple[tuple[Cell, ...], tuple[Any, ...]]:
+        found = self._store.recall(_KIND, self._build) or {}
+        return parsed(found.get("cells"))
 
 
 def merge(before: Iterable[Cell], further: Iterable[Cell]) -> tuple[Cell, ...]:
-    """Return the cells of both, sorted; of two at one place the filled one, then the later one."""
+    """Return the cells of both, sorted; of two at one place the filled one, then the further one.
+
+    The order in which they were added decides, not their dates: clocks differ. One that takes the
+    place of a FAIL says so from then on.
+    """
     found: dict[Address, Cell] = {}
     for cell in (*before, *further):
         known = found.get(cell.address)
-        if known is None or (cell.filled, cell.when) >= (known.filled, known.when):
-            found[cell.address] = cell
+        if known is None or cell.filled or not known.filled:
+            found[cell.address] = _instead(known, cell)
     return tuple(found[address] for address in sorted(found))
 
 
-def _document(cells: Iterable[Cell]) -> dict[str, Any]:
-    those = [cell.model_dump(mode="json") for cell in cells]
+def _instead(known: Cell | None, cell: Cell) -> Cell:
+    """The cell, with the FAIL that was at its place before."""
+    if known is None or not known.filled or cell.verdict == "FAIL":
+        return cell
+    date = (known.when or "a day that is not known") if known.verdict == "FAIL" else known.failed
+    if date in {"", cell.failed}:
+        return cell
+    reason = cell.reason.removesuffix(_failed(cell.failed))
+    return cell.model_copy(update={"failed": date, "reason": f"{reason}{_failed(date)}"})
+
+
+def _failed(date: str) -> str:
+    return f"; FAILed on {date}" if date else ""
+
+
+def _document(cells: Iterable[Cell], unread: Iterable[Any]) -> dict[str, Any]:
+    those = [*(cell.model_dump(mode="json") for cell in cells), *unread]
     return {
         # What differs is kept for `compare` as long as this is.
         "outputs": sorted(
@@ -163,14 +205,18 @@ def _document(cells: Iterable[Cell]) -> dict[str, Any]:
     }
 
 
-def parsed(text: object) -> tuple[Cell, ...]:
-    """Read cells back from the text that a record keeps; nothing of a text that is not theirs."""
+def parsed(text: object) -> tuple[tuple[Cell, ...], tuple[Any, ...]]:
+    """Read cells back from the text that a record keeps, one by one; and return what is no cell."""
     if not isinstance(text, str):
-        return ()
+        return (), () if text is None else (text,)
     try:
         those = canonical.loads(text, subject="cells of the matrix")
-        if not isinstance(those, list):
-            return ()
-        return tuple(shaped(Cell, one, InputError, most=_MOST_VALUES) for one in those)
     except InputError:
-        return ()
+        return (), (text,)
+    cells, unread = [], []
+    for one in those if isinstance(those, list) else [those]:
+        try:
+            cells.append(shaped(Cell, one, InputError, most=_MOST_VALUES))
+        except InputError:
+            unread.append(one)
+    return tuple(cells), tuple(unread)

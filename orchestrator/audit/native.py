@@ -17,6 +17,7 @@ from orchestrator.architecture import ARCHITECTURES, host
 from orchestrator.artifacts import model as built
 from orchestrator.audit import cells, matrix
 from orchestrator.audit.history import now
+from orchestrator.audit.request import meant
 from orchestrator.audit.running import WORDS, shown
 from orchestrator.golang import handles, native
 from reproducibility.codes import NATIVE
@@ -67,7 +68,7 @@ def chosen(names: Sequence[str], architectures: Sequence[Architecture]) -> tuple
                 if known
                 else f"there is no architecture {name!r}",
                 subject="--native",
-                remedy=f"name one of the build: {_listed(foreign)}",
+                remedy=f"{meant(name, [*foreign, ALL])}name one of the build: {_listed(foreign)}",
             )
     if names and not foreign:
         raise InputError(
@@ -123,7 +124,8 @@ class Natives:
     """Everything that foreign toolchains build themselves with.
 
     `root`: what the chain began with, in words. `record`: the cells that are remembered.
-    `late`: says whether nothing further is to be begun.
+    `late`: says whether nothing further is to be begun. `doubt`: why a step's results are not those
+    of the build; empty where they are.
     """
 
     engine: Engine
@@ -136,6 +138,7 @@ class Natives:
     root: str
     stop: threading.Event
     late: Callable[[], bool]
+    doubt: Callable[[str], str]
 
     def run(self, emulated: Mapping[Architecture, Emulated]) -> Proof:
         """Let each build itself, one after the other; what came of one is remembered at once.
@@ -157,6 +160,10 @@ class Natives:
     def _one(self, architecture: Architecture, by: Emulated) -> tuple[matrix.Cell, Check]:
         made = handles.cross(architecture).tree(self.results)
         action = native.building(self.chain, made, by.runs)
+        doubt = self.doubt(handles.cross(architecture))
+        if doubt:
+            check = Check(NATIVE["other-result"], architecture, doubt)
+            return self._cell(architecture, by, action, check, None), check
         before = self._remembered(architecture, by, action, made)
         if before is not None:
             reason = f"{before.reason}; proved on {before.when}, and remembered"
@@ -169,7 +176,7 @@ class Natives:
         self.observer.started(shown(action.name))
         check, outcome = self._built(architecture, by, action, made)
         cell = self._cell(architecture, by, action, check, outcome)
-        self.record.add([cell], self.stop)
+        self.record.add([cell], stop=self.stop)
         seconds = time.monotonic() - began
         self.observer.finished(shown(action.name), cached=False, seconds=seconds)
         if cell.verdict == "FAIL":
@@ -183,13 +190,12 @@ class Natives:
             native.looking(self.chain, made, by.runs), self.policy, self.store, self.stop
         )
         if looked.failed:
-            raise InfrastructureError(
-                f"{by.said.name} does not run the toolchain for {architecture} here: "
-                f"{self._ended(looked)}",
-                subject=action.name,
-                remedy=f"see whether it runs programs for {architecture} outside; take a newer "
-                "version: `apt install qemu-user-static`",
+            self._demand_emulator(architecture, by, looked)
+            reason = (
+                f"its go command cannot even say its version, while another program for "
+                f"{architecture} runs: {self._ended(looked)}"
             )
+            return Check(NATIVE["failed"], architecture, reason), None
         runs_as = native.runs_as(self.store.read(looked.stdout))
         if runs_as != architecture:
             reason = f"its go command says that it runs as {runs_as or 'nothing known'}"
@@ -209,6 +215,28 @@ class Natives:
             check = replace(check, reason=reason)
         return check, outcome
 
+    def _demand_emulator(self, architecture: Architecture, by: Emulated, looked: Outcome) -> None:
+        """Refuse an emulator that does not run another program either.
+
+        Raises:
+            InfrastructureError: it does not; whether the toolchain works is not known then.
+        """
+        made = handles.programs(architecture)
+        said = "there is no other program to try it with"
+        if made in self.results:
+            trying = native.trying(self.chain, made.tree(self.results), by.runs)
+            tried = self.engine.run(trying, self.policy, self.store, self.stop)
+            if not tried.failed and native.works(self.store.read(tried.stdout)):
+                return
+            said = f"nor does it run {native.SMALL}: {self._ended(tried)}"
+        raise InfrastructureError(
+            f"{by.said.name} does not run the toolchain for {architecture} here: "
+            f"{self._ended(looked)}; {said}",
+            subject=native.name(architecture),
+            remedy=f"see whether it runs programs for {architecture} outside; take a newer "
+            "version: `apt install qemu-user-static`",
+        )
+
     def _ended(self, outcome: Outcome) -> str:
         words = self.store.read(outcome.stderr)[-_SHOWN:].decode(errors="replace").strip()
         how = f"its limit ({outcome.ended_by})" if outcome.ended_by else "an error"
@@ -217,12 +245,16 @@ class Natives:
     def _remembered(
         self, architecture: Architecture, by: Emulated, action: Action, made: Tree
     ) -> matrix.Cell | None:
-        """A PASS of the same action on the same engine: nothing else spares a second run."""
+        """A PASS of the same action on the same engine: nothing else spares a second run.
+
+        One that is dated in the future proves nothing: some clock was wrong, or somebody wrote it.
+        """
         engine = built.Engine.model_validate(self.engine.identity.document())
         for cell in self.record.cells():
             known = cell.evidence
             if (
                 cell.verdict == "PASS"
+                and cell.when <= now()
                 and cell.address == self._address(architecture)
                 and known is not None
                 and (known.engine, known.emulator) == (engine, by.said)
@@ -245,7 +277,7 @@ class Natives:
         check: Check,
         outcome: Outcome | None,
     ) -> matrix.Cell:
-        run = check.code != NATIVE["not-run"]
+        run = check.code not in {NATIVE["not-run"], NATIVE["other-result"]}
         evidence = matrix.Evidence(
             outputs=native.outputs(outcome.tree).digest if outcome is not None else None,
             keys=(action.key,),
@@ -261,7 +293,7 @@ class Natives:
             engine=self.engine.name,
             how="native emulated",
             comparison=NATIVE.code,
-            verdict=WORDS[check.verdict],
+            verdict=WORDS[check.verdict] if run else "SKIP",
             reason=check.reason,
             evidence=evidence if run else None,
             when=now() if run else "",

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from orchestrator.architecture import host
 from orchestrator.artifacts import model as built
-from orchestrator.audit import cells, matrix, second_root
+from orchestrator.audit import cells, history, matrix, second_root
 from orchestrator.audit.result import actions
+from orchestrator.audit.standing import Standing, toolchains
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,20 +41,33 @@ def proved(  # noqa: PLR0913 - what is asked for, what of, by what means, and wh
     if request.root is not None:
         chain = second_root.Chain(audited, bench, jobs, offline=request.offline)
         proof = proof.and_also(chain.run())
-    built_cells = cells.of_build(audited.found.result, bench.root)
-    further = cells.again(
-        built_cells,
+    others = audited.others(bench.results)
+    base = cells.of_build(audited.found.result, bench.root, audited.steps, others)
+    again = cells.Again(
         audited.steps,
         {step.name: step for step in made.steps},
         {step.name for step in actions(audited, bench.results)},
+        others,
         built.Engine.model_validate(bench.engine.identity.document()),
     )
-    filled = bench.record.add([*built_cells, *further], bench.stop)
+    filled = bench.record.add(
+        again.cells(base, bench.record.cells()),
+        [one.cell for one in base if one.holds],
+        stop=bench.stop,
+    )
+    if bench.record.unread:
+        bench.observer.note(
+            f"the store has {bench.record.unread} cells of this build's matrix that cannot be "
+            "read; they are kept, and not shown"
+        )
     roots = [cells.Root(bench.root), *second_root.roots(audited.found)]
+    names = audited.found.architectures
+    standing = Standing(
+        toolchains(audited.recorded, bench.results, others, names), roots, history.now()
+    )
+    still_open = [cell for cell in proof.cells if not cell.filled]
     return replace(
         made,
         proofs=(*made.proofs, *proof.checks),
-        matrix=cells.whole(
-            matrix.merge(filled, proof.cells), host(), audited.found.architectures, roots
-        ),
+        matrix=cells.whole(matrix.merge(standing.shown(filled), still_open), host(), names, roots),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from difflib import SequenceMatcher
+from difflib import SequenceMatcher, get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -68,7 +68,11 @@ class Request:
         return not self.only or any(fnmatchcase(step, pattern) for pattern in self.only)
 
     def key(
-        self, result: bytes, engine: Identity, conditions: Sequence[Mapping[str, str | int]]
+        self,
+        result: bytes,
+        engine: Identity,
+        conditions: Sequence[Mapping[str, str | int]],
+        foreign: Sequence[str] = (),
     ) -> Digest:
         """Digest of what is asked of a build, by the bytes of its `result.json`, and on an engine.
 
@@ -76,10 +80,17 @@ class Request:
 
         `conditions`: those of each round, for an action that was built under the usual ones. An
         audit that was interrupted goes on where it was if it is asked for the same again.
+        `foreign`: the architectures that `native` stands for.
         """
+        proofs: dict[str, object] = {}
+        if foreign:
+            proofs["native"] = sorted(foreign)
+        if self.root:
+            proofs["root"] = self.root
         return digests.of_bytes(
             canonical.dumps(
                 {
+                    **proofs,
                     "result": str(digests.of_bytes(result)),
                     "engine": engine.document(),
                     "vary": list(self.vary),
@@ -185,6 +196,12 @@ def near(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
             if same or alike >= _ALIKE:
                 found[name] = max(found.get(name, 0.0), alike + bool(same))
     return sorted(found, key=lambda name: -found[name])[:_NEAR]
+
+
+def meant(name: str, names: Sequence[str]) -> str:
+    """Return which name was probably meant by one that there is not, as a question; else empty."""
+    like = get_close_matches(name.lower(), names, n=1)
+    return f"did you mean {like[0]!r}? " if like else ""
 
 
 def seconds(text: str) -> int:

@@ -27,7 +27,8 @@ from orchestrator.lock import logged
 from orchestrator.lock.file import GCC
 from orchestrator.lock.model import Absent, SecondRoot
 from orchestrator.progress.inputs import InputEvents
-from reproducibility import gomodule
+from reproducibility import canonical, gomodule
+from reproducibility import digest as digests
 from reproducibility.codes import LINK, RELEASE, SECOND_ROOT
 from reproducibility.compare import Check, Verdict, fold, trees
 
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 # As in a name of a step, for `--only`.
 ONLY = "root/*"
 _WORDS = "GCC's Go"
+# Digits of a digest: to tell chains apart, not to find them by.
+_SHOWN = 12
 
 
 def roots(found: Finding) -> list[cells.Root]:
@@ -52,11 +55,18 @@ def roots(found: Finding) -> list[cells.Root]:
 
 
 def _words(found: Finding) -> str:
-    """The root in words, such as `gccgo-14 14.2.0-19`."""
+    """The root in words, such as `gccgo-14 14.2.0-19 (1a2b3c4d5e6f)`.
+
+    In brackets the beginning of a digest of all that the chain is made from: another compiler
+    tree, or other releases on the way, are another root.
+    """
     pinned, wanted = second_root.entry(found.pinned, host()), found.wanted.root.gcc
     if isinstance(pinned, Absent) or wanted is None or not found.pinned.fits_roots(found.wanted):
         return _WORDS
-    return " ".join(one.label for one in pinned.packages if one.package in wanted.packages)
+    those = " ".join(one.label for one in pinned.packages if one.package in wanted.packages)
+    releases = [[one.version, str(one.tree), one.h1] for one in pinned.releases]
+    chain = canonical.dumps({"compiler": str(pinned.tree), "releases": releases})
+    return f"{those} ({digests.of_bytes(chain).hex[:_SHOWN]})"
 
 
 @dataclass(frozen=True)
@@ -87,11 +97,13 @@ class Chain:
             return self._skipped(Check(SECOND_ROOT["not-pinned"], host(), pinned.reason))
         if self.bench.late():
             return self._skipped(Check(SECOND_ROOT["not-run"], host(), "the budget was used up"))
+        if doubt := self.bench.doubt(handles.F1):
+            return self._skipped(Check(SECOND_ROOT["other-result"], host(), doubt))
         chain = self._links(pinned)
         results = self._built(chain)
         found = self._checks(pinned, chain, results)
         proof = Proof(self._cells(chain[-1], results, found), tuple(found))
-        self.bench.record.add(proof.cells, self.bench.stop)
+        self.bench.record.add(proof.cells, stop=self.bench.stop)
         return proof
 
     def _links(self, pinned: SecondRoot) -> tuple[Link, ...]:
@@ -154,6 +166,14 @@ class Chain:
         released, end = list(found[:-1]), found[-1]
         made = last.made.result(results)
         when = made.provenance.when if made.provenance is not None else now()
+        engines = self._engines(results)
+        if len(engines) > 1:
+            told = f"{len(engines)} engines built its links ({', '.join(engines)}), so it proves "
+            told += "nothing of one; with a --store of its own, one builds them all"
+            return tuple(
+                self._cell(comparison, "SKIP", told, None, "")
+                for comparison in (RELEASE.code, SECOND_ROOT.code)
+            )
         worst = max(released, key=lambda check: check.verdict)
         told = worst.reason
         if worst.verdict is Verdict.PASS:
@@ -183,8 +203,13 @@ class Chain:
             ),
         )
 
+    def _engines(self, results: Results) -> list[str]:
+        """The engines that ran the steps, each with its version and what it is on."""
+        made = {result.provenance.engine for result in results.values() if result.provenance}
+        return sorted(f"{one.name} {one.version} on {one.own}" for one in made)
+
     def _skipped(self, check: Check) -> Proof:
-        cell = self._cell(SECOND_ROOT.code, WORDS[check.verdict], check.reason, None, "")
+        cell = self._cell(SECOND_ROOT.code, "SKIP", check.reason, None, "")
         return Proof((cell,), (check,))
 
     def _cell(

@@ -32,7 +32,7 @@ from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from containers.engine import Capability, Engine, Identity, Outcome, Storage
@@ -199,11 +199,28 @@ class Subject:
                 CONDITIONS["other-result"],
                 name,
                 f"the build's result names {self.recorded[name].outputs}, and the store has "
-                f"{result.tree.digest}",
+                f"{results[name].tree.digest}",
             )
-            for name, result in results.items()
-            if result.tree.digest != self.recorded[name].outputs
+            for name in self.others(results)
         ]
+
+    def others(self, results: Results) -> list[str]:
+        """Return the steps of which the store has other outputs than the build's result names."""
+        recorded = self.recorded
+        return [
+            name for name, result in results.items() if result.tree.digest != recorded[name].outputs
+        ]
+
+    def doubt(self, results: Results, *names: str) -> str:
+        """Why steps' results are not those of the build, or are made from such; empty if neither.
+
+        The induction of an audit goes along all that leads to a step.
+        """
+        wanted = closure(names, {step.name: step.needs for step in self.steps})
+        others = [name for name in self.others(results) if name in wanted]
+        if not others:
+            return ""
+        return f"the store has other outputs of {', '.join(others)} than the build's result names"
 
     def assembled(self, results: Results) -> Assembled:
         """Root and recipe, worked out from the results.
@@ -283,6 +300,18 @@ def _another_plan(step: str, found: Finding) -> InputError:
         subject=str(found.finished.out),
         remedy="audit with the version that made it, or build again: `orchestrate build`",
     )
+
+
+def closure(names: Iterable[str], needs: Mapping[str, Sequence[str]]) -> set[str]:
+    """Return steps and all that they depend on. `needs`: of each step what it depends on itself."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += needs.get(name, ())
+    return found
 
 
 class _Missing:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from reproducibility.manifest import Tree
 
 _AT = "/emulator"
+_PROGRAMS = "/programs"
+# It explains itself and ends at once, wherever it is started (userland/cmd/installcommand).
+SMALL = "installcommand"
 _VERSION = re.compile(r"go version \S+ linux/(\w+)\n?")
 
 
@@ -52,6 +55,26 @@ def looking(chain: Chain, made: Tree, emulator: Emulator) -> Action:
     `made`: its programs, as the cross build gives them.
     """
     return _action(chain, f"{name(emulator.architecture)}/version", made, emulator, ("version",))
+
+
+def trying(chain: Chain, programs: Tree, emulator: Emulator) -> Action:
+    """A small program of the architecture, which says how it is used: does the emulator run at all?
+
+    `programs`: the prebuilt ones of the userland, as the build made them.
+    """
+    return chain.action(
+        f"{name(emulator.architecture)}/emulator",
+        (emulator.program, f"{_PROGRAMS}/{SMALL}", "-help"),
+        environment.toolchain(emulator.architecture),
+        (Mount(_PROGRAMS, programs), Mount(_AT, emulator.tree)),
+        directory=_PROGRAMS,
+        outputs=(),
+    )
+
+
+def works(said: bytes) -> bool:
+    """Return whether that is what the small program says of its use."""
+    return said.startswith(f"Usage: {SMALL} ".encode())
 
 
 def runs_as(said: bytes) -> str:

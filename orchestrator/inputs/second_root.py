@@ -156,8 +156,11 @@ def require(name: str, lock: Lock, spec: Spec) -> None:
             another.
     """
     if name != GCC:
+        meant = f"did you mean {GCC!r}? " if name.lower() == GCC else ""
         raise InputError(
-            f"there is no root {name!r}", subject="--root", remedy=f"the one there is: {GCC}"
+            f"there is no root {name!r}",
+            subject="--root",
+            remedy=f"{meant}the one there is: {GCC}",
         )
     if spec.root.gcc is None:
         raise InputError(

@@ -135,13 +135,17 @@ def _meaning(result: AuditResult) -> str:
     if found.went_on:
         said += f" ({found.went_on} by the run before, which was interrupted)"
     guilty = sum(step.guilty for step in result.steps)
-    return {
+    failing = sum(cell.verdict == "FAIL" for cell in result.matrix)
+    words = "cell of the matrix is" if failing == 1 else "cells of the matrix are"
+    matrix_too = f"; {failing} {words} FAIL" if failing else ""
+    told = {
         "PASS": f"{said} gave the same bits, under all variations",
         "SKIP": f"{said} gave the same bits; what was not varied or not audited is said above",
         "FAIL": f"{said} were audited; of the actions {guilty} gave something else or failed"
         if guilty
         else f"{said} were audited; at least one check fails",
     }[result.verdict]
+    return f"{told}{matrix_too}"
 
 
 def _many(number: int, what: str) -> str:

@@ -17,6 +17,7 @@ _WORDS = {
     "fixed-point": "== built by itself (F2)",
     "cross-build": "== cross build by F2",
     "native-build": "== built by its own programs",
+    "second-root": "== built from another root",
 }
 
 
@@ -45,4 +46,6 @@ def _last(cell: Cell) -> str:
         return f"{cell.reason}: `{cell.command}`" if cell.command else cell.reason
     # What a program said on its way to the end has more than one line, and is told above.
     first, *_ = cell.reason.splitlines() or [""]
-    return cell.when if cell.verdict == "PASS" else ": ".join(filter(None, (cell.when, first)))
+    if cell.verdict != "PASS":
+        return ": ".join(filter(None, (cell.when, first)))
+    return f"{cell.when}; FAILed on {cell.failed}" if cell.failed else cell.when

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,9 @@ def test_cells_are_remembered(tmp_path: Path) -> None:
         (CELL, OPEN, CELL),
         (OPEN, CELL, CELL),
         (CELL, changed(verdict="FAIL", when="2026-01-03T00:00:00Z"), 1),
-        (CELL, changed(verdict="FAIL", when="2026-01-01T00:00:00Z"), 0),
+        # No clock decides.
+        (CELL, changed(verdict="FAIL", when="2026-01-01T00:00:00Z"), 1),
+        (changed(when="2999-01-01T00:00:00Z"), CELL, 1),
         (CELL, changed(reason="other words"), 1),
     ],
 )
@@ -83,6 +86,55 @@ def test_what_cannot_be_read_is_not_remembered(tmp_path: Path, cells: object) ->
     store.remember("matrix", BUILD, {"cells": cells})
     assert matrix.Record(store, BUILD).cells() == ()
     assert matrix.Record(store, BUILD).add([CELL]) == (CELL,)
+    store.close()
+
+
+def test_a_cell_that_cannot_be_read_is_kept_and_hides_no_other_one(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    odd = {"host": "a machine of later", "number": 1.5}
+    text = json.dumps([CELL.model_dump(mode="json"), odd])
+    store.remember("matrix", BUILD, {"cells": text})
+    record = matrix.Record(store, BUILD)
+    assert (record.cells(), record.unread) == ((CELL,), 1)
+    other = changed(engine="docker")
+    assert record.add([other]) == (other, CELL)
+    assert (record.cells(), record.unread) == ((other, CELL), 1)
+    assert odd in json.loads((store.recall("matrix", BUILD) or {})["cells"])
+    store.remember("matrix", BUILD, {"cells": "no JSON"})
+    record.add([CELL])
+    assert (record.cells(), record.unread) == ((CELL,), 1)
+    store.close()
+
+
+FAILED = changed(verdict="FAIL", reason="bin/go differs", when="2026-01-03T00:00:00Z")
+
+
+def test_what_takes_the_place_of_a_fail_says_so_for_ever(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    record = matrix.Record(store, BUILD)
+    record.add([FAILED])
+    for _ in range(3):
+        (made,) = record.add([changed(when="2026-01-04T00:00:00Z")])
+        assert (made.verdict, made.failed) == ("PASS", "2026-01-03T00:00:00Z")
+        assert made.reason == f"{CELL.reason}; FAILed on 2026-01-03T00:00:00Z"
+        # And one that was read back and is added again.
+        assert record.add([made]) == (made,)
+    record.add([changed(verdict="FAIL", when="")])
+    (made,) = record.add([CELL])
+    assert made.reason.endswith("; FAILed on a day that is not known")
+    store.close()
+
+
+def test_what_follows_from_the_build_is_computed_anew_but_takes_no_fail_back(
+    tmp_path: Path,
+) -> None:
+    store = Store(tmp_path / "store")
+    record = matrix.Record(store, BUILD)
+    record.add([CELL])
+    skipped = changed(verdict="SKIP", when="2026-01-01T00:00:00Z")
+    assert record.add([], [skipped]) == (skipped,)
+    assert record.add([], [FAILED]) == (FAILED,)
+    assert record.add([], [CELL]) == (FAILED,)
     store.close()
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from orchestrator import emulator
-from orchestrator.audit import matrix, model, native, proofs
+from orchestrator.artifacts import model as results
+from orchestrator.audit import choosing, matrix, model, native, proofs, standing
 from orchestrator.cli.main import run
 from orchestrator.store import Store
 from reproducibility import digest
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 EMULATOR = b"an emulator"
 VERSION = "native/riscv64/version"
+TRYING = "native/riscv64/emulator"
 BUILD = "native/riscv64"
 ONLY = ("native/riscv64",)
 
@@ -68,13 +70,53 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Foreign:
     }
     steps = [step("F1"), step("cross/riscv64", "F1")]
     made = Foreign(tmp_path, steps, table)
+    prepared(made, tmp_path, monkeypatch)
+    return made
+
+
+class WithPrograms(Foreign):
+    """The same, with the userland's programs; `small`: what the small one does."""
+
+    small = Made(stdout=b"Usage: installcommand -edit NAME")
+
+    @classmethod
+    def of(cls, folder: Path) -> WithPrograms:
+        table = {
+            "F1": clean,
+            "cross/riscv64": lambda _: programs(),
+            "programs/riscv64": lambda _: Made({"out/installcommand": b"small"}),
+            VERSION: lambda _: Made(stderr=b"SIGSEGV", exit_status=139),
+        }
+        steps = [step("F1"), step("cross/riscv64", "F1"), step("programs/riscv64", "F1")]
+        made = cls(folder, steps, table)
+        made.engine.table[TRYING] = lambda _: made.small
+        return made
+
+
+def prepared(made: World, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an audit find a world, and an emulator."""
     made.patch(monkeypatch)
-    program = tmp_path / "qemu-riscv64-static"
+    program = folder / "qemu-riscv64-static"
     program.write_bytes(EMULATOR)
     monkeypatch.setattr(emulator, "require", lambda _: program)
-    for module in (native, proofs):
+    for module in (native, proofs, standing, choosing):
         monkeypatch.setattr(module, "host", lambda: "amd64")
-    return made
+
+
+def doctored(world: World, name: str, **changes: Any) -> None:  # noqa: ANN401 - JSON
+    """Let `result.json` say something else of a step, and keep its checks."""
+    document = json.loads((world.out / "result.json").read_bytes())
+    for one in document["steps"]:
+        if one["name"] == name:
+            one.update(changes)
+    world.write(steps=document["steps"], checks=document["checks"])
+
+
+def remembered(world: World) -> matrix.Record:
+    """The record of the build's cells; its store is left open."""
+    store = Store(world.store)
+    build = results.parse((world.out / "result.json").read_bytes())
+    return matrix.Record(store, matrix.identity(build))
 
 
 def places(world: World) -> list[str]:
@@ -225,6 +267,135 @@ def test_an_emulator_that_does_not_run_is_no_verdict(world: Foreign) -> None:
     assert "qemu-user-static" in caught.value.remedy
 
 
+def test_a_toolchain_that_crashes_at_once_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = WithPrograms.of(tmp_path)
+    prepared(world, tmp_path, monkeypatch)
+    found = world.native()
+    assert codes(found)["riscv64"] == "native-build.failed"
+    assert (found.verdict, cell(found).verdict) == ("FAIL", "FAIL")
+    assert "SIGSEGV" in cell(found).reason
+    assert world.runs() == [TRYING, VERSION]
+
+
+@pytest.mark.parametrize(
+    "small", [Made(stderr=b"no ELF", exit_status=1), Made(), Made(ended_by="time")]
+)
+def test_an_emulator_that_runs_nothing_is_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: Made
+) -> None:
+    world = WithPrograms.of(tmp_path)
+    prepared(world, tmp_path, monkeypatch)
+    world.small = small
+    with pytest.raises(InfrastructureError, match="nor does it run installcommand"):
+        world.native()
+    assert remembered(world).cells() == ()
+
+
+@pytest.mark.parametrize("name", ["cross/riscv64", "F1"])
+def test_other_programs_than_the_builds_prove_nothing(world: Foreign, name: str) -> None:
+    released(world, "riscv64")
+    doctored(world, name, outputs=documents.NOTHING)
+    found = world.native()
+    assert codes(found)["riscv64"] == "native-build.other-result"
+    (check,) = (one for one in found.checks if one.code == "native-build.other-result")
+    assert name in check.reason
+    assert found.verdict == "FAIL"
+    assert not cell(found).filled
+    assert (cell(found).verdict, cell(found, "release").verdict) == ("SKIP", "SKIP")
+    assert world.runs() == []
+    on_docker(world)
+    assert not on_other_engine(world.audit(engine="docker")).filled
+    assert remembered(world).cells() == ()
+
+
+def test_a_cell_of_another_toolchain_is_shown_as_open_and_filled_again(world: Foreign) -> None:
+    made = cell(world.native())
+    assert made.evidence is not None
+    evidence = made.evidence.model_copy(update={"outputs": Digest.parse(documents.NOTHING)})
+    remembered(world).add([made.model_copy(update={"evidence": evidence})])
+    shown = cell(world.audit())
+    assert (shown.verdict, shown.filled) == ("SKIP", False)
+    assert shown.reason.startswith("proved for another toolchain")
+    assert shown.command == (
+        "orchestrate audit --native riscv64 --only native/riscv64 --engine sandbox"
+    )
+    assert cell(world.native()).verdict == "PASS"
+    assert cell(world.audit()).verdict == "PASS"
+
+
+def test_a_cell_of_a_day_to_come_is_no_evidence(world: Foreign) -> None:
+    made = cell(world.native())
+    remembered(world).add([made.model_copy(update={"when": "2999-01-01T00:00:00Z"})])
+    shown = cell(world.audit())
+    assert (shown.verdict, shown.filled) == ("SKIP", False)
+    assert "2999-01-01" in shown.reason
+    world.engine.runs.clear()
+    assert cell(world.native()).when < "2999"
+    assert world.runs() == [BUILD, VERSION]
+
+
+def test_a_pass_after_a_fail_says_so(world: Foreign, capsys: pytest.CaptureFixture[str]) -> None:
+    world.engine.table[BUILD] = lambda _: programs(link=b"LINK")
+    failed = cell(world.native())
+    # A remembered one changes no verdict, but it is told of.
+    assert world.audit().verdict != "FAIL"
+    assert run(["audit", *places(world)]) == 0
+    assert "; 1 cell of the matrix is FAIL" in capsys.readouterr().out
+    world.engine.table[BUILD] = lambda _: programs()
+    made = cell(world.native())
+    assert (made.verdict, made.failed) == ("PASS", failed.when)
+    assert made.reason.endswith(f"; FAILed on {failed.when}")
+    assert run(["audit", *places(world)]) == 0
+    shown = capsys.readouterr().out
+    assert f"{made.when}; FAILed on {failed.when}" in shown
+    assert "of the matrix" not in shown
+
+
+def test_a_guilty_action_fails_the_builds_own_cells(world: Foreign) -> None:
+    released(world, "riscv64")
+    assert cell(world.native()).verdict == "PASS"
+    world.engine.table["F1"] = host_in_it
+    found = world.audit()
+    for comparison in ("release", "native-build"):
+        assert cell(found, comparison).verdict == "FAIL"
+        assert "F1" in cell(found, comparison).reason
+    failed = cell(found, "release").when
+    world.engine.table["F1"] = clean
+    # A part that does not try it again takes nothing back.
+    assert cell(world.audit(only=("image",)), "release").verdict == "FAIL"
+    made = cell(world.audit(), "release")
+    assert (made.verdict, made.failed) == ("PASS", failed)
+    assert "all 2 actions" in made.reason
+    assert f"FAILed on {failed}" in made.reason
+    assert cell(world.audit(only=("image",)), "release").failed == failed
+
+
+def test_steps_of_several_engines_fill_no_cell_of_one(world: Foreign) -> None:
+    released(world, "riscv64")
+    engine = {"name": "docker", "identity": "Linux 6.1", "version": "27"}
+    doctored(world, "F1", provenance={**documents.PROVENANCE, "engine": engine})
+    assert not cell(world.audit(only=("image",)), "release").filled
+    # One engine that does all of them again fills it.
+    made = cell(world.audit(), "release")
+    assert (made.verdict, made.engine) == ("PASS", "sandbox")
+    assert "all 2 actions" in made.reason
+
+
+def test_two_audits_with_other_toolchains_run_beside_each_other(world: Foreign) -> None:
+    within: list[str] = []
+
+    def other(_: Asked) -> Made:
+        if not within:
+            within.extend(codes(world.audit()).values())
+        return programs()
+
+    world.engine.table[BUILD] = other
+    assert codes(world.audit(native=("riscv64",)))["riscv64"] == "native-build.same"
+    assert "audit-coverage.whole" in within
+
+
 def test_the_budget_leaves_it_out(world: Foreign) -> None:
     found = world.audit(native=("riscv64",), budget=1, clock=iter(range(100)).__next__)
     assert codes(found)["riscv64"] == "native-build.not-run"
@@ -240,12 +411,14 @@ def test_the_budget_leaves_it_out(world: Foreign) -> None:
         (["arm64"], "the build has no toolchain for arm64"),
         (["moon"], "no architecture 'moon'"),
         (["riscv64", "moon"], "no architecture 'moon'"),
+        (["ALL"], "no architecture 'ALL'"),
     ],
 )
 def test_other_architectures_are_refused(world: Foreign, names: list[str], words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
         world.native(native=tuple(names))
     assert "riscv64" in caught.value.remedy
+    assert ("did you mean 'all'?" in caught.value.remedy) == (names == ["ALL"])
     assert world.engine.runs == []
 
 

@@ -132,6 +132,9 @@ def test_another_request_has_another_key() -> None:
         replace(REQUEST, only=("a",)).key(b"result", SANDBOX, usual),
         replace(REQUEST, bisect=True).key(b"result", SANDBOX, usual),
         replace(REQUEST, whole=True).key(b"result", SANDBOX, usual),
+        replace(REQUEST, root="gcc").key(b"result", SANDBOX, usual),
+        REQUEST.key(b"result", SANDBOX, usual, ("arm64",)),
+        REQUEST.key(b"result", SANDBOX, usual, ("riscv64",)),
     ]
     assert len(set(keys)) == len(keys)
     # How long it may take, and how many at once, is no other audit.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from orchestrator import plan
-from orchestrator.audit import matrix, model, native, proofs, second_root
+from orchestrator.audit import choosing, matrix, model, native, proofs, second_root, standing
 from orchestrator.golang.module_hash import ModuleHashes
 from orchestrator.golang.toolchain import DIST_BUILD
 from orchestrator.inputs import second_root as inputs
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from orchestrator.store import Store
 
 FIRST, LAST = "root/gcc/1.21.13", "root/gcc/1.27.3"
-ROOT = "gccgo-14 14.2.0-19"
+ROOT = "gccgo-14 14.2.0-19 ("
 ONLY = ("root/*",)
 ZERO = digest.of_bytes(b"")
 BUILT = {f"out/{name}": data for name, data in samples.BUILT.items()}
@@ -150,7 +151,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FromGcc:
     made.entry = pinned()
     made.monkeypatch = monkeypatch
     made.patch(monkeypatch)
-    for module in (native, proofs, second_root, inputs):
+    for module in (native, proofs, second_root, inputs, standing, choosing):
         monkeypatch.setattr(module, "host", lambda: "amd64")
     return made
 
@@ -169,7 +170,7 @@ def cell(found: model.AuditResult, comparison: str) -> matrix.Cell:
     (made,) = (
         one
         for one in found.matrix
-        if (one.root, one.comparison, one.engine) == (ROOT, comparison, "sandbox")
+        if (one.comparison, one.engine) == (comparison, "sandbox") and one.root.startswith(ROOT)
     )
     return made
 
@@ -285,6 +286,46 @@ def test_without_it_being_asked_for_nothing_is_built(world: FromGcc) -> None:
         assert made.command == "orchestrate audit --root gcc --only 'root/*' --engine sandbox"
 
 
+def test_a_chain_of_other_pins_is_another_cell(world: FromGcc) -> None:
+    before = cell(world.root(), "second-root")
+    world.entry = pinned().model_copy(update={"tree": digest.of_bytes(b"another compiler")})
+    found = [one for one in world.audit().matrix if one.engine == "sandbox"]
+    shown = {one.root: one for one in found if one.comparison == "second-root"}
+    assert len(shown) == 2
+    old = shown.pop(before.root)
+    assert (old.verdict, old.filled) == ("SKIP", False)
+    assert old.reason == f"proved for another root than spec and lock name, on {before.when}"
+    (now,) = shown.values()
+    assert (now.verdict, now.reason) == ("SKIP", "nobody ran it")
+    assert old.command == now.command
+
+
+def test_a_chain_of_several_engines_fills_no_cell(world: FromGcc) -> None:
+    world.engine.table[f"{LAST}/toolchain"] = lambda _: Made(stderr=b"no luck", exit_status=2)
+    with pytest.raises(ActionError):
+        world.root()
+    world.engine.table[f"{LAST}/toolchain"] = lambda _: whole(T1)
+    world.engine._identity = replace(world.engine.identity, own="another kernel")
+    found = world.root()
+    assert of(found)["amd64: second-root"] == "same"
+    for comparison in ("release", "second-root"):
+        assert not cell(found, comparison).filled
+        assert cell(found, comparison).reason.startswith("2 engines built its links")
+
+
+def test_another_first_toolchain_than_the_builds_is_not_compared(world: FromGcc) -> None:
+    document = json.loads((world.out / "result.json").read_bytes())
+    for one in document["steps"]:
+        if one["name"] == "F1":
+            one["outputs"] = str(ZERO)
+    world.write(steps=document["steps"])
+    found = world.root()
+    assert of(found) == {"amd64: second-root": "other-result"}
+    assert (found.verdict, cell(found, "second-root").verdict) == ("FAIL", "SKIP")
+    assert not cell(found, "second-root").filled
+    assert world.runs() == []
+
+
 def test_a_later_audit_shows_what_was_proved(world: FromGcc) -> None:
     world.root()
     assert cell(world.audit(), "second-root").verdict == "PASS"
@@ -332,6 +373,9 @@ def test_what_cannot_be_asked_for_is_refused(world: FromGcc) -> None:
     for name in ("clang", ""):
         with pytest.raises(InputError, match=f"there is no root '{name}'"):
             world.root(root=name)
+    with pytest.raises(InputError, match="there is no root 'GCC'") as caught:
+        world.root(root="GCC")
+    assert "did you mean 'gcc'?" in caught.value.remedy
     plain = World.finding(world)
     with pytest.raises(InputError, match="does not say where GCC's Go comes from") as caught:
         inputs.require("gcc", plain.pinned, plain.wanted)
