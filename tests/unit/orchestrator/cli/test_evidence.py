@@ -254,7 +254,7 @@ def test_a_long_passphrase_is_refused(tmp_path: Path, capsys: Captured) -> None:
     assert not key.exists()
     told.write_bytes(b"a" * 1023)
     assert run(["key", "new", str(key), "--passphrase-file", str(told)]) == 0
-    assert keys.load_private(key, b"a" * 1023)
+    keys.load_private(key, b"a" * 1023)
 
 
 @pytest.mark.parametrize(("mode", "told"), [(0o600, False), (0o640, True), (0o604, True)])
