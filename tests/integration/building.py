@@ -369,13 +369,14 @@ def wait_for_descendant(pid: int, program: str) -> dict[int, str]:
     raise AssertionError(f"{program} did not run")
 
 
-def wait_for_children(pid: int) -> None:
-    """Wait until a process has started another one."""
+def wait_for_children(pid: int) -> dict[int, str]:
+    """Wait until a process has started another one; gives those that it has then."""
     deadline = time.monotonic() + _PATIENCE
-    while not descendants(pid):
+    while not (had := descendants(pid)):
         assert _status(pid) is not None, "ended without having started anything"
         assert time.monotonic() < deadline, "nothing was started"
         time.sleep(0.02)
+    return had
 
 
 def _program(pid: int) -> str:
@@ -434,9 +435,12 @@ def check_clean(store: Path) -> None:
     assert sorted(path.name for path in (store / "scratch").iterdir()) == []
 
 
-def kill(running: Running) -> dict[int, str]:
-    """Kill an orchestrator with SIGKILL, and nothing else; gives the processes it had."""
-    had = descendants(running.process.pid)
+def kill(running: Running, had: dict[int, str] | None = None) -> dict[int, str]:
+    """Kill an orchestrator with SIGKILL, and nothing else; gives the processes it had.
+
+    `had`: those that were seen just now; looked for where they are not given.
+    """
+    had = descendants(running.process.pid) if had is None else had
     running.process.send_signal(signal.SIGKILL)
     assert running.end().status == -signal.SIGKILL
     return had
