@@ -233,8 +233,9 @@ def _audit(data: bytes) -> None:
 
 
 def _matrix(data: bytes) -> None:
-    """Read cells that a store remembers: what is none is passed over, whatever it is."""
-    found = matrix.parsed(data.decode(errors="replace"))
+    """Read cells that a store remembers: what is none is passed over and kept, whatever it is."""
+    found, unread = matrix.parsed(data.decode(errors="replace"))
+    canonical.pretty(list(unread))
     assert matrix.merge(found, found) == matrix.merge((), found)
 
 
