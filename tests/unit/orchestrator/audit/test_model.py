@@ -58,6 +58,7 @@ CELL: dict[str, Any] = {
     },
     "when": "2026-01-01T00:00:00Z",
     "command": "",
+    "failed": "",
 }
 
 
