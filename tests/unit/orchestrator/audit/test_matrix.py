@@ -149,5 +149,5 @@ def test_adding_cells_does_not_wait_for_another_audit_once_it_is_stopped(store: 
     stop = threading.Event()
     stop.set()
     with store.only_one(BUILD), pytest.raises(Stopped):
-        matrix.Record(store, BUILD).add([CELL], stop)
-    assert matrix.Record(store, BUILD).add([CELL], stop) == (CELL,)
+        matrix.Record(store, BUILD).add([CELL], stop=stop)
+    assert matrix.Record(store, BUILD).add([CELL], stop=stop) == (CELL,)
