@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.artifacts import names
+from orchestrator.artifacts.form import FORM
 from orchestrator.evidence import packages, uris
 from orchestrator.evidence.dsse import Envelope
-from orchestrator.evidence.form import FORM
 from reproducibility import canonical
 from reproducibility.compare import Verdict
 

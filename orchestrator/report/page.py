@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.evidence.form import FORM, GENERATOR
+from orchestrator.artifacts.form import FORM, GENERATOR
 from orchestrator.report import (
     audited,
     chain,

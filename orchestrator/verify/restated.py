@@ -3,7 +3,7 @@
 The product's writers are pure functions of result, spec, lock, actions, audit and the files'
 digests, all of which were checked before. So a statement that says something else than they do is
 found whoever signed it, by any byte. Statements and page carry the number of the form in which
-they were written (`orchestrator/evidence/form.py`): what has another one cannot be written anew
+they were written (`orchestrator/artifacts/form.py`): what has another one cannot be written anew
 here, and is told as only stated.
 """
 
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.artifacts import names
+from orchestrator.artifacts.form import FORM, GENERATOR
 from orchestrator.evidence import junit, statements, uris
-from orchestrator.evidence.form import FORM, GENERATOR
 from orchestrator.evidence.subject import FileDigests, Subject
 from orchestrator.report import folder as pages
 from reproducibility import digest, regular

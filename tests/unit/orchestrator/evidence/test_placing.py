@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -71,19 +72,27 @@ def _audit(out: Path, built: BuildResult) -> bytes:
     return data
 
 
-def test_the_folder_that_lies_there_is_held(tmp_path: Path) -> None:
+def test_the_folder_that_lies_there_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out, new = tmp_path / "out", tmp_path / "new"
     out.mkdir()
     new.mkdir()
     waiting, took = threading.Event(), threading.Event()
 
     def take() -> None:
-        waiting.set()
         with placing.alone(out):
             took.set()
 
+    real = fcntl.flock
+
+    def flock(handle: int, how: int) -> None:
+        waiting.set()  # It has opened the folder that is there now.
+        real(handle, how)
+
     with ThreadPoolExecutor(1) as pool:
         with placing.alone(out):
+            monkeypatch.setattr(fcntl, "flock", flock)
             taking = pool.submit(take)
             waiting.wait()
             out.rename(tmp_path / "old")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.artifacts import names
+from orchestrator.artifacts.form import FORM, GENERATOR
 from orchestrator.evidence import dsse
-from orchestrator.evidence.form import FORM, GENERATOR
 from reproducibility import canonical
 from tests.unit.orchestrator.verify import world
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from orchestrator.artifacts import names
+from orchestrator.artifacts.form import FORM, GENERATOR
 from orchestrator.evidence import dsse, statements
-from orchestrator.evidence.form import FORM, GENERATOR
 from orchestrator.evidence.subject import FileDigests, Subject
 from orchestrator.evidence.writers import WRITERS
 from orchestrator.lock.model import DebianPackage, GoModule, PythonWheel
@@ -63,7 +63,7 @@ def written() -> bytes:
 def test_the_bytes_are_those_of_the_form() -> None:
     found = digest.of_bytes(written()).hex
     assert RECORDED.get(FORM) == found, (
-        "the writers give other bytes: add one to FORM in orchestrator/evidence/form.py, and "
+        "the writers give other bytes: add one to FORM in orchestrator/artifacts/form.py, and "
         f"record {found} for it here"
     )
     assert max(RECORDED) == FORM

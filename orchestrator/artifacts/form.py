@@ -2,7 +2,7 @@
 
 `orchestrate verify` writes them anew and compares, which it can do for its own form only. Two
 versions of the program that write the same have the same form. Who changes a byte of what a writer
-gives adds one; tests/unit/orchestrator/evidence/test_form.py sees it where that was forgotten.
+gives adds one; tests/unit/orchestrator/artifacts/test_form.py sees it where that was forgotten.
 """
 
 from __future__ import annotations
