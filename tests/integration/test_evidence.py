@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,8 +20,6 @@ from orchestrator.image.fat import reader
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.integration.building import Orchestrate
     from tests.integration.conftest import Built
 
@@ -109,7 +108,7 @@ def test_spdx_and_cyclonedx_tools_accept_the_bill(small_own: Built, place: Path)
     ]
     part = place / "part.spdx.json"
     part.write_text(json.dumps(bill))
-    run(shutil.which("pyspdxtools") or "pyspdxtools", "--infile", part)
+    run(Path(sys.executable).with_name("pyspdxtools"), "--infile", part)
     orchestrated("export", "--out", small_own.out, "--cyclonedx", place / "sbom.cdx.json")
     found = json.loads((place / "sbom.cdx.json").read_bytes())
     assert len(found["components"]) == len(bill["packages"]) - 1
