@@ -4,9 +4,9 @@ The first is built by GCC's Go, the last is the Go that the build has too. A lin
 and F2 of the build are: cmd/dist by the toolchain before, compiler, linker and go command by
 cmd/dist, the whole toolchain by those, and the whole toolchain once more by itself.
 
-Once more, because a compiler's output may depend on what compiled the compiler: three functions of
-Go 1.24.11 have other code where T1, which Go 1.22.10 compiled, compiled them. A release is what
-`make.bash` makes, whose toolchain has compiled itself too.
+Once more, because a release is what `make.bash` makes, whose toolchain has compiled itself too: the
+F1 of Go 1.24.11, compiled by a T1 that Go 1.22.10 compiled, was seen to differ from its release in
+three functions.
 """
 
 from __future__ import annotations

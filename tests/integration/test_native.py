@@ -1,6 +1,6 @@
 """A foreign toolchain that runs in an emulator, on both engines: it compiles as the host's does.
 
-One small package, since all of a toolchain takes a quarter of an hour: `make audit-full`.
+One small package, since all of a toolchain takes far longer: `make audit-full`.
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ def audit(
     first. With `--engine auto` it is the engine that made the build.
 
     With --native the toolchain for another architecture runs as its own programs, emulated by
-    qemu-user, and builds all of itself besides: some 15 minutes each. What is known of each
+    qemu-user, and builds all of itself besides: which takes long. What is known of each
     toolchain, by architecture, bootstrap root and engine, is shown as a matrix at the end.
 
     With --root gcc the chain of toolchains is built from GCC's Go as well, which takes some 15
