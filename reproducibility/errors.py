@@ -70,6 +70,10 @@ class InputError(SourceryError):
         self.missing = missing
 
 
+class OtherContentError(InputError):
+    """What was fetched is not what is pinned: somebody serves other bytes under the same name."""
+
+
 class ActionError(SourceryError):
     """A build action ran and failed."""
 

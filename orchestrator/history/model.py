@@ -134,7 +134,7 @@ class Input(_Model):
 
 
 class Machine(_Model):
-    """Machine that booted. `commands`: seconds that the first run of a command took, by its text."""
+    """Machine that booted. `commands`: seconds that a command's first run took, by its text."""
 
     platform: Text
     verdict: Verdict

@@ -21,7 +21,7 @@ from orchestrator.lock.file import DebianPackage
 from orchestrator.lock.model import RootPackage
 from reproducibility import digest as digests
 from reproducibility.digest import Digest
-from reproducibility.errors import InfrastructureError, InputError
+from reproducibility.errors import InfrastructureError, InputError, OtherContentError
 from reproducibility.manifest import Tree
 from reproducibility.redaction import redact
 
@@ -123,7 +123,7 @@ class DebianTransport:
             )
             found = digests.of_file(package)
             if found != pinned.blake3:
-                raise InputError(
+                raise OtherContentError(
                     f"{pinned.label} is not what the lock pins: expected {pinned.blake3}, "
                     f"found {found}",
                     subject=pinned.where,
@@ -349,7 +349,7 @@ class DebianTransport:
             )
         except RefusedError as error:
             if error.kind is Kind.MISMATCH:
-                raise InputError(
+                raise OtherContentError(
                     f"{label} is not what was promised: expected {sha256}; {error.output}",
                     subject=where,
                 ) from error

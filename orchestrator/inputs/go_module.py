@@ -24,7 +24,7 @@ from orchestrator.lock.file import Absent, GoModule, Recorded
 from orchestrator.store.blobs import BLOB_TIME
 from reproducibility import digest as digests
 from reproducibility import gomodule
-from reproducibility.errors import InfrastructureError, InputError
+from reproducibility.errors import InfrastructureError, InputError, OtherContentError
 from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class GoTransport:
             archive, h1 = self._download(pinned.label, pinned.module, pinned.version, scratch)
             found = digests.of_file(archive)
             if found != pinned.blake3 or h1 != pinned.h1:
-                raise InputError(
+                raise OtherContentError(
                     f"{pinned.label} is not what the lock pins: expected {pinned.blake3} "
                     f"({pinned.h1}), found {found} ({h1})",
                     subject=pinned.where,
@@ -123,7 +123,7 @@ class GoTransport:
         archive = store.blob(pinned.blake3)
         tree, h1 = self._tree(pinned.module, pinned.version, archive, store)
         if h1 != pinned.h1:
-            raise InputError(
+            raise OtherContentError(
                 f"{pinned.label} is not what the lock pins: expected {pinned.h1}, found {h1}",
                 subject=pinned.where,
             )
@@ -334,8 +334,12 @@ def _refusal(label: str, error: RefusedError, *, missing: str = "") -> InputErro
             missing=True,
         )
     if error.kind is Kind.MISMATCH:
-        told = f"{label} is not what the public log or a go.sum says: {error.output}"
-    elif error.kind is Kind.CONTENT:
+        return OtherContentError(
+            f"{label} is not what the public log or a go.sum says: {error.output}",
+            subject=label,
+            remedy=answers.go_advice(error.output),
+        )
+    if error.kind is Kind.CONTENT:
         told = f"the go command cannot use {label} as it stands: {error.output}"
     else:
         return error

@@ -15,7 +15,7 @@ from orchestrator.inputs.answers import Kind
 from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
 from orchestrator.lock.file import PythonWheel
 from reproducibility import digest as digests
-from reproducibility.errors import InfrastructureError, InputError
+from reproducibility.errors import InfrastructureError, InputError, OtherContentError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +82,7 @@ class WheelTransport:
             wheel = self._download(pinned.label, line, pinned.host, scratch)
             found = digests.of_file(wheel)
             if found != pinned.blake3:
-                raise InputError(
+                raise OtherContentError(
                     f"{pinned.label} is not what the lock pins: expected {pinned.blake3}, "
                     f"found {found}",
                     subject=pinned.where,
@@ -134,7 +134,7 @@ class WheelTransport:
             self.clients.ask(label, command, environment, scratch, judge=judge, where=where)
         except RefusedError as error:
             if error.kind is Kind.MISMATCH:
-                raise InputError(
+                raise OtherContentError(
                     f"{label} is not what the lock pins: {error.output}", subject=line
                 ) from error
             if error.kind is Kind.MISSING:

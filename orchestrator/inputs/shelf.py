@@ -22,7 +22,7 @@ from orchestrator.lock.file import (
     PythonWheel,
 )
 from orchestrator.store.blobs import BLOB_TIME
-from reproducibility.errors import InputError
+from reproducibility.errors import InputError, OtherContentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -162,7 +162,7 @@ class Shelf:
 
     def _checked(self, label: str, tree: Tree, expected: Digest) -> Tree:
         if tree.digest != expected:
-            raise InputError(
+            raise OtherContentError(
                 f"{label} is not what the lock pins: expected {expected}, found {tree.digest}",
                 subject=label,
                 remedy="find out why it changed; then `orchestrate lock --update NAME` pins it",

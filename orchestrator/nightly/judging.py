@@ -1,0 +1,324 @@
+"""Judges a night: its word, its line, and the whole record of it, from what its stages gave. Pure.
+
+The word is the worst of those that the stages, the comparison with the last build and the audits
+give. A step of one key that was seen to give two outputs is not deterministic until its key is
+another one: an audit that happens to agree later proves nothing against that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.history import model
+from orchestrator.history.words import Word, worst
+from reproducibility.digest import Digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from orchestrator.artifacts.model import Check as BuildCheck
+    from orchestrator.audit import model as audits
+    from orchestrator.nightly.facts import Facts, Frame, Seen
+
+_NAMED = 3
+_LONGEST = 400
+_NOBODY = "unknown"
+
+
+def judge(facts: Facts, frame: Frame) -> model.Night:
+    """Return the record of a night."""
+    varying = list(_varying(facts, frame))
+    words = [word for _, word in facts.stages if word is not None]
+    if varying or _computed_otherwise(facts.audits):
+        words.append(Word.NOT_DETERMINISTIC)
+    if facts.build is not None and facts.build.verdict == "FAIL":
+        words.append(Word.CHECK_FAILED)
+    if facts.changes is None and facts.build is not None:
+        words.append(Word.INPUTS_CHANGED)
+    elif facts.changes is not None:
+        if facts.changes.others:
+            words.append(Word.INPUTS_CHANGED)
+        if facts.changes.tool:
+            words.append(Word.TOOL_CHANGED)
+    word = worst(words)
+    same_row = frame.last is not None and frame.last.word is word
+    since = frame.last.since if same_row and frame.last else frame.number
+    changes = facts.changes
+    build = facts.build
+    return model.Night(
+        number=frame.number,
+        date=frame.date,
+        began=frame.began,
+        ended=frame.ended,
+        seconds=round(frame.seconds, 3),
+        attempts=frame.attempts,
+        word=word,
+        line=_line(word, facts, varying, since),
+        since=since,
+        previous=frame.built.number if frame.built else None,
+        tool=frame.tool,
+        spec=build.spec if build else None,
+        lock=build.lock if build else None,
+        locked=facts.locked,
+        image=_image(facts),
+        verdict=build.verdict if build else None,
+        stages=tuple(stage for stage, _ in facts.stages),
+        changes=changes.inputs if changes else (),
+        consequences=changes.consequences if changes else (),
+        varying=tuple(varying),
+        steps=tuple(_steps(facts, frame)),
+        checks=tuple(_checks(facts)),
+        inputs=tuple(_inputs(facts)),
+        machines=tuple(_machines(facts.booted)),
+        notes=facts.notes,
+    )
+
+
+def _image(facts: Facts) -> model.Image | None:
+    if facts.build is None:
+        return None
+    image = facts.build.image
+    return model.Image(blake3=Digest("blake3", image.blake3), size=image.size)
+
+
+# -- not deterministic
+
+
+def _varying(facts: Facts, frame: Frame) -> Iterator[model.Varying]:
+    """Yield each step of the build whose key was seen to give more than one output."""
+    if facts.build is None:
+        return
+    guilty = {step.name: step for audit in facts.audits for step in audit.steps if step.guilty}
+    since = {one.step: one for one in (frame.built.varying if frame.built else ())}
+    between = {one.name: one for one in (facts.changes.varying if facts.changes else ())}
+    for step in facts.build.steps:
+        now = guilty.get(step.name)
+        others = _others(now) if now else []
+        before = facts.before.get(step.key)
+        earlier = [
+            (night, seen, output)
+            for output, (night, seen) in (before.outputs.items() if before else ())
+            if output != step.outputs and step.kind == "action"
+        ]
+        if not others and not earlier and step.name not in between:
+            continue
+        known = since.get(step.name)
+        known = known if known is not None and known.key == step.key else None
+        first_night, seen, other = min(earlier) if earlier else (frame.number, "build", None)
+        if earlier:
+            # The second of two outputs is what shows it, whichever came first.
+            first_night = known.first_night if known else _first(before, step.outputs, frame)
+            seen = known.seen if known else seen
+        elif others:
+            seen, other = "audit", others[0]
+        else:
+            other = between[step.name].first
+        yield model.Varying(
+            step=step.name,
+            key=step.key,
+            first=step.outputs,
+            second=other,
+            seen=seen,
+            first_night=known.first_night if known else first_night,
+            cause=_cause(now) if now else (known.cause if known else _NOBODY),
+            lines=_explained(now) if now else (known.lines if known else ()),
+        )
+
+
+def _first(before: Seen | None, outputs: Digest, frame: Frame) -> int:
+    """Return the night in which a key was first seen to have given two outputs."""
+    known = before.outputs if before else {}
+    nights = [night for night, _ in known.values()]
+    if outputs not in known:
+        nights.append(frame.number)
+    return max(sorted(nights)[:2])
+
+
+def _others(step: audits.Step) -> list[Digest]:
+    """Outputs of an audited step's runs that are not the build's."""
+    found = (one.outputs for one in step.rounds)
+    return [one for one in found if one is not None and one != step.outputs]
+
+
+def _cause(step: audits.Step) -> str:
+    return step.bisected.cause if step.bisected is not None else _NOBODY
+
+
+def _explained(step: audits.Step) -> tuple[str, ...]:
+    lines: list[str] = []
+    found = step.bisected
+    if found is not None and found.itself:
+        lines.append(f"it differs from itself, without any variation ({found.runs} runs)")
+    elif found is not None:
+        names = " together with ".join(found.variations)
+        lines.append(f"the smallest cause: {names} ({found.runs} runs)")
+    for one in step.rounds:
+        if one.explanation is not None:
+            lines += one.explanation.lines
+            break
+    return tuple(lines)
+
+
+def _computed_otherwise(found: Sequence[audits.AuditResult]) -> list[str]:
+    """Names of computations that another process came out differently with."""
+    return [
+        one.name
+        for audit in found
+        for one in audit.computations
+        if one.check.verdict == "FAIL" and one.found is not None and one.found != one.expected
+    ]
+
+
+# -- the rows of a night
+
+
+def _steps(facts: Facts, frame: Frame) -> Iterator[model.Step]:
+    if facts.build is None:
+        return
+    audited = {step.name: step for audit in facts.audits for step in audit.steps}
+    for step in facts.build.steps:
+        now = audited.get(step.name)
+        before = facts.before.get(step.key)
+        last = (frame.number, now.verdict) if now else before.audited if before else None
+        yield model.Step(
+            name=step.name,
+            key=step.key,
+            outputs=step.outputs,
+            seconds=step.seconds,
+            cached=step.cached,
+            audited=last[0] if last else None,
+            verdict=last[1] if last else None,
+            others=tuple(dict.fromkeys(_others(now))) if now else (),
+        )
+
+
+def _checks(facts: Facts) -> Iterator[model.Check]:
+    if facts.build is not None:
+        yield from (_check("build", one) for one in facts.build.checks)
+    for audit in facts.audits:
+        yield from (_check("audit", one) for one in audit.checks)
+    for one in _listed(facts.booted, "checks"):
+        yield model.Check(
+            stage="boot",
+            code=str(one.get("code")),
+            subject=str(one.get("subject")),
+            verdict=_verdict(one.get("verdict")),
+            reason=str(one.get("reason")),
+        )
+    if facts.verified is not None:
+        yield from _of_verify(facts.verified)
+
+
+def _check(stage: model.StageName, one: BuildCheck) -> model.Check:
+    return model.Check(
+        stage=stage, code=one.code, subject=one.subject, verdict=one.verdict, reason=one.reason
+    )
+
+
+def _of_verify(document: Mapping[str, Any]) -> Iterator[model.Check]:
+    for one in _listed(document, "demands"):
+        yield model.Check(
+            stage="verify",
+            code=str(one.get("code")),
+            # The folder is that of the night, whatever it is called.
+            subject="",
+            verdict="PASS" if one.get("held") is True else "FAIL",
+            reason=str(one.get("reason")),
+        )
+
+
+def _inputs(facts: Facts) -> Iterator[model.Input]:
+    for one in facts.build.inputs if facts.build else ():
+        content = getattr(one, "blake3", None) or getattr(one, "tree", "")
+        yield model.Input(
+            kind=one.kind,
+            name=one.name,
+            host=str(one.host or ""),
+            version=one.version,
+            content=str(content),
+        )
+
+
+def _machines(document: Mapping[str, Any] | None) -> Iterator[model.Machine]:
+    worst_of: dict[str, model.Verdict] = {}
+    for check in _listed(document, "checks"):
+        subject, verdict = str(check.get("subject")), _verdict(check.get("verdict"))
+        order = ("PASS", "SKIP", "FAIL")
+        worst_of[subject] = max(worst_of.get(subject, "PASS"), verdict, key=order.index)
+    for one in _listed(document, "platforms"):
+        commands = {
+            str(ran.get("command")).splitlines()[0][:_LONGEST]: float(ran["seconds"])
+            for ran in _listed(one, "commands")
+            if isinstance(ran.get("seconds"), (int, float)) and ran.get("command")
+        }
+        name = str(one.get("name"))
+        yield model.Machine(
+            platform=name,
+            verdict=worst_of.get(name, "FAIL"),
+            seconds=_total(one),
+            commands=commands,
+        )
+
+
+def _total(platform: Mapping[str, Any]) -> float:
+    """Seconds from switching a machine on until it was off; without an end, of what is known."""
+    off = platform.get("off")
+    if isinstance(off, (int, float)):
+        return float(off)
+    times = platform.get("times")
+    known = times.values() if isinstance(times, dict) else ()
+    return max((float(one) for one in known if isinstance(one, (int, float))), default=0.0)
+
+
+def _listed(document: Mapping[str, Any] | None, name: str) -> list[dict[str, Any]]:
+    found = document.get(name) if document else None
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _verdict(text: object) -> model.Verdict:
+    if text == "PASS":
+        return "PASS"
+    return "SKIP" if text == "SKIP" else "FAIL"
+
+
+# -- the line
+
+
+def _line(word: Word, facts: Facts, varying: Sequence[model.Varying], since: int) -> str:
+    """Return the night in one line: the word's sentence, and what it is about."""
+    about = _about(word, facts, varying)
+    said = about or word.meaning
+    told = f"{said[0].upper()}{said[1:]}"
+    if not word.good:
+        told += f", since night {since}"
+    return told if len(told) <= _LONGEST else f"{told[: _LONGEST - 3]}..."
+
+
+def _about(word: Word, facts: Facts, varying: Sequence[model.Varying]) -> str:
+    if word is Word.NOT_DETERMINISTIC:
+        names = [one.step for one in varying] or _computed_otherwise(facts.audits)
+        return f"not deterministic: {_some(names)}"
+    failed = [f"{stage.name}: {stage.reason}" for stage, gives in facts.stages if gives is word]
+    if failed:
+        return failed[0]
+    if word is Word.CHECK_FAILED:
+        names = [f"{one.subject}: {one.reason}" for one in _checks(facts) if one.verdict == "FAIL"]
+        return f"a comparison failed: {_some(names)}"
+    return _changed(word, facts)
+
+
+def _changed(word: Word, facts: Facts) -> str:
+    if word not in {Word.INPUTS_CHANGED, Word.TOOL_CHANGED}:
+        return ""
+    if facts.changes is None:
+        return "the first build; there is none before to compare it with"
+    count = len(facts.changes.consequences)
+    outputs = "no output changed" if not count else f"{count} outputs changed with it"
+    if word is Word.TOOL_CHANGED:
+        return f"another build of orchestrate; {outputs}"
+    return f"other inputs: {_some([one.what for one in facts.changes.inputs])}; {outputs}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
