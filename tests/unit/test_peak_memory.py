@@ -12,6 +12,9 @@ import pytest
 from tests.conftest import ROOT
 from tests.unit.hostile_inputs import CASES
 
+# What bounds a reader is this project's own code, and it takes half a minute.
+pytestmark = pytest.mark.once
+
 SMALL = 1 << 20
 MOST = 300 << 20
 

@@ -1,0 +1,141 @@
+"""Keeps the evidence of nights, and writes the pages that can be served.
+
+Evidence is everything of the output folder but the image and the archive: they can be built again,
+and their digests are in it. A file that is the same as that of an earlier night is a hard link.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from containers.host import durable
+from orchestrator.artifacts import names
+from orchestrator.history import model
+from reproducibility import digest
+from reproducibility.errors import InfrastructureError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from pathlib import Path
+
+    from orchestrator.nightly.state import State
+
+NIGHT: Final = "night.json"
+# The largest files, which the rest says how to make again.
+_BLOCK = 512
+_LEFT_OUT = frozenset({"sourcery.img", "sourcery.cpio.zst", *names.SUMS})
+
+
+def begin(state: State) -> Path:
+    """Make the folder of the night that begins, empty, and return it.
+
+    Raises:
+        InfrastructureError: it cannot be written.
+    """
+    with _told(state):
+        durable.remove(state.tonight)
+        (state.tonight / names.LOGS).mkdir(parents=True)
+    return state.tonight
+
+
+def keep(state: State, night: model.Night, before: int | None) -> Path:
+    """Put a night's evidence in its place, whole or not at all; returns its folder.
+
+    `before`: the number of the night whose files may be linked to.
+
+    Raises:
+        InfrastructureError: the disk is full, or cannot be written.
+    """
+    place = state.night(night.number)
+    with _told(state):
+        if night.image is not None:
+            _copy(state.out, state.tonight, state.night(before) if before else None)
+        durable.write(state.tonight / NIGHT, model.dumps(night))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        durable.remove(place)
+        state.tonight.rename(place)
+        durable.sync(place.parent)
+    return place
+
+
+def _copy(out: Path, to: Path, before: Path | None) -> None:
+    for path in sorted(out.rglob("*")):
+        name = path.relative_to(out)
+        if path.is_symlink() or not path.is_file() or name.parts[0] in _LEFT_OUT:
+            continue
+        target = to / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        earlier = before / name if before is not None else None
+        if earlier is not None and _same(path, earlier):
+            os.link(earlier, target)
+        else:
+            shutil.copyfile(path, target)
+
+
+def _same(path: Path, earlier: Path) -> bool:
+    try:
+        if earlier.is_symlink() or path.stat().st_size != earlier.stat().st_size:
+            return False
+        return digest.of_file(path) == digest.of_file(earlier)
+    except FileNotFoundError:
+        return False
+
+
+def write_pages(state: State, pages: Mapping[str, bytes]) -> None:
+    """Put pages into the site, each whole; `pages`: by their paths in it.
+
+    Raises:
+        InfrastructureError: the disk is full, or cannot be written.
+    """
+    with _told(state):
+        for name, data in pages.items():
+            path = state.site / name
+            if not (path.is_file() and path.read_bytes() == data):
+                durable.write(path, data)
+
+
+def drop(state: State, numbers: Collection[int]) -> None:
+    """Remove the evidence of nights.
+
+    Raises:
+        InfrastructureError: it cannot be removed.
+    """
+    with _told(state):
+        for number in sorted(numbers):
+            durable.remove(state.night(number))
+
+
+def kept(state: State) -> dict[int, frozenset[str]]:
+    """Return the nights whose evidence is there, with the names of its files."""
+    found: dict[int, frozenset[str]] = {}
+    if state.nights.is_dir():
+        for folder in state.nights.iterdir():
+            if folder.name.isdecimal() and (folder / NIGHT).is_file():
+                files = (path for path in folder.rglob("*") if path.is_file())
+                found[int(folder.name)] = frozenset(
+                    path.relative_to(folder).as_posix() for path in files
+                )
+    return found
+
+
+def size(state: State) -> int:
+    """Bytes that the site takes on the disk, hard links counted once."""
+    seen: dict[int, int] = {}
+    for _, status in durable.files(state.site, strict=False):
+        seen[status.st_ino] = status.st_blocks * _BLOCK
+    return sum(seen.values())
+
+
+@contextmanager
+def _told(state: State) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InfrastructureError(
+            f"what a night found cannot be kept: {error.strerror}",
+            subject=str(error.filename or state.folder),
+            remedy="free some space, or give another folder as `state`",
+        ) from error

@@ -1,0 +1,95 @@
+"""`orchestrate nightly`: one night from beginning to end, and everything that is kept of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from orchestrator import site
+from orchestrator.history.database import History
+from orchestrator.nightly import children, keeping, relocking, telling
+from orchestrator.nightly.facts import Frame
+from orchestrator.nightly.judging import judge
+from orchestrator.nightly.stages import Tonight
+from orchestrator.nightly.state import State
+from orchestrator.nightly.tool import tool
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from orchestrator.execution.step import Observer
+    from orchestrator.history import model
+    from orchestrator.nightly.config import Config
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).astimezone()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Night that came to its end. `folder`: its evidence; `index`: the first page of the site."""
+
+    night: model.Night
+    folder: Path
+    index: Path
+
+
+def nightly(
+    config: Config,
+    observer: Observer,
+    stop: threading.Event,
+    clock: Callable[[], datetime] = _now,
+) -> Ended:
+    """Carry out one night: lock, build, audit, boot, verify, compare, keep, show, tell.
+
+    `clock`: gives the present time in the machine's zone, for what is written down.
+
+    A night that was killed goes on under the same number when it is begun again on the same date;
+    on a later one it is written down as one that did not come to its end.
+
+    Raises:
+        Stopped: `stop` was set; the night is not over, and the next run goes on with it.
+        InfrastructureError: another night is going on here, or nothing can be written down.
+    """
+    state = State(config.state)
+    with state.alone(), History.open(state.database) as history:
+        began, since = clock(), time.monotonic()
+        begun = history.begin(date=f"{began:%Y-%m-%d}", began=_time(began), tool=tool())
+        folder = keeping.begin(state)
+
+        def run(stage: model.StageName, command: Sequence[str]) -> children.Finished:
+            log = folder / "logs" / f"{stage}.log"
+            return children.run(command, log, stop)
+
+        def frame(ended: datetime) -> Frame:
+            return Frame(
+                number=begun.number,
+                date=f"{began:%Y-%m-%d}",
+                began=_time(began),
+                ended=_time(ended),
+                seconds=time.monotonic() - since,
+                attempts=begun.attempts,
+                tool=tool(),
+                last=history.last(),
+                built=history.last_built(),
+            )
+
+        tonight = Tonight(config, state, frame(began), history, run, observer)
+        tonight.notes += begun.notes
+        facts = tonight.gather()
+        night = judge(facts, frame(clock()))
+        before = night.previous
+        place = keeping.keep(state, night, before)
+        history.end(night)
+        _publish(config, state, history)
+    return Ended(night, place, state.site / "index.html")
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

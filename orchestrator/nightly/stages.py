@@ -1,0 +1,285 @@
+"""Runs the stages of a night, one after the other, and collects what they gave.
+
+Each stage is a command of `orchestrate`. One that fails leaves out only those that need what it
+would have made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from orchestrator.artifacts import model as built
+from orchestrator.artifacts import names
+from orchestrator.audit import model as audits
+from orchestrator.history import model
+from orchestrator.history.words import Word
+from orchestrator.nightly import changes, relocking
+from orchestrator.nightly.facts import Facts, Frame, Seen
+from reproducibility import canonical, regular
+from reproducibility.errors import InputError, OtherContentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from orchestrator.artifacts.model import BuildResult
+    from orchestrator.audit.model import AuditResult
+    from orchestrator.execution.step import Observer
+    from orchestrator.history.database import History
+    from orchestrator.nightly.children import Finished
+    from orchestrator.nightly.config import Config
+    from orchestrator.nightly.state import State
+    from reproducibility.digest import Digest
+
+    # A stage's name and a command of `orchestrate`, without the program -> what came of it.
+    Run = Callable[[model.StageName, Sequence[str]], Finished]
+
+STAGES: Final[tuple[model.StageName, ...]] = ("relock", "build", "audit", "boot", "verify")
+_NOTHING: Final = "nothing was built"
+_OTHER_BYTES: Final = OtherContentError.__name__
+# What a stage's exit status says of the product; 4, and a stage that was killed, say nothing of it.
+_WORDS: Final[Mapping[model.StageName, Mapping[int, Word]]] = {
+    "relock": {1: Word.CHECK_FAILED, 2: Word.BUILD_FAILED},
+    "build": {1: Word.CHECK_FAILED, 2: Word.BUILD_FAILED, 3: Word.BUILD_FAILED},
+    "audit": {1: Word.CHECK_FAILED, 2: Word.CHECK_FAILED, 3: Word.CHECK_FAILED},
+    "boot": {1: Word.BOOT_FAILED, 2: Word.BOOT_FAILED, 3: Word.BOOT_FAILED},
+    "verify": {1: Word.CHECK_FAILED, 2: Word.CHECK_FAILED},
+}
+
+
+def word_of(stage: model.StageName, finished: Finished) -> Word | None:
+    """The word that a stage gives a night; None where it did what it should."""
+    if finished.status == 0 and finished.document:
+        return None
+    error = finished.document.get("error")
+    if isinstance(error, dict) and error.get("kind") == _OTHER_BYTES:
+        # Whoever serves it: what came is not what is pinned.
+        return Word.CHECK_FAILED
+    return _WORDS[stage].get(finished.status, Word.INFRASTRUCTURE)
+
+
+@dataclass
+class Tonight:
+    """Stages of one night, and what they gave until now. `run`: runs a command of a stage."""
+
+    config: Config
+    state: State
+    frame: Frame
+    history: History
+    run: Run
+    observer: Observer
+    done: list[tuple[model.Stage, Word | None]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def gather(self) -> Facts:
+        """Run every stage, and give what came of them.
+
+        Raises:
+            Stopped: somebody wishes to stop; the same night can be begun again.
+            InfrastructureError: a stage could not be run at all, or its answer not be read.
+        """
+        self.observer.planned([(name, name, name) for name in STAGES])
+        locked = self._relock()
+        result = self._build(locked) if locked is not None else None
+        found: list[AuditResult] = []
+        booted: Mapping[str, object] | None = None
+        verified: Mapping[str, object] | None = None
+        between: changes.Changes | None = None
+        before: dict[Digest, Seen] = {}
+        if result is not None:
+            between = self._changes(result)
+            before = self._before(result)
+            found = self._audit(result, before)
+            booted = self._boot()
+            verified = self._verify()
+        else:
+            for name in STAGES[2 if locked is not None else 1 :]:
+                self._leave_out(name, _NOTHING)
+        return Facts(
+            stages=self.done,
+            build=result,
+            audits=found,
+            booted=booted,
+            verified=verified,
+            changes=between,
+            before=before,
+            locked=locked.source if locked is not None else "the project's lock",
+            notes=tuple(self.notes),
+        )
+
+    # -- one stage after the other
+
+    def _relock(self) -> relocking.Locked | None:
+        """Lock anew; None where there is no lock to build from."""
+        raise NotImplementedError
+
+    def _build(self, locked: relocking.Locked) -> BuildResult | None:
+        finished = self._run(
+            "build",
+            [
+                "build",
+                *("--spec", str(self.config.spec), "--lock", str(locked.path)),
+                *("--out", str(self.state.out)),
+                *self._shared(),
+                *_repeated("--sign", self.config.sign.keys),
+                *_given("--passphrase-file", self.config.sign.passphrase_file),
+            ],
+        )
+        self._done("build", [finished])
+        if not finished.answered:
+            return None
+        return built.parse(
+            canonical.pretty(finished.document), subject=str(self.state.out / names.RESULT)
+        )
+
+    def _changes(self, result: BuildResult) -> changes.Changes | None:
+        """What changed since the last build; None where there was none, or its result is lost."""
+        last = self.frame.built
+        if last is None:
+            return None
+        place = self.state.night(last.number) / names.RESULT
+        try:
+            before = built.parse(regular.read(place), subject=str(place))
+        except (OSError, InputError) as error:
+            self.notes.append(
+                f"what changed since night {last.number} is not known: its result cannot be read "
+                f"({getattr(error, 'strerror', None) or error})"
+            )
+            return None
+        actions = canonical.loads(
+            regular.read(self.state.out / names.ACTIONS), subject=names.ACTIONS, most=5_000_000
+        )
+        documents = actions if isinstance(actions, dict) else {}
+        return changes.between(before, result, (last.tool, self.frame.tool), documents)
+
+    def _before(self, result: BuildResult) -> dict[Digest, Seen]:
+        keys = [step.key for step in result.steps]
+        gave, audited = self.history.gave(keys), self.history.audited(keys)
+        found = {}
+        for key in dict.fromkeys(keys):
+            outputs: dict[Digest, tuple[int, model.Seen]] = {}
+            for one in gave.get(key, ()):
+                if one.night != self.frame.number:
+                    outputs.setdefault(one.outputs, (one.night, one.seen))
+            found[key] = Seen(outputs, audited.get(key))
+        return found
+
+    def _audit(self, result: BuildResult, before: Mapping[Digest, Seen]) -> list[AuditResult]:
+        """Audit what is overdue whatever it takes, then as much as the budget allows."""
+        asked = self.config.audit
+        if asked.budget is None:
+            self._leave_out("audit", "the configuration asks for none")
+            return []
+        overdue = self._overdue(result, before)
+        runs = [*_repeated("--only", overdue)] if overdue else None
+        common = ["--vary", asked.vary, "--bisect", "--out", str(self.state.out)]
+        places = ["--spec", str(self.config.spec), "--lock", str(self.state.lock)]
+        base = ["audit", *common, *places, *self._shared()]
+        finished, found = [], []
+        for more in [runs, ["--budget", asked.budget]]:
+            if more is None:
+                continue
+            one = self._run("audit", [*base, *more])
+            finished.append(one)
+            if not one.answered:
+                break
+            found.append(audits.parse(canonical.pretty(one.document), subject=names.AUDIT))
+        self._done("audit", finished)
+        if overdue:
+            self.notes.append(
+                f"{len(overdue)} steps were audited beyond the budget, since they had not been "
+                f"within {asked.within} nights: a larger budget spreads them"
+            )
+        return found
+
+    def _overdue(self, result: BuildResult, before: Mapping[Digest, Seen]) -> list[str]:
+        """Names of actions that were there for so many nights without an audit."""
+        oldest = self.frame.number - self.config.audit.within
+        return [
+            step.name
+            for step in result.steps
+            if step.kind == "action" and _last(before.get(step.key), self.frame.number) <= oldest
+        ]
+
+    def _boot(self) -> Mapping[str, object] | None:
+        asked = self.config.boot
+        if not asked.platforms:
+            self._leave_out("boot", "the configuration names no platform")
+            return None
+        finished = self._run(
+            "boot",
+            [
+                "boot",
+                *_repeated("--platform", asked.platforms),
+                *("--timeout", str(asked.seconds), "--out", str(self.state.out)),
+                *("--log", str(self.state.tonight / "boot")),
+            ],
+        )
+        self._done("boot", [finished])
+        return finished.document if finished.answered else None
+
+    def _verify(self) -> Mapping[str, object] | None:
+        asked = self.config.verify
+        finished = self._run(
+            "verify",
+            [
+                *("verify", str(self.state.out)),
+                *_repeated("--key", asked.keys),
+                *_given("--policy", asked.policy),
+            ],
+        )
+        self._done("verify", [finished])
+        return finished.document if finished.answered else None
+
+    # -- what they have in common
+
+    def _shared(self) -> Iterator[str]:
+        yield from ("--engine", self.config.engine, "--jobs", str(self.config.jobs))
+        yield from _given("--store", self.config.store)
+
+    def _run(self, stage: model.StageName, command: Sequence[str]) -> Finished:
+        self.observer.started(stage)
+        return self.run(stage, command)
+
+    def _done(self, stage: model.StageName, finished: Sequence[Finished]) -> None:
+        """Write down what came of a stage's commands: the first that failed says it."""
+        failed = next((one for one in finished if word_of(stage, one) is not None), None)
+        shown = failed or finished[-1]
+        seconds = sum(one.seconds for one in finished)
+        told = model.Stage(
+            name=stage,
+            state="failed" if failed else "done",
+            status=shown.status,
+            seconds=round(seconds, 3),
+            reason=failed.words if failed else "",
+            command=shown.typed,
+        )
+        self.done.append((told, word_of(stage, failed) if failed else None))
+        self.observer.finished(stage, cached=False, seconds=seconds)
+
+    def _leave_out(self, stage: model.StageName, reason: str) -> None:
+        told = model.Stage(
+            name=stage, state="left out", status=None, seconds=0.0, reason=reason, command=()
+        )
+        self.done.append((told, None))
+        self.observer.finished(stage, cached=True, seconds=0.0)
+
+
+def _last(seen: Seen | None, tonight: int) -> int:
+    """The night in which a key was audited last, or that before the first one that had it."""
+    if seen is None or (seen.audited is None and not seen.outputs):
+        return tonight
+    if seen.audited is not None:
+        return seen.audited[0]
+    return min(night for night, _ in seen.outputs.values()) - 1
+
+
+def _repeated(option: str, values: Sequence[object]) -> Iterator[str]:
+    for value in values:
+        yield from (option, str(value))
+
+
+def _given(option: str, value: Path | None) -> Iterator[str]:
+    if value is not None:
+        yield from (option, str(value))
