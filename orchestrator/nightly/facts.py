@@ -33,7 +33,7 @@ class Facts:
     """Facts of a night.
 
     `stages`: each with the word that it gives if it failed, None if it did not. `build`, `audits`,
-    `booted` and `verified` (their documents): None or empty where there is none. `changes`: since
+    `booted` (a document each) and `verified` (its document): None or empty where there is none. `changes`: since
     the last build, None where there was none. `before`: what is known of step keys. `notes`: what
     somebody should know besides.
     """
@@ -41,11 +41,11 @@ class Facts:
     stages: Sequence[tuple[model.Stage, Word | None]]
     build: BuildResult | None = None
     audits: Sequence[AuditResult] = ()
-    booted: Mapping[str, Any] | None = None
+    booted: Sequence[Mapping[str, Any]] = ()
     verified: Mapping[str, Any] | None = None
     changes: Changes | None = None
     before: Mapping[Digest, Seen] = field(default_factory=dict)
-    locked: model.LockedFrom = "the project's lock"
+    locked: model.LockedFrom | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _NAMED = 3
 _LONGEST = 400
-_NOBODY = "unknown"
+_UNKNOWN = "unknown"
+_ORDER: tuple[model.Verdict, ...] = ("PASS", "SKIP", "FAIL")
 
 
 def judge(facts: Facts, frame: Frame) -> model.Night:
@@ -120,7 +121,7 @@ def _varying(facts: Facts, frame: Frame) -> Iterator[model.Varying]:
             second=other,
             seen=seen,
             first_night=known.first_night if known else first_night,
-            cause=_cause(now) if now else (known.cause if known else _NOBODY),
+            cause=_cause(now) if now else (known.cause if known else _UNKNOWN),
             lines=_explained(now) if now else (known.lines if known else ()),
         )
 
@@ -141,7 +142,7 @@ def _others(step: audits.Step) -> list[Digest]:
 
 
 def _cause(step: audits.Step) -> str:
-    return step.bisected.cause if step.bisected is not None else _NOBODY
+    return step.bisected.cause if step.bisected is not None else _UNKNOWN
 
 
 def _explained(step: audits.Step) -> tuple[str, ...]:
@@ -197,7 +198,7 @@ def _checks(facts: Facts) -> Iterator[model.Check]:
         yield from (_check("build", one) for one in facts.build.checks)
     for audit in facts.audits:
         yield from (_check("audit", one) for one in audit.checks)
-    for one in _listed(facts.booted, "checks"):
+    for one in (check for booted in facts.booted for check in _listed(booted, "checks")):
         yield model.Check(
             stage="boot",
             code=str(one.get("code")),
@@ -239,24 +240,29 @@ def _inputs(facts: Facts) -> Iterator[model.Input]:
         )
 
 
-def _machines(document: Mapping[str, Any] | None) -> Iterator[model.Machine]:
+def _machines(found: Sequence[Mapping[str, Any]]) -> Iterator[model.Machine]:
+    """Yield each platform once: its worst check, its first boot's time, every command's first."""
     worst_of: dict[str, model.Verdict] = {}
-    for check in _listed(document, "checks"):
-        subject, verdict = str(check.get("subject")), _verdict(check.get("verdict"))
-        order = ("PASS", "SKIP", "FAIL")
-        worst_of[subject] = max(worst_of.get(subject, "PASS"), verdict, key=order.index)
-    for one in _listed(document, "platforms"):
-        commands = {
-            str(ran.get("command")).splitlines()[0][:_LONGEST]: float(ran["seconds"])
-            for ran in _listed(one, "commands")
-            if isinstance(ran.get("seconds"), (int, float)) and ran.get("command")
-        }
-        name = str(one.get("name"))
+    seconds: dict[str, float] = {}
+    commands: dict[str, dict[str, float]] = {}
+    for document in found:
+        for check in _listed(document, "checks"):
+            subject, verdict = str(check.get("subject")), _verdict(check.get("verdict"))
+            worst_of[subject] = max(worst_of.get(subject, "PASS"), verdict, key=_ORDER.index)
+        for one in _listed(document, "platforms"):
+            name = str(one.get("name"))
+            seconds.setdefault(name, _total(one))
+            times = commands.setdefault(name, {})
+            for ran in _listed(one, "commands"):
+                text, took = str(ran.get("command") or ""), ran.get("seconds")
+                if text.strip() and isinstance(took, (int, float)):
+                    times.setdefault(text.strip().splitlines()[0][:_LONGEST], float(took))
+    for name, times in commands.items():
         yield model.Machine(
             platform=name,
             verdict=worst_of.get(name, "FAIL"),
-            seconds=_total(one),
-            commands=commands,
+            seconds=seconds[name],
+            commands=times,
         )
 
 

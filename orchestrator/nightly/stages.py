@@ -83,7 +83,7 @@ class Tonight:
         locked = self._relock()
         result = self._build(locked) if locked is not None else None
         found: list[AuditResult] = []
-        booted: Mapping[str, object] | None = None
+        booted: list[Mapping[str, object]] = []
         verified: Mapping[str, object] | None = None
         between: changes.Changes | None = None
         before: dict[Digest, Seen] = {}
@@ -160,15 +160,15 @@ class Tonight:
         for key in dict.fromkeys(keys):
             outputs: dict[Digest, tuple[int, model.Seen]] = {}
             for one in gave.get(key, ()):
-                if one.night != self.frame.number:
-                    outputs.setdefault(one.outputs, (one.night, one.seen))
-            found[key] = Seen(outputs, audited.get(key))
+                outputs.setdefault(one.outputs, (one.night, one.seen))
+            last = audited.get(key)
+            found[key] = Seen(outputs, (last.night, last.verdict) if last else None)
         return found
 
     def _audit(self, result: BuildResult, before: Mapping[Digest, Seen]) -> list[AuditResult]:
         """Audit what is overdue whatever it takes, then as much as the budget allows."""
         asked = self.config.audit
-        if asked.budget is None:
+        if not asked.enabled:
             self._leave_out("audit", "the configuration asks for none")
             return []
         overdue = self._overdue(result, before)
@@ -177,7 +177,7 @@ class Tonight:
         places = ["--spec", str(self.config.spec), "--lock", str(self.state.lock)]
         base = ["audit", *common, *places, *self._shared()]
         finished, found = [], []
-        for more in [runs, ["--budget", asked.budget]]:
+        for more in [runs, ["--budget", f"{asked.budget}s"]]:
             if more is None:
                 continue
             one = self._run("audit", [*base, *more])
@@ -202,22 +202,21 @@ class Tonight:
             if step.kind == "action" and _last(before.get(step.key), self.frame.number) <= oldest
         ]
 
-    def _boot(self) -> Mapping[str, object] | None:
+    def _boot(self) -> list[Mapping[str, object]]:
+        """Prove that the image boots; then time what is to be timed, each command's first run."""
         asked = self.config.boot
-        if not asked.platforms:
+        if asked.named == ():
             self._leave_out("boot", "the configuration names no platform")
-            return None
-        finished = self._run(
-            "boot",
-            [
-                "boot",
-                *_repeated("--platform", asked.platforms),
-                *("--timeout", str(asked.seconds), "--out", str(self.state.out)),
-                *("--log", str(self.state.tonight / "boot")),
-            ],
-        )
-        self._done("boot", [finished])
-        return finished.document if finished.answered else None
+            return []
+        base = ["boot", *_repeated("--platform", asked.named or ())]
+        base += ["--timeout", str(asked.seconds), "--out", str(self.state.out)]
+        runs = [["--log", str(self.state.tonight / "boot")]]
+        if asked.commands:
+            log = str(self.state.tonight / "first-runs")
+            runs.append([*_repeated("--run", asked.commands), "--log", log])
+        finished = [self._run("boot", [*base, *more]) for more in runs]
+        self._done("boot", finished)
+        return [one.document for one in finished if one.answered]
 
     def _verify(self) -> Mapping[str, object] | None:
         asked = self.config.verify
@@ -236,7 +235,7 @@ class Tonight:
 
     def _shared(self) -> Iterator[str]:
         yield from ("--engine", self.config.engine, "--jobs", str(self.config.jobs))
-        yield from _given("--store", self.config.store)
+        yield from _given("--store", self.config.store.folder)
 
     def _run(self, stage: model.StageName, command: Sequence[str]) -> Finished:
         self.observer.started(stage)

@@ -248,7 +248,7 @@ def test_machines_and_checks_are_written_down() -> None:
         ],
     }
     verified = {"demands": [{"code": "k-of-n", "folder": "out", "held": False, "reason": "1 of 2"}]}
-    found = judge(facts(booted=booted, verified=verified), frame())
+    found = judge(facts(booted=[booted], verified=verified), frame())
     assert found.machines == (
         model.Machine(platform="pc-uefi", verdict="PASS", seconds=20.5, commands={"ls /": 0.25}),
     )
@@ -262,5 +262,5 @@ def test_machines_and_checks_are_written_down() -> None:
 def test_what_stages_answer_may_be_anything() -> None:
     """A document of another version must not take the night's word with it."""
     odd = {"checks": 3, "platforms": [None, {"commands": "no", "times": []}], "demands": {}}
-    found = judge(facts(booted=odd, verified=odd), frame())
+    found = judge(facts(booted=[odd], verified=odd), frame())
     assert found.word is Word.UNCHANGED

@@ -1,0 +1,100 @@
+"""Carries out `orchestrate nightly`, and shows what came of the night."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.cli.streams import Marked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from orchestrator.cli.session import Session
+    from orchestrator.history.model import Night
+    from orchestrator.nightly.config import Config
+    from orchestrator.nightly.run import Ended
+
+_SHOWN = 10
+_WIDTH = 8
+
+
+def nightly(config: Config, session: Session) -> int:
+    """Carry out one night; the exit status is its word's.
+
+    Raises:
+        SourceryError: the night did not come to its end; the next one goes on with it.
+    """
+    from orchestrator.nightly import run
+
+    with session.working("orchestrate nightly") as progress:
+        ended = run.nightly(config, progress, session.stopping.event)
+    session.result(ended.night.document(), summary(ended, verbose=session.manner.verbose))
+    return ended.night.word.status
+
+
+def show(config: Config, session: Session) -> int:
+    """Show the effective configuration."""
+    document = config.document()
+    session.result(document, _flat(document))
+    return 0
+
+
+def units(config: Config, folder: Path, session: Session) -> int:
+    """Write the units for systemd.
+
+    Raises:
+        InfrastructureError: the folder cannot be written.
+    """
+    from orchestrator.nightly import units as rendering
+
+    written = rendering.write(config, folder)
+    lines = [f"{path}" for path in written]
+    lines += [
+        "now: systemctl daemon-reload && systemctl enable --now sourcery-nightly.timer",
+    ]
+    session.result({"schema": 1, "units": [str(path) for path in written]}, lines)
+    return 0
+
+
+def summary(ended: Ended, *, verbose: bool) -> Iterator[str]:
+    """The night for a person: stages, what changed, what is wrong, and last the word."""
+    night = ended.night
+    for stage in night.stages:
+        mark = {"done": "PASS", "failed": "FAIL", "left out": "SKIP"}[stage.state]
+        took = f", {stage.seconds:.0f} s" if stage.state != "left out" else ""
+        reason = f": {stage.reason}" if stage.reason else ""
+        yield Marked(mark, f"  {stage.name:<{_WIDTH}}{took}{reason}")
+    yield from (f"      {note}" for note in night.notes)
+    if night.changes:
+        yield ""
+        yield "      changed since the last build:"
+        for change in night.changes:
+            yield f"        {change.what}: {change.first} -> {change.second}"
+    yield from _consequences(night, verbose=verbose)
+    for one in night.varying:
+        yield ""
+        yield f"      not deterministic since night {one.first_night}: {one.step} ({one.cause})"
+        yield from (f"        {line}" for line in one.lines[: None if verbose else _SHOWN])
+    yield ""
+    yield Marked("PASS" if night.word.good else "FAIL", f"  {night.word}: {night.line}")
+    yield f"      night {night.number} of {night.date}: {ended.folder}"
+    yield f"      all nights: {ended.index}"
+
+
+def _consequences(night: Night, *, verbose: bool) -> Iterator[str]:
+    if not night.consequences:
+        return
+    yield f"      outputs that changed with it: {len(night.consequences)}"
+    shown = night.consequences if verbose else night.consequences[:_SHOWN]
+    yield from (f"        {' -> '.join(one.chain)}" for one in shown)
+    if len(shown) < len(night.consequences):
+        yield f"        and {len(night.consequences) - len(shown)} more; -v shows all"
+
+
+def _flat(document: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    for name, value in document.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name} = {value}"
