@@ -83,7 +83,7 @@ def run(command: Sequence[str], log: Path, stop: threading.Event) -> Finished:
             errors.write(f"$ {shlex.join((PROGRAM, *command))}\n".encode())
             errors.flush()
             child = subprocess.Popen(  # noqa: S603 - argv list, no shell
-                [sys.executable, "-m", _CHILD, str(os.getpid()), *words],
+                [*_program(), str(os.getpid()), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=errors,
@@ -105,6 +105,10 @@ def run(command: Sequence[str], log: Path, stop: threading.Event) -> Finished:
     return Finished(
         tuple(words), status, document, _words(status, document), time.monotonic() - began
     )
+
+
+def _program() -> list[str]:
+    return [sys.executable, "-m", _CHILD]
 
 
 def _wait(child: subprocess.Popen[bytes], stop: threading.Event) -> int:

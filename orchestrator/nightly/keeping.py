@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from containers.host import durable
 from orchestrator.artifacts import names
 from orchestrator.history import model
+from orchestrator.nightly import relocking
 from reproducibility import digest
 from reproducibility.errors import InfrastructureError
 
@@ -82,6 +83,16 @@ def _same(path: Path, earlier: Path) -> bool:
         return digest.of_file(path) == digest.of_file(earlier)
     except FileNotFoundError:
         return False
+
+
+def keep_locks(state: State, places: relocking.Places) -> None:
+    """Make tonight's locks those that the next night begins with.
+
+    Raises:
+        InfrastructureError: the disk is full, or cannot be written.
+    """
+    with _told(state):
+        relocking.keep(places)
 
 
 def write_pages(state: State, pages: Mapping[str, bytes]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator import site
 from orchestrator.history.database import History
+from orchestrator.history.retention import Keep
 from orchestrator.nightly import children, keeping, relocking, telling
 from orchestrator.nightly.facts import Frame
 from orchestrator.nightly.judging import judge
@@ -81,14 +81,38 @@ def nightly(
             )
 
         tonight = Tonight(config, state, frame(began), history, run, observer)
-        tonight.notes += begun.notes
+        if begun.closed is not None:
+            tonight.notes.append(f"night {begun.closed.number} never came to its end")
         facts = tonight.gather()
         night = judge(facts, frame(clock()))
-        before = night.previous
-        place = keeping.keep(state, night, before)
+        before = history.last()
+        place = keeping.keep(state, night, night.previous)
+        if night.image is not None:
+            keeping.keep_locks(state, relocking.places(config))
+        # From here on the night has been; what follows is done again by the next one.
         history.end(night)
-        _publish(config, state, history)
+        tidy(config, state, history)
+        for note in telling.tell(config, night, before, place):
+            observer.note(note)
     return Ended(night, place, state.site / "index.html")
+
+
+def tidy(config: Config, state: State, history: History) -> None:
+    """Drop what is not to be kept any longer, and write the pages.
+
+    Raises:
+        InfrastructureError: the disk cannot be written.
+    """
+    keep = Keep.parse(config.keep)
+    pruned = history.prune(keep)
+    there = keeping.kept(state)
+    keeping.drop(state, there.keys() - set(pruned.kept))
+    kept = {number: tuple(sorted(there[number])) for number in there.keys() & set(pruned.kept)}
+    nights = [
+        history.night(one.number) if one.number in kept else one for one in history.nights()
+    ]
+    pages = site.pages(nights, kept=kept, title=config.site.title, base=config.site.address or "")
+    keeping.write_pages(state, pages)
 
 
 def _time(moment: datetime) -> str:

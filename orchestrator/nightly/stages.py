@@ -71,6 +71,7 @@ class Tonight:
     observer: Observer
     done: list[tuple[model.Stage, Word | None]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    locked: model.LockedFrom | None = None
 
     def gather(self) -> Facts:
         """Run every stage, and give what came of them.
@@ -80,21 +81,21 @@ class Tonight:
             InfrastructureError: a stage could not be run at all, or its answer not be read.
         """
         self.observer.planned([(name, name, name) for name in STAGES])
-        locked = self._relock()
-        result = self._build(locked) if locked is not None else None
+        lock = self._relock()
+        result = self._build(lock) if lock is not None else None
         found: list[AuditResult] = []
         booted: list[Mapping[str, object]] = []
         verified: Mapping[str, object] | None = None
         between: changes.Changes | None = None
         before: dict[Digest, Seen] = {}
-        if result is not None:
+        if lock is not None and result is not None:
             between = self._changes(result)
             before = self._before(result)
-            found = self._audit(result, before)
+            found = self._audit(result, before, lock)
             booted = self._boot()
             verified = self._verify()
         else:
-            for name in STAGES[2 if locked is not None else 1 :]:
+            for name in STAGES[len(self.done) :]:
                 self._leave_out(name, _NOTHING)
         return Facts(
             stages=self.done,
@@ -104,22 +105,53 @@ class Tonight:
             verified=verified,
             changes=between,
             before=before,
-            locked=locked.source if locked is not None else "the project's lock",
+            locked=self.locked,
             notes=tuple(self.notes),
         )
 
     # -- one stage after the other
 
-    def _relock(self) -> relocking.Locked | None:
-        """Lock anew; None where there is no lock to build from."""
-        raise NotImplementedError
+    def _relock(self) -> Path | None:
+        """Lock anew, or fall back on the lock before; None where there is none to build from."""
+        self.observer.started("relock")
+        runs: list[Finished] = []
 
-    def _build(self, locked: relocking.Locked) -> BuildResult | None:
+        def run(command: Sequence[str]) -> relocking.Finished:
+            runs.append(self.run("relock", command))
+            return relocking.Finished(runs[-1].status, runs[-1].document or None)
+
+        found = relocking.relock(self.config, self.history.nights(), run)
+        self.locked = found.locked if found.lock is not None else None
+        self.notes += found.notes
+        reason, word = found.reason, None
+        if found.lock is None:
+            word = _WORDS["relock"].get(found.status or 0, Word.INFRASTRUCTURE)
+            if runs and word_of("relock", runs[-1]) is not None:
+                word = word_of("relock", runs[-1])
+        elif found.other_bytes:
+            # Whether they were taken or not: nobody may change what a version consists of.
+            word = Word.CHECK_FAILED
+            reason = "; ".join(found.notes[: len(found.other_bytes)])
+        failed = word is not None or bool(found.status)
+        left_out = not failed and found.status is None
+        told = model.Stage(
+            name="relock",
+            state="failed" if failed else "left out" if left_out else "done",
+            status=found.status,
+            seconds=round(sum(one.seconds for one in runs), 3),
+            reason=reason,
+            command=found.command,
+        )
+        self.done.append((told, word))
+        self.observer.finished("relock", cached=left_out, seconds=told.seconds)
+        return found.lock
+
+    def _build(self, lock: Path) -> BuildResult | None:
         finished = self._run(
             "build",
             [
                 "build",
-                *("--spec", str(self.config.spec), "--lock", str(locked.path)),
+                *("--spec", str(self.config.spec), "--lock", str(lock)),
                 *("--out", str(self.state.out)),
                 *self._shared(),
                 *_repeated("--sign", self.config.sign.keys),
@@ -165,7 +197,9 @@ class Tonight:
             found[key] = Seen(outputs, (last.night, last.verdict) if last else None)
         return found
 
-    def _audit(self, result: BuildResult, before: Mapping[Digest, Seen]) -> list[AuditResult]:
+    def _audit(
+        self, result: BuildResult, before: Mapping[Digest, Seen], lock: Path
+    ) -> list[AuditResult]:
         """Audit what is overdue whatever it takes, then as much as the budget allows."""
         asked = self.config.audit
         if not asked.enabled:
@@ -174,7 +208,7 @@ class Tonight:
         overdue = self._overdue(result, before)
         runs = [*_repeated("--only", overdue)] if overdue else None
         common = ["--vary", asked.vary, "--bisect", "--out", str(self.state.out)]
-        places = ["--spec", str(self.config.spec), "--lock", str(self.state.lock)]
+        places = ["--spec", str(self.config.spec), "--lock", str(lock)]
         base = ["audit", *common, *places, *self._shared()]
         finished, found = [], []
         for more in [runs, ["--budget", f"{asked.budget}s"]]:

@@ -21,9 +21,9 @@ _NIGHTS = "nights"
 class State:
     """Paths in the state folder.
 
-    `out`: output folder of the last build. `lock`: the lock that it was built from. `tonight`: what
-    the night that is going on has written. `site`: what can be served; the evidence of the nights
-    that are kept lies in it. `database`: the history.
+    `out`: output folder of the last build. `tonight`: what the night that is going on has written.
+    `site`: what can be served; the evidence of the nights that are kept lies in it. `database`: the
+    history. The locks of the nights are `relocking.places`.
     """
 
     folder: Path
@@ -32,11 +32,6 @@ class State:
     def out(self) -> Path:
         """Output folder of the last build."""
         return self.folder / "out"
-
-    @property
-    def lock(self) -> Path:
-        """The scratch lock."""
-        return self.folder / "sourcery.lock"
 
     @property
     def tonight(self) -> Path:
