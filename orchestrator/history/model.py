@@ -24,14 +24,19 @@ FORMAT: Literal[1] = 1
 _KEY = "schema"
 _WANTED = frozenset({_KEY, "number", "word"})
 _MOST_VALUES = 1_000_000
+_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 REMEDY = "it was changed or damaged since it was written; the other nights are not affected"
 
 Number = Annotated[int, Field(ge=1)]
-Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+Date = Annotated[str, Field(pattern=f"^{_DAY}$")]
+Time = Annotated[str, Field(pattern=f"^{_DAY}T[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}Z$")]
 StageName = Literal["relock", "build", "audit", "boot", "verify"]
 State = Literal["done", "failed", "left out"]
 LockedFrom = Literal["anew", "the night before", "the project's lock"]
 Seen = Literal["build", "audit"]
+
+# Fields of a night that say what it consisted of: most of its bytes, kept as long as `keep` says.
+DETAILS = ("consequences", "steps", "checks", "inputs")
 
 
 class _Model(BaseModel):
@@ -139,7 +144,7 @@ class Machine(_Model):
     platform: Text
     verdict: Verdict
     seconds: Seconds
-    commands: dict[str, float]
+    commands: dict[str, Seconds]
 
 
 class Image(_Model):
@@ -163,13 +168,13 @@ class Night(_Model):
     machine's zone. `attempts`: how often it was begun: more than 1 where it was killed and went
     on. `line`: the night in one line. `since`: the number of the first night of the present row of
     nights with this word. `previous`: the last night before that built something, None where there
-    was none. `locked`: where this night's lock came from. `notes`: what somebody should know
-    besides, such as a mirror that was down.
+    was none. `locked`: where this night's lock came from; None where it ended before it had one.
+    `notes`: what somebody should know besides, such as a mirror that was down.
     """
 
     schema_version: Literal[1] = Field(default=FORMAT, alias="schema")
     number: Number
-    date: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
+    date: Date
     began: Time
     ended: Time
     seconds: Seconds
@@ -181,7 +186,7 @@ class Night(_Model):
     tool: Tool
     spec: Blake3 | None
     lock: Blake3 | None
-    locked: LockedFrom
+    locked: LockedFrom | None
     image: Image | None
     verdict: Verdict | None
     stages: Annotated[tuple[Stage, ...], Field(strict=False)]
@@ -197,6 +202,10 @@ class Night(_Model):
     def document(self) -> dict[str, Any]:
         """The night as a JSON object."""
         return self.model_dump(mode="json", by_alias=True)
+
+    def summary(self) -> Night:
+        """The night without its details: what the history keeps of each night for ever."""
+        return self.model_copy(update=dict.fromkeys(DETAILS, ()))
 
 
 def dumps(night: Night) -> bytes:
