@@ -1,7 +1,7 @@
 """Resolves what a spec names into a new lock, keeping what is pinned already.
 
 An input whose part of the spec is unchanged keeps its pin, so that locking twice gives the same
-bytes; `update` names the one that is looked up anew.
+bytes; `update` names those that are looked up anew.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from orchestrator.inputs.python_wheel import WheelRequest
 from orchestrator.inputs.shelf import Shelf
 from orchestrator.inputs.transport import Clients
 from orchestrator.lock import file as locks
-from orchestrator.lock import logged
+from orchestrator.lock import logged, parts
 from orchestrator.lock.file import (
     Absent,
     GoModule,
@@ -36,6 +36,7 @@ from reproducibility.manifest import merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from orchestrator.inputs.go_command import Described
@@ -61,7 +62,7 @@ def lock(  # noqa: PLR0913 - three things to work on, and keywords
     previous: Lock | None,
     store: Store,
     *,
-    update: str | None = None,
+    update: AbstractSet[str] = frozenset(),
     hosts: Sequence[Architecture] = (),
     clients: Clients | None = None,
     own: Iterable[Path] = (),
@@ -70,7 +71,7 @@ def lock(  # noqa: PLR0913 - three things to work on, and keywords
 ) -> Lock:
     """Resolve a spec into a lock.
 
-    `previous`: what is pinned there and still wanted is kept. `update`: the name of an input to
+    `previous`: what is pinned there and still wanted is kept. `update`: names of inputs to
     look up anew. `hosts`: pin what machines of these architectures need too, so far as it is
     published; by default those that `previous` was made for. This machine's is always there.
     `own`: what is never content of a local folder (`places.own`). `note`: told what of one was
@@ -78,19 +79,18 @@ def lock(  # noqa: PLR0913 - three things to work on, and keywords
 
     Raises:
         InputError: the spec names something that does not exist, or that cannot be built or written
-            onto a stick; or `update` names no input.
+            onto a stick; or `update` names one that there is not.
         ComparisonError: the public log contradicts what `previous` or `records` prove of it.
         InfrastructureError: something could not be had.
     """
-    known = {"go", "bootstrap", "uname", *(source.name for source in spec.sources)}
-    known |= {file.destination for file in spec.files} | locks.boot_origins(spec).keys()
-    known |= {second_root.NAME} if spec.root.gcc else set()
-    if update is not None and update not in known:
-        raise InputError(
-            f"there is no input {update!r}",
-            subject=update,
-            remedy=f"name one of {', '.join(sorted(known))}",
-        )
+    known = parts.names(parts.wanted(spec))
+    for name in sorted(update):
+        if name not in known:
+            raise InputError(
+                f"there is no input {name!r}",
+                subject=name,
+                remedy=f"name one of {', '.join(known)}",
+            )
     if not hosts and previous is not None:
         hosts = [found.host for found in previous.inputs if found.host is not None]
     shared = clients or Clients()
@@ -105,7 +105,7 @@ class _Resolver:
         spec: Spec,
         previous: Lock | None,
         store: Store,
-        update: str | None,
+        update: AbstractSet[str],
         hosts: Sequence[Architecture],
         clients: Clients,
         own: Iterable[Path],
@@ -118,7 +118,7 @@ class _Resolver:
         self._update = update
         self._hosts = hosts
         self._host = host()
-        self._wanted = locks.wanted(spec)
+        self._wanted = parts.wanted(spec)
         self._events = clients.events
         self._note = note
         self._records = records
@@ -132,7 +132,7 @@ class _Resolver:
             [_label(name, one) for one in (self._host, *others) for name in _OF_A_HOST]
             + [source.name for source in self._spec.sources]
             + [file.destination for file in self._spec.files]
-            + [*locks.boot_origins(self._spec)]
+            + [*parts.boot_origins(self._spec)]
             + ([second_root.NAME] if self._spec.root.gcc else [])
         )
         self._for_host(self._host)
@@ -161,7 +161,7 @@ class _Resolver:
                     self._store,
                 )
             )
-        for name, (architecture, origin) in locks.boot_origins(self._spec).items():
+        for name, (architecture, origin) in parts.boot_origins(self._spec).items():
             self._boot(name, architecture, origin)
         toolchain = self._toolchain()
         self._check_sources(toolchain)
@@ -177,7 +177,7 @@ class _Resolver:
         before = self._previous
         same = before is not None and before.wanted.get(part) == self._wanted[part]
         pinned = dict(before.roots.get(locks.GCC, {})) if before is not None and same else {}
-        if self._host not in pinned or self._update == part:
+        if self._host not in pinned or part in self._update:
             self._events.started(part, "resolving")
             had = before.roots.get(locks.GCC, {}).get(self._host) if before is not None else None
             suite, shelf = self._spec.debian.suite, self._shelf
@@ -235,10 +235,11 @@ class _Resolver:
         self._inputs[pinned.name, pinned.host] = pinned
         self._events.settled(_label(pinned.name, pinned.host), pinned.name, pinned.label)
 
-    def _kept(self, name: str, host: Architecture | None, part: str) -> Input | None:
+    def _kept(self, name: str, host: Architecture | None = None) -> Input | None:
         """The pin of the previous lock, if the part of the spec that it depends on is the same."""
-        if self._previous is None or name == self._update:
+        if self._previous is None or name in self._update:
             return None
+        part = parts.of_input(name, self._wanted)
         if self._previous.wanted.get(part) != self._wanted.get(part):
             return None
         for found in self._previous.inputs:
@@ -248,13 +249,13 @@ class _Resolver:
 
     def _bootstrap(self, host: Architecture) -> None:
         request = WheelRequest("bootstrap", BOOTSTRAP_PACKAGE, self._spec.go.bootstrap, host)
-        kept = self._kept("bootstrap", host, "go.bootstrap")
+        kept = self._kept("bootstrap", host)
         self._add(kept or self._resolved("bootstrap", self._shelf.wheel, request))
 
     def _release(self, host: Architecture) -> None:
         version = gomodule.toolchain_version(self._spec.go.version, host)
         request = ModuleRequest("go", gomodule.TOOLCHAIN, version, host)
-        kept = self._kept("go", host, "go.version")
+        kept = self._kept("go", host)
         before = self._previous.toolchain.log.get(host) if self._previous else None
         if kept is not None and before is not None:
             self._log[host] = before
@@ -266,7 +267,7 @@ class _Resolver:
 
     def _uname(self, host: Architecture) -> None:
         request = PackageRequest("uname", UNAME_PACKAGE, self._spec.debian.suite, host, host)
-        kept = self._kept("uname", host, "debian.suite")
+        kept = self._kept("uname", host)
         self._add(kept or self._resolved("uname", self._shelf.debian, request))
 
     def _boot(self, name: str, architecture: Architecture, origin: Origin) -> None:
@@ -274,7 +275,7 @@ class _Resolver:
         if origin.path is not None:
             self._add(self._shelf.local.resolve(PathRequest(name, origin.path), self._store))
             return
-        kept = self._kept(name, None, f"boot.{name}")
+        kept = self._kept(name)
         suite = self._spec.debian.suite
         request: PackageRequest | PoolRequest
         if origin.pool is not None:
@@ -287,7 +288,7 @@ class _Resolver:
         self._add(kept or self._resolved(name, self._shelf.debian, request))
 
     def _source(self, source: Source) -> None:
-        kept = self._kept(source.name, None, f"source.{source.name}")
+        kept = self._kept(source.name)
         if source.path is not None:
             self._local_source(source, source.path, kept)
             return
@@ -382,7 +383,7 @@ class _Resolver:
         previous = self._previous
         same = (
             previous is not None
-            and self._update != "go"
+            and "go" not in self._update
             and previous.toolchain.version == self._spec.go.version
         )
         if previous is not None and same:

@@ -16,6 +16,7 @@ from orchestrator.inputs import deb_archive, log_records
 from orchestrator.inputs.checksum_database import NoRecordError
 from orchestrator.inputs.go_module import ModuleRequest
 from orchestrator.inputs.shelf import Shelf
+from orchestrator.lock import parts
 from orchestrator.lock.file import GCC
 from orchestrator.lock.model import Absent, SecondRoot
 from reproducibility import gomodule
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from reproducibility.manifest import Entry
 
 # What `orchestrate lock --update` calls it, and its part in the lock.
-NAME = "root.gcc"
+NAME = parts.GCC
 # Headers and texts that only somebody who compiles C, or reads, needs.
 _LEFT_OUT = ("etc/", "usr/include/", "usr/share/", "var/")
 # Debian's merged /usr: the loader's and the linker's places (wiki.debian.org/UsrMerge).

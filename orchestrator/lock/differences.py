@@ -1,15 +1,125 @@
-"""Tells what differs between two locks, a line an input, for people."""
+"""Tells what differs between two locks: as values, and a line an input, for people."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.lock.file import GCC, Absent, SecondRoot
+from orchestrator.lock.file import GCC, Absent, Recorded, SecondRoot
+from orchestrator.lock.parts import GCC as ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.lock.file import Input, Lock, LogEntry, RootEntry
+    from orchestrator.lock.model import RootPackage
+    from reproducibility.digest import Digest
+
+# Name of the input, part of the second root, host.
+_Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Pin of an input on one side.
+
+    `kind`: as in the lock (`debian-package`), or `second-root` for all of one. `package`: its name
+    where it comes from; empty where it has none. `blake3`: of the artifact; of the tree for all of
+    a second root. `tree`, `vendored`: digests of what it holds. `record`: its number in the public
+    log.
+    """
+
+    kind: str
+    version: str
+    package: str
+    blake3: Digest
+    tree: Digest | None = None
+    vendored: Digest | None = None
+    record: int | None = None
+
+    def document(self) -> dict[str, str | int | None]:
+        """The pin as a JSON object."""
+        return {
+            "kind": self.kind,
+            "version": self.version,
+            "package": self.package or None,
+            "blake3": str(self.blake3),
+            "tree": str(self.tree) if self.tree else None,
+            "vendored": str(self.vendored) if self.vendored else None,
+            "record": self.record,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Change of an input from one lock to another.
+
+    `name`: as `orchestrate lock --update` takes it. `part`: package or release of a second root,
+    else empty. `host`: the architecture of the machine that needs it; empty where every machine
+    does. `before`, `after`: None where that lock has no such input.
+    """
+
+    name: str
+    part: str
+    host: str
+    before: Pin | None
+    after: Pin | None
+
+    @property
+    def label(self) -> str:
+        """The input for people, without versions."""
+        part = f" {self.part}" if self.part else ""
+        return f"{self.name}{part}" + (f" for {self.host}" if self.host else "")
+
+    def document(self) -> dict[str, object]:
+        """The change as a JSON object."""
+        return {
+            "name": self.name,
+            "part": self.part or None,
+            "host": self.host or None,
+            "before": self.before.document() if self.before else None,
+            "after": self.after.document() if self.after else None,
+        }
+
+
+def changes(previous: Lock | None, new: Lock) -> tuple[Change, ...]:
+    """Return what differs between the inputs of two locks, sorted by name, part and host."""
+    old, now = dict(_pins(previous) if previous else ()), dict(_pins(new))
+    return tuple(
+        Change(name, part, host, old.get((name, part, host)), now.get((name, part, host)))
+        for name, part, host in sorted(old.keys() | now.keys())
+        if old.get((name, part, host)) != now.get((name, part, host))
+    )
+
+
+def _pins(lock: Lock) -> Iterator[tuple[_Key, Pin]]:
+    for found in lock.inputs:
+        yield (found.name, "", found.host or ""), _pin(found)
+    for host, root in lock.roots.get(GCC, {}).items():
+        if not isinstance(root, SecondRoot):
+            continue
+        yield (ROOT, "", host), Pin("second-root", "", "", root.tree)
+        for package in root.packages:
+            yield (ROOT, package.package, host), _pin_of_package(package)
+        for release in root.releases:
+            yield (ROOT, release.name, host), _pin(release)
+
+
+def _pin(found: Input) -> Pin:
+    log: LogEntry | None = getattr(found, "log", None)
+    return Pin(
+        kind=found.kind,
+        version=found.version,
+        package=getattr(found, "package", None) or getattr(found, "module", None) or "",
+        blake3=found.blake3,
+        tree=found.tree,
+        vendored=getattr(found, "vendored", None),
+        record=log.number if isinstance(log, Recorded) else None,
+    )
+
+
+def _pin_of_package(found: RootPackage) -> Pin:
+    return Pin("debian-package", found.version, found.package, found.blake3)
 
 
 def moved(previous: Lock | None, new: Lock) -> list[str]:

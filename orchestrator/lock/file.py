@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator.architecture import ARCHITECTURES, Architecture
 from orchestrator.files import text_file
 from orchestrator.files.document import shaped
+from orchestrator.lock import parts
 from orchestrator.lock.model import (
     Absent,
     DebianPackage,
@@ -31,14 +32,14 @@ from orchestrator.lock.model import (
     SecondRoot,
     Toolchain,
 )
+from orchestrator.lock.parts import wanted
 from reproducibility import canonical, gomodule, regular
 from reproducibility import digest as digests
 from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from orchestrator.spec.boot import Origin
     from orchestrator.spec.model import Spec
     from reproducibility.digest import Digest
 
@@ -170,44 +171,6 @@ class Lock(BaseModel):
     def _refuse(self, changes: Iterable[str]) -> None:
         if told := "\n  ".join(changes):
             raise InputError(f"the lock does not fit the spec\n  {told}", remedy=_AGAIN)
-
-
-def wanted(spec: Spec) -> dict[str, str]:
-    """The parts of a spec that decide what is locked, as text by key."""
-    parts = {
-        "go.version": spec.go.version,
-        "go.bootstrap": spec.go.bootstrap,
-        "debian.suite": spec.debian.suite,
-        "image.architectures": " ".join(sorted(spec.image.architectures)),
-    }
-    for source in spec.sources:
-        place = f"@{source.version}" if source.version else f" in {source.path}"
-        told = f"{source.module}{place}{_replaced(source.replace)}{_without(source.left_out)}"
-        parts[f"source.{source.name}"] = told
-    for file in spec.files:
-        parts[f"file.{file.destination}"] = f"{file.source}{_without(file.exclude)}"
-    for name, (_, origin) in boot_origins(spec).items():
-        suite = f" of {spec.debian.suite}" if origin.package else ""
-        parts[f"boot.{name}"] = f"{origin}{suite}"
-    if spec.root.gcc is not None:
-        root = spec.root.gcc
-        parts["root.gcc"] = (
-            f"{' '.join(root.packages)} of {spec.debian.suite}, then {' '.join(root.versions)}"
-        )
-    return parts
-
-
-def _replaced(replace: Sequence[str] | None) -> str:
-    return f" with {' '.join(replace)}" if replace else ""
-
-
-def _without(exclude: Sequence[str]) -> str:
-    return f" without {' '.join(exclude)}" if exclude else ""
-
-
-def boot_origins(spec: Spec) -> dict[str, tuple[Architecture, Origin]]:
-    """Return the origins of the boot files (`Boot.origins`); empty without `[boot]`."""
-    return spec.boot.origins(spec.image.architectures) if spec.boot else {}
 
 
 def make(
@@ -430,6 +393,6 @@ def _module_contradictions(lock: Lock, found: GoModule) -> Iterator[str]:
         if (found.module, found.version) != (gomodule.TOOLCHAIN, expected):
             yield f"{found.label} is {found.module} {found.version}, not {expected}"
         return
-    made_for = f"{found.module}@{found.version}{_replaced(found.replace)}"
+    made_for = f"{found.module}@{found.version}{parts.replaced(found.replace)}"
     if lock.wanted.get(f"source.{found.name}") != made_for:
         yield f"{found.label} is not the source that the lock was made for"

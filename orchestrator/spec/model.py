@@ -65,7 +65,9 @@ RESERVED = frozenset(
 _RESERVED_START = "linux_"
 _BAD_ON_FAT = re.compile(rf'["*:<>?|\\{visible.CONTROLS}]|[. ](?:/|$)')
 _CONTROL = re.compile(f"[{visible.CONTROLS}]")
-_FIXED_INPUTS = frozenset({"go", "bootstrap", "uname", "root.gcc"})
+# What `orchestrate lock --update` takes for every input, and so the name of none.
+EVERY = "all"
+_FIXED_INPUTS = frozenset({"go", "bootstrap", "uname", "root.gcc", EVERY})
 
 _LIMITS = policy.Limits()
 _LEAST = 64 << 20

@@ -123,7 +123,7 @@ def test_locking_again_asks_nobody_and_gives_the_same_bytes(
 def test_looking_the_toolchain_up_anew_keeps_the_proof(
     lock: Lock, wanted: Spec, store: Store
 ) -> None:
-    again = resolve.lock(wanted, lock, store, update="go")
+    again = resolve.lock(wanted, lock, store, update={"go"})
     assert differences.moved(lock, again) == []
 
 

@@ -21,15 +21,24 @@ from orchestrator.cli.session import Call, Manner
 
 EXAMPLES = (
     ("Pin what is new in the spec, keep the rest", "orchestrate lock"),
-    ("Resolve one input again, and show what changed", "orchestrate lock --update go"),
+    (
+        "Resolve two inputs again, and show what changed",
+        "orchestrate lock --update uname --update kernel.amd64",
+    ),
+    ("Whatever is newer", "orchestrate lock --update all"),
+    ("For scripts", "orchestrate lock --update all --json | jq .changes"),
 )
 
 
 def lock(
     *,
     update: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Resolve this input again, although it is pinned."),
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Resolve this input again, although it is pinned; may be given several times; all "
+            "for every one.",
+        ),
     ] = None,
     spec: Spec = SPEC,
     lock: Lock = LOCK,
@@ -46,5 +55,6 @@ def lock(
     """
     from orchestrator.cli.views import inputs as view
 
+    anew = frozenset(update or ())
     where = view.Where(spec, lock, store_folder(store))
-    return Call(lambda session: view.lock(where, update, session), Manner(json, verbose, quiet))
+    return Call(lambda session: view.lock(where, anew, session), Manner(json, verbose, quiet))

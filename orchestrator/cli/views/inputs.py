@@ -36,8 +36,10 @@ class Where:
         return places.own(self.spec, self.lock, self.store)
 
 
-def lock(where: Where, update: str | None, session: Session) -> int:
+def lock(where: Where, update: frozenset[str], session: Session) -> int:
     """Pin every input; the lock is written only if something moved.
+
+    `update`: names of inputs to look up anew; `all` among them stands for every one.
 
     Raises:
         InputError: the spec is wrong, or names something that does not exist.
@@ -45,14 +47,15 @@ def lock(where: Where, update: str | None, session: Session) -> int:
         InfrastructureError: something could not be had.
     """
     from orchestrator.inputs import Clients, resolve
-    from orchestrator.lock import differences
+    from orchestrator.lock import differences, parts
     from orchestrator.lock import file as locks
     from orchestrator.progress.inputs import InputEvents
     from orchestrator.spec import model as spec
     from orchestrator.store import Store, trial
 
     wanted = spec.load(where.spec)
-    previous, records = _previous(where.lock, update, session)
+    every = spec.EVERY in update
+    previous, records = _previous(where.lock, session, keep=bool(update) and not every)
     with session.working("orchestrate lock") as progress, closing(Store(where.store)) as store:
         trial.require_store(where.store)
         clients = Clients(events=InputEvents(progress), stop=session.stopping.event)
@@ -60,7 +63,7 @@ def lock(where: Where, update: str | None, session: Session) -> int:
             wanted,
             previous,
             store,
-            update=update,
+            update={*parts.names(parts.wanted(wanted))} if every else update,
             clients=clients,
             own=where.own,
             note=progress.note,
@@ -71,22 +74,28 @@ def lock(where: Where, update: str | None, session: Session) -> int:
     if changed:
         locks.save(pinned, where.lock)
     session.result(
-        {"schema": SCHEMA, "lock": str(where.lock), "changed": changed, "moved": moved},
+        {
+            "schema": SCHEMA,
+            "lock": str(where.lock),
+            "changed": changed,
+            "moved": moved,
+            "changes": [one.document() for one in differences.changes(previous, pinned)],
+        },
         [*moved, f"{where.lock} {'is written' if changed else 'is up to date'}"],
     )
     return 0
 
 
 def _previous(
-    path: Path, update: str | None, session: Session
+    path: Path, session: Session, *, keep: bool = False
 ) -> tuple[Lock | None, Records | None]:
     """The lock that is there, or None; then what it proves of the public log all the same.
 
     One that is refused is replaced, but never in silence, and what it proves is never lost. One
-    without a word in it, as `touch` makes it, is none.
+    without a word in it, as `touch` makes it, is none. `keep`: some of its pins are to be kept.
 
     Raises:
-        InputError: it is refused, and `update` wants the rest of it kept or it is no JSON.
+        InputError: it is refused, and `keep` or it is no JSON.
     """
     from orchestrator.inputs import log_records
     from orchestrator.lock import file as locks
@@ -96,7 +105,7 @@ def _previous(
     try:
         return locks.load(path), None
     except InputError as refused:
-        if update is not None:
+        if keep:
             raise
         try:
             records = log_records.salvaged(_text(path))

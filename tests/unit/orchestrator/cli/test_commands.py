@@ -19,7 +19,7 @@ from orchestrator.cli.wording import grouped, quantity, short
 from orchestrator.diagnosis import counting, equal
 from orchestrator.inputs import bundle as bundles
 from orchestrator.inputs import resolve
-from orchestrator.lock import differences
+from orchestrator.lock import differences, parts
 from orchestrator.lock import file as locks
 from orchestrator.spec import model as spec
 from orchestrator.store import Store
@@ -296,7 +296,7 @@ class FakeSpec:
 
 @pytest.fixture
 def locking_(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    seen: dict[str, Any] = {"new": b"new", "moved": ["go 1.27.2 -> 1.27.3: version"]}
+    seen: dict[str, Any] = {"new": b"new", "moved": ["go 1.27.2 -> 1.27.3: version"], "changes": ()}
 
     def make(_spec: FakeSpec, previous: FakeLock | None, _store: Store, **rest: Any) -> FakeLock:  # noqa: ANN401 - whatever is passed
         seen.update(previous=previous, **rest)
@@ -312,6 +312,10 @@ def locking_(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(spec, "load", lambda _path: FakeSpec())
     monkeypatch.setattr(resolve, "lock", make)
     monkeypatch.setattr(differences, "moved", lambda _old, _new: seen["moved"])
+    monkeypatch.setattr(differences, "changes", lambda _old, _new: seen["changes"])
+    monkeypatch.setattr(
+        parts, "wanted", lambda _spec: {"source.tools": "", "boot.kernel.amd64": ""}
+    )
     monkeypatch.setattr(locks, "load", load)
     monkeypatch.setattr(locks, "dump", lambda lock: lock.content)
     monkeypatch.setattr(locks, "save", lambda lock, path: path.write_bytes(lock.content))
@@ -342,16 +346,42 @@ def test_a_lock_that_moved_nothing_is_not_written(
         "lock": str(lock),
         "changed": False,
         "moved": [],
+        "changes": [],
     }
     assert lock.stat().st_mtime == 1
 
 
-def test_update_names_one_input(locking_: dict[str, Any], tmp_path: Path) -> None:
+def test_what_changed_is_told_to_programs_by_version_and_digest(
+    locking_: dict[str, Any], tmp_path: Path, capsys: Captured
+) -> None:
+    pin = differences.Pin("debian-package", "1.2-1", "busybox-static", digest.of_bytes(b"artifact"))
+    locking_["changes"] = (differences.Change("uname", "", "amd64", None, pin),)
+    arguments = ["--lock", str(tmp_path / "sourcery.lock"), "--store", str(tmp_path / "s")]
+    assert run(["lock", "--json", *arguments]) == 0
+    (told,) = json.loads(capsys.readouterr().out)["changes"]
+    assert (told["name"], told["host"], told["before"]) == ("uname", "amd64", None)
+    assert told["after"]["version"] == "1.2-1"
+    assert told["after"]["blake3"] == str(digest.of_bytes(b"artifact"))
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ([], set()),
+        (["go"], {"go"}),
+        (["go", "uname", "go"], {"go", "uname"}),
+        (["all"], {"bootstrap", "go", "kernel.amd64", "tools", "uname"}),
+        (["tools", "all"], {"bootstrap", "go", "kernel.amd64", "tools", "uname"}),
+    ],
+)
+def test_update_names_inputs(
+    locking_: dict[str, Any], tmp_path: Path, given: list[str], meant: set[str]
+) -> None:
     lock = tmp_path / "sourcery.lock"
     lock.write_bytes(b"old")
-    arguments = ["lock", "--update", "go", "--lock", str(lock), "--store", str(tmp_path / "s")]
-    assert run(arguments) == 0
-    assert locking_["update"] == "go"
+    options = [word for name in given for word in ("--update", name)]
+    assert run(["lock", *options, "--lock", str(lock), "--store", str(tmp_path / "s")]) == 0
+    assert set(locking_["update"]) == meant
     assert locking_["previous"].content == b"old"
     assert lock.read_bytes() == b"new"
 
@@ -364,6 +394,9 @@ def test_a_refused_lock_is_replaced_but_not_in_silence(
     arguments = ["--lock", str(lock), "--store", str(tmp_path / "s")]
     assert run(["lock", "--update", "go", *arguments]) == 2
     assert b"tampered" in lock.read_bytes()
+    assert run(["lock", "--update", "go", "--update", "all", *arguments]) == 0
+    assert locking_["previous"] is None
+    lock.write_bytes(b'{"tampered": [1, {}]}')
     assert run(["lock", *arguments]) == 0
     told = capsys.readouterr().err
     assert "the present lock is refused: the lock was changed" in told

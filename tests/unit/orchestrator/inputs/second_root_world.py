@@ -15,6 +15,7 @@ from tests.unit.orchestrator.inputs.world import done, h1, module_zip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from containers.host.process import Completed
     from orchestrator.lock.file import Lock
@@ -140,7 +141,11 @@ def publish(world: World) -> Debian:
 
 
 def make(
-    world: World, spec: Spec, store: Store, previous: Lock | None = None, update: str | None = None
+    world: World,
+    spec: Spec,
+    store: Store,
+    previous: Lock | None = None,
+    update: AbstractSet[str] = frozenset(),
 ) -> Lock:
     return resolve.lock(spec, previous, store, update=update, clients=world.clients())
 

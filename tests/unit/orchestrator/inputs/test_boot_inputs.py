@@ -118,7 +118,7 @@ def test_a_place_in_the_pool_is_pinned_without_an_index(
     assert (kernel.package, kernel.version) == ("linux-image-6.12-riscv64", "6.12.0-1")
     assert (kernel.where, kernel.sha256) == (RISCV, digests.sha256_of_bytes(RISCV_KERNEL))
     index.answer = done("no index today", 1)
-    again = resolve.lock(booting, pinned, store, update="kernel.riscv64", clients=world.clients())
+    again = resolve.lock(booting, pinned, store, update={"kernel.riscv64"}, clients=world.clients())
     assert again == pinned
     assert world.count("download-file") == 1
     assert world.count("update") == 0
@@ -145,11 +145,11 @@ def test_one_of_them_is_looked_up_anew(
     newer = deb({"boot/vmlinuz-6.13": b"newer"})
     index.add("linux-image-amd64", deb({}), Depends="linux-image-6.13-amd64 (= 6.13-1)")
     index.add("linux-image-6.13-amd64", newer, Version="6.13-1")
-    after = resolve.lock(booting, pinned, store, update="kernel.amd64", clients=world.clients())
+    after = resolve.lock(booting, pinned, store, update={"kernel.amd64"}, clients=world.clients())
     (line,) = differences.moved(pinned, after)
     assert line.startswith("kernel.amd64 6.12.1-1: version 6.12.1-1 -> 6.13-1, blake3")
     with pytest.raises(InputError, match=r"no input 'kernel.arm64'") as refused:
-        resolve.lock(booting, pinned, store, update="kernel.arm64", clients=world.clients())
+        resolve.lock(booting, pinned, store, update={"kernel.arm64"}, clients=world.clients())
     assert "kernel.amd64, kernel.riscv64" in refused.value.remedy
 
 
@@ -185,7 +185,7 @@ def test_an_index_that_is_not_the_signed_one_is_said_with_the_way_out(
 ) -> None:
     index.answer = done("E: Failed to fetch x  File has unexpected size (1 != 2).", 100)
     with pytest.raises(InfrastructureError, match="index for amd64 is not the one") as refused:
-        resolve.lock(booting, pinned, store, update="kernel.amd64", clients=world.clients())
+        resolve.lock(booting, pinned, store, update={"kernel.amd64"}, clients=world.clients())
     assert "`pool` and `sha256`" in refused.value.remedy
 
 

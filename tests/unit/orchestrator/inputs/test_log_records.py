@@ -29,6 +29,7 @@ from tests.unit.orchestrator.inputs.world import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from containers.host.process import Completed
@@ -43,7 +44,11 @@ ARM64 = (TOOLCHAIN[0], TOOLCHAIN[1].replace("amd64", "arm64"))
 
 
 def make(
-    world: World, spec: Spec, store: Store, previous: Lock | None = None, update: str | None = None
+    world: World,
+    spec: Spec,
+    store: Store,
+    previous: Lock | None = None,
+    update: AbstractSet[str] = frozenset(),
 ) -> Lock:
     return resolve.lock(spec, previous, store, update=update, clients=world.clients())
 
@@ -84,7 +89,7 @@ def test_a_record_that_an_earlier_lock_proves_cannot_vanish(  # noqa: PLR0913 - 
 ) -> None:
     forget(world, module, answer)
     with pytest.raises(ComparisonError) as refused:
-        make(world, spec, store, before, update)
+        make(world, spec, store, before, {update})
     told = refused.value.diagnostics()
     assert f"the record of {'@'.join(module)} has vanished from the public log" in told
     assert answer in told
@@ -113,7 +118,7 @@ def test_a_record_that_has_moved_in_the_log_is_refused(  # noqa: PLR0913 - fixtu
     with pytest.raises(
         ComparisonError, match=r"record of .* has changed: .*; now number"
     ) as refused:
-        make(world, spec, store, before, update)
+        make(world, spec, store, before, {update})
     assert "equivocates" in refused.value.remedy
     assert module[0] in refused.value.subject
 
@@ -124,7 +129,7 @@ def test_a_record_of_another_hash_is_refused(
     what = "@".join(RISCV64)
     world.log.records[what] = world.log.records[what].replace("h1:" + "A" * 43 + "=", OTHER)
     with pytest.raises(ComparisonError, match=f"has changed: .*{OTHER}"):
-        make(world, spec, store, before, "go")
+        make(world, spec, store, before, {"go"})
 
 
 def test_a_module_and_a_record_that_were_both_replaced_are_refused(
@@ -136,17 +141,17 @@ def test_a_module_and_a_record_that_were_both_replaced_are_refused(
     assert isinstance(old, GoModule)
     world.log.records[what] = world.log.records[what].replace(old.h1, other)
     with pytest.raises(ComparisonError, match="has changed"):
-        make(world, spec, store, before, "tools")
+        make(world, spec, store, before, {"tools"})
 
 
 def test_who_does_not_ask_the_log_keeps_the_earlier_proof(
     world: World, spec: Spec, store: Store, before: Lock
 ) -> None:
     del world.log.records["@".join(TOOLS)]  # the world then answers as under GONOSUMDB
-    assert make(world, spec, store, before, "tools") == before
+    assert make(world, spec, store, before, {"tools"}) == before
     world.modules[TOOLS] = module_zip(*TOOLS, {"go.mod": b"module example.org/tools // other\n"})
     with pytest.raises(ComparisonError, match="is not what the public log says: expected h1:"):
-        make(world, spec, store, before, "tools")
+        make(world, spec, store, before, {"tools"})
 
 
 def test_a_record_that_was_absent_may_come_and_is_told(
@@ -160,7 +165,7 @@ def test_a_record_that_was_absent_may_come_and_is_told(
     assert isinstance(before.toolchain.log["riscv64"], Absent)
     world.log.records |= {"@".join(name): text for name, text in kept.items()}
     world.log.add(*RISCV64, "h1:" + "A" * 43 + "=")
-    after = make(world, spec, store, make(world, spec, store, before, "go"), "tools")
+    after = make(world, spec, store, make(world, spec, store, before, {"go"}), {"tools"})
     told = differences.moved(before, after)
     assert any(line.startswith("tools v1.2.3: public record: number ") for line in told)
     assert any(line.startswith("public record of go for riscv64: number ") for line in told)
@@ -190,7 +195,7 @@ def test_a_contradiction_for_another_machine_is_not_passed_over(
     assert isinstance(before.toolchain.log["arm64"], Recorded)
     forget(world, ARM64)
     with pytest.raises(ComparisonError, match="has vanished"):
-        make(world, spec, store, before, "go")
+        make(world, spec, store, before, {"go"})
 
     def tampered(command: Sequence[str]) -> Completed | None:
         what = "@".join(ARM64)
@@ -199,7 +204,7 @@ def test_a_contradiction_for_another_machine_is_not_passed_over(
 
     world.failing = tampered
     with pytest.raises(InputError, match="is not what the public log"):
-        make(world, spec, store, before, "go")
+        make(world, spec, store, before, {"go"})
 
 
 def test_a_module_without_any_record_says_what_to_do(
@@ -220,7 +225,7 @@ def test_a_refused_lock_leaves_the_file_alone(
     data = path.read_bytes()
     forget(world, RISCV64)
     with pytest.raises(ComparisonError):
-        make(world, spec, store, locks.load(path), "go")
+        make(world, spec, store, locks.load(path), {"go"})
     assert path.read_bytes() == data
 
 
@@ -235,7 +240,7 @@ def refused(
     change(document)
     path.write_text(json.dumps(document))
     session = Session(("lock",), Manner(), Stopping())
-    previous, records = cli_inputs._previous(path, None, session)
+    previous, records = cli_inputs._previous(path, session)
     assert previous is None
     assert records is not None
     return records
@@ -314,23 +319,21 @@ def test_a_false_record_in_the_earlier_lock_proves_nothing(
     others = tuple(found for found in before.inputs if found is not tools)
     changed = tools.model_copy(update={"log": false})
     damaged = before.model_copy(update={"inputs": (*others, changed)})
-    after = make(world, spec, store, damaged, "tools").find("tools")
+    after = make(world, spec, store, damaged, {"tools"}).find("tools")
     assert isinstance(after, GoModule)
     assert after.log == tools.log
 
 
-def looked_at(path: Path, update: str | None = None) -> tuple[Lock | None, object]:
-    return cli_inputs._previous(path, update, Session(("lock",), Manner(), Stopping()))
+def looked_at(path: Path, *, keep: bool = False) -> tuple[Lock | None, object]:
+    return cli_inputs._previous(path, Session(("lock",), Manner(), Stopping()), keep=keep)
 
 
 @pytest.mark.parametrize("data", [b"", b" \n\t\r\n", b"\xef\xbb\xbf\n"])
-@pytest.mark.parametrize("update", [None, "go"])
-def test_a_lock_without_a_word_in_it_is_none(
-    tmp_path: Path, data: bytes, update: str | None
-) -> None:
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_lock_without_a_word_in_it_is_none(tmp_path: Path, data: bytes, keep: bool) -> None:
     path = tmp_path / "sourcery.lock"
     path.write_bytes(data)
-    assert looked_at(path, update) == (None, None)
+    assert looked_at(path, keep=keep) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -352,7 +355,7 @@ def test_what_is_no_lock_is_refused_and_never_waited_for(
     with pytest.raises(InputError, match="would be lost with it"):
         looked_at(path)
     with pytest.raises(InputError):
-        looked_at(path, "go")
+        looked_at(path, keep=True)
 
 
 def test_a_mark_before_a_refused_lock_hides_nothing_that_it_proves(

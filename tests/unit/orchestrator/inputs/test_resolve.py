@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.inputs import resolve
-from orchestrator.lock import differences, logged
+from orchestrator.lock import differences, logged, parts
 from orchestrator.lock import file as locks
 from orchestrator.lock.file import Absent, GoModule, Recorded
 from orchestrator.spec import model as specs
@@ -30,6 +30,7 @@ from tests.unit.orchestrator.inputs.world import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from containers.host.process import Completed
@@ -46,7 +47,7 @@ def make(  # noqa: PLR0913 - those of `resolve.lock`
     store: Store,
     previous: Lock | None = None,
     *,
-    update: str | None = None,
+    update: AbstractSet[str] = frozenset(),
     hosts: Sequence[Architecture] = (),
 ) -> Lock:
     clients = world.clients()
@@ -102,13 +103,37 @@ def test_update_looks_one_input_up_anew_and_shows_what_moved(
     before = make(world, spec, store)
     new_package(world)
     assert make(world, spec, store, before) == before
-    after = make(world, spec, store, before, update="uname")
+    after = make(world, spec, store, before, update={"uname"})
     (line,) = differences.moved(before, after)
     assert line.startswith("uname 1:1.37.0 for amd64: version 1:1.37.0 -> 1:1.37.1, blake3 blake3:")
     assert str(digests.of_bytes(world.packages[POOL])) in line
     with pytest.raises(InputError, match="no input 'unam'") as refused:
-        make(world, spec, store, before, update="unam")
+        make(world, spec, store, before, update={"unam"})
     assert "uname" in refused.value.remedy
+
+
+def test_several_inputs_are_looked_up_anew_and_no_other(
+    world: World, spec: Spec, store: Store
+) -> None:
+    before = make(world, spec, store)
+    new_package(world)
+    world.asked.clear()
+    after = make(world, spec, store, before, update={"uname", "tools"})
+    assert [one.name for one in differences.changes(before, after)] == ["uname"]
+    assert world.count("vendor") == 1
+    assert world.count(f"{TOOLCHAIN[0]}@{TOOLCHAIN[1]}") == 0
+    with pytest.raises(InputError, match="no input 'unam'"):
+        make(world, spec, store, before, update={"uname", "unam"})
+
+
+def test_all_names_look_everything_up_anew(world: World, spec: Spec, store: Store) -> None:
+    before = make(world, spec, store)
+    world.asked.clear()
+    assert make(world, spec, store, before, update={*parts.names(before.wanted)}) == before
+    assert sum(command[-1].startswith("--requirement=") for command in world.asked) == 1
+    assert world.count("download-file") == 1
+    assert world.count(f"{TOOLCHAIN[0]}@{TOOLCHAIN[1]}") == 1
+    assert world.count("@".join(TOOLS)) == 1
 
 
 def test_a_new_release_moves_what_hangs_on_it(world: World, spec: Spec, store: Store) -> None:
@@ -133,10 +158,10 @@ def test_an_older_proof_of_the_same_record_is_kept(world: World, spec: Spec, sto
     world.log.add("example.org/else", "v1.0.0", "h1:" + "A" * 43 + "=")  # the log grows
     assert make(world, spec, store) != before
     world.asked.clear()
-    assert make(world, spec, store, before, update="go") == before
+    assert make(world, spec, store, before, update={"go"}) == before
     assert world.count("vendor") == 0, "the sources do not depend on it"
     for name in ("go", "tools"):
-        assert make(world, spec, store, before, update=name) == before
+        assert make(world, spec, store, before, update={name}) == before
 
 
 def test_an_architecture_that_comes_later_is_asked_for(

@@ -261,7 +261,7 @@ def test_an_update_shows_what_moved(debian: Debian, wanted: Spec, store: Store) 
     for name in ("libmpc3", "libgo23"):
         debian.publish(name)
     assert make(debian.world, wanted, store, before) == before
-    after = make(debian.world, wanted, store, before, update="root.gcc")
+    after = make(debian.world, wanted, store, before, update={"root.gcc"})
     told = differences.moved(before, after)
     old = pinned(before).packages[1].blake3
     assert [line.rpartition(" blake3:")[0] for line in told] == [

@@ -51,7 +51,7 @@ def test_what_is_pinned_is_not_given_up(debian: Debian, wanted: Spec, store: Sto
     del debian.packages["gccgo-14"]
     debian.others.add("gccgo-14")
     with pytest.raises(InputError, match=r"is pinned for amd64, and could not be any more: trixie"):
-        make(debian.world, wanted, store, lock, update=second_root.NAME)
+        make(debian.world, wanted, store, lock, update={second_root.NAME})
     del debian.world.modules[TOOLCHAIN, "v0.0.1-go1.24.11.linux-amd64"]
     with pytest.raises(InputError, match=r"is pinned for amd64, and could not be .* go1\.24\.11"):
         make(debian.world, naming(wanted, "gccgo-14", "libgo23"), store, lock)

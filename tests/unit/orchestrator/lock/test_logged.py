@@ -6,40 +6,23 @@ would do it.
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from orchestrator.lock import file as locks
 from orchestrator.lock import logged
-from reproducibility import canonical, codes
-from reproducibility import digest as digests
+from reproducibility import codes
 from reproducibility.compare import Check, Verdict
 from reproducibility.errors import ComparisonError, InputError
+from tests.unit.orchestrator.lock.default import DATA, changed, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DATA = (Path(__file__).parents[4] / "sourcery.lock").read_bytes()
 OTHER = "h1:" + "A" * 43 + "="
 SOURCE = "github.com/u-root/u-root@"
-
-
-def changed(change: Callable[[dict[str, Any]], object]) -> locks.Lock:
-    """The default lock with a change, read back from its file form."""
-    document = json.loads(DATA)
-    change(document)
-    document.pop("checksum", None)
-    checksum = digests.of_bytes(canonical.dumps(document))
-    return locks.parse(canonical.pretty({"checksum": str(checksum), **document}))
-
-
-def named(document: dict[str, Any], name: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(one for one in document["inputs"] if one["name"] == name)
-    return found
 
 
 def toolchain(document: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.lock import file as lock
+from orchestrator.lock import parts
 from orchestrator.spec import boot as boot_section
 from orchestrator.spec import model as spec
 from reproducibility.errors import InputError
@@ -81,13 +82,13 @@ def test_what_the_lock_is_to_pin() -> None:
 def test_only_a_pc_needs_syslinux() -> None:
     text = GOOD.replace('"amd64", ', "")
     text = text.replace(text[text.index("[boot.kernel.amd64]") : text.index("[boot.kernel.r")], "")
-    assert set(lock.boot_origins(spec.parse(text))) == {"kernel.riscv64", "systemd-boot.riscv64"}
+    assert set(parts.boot_origins(spec.parse(text))) == {"kernel.riscv64", "systemd-boot.riscv64"}
 
 
 def test_without_the_table_there_is_nothing_to_boot_and_the_digest_stays() -> None:
     found = spec.parse(BEFORE)
     assert found.boot is None
-    assert lock.boot_origins(found) == {}
+    assert parts.boot_origins(found) == {}
     # The digest that this spec had before there was such a table.
     assert found.digest.hex == "5cce76699feb85c3e7a43b1c87b8b19a2df802fa655747561724a25ee67db651"
 

@@ -152,6 +152,7 @@ BAD = [
     ("exclusion without reason", ('reason = "the stick has its own"\n', ""), 16, "reason: missing"),
     ("exclusion with no words", ('"the stick has its own"', '""'), 18, "why it is left out"),
     ("name twice", ('path = "own"', 'path = "own"\nname = "tools"'), 24, "'tools' is taken"),
+    ("name of every input", ('path = "own"', 'path = "own"\nname = "all"'), 24, "'all' is taken"),
     ("name of another input", ('path = "own"', 'path = "own"\nname = "go"'), 24, "'go' is taken"),
     (
         "module twice",
