@@ -11,6 +11,7 @@ from tests.fuzz import (
     documents,
     evidence,
     media,
+    nightly,
     verification,
 )
 
@@ -26,6 +27,7 @@ TARGETS = {
         differences,
         evidence,
         verification,
+        nightly,
     )
     for one in part.TARGETS
 }
