@@ -1,4 +1,4 @@
-"""Runs a program (subprocess): argv list, environment made from nothing, stdin closed.
+"""Runs a program (subprocess): argv list, environment made from nothing, stdin closed or given.
 
 A failure carries a command line that can be pasted into a shell to run it again. It shows no value
 of the environment but those of an allow-list; the shell that it is pasted into gives the others.
@@ -100,8 +100,9 @@ def run(  # noqa: PLR0913 - all but the command by keyword
     seconds: float = 600,
     stop: Event | None = None,
     check: bool = True,
+    given: bytes = b"",
 ) -> Completed:
-    """Run a program to its end and return what it wrote.
+    """Run a program to its end and return what it wrote. `given`: what it can read from stdin.
 
     Its whole process group is ended when it exceeds `seconds` (wall-clock) or when `stop` is set.
 
@@ -109,13 +110,20 @@ def run(  # noqa: PLR0913 - all but the command by keyword
         InfrastructureError: it could not be started, took too long, or (`check`) failed.
         Stopped: `stop` was set.
     """
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with (
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+        # A file and no pipe: a program need not read what it is given.
+        tempfile.TemporaryFile() as source,
+    ):
+        source.write(given)
+        source.seek(0)
         try:
             process = subprocess.Popen(  # noqa: S603 - argv list, no shell
                 command,
                 env=dict(environment),
                 cwd=directory,
-                stdin=subprocess.DEVNULL,
+                stdin=source if given else subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
                 start_new_session=True,

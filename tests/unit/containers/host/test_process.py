@@ -205,3 +205,10 @@ def _ended(number: int) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+def test_a_program_reads_what_it_is_given_and_nothing_else() -> None:
+    large = b"x" * 300_000
+    assert shell("cat", given=large).stdout == large
+    assert shell("cat").stdout == b""
+    assert shell("exit 0", given=large).status == 0
