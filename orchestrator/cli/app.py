@@ -19,6 +19,7 @@ from orchestrator.cli.commands import (
     evidence,
     fetch,
     lock,
+    nightly,
     policy,
     report,
     run,
@@ -78,6 +79,7 @@ _register(application, evidence.sign, evidence.SIGN_EXAMPLES)
 _register(application, evidence.export, evidence.EXPORT_EXAMPLES)
 _register(application, evidence.schema, evidence.SCHEMA_EXAMPLES)
 _register(application, report.report, report.EXAMPLES)
+_register(application, nightly.nightly, nightly.EXAMPLES)
 _register(application, doctor.doctor, doctor.EXAMPLES)
 _register(application, version.version)
 _register(application, run.run, run.EXAMPLES)

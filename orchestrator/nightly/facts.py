@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orchestrator.artifacts.model import BuildResult
+    from orchestrator.artifacts.model import Word as Verdict
     from orchestrator.audit.model import AuditResult
     from orchestrator.history import model
     from orchestrator.history.words import Word
@@ -25,7 +26,7 @@ class Seen:
     """
 
     outputs: Mapping[Digest, tuple[int, model.Seen]] = field(default_factory=dict)
-    audited: tuple[int, model.Verdict] | None = None
+    audited: tuple[int, Verdict] | None = None
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ class Facts:
     """Facts of a night.
 
     `stages`: each with the word that it gives if it failed, None if it did not. `build`, `audits`,
-    `booted` (a document each) and `verified` (its document): None or empty where there is none. `changes`: since
-    the last build, None where there was none. `before`: what is known of step keys. `notes`: what
-    somebody should know besides.
+    `booted` (a document each) and `verified` (its document): None or empty where there is none.
+    `changes`: since the last build, None where there was none. `before`: what is known of step
+    keys. `notes`: what somebody should know besides.
     """
 
     stages: Sequence[tuple[model.Stage, Word | None]]

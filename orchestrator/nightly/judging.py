@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from orchestrator.artifacts.model import Check as BuildCheck
+    from orchestrator.artifacts.model import Word as Verdict
     from orchestrator.audit import model as audits
     from orchestrator.nightly.facts import Facts, Frame, Seen
 
 _NAMED = 3
 _LONGEST = 400
 _UNKNOWN = "unknown"
-_ORDER: tuple[model.Verdict, ...] = ("PASS", "SKIP", "FAIL")
+_ORDER: tuple[Verdict, ...] = ("PASS", "SKIP", "FAIL")
 
 
 def judge(facts: Facts, frame: Frame) -> model.Night:
@@ -105,8 +106,10 @@ def _varying(facts: Facts, frame: Frame) -> Iterator[model.Varying]:
             continue
         known = since.get(step.name)
         known = known if known is not None and known.key == step.key else None
-        first_night, seen, other = min(earlier) if earlier else (frame.number, "build", None)
+        first_night, other = frame.number, None
+        seen: model.Seen = "build"
         if earlier:
+            _, seen, other = min(earlier)
             # The second of two outputs is what shows it, whichever came first.
             first_night = known.first_night if known else _first(before, step.outputs, frame)
             seen = known.seen if known else seen
@@ -242,7 +245,7 @@ def _inputs(facts: Facts) -> Iterator[model.Input]:
 
 def _machines(found: Sequence[Mapping[str, Any]]) -> Iterator[model.Machine]:
     """Yield each platform once: its worst check, its first boot's time, every command's first."""
-    worst_of: dict[str, model.Verdict] = {}
+    worst_of: dict[str, Verdict] = {}
     seconds: dict[str, float] = {}
     commands: dict[str, dict[str, float]] = {}
     for document in found:
@@ -281,7 +284,7 @@ def _listed(document: Mapping[str, Any] | None, name: str) -> list[dict[str, Any
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
-def _verdict(text: object) -> model.Verdict:
+def _verdict(text: object) -> Verdict:
     if text == "PASS":
         return "PASS"
     return "SKIP" if text == "SKIP" else "FAIL"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -92,7 +93,7 @@ def nightly(
         # From here on the night has been; what follows is done again by the next one.
         history.end(night)
         tidy(config, state, history)
-        for note in telling.tell(config, night, before, place):
+        for note in _tell(config, night, before, place):
             observer.note(note)
     return Ended(night, place, state.site / "index.html")
 
@@ -113,6 +114,18 @@ def tidy(config: Config, state: State, history: History) -> None:
     ]
     pages = site.pages(nights, kept=kept, title=config.site.title, base=config.site.address or "")
     keeping.write_pages(state, pages)
+
+
+def _tell(
+    config: Config, night: model.Night, before: model.Night | None, place: Path
+) -> tuple[str, ...]:
+    """Tell somebody of the night, if that is due; what could not be told, as notes."""
+    if not telling.due(config.notify, night, before.word if before else None):
+        return ()
+    page = place / "index.html"
+    address = config.site.address
+    shown = f"{address}{page.relative_to(State(config.state).site)}" if address else str(page)
+    return telling.tell(config.notify, night, page=shown, environment=os.environ)
 
 
 def _time(moment: datetime) -> str:

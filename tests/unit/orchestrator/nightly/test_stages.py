@@ -1,0 +1,301 @@
+"""The stages of a night: their commands, what each failure leaves out, and the word it gives."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator.artifacts import names
+from orchestrator.history import model
+from orchestrator.history.database import History
+from orchestrator.history.words import Word
+from orchestrator.nightly import config as configs
+from orchestrator.nightly import relocking
+from orchestrator.nightly.children import Finished
+from orchestrator.nightly.facts import Facts, Frame
+from orchestrator.nightly.judging import judge
+from orchestrator.nightly.stages import Tonight, word_of
+from orchestrator.nightly.state import State
+from reproducibility import canonical, digest
+from tests import results
+from tests.fakes import FakeObserver
+from tests.unit.orchestrator.audit import test_model as audit_documents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+TOOL = model.Tool(version="0.1.0", digest=digest.of_bytes(b"tool"))
+NAMES: tuple[model.StageName, ...] = ("relock", "build", "audit", "boot", "verify")
+
+
+def error(status: int, kind: str = "InfrastructureError", summary: str = "no route") -> Any:  # noqa: ANN401
+    """An answer that is an error."""
+    said = {"kind": kind, "status": status, "summary": summary, "subject": "", "remedy": ""}
+    return status, {"error": said}
+
+
+@dataclass
+class World:
+    """A night whose commands give the answers that a test says."""
+
+    tonight: Tonight
+    history: History
+    answers: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+
+    def run(self, _stage: model.StageName, command: Sequence[str]) -> Finished:
+        self.asked.append(tuple(command))
+        status, document = self.answers[command[0]]
+        if command[0] == "build" and status in {0, 1} and "error" not in document:
+            out = self.tonight.state.out
+            out.mkdir(parents=True, exist_ok=True)
+            (out / names.RESULT).write_bytes(canonical.pretty(document))
+            (out / names.ACTIONS).write_text("{}")
+        words = document.get("error", {}).get("summary", "") or ("" if status == 0 else "no")
+        return Finished((*command, "--json"), status, document, words, 1.0)
+
+    def gather(self) -> Facts:
+        return self.tonight.gather()
+
+    def word(self, facts: Facts) -> Word:
+        return judge(facts, self.tonight.frame).word
+
+    def commands(self, name: str) -> list[tuple[str, ...]]:
+        return [one for one in self.asked if one[0] == name]
+
+
+def document_of_build(*steps: dict[str, Any], **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+    """A build, as `orchestrate build --json` prints it."""
+    made = results.build_result(**{"steps": [*steps] or [results.step()], **changes})
+    return made.document()
+
+
+def document_of_audit(*steps: dict[str, Any], **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+    """An audit in which all that was audited is the same."""
+    parts = {"steps": [*steps], "computations": [], "checks": [], **changes}
+    return json.loads(canonical.pretty(audit_documents.document(**parts)))  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    config = configs.parse("", tmp_path / "nightly.toml")
+    state = State(config.state)
+    state.tonight.mkdir(parents=True)
+    lock = state.folder / "locks" / "tonight.lock"
+
+    def relock(*_: object) -> relocking.Relocked:
+        return relocking.Relocked(0, "", lock, "anew", ("orchestrate", "lock"))
+
+    monkeypatch.setattr(relocking, "relock", relock)
+    with closing(History.open(state.database)) as history:
+        frame = Frame(
+            number=1,
+            date="2026-01-02",
+            began="2026-01-02T01:00:00Z",
+            ended="2026-01-02T02:00:00Z",
+            seconds=60.0,
+            attempts=1,
+            tool=TOOL,
+            last=None,
+            built=None,
+        )
+        made = World(Tonight(config, state, frame, history, lambda *_: None, FakeObserver()), history)  # type: ignore[arg-type,return-value]
+        made.tonight.run = made.run
+        made.answers = {
+            "build": (0, document_of_build()),
+            "audit": (0, document_of_audit()),
+            "boot": (0, {"checks": [], "platforms": []}),
+            "verify": (0, {"demands": []}),
+        }
+        yield made
+
+
+def states(facts: Facts) -> dict[str, str]:
+    """The state of each stage."""
+    return {stage.name: stage.state for stage, _ in facts.stages}
+
+
+def test_a_night_in_which_all_goes_well(world: World) -> None:
+    facts = world.gather()
+    assert states(facts) == dict.fromkeys(NAMES, "done")
+    assert [one[0] for one in world.asked] == ["build", "audit", "boot", "verify"]
+    for stage, _ in facts.stages:
+        assert stage.command[0] == "orchestrate"
+        assert "--json" not in stage.command
+
+
+def test_what_is_built_is_the_nights_own_lock(world: World) -> None:
+    world.gather()
+    (build,) = world.commands("build")
+    (audit,) = world.commands("audit")
+    lock = str(world.tonight.state.folder / "locks" / "tonight.lock")
+    assert build[build.index("--lock") + 1] == lock
+    assert audit[audit.index("--lock") + 1] == lock
+
+
+@pytest.mark.parametrize(
+    ("stage", "answer", "word"),
+    [
+        ("build", error(2, "InputError"), Word.BUILD_FAILED),
+        ("build", error(2, "OtherContentError"), Word.CHECK_FAILED),
+        ("build", error(3, "ActionError"), Word.BUILD_FAILED),
+        ("build", error(4), Word.INFRASTRUCTURE),
+        ("build", (137, {}), Word.INFRASTRUCTURE),
+        ("build", (0, {}), Word.INFRASTRUCTURE),
+        ("audit", error(4), Word.INFRASTRUCTURE),
+        ("boot", (3, {"checks": [], "platforms": []}), Word.BOOT_FAILED),
+        ("boot", (1, {"checks": [], "platforms": []}), Word.BOOT_FAILED),
+        ("boot", error(4), Word.INFRASTRUCTURE),
+        ("verify", (1, {"demands": []}), Word.CHECK_FAILED),
+    ],
+)
+def test_a_stage_that_fails_gives_its_word(
+    world: World, stage: str, answer: tuple[int, dict[str, Any]], word: Word
+) -> None:
+    world.answers[stage] = answer
+    facts = world.gather()
+    assert states(facts)[stage] == "failed"
+    assert world.word(facts) is word
+
+
+def test_without_a_build_nothing_else_is_tried(world: World) -> None:
+    world.answers["build"] = error(3, "ActionError", "T1 fails")
+    facts = world.gather()
+    assert states(facts) == {
+        "relock": "done",
+        "build": "failed",
+        "audit": "left out",
+        "boot": "left out",
+        "verify": "left out",
+    }
+    assert [one[0] for one in world.asked] == ["build"]
+
+
+def test_a_build_with_a_failed_check_is_audited_all_the_same(world: World) -> None:
+    failed = document_of_build(verdict="FAIL", checks=[results.check(verdict="FAIL")])
+    world.answers["build"] = (1, failed)
+    facts = world.gather()
+    assert states(facts)["build"] == "failed"
+    assert len(world.commands("audit")) == 1
+    assert world.word(facts) is Word.CHECK_FAILED
+
+
+def test_what_is_not_asked_for_is_left_out(world: World, tmp_path: Path) -> None:
+    text = "[audit]\nbudget = 0\n[boot]\nplatforms = 'none'\n"
+    world.tonight.config = configs.parse(text, tmp_path / "nightly.toml")
+    facts = world.gather()
+    assert states(facts)["audit"] == states(facts)["boot"] == "left out"
+    assert [one[0] for one in world.asked] == ["build", "verify"]
+
+
+def test_the_first_runs_of_commands_are_timed_on_machines_of_their_own(
+    world: World, tmp_path: Path
+) -> None:
+    text = "[boot]\nplatforms = ['pc-uefi']\ncommands = ['ls /', 'date']\n"
+    world.tonight.config = configs.parse(text, tmp_path / "nightly.toml")
+    facts = world.gather()
+    proof, timed = world.commands("boot")
+    assert "--run" not in proof
+    assert [timed[at + 1] for at, word in enumerate(timed) if word == "--run"] == ["ls /", "date"]
+    assert proof[proof.index("--log") + 1] != timed[timed.index("--log") + 1]
+    assert len(facts.booted) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [(1, Word.CHECK_FAILED), (2, Word.BUILD_FAILED), (4, Word.INFRASTRUCTURE)],
+)
+def test_without_any_lock_nothing_is_built(
+    world: World, monkeypatch: pytest.MonkeyPatch, status: int, word: Word
+) -> None:
+    found = relocking.Relocked(status, "why", None, "anew")
+    monkeypatch.setattr(relocking, "relock", lambda *_: found)
+    facts = world.gather()
+    assert not world.asked
+    assert facts.locked is None
+    assert world.word(facts) is word
+
+
+def test_a_mirror_that_is_down_is_no_fault_of_the_product(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = world.tonight.state.folder / "locks" / "tonight.lock"
+    found = relocking.Relocked(4, "no route", lock, "the night before", notes=("a mirror is down",))
+    monkeypatch.setattr(relocking, "relock", lambda *_: found)
+    facts = world.gather()
+    assert states(facts)["relock"] == "failed"
+    assert states(facts)["build"] == "done"
+    assert facts.locked == "the night before"
+    assert "a mirror is down" in facts.notes
+    assert world.word(facts) is Word.INPUTS_CHANGED  # the first build of this history
+
+
+STEP = results.step("commands/amd64", key=str(digest.of_bytes(b"key")))
+
+
+def a_night(world: World, number: int, *, audited: int | None) -> None:
+    """Write a night into the history that built that step."""
+    history = world.history
+    begun = history.begin(date="2026-01-01", began="2026-01-01T00:00:00Z", tool=TOOL)
+    assert begun.number == number
+    step = model.Step(
+        name="commands/amd64",
+        key=digest.of_bytes(b"key"),
+        outputs=digest.Digest.parse(results.NOTHING),
+        seconds=1.0,
+        cached=False,
+        audited=audited,
+        verdict="PASS" if audited else None,
+        others=(),
+    )
+    facts = Facts(stages=())
+    frame = world.tonight.frame
+    night = judge(facts, Frame(**{**vars_of(frame), "number": number}))
+    history.end(night.model_copy(update={"steps": (step,), "attempts": begun.attempts}))
+
+
+def vars_of(frame: Frame) -> dict[str, Any]:
+    """The fields of a frame."""
+    return {name: getattr(frame, name) for name in frame.__dataclass_fields__}
+
+
+@pytest.mark.parametrize(("audited", "overdue"), [(None, True), (1, True), (3, False)])
+def test_a_step_that_was_not_audited_for_long_is_whatever_it_takes(
+    world: World, tmp_path: Path, audited: int | None, *, overdue: bool
+) -> None:
+    for number in (1, 2, 3):
+        a_night(world, number, audited=audited if audited is None or audited <= number else None)
+    world.tonight.frame = Frame(**{**vars_of(world.tonight.frame), "number": 4})
+    text = "[audit]\nwithin = 3\n"
+    world.tonight.config = configs.parse(text, tmp_path / "nightly.toml")
+    world.answers["build"] = (0, document_of_build(STEP))
+    facts = world.gather()
+    audits = world.commands("audit")
+    assert len(audits) == (2 if overdue else 1)
+    if overdue:
+        assert audits[0][audits[0].index("--only") + 1] == "commands/amd64"
+        assert "--budget" not in audits[0]
+        assert any("beyond the budget" in note for note in facts.notes)
+    assert "--budget" in audits[-1]
+
+
+def test_a_lost_result_of_the_night_before_is_said(world: World) -> None:
+    a_night(world, 1, audited=None)
+    last = world.history.last()
+    assert last is not None
+    world.tonight.frame = Frame(
+        **{**vars_of(world.tonight.frame), "number": 2, "last": last, "built": last}
+    )
+    facts = world.gather()
+    assert facts.changes is None
+    assert any("its result cannot be read" in note for note in facts.notes)
+
+
+def test_an_exit_status_alone_is_no_answer() -> None:
+    silent = Finished(("build",), 0, {}, "it ended with exit status 0 and without an answer", 1.0)
+    assert word_of("build", silent) is Word.INFRASTRUCTURE
