@@ -109,9 +109,7 @@ def tidy(config: Config, state: State, history: History) -> None:
     there = keeping.kept(state)
     keeping.drop(state, there.keys() - set(pruned.kept))
     kept = {number: tuple(sorted(there[number])) for number in there.keys() & set(pruned.kept)}
-    nights = [
-        history.night(one.number) if one.number in kept else one for one in history.nights()
-    ]
+    nights = [history.night(one.number) if one.number in kept else one for one in history.nights()]
     pages = site.pages(nights, kept=kept, title=config.site.title, base=config.site.address or "")
     keeping.write_pages(state, pages)
 

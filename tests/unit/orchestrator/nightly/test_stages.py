@@ -104,7 +104,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             last=None,
             built=None,
         )
-        made = World(Tonight(config, state, frame, history, lambda *_: None, FakeObserver()), history)  # type: ignore[arg-type,return-value]
+        made = World(
+            Tonight(config, state, frame, history, lambda *_: None, FakeObserver()), history
+        )  # type: ignore[arg-type,return-value]
         made.tonight.run = made.run
         made.answers = {
             "build": (0, document_of_build()),
