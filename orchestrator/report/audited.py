@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.report import matrix, verdict, words
+from orchestrator.markup import words
+from orchestrator.markup.html import EMPTY, Child, Html, element, join
+from orchestrator.markup.tables import fold, part, section, table
+from orchestrator.report import matrix, verdict
 from orchestrator.report.checks import differences, explained, rows
-from orchestrator.report.markup import EMPTY, Child, Html, element, join
-from orchestrator.report.tables import fold, part, section, table
 
 if TYPE_CHECKING:
     from orchestrator.artifacts.model import BuildResult, Word

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.report import grouping, words
-from orchestrator.report.markup import Html, element, join
-from orchestrator.report.tables import section
+from orchestrator.markup import words
+from orchestrator.markup.html import Html, element, join
+from orchestrator.markup.tables import section
+from orchestrator.report import grouping
 from reproducibility import codes
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.report import words
-from orchestrator.report.markup import EMPTY, Html, element, join
-from orchestrator.report.tables import fold, part, section, table
+from orchestrator.markup import words
+from orchestrator.markup.html import EMPTY, Html, element, join
+from orchestrator.markup.tables import fold, part, section, table
 
 if TYPE_CHECKING:
     from orchestrator.artifacts.model import BuildResult

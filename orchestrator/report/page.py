@@ -1,15 +1,16 @@
 """The page `report.html`: pure, one self-contained document, the same bytes for the same values.
 
-A content security policy forbids everything but the style sheet in the page, by its digest: no
-script, no image, no font, no connection, no form.
+Its links lead to its own sections only, and nothing is loaded (`orchestrator.markup.document`).
 """
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.artifacts.form import FORM, GENERATOR
+from orchestrator.markup import words
+from orchestrator.markup.document import document, sections, skip
+from orchestrator.markup.html import Html, element
 from orchestrator.report import (
     audited,
     chain,
@@ -17,15 +18,11 @@ from orchestrator.report import (
     contents,
     inputs,
     isolation,
-    markup,
     steps,
     timeline,
     verdict,
-    words,
 )
-from orchestrator.report.markup import Html, element
 from orchestrator.report.style import SHEET
-from reproducibility import digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,22 +52,10 @@ def page(
     `audit`: the audit of it, if there was one. `packages`: of its bill of materials, for licences.
     """
     name = f"{verdict.of_build(result)}: image {words.short(result.image.blake3)}"
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=_policy()),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="referrer", content="no-referrer"),
-        element("meta", name="generator", content=f"{GENERATOR} {FORM}"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", f"{name} - build report"),
-        markup.style(SHEET),
-    )
-    body = element(
-        "body",
-        element("a", "Skip to the verdict", href="#verdict", class_="to-verdict"),
+    return document(
+        skip("Skip to the verdict", "verdict"),
         _header(result),
-        _contents(),
+        sections(_SECTIONS, "report"),
         element(
             "main",
             verdict.summary(result, audit),
@@ -83,14 +68,10 @@ def page(
             isolation.told(result),
         ),
         _footer(audit),
+        title=f"{name} - build report",
+        sheet=SHEET,
+        generator=f"{GENERATOR} {FORM}",
     )
-    return markup.document(element("html", head, body, lang="en"))
-
-
-def _policy() -> str:
-    sheet = bytes.fromhex(digest.sha256_of_bytes(SHEET.encode()).hex)
-    allowed = f"'sha256-{base64.b64encode(sheet).decode()}'"
-    return f"default-src 'none'; style-src {allowed}; base-uri 'none'; form-action 'none'"
 
 
 def _header(result: BuildResult) -> Html:
@@ -104,11 +85,6 @@ def _header(result: BuildResult) -> Html:
             f" for {', '.join(sorted(result.root.commands)) or 'no architecture'}",
         ),
     )
-
-
-def _contents() -> Html:
-    items = (element("li", element("a", title, href=f"#{name}")) for name, title in _SECTIONS)
-    return element("nav", element("ul", *items), aria_label="Sections of this report")
 
 
 def _footer(audit: AuditResult | None) -> Html:

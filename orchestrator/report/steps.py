@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.report import words
-from orchestrator.report.markup import Html, element, join
-from orchestrator.report.tables import fold, table
+from orchestrator.markup import words
+from orchestrator.markup.html import Html, element, join
+from orchestrator.markup.tables import fold, table
 
 if TYPE_CHECKING:
     from orchestrator.artifacts.model import BuildResult, Step

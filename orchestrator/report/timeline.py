@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from orchestrator.report import grouping, words
-from orchestrator.report.markup import EMPTY, Html, element, join
-from orchestrator.report.tables import section
+from orchestrator.markup import words
+from orchestrator.markup.html import EMPTY, Html, element, join
+from orchestrator.markup.tables import section
+from orchestrator.report import grouping
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from orchestrator.artifacts.model import Step
-from orchestrator.report import grouping, timeline, words
+from orchestrator.markup import words
+from orchestrator.report import grouping, timeline
 from orchestrator.report.page import page
 from tests import pages, results
-from tests.unit.orchestrator.report.parsing import parsed
+from tests.unit.orchestrator.markup.parsing import parsed
 
 
 def steps(*names: tuple[str, str]) -> list[Step]:

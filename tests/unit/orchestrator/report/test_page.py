@@ -14,7 +14,7 @@ from orchestrator.report.page import page
 from orchestrator.report.style import SHEET
 from reproducibility import digest, visible
 from tests import pages, results
-from tests.unit.orchestrator.report.parsing import parsed
+from tests.unit.orchestrator.markup.parsing import parsed
 
 if TYPE_CHECKING:
     from orchestrator.artifacts.model import BuildResult

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.report.markup import Child, Html, element, join
+from orchestrator.markup.html import Child, Html, element, join
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.report import words
-from tests.unit.orchestrator.report.parsing import parsed
+from orchestrator.markup import words
+from tests.unit.orchestrator.markup.parsing import parsed
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,16 @@
-"""Words and small pieces that all sections of the page use: marks, sizes, times, digests. Pure."""
+"""Words and small pieces that all pages use: marks, sizes, times, digests. Pure."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.report.markup import LINE, Child, Html, element, join
+from orchestrator.markup.html import LINE, Child, Html, element, join
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from orchestrator.artifacts.model import Word
-
+Word = Literal["PASS", "SKIP", "FAIL"]
 # From the best to the worst.
 VERDICTS: tuple[Word, ...] = ("PASS", "SKIP", "FAIL")
 # A sign beside the word and the colour, for who does not see the colour.
