@@ -18,6 +18,8 @@ _LONGEST = 2000
 # segments "." and "..", but for those that lead up at the beginning.
 _SEGMENT = r"(?!\.{1,2}(?:[/#]|\Z))(?:[A-Za-z0-9._~!$&'()*+,;=@-]|%[0-9A-F]{2})+"
 _WITHIN = re.compile(rf"(?:\.\./){{0,8}}{_SEGMENT}(?:/{_SEGMENT})*(?:#[a-z][a-z0-9-]*)?")
+# Parts of a path that are no name of a file or folder.
+_NOWHERE = frozenset({"", ".", ".."})
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 # Section 3 of RFC 3986: a host by name, path, query and fragment in their own characters.
 _AFTER = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*"
@@ -91,6 +93,8 @@ def within(folder: str, name: str) -> Within | None:
 
     None for a path that no address can have: an empty one, an absolute one, one with `.` or `..`.
     """
+    if _NOWHERE & set(name.split("/")):
+        return None
     try:
         return Within(folder + quote(name, safe="/", errors="surrogateescape"))
     except ValueError:
