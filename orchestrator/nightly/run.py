@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from orchestrator import site
 from orchestrator.history.database import History
 from orchestrator.history.retention import Keep
 from orchestrator.nightly import children, keeping, relocking, telling
@@ -17,6 +16,7 @@ from orchestrator.nightly.judging import judge
 from orchestrator.nightly.stages import Tonight
 from orchestrator.nightly.state import State
 from orchestrator.nightly.tool import tool
+from orchestrator.site.pages import pages
 
 if TYPE_CHECKING:
     import threading
@@ -110,8 +110,8 @@ def tidy(config: Config, state: State, history: History) -> None:
     keeping.drop(state, there.keys() - set(pruned.kept))
     kept = {number: tuple(sorted(there[number])) for number in there.keys() & set(pruned.kept)}
     nights = [history.night(one.number) if one.number in kept else one for one in history.nights()]
-    pages = site.pages(nights, kept=kept, title=config.site.title, base=config.site.address or "")
-    keeping.write_pages(state, pages)
+    made = pages(nights, kept=kept, title=config.site.title, base=config.site.address or "")
+    keeping.write_pages(state, made)
 
 
 def _tell(

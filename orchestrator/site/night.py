@@ -98,7 +98,8 @@ def _facts(night: Night, links: Links) -> Iterable[tuple[Child, Child]]:
     if night.verdict is not None:
         yield "Verdict", words.mark(night.verdict)
     yield "Spec", _digest(night.spec)
-    yield "Lock", join((_digest(night.lock), element("div", _LOCKED[night.locked], class_="dim")))
+    locked = "there was none" if night.locked is None else _LOCKED[night.locked]
+    yield "Lock", join((_digest(night.lock), element("div", locked, class_="dim")))
     yield "Built by", join(("orchestrate ", signs.brief(night.tool.version), " ",
                             element("div", _digest(night.tool.digest), class_="dim")))  # fmt: skip
     if night.previous is not None:
