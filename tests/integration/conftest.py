@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.integration import building, file_times, order, sharing
+from tests.integration.browsing import browser  # noqa: F401 - a fixture, for the tests beside
 from tests.integration.building import Orchestrate, Ran
 from tests.integration.copies import SharedCopy
 from tests.integration.engine_fixtures import (  # noqa: F401 - fixtures, for the tests beside
