@@ -25,12 +25,12 @@ def framed(
     parts: Sequence[tuple[str, str]],
     *inside: Child,
     reach: Reach = Reach.SITE,
-    way: Child = "",
+    beside: Child = "",
 ) -> bytes:
     """A page.
 
     `title`: what it is called, empty for the index. `parts`: name and title of each section.
-    `inside`: the sections. `way`: where one can go from here, below the header.
+    `inside`: the sections. `beside`: where one can go from here, from `way`.
     """
     whole = words.cut(links.site.title, LONGEST_TITLE)
     shown = element("bdi", whole)
@@ -42,7 +42,7 @@ def framed(
     first, where = parts[0]
     return document(
         skip(f"Skip to: {where}", first),
-        element("header", head, way),
+        element("header", head, beside),
         sections(tuple(parts), "page"),
         element("main", *inside),
         _footer(),
@@ -52,6 +52,12 @@ def framed(
         feed=html.feed(links.feed(), whole),
         reach=reach,
     )
+
+
+def way(what: str, *items: Child) -> Html:
+    """Where one can go from a page. `what`: what lies there."""
+    those = element("ul", *(element("li", item) for item in items))
+    return element("nav", those, aria_label=what)
 
 
 def _footer() -> Html:

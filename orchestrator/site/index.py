@@ -26,24 +26,19 @@ _SECTIONS = (
 def page(site: Site) -> bytes:
     """The index."""
     links = Links(site, "")
+    if site.last is None:
+        nothing = section("now", "Now", element("p", "There was no night yet."))
+        return framed(links, "", _SECTIONS[:1], nothing)
     return framed(
         links,
         "",
         _SECTIONS,
-        _now(links),
+        section("now", "Now", state.hero(site.last, links), state.advised(site.last, links)),
         _calendar(links),
         section("latest", "Last of each word", listing.latest(links)),
         trends.drawn(site.nights),
         _nights(links),
     )
-
-
-def _now(links: Links) -> Html:
-    site = links.site
-    night = site.last
-    if night is None:
-        return section("now", "Now", element("p", "There was no night yet."))
-    return section("now", "Now", state.hero(night, links), state.advised(night, links))
 
 
 def _calendar(links: Links) -> Html:
@@ -52,7 +47,7 @@ def _calendar(links: Links) -> Html:
     # From the one of the last night down.
     newest = list(found)[::-1][:_MORE_MONTHS]
     drawn = [months.drawn(month, found[month], links) for month in newest]
-    shown = [night for month in newest for night in found[month]]
+    shown = [night for month in newest[:_MONTHS] for night in found[month]]
     earlier = drawn[_MONTHS:]
     return section(
         "calendar",
@@ -88,6 +83,4 @@ def _years(links: Links) -> Html:
         )
         for name in sorted(found, reverse=True)
     )
-    if not found:
-        return EMPTY
     return join((element("h3", "All nights by year"), element("ul", *items, class_="plain")))

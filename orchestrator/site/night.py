@@ -9,7 +9,7 @@ from orchestrator.markup.addresses import Reach, within
 from orchestrator.markup.html import EMPTY, Child, Html, element, join
 from orchestrator.markup.tables import fold, part, section
 from orchestrator.site import findings, signs, state, work
-from orchestrator.site.frame import framed
+from orchestrator.site.frame import framed, way
 from orchestrator.site.site import Links, Site
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def page(site: Site, night: Night) -> bytes:
         [(name, title) for name, title, _ in parts],
         *(section(name, title, inside) for name, title, inside in parts),
         reach=Reach.SITE | Reach.WORLD,
-        way=_way(night, links),
+        beside=_way(night, links),
     )
 
 
@@ -63,11 +63,7 @@ def _way(night: Night, links: Links) -> Html:
         items.append(links.night(earlier.number, f"← Night {earlier.number}"))
     if later is not None:
         items.append(links.night(later.number, f"Night {later.number} →"))
-    return element(
-        "nav",
-        element("ul", *(element("li", item) for item in items)),
-        aria_label="Nights before and after",
-    )
+    return way("Nights before and after", *items)
 
 
 def _night(night: Night, links: Links) -> Html:

@@ -83,7 +83,8 @@ a.sign:focus-visible{outline-offset:-3px;outline-color:currentColor}
 .words{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.35rem 1.25rem;margin:1rem 0;
 align-content:flex-start}
 .months .words{margin-top:2rem}
-@media (min-width:48rem){.months .words{flex-direction:column;flex-wrap:nowrap}}
+@media (min-width:48rem){.months .words{flex-direction:column;flex-wrap:nowrap}
+.month:nth-child(3n)+.words{grid-column:1/-1;flex-flow:row wrap;margin:0}}
 .words .sign{display:inline-flex;flex:none;width:1.5rem;min-height:1.5rem;border-radius:3px;
 font-size:.8125rem}
 """

@@ -9,7 +9,7 @@ from orchestrator.markup import words
 from orchestrator.markup.html import Html, element
 from orchestrator.markup.tables import section
 from orchestrator.site import listing, months
-from orchestrator.site.frame import framed
+from orchestrator.site.frame import framed, way
 from orchestrator.site.site import Links, Site, year_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,14 @@ def page(site: Site, name: str, nights: Sequence[Night]) -> bytes:
         _SECTIONS,
         _calendar(nights, links),
         _listed(nights, links),
+        beside=_way(name, links),
     )
+
+
+def _way(name: str, links: Links) -> Html:
+    others = (other for other in sorted(years(links.site)) if other != name)
+    items = (element("a", other.capitalize(), href=links.year(other)) for other in others)
+    return way("Other years", element("a", "Now", href=links.index("now")), *items)
 
 
 def _calendar(nights: Sequence[Night], links: Links) -> Html:

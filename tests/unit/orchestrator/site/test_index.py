@@ -47,7 +47,7 @@ def test_a_night_that_is_not_kept_has_no_link() -> None:
 def test_before_the_first_night() -> None:
     said = text(index.page(site([])))
     assert "There was no night yet." in said
-    assert "All nights by year" not in said
+    assert not {"Calendar", "Trends", "Nights", "never"} & set(said.split())
 
 
 def test_the_last_of_each_word() -> None:
@@ -78,6 +78,8 @@ def test_the_calendar_folds_what_is_long_ago() -> None:
     opened, _, folded = page.partition("9 earlier months")
     assert folded.partition("Last of each word")[0].count('class="month"') == 9
     assert opened.count('class="month"') == 3
+    # The legend counts what is seen.
+    assert "unchanged: 3</li>" in opened
     assert opened.index("July 2026") < opened.index("June 2026") < opened.index("May 2026")
     for name in ("2024", "2025", "2026"):
         assert f'href="years/{name}.html"' in folded
@@ -89,3 +91,13 @@ def test_a_year_has_all_its_nights() -> None:
     for night in MONTH:
         assert f"Night {night.number}{night.date}" in said
     assert list(year.years(site(MONTH))) == ["2026"]
+
+
+def test_years_lead_to_each_other() -> None:
+    dates = ("2024-12-31", "2025-01-01", "2026-01-01", "2026-02-30")
+    those = [nights.night(number, date=date) for number, date in enumerate(dates, 1)]
+    made = site(those)
+    found = parsed(year.page(made, "2025", year.years(made)["2025"]))
+    links = [str(one["href"]) for one in found.named("a") if "years/" in str(one["href"])]
+    assert links == ["../years/2024.html", "../years/2026.html", "../years/undated.html"]
+    assert "1 night, 0 of them bad." in found.text
