@@ -32,7 +32,7 @@ TEST_PROGRAMS := $(RUN_PROGRAMS) dockerd=docker.io fsck.fat=dosfstools mcopy=mto
 	syslinux=syslinux \
 	unshare=util-linux cpio=cpio zstd=zstd losetup=mount sgdisk=gdisk $(BOOT_PROGRAMS) \
 	qemu-aarch64-static=qemu-user-static qemu-riscv64-static=qemu-user-static \
-	b3sum=b3sum skopeo=skopeo chromium=chromium
+	b3sum=b3sum skopeo=skopeo chromium=chromium systemd-analyze=systemd
 # In bench: what the image writer is measured against.
 BENCH_PROGRAMS := $(RUN_PROGRAMS) mcopy=mtools mkfs.vfat=dosfstools
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 # Their tests look at all processes and mounts of the machine, and at all containers of an engine.
 TOGETHER = (
     *("test_build_docker.py", "test_engines_", "test_hostile.py", "test_rebuild.py"),
-    *("test_native.py", "test_surroundings.py"),
+    *("test_native.py", "test_surroundings.py", "test_units.py"),
 )
 _ENGINES = "engines"
 # The first makes the default image, which most others wait for where nothing is remembered yet. The
