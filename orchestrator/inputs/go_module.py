@@ -167,6 +167,34 @@ class GoTransport:
             remedy="unset GOSUMDB, or set it to sum.golang.org",
         )
 
+    def is_published(self, module: str, version: str, store: Store) -> bool:
+        """Return whether there is a module version, without downloading it.
+
+        Raises:
+            InfrastructureError: it could not be found out.
+        """
+        try:
+            self._list(f"{module}@{version}", (), store)
+        except RefusedError as error:
+            if error.kind is Kind.MISSING:
+                return False
+            raise
+        return True
+
+    def versions(self, module: str, store: Store) -> tuple[str, ...]:
+        """Return the versions of a module that whoever serves modules lists; maybe not all.
+
+        Raises:
+            InfrastructureError: they could not be had.
+        """
+        return tuple(self._list(module, ("-versions",), store).split()[1:])
+
+    def _list(self, what: str, options: tuple[str, ...], store: Store) -> str:
+        with store.temporary() as scratch:
+            environment = self._environment(scratch)
+            command = ("list", "-m", *options, what)
+            return self._ask(what, command, environment, scratch, where=what, withheld=True)
+
     def vendor(  # noqa: PLR0913 - what decides what lies in it
         self,
         label: str,

@@ -6,12 +6,13 @@ the store; a build neither fetches nor needs them.
 
 from __future__ import annotations
 
+import difflib
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.architecture import host
+from orchestrator.architecture import ARCHITECTURES, host
 from orchestrator.inputs import deb_archive, log_records
 from orchestrator.inputs.checksum_database import NoRecordError
 from orchestrator.inputs.go_module import ModuleRequest
@@ -20,7 +21,7 @@ from orchestrator.lock import parts
 from orchestrator.lock.file import GCC
 from orchestrator.lock.model import Absent, SecondRoot
 from reproducibility import gomodule
-from reproducibility.errors import InputError
+from reproducibility.errors import InfrastructureError, InputError
 from reproducibility.manifest import Tree, merge
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ _LEFT_OUT = ("etc/", "usr/include/", "usr/share/", "var/")
 _MERGED = ("bin", "lib", "lib64")
 # GCC's go command has the version of GCC in its name.
 _GO = re.compile(r"usr/bin/go-[0-9]+")
+# A version of the module golang.org/toolchain.
+_RELEASE = re.compile(r"v0\.0\.1-go([0-9.]+)\.linux-[a-z0-9]+")
 # As many as Linux follows (path_resolution(7)).
 _HOPS = 40
 
@@ -72,8 +75,9 @@ def pin(  # noqa: PLR0913 - as `resolve`
 ) -> RootEntry:
     """Pin a second root for a host, or say why there is none. Raises as `resolve`, but `missing`.
 
-    Not everything is published for every machine, and a build can do without. `before`: what was
-    pinned for it; that is not given up for a reason why there is none.
+    Not everything is published for every machine, and a build can do without. What is published
+    for none is a mistake in the spec. `before`: what was pinned for it; that is not given up for a
+    reason why there is none.
     """
     try:
         return resolve(wanted, suite, machine, shelf, store, records)
@@ -103,7 +107,8 @@ def resolve(  # noqa: PLR0913 - what is asked for, where, and what is known of i
     `records`: what an earlier lock proves of the public log.
 
     Raises:
-        InputError: something is not published for that host (`missing`), or not what was promised.
+        InputError: something is not published for that host (`missing`) or for none at all, or is
+            not what was promised.
         ComparisonError: the public log contradicts `records`.
         InfrastructureError: something could not be had.
     """
@@ -126,9 +131,38 @@ def _release(
     except NoRecordError as error:
         log_records.settle(records, gomodule.TOOLCHAIN, module, error.absent)
         raise
+    except InputError as error:
+        if error.missing:
+            _require_release(version, machine, shelf, store)
+        raise
     said = pinned.log or Absent(reason="the public log was not asked")
     log = log_records.settle(records, gomodule.TOOLCHAIN, module, said, pinned.h1)
     return pinned.model_copy(update={"log": log})
+
+
+def _require_release(version: str, machine: Architecture, shelf: Shelf, store: Store) -> None:
+    """Refuse a version that is published for no machine, which is a slip of the pen.
+
+    Raises:
+        InputError: it is such a version.
+        InfrastructureError: that could not be found out.
+    """
+    for other in ARCHITECTURES:
+        module = gomodule.toolchain_version(version, other)
+        if other != machine and shelf.module.is_published(gomodule.TOOLCHAIN, module, store):
+            return
+    try:
+        listed = shelf.module.versions(gomodule.TOOLCHAIN, store)
+    except InfrastructureError:  # only the advice is less good
+        listed = ()
+    releases = {found[1] for one in listed if (found := _RELEASE.fullmatch(one))}
+    same = {one for one in releases if one.rpartition(".")[0] == version.rpartition(".")[0]}
+    near = difflib.get_close_matches(version, sorted(same or releases), n=3)
+    raise InputError(
+        f"there is no Go release {version}: it is published for none of {', '.join(ARCHITECTURES)}",
+        subject=f"[{NAME}] versions",
+        remedy="correct it in the spec" + (f"; near it are {', '.join(near)}" if near else ""),
+    )
 
 
 def labels(pinned: SecondRoot) -> list[str]:

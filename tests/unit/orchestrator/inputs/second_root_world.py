@@ -140,6 +140,12 @@ def publish(world: World) -> Debian:
     return Debian(world)
 
 
+def elsewhere_only(world: World, version: str) -> None:
+    """Let a release be published for another architecture, and for this one no more."""
+    name = f"v0.0.1-go{version}.linux-"
+    world.modules[TOOLCHAIN, f"{name}riscv64"] = world.modules.pop((TOOLCHAIN, f"{name}amd64"))
+
+
 def make(
     world: World,
     spec: Spec,

@@ -22,8 +22,8 @@ from reproducibility import digest as digests
 from reproducibility.errors import InfrastructureError, InputError
 from tests.unit.orchestrator.inputs.second_root_world import (
     PACKAGES,
-    TOOLCHAIN,
     VERSIONS,
+    elsewhere_only,
     make,
     package,
     pinned,
@@ -238,7 +238,7 @@ def test_what_is_fetched_must_be_what_is_pinned(debian: Debian, wanted: Spec, st
 def test_a_root_that_is_not_published_here_is_said_to_be_absent(
     debian: Debian, wanted: Spec, store: Store
 ) -> None:
-    del debian.world.modules[TOOLCHAIN, "v0.0.1-go1.24.11.linux-amd64"]
+    elsewhere_only(debian.world, "1.24.11")
     lock = make(debian.world, wanted, store)
     entry = lock.roots[GCC]["amd64"]
     assert isinstance(entry, Absent)

@@ -242,6 +242,8 @@ class World:
             return _described((directory / "go.mod").read_text())
         if arguments[0] == "list" and "-deps" in arguments:
             return _listed(arguments, directory)
+        if arguments[:2] == ["list", "-m"]:
+            return self._modules(arguments[-1], versions="-versions" in arguments)
         if "-json" not in arguments:
             asked = f"{' '.join(arguments[2:])}\n".replace("-replace=", "replace ").encode()
             made = {"edit": {"go.mod": asked}, "vendor": self.vendored}.get(arguments[1], {})
@@ -273,6 +275,14 @@ class World:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
         return done(json.dumps({"Zip": str(place), "Sum": self.claimed or h1(content)}))
+
+    def _modules(self, what: str, *, versions: bool) -> Completed:
+        module, _, version = what.partition("@")
+        listed = [known for name, known in self.modules if name == module]
+        if versions or version in listed:
+            return done(" ".join([module, *listed]) if versions else f"{module} {version}\n")
+        address = f"https://proxy.example/{module}/@v/{version}.info"
+        return done("", 1, f"go: {what}: reading {address}: 404 Not Found\n")
 
     def _apt_helper(self, command: Sequence[str]) -> Completed:
         uri, target, wanted = command[2:5]
