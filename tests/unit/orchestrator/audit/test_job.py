@@ -1,29 +1,22 @@
-"""An audit as a whole, on fakes: what differs is found, how much was covered is said."""
+"""An audit as a whole, on fakes: what differs is found, and told."""
 
 from __future__ import annotations
 
 import json
-import os
 import threading
-from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from containers.engine import Capability
-from containers.host import durable
 from orchestrator.audit import computations, model
 from orchestrator.cli.main import run
-from orchestrator.execution.remembered import Remembered
-from orchestrator.store import DamagedBlob, Store
 from reproducibility import canonical, digest
-from reproducibility.conditions import Conditions
 from reproducibility.digest import Digest
-from reproducibility.errors import ActionError, InfrastructureError, InputError, Stopped
+from reproducibility.errors import InfrastructureError
 from reproducibility.variations import VARIED
 from tests import results as documents
-from tests.fakes import Asked, Made, Work, action
+from tests.fakes import Asked, Made, Work
 from tests.unit.orchestrator.audit.world import (
     ABLE,
     OBSERVE,
@@ -38,27 +31,12 @@ from tests.unit.orchestrator.audit.world import (
 from tests.unit.orchestrator.execution.test_scheduler import chained, step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    Making = Callable[..., World]
+    from tests.unit.orchestrator.audit.conftest import Making
 
 
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Making:
-    """Make a world of steps that depend on one another in a row, and let audits find it."""
-
-    def make(**table: Work) -> World:
-        names = list(table)
-        steps = [step(name, *names[at - 1 : at]) for at, name in enumerate(names)]
-        made = World(tmp_path, steps, table)
-        made.patch(monkeypatch)
-        return made
-
-    return make
-
-
-# -- what is found -------------------------------------------------------------------------------
+# -- what is found ---------------------------------------------------------------------------------
 
 
 def test_a_clean_build_is_audited_as_a_whole(world: Making) -> None:
@@ -163,321 +141,7 @@ def test_what_another_process_computes_otherwise_is_found(world: Making) -> None
     }
 
 
-# -- seen from inside ----------------------------------------------------------------------------
-
-
-def state(found: model.AuditResult, name: str) -> tuple[str, str]:
-    """State of a variation, and the verdict of its check."""
-    (verdict,) = (check.verdict for check in found.checks if check.subject == name)
-    return next(one.state for one in found.variations if one.name == name), verdict
-
-
-def test_a_variation_without_effect_is_a_failure(world: Making) -> None:
-    def blind(asked: Asked) -> Made:
-        seen = json.loads(observed(asked).stdout)
-        return Made(stdout=json.dumps({**seen, "host": "builder"}).encode())
-
-    one = world(a=clean)
-    one.engine.table[OBSERVE] = blind
-    found = one.audit()
-    assert state(found, "host") == ("no effect", "FAIL")
-    assert found.verdict == "FAIL"
-    assert state(found, "user") == ("seen", "PASS")
-
-
-def test_what_the_engine_cannot_apply_is_skipped_and_the_others_are_applied(
-    world: Making,
-) -> None:
-    one = world(a=host_in_it)
-    one.engine.able["order"] = Capability("a fake", "no tmpfs here")
-    found = one.audit()
-    assert state(found, "order") == ("unable", "SKIP")
-    (reason,) = (one.reason for one in found.variations if one.name == "order")
-    assert "no tmpfs here" in reason
-    conditions = step_of(found, "a").rounds[0].conditions
-    assert "order_seed" not in conditions
-    assert conditions["host"] == "another-host-name"
-    assert codes(found)["a"] == "conditions.differs"
-
-
-def test_what_was_not_asked_for_is_not_applied_and_said(world: Making) -> None:
-    one = world(a=host_in_it)
-    found = one.audit(vary=tuple(name for name in ABLE if name != "host"))
-    assert state(found, "host") == ("not asked", "SKIP")
-    assert codes(found)["a"] == "conditions.same"
-    assert found.verdict == "SKIP"
-
-
-def test_an_observer_that_says_something_else_is_an_error(world: Making) -> None:
-    one = world(a=clean)
-    one.engine.table[OBSERVE] = lambda _: Made(stdout=b"[1]")
-    with pytest.raises(ActionError, match="not understood"):
-        one.audit()
-
-
-# -- how much ------------------------------------------------------------------------------------
-
-
-def test_a_part_is_never_reported_as_the_whole(world: Making) -> None:
-    one = world(a=clean, b=clean, ab=clean)
-    found = one.audit(only=("a*",))
-    assert codes(found)["build"] == "audit-coverage.part"
-    assert found.verdict == "SKIP"
-    assert [(left.step, left.why, left.last) for left in found.coverage.left_out] == [
-        ("b", "not chosen", None)
-    ]
-    # The image's step was not chosen either.
-    assert (found.coverage.audited, found.coverage.computed) == (2, 0)
-    (check,) = (check for check in found.checks if check.subject == "build")
-    assert "2 of 3 actions and 0 of 1 computations" in check.reason
-
-
-def test_no_step_of_a_name_is_an_error(world: Making) -> None:
-    one = world(alpha=clean, beta=clean)
-    with pytest.raises(InputError, match="no step") as caught:
-        one.audit(only=("nothing/*",))
-    assert "named as in alpha" in caught.value.remedy
-    with pytest.raises(InputError, match="no step") as caught:
-        one.audit(only=("alhpa",))
-    assert "there is alpha;" in caught.value.remedy
-
-
-def test_where_no_action_is_chosen_no_variation_is_told_of(world: Making) -> None:
-    found = world(a=clean).audit(only=("image",))
-    assert (found.variations, found.coverage.computed) == ((), 1)
-
-
-class Clock:
-    """Gives one second more each time that it is asked."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        self.now += 1
-        return self.now
-
-
-def test_a_budget_begins_nothing_further_and_the_next_one_goes_on(world: Making) -> None:
-    one = world(a=clean, b=clean, c=clean)
-    first = one.audit(budget=5, clock=Clock(), jobs=1)
-    assert (len(first.steps), first.verdict) == (2, "SKIP")
-    assert {left.why for left in first.coverage.left_out} == {"budget"}
-    (left,) = first.coverage.left_out
-    second = one.audit(budget=4, clock=Clock(), jobs=1)
-    # The one that was never audited comes first; of the others it is known when they were.
-    assert [made.name for made in second.steps] == [left.step]
-    assert all(was.last for was in second.coverage.left_out)
-
-
-@pytest.mark.parametrize("budget", [1, 2])
-def test_a_budget_that_is_used_up_at_once_is_no_success(world: Making, budget: int) -> None:
-    one = world(a=clean)
-    found = one.audit(budget=budget, clock=Clock(), jobs=1)
-    assert codes(found)["build"] == "audit-coverage.nothing"
-    assert found.verdict == "FAIL"
-    # Where the program that looks around saw it, no action was run under it.
-    assert (OBSERVE in one.engine.runs) == (budget > 1)
-    assert state(found, "host") == ("not run", "SKIP")
-    assert one.runs() == []
-    # What another process computes is not begun either.
-    assert (found.coverage.computed, found.computations) == (0, ())
-    assert {(left.step, left.why) for left in found.coverage.left_out} == {
-        ("a", "budget"),
-        ("image", "budget"),
-    }
-
-
-# -- shares of the CPUs --------------------------------------------------------------------------
-
-
-def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[World, dict[str, int]]:
-    """A build of long steps, on 4 CPUs and two at once, and how many CPUs each had."""
-    gate = threading.Barrier(2, timeout=60)
-    built = threading.Event()
-
-    def meet(asked: Asked) -> Made:
-        if not built.is_set():
-            gate.wait()
-        return clean(asked)
-
-    steps = [replace(step(name), long=True) for name in "abcd"]
-    one = World(tmp_path, steps, dict.fromkeys("abcd", meet), jobs=2)
-    one.patch(monkeypatch)
-    built.set()
-    had = dict(one.engine.cpus)
-    # The last two found nobody waiting, and had all.
-    assert had == {"a": 2, "b": 2, "c": 4, "d": 4}
-    return one, had
-
-
-def test_a_step_that_had_a_share_of_the_cpus_gets_another_number(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, had = shared(tmp_path, monkeypatch)
-    found = one.audit()
-    assert state(found, "cpus") == ("seen", "PASS")
-    assert {name: one.engine.cpus[name] for name in had} == {"a": 4, "b": 4, "c": 2, "d": 2}
-    assert step_of(found, "a").rounds[0].conditions["processors"] == 4
-
-
-def test_a_step_that_had_a_share_keeps_it_where_cpus_are_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, had = shared(tmp_path, monkeypatch)
-    found = one.audit(vary=tuple(name for name in ABLE if name != "cpus"))
-    assert state(found, "cpus") == ("not asked", "SKIP")
-    assert state(found, "parallelism") == ("seen", "PASS")
-    assert {name: one.engine.cpus[name] for name in had} == had
-
-
-def test_steps_whose_cpus_are_not_recorded_are_no_proof(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, had = shared(tmp_path, monkeypatch)
-    document = json.loads((one.out / "result.json").read_bytes())
-    with closing(Store(one.store)) as store:
-        for made in document["steps"][:1]:
-            key = Digest.parse(made["key"])
-            record = store.recall("action-sandbox", key)
-            assert record is not None
-            del record["provenance"]["cpus"]  # as earlier versions wrote it
-            store.remember("action-sandbox", key, record)
-    found = one.audit()
-    assert state(found, "cpus") == ("not recorded", "SKIP")
-    (cpus,) = (one for one in found.variations if one.name == "cpus")
-    assert cpus.actions == len(had) - 1
-    assert "but not for 1 of 4 actions" in cpus.reason
-    assert step_of(found, "a").rounds[0].conditions["parallelism"] == 5
-
-
-# -- interrupted, again, healed ------------------------------------------------------------------
-
-
-def test_an_interrupted_audit_goes_on_and_a_finished_one_begins_anew(world: Making) -> None:
-    one = world(a=clean, b=clean)
-
-    def stops(asked: Asked) -> Made:
-        one.stop.set()
-        return asked.until_stopped()
-
-    one.engine.table["b"] = stops
-    with pytest.raises(Stopped):
-        one.audit(jobs=1)
-    assert not (one.out / "audit.json").exists()
-    assert one.runs() == ["a", "b"]
-    one.stop.clear()
-    one.engine.table["b"] = clean
-    found = one.audit(jobs=1)
-    assert one.runs() == ["a", "b", "b"]
-    assert [(made.name, made.went_on) for made in found.steps] == [("a", True), ("b", False)]
-    assert (found.coverage.audited, found.coverage.went_on) == (2, 1)
-    assert one.audit().coverage.went_on == 0
-    assert one.runs() == ["a", "a", "b", "b", "b"]
-
-
-def test_another_request_does_not_go_on_where_one_was_interrupted(world: Making) -> None:
-    one = world(a=clean, b=clean)
-    one.engine.table["b"] = lambda _: (_ for _ in ()).throw(InfrastructureError("no disk"))
-    with pytest.raises(InfrastructureError, match="no disk"):
-        one.audit(jobs=1)
-    one.engine.table["b"] = clean
-    assert one.audit(vary=ABLE[:2]).coverage.went_on == 0
-    assert one.runs() == ["a", "a", "b", "b"]
-
-
-def test_a_shorter_audit_does_not_take_away_what_an_interrupted_one_found(world: Making) -> None:
-    one = world(a=clean, b=clean)
-    one.engine.table["b"] = lambda _: (_ for _ in ()).throw(InfrastructureError("no disk"))
-    with pytest.raises(InfrastructureError, match="no disk"):
-        one.audit(jobs=1)
-    one.engine.table["b"] = clean
-    assert one.audit(only=("a",)).coverage.went_on == 0
-    assert one.audit(jobs=1).coverage.went_on == 1
-
-
-def test_the_same_audit_does_not_run_twice_at_once(world: Making) -> None:
-    one = world(a=clean)
-    refused: list[InfrastructureError] = []
-
-    def again(asked: Asked) -> Made:
-        one.engine.table["a"] = clean
-        try:
-            one.audit()
-        except InfrastructureError as error:
-            refused.append(error)
-        assert one.audit(vary=ABLE[:1]).coverage.audited == 1
-        return clean(asked)
-
-    one.engine.table["a"] = again
-    assert one.audit().coverage.went_on == 0
-    (error,) = refused
-    assert f"already running, in process {os.getpid()}" in error.summary
-    assert error.status == 4
-
-
-def test_what_cannot_be_written_is_not_over(world: Making) -> None:
-    one = world(a=clean)
-    place = one.out / "audit.json"
-    place.mkdir()
-    (place / "in the way").touch()
-    with pytest.raises(InfrastructureError, match="cannot be written"):
-        one.audit()
-    durable.remove(place)
-    assert one.audit().coverage.went_on == 1
-    assert one.runs() == ["a"]
-
-
-def test_conditions_that_were_changed_by_hand_are_not_run(world: Making) -> None:
-    one = world(a=clean, b=chained)
-    document = json.loads((one.out / "result.json").read_bytes())
-    document["steps"][1]["conditions"] = {"user": 0}
-    one.write(steps=document["steps"])
-    one.steps = [one.steps[0], replace(one.steps[1], conditions=Conditions(user=0))]
-    with pytest.raises(InputError, match=r"result\.json was changed"):
-        one.audit()
-    assert one.runs() == []
-
-
-def test_missing_results_are_built_first_and_said(world: Making) -> None:
-    one = world(a=clean, b=chained)
-    with closing(Store(one.store)) as store:
-        document = json.loads((one.out / "result.json").read_bytes())
-        for made in document["steps"][:2]:
-            store.forget("action-sandbox", Digest.parse(made["key"]))
-    found = one.audit()
-    assert found.missing == ("a", "b")
-    assert one.runs() == ["a", "a", "b", "b"]
-    assert any("built now" in text for what, text in one.observer.told if what == "note")
-    assert found.verdict != "FAIL"
-
-
-def test_a_damaged_blob_is_made_again_and_the_audit_goes_on(world: Making) -> None:
-    one = world(a=clean, b=clean)
-    turns = iter([1])
-
-    def damaged(asked: Asked) -> Made:
-        if next(turns, 0):
-            raise DamagedBlob(digest.of_bytes(b"x"), "nothing")
-        return clean(asked)
-
-    one.engine.table["b"] = damaged
-    found = one.audit(jobs=1)
-    assert found.verdict != "FAIL"
-    assert one.runs() == ["a", "b", "b"]
-
-
-def test_nothing_of_an_audit_is_taken_for_a_result(world: Making) -> None:
-    one = world(a=host_in_it)
-    one.audit()
-    with closing(Store(one.store)) as store:
-        document = json.loads((one.out / "result.json").read_bytes())["steps"][0]
-        found = Remembered(store, "sandbox").recall(action("a"))
-    assert found is not None
-    assert str(found.tree.digest) == document["outputs"]
-
-
-# -- bisecting -----------------------------------------------------------------------------------
+# -- bisecting -------------------------------------------------------------------------------------
 
 
 def two_together(asked: Asked) -> Made:
@@ -517,7 +181,7 @@ def test_an_action_that_differs_from_itself_is_guilty_without_a_variation(world:
     assert (bisected.itself, bisected.variations, bisected.runs) == (True, (), 1)
 
 
-# -- the command line ----------------------------------------------------------------------------
+# -- the command line ------------------------------------------------------------------------------
 
 
 def command(one: World, *more: str) -> list[str]:

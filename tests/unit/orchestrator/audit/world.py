@@ -1,17 +1,32 @@
-"""A finished build of a few fake steps, and an engine on which they are audited."""
+"""Finished builds of a few fake steps, and an engine on which they are audited.
+
+`World` has steps in a row; `Foreign` has a toolchain for riscv64 besides, which can build itself.
+"""
 
 from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from containers import registry
 from containers.policy import Policy
+from orchestrator import emulator
+from orchestrator.artifacts import model as finished
 from orchestrator.artifacts.finished import Finished
-from orchestrator.audit import computations, job, model, subject
+from orchestrator.audit import (
+    choosing,
+    computations,
+    job,
+    matrix,
+    model,
+    native,
+    proofs,
+    standing,
+    subject,
+)
 from orchestrator.audit.request import Request
 from orchestrator.audit.subject import Finding, Subject
 from orchestrator.execution.scheduler import Scheduler
@@ -25,6 +40,7 @@ from reproducibility.variations import VARIATIONS
 from tests import results as documents
 from tests.fakes import Asked, FakeEngine, FakeObserver, Made, Work, action
 from tests.unit.orchestrator import samples
+from tests.unit.orchestrator.execution.test_scheduler import step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +54,12 @@ if TYPE_CHECKING:
 # The variations that an engine can be asked for.
 ABLE = tuple(variation.name for variation in VARIATIONS if variation.condition)
 OBSERVE = "surroundings"
+# Of a toolchain that builds itself.
+EMULATOR = b"an emulator"
+VERSION = "native/riscv64/version"
+TRYING = "native/riscv64/emulator"
+BUILD = "native/riscv64"
+ONLY = ("native/riscv64",)
 
 
 def observed(asked: Asked) -> Made:
@@ -220,3 +242,115 @@ def step_of(result: model.AuditResult, name: str) -> model.Step:
     """What was found of a step."""
     (found,) = (step for step in result.steps if step.name == name)
     return found
+
+
+def state(found: model.AuditResult, name: str) -> tuple[str, str]:
+    """State of a variation, and the verdict of its check."""
+    (verdict,) = (check.verdict for check in found.checks if check.subject == name)
+    return next(one.state for one in found.variations if one.name == name), verdict
+
+
+def programs(**changes: bytes) -> Made:
+    """A whole toolchain in the folder of an action's outputs."""
+    files = {f"out/{name}": data for name, data in {**samples.BUILT, **changes}.items()}
+    return Made(files, frozenset(files))
+
+
+class Foreign(World):
+    """A build with a toolchain for riscv64, whose programs run in an emulator."""
+
+    def finding(self, *parts: object) -> Finding:
+        found = super().finding(*parts)
+        image = found.wanted.image.model_copy(update={"architectures": ("amd64", "riscv64")})
+        return replace(found, wanted=found.wanted.model_copy(update={"image": image}))
+
+    def draw(self, found: Finding, *parts: object, **more: object) -> Subject:
+        drawn = super().draw(found, *parts, **more)
+        chain = SimpleNamespace(drawn=SimpleNamespace(chain=samples.chain()))
+        return replace(drawn, assembly=cast("Any", chain))
+
+    def native(self, **changes: Any) -> model.AuditResult:  # noqa: ANN401 - fields of the request
+        """The proof alone."""
+        return self.audit(**{"native": ("riscv64",), "only": ONLY, **changes})
+
+
+class WithPrograms(Foreign):
+    """The same, with the userland's programs; `small`: what the small one does."""
+
+    small = Made(stdout=b"Usage: installcommand -edit NAME")
+
+    @classmethod
+    def of(cls, folder: Path) -> WithPrograms:
+        table = {
+            "F1": clean,
+            "cross/riscv64": lambda _: programs(),
+            "programs/riscv64": lambda _: Made({"out/installcommand": b"small"}),
+            VERSION: lambda _: Made(stderr=b"SIGSEGV", exit_status=139),
+        }
+        steps = [step("F1"), step("cross/riscv64", "F1"), step("programs/riscv64", "F1")]
+        made = cls(folder, steps, table)
+        made.engine.table[TRYING] = lambda _: made.small
+        return made
+
+
+def prepared(made: World, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an audit find a world, and an emulator."""
+    made.patch(monkeypatch)
+    program = folder / "qemu-riscv64-static"
+    program.write_bytes(EMULATOR)
+    monkeypatch.setattr(emulator, "require", lambda _: program)
+    for module in (native, proofs, standing, choosing):
+        monkeypatch.setattr(module, "host", lambda: "amd64")
+
+
+def doctored(world: World, name: str, **changes: Any) -> None:  # noqa: ANN401 - JSON
+    """Let `result.json` say something else of a step, and keep its checks."""
+    document = json.loads((world.out / "result.json").read_bytes())
+    for one in document["steps"]:
+        if one["name"] == name:
+            one.update(changes)
+    world.write(steps=document["steps"], checks=document["checks"])
+
+
+def remembered(world: World) -> matrix.Record:
+    """The record of the build's cells; its store is left open."""
+    store = Store(world.store)
+    build = finished.parse((world.out / "result.json").read_bytes())
+    return matrix.Record(store, matrix.identity(build))
+
+
+def places(world: World) -> list[str]:
+    """Options that say where everything lies."""
+    options = {"--out": world.out, "--store": world.store, "--spec": "s", "--lock": "l"}
+    return [str(word) for pair in options.items() for word in pair]
+
+
+def cell(found: model.AuditResult, comparison: str = "native-build") -> matrix.Cell:
+    (made,) = (
+        one
+        for one in found.matrix
+        if (one.comparison, one.target, one.engine) == (comparison, "riscv64", "sandbox")
+    )
+    return made
+
+
+def released(world: Foreign, *targets: str) -> None:
+    """Let the build have found that toolchains are their published releases."""
+    steps = json.loads((world.out / "result.json").read_bytes())["steps"]
+    checks = [documents.check(subject=target, code="release.same") for target in targets]
+    world.write(steps=steps, checks=checks)
+
+
+def on_docker(world: Foreign) -> None:
+    """Let the engine be another one than made the build."""
+    world.engine.name = "docker"
+    world.engine._identity = replace(world.engine.identity, name="docker")
+
+
+def on_other_engine(found: model.AuditResult) -> matrix.Cell:
+    (made,) = (
+        one
+        for one in found.matrix
+        if (one.comparison, one.target, one.engine) == ("release", "riscv64", "docker")
+    )
+    return made

@@ -1,0 +1,167 @@
+"""Cells of the matrix, on fakes: what fills one, what opens it again, and how it is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.audit import model
+from orchestrator.cli.main import run
+from reproducibility.digest import Digest
+from tests import results as documents
+from tests.fakes import Made
+from tests.unit.orchestrator.audit.world import (
+    BUILD,
+    VERSION,
+    cell,
+    clean,
+    doctored,
+    host_in_it,
+    on_docker,
+    on_other_engine,
+    places,
+    programs,
+    released,
+    remembered,
+)
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.unit.orchestrator.audit.world import Foreign
+
+
+def test_a_cell_of_another_toolchain_is_shown_as_open_and_filled_again(foreign: Foreign) -> None:
+    made = cell(foreign.native())
+    assert made.evidence is not None
+    evidence = made.evidence.model_copy(update={"outputs": Digest.parse(documents.NOTHING)})
+    remembered(foreign).add([made.model_copy(update={"evidence": evidence})])
+    shown = cell(foreign.audit())
+    assert (shown.verdict, shown.filled) == ("SKIP", False)
+    assert shown.reason.startswith("proved for another toolchain")
+    assert shown.command == (
+        "orchestrate audit --native riscv64 --only native/riscv64 --engine sandbox"
+    )
+    assert cell(foreign.native()).verdict == "PASS"
+    assert cell(foreign.audit()).verdict == "PASS"
+
+
+def test_a_cell_of_a_day_to_come_is_no_evidence(foreign: Foreign) -> None:
+    made = cell(foreign.native())
+    remembered(foreign).add([made.model_copy(update={"when": "2999-01-01T00:00:00Z"})])
+    shown = cell(foreign.audit())
+    assert (shown.verdict, shown.filled) == ("SKIP", False)
+    assert "2999-01-01" in shown.reason
+    foreign.engine.runs.clear()
+    assert cell(foreign.native()).when < "2999"
+    assert foreign.runs() == [BUILD, VERSION]
+
+
+def test_a_pass_after_a_fail_says_so(foreign: Foreign, capsys: pytest.CaptureFixture[str]) -> None:
+    foreign.engine.table[BUILD] = lambda _: programs(link=b"LINK")
+    failed = cell(foreign.native())
+    # A remembered one changes no verdict, but it is told of.
+    assert foreign.audit().verdict != "FAIL"
+    assert run(["audit", *places(foreign)]) == 0
+    assert "; 1 cell of the matrix is FAIL" in capsys.readouterr().out
+    foreign.engine.table[BUILD] = lambda _: programs()
+    made = cell(foreign.native())
+    assert (made.verdict, made.failed) == ("PASS", failed.when)
+    assert made.reason.endswith(f"; FAILed on {failed.when}")
+    assert run(["audit", *places(foreign)]) == 0
+    shown = capsys.readouterr().out
+    assert f"{made.when}; FAILed on {failed.when}" in shown
+    assert "of the matrix" not in shown
+
+
+def test_a_guilty_action_fails_the_builds_own_cells(foreign: Foreign) -> None:
+    released(foreign, "riscv64")
+    assert cell(foreign.native()).verdict == "PASS"
+    foreign.engine.table["F1"] = host_in_it
+    found = foreign.audit()
+    for comparison in ("release", "native-build"):
+        assert cell(found, comparison).verdict == "FAIL"
+        assert "F1" in cell(found, comparison).reason
+    failed = cell(found, "release").when
+    foreign.engine.table["F1"] = clean
+    # A part that does not try it again takes nothing back.
+    assert cell(foreign.audit(only=("image",)), "release").verdict == "FAIL"
+    made = cell(foreign.audit(), "release")
+    assert (made.verdict, made.failed) == ("PASS", failed)
+    assert "all 2 actions" in made.reason
+    assert f"FAILed on {failed}" in made.reason
+    assert cell(foreign.audit(only=("image",)), "release").failed == failed
+
+
+def test_steps_of_several_engines_fill_no_cell_of_one(foreign: Foreign) -> None:
+    released(foreign, "riscv64")
+    engine = {"name": "docker", "identity": "Linux 6.1", "version": "27"}
+    doctored(foreign, "F1", provenance={**documents.PROVENANCE, "engine": engine})
+    assert not cell(foreign.audit(only=("image",)), "release").filled
+    # One engine that does all of them again fills it.
+    made = cell(foreign.audit(), "release")
+    assert (made.verdict, made.engine) == ("PASS", "sandbox")
+    assert "all 2 actions" in made.reason
+
+
+def test_the_matrix_says_what_nobody_ran(foreign: Foreign) -> None:
+    released(foreign, "amd64", "riscv64")
+    found = foreign.audit()
+    assert {(one.target, one.engine, one.comparison): one.verdict for one in found.matrix} == {
+        ("amd64", "docker", "fixed-point"): "SKIP",
+        ("amd64", "docker", "release"): "SKIP",
+        ("amd64", "sandbox", "fixed-point"): "SKIP",
+        ("amd64", "sandbox", "release"): "PASS",
+        ("riscv64", "docker", "native-build"): "SKIP",
+        ("riscv64", "docker", "release"): "SKIP",
+        ("riscv64", "sandbox", "native-build"): "SKIP",
+        ("riscv64", "sandbox", "release"): "PASS",
+    }
+    still = [one for one in found.matrix if not one.filled]
+    assert all(one.command.startswith("orchestrate audit") for one in still)
+    assert model.parse((foreign.out / "audit.json").read_bytes()) == found
+
+
+def test_another_engine_that_gives_the_same_fills_its_cells(foreign: Foreign) -> None:
+    released(foreign, "riscv64")
+    on_docker(foreign)
+    # F1 alone says nothing of what is built by it.
+    assert not on_other_engine(foreign.audit(engine="docker", only=("F1",))).filled
+    made = on_other_engine(foreign.audit(engine="docker"))
+    assert (made.verdict, made.filled) == ("PASS", True)
+    assert "all 2 actions" in made.reason
+    assert made.evidence is not None
+    assert made.evidence.engine.name == "docker"
+    assert len(made.evidence.keys) == 2
+    # It stays, whatever is audited next.
+    assert on_other_engine(foreign.audit(engine="docker", only=("F1",))) == made
+
+
+def test_another_engine_that_gives_something_else_fails_its_cells(foreign: Foreign) -> None:
+    released(foreign, "riscv64")
+    on_docker(foreign)
+    foreign.engine.table["F1"] = host_in_it
+    made = on_other_engine(foreign.audit(engine="docker"))
+    assert (made.verdict, made.filled) == ("FAIL", True)
+    assert "F1" in made.reason
+
+
+def test_a_person_reads_the_matrix(foreign: Foreign, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["audit", *places(foreign), "--native", "all"]) == 0
+    shown = capsys.readouterr().out
+    assert "matrix of this build's toolchains, made on amd64:" in shown
+    (line,) = (one for one in shown.splitlines() if "by its own programs  2" in one)
+    assert line.startswith("PASS  riscv64  go 1.26.6  sandbox  native emulated")
+    assert "nobody ran it: `orchestrate audit --engine docker`" in shown
+
+
+def test_a_failure_of_many_words_is_one_line_of_the_matrix(
+    foreign: Foreign, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign.engine.table[BUILD] = lambda _: Made(stderr=b"SIGILL\nand\nmore", exit_status=2)
+    assert run(["audit", *places(foreign), "--native", "all"]) == 1
+    shown = capsys.readouterr().out
+    table = shown.partition("matrix of this build's toolchains")[2]
+    (line,) = (one for one in table.splitlines() if one.startswith("FAIL  riscv64"))
+    assert "exit status 2: SIGILL" in line
+    assert "\nand\n" not in table
+    assert "more" in shown

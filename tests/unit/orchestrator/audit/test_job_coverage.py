@@ -1,0 +1,88 @@
+"""How much an audit covers, on fakes: a part is never the whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reproducibility.errors import InputError
+from tests.unit.orchestrator.audit.world import (
+    OBSERVE,
+    clean,
+    codes,
+    state,
+)
+
+if TYPE_CHECKING:
+    from tests.unit.orchestrator.audit.conftest import Making
+
+
+def test_a_part_is_never_reported_as_the_whole(world: Making) -> None:
+    one = world(a=clean, b=clean, ab=clean)
+    found = one.audit(only=("a*",))
+    assert codes(found)["build"] == "audit-coverage.part"
+    assert found.verdict == "SKIP"
+    assert [(left.step, left.why, left.last) for left in found.coverage.left_out] == [
+        ("b", "not chosen", None)
+    ]
+    # The image's step was not chosen either.
+    assert (found.coverage.audited, found.coverage.computed) == (2, 0)
+    (check,) = (check for check in found.checks if check.subject == "build")
+    assert "2 of 3 actions and 0 of 1 computations" in check.reason
+
+
+def test_no_step_of_a_name_is_an_error(world: Making) -> None:
+    one = world(alpha=clean, beta=clean)
+    with pytest.raises(InputError, match="no step") as caught:
+        one.audit(only=("nothing/*",))
+    assert "named as in alpha" in caught.value.remedy
+    with pytest.raises(InputError, match="no step") as caught:
+        one.audit(only=("alhpa",))
+    assert "there is alpha;" in caught.value.remedy
+
+
+def test_where_no_action_is_chosen_no_variation_is_told_of(world: Making) -> None:
+    found = world(a=clean).audit(only=("image",))
+    assert (found.variations, found.coverage.computed) == ((), 1)
+
+
+class Clock:
+    """Gives one second more each time that it is asked."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
+def test_a_budget_begins_nothing_further_and_the_next_one_goes_on(world: Making) -> None:
+    one = world(a=clean, b=clean, c=clean)
+    first = one.audit(budget=5, clock=Clock(), jobs=1)
+    assert (len(first.steps), first.verdict) == (2, "SKIP")
+    assert {left.why for left in first.coverage.left_out} == {"budget"}
+    (left,) = first.coverage.left_out
+    second = one.audit(budget=4, clock=Clock(), jobs=1)
+    # The one that was never audited comes first; of the others it is known when they were.
+    assert [made.name for made in second.steps] == [left.step]
+    assert all(was.last for was in second.coverage.left_out)
+
+
+@pytest.mark.parametrize("budget", [1, 2])
+def test_a_budget_that_is_used_up_at_once_is_no_success(world: Making, budget: int) -> None:
+    one = world(a=clean)
+    found = one.audit(budget=budget, clock=Clock(), jobs=1)
+    assert codes(found)["build"] == "audit-coverage.nothing"
+    assert found.verdict == "FAIL"
+    # Where the program that looks around saw it, no action was run under it.
+    assert (OBSERVE in one.engine.runs) == (budget > 1)
+    assert state(found, "host") == ("not run", "SKIP")
+    assert one.runs() == []
+    # What another process computes is not begun either.
+    assert (found.coverage.computed, found.computations) == (0, ())
+    assert {(left.step, left.why) for left in found.coverage.left_out} == {
+        ("a", "budget"),
+        ("image", "budget"),
+    }
