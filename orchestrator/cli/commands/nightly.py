@@ -49,6 +49,23 @@ def nightly(
             help="Write a service and a timer for systemd into this folder, and do nothing else.",
         ),
     ] = None,
+    user: Annotated[
+        str,
+        typer.Option(
+            "--user",
+            metavar="NAME",
+            help="With --units: the user that nights run as.",
+        ),
+    ] = "root",
+    tell_failure: Annotated[
+        bool,
+        typer.Option(
+            "--tell-failure",
+            metavar=FLAG,
+            hidden=True,
+            help="Tell of a night that systemd ended, which says of it in $MONITOR_...",
+        ),
+    ] = False,
     json: Json = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -75,7 +92,9 @@ def nightly(
 
         found = configs.load(config, lambda: store_folder(None))
         if units is not None:
-            return view.units(found, units, session)
+            return view.units(found, units, user, session)
+        if tell_failure:
+            return view.tell_failure(found, session)
         if show_config:
             return view.show(found, session)
         return view.nightly(found, session)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.streams import Marked
+from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from orchestrator.cli.session import Session
     from orchestrator.history.model import Night
@@ -16,7 +19,6 @@ if TYPE_CHECKING:
     from orchestrator.nightly.run import Ended
 
 _SHOWN = 10
-_WIDTH = 8
 
 
 def nightly(config: Config, session: Session) -> int:
@@ -40,20 +42,57 @@ def show(config: Config, session: Session) -> int:
     return 0
 
 
-def units(config: Config, folder: Path, session: Session) -> int:
-    """Write the units for systemd.
+def units(config: Config, folder: Path, user: str, session: Session) -> int:
+    """Write the units for systemd, which run this program with this configuration.
 
     Raises:
-        InfrastructureError: the folder cannot be written.
+        InputError: a path or the user's name cannot stand in a unit.
+        InfrastructureError: the program is not installed, or the folder cannot be written.
     """
+    from containers.host import durable
     from orchestrator.nightly import units as rendering
 
-    written = rendering.write(config, folder)
-    lines = [f"{path}" for path in written]
-    lines += [
-        "now: systemctl daemon-reload && systemctl enable --now sourcery-nightly.timer",
-    ]
-    session.result({"schema": 1, "units": [str(path) for path in written]}, lines)
+    texts = rendering.rendered(_program(), config, user=user)
+    files = {folder / name: text.encode() for name, text in texts.items()}
+    try:
+        durable.write_together(files)
+    except OSError as error:
+        raise InfrastructureError(
+            f"the units cannot be written: {error.strerror}",
+            subject=str(error.filename or folder),
+            remedy="give a folder that can be written, or run it as root",
+        ) from error
+    lines = [str(path) for path in files]
+    begin = f"systemctl daemon-reload && systemctl enable --now {rendering.NAME}.timer"
+    session.result(
+        {"schema": 1, "units": lines}, [*lines, f"{begin} begins with them, once they are there"]
+    )
+    return 0
+
+
+def _program() -> Path:
+    """The console script of this installation.
+
+    Raises:
+        InfrastructureError: there is none.
+    """
+    found = Path(sys.prefix, "bin", "orchestrate")
+    if not found.is_file():
+        raise InfrastructureError(
+            "this program is not installed, so no unit can start it",
+            subject=str(found),
+            remedy="install it, for example with pip in an environment of its own",
+        )
+    return found
+
+
+def tell_failure(config: Config, session: Session) -> int:
+    """Tell of a night that was ended before its end, from what systemd says of it."""
+    from orchestrator.nightly import telling
+
+    for note in telling.tell_of_failure(config.notify, os.environ, environment=os.environ):
+        session.note(note)
+    session.result({"schema": 1}, [])
     return 0
 
 
@@ -64,7 +103,7 @@ def summary(ended: Ended, *, verbose: bool) -> Iterator[str]:
         mark = {"done": "PASS", "failed": "FAIL", "left out": "SKIP"}[stage.state]
         took = f", {stage.seconds:.0f} s" if stage.state != "left out" else ""
         reason = f": {stage.reason}" if stage.reason else ""
-        yield Marked(mark, f"  {stage.name:<{_WIDTH}}{took}{reason}")
+        yield Marked(mark, f"  {stage.name}{took}{reason}")
     yield from (f"      {note}" for note in night.notes)
     if night.changes:
         yield ""
