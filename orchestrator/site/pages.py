@@ -44,7 +44,8 @@ def pages(
             subject=base,
             remedy="write it as https://host/folder/, with a slash at its end, or leave it out",
         )
-    files = {number: tuple(sorted(names)) for number, names in kept.items()}
+    # The page itself lies there too, once it was written.
+    files = {number: tuple(sorted({*names} - {index.PATH})) for number, names in kept.items()}
     site = Site(tuple(nights), files, title)
     last = site.last
     found = {

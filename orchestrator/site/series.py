@@ -1,12 +1,10 @@
 """Values of nights as series, for trends: what was measured in which night. Pure.
 
-A value that a night does not have is None. Numbers come from files, so that they may be anything;
-those that no measurement gives are left out.
+A value that a night does not have is None.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
@@ -20,8 +18,8 @@ if TYPE_CHECKING:
     from orchestrator.history.model import Night
     from orchestrator.site.axes import Unit
 
+# Bytes of the largest image that is drawn; beyond that a record is damaged.
 _LARGEST = 1 << 60
-_TOO_MANY = _LARGEST + 1
 # Series that one group shows.
 _MOST = 6
 _LONGEST_NAME = 48
@@ -46,11 +44,6 @@ class Series:
         """The value of a night in words, by its place; nothing where it has none."""
         value = self.values[at]
         return "" if value is None else self.unit.write(value)
-
-
-def is_measured(value: float) -> bool:
-    """Return whether a measurement can give this: finite, not negative, at most 2**60."""
-    return math.isfinite(value) and 0 <= value <= _LARGEST
 
 
 def stages(nights: Sequence[Night]) -> list[Series]:
@@ -85,8 +78,9 @@ def products(nights: Sequence[Night]) -> list[Series]:
     """Bytes of the image; how many checks passed, and how many did not, where they are known."""
     found = []
     for night in nights:
-        # An integer can be larger than any float.
-        values = {"size": min(night.image.size, _TOO_MANY)} if night.image else {}
+        values = {}
+        if night.image is not None and night.image.size <= _LARGEST:
+            values["size"] = night.image.size
         if night.checks:
             values["passed"] = sum(one.verdict == "PASS" for one in night.checks)
             values["others"] = len(night.checks) - values["passed"]
@@ -103,13 +97,9 @@ def _slowest(found: Sequence[Mapping[str, float]]) -> list[Series]:
     last: dict[str, float] = {}
     for values in found:
         last |= values
-    names = sorted(last, key=lambda name: (-(_value(last[name]) or 0), name))[:_MOST]
+    names = sorted(last, key=lambda name: (-last[name], name))[:_MOST]
     return [_series(words.cut(name, _LONGEST_NAME), axes.SECONDS, found, name) for name in names]
 
 
 def _series(name: str, unit: Unit, found: Iterable[Mapping[str, float]], key: str) -> Series:
-    return Series(name, unit, tuple(_value(values.get(key)) for values in found))
-
-
-def _value(value: Value) -> Value:
-    return value if value is not None and is_measured(value) else None
+    return Series(name, unit, tuple(values.get(key) for values in found))

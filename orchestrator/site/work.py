@@ -9,7 +9,6 @@ from orchestrator.markup import tables, words
 from orchestrator.markup.html import EMPTY, Child, Html, element, join
 from orchestrator.markup.tables import fold
 from orchestrator.site import signs
-from orchestrator.site.series import is_measured
 
 if TYPE_CHECKING:
     from orchestrator.history.model import Machine, Night, Stage, State, Step
@@ -51,8 +50,7 @@ def machines(night: Night) -> Html:
 def _machine(machine: Machine) -> tuple[Child, ...]:
     first = sorted(machine.commands.items())
     shown = words.facts(
-        (signs.name(command), words.duration(took) if is_measured(took) else "no time")
-        for command, took in first[:_MOST_COMMANDS]
+        (signs.name(command), words.duration(took)) for command, took in first[:_MOST_COMMANDS]
     )
     left = signs.more(len(first) - _MOST_COMMANDS, "command")
     inside = fold(words.many(len(first), "command"), shown, left) if first else EMPTY

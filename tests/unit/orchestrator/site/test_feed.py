@@ -145,9 +145,7 @@ def test_a_clock_that_jumps_back_does_not_make_the_feed_older() -> None:
     assert inside(of(MONTH), "updated") == MONTH[30].ended
 
 
-@pytest.mark.parametrize(
-    "time", ["2026-02-30T00:00:00Z", "0000-00-00T99:99:99Z", "٢٠٢٦-٠٣-٠١T00:00:00Z"]
-)
+@pytest.mark.parametrize("time", ["2026-02-30T00:00:00Z", "0000-00-00T99:99:99Z"])
 def test_a_time_that_is_none_does_not_spoil_the_feed(time: str) -> None:
     root = of([nights.night(ended=time, began=time)])
     assert TIME.fullmatch(inside(entries(root)[0], "updated"))

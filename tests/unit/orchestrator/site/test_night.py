@@ -147,6 +147,8 @@ def test_what_happened_besides_is_said() -> None:
     assert "that of the night before" in said
     assert "Imagenone was built" in said
     assert "Specnot known" in said
+    without = of_night(nights.night(lock=None, locked=None))
+    assert "Locknot knownthere was none" in without
 
 
 def test_a_clock_that_went_back_is_said() -> None:

@@ -151,11 +151,17 @@ def test_more_nights_than_days() -> None:
 
 
 def test_nights_that_no_calendar_has_are_listed() -> None:
-    for date in ("2026-02-30", "0000-00-00", "٢٠٢٦-٠٣-٠١"):
+    for date in ("2026-02-30", "0000-00-00"):
         night = nights.night(date=date, began=f"{date}T99:99:99Z", ended=f"{date}T99:99:99Z")
         made = pages([night], kept={1: ()}, title=TITLE)
         assert "Night 1" in parsed(made["years/undated.html"]).text
         assert date in parsed(made["index.html"]).text
+
+
+def test_a_page_that_is_there_already_is_not_a_file_beside_itself() -> None:
+    those = [nights.night()]
+    first = pages(those, kept={1: FILES}, title=TITLE)
+    assert pages(those, kept={1: ("index.html", *FILES)}, title=TITLE) == first
 
 
 def test_what_is_no_base_is_refused() -> None:

@@ -62,6 +62,6 @@ def test_links_go_up_and_down_again() -> None:
 def test_days_and_years() -> None:
     assert str(day(nights.night())) == "2026-03-01"
     assert year_of(nights.night(date="0007-01-01")) == "0007"
-    for date in ("2026-02-30", "0000-01-01", "٢٠٢٦-٠٣-٠١"):
+    for date in ("2026-02-30", "0000-01-01"):
         assert day(nights.night(date=date)) is None
         assert year_of(nights.night(date=date)) == "undated"
