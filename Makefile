@@ -50,6 +50,7 @@ help:
 	echo 'make counts  put what the image in out/ consists of into README.md'
 	echo 'make picture draw docs/session.svg from what the tests of booting recorded'
 	echo 'make fmt     format the Python code, mend what can be mended'
+	echo 'make setup-nightly  install what `orchestrate nightly` needs'
 	echo 'make relock  pin the newest dependencies in requirements*.lock'
 	echo 'make clean   remove .venv and the tools'"'"' caches (not out/, not the store)'
 
@@ -144,6 +145,12 @@ clean:
 .PHONY: setup
 setup:
 	@$(call packages,$(RUN_PROGRAMS))
+	$(call environment,run,requirements-build.lock requirements.lock)
+
+# What `orchestrate nightly` runs with: the sandbox, and machines to boot on.
+.PHONY: setup-nightly
+setup-nightly:
+	@$(call packages,$(RUN_PROGRAMS) $(BOOT_PROGRAMS))
 	$(call environment,run,requirements-build.lock requirements.lock)
 
 .PHONY: setup-tests
