@@ -27,6 +27,7 @@ from pydantic_core import PydanticCustomError
 
 from containers import registry
 from orchestrator.files import places, text_file
+from orchestrator.history.retention import Keep
 from orchestrator.qemu import platforms
 from orchestrator.spec.diagnostics import TABLE, TEXT, Mistake, from_pydantic, refusal, tables
 from reproducibility import regular, variations
@@ -45,8 +46,6 @@ _WHAT = "the configuration"
 _FOLDER = "folder"
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _DURATION = re.compile(r"([0-9]{1,6}) ?([smh])")
-_KEPT = r"[1-9][0-9]{0,3} (?:night|week|month|year)s?"
-_KEEP = re.compile(rf"{_KEPT}(?:, {_KEPT})*")
 # A local user (RFC 5322, dot-atom), with or without a host.
 _MAIL = r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~][A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]*(?:@[A-Za-z0-9.-]+)?$"
 _ENGINES = registry.names()
@@ -108,8 +107,10 @@ def _vary(value: str) -> str:
 
 
 def _keep(value: str) -> str:
-    if not _KEEP.fullmatch(value):
-        raise ValueError("not what can be kept")
+    try:
+        Keep.parse(value)
+    except InputError as error:
+        raise ValueError(error.summary) from error
     return value
 
 
@@ -280,7 +281,8 @@ class Config(_Table):
         default=ALL, description='"all", "patch", "none", or a list of names of inputs'
     )
     keep: Annotated[str, AfterValidator(_keep)] = Field(
-        default="30 nights, 12 months", description='text such as "30 nights, 12 months"'
+        default="30 nights, 12 months",
+        description='text such as "30 nights, 12 months", with one night at least',
     )
     store: Store = Field(default=Store(), description="the table [store]")
     audit: Audit = Field(default=Audit(), description="the table [audit]")

@@ -86,6 +86,19 @@ def test_a_night_that_is_killed_is_told_by_its_unit_of_failure(place: Path) -> N
     assert f"MONITOR_UNIT={SERVICE}\n" in logs[FAILED]
 
 
+def test_the_program_itself_works_under_the_rules_of_the_unit_of_failure(place: Path) -> None:
+    where = f"PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={shlex.quote(str(ROOT))}"
+    program = f'exec env {where} {shlex.quote(sys.executable)} -m orchestrator "$@"'
+    script = f'case "$*" in *--tell-failure) {program};; esac; kill -KILL $$'
+    texts = rendered(place, script)
+    with (place / "nightly.toml").open("a", encoding="utf-8") as stream:
+        stream.write('[notify]\ncommand = ["/bin/sh", "-c", "cat >&2; exit 7"]\n')
+    logs = started(place, texts)
+    # What the command got, in the note that it failed.
+    assert "somebody was not told: /bin/sh ended with exit status 7" in logs[FAILED]
+    assert "sourcery-nightly.service was ended before its end: signal" in logs[FAILED]
+
+
 def test_a_night_with_a_bad_word_says_its_exit_status(place: Path) -> None:
     script = 'case "$*" in *--tell-failure) exec env;; esac; exit 3'
     logs = started(place, rendered(place, script))

@@ -27,7 +27,7 @@ state = "state"
 engine = "sandbox"
 jobs = 3
 relock = ["uname", "kernel.amd64"]
-keep = "7 nights, 8 weeks, 2 years"
+keep = "7 nights, 24 months"
 
 [store]
 folder = "store"
@@ -77,7 +77,7 @@ def test_every_key_is_read_and_every_path_is_absolute() -> None:
         "engine": "sandbox",
         "jobs": 3,
         "relock": ["uname", "kernel.amd64"],
-        "keep": "7 nights, 8 weeks, 2 years",
+        "keep": "7 nights, 24 months",
         "store": {"folder": "/project/ci/store", "keep_nights": 3},
         "audit": {"budget": 7200, "vary": "+all,-order host", "within": 30},
         "boot": {
@@ -201,6 +201,8 @@ MISTAKES = [
     ('relock = ["go", "all"]', 1, "got 'all'", "a list of names"),
     ('relock = ["go uname"]', 1, "got 'go uname'", "a list of names"),
     ("relock = 1", 1, "got 1", '"all", "patch", "none"'),
+    ('keep = "0 nights"', 1, "got '0 nights'", "one night at least"),
+    ('keep = "8 weeks"', 1, "got '8 weeks'", "30 nights, 12 months"),
     ('keep = "for ever"', 1, "got 'for ever'", "30 nights, 12 months"),
     ('[store]\nfolder = "a:b"', 2, "got 'a:b'", "without a colon"),
     ("[store]\nkeep_nights = 0", 2, "got 0", "at least 1"),
