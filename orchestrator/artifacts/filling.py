@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 RESULT, AUDIT, LOGS = names.RESULT, names.AUDIT, names.LOGS
 # Of these a build's sums say that it made them: a person may have files of such names.
-_LISTED = (names.ACTIONS, names.SBOM, names.JUNIT, names.PROVENANCE, names.REPORT)
+_LISTED = (
+    names.ACTIONS, names.SBOM, names.SBOM_FILES, names.JUNIT, names.PROVENANCE, names.REPORT
+)  # fmt: skip
 # What lies beside the image and the archive, and is no copy of a person's file.
 BESIDE = (RESULT, *_LISTED, *names.SUMS)
 # How the name of a folder in the making begins.

@@ -13,6 +13,8 @@ ACTIONS: Final = "actions.json"
 # One DSSE envelope a line.
 PROVENANCE: Final = "provenance.intoto.jsonl"
 SBOM: Final = "sbom.spdx.json"
+# The files of the image, which that one refers to.
+SBOM_FILES: Final = "sbom-files.spdx.json"
 JUNIT: Final = "junit.xml"
 REPORT: Final = "report.html"
 SHA256SUMS: Final = "SHA256SUMS"

@@ -20,7 +20,7 @@ _BEGINNING = 4096
 _BUILDS = frozenset(
     {
         *(names.RESULT, names.ACTIONS, names.PROVENANCE, names.SBOM, names.JUNIT, names.REPORT),
-        *(names.AUDIT, names.LOGS, *names.SUMS, *names.COPIES),
+        *(names.SBOM_FILES, names.AUDIT, names.LOGS, *names.SUMS, *names.COPIES),
     }
 )
 _REMEDY = "give another place"

@@ -53,6 +53,9 @@ def _contents(grounds: Grounds) -> Iterator[Claim]:
     result, found = grounds.result, grounds.contents
     if found.tree is not None and found.tree.digest == result.root.tree:
         yield _here("tree", str(result.root.tree), "every file of the image was hashed")
+    if grounds.bill:
+        detail = f"each of the image's {result.root.files} files is in exactly one package"
+        yield _here("bill of materials", names.SBOM_FILES, detail)
     if found.bytes_hold:
         yield _here("volume", result.image.path, "its ids are those of this spec and this lock")
 

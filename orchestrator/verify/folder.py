@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.verify import (
     audited,
+    bill,
     contents,
     documents,
     files,
@@ -91,7 +92,7 @@ class Verifier:
             grounds = self._grounds(folder, read, read.result, there, findings)
             checks = verdicts.check(grounds, findings)
             claims = told(grounds, read, checks, signed, findings, again)
-            notes = again.notes
+            notes = (*again.notes, *bill.notes(there))
         return Verified(
             path=str(folder),
             files=there,
@@ -123,12 +124,13 @@ class Verifier:
             for one in (result.image, result.cpio)
         ):
             found = self._contents(folder, read, result, findings)
+        listed = found.tree is not None and bill.check(folder, there, found.tree, findings)
         lock = read.lock
         if lock is None:
-            return verdicts.Grounds(result, lock, found, {}, {})
+            return verdicts.Grounds(result, lock, found, {}, {}, listed)
         chain = toolchains.derived(found, result, lock, findings)
         sources = toolchains.sources(found, lock, findings, result.image.path)
-        return verdicts.Grounds(result, lock, found, chain, sources)
+        return verdicts.Grounds(result, lock, found, chain, sources, listed)
 
     def _contents(
         self, folder: Path, read: Documents, result: BuildResult, findings: Findings

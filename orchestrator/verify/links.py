@@ -28,7 +28,7 @@ _BROKEN = "link-broken"
 _FILES_OF_A_BUILD = frozenset(
     {
         names.RESULT, names.SPEC, names.LOCK, names.ACTIONS, names.PROVENANCE, names.SBOM,
-        names.JUNIT, names.REPORT, names.AUDIT, *names.SUMS,
+        names.SBOM_FILES, names.JUNIT, names.REPORT, names.AUDIT, *names.SUMS,
     }
 )  # fmt: skip
 _IMAGE = "image"

@@ -30,6 +30,7 @@ FINDINGS: Mapping[str, str] = {
     "image-damaged": "the image cannot be read, or a byte beside the files is not as it must be",
     "archive-differs": "the archive does not hold what the image does",
     "tree-differs": "the image holds another tree than the result names",
+    "bill-differs": "the bill of materials lists other files than the image's, or not each once",
     "link-broken": "two files of the folder do not fit together",
     "verdict-contradicts": "a stored verdict or value is not what comes out here",
     "check-missing": "a check that such a build ends with is not there",

@@ -230,7 +230,7 @@ def _names_everything(
 ) -> bool:
     written = {names.RESULT, names.SPEC, names.LOCK, names.ACTIONS}
     wanted = written | {result.image.path, result.cpio.path, *log_names(result)}
-    wanted |= files.keys() & {names.SBOM, names.JUNIT}
+    wanted |= files.keys() & {names.SBOM, names.SBOM_FILES, names.JUNIT}
     left_out = sorted(wanted - statement.subjects.keys())
     for name in left_out:
         reason = f"the statement about the build does not name {name}"

@@ -39,13 +39,17 @@ _NOT_DERIVED = "what it compares is not in the folder"
 
 @dataclass(frozen=True)
 class Grounds:
-    """Everything that verdicts are derived from."""
+    """Everything that verdicts are derived from.
+
+    `bill`: whether the bill of materials lists the files of the image, each in one package.
+    """
 
     result: BuildResult
     lock: Lock | None
     contents: Contents
     toolchains: Mapping[Architecture, Toolchain]
     sources: Mapping[str, Source]
+    bill: bool = False
 
     def outputs(self, step: str) -> str:
         """Digest that the result states for a step's outputs; empty without such a step."""

@@ -39,7 +39,7 @@ def out(tmp_path: Path) -> Path:
     made = tmp_path / "out"
     made.mkdir()
     result = samples.output(made)
-    folder.write(made, samples.stated(result), made={names.SBOM: b"{}\n"})
+    folder.write(made, samples.stated(result), made=samples.BILLS)
     return made
 
 

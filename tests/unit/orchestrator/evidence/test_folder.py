@@ -35,7 +35,7 @@ def out(tmp_path: Path) -> Path:
 @pytest.fixture
 def built(out: Path) -> BuildResult:
     result = samples.output(out)
-    folder.write(out, samples.stated(result), made={names.SBOM: b"{}\n"})
+    folder.write(out, samples.stated(result), made=samples.BILLS)
     return result
 
 

@@ -27,7 +27,7 @@ def out(tmp_path: Path) -> Path:
 @pytest.fixture
 def built(out: Path) -> BuildResult:
     result = samples.output(out)
-    folder.write(out, samples.subject(result=result), made={names.SBOM: b"{}\n"})
+    folder.write(out, samples.subject(result=result), made=samples.BILLS)
     return result
 
 
@@ -52,15 +52,18 @@ def test_image_and_attestations_are_there_and_refer_to_it(out: Path, built: Buil
     assert json.loads(blob(layout, manifest["config"]))["os"] == "linux"
     envelopes = dsse.parse_lines((out / names.PROVENANCE).read_bytes())
     found = []
+    titles = []
     for one in others:
         referring = json.loads(blob(layout, one))
         assert referring["subject"]["digest"] == image["digest"]
         assert referring["artifactType"] == one["artifactType"]
-        (layer,) = referring["layers"]
-        found.append(blob(layout, layer))
+        for layer in referring["layers"]:
+            found.append(blob(layout, layer))
+            titles.append(layer["annotations"].get("org.opencontainers.image.title", ""))
         assert blob(layout, referring["config"]) == b"{}"
-    assert [dsse.parse(json.loads(data)) for data in found[:-1]] == list(envelopes)
-    assert found[-1] == b"{}\n"
+    assert [dsse.parse(json.loads(data)) for data in found[:-2]] == list(envelopes)
+    assert found[-2:] == [b"{}\n"] * 2
+    assert titles[-2:] == [names.SBOM, names.SBOM_FILES]
     assert made.referrers == len(others)
     assert json.loads((layout / "oci-layout").read_bytes()) == {"imageLayoutVersion": "1.0.0"}
 
@@ -81,3 +84,12 @@ def test_a_build_without_evidence_is_not_exported(out: Path, built: BuildResult)
     (out / names.SBOM).unlink()
     with pytest.raises(InputError, match="cannot read the evidence"):
         oci.export(out, built, out.parent / "layout")
+
+
+def test_a_build_with_its_bill_in_one_document_is_exported(out: Path, built: BuildResult) -> None:
+    (out / names.SBOM_FILES).unlink()
+    layout = out.parent / "layout"
+    oci.export(out, built, layout)
+    last = json.loads((layout / "index.json").read_bytes())["manifests"][-1]
+    (layer,) = json.loads(blob(layout, last))["layers"]
+    assert layer["annotations"] == {"org.opencontainers.image.title": names.SBOM}

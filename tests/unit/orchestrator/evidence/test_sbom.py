@@ -11,8 +11,10 @@ from cyclonedx.validation.json import JsonStrictValidator
 from spdx_tools.spdx.parser.parse_anything import parse_file
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
+from orchestrator.artifacts import names
 from orchestrator.evidence import cyclonedx, licences, sbom
 from orchestrator.evidence.contents import Component
+from orchestrator.evidence.writers import WRITERS
 from reproducibility import digest
 from reproducibility.errors import InputError
 from tests.unit.orchestrator.evidence import samples
@@ -24,7 +26,18 @@ if TYPE_CHECKING:
 
 
 def document(store: Store) -> bytes:
-    return sbom.document(samples.subject(contents=samples.contents(store)))
+    return documents(store)[names.SBOM]
+
+
+def documents(store: Store) -> dict[str, bytes]:
+    """Both documents by file name."""
+    subject = samples.subject(contents=samples.contents(store))
+    return {name: WRITERS[name](subject) for name in (names.SBOM, names.SBOM_FILES)}
+
+
+def listed(store: Store) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = read(documents(store)[names.SBOM_FILES])["files"]
+    return found
 
 
 def read(data: bytes) -> dict[str, Any]:
@@ -32,15 +45,38 @@ def read(data: bytes) -> dict[str, Any]:
     return found
 
 
-def test_spdx_tools_finds_nothing_wrong(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "sbom.spdx.json").write_bytes(document(store))
-    parsed = parse_file(str(tmp_path / "sbom.spdx.json"))
+@pytest.mark.parametrize("name", [names.SBOM, names.SBOM_FILES])
+def test_spdx_tools_finds_nothing_wrong(store: Store, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(documents(store)[name])
+    parsed = parse_file(str(tmp_path / name))
     assert validate_full_spdx_document(parsed) == []
+
+
+def test_each_relationship_is_looked_up_among_few_elements(store: Store) -> None:
+    """What made spdx-tools take minutes: as many relationships as elements in one document."""
+    packages, files = (read(data) for data in documents(store).values())
+    assert len(files["files"]) == len(samples.FILES)
+    assert len(files["relationships"]) == 1
+    assert "files" not in packages
+    assert not any(
+        end.startswith(sbom.FILE)
+        for one in packages["relationships"]
+        for end in (one["spdxElementId"], one["relatedSpdxElement"])
+    )
+
+
+def test_the_document_of_the_files_is_named_by_its_digest(store: Store) -> None:
+    both = documents(store)
+    (reference,) = read(both[names.SBOM])["externalDocumentRefs"]
+    assert reference["externalDocumentId"] == sbom.FILES
+    assert reference["spdxDocument"] == read(both[names.SBOM_FILES])["documentNamespace"]
+    own = digest.sha1_of_bytes(both[names.SBOM_FILES])
+    assert reference["checksum"] == {"algorithm": "SHA1", "checksumValue": own}
 
 
 def test_every_file_is_in_exactly_one_package(store: Store) -> None:
     found = read(document(store))
-    files = {one["SPDXID"]: one["fileName"] for one in found["files"]}
+    files = {f"{sbom.FILES}:{one['SPDXID']}": one["fileName"] for one in listed(store)}
     packages = {one["SPDXID"] for one in found["packages"]}
     contained = Counter(
         files[one["relatedSpdxElement"]]
@@ -52,7 +88,7 @@ def test_every_file_is_in_exactly_one_package(store: Store) -> None:
 
 
 def test_files_have_their_digests(store: Store) -> None:
-    found = {one["fileName"]: one for one in read(document(store))["files"]}
+    found = {one["fileName"]: one for one in listed(store)}
     for path, (data, _) in samples.FILES.items():
         one = found[f"./{path}"]
         sha1 = {"algorithm": "SHA1", "checksumValue": digest.sha1_of_bytes(data)}
@@ -86,17 +122,19 @@ def test_what_programs_and_kernels_are_made_from_is_said(store: Store) -> None:
 
 
 def test_equal_images_have_equal_documents(store: Store) -> None:
-    first = document(store)
+    first = documents(store)
     later = samples.subject(
         contents=samples.contents(store), finished=1, result=samples.result(seconds=99.5)
     )
-    assert sbom.document(later) == first
-    assert read(first)["creationInfo"]["created"] == "2023-11-14T22:13:20Z"
+    for name, data in first.items():
+        assert WRITERS[name](later) == data
+        assert read(data)["creationInfo"]["created"] == "2023-11-14T22:13:20Z"
 
 
 def test_without_contents_there_is_no_document() -> None:
-    with pytest.raises(ValueError, match="no contents"):
-        sbom.document(samples.subject())
+    for name in (names.SBOM, names.SBOM_FILES):
+        with pytest.raises(ValueError, match="no contents"):
+            WRITERS[name](samples.subject())
 
 
 def test_what_was_worked_out_is_remembered(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,6 +180,6 @@ def test_another_document_is_not_converted(data: bytes) -> None:
 
 def test_a_name_that_json_must_escape_stays_itself() -> None:
     strange = Component("a", "files", 'a "quoted"\u202e name\n', "")
-    found = read(sbom.document(samples.subject(contents=(strange,))))
+    found = read(sbom.document(samples.subject(contents=(strange,)), b""))
     assert found["packages"][1]["name"] == strange.name
     assert replace(strange, id="b") != strange

@@ -39,7 +39,7 @@ def built(out: Path) -> BuildResult:
 
 def written(out: Path, result: BuildResult) -> BuildResult:
     (out / names.RESULT).write_bytes(model.dumps(result))
-    folder.write(out, samples.stated(result), made={names.SBOM: b"{}\n"})
+    folder.write(out, samples.stated(result), made=samples.BILLS)
     return result
 
 

@@ -65,7 +65,7 @@ def test_packages_are_read_from_what_a_build_writes() -> None:
     subject = samples.subject(
         contents=[Component("a-1", "module", "m", "v1", licence="MIT", blake3="e" * 64)]
     )
-    image, module = parse(sbom.document(subject))
+    image, module = parse(sbom.document(subject, b""))
     assert (image.name, image.licence) == ("sourcery.img", "")
     assert (module.name, module.version, module.licence) == ("m", "v1", "MIT")
     assert module.digests == {"e" * 64}

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.artifacts import fingerprint, model, names, sums
 from orchestrator.artifacts.recipe import Recipe, identity, laid_out
 from orchestrator.audit import model as audits
-from orchestrator.evidence import dsse, junit, statements
+from orchestrator.evidence import dsse, junit, sbom, statements
+from orchestrator.evidence.contents import Component, File
 from orchestrator.evidence.subject import FileDigests, Subject
 from orchestrator.image.cpio import writer as cpio
 from orchestrator.image.fat import writer as fat
@@ -55,7 +56,6 @@ commands = ["cmds/*/*"]
 """
 ENFORCED = {"limits": {"memory_bytes": 5}, "enforcement": []}
 SAME = "same"
-BILL = b'{\n"packages": [\n{"name":"sourcery.img"}\n]\n}\n'
 
 
 def _content(architecture: str = "amd64") -> dict[str, bytes]:
@@ -136,6 +136,7 @@ class Build:
     audits: int = 0
     finished: int = FINISHED
     logs: dict[str, bytes] = field(default_factory=dict)
+    listed: tuple[File, ...] = ()
 
     def copy(self) -> Build:
         """Another one that can be changed."""
@@ -171,7 +172,6 @@ class Build:
 
     def state(self, folder: Path, result: model.BuildResult, *keys: Private) -> None:
         """Write what states the rest: statements, JUnit, the audit, both lists of sums."""
-        (folder / names.SBOM).write_bytes(BILL)
         subject = Subject(
             result=result,
             spec=self.spec,
@@ -180,8 +180,13 @@ class Build:
             epoch=specs.parse(self.spec.decode()).image.epoch,
             finished=self.finished,
             actions=self.actions,
-            files=measured(folder, self.known),
+            files={},
+            contents=(Component("all", "files", "everything", "", files=self.listed),),
         )
+        files = sbom.files(subject)
+        (folder / names.SBOM_FILES).write_bytes(files)
+        (folder / names.SBOM).write_bytes(sbom.document(subject, files))
+        subject = replace(subject, files=measured(folder, self.known))
         (folder / names.JUNIT).write_bytes(junit.document(subject))
         subject = replace(subject, files=measured(folder, self.known))
         envelopes = list(statements.of_build(subject))
@@ -274,7 +279,12 @@ def made(
     image, archive = scratch / "sourcery.img", scratch / "sourcery.cpio.zst"
     fat.write(disk, lambda entry: scratch / entry.digest, image)
     cpio.write(tree, lambda entry: scratch / entry.digest, archive, epoch=spec.image.epoch)
-    return _put_together(spec, lock, tree, whole, image, archive)
+    built = _put_together(spec, lock, tree, whole, image, archive)
+    built.listed = tuple(
+        File(path, digest.of_bytes(data).hex, digest.sha1_of_bytes(data))
+        for path, data in content.items()
+    )
+    return built
 
 
 def _put_together(  # noqa: PLR0913 - the parts of a build
