@@ -104,18 +104,19 @@ def _matcher() -> ModuleType:
 
     # It normalises the text again for each of its 700 licences, three quarters of all its work.
     spdx_matcher.normalize = functools.lru_cache(maxsize=16)(spdx_matcher.normalize)
-    return spdx_matcher
+    loaded: ModuleType = spdx_matcher
+    return loaded
 
 
 @functools.lru_cache(maxsize=1024)
 def _by_guidelines(text: str) -> str:
-    spdx_matcher = _matcher()
-    found, part = spdx_matcher.analyse_license_text(text, include_header_match=False)
+    analysed = _matcher().analyse_license_text
+    found, part = analysed(text, include_header_match=False)
     if part < _ENOUGH:
         return NO_ASSERTION
     names = {*found["licenses"]}
     if len(text) < _SHORT:
-        names |= {*spdx_matcher.analyse_license_text(text)[0]["licenses"]}
+        names |= {*analysed(text)[0]["licenses"]}
     return " AND ".join(sorted(names)) or NO_ASSERTION
 
 

@@ -103,9 +103,11 @@ class Varying(_Model):
 class Step(_Model):
     """Step of the night's build.
 
-    `seconds`: of the run that made the output. `cached`: remembered. `audited`: the number of the
-    night in which its key was audited last, None where it never was; `verdict`: what came of that.
-    `others`: outputs other than `outputs` that audits of this night saw.
+    `key`: what its result is remembered under; of a computation together with the tool, which may
+    compute otherwise in another version. `seconds`: of the run that made the output. `cached`:
+    remembered. `audited`: the number of the night in which its key was audited last, None where it
+    never was; `verdict`: what came of that. `others`: outputs other than `outputs` that audits of
+    this night saw.
     """
 
     name: Text

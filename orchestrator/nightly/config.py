@@ -161,7 +161,10 @@ class Store(_Table):
 
 
 class Audit(_Table):
-    """`[audit]`. `budget`: seconds of a night; 0 for no audit. `within`: nights."""
+    """`[audit]`. `budget`: seconds of a night; 0 for no audit. `within`: nights.
+
+    `only`: patterns of step names, as `orchestrate audit --only` takes them; none for all.
+    """
 
     budget: Seconds = Field(
         default=1800, description='a length of time such as "30m", or 0 for no audit'
@@ -169,6 +172,9 @@ class Audit(_Table):
     vary: Annotated[str, AfterValidator(_vary)] = Field(
         default="+all",
         description=f'text such as "+all,-order", of {", ".join(variations.NAMES)} and all',
+    )
+    only: Words = Field(
+        default=(), description='a list of patterns of step names, such as "commands/*"'
     )
     within: int = Field(
         default=7,

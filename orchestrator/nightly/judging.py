@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.history import model
 from orchestrator.history.words import Word, worst
+from reproducibility import canonical
+from reproducibility import digest as digests
 from reproducibility.digest import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from orchestrator.artifacts.model import Check as BuildCheck
+    from orchestrator.artifacts.model import Step
     from orchestrator.artifacts.model import Word as Verdict
     from orchestrator.audit import model as audits
     from orchestrator.nightly.facts import Facts, Frame, Seen
@@ -105,7 +108,7 @@ def _varying(facts: Facts, frame: Frame) -> Iterator[model.Varying]:
         if not others and not earlier and step.name not in between:
             continue
         known = since.get(step.name)
-        known = known if known is not None and known.key == step.key else None
+        known = known if known is not None and known.key == _key(step, frame.tool) else None
         first_night, other = frame.number, None
         seen: model.Seen = "build"
         if earlier:
@@ -119,7 +122,7 @@ def _varying(facts: Facts, frame: Frame) -> Iterator[model.Varying]:
             other = between[step.name].first
         yield model.Varying(
             step=step.name,
-            key=step.key,
+            key=_key(step, frame.tool),
             first=step.outputs,
             second=other,
             seen=seen,
@@ -127,6 +130,13 @@ def _varying(facts: Facts, frame: Frame) -> Iterator[model.Varying]:
             cause=_cause(now) if now else (known.cause if known else _UNKNOWN),
             lines=_explained(now) if now else (known.lines if known else ()),
         )
+
+
+def _key(step: Step, tool: model.Tool) -> Digest:
+    """The key that the history knows a step by."""
+    if step.kind != "computation":
+        return step.key
+    return digests.of_bytes(canonical.dumps([str(step.key), tool.version, str(tool.digest)]))
 
 
 def _first(before: Seen | None, outputs: Digest, frame: Frame) -> int:
@@ -186,7 +196,7 @@ def _steps(facts: Facts, frame: Frame) -> Iterator[model.Step]:
         last = (frame.number, now.verdict) if now else before.audited if before else None
         yield model.Step(
             name=step.name,
-            key=step.key,
+            key=_key(step, frame.tool),
             outputs=step.outputs,
             seconds=step.seconds,
             cached=step.cached,

@@ -7,6 +7,7 @@ would have made.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.artifacts import model as built
@@ -211,7 +212,7 @@ class Tonight:
         places = ["--spec", str(self.config.spec), "--lock", str(lock)]
         base = ["audit", *common, *places, *self._shared()]
         finished, found = [], []
-        for more in [runs, ["--budget", f"{asked.budget}s"]]:
+        for more in [runs, [*_repeated("--only", asked.only), "--budget", f"{asked.budget}s"]]:
             if more is None:
                 continue
             one = self._run("audit", [*base, *more])
@@ -233,7 +234,9 @@ class Tonight:
         return [
             step.name
             for step in result.steps
-            if step.kind == "action" and _last(before.get(step.key), self.frame.number) <= oldest
+            if step.kind == "action"
+            and _wanted(step.name, self.config.audit.only)
+            and _last(before.get(step.key), self.frame.number) <= oldest
         ]
 
     def _boot(self) -> list[Mapping[str, object]]:
@@ -306,6 +309,10 @@ def _last(seen: Seen | None, tonight: int) -> int:
     if seen.audited is not None:
         return seen.audited[0]
     return min(night for night, _ in seen.outputs.values()) - 1
+
+
+def _wanted(name: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _repeated(option: str, values: Sequence[object]) -> Iterator[str]:
