@@ -23,7 +23,6 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
 )
-from pydantic_core import PydanticCustomError
 
 from containers import registry
 from orchestrator.files import places, text_file
@@ -89,16 +88,6 @@ def _duration(value: object) -> object:
     return value
 
 
-def _one_of(names: tuple[str, ...]) -> AfterValidator:
-    def check(value: str) -> str:
-        if value not in names:
-            # Of this type, so that the nearest of the names is offered.
-            raise PydanticCustomError("literal_error", "not one of the names")
-        return value
-
-    return AfterValidator(check)
-
-
 def _vary(value: str) -> str:
     for word in re.split(r"[,\s]+", value.strip(", \t\n")):
         if word.lstrip("+-") not in {*variations.NAMES, ALL}:
@@ -131,7 +120,14 @@ Seconds = Annotated[int, BeforeValidator(_duration), Field(ge=0, le=7 * 24 * 360
 Word = Annotated[str, Field(min_length=1, max_length=4096)]
 Words = Annotated[tuple[Word, ...], Field(strict=False)]
 Name = Annotated[str, Field(pattern=r"^[^\s,]+$"), AfterValidator(_no_word)]
-Platforms = Annotated[tuple[Annotated[str, _one_of(_PLATFORMS)], ...], Field(strict=False)]
+if TYPE_CHECKING:
+    # Type checkers read no names out of a table.
+    Engine = str
+    Platform = str
+else:
+    Engine = Literal[_ENGINES]
+    Platform = Literal[_PLATFORMS]
+Platforms = Annotated[tuple[Platform, ...], Field(strict=False)]
 # The tags stand in the places that pydantic names; `diagnostics` takes them out.
 Relock = Annotated[
     Annotated[Literal["all", "patch", "none"], Tag(TEXT)]
@@ -279,9 +275,7 @@ class Config(_Table):
         validate_default=True,
         description="a folder for history, evidence, pages and the night's own lock",
     )
-    engine: Annotated[str, _one_of(_ENGINES)] = Field(
-        default=registry.AUTOMATIC, description=f"one of {', '.join(_ENGINES)}"
-    )
+    engine: Engine = Field(default=registry.AUTOMATIC, description=f"one of {', '.join(_ENGINES)}")
     jobs: int = Field(default=0, ge=0, le=1000, description="a number, 0 for what fits the machine")
     relock: Relock = Field(
         default=ALL, description='"all", "patch", "none", or a list of names of inputs'

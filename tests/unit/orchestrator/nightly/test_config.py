@@ -105,22 +105,24 @@ def test_every_key_is_read_and_every_path_is_absolute() -> None:
     assert json.loads(json.dumps(found.document())) == found.document()
 
 
-def test_the_test_has_every_key() -> None:
-    def keys(model: type[BaseModel], table: str = "") -> Iterator[str]:
-        for name, field in model.model_fields.items():
-            kind = field.annotation
-            if isinstance(kind, type) and hasattr(kind, "model_fields"):
-                yield from keys(kind, f"{name}.")
-            else:
-                yield f"{table}{name}"
+def keys_of(model: type[BaseModel], table: str = "") -> Iterator[str]:
+    """Every key of a model, with the table that it is in."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and hasattr(kind, "model_fields"):
+            yield from keys_of(kind, f"{name}.")
+        else:
+            yield f"{table}{name}"
 
+
+def test_the_test_has_every_key() -> None:
     table, given = "", set()
     for line in GOOD.splitlines():
         if header := re.fullmatch(r"\[(\w+)\]", line):
             table = f"{header[1]}."
         elif line:
             given.add(table + line.split(" ")[0])
-    assert given == set(keys(Config))
+    assert given == set(keys_of(Config))
 
 
 def test_no_file_at_all_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,3 +280,29 @@ def test_secrets_in_addresses_are_not_printed() -> None:
 
 def test_a_local_user_can_be_told() -> None:
     assert parse('[notify]\nmail = "root"\n').notify.mail == "root"
+
+
+def test_the_document_shows_every_key_and_the_defaults() -> None:
+    text = (Path(__file__).parents[4] / "docs" / "nightly-setup.md").read_text("utf-8")
+    block = text.partition("```toml\n")[2].partition("```")[0]
+    shown, usual = parse(block).document(), parse("").document()
+    empty = {
+        "store": {"folder"},
+        "boot": {"commands"},
+        "verify": {"policy", "keys"},
+        "sign": {"keys", "passphrase_file"},
+        "notify": {"command", "mail"},
+        "site": {"address"},
+    }
+    for table, value in shown.items():
+        keys = empty.get(table, set())
+        if isinstance(value, dict):
+            assert set(value) == set(usual[table])
+            differing = {key for key in value if value[key] != usual[table][key]}
+            assert differing == keys
+            assert not any(usual[table][key] for key in keys)
+        else:
+            assert value == usual[table]
+    assert set(re.findall(r"(?m)^([a-z_]+) = ", block)) == {
+        name.rpartition(".")[2] for name in keys_of(Config)
+    }
