@@ -113,17 +113,17 @@ def test_a_morning_without_a_script_and_by_keyboard(browser: Browser, folder: Pa
     assert skip.evaluate("one => one === document.activeElement")
     assert skip.evaluate("one => one.getBoundingClientRect().top >= 0"), "it is seen when focused"
     shown.keyboard.press("Enter")
-    assert shown.url.endswith("#now")
+    shown.wait_for_url("**/index.html#now")
     assert shown.locator("#now .verdict").inner_text() == "≠ not-deterministic"
     shown.keyboard.press("Tab")
     assert shown.evaluate("document.activeElement.textContent") == "night 12 (2026-03-12)"
     shown.keyboard.press("Enter")
-    assert shown.url.endswith(NIGHT_12)
+    shown.wait_for_url(f"**/{NIGHT_12}")
     assert "class of the cause: time (certain)" in shown.locator("#varying pre").inner_text()
     shown.get_by_role("link", name="Night 13 →").press("Enter")
-    assert shown.url.endswith("nights/000013/index.html")
+    shown.wait_for_url("**/nights/000013/index.html")
     shown.get_by_role("link", name="All nights").press("Enter")
-    assert shown.url.endswith("fault/index.html#nights")
+    shown.wait_for_url("**/fault/index.html#nights")
     fold = shown.locator("#trends details").first
     fold.locator("summary").focus()
     shown.keyboard.press("Enter")
@@ -143,6 +143,7 @@ def test_a_night_is_found_in_the_calendar(browser: Browser, folder: Path) -> Non
     other = seen.page.locator("#calendar").get_by_role("link", name="night 18: unchanged")
     assert cell.evaluate(colours) != other.evaluate(colours)
     cell.click()
+    seen.page.wait_for_url("**/nights/000017/index.html")
     assert seen.page.locator("#checks td").nth(1).inner_text().startswith("3 paths differ")
     seen.context.close()
 
