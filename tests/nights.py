@@ -64,6 +64,7 @@ def step(name: str = "T1/dist", **changes: Any) -> Step:  # noqa: ANN401 - JSON
     """A step that was remembered, and was audited in the first night."""
     made = {
         "name": name,
+        "kind": "action",
         "key": blake3(f"key of {name}"),
         "outputs": blake3(f"outputs of {name}"),
         "seconds": _SECONDS[STEPS.index(name)] if name in STEPS else 10.0,

@@ -18,6 +18,7 @@ from orchestrator.cli.commands import (
     doctor,
     evidence,
     fetch,
+    history,
     lock,
     nightly,
     policy,
@@ -48,16 +49,19 @@ _Examples = tuple[tuple[str, str], ...]
 
 
 def _register(group: typer.Typer, function: Callable[..., Call], examples: _Examples = ()) -> None:
-    """Register a command: its docstring is its help, with examples (purpose, command) below.
+    """Register a command: its docstring is its help, with examples (purpose, command) below."""
+    group.command(help=_help(function), epilog=_epilog(examples))(function)
 
-    typer keeps line breaks, so the lines of a paragraph are joined here.
-    """
-    shown = [f"[dim]# {purpose}[/dim]\n[cyan]{typed}[/cyan]" for purpose, typed in examples]
+
+def _help(function: Callable[..., object]) -> str:
+    """Return a docstring with each paragraph on one line, since typer keeps line breaks."""
     paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
-    group.command(
-        help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs),
-        epilog="\n".join(["[bold]Examples[/bold]", *shown]) if shown else None,
-    )(function)
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def _epilog(examples: _Examples) -> str | None:
+    shown = [f"[dim]# {purpose}[/dim]\n[cyan]{typed}[/cyan]" for purpose, typed in examples]
+    return "\n".join(["[bold]Examples[/bold]", *shown]) if shown else None
 
 
 application = typer.Typer(
@@ -96,6 +100,17 @@ _register(_store, store.gc, store.GC_EXAMPLES)
 _register(_store, store.verify)
 _register(_store, store.size)
 application.add_typer(_store)
+
+# Without the name of a subcommand it lists the nights.
+_history = typer.Typer(name="history", rich_markup_mode="rich")
+_history.callback(
+    invoke_without_command=True,
+    help=_help(history.history),
+    epilog=_epilog(history.EXAMPLES),
+)(history.history)
+_register(_history, history.show, history.SHOW_EXAMPLES)
+_register(_history, history.bisect, history.BISECT_EXAMPLES)
+application.add_typer(_history)
 
 _policy = typer.Typer(
     name="policy",

@@ -30,6 +30,15 @@ _COLOURS = {
     "optional": "yellow",
     "missing": "red",
     "error:": "red",
+    # Words of nights.
+    "not-deterministic": "red",
+    "check-failed": "red",
+    "build-failed": "red",
+    "boot-failed": "red",
+    "infrastructure": "yellow",
+    "inputs-changed": "green",
+    "tool-changed": "green",
+    "unchanged": "green",
 }
 
 

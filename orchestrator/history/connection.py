@@ -10,7 +10,6 @@ import sqlite3
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from containers import blame
 from containers.host import durable
 from orchestrator.history import migrations, seals
 from orchestrator.history.seals import DamagedError
@@ -32,7 +31,7 @@ _BEGIN_ANEW = (
     "put a backup of it in its place, or keep it elsewhere and begin anew in another folder with "
     "--state"
 )
-_UNREADABLE = "mend its permissions, or run it as the user that it belongs to"
+_UNREADABLE = "mend it or its permissions, or run this as the user that it belongs to"
 _ROOM = "free some space on its disk, and run it again: what was written before is whole"
 # By the primary code: what happened, and what to do.
 _WORDS = {
@@ -102,11 +101,13 @@ def to_read(path: Path) -> Connection:
             before = _version(connection, path)
             _check(connection)
             if before == migrations.version():
+                connection.execute("PRAGMA query_only = ON")
                 return connection
             later = _set_up(sqlite3.connect(":memory:", isolation_level=None))
             with closing(connection), _closed_if_unusable(later):
                 connection.backup(later)
                 _migrate(later, before)
+                later.execute("PRAGMA query_only = ON")
         return later
 
 
@@ -119,14 +120,16 @@ def telling(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except DamagedError as error:
+    except (DamagedError, UnicodeDecodeError) as error:
         raise InfrastructureError(
             f"the history is damaged: {error}", subject=str(path), remedy=_BEGIN_ANEW
         ) from error
     except OSError as error:
-        raise blame.of_machine(error, "use the history", path) from error
+        raise InfrastructureError(
+            f"the history cannot be used: {error.strerror}", subject=str(path), remedy=_UNREADABLE
+        ) from error
     except sqlite3.Error as error:
-        # Python's own errors have no code: it could not make text of what should be.
+        # Errors of Python's own have no code: what should be text is none.
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & _PRIMARY
         if code not in _WORDS:
             raise
@@ -183,18 +186,14 @@ def _set_up(connection: Connection) -> Connection:
 
 
 def _readable(path: Path) -> Connection:
-    """Open a history, also where its folder cannot be written and so no log be shared."""
-    connection = _connect(path, "mode=ro")
-    try:
-        connection.execute("PRAGMA user_version")
-    except sqlite3.OperationalError as error:
-        connection.close()
-        log = path.with_name(f"{path.name}-wal")
-        if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_CANTOPEN or log.exists():
-            raise
-        # Nobody is writing to it: whoever does has a log.
-        return _connect(path, "mode=ro&immutable=1")
-    return connection
+    """Open a history that is not written to, also where it could not be."""
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        # The log and what is shared of it, which a reader makes too, go with the last who reads.
+        return _connect(path, "mode=rw")
+    if path.with_name(f"{path.name}-wal").exists():
+        return _connect(path, "mode=ro")
+    # Nobody is writing to it: whoever does has a log.
+    return _connect(path, "mode=ro&immutable=1")
 
 
 @contextmanager

@@ -161,10 +161,9 @@ class History:
         """
         with self._writing():
             nights = self._briefs()
-            bad = retention.first_bad(nights)
-            # Of the present row of bad nights: where it parted is what everybody will ask.
-            those = self._partings()
-            recent = [one for one in those if bad is not None and one.night >= bad]
+            # Of the present row of bad nights, where it parted is what everybody will ask.
+            bad = retention.present_row_of_bad(nights)
+            recent = [one for one in self._partings() if bad and one.night >= bad[0].number]
             named = [one.night for one in recent[:1]]
             kept = retention.kept(nights, keep, [*besides, *named])
             there = self._kept()
@@ -205,10 +204,7 @@ class History:
         and consequences, where they are kept; without, all nights of years take a moment.
         """
         with self._reading():
-            first = since if isinstance(since, int) else 1
-            if isinstance(since, str):
-                first = self._one("SELECT MIN(number) FROM nights WHERE date >= ?", since) or LAST
-            return self._read(min(first, LAST), LAST, details=details)
+            return self._read(self._first(since), LAST, details=details)
 
     def dates(self) -> Mapping[int, str]:
         """Return the dates of the nights by their numbers, in order."""
@@ -259,13 +255,14 @@ class History:
         with self._reading():
             return observations.audited(self._connection, keys)
 
-    def bisect(self, since: int = 1) -> Bisected:
+    def bisect(self, since: int | str | None = None) -> Bisected:
         """Return where steps gave something else than the same key had given before.
 
-        `since`: only what was seen to do so in this night or later ones.
+        `since`: only what was seen to do so in this night, as `nights` has it, or later ones.
         """
         with self._reading():
-            found = [one for one in self._partings() if one.until >= since]
+            first = self._first(since)
+            found = [one for one in self._partings() if one.until >= first]
             return Bisected(tuple(found), self._one(_LAST_BUILT))
 
     def size(self) -> int:
@@ -342,6 +339,11 @@ class History:
     def _kept(self) -> set[int]:
         query = "SELECT number FROM nights WHERE details IS NOT NULL"
         return {number for (number,) in self._connection.execute(query)}
+
+    def _first(self, since: int | str | None) -> int:
+        if isinstance(since, str):
+            since = self._one("SELECT MIN(number) FROM nights WHERE date >= ?", since) or LAST
+        return min(since or 1, LAST)
 
     def _since(self, word: Word, number: int) -> int:
         query = "SELECT MAX(number) FROM nights WHERE word <> ? AND number < ?"

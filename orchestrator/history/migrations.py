@@ -51,7 +51,7 @@ _FIRST = (
         seen TEXT NOT NULL, first_night INTEGER NOT NULL, cause TEXT NOT NULL, lines TEXT NOT NULL,
         {_BY_PLACE}""",
     f"""CREATE TABLE steps (
-        {_PLACED}, name TEXT NOT NULL, key TEXT NOT NULL REFERENCES keys (key),
+        {_PLACED}, name TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL REFERENCES keys (key),
         outputs TEXT NOT NULL, seconds REAL NOT NULL, cached INTEGER NOT NULL, audited INTEGER,
         verdict TEXT, others TEXT NOT NULL, {_BY_PLACE}""",
     "CREATE INDEX steps_by_key ON steps (key)",
@@ -68,11 +68,13 @@ _FIRST = (
     """CREATE TABLE keys (
         key TEXT PRIMARY KEY, audited INTEGER, verdict TEXT, seal TEXT NOT NULL
     ) WITHOUT ROWID""",
-    # `number` is the order in which they were seen; `step` and `place`: of the first night.
+    # `number` is the order in which they were seen; `step` and `place`: of the first night. `tool`:
+    # the program that made a computation; empty for an action.
     """CREATE TABLE observations (
         number INTEGER PRIMARY KEY, key TEXT NOT NULL REFERENCES keys (key) ON DELETE CASCADE,
-        outputs TEXT NOT NULL, seen TEXT NOT NULL, step TEXT NOT NULL, place INTEGER NOT NULL,
-        first INTEGER NOT NULL, last INTEGER NOT NULL, UNIQUE (key, outputs, seen)
+        tool TEXT NOT NULL, outputs TEXT NOT NULL, seen TEXT NOT NULL, step TEXT NOT NULL,
+        place INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+        UNIQUE (key, tool, outputs, seen)
     )""",
 )
 

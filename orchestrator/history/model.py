@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.artifacts.model import Seconds, Size, Texts
+from orchestrator.artifacts.model import Seconds, Size, StepKind, Texts
 from orchestrator.artifacts.model import Word as Verdict
 from orchestrator.files.document import shaped
 from orchestrator.history.words import Word
@@ -103,14 +103,14 @@ class Varying(_Model):
 class Step(_Model):
     """Step of the night's build.
 
-    `key`: what its result is remembered under; of a computation together with the tool, which may
-    compute otherwise in another version. `seconds`: of the run that made the output. `cached`:
-    remembered. `audited`: the number of the night in which its key was audited last, None where it
-    never was; `verdict`: what came of that. `others`: outputs other than `outputs` that audits of
-    this night saw.
+    `kind`: as in `result.json`. `seconds`: of the run that made the output. `cached`: remembered.
+    `audited`: the number of the night in which its key was audited last, None where it never was;
+    `verdict`: what came of that. `others`: outputs other than `outputs` that audits of this night
+    saw.
     """
 
     name: Text
+    kind: StepKind
     key: Blake3
     outputs: Blake3
     seconds: Seconds

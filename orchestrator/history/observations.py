@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 class Observation:
     """Outputs that a key was seen to give.
 
-    `seen`: by a build, which may have remembered them, or by an audit, which ran the step again.
-    `night`, `until`: the first and the last night that saw them so; others may have seen others
-    between. `step`, `place`: its name, and where it stood in the plan, in that first night.
+    `tool`: the program that made them, which the key of a computation does not name; None for an
+    action, which the program does not matter to. `seen`: by a build, which may have remembered
+    them, or by an audit, which ran the step again. `night`, `until`: the first and the last night
+    that saw them so; there may have been other outputs between. `step`, `place`: its name, and
+    where it stood in the plan, in that first night.
     """
 
+    tool: Digest | None
     outputs: Digest
     seen: Seen
     night: int
@@ -53,12 +56,13 @@ def note(connection: Connection, night: Night) -> None:
         connection.execute(
             "INSERT INTO keys (key, seal) VALUES (?, '') ON CONFLICT DO NOTHING", (key,)
         )
+        tool = str(night.tool.digest) if step.kind == "computation" else ""
         for outputs, seen in _seen(step, night.number):
             connection.execute(
-                "INSERT INTO observations (key, outputs, seen, step, place, first, last) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (key, outputs, seen) DO UPDATE SET last = excluded.last",
-                (key, str(outputs), seen, step.name, place, night.number, night.number),
+                "INSERT INTO observations (key, tool, outputs, seen, step, place, first, last) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (key, tool, outputs, seen) DO UPDATE SET last = excluded.last",
+                (key, tool, str(outputs), seen, step.name, place, night.number, night.number),
             )
         if step.audited is not None and step.verdict is not None:
             connection.execute(
@@ -130,6 +134,7 @@ def _rows(connection: Connection, key: str) -> seals.Rows:
 
 def _observation(row: Mapping[str, Any]) -> Observation:
     return Observation(
+        tool=Digest.parse(row["tool"]) if row["tool"] else None,
         outputs=Digest.parse(row["outputs"]),
         seen=row["seen"],
         night=row["first"],

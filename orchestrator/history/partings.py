@@ -1,7 +1,8 @@
 """Partings: where a key gave something else than it had given before. Pure.
 
 What `orchestrate history bisect` tells. A step has one key as long as it is given the same, so such
-a step is not deterministic, or a machine made a mistake.
+a step is not deterministic, or a machine made a mistake. A computation that another version of this
+program made otherwise is neither.
 """
 
 from __future__ import annotations
@@ -62,11 +63,14 @@ def partings(
     something, and the keys of its steps.
     """
     found: list[Parting] = []
-    for key, seen in observed.items():
-        others = [one for one in seen if one.outputs != seen[0].outputs]
-        if others:
-            now = _now(seen, others, night) if key in keys else "not built any more"
-            found.append(_parting(key, seen[0], others, now))
+    for key, those in observed.items():
+        # What computes is a part of what a computation is given.
+        for tool in dict.fromkeys(one.tool for one in those):
+            seen = [one for one in those if one.tool == tool]
+            others = [one for one in seen if one.outputs != seen[0].outputs]
+            if others:
+                now = _now(seen, others, night) if key in keys else "not built any more"
+                found.append(_parting(key, seen[0], others, now))
     return tuple(sorted(found, key=lambda one: (one.night, one.place)))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from reproducibility.errors import InputError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _PART = re.compile(r"([0-9]{1,9})\s*([a-z]+)", re.ASCII)
 _UNITS = {"night": "nights", "nights": "nights", "month": "months", "months": "months"}
 _MONTH = len("2026-01")
+_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,9 @@ class Keep:
             match = _PART.fullmatch(part.strip())
             unit = _UNITS.get(match[2]) if match is not None else None
             if match is None or unit is None:
-                raise _refusal(f"{part.strip()!r} is no number of nights or months", subject)
+                raise _refusal(
+                    f"{part.strip()[:_SHOWN]!r} is no number of nights or months", subject
+                )
             if unit in found:
                 raise _refusal(f"{unit} are named twice", subject)
             found[unit] = int(match[1])
@@ -75,49 +79,34 @@ class Brief:
 def kept(nights: Sequence[Brief], keep: Keep, besides: Collection[int] = ()) -> frozenset[int]:
     """Return the numbers of the nights whose details are kept.
 
-    Those that `keep` names; the last good night, and the first of the bad ones after it; the first
-    of the present row of nights with one word; the last night that made an image, which the next
-    one is compared with; and those of `besides`.
+    Those that `keep` names; the last good night, and of the present row of bad nights the first one
+    and the first one with the present word; the last night that made an image, which the next one
+    is compared with; and those of `besides`.
 
     `nights`: all that there are, in the order of their numbers.
     """
-    if not nights:
-        return frozenset()
     last_of_months = {night.date[:_MONTH]: night.number for night in nights}
     months = sorted(last_of_months.values(), reverse=True)[: keep.months]
     good = [night.number for night in nights if night.word.good]
     built = [night.number for night in nights if night.built]
-    bad = first_bad(nights)
+    bad = present_row_of_bad(nights)
+    first_of_word = [*takewhile(lambda night: night.word is nights[-1].word, reversed(bad))][-1:]
     return frozenset(
         {
             *(night.number for night in nights[-keep.nights :]),
             *months,
             *good[-1:],
             *built[-1:],
-            *([bad] if bad is not None else []),
-            _first_of_word(nights),
+            *(night.number for night in [*bad[:1], *first_of_word]),
             *({*besides} & {night.number for night in nights}),
         }
     )
 
 
-def first_bad(nights: Sequence[Brief]) -> int | None:
-    """Return the first night of the present row of bad ones; None where the last one is good."""
-    found = None
-    for night in reversed(nights):
-        if night.word.good:
-            break
-        found = night.number
-    return found
-
-
-def _first_of_word(nights: Sequence[Brief]) -> int:
-    found = nights[-1]
-    for night in reversed(nights):
-        if night.word is not found.word:
-            break
-        found = night
-    return found.number
+def present_row_of_bad(nights: Sequence[Brief]) -> Sequence[Brief]:
+    """Return the bad nights since the last good one, in order; none where that is the last."""
+    row = takewhile(lambda night: not night.word.good, reversed(nights))
+    return [*row][::-1]
 
 
 def _refusal(summary: str, subject: str) -> InputError:

@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.history import model
 from orchestrator.history.words import Word, worst
-from reproducibility import canonical
-from reproducibility import digest as digests
 from reproducibility.digest import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from orchestrator.artifacts.model import Check as BuildCheck
-    from orchestrator.artifacts.model import Step
     from orchestrator.artifacts.model import Word as Verdict
     from orchestrator.audit import model as audits
     from orchestrator.nightly.facts import Facts, Frame, Seen
@@ -108,7 +105,7 @@ def _varying(facts: Facts, frame: Frame) -> Iterator[model.Varying]:
         if not others and not earlier and step.name not in between:
             continue
         known = since.get(step.name)
-        known = known if known is not None and known.key == _key(step, frame.tool) else None
+        known = known if known is not None and known.key == step.key else None
         first_night, other = frame.number, None
         seen: model.Seen = "build"
         if earlier:
@@ -122,7 +119,7 @@ def _varying(facts: Facts, frame: Frame) -> Iterator[model.Varying]:
             other = between[step.name].first
         yield model.Varying(
             step=step.name,
-            key=_key(step, frame.tool),
+            key=step.key,
             first=step.outputs,
             second=other,
             seen=seen,
@@ -130,13 +127,6 @@ def _varying(facts: Facts, frame: Frame) -> Iterator[model.Varying]:
             cause=_cause(now) if now else (known.cause if known else _UNKNOWN),
             lines=_explained(now) if now else (known.lines if known else ()),
         )
-
-
-def _key(step: Step, tool: model.Tool) -> Digest:
-    """The key that the history knows a step by."""
-    if step.kind != "computation":
-        return step.key
-    return digests.of_bytes(canonical.dumps([str(step.key), tool.version, str(tool.digest)]))
 
 
 def _first(before: Seen | None, outputs: Digest, frame: Frame) -> int:
@@ -196,7 +186,8 @@ def _steps(facts: Facts, frame: Frame) -> Iterator[model.Step]:
         last = (frame.number, now.verdict) if now else before.audited if before else None
         yield model.Step(
             name=step.name,
-            key=_key(step, frame.tool),
+            kind=step.kind,
+            key=step.key,
             outputs=step.outputs,
             seconds=step.seconds,
             cached=step.cached,

@@ -10,6 +10,7 @@ from tests.fuzz import (
     differences,
     documents,
     evidence,
+    history,
     media,
     nightly,
     verification,
@@ -26,6 +27,7 @@ TARGETS = {
         devices,
         differences,
         evidence,
+        history,
         verification,
         nightly,
     )

@@ -200,7 +200,8 @@ FORBIDDEN: dict[str, set[str] | None] = {
     "diagnosis": {"boot", "execution", "qemu", "run", "stick", "store"},
 }
 # A room that tells of nights knows the nights, and how pages are made; nothing that makes either.
-ONLY = {"site": {"history", "markup"}}
+# The history knows the values that a night consists of.
+ONLY = {"history": {"artifacts", "files", "lock"}, "site": {"history", "markup"}}
 
 
 def rooms(path: Path) -> set[str]:

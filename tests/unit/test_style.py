@@ -106,7 +106,7 @@ def test_the_readme_s_commands_exist() -> None:
     listed = re.findall(r"(?m)^\| `orchestrate ([a-z]+)", README)
     functions = [command.callback for command in application.registered_commands]
     names = {function.__name__ for function in functions if function is not None}
-    assert set(listed) == names | {"key", "policy", "store"}
+    assert set(listed) == names | {"history", "key", "policy", "store"}
 
 
 def test_the_readme_s_spec_is_one() -> None:

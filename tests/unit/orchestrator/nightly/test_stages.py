@@ -247,6 +247,7 @@ def a_night(world: World, number: int, *, audited: int | None) -> None:
     assert begun.number == number
     step = model.Step(
         name="commands/amd64",
+        kind="action",
         key=digest.of_bytes(b"key"),
         outputs=digest.Digest.parse(results.NOTHING),
         seconds=1.0,
