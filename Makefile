@@ -39,9 +39,10 @@ BENCH_PROGRAMS := $(RUN_PROGRAMS) mcopy=mtools mkfs.vfat=dosfstools
 .PHONY: help
 help:
 	@echo 'make build   set everything up, then build the image with the embedded engine'
-	echo 'make test    set everything up, then run every check and every test but the next three'
+	echo 'make test    set everything up, then run every check and every test but the next four'
 	echo 'make test-engines   compare every action of the default image on both engines'
 	echo 'make test-boot  boot from a stick on every bus that a firmware knows'
+	echo 'make test-nights   a month of nights on a small project'
 	echo 'make test-older-go  build with another version of Go'
 	echo 'make audit-full    audit the build in out/ by all means, and show the matrix; takes hours'
 	echo 'make unit-pythons   the unit tests on every other Python that the package is for'
@@ -97,6 +98,11 @@ test-engines: setup-tests
 .PHONY: test-boot
 test-boot: setup-tests
 	@SOURCERY_TEST_ALL_BUSES=1 $(BIN)/python -m pytest tests/integration/test_boot.py $(ARGS)
+
+# A month of nights on a small project, with what can go wrong in them.
+.PHONY: test-nights
+test-nights: setup-tests
+	@SOURCERY_TEST_NIGHTS=1 $(BIN)/python -m pytest tests/integration/test_nightly.py $(ARGS)
 
 # A toolchain of another version, three times over, with its image: as long as a build of the default.
 .PHONY: test-older-go

@@ -13,7 +13,6 @@ from orchestrator.artifacts import names
 from orchestrator.evidence import folder as evidence
 from orchestrator.evidence import gathering, sbom
 from orchestrator.evidence.subject import Subject
-from orchestrator.evidence.writers import WRITERS
 from orchestrator.resources import VERSION
 from reproducibility import canonical
 from reproducibility import digest as digests
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from reproducibility.manifest import Tree
 
 _KIND = "sbom"
+_DOCUMENTS = (names.SBOM_FILES, names.SBOM)
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,7 @@ class Evidence:
             actions=self._actions(result),
         )
         try:
-            made = {names.SBOM: self._bill(subject)}
-            evidence.write(folder, subject, made=made, sign=self.sign)
+            evidence.write(folder, subject, made=self._bill(subject), sign=self.sign)
         except OSError as error:
             raise InfrastructureError(
                 f"the evidence cannot be written: {error.strerror}",
@@ -81,7 +80,8 @@ class Evidence:
         wanted = dict.fromkeys(step.action for step in result.steps if step.action is not None)
         return {str(one): canonical.loads(self.store.read(one)) for one in wanted}
 
-    def _bill(self, subject: Subject) -> bytes:
+    def _bill(self, subject: Subject) -> dict[str, bytes]:
+        """Both documents of the bill of materials by file name."""
         result = subject.result
         named = [sbom.FORMAT, VERSION, result.image.blake3, result.cpio.path]
         key = digests.of_bytes(
@@ -90,11 +90,16 @@ class Evidence:
         known = self.store.recall(_KIND, key)
         if known is not None:
             try:
-                return self.store.read(Digest.parse(str(known["document"])))
+                return {
+                    name: self.store.read(Digest.parse(str(known[name]))) for name in _DOCUMENTS
+                }
             except (InfrastructureError, InputError, KeyError):  # damaged: it is made again
                 pass
         tree = self.store.load_tree(result.root.tree)
         contents = gathering.contents(result, tree, self.boot, self.store)
-        made = WRITERS[names.SBOM](replace(subject, contents=contents))
-        self.store.remember(_KIND, key, {"document": str(self.store.put_bytes(made))})
+        subject = replace(subject, contents=contents)
+        files = sbom.files(subject)
+        made = {names.SBOM_FILES: files, names.SBOM: sbom.document(subject, files)}
+        kept = {name: str(self.store.put_bytes(data)) for name, data in made.items()}
+        self.store.remember(_KIND, key, kept)
         return made

@@ -38,6 +38,8 @@ _ARCHIVE = "application/vnd.sourcery.cpio.v1+zstd"
 # As cosign and in-toto name them.
 _DSSE = "application/vnd.dsse.envelope.v1+json"
 _SPDX = "application/spdx+json"
+_TITLE = "org.opencontainers.image.title"
+_PAYLOAD = "in-toto.io/payload-type"
 _PREFIX = ".sourcery-oci"
 
 
@@ -68,7 +70,12 @@ def export(out: Path, result: BuildResult, target: Path) -> Exported:
         )
     try:
         envelopes = dsse.parse_lines(regular.read(out / names.PROVENANCE))
-        bill = regular.read(out / names.SBOM, limit=sbom.LARGEST)
+        bills = [
+            (name, regular.read(out / name, limit=sbom.LARGEST))
+            for name in (names.SBOM, names.SBOM_FILES)
+            # Earlier builds have one document.
+            if name == names.SBOM or os.path.lexists(out / name)
+        ]
     except OSError as error:
         raise InputError(
             f"cannot read the evidence of the build: {error.strerror}",
@@ -78,7 +85,7 @@ def export(out: Path, result: BuildResult, target: Path) -> Exported:
     try:
         with contextlib.closing(Scratch(target.parent, _PREFIX)) as scratch:
             layout = _Layout(scratch.folder / "layout")
-            exported = _filled(layout, out, result, envelopes, bill)
+            exported = _filled(layout, out, result, envelopes, bills)
             for path, _ in durable.files(layout.folder):
                 durable.sync(path)
             layout.folder.rename(target)
@@ -93,7 +100,11 @@ def export(out: Path, result: BuildResult, target: Path) -> Exported:
 
 
 def _filled(
-    layout: _Layout, out: Path, result: BuildResult, envelopes: tuple[Envelope, ...], bill: bytes
+    layout: _Layout,
+    out: Path,
+    result: BuildResult,
+    envelopes: tuple[Envelope, ...],
+    bills: list[tuple[str, bytes]],
 ) -> tuple[str, int]:
     layers = [
         layout.take(out, result.image, _DISK),
@@ -111,13 +122,14 @@ def _filled(
     referring = [
         layout.manifest(
             empty,
-            [layout.blob(canonical.dumps(one.document()), _DSSE, one.payload_type)],
+            [layout.blob(canonical.dumps(one.document()), _DSSE, {_PAYLOAD: one.payload_type})],
             kind=one.payload_type,
             subject=image,
         )
         for one in envelopes
     ]
-    referring.append(layout.manifest(empty, [layout.blob(bill, _SPDX)], kind=_SPDX, subject=image))
+    described = [layout.blob(data, _SPDX, {_TITLE: name}) for name, data in bills]
+    referring.append(layout.manifest(empty, described, kind=_SPDX, subject=image))
     named = {**image, "annotations": {"org.opencontainers.image.ref.name": TAG}}
     layout.finish([named, *referring])
     return str(image["digest"]), len(referring)
@@ -145,18 +157,20 @@ class _Layout:
         except OSError:
             shutil.copyfile(source, target, follow_symlinks=False)
         return {
-            "annotations": {"org.opencontainers.image.title": file.path},
+            "annotations": {_TITLE: file.path},
             "digest": f"sha256:{file.sha256}",
             "mediaType": kind,
             "size": file.size,
         }
 
-    def blob(self, data: bytes, kind: str, title: str = "") -> dict[str, Any]:
+    def blob(
+        self, data: bytes, kind: str, annotations: dict[str, str] | None = None
+    ) -> dict[str, Any]:
         """Add bytes; give their descriptor."""
         digest = digests.sha256_of_bytes(data)
         (self._blobs / digest.hex).write_bytes(data)
         found: dict[str, Any] = {"digest": str(digest), "mediaType": kind, "size": len(data)}
-        return {**found, "annotations": {"in-toto.io/payload-type": title}} if title else found
+        return {**found, "annotations": annotations} if annotations else found
 
     def json(self, document: dict[str, Any], kind: str) -> dict[str, Any]:
         """Add a document; give its descriptor."""

@@ -7,6 +7,7 @@ wrote they may write otherwise; of that, kind, subjects and the digests in it mu
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -200,7 +201,7 @@ def _restated(
             remedy=_VERIFY,
         )
     (build,) = builds
-    _require_every_file(build, result)
+    _require_every_file(out, build, result)
     wanted = {one.payload for one in _written(out, result, build, files)}
     found: set[bytes] = set()
     for one in built:
@@ -215,11 +216,13 @@ def _restated(
         )
 
 
-def _require_every_file(build: _Statement, result: BuildResult) -> None:
+def _require_every_file(out: Path, build: _Statement, result: BuildResult) -> None:
     """Require that the provenance is about all that a build leaves before it, and nothing else."""
     wanted = {result.image.path, result.cpio.path, names.RESULT, *names.COPIES}
     wanted |= {names.ACTIONS, names.SBOM, names.JUNIT}
-    allowed = set(wanted)
+    if os.path.lexists(out / names.SBOM_FILES):  # earlier builds have one bill of materials
+        wanted.add(names.SBOM_FILES)
+    allowed = {*wanted, names.SBOM_FILES}
     for step in result.steps:
         own = {
             f"{names.LOGS}/{name}"

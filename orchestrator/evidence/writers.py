@@ -31,6 +31,10 @@ def _actions(subject: Subject) -> bytes:
     return canonical.dumps(dict(subject.actions)) + b"\n"
 
 
+def _sbom(subject: Subject) -> bytes:
+    return sbom.document(subject, sbom.files(subject))
+
+
 def _provenance(subject: Subject) -> bytes:
     return dsse.dumps(statements.of_build(subject))
 
@@ -56,7 +60,8 @@ WRITERS: Final[Mapping[str, Callable[[Subject], bytes]]] = {
     names.SPEC: _spec,
     names.LOCK: _lock,
     names.ACTIONS: _actions,
-    names.SBOM: sbom.document,
+    names.SBOM_FILES: sbom.files,
+    names.SBOM: _sbom,
     names.JUNIT: junit.document,
     names.PROVENANCE: _provenance,
     # An audit adds to it, so no statement is about it; the sums are.

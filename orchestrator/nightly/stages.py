@@ -17,7 +17,7 @@ from orchestrator.history import model
 from orchestrator.history.words import Word
 from orchestrator.nightly import changes, relocking
 from orchestrator.nightly.facts import Facts, Frame, Seen
-from reproducibility import canonical, regular
+from reproducibility import canonical, regular, visible
 from reproducibility.errors import InputError, OtherContentError
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 STAGES: Final[tuple[model.StageName, ...]] = ("relock", "build", "audit", "boot", "verify")
 _NOTHING: Final = "nothing was built"
+# Characters of a note: what a client said may be a page of text, and is in its log.
+_LONGEST: Final = 500
 _OTHER_BYTES: Final = OtherContentError.__name__
 # What a stage's exit status says of the product; 4, and a stage that was killed, say nothing of it.
 _WORDS: Final[Mapping[model.StageName, Mapping[int, Word]]] = {
@@ -107,7 +109,7 @@ class Tonight:
             changes=between,
             before=before,
             locked=self.locked,
-            notes=tuple(self.notes),
+            notes=tuple(visible.line(note)[:_LONGEST] for note in self.notes),
         )
 
     # -- one stage after the other

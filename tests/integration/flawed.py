@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 
     from containers.action import Action
     from containers.engine import Outcome, Storage
+    from containers.local import LocalEngine
     from containers.policy import Policy
 
 _run = SandboxEngine.run
 
 
 def flawed(
-    self: SandboxEngine, action: Action, policy: Policy, storage: Storage, stop: Event
+    self: LocalEngine, action: Action, policy: Policy, storage: Storage, stop: Event
 ) -> Outcome:
     """Run an action; where it is the one, add a file of random bytes to what it made."""
     outcome = _run(self, action, policy, storage, stop)
-    if outcome.failed or os.environ["FLAW"].encode() not in action.document():
+    if outcome.failed or os.environ["FLAW"].encode() not in action.document:
         return outcome
     largest = max(outcome.tree.files(), key=lambda entry: entry.size)
     with storage.temporary() as folder:

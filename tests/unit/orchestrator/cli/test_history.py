@@ -29,6 +29,7 @@ from tests.unit.orchestrator.history.nights import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orchestrator.artifacts.model import Word as Verdict
     from orchestrator.history.model import Night
 
 Captured = pytest.CaptureFixture[str]
@@ -207,7 +208,7 @@ def test_stages_that_failed_or_were_left_out(state: Path, capsys: Captured) -> N
 
 
 def test_everything_of_a_night(state: Path, capsys: Captured) -> None:
-    given: list[tuple[str, model.Verdict]] = [
+    given: list[tuple[str, Verdict]] = [
         ("x", "PASS"), ("", "SKIP"), ("y", "FAIL"), ("z", "PASS"),
     ]  # fmt: skip
     checks = tuple(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.audit import model as audits
+from orchestrator.diagnosis.builds import Varying
 from orchestrator.history import model
 from orchestrator.history.words import Word
 from orchestrator.nightly import changes
@@ -106,7 +107,7 @@ def facts(stages: Sequence[Any] = (), **parts: Any) -> Facts:  # noqa: ANN401 - 
     return Facts(stages=every, **{"build": build(), "changes": NO_CHANGE, **parts})
 
 
-VARYING = changes.builds.Varying("root", str(KEY), OTHER, OUT)
+VARYING = Varying("root", str(KEY), OTHER, OUT)
 
 WORDS: dict[str, tuple[Facts, Word, str]] = {
     "nothing": (facts(), Word.UNCHANGED, "Everything holds, and nothing changed"),

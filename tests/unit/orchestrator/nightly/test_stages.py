@@ -81,6 +81,11 @@ def document_of_audit(*steps: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return json.loads(canonical.pretty(audit_documents.document(**parts)))  # type: ignore[no-any-return]
 
 
+def _nobody(stage: model.StageName, command: Sequence[str]) -> Finished:
+    """Run no command: a world has its own."""
+    raise AssertionError(stage, command)
+
+
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     config = configs.parse("", tmp_path / "nightly.toml")
@@ -104,9 +109,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             last=None,
             built=None,
         )
-        made = World(
-            Tonight(config, state, frame, history, lambda *_: None, FakeObserver()), history
-        )  # type: ignore[arg-type,return-value]
+        tonight = Tonight(config, state, frame, history, _nobody, FakeObserver())
+        made = World(tonight, history)
         made.tonight.run = made.run
         made.answers = {
             "build": (0, document_of_build()),
