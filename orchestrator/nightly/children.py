@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROGRAM: Final = "orchestrate"
-_CHILD = "orchestrator.nightly.child"
+_CHILD = "orchestrator.cli.child"
 _POLL = 0.1
 # A build puts its containers away before it ends; a machine that is busy may take so long.
 _GRACE = 120.0

@@ -1,7 +1,7 @@
-"""`orchestrate` with a flaw, for nights; started as `orchestrator.nightly.child` is.
+"""`orchestrate` with a flaw, for nights; started as `orchestrator.cli.child` is.
 
-What `FLAW` names in an action's command comes out otherwise each time it is run, as by a compiler
-that is not deterministic.
+What is made of a source with the text in `FLAW` comes out otherwise each time, as by a compiler that
+is not deterministic.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from containers.sandbox.engine import SandboxEngine
-from orchestrator.nightly import child
+from orchestrator.cli import child
 from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
@@ -29,17 +29,19 @@ _run = SandboxEngine.run
 def flawed(
     self: LocalEngine, action: Action, policy: Policy, storage: Storage, stop: Event
 ) -> Outcome:
-    """Run an action; where it is the one, add a file of random bytes to what it made."""
+    """Run an action; add random bytes to each file that it made of the text in `FLAW`."""
     outcome = _run(self, action, policy, storage, stop)
-    if outcome.failed or os.environ["FLAW"].encode() not in action.document:
-        return outcome
-    largest = max(outcome.tree.files(), key=lambda entry: entry.size)
-    with storage.temporary() as folder:
-        made = folder / "made"
-        made.write_bytes(storage.path(largest).read_bytes() + secrets.token_bytes(8))
-        size = made.stat().st_size
-        other = replace(largest, size=size, digest=storage.put_file(made).hex)
-    return replace(outcome, tree=outcome.tree.overlaid(Tree([other])))
+    text = os.environ["FLAW"].encode()
+    others = []
+    for entry in () if outcome.failed else outcome.tree.files():
+        content = storage.path(entry).read_bytes()
+        if text in content:
+            with storage.temporary() as folder:
+                made = folder / "made"
+                made.write_bytes(content + secrets.token_bytes(8))
+                size = made.stat().st_size
+                others.append(replace(entry, size=size, digest=storage.put_file(made).hex))
+    return replace(outcome, tree=outcome.tree.overlaid(Tree(others)))
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def test_a_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 def test_a_command_does_not_begin_for_a_night_that_is_gone() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "orchestrator.nightly.child", "1", "version"],
+        [sys.executable, "-m", "orchestrator.cli.child", "1", "version"],
         cwd=ROOT,
         capture_output=True,
         check=False,
@@ -94,7 +94,7 @@ def test_a_command_ends_with_the_night_that_was_killed(tmp_path: Path) -> None:
     script = tmp_path / "waits.py"
     script.write_text(
         "import os, signal, sys, time\n"
-        "from orchestrator.nightly import child\n"
+        "from orchestrator.cli import child\n"
         "from orchestrator.cli import entry\n"
         "def wait():\n"
         "    print(os.getpid(), flush=True)\n"

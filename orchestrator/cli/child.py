@@ -1,4 +1,4 @@
-"""`python -m orchestrator.nightly.child PARENT WORDS...`: `orchestrate WORDS...` for a night.
+"""`python -m orchestrator.cli.child PARENT WORDS...`: `orchestrate WORDS...` for a night.
 
 It is asked to end, as by SIGTERM, once the night that started it (the process PARENT) is gone.
 """
