@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from orchestrator.artifacts.model import BuildResult
     from orchestrator.audit.model import AuditResult
-    from orchestrator.cli.children import Finished
     from orchestrator.execution.step import Observer
     from orchestrator.history.database import History
+    from orchestrator.nightly.children import Finished
     from orchestrator.nightly.config import Config
     from orchestrator.nightly.state import State
     from reproducibility.digest import Digest

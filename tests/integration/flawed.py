@@ -1,7 +1,7 @@
 """`orchestrate` with a flaw, for nights; started as `orchestrator.cli.child` is.
 
-What is made of a source with the text in `FLAW` comes out otherwise each time, as by a compiler that
-is not deterministic.
+What is made of a source with the text in `FLAW` comes out otherwise each time, as by a compiler
+that is not deterministic.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from orchestrator.cli.children import Finished
 
 from orchestrator.artifacts import names
 from orchestrator.history import model
@@ -16,6 +15,7 @@ from orchestrator.history.database import History
 from orchestrator.history.words import Word
 from orchestrator.nightly import config as configs
 from orchestrator.nightly import relocking
+from orchestrator.nightly.children import Finished
 from orchestrator.nightly.facts import Facts, Frame
 from orchestrator.nightly.judging import judge
 from orchestrator.nightly.stages import Tonight, word_of
