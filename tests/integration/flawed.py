@@ -1,13 +1,14 @@
 """`orchestrate` with a flaw, for nights; started as `orchestrator.cli.child` is.
 
-What is made of a source with the text in `FLAW` comes out otherwise each time, as by a compiler
-that is not deterministic.
+What an audit makes of a source with the text in `FLAW` comes out otherwise each time, as by a
+compiler that is not deterministic.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ def flawed(
 
 
 if __name__ == "__main__":
-    if os.environ.get("FLAW"):
+    # The build's own run came out well; whoever runs it again sees that it need not.
+    if os.environ.get("FLAW") and "audit" in sys.argv:
         SandboxEngine.run = flawed  # type: ignore[method-assign]
     child.main()
