@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # As many clusters as an image of 128 GiB has; their table takes 160 MB of memory for a moment.
 _MOST_CLUSTERS = 1 << 22
+# Files and folders; ten times those of the default image.
+_MOST_ENTRIES = 250_000
 _LOADER = "syslinux/ldlinux.sys"
 _EXECUTABLE = 0o111
 _SHOWN = 4
@@ -60,7 +62,12 @@ def derived(
     """Read both files; whatever does not hold is a finding."""
     image, packed = result.image.path, result.cpio.path
     try:
-        seen = reader.read(folder / image, sha256=_is_wanted, most_clusters=_MOST_CLUSTERS)
+        seen = reader.read(
+            folder / image,
+            sha256=_is_wanted,
+            most_clusters=_MOST_CLUSTERS,
+            most_entries=_MOST_ENTRIES,
+        )
     except (ComparisonError, InputError) as error:
         findings.say("image-damaged", image, error.summary)
         return Contents(read_back=False)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from orchestrator.verify.model import Findings
 
 _Read = TypeVar("_Read")
+# Bytes of a document; those of the largest builds have some 100 KiB, an audit that explains much a
+# few times that. One of the whole size takes 250 MB of memory, read as strictly as here.
+_LARGEST = 8 << 20
 # Values in actions.json; those of the default image's 50 actions are 7,000.
 _MOST_VALUES = 400_000
 _HOW_NAMED = "a finished folder has it"
@@ -59,7 +62,7 @@ def read(folder: Path, present: Mapping[str, object], findings: Findings) -> Doc
                 findings.say("file-missing", name, _HOW_NAMED)
             return None
         try:
-            return parse(regular.read(folder / name, follow=False), name)
+            return parse(regular.read(folder / name, follow=False, limit=_LARGEST), name)
         except SourceryError as error:
             where = f" ({error.subject})" if error.subject not in {"", name} else ""
             findings.say("file-unreadable", name, error.summary + where)

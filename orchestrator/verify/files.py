@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # What a build of every command of the largest sources leaves is a few hundred logs.
 _MOST = 20_000
+# Signs of a name that are shown, and bytes that a line of the sums may have on average.
 _LONGEST = 400
 _NOT_MEASURED = frozenset({"file-irregular", "file-unreadable"})
 
@@ -164,7 +165,7 @@ def _listed(
         findings.say("file-missing", name, "a finished folder has it")
         return None
     try:
-        data = regular.read(folder / name, follow=False)
+        data = regular.read(folder / name, follow=False, limit=_MOST * _LONGEST)
         found = listing.parse(data, name)
     except InputError as error:
         findings.say("file-unreadable", name, error.summary)

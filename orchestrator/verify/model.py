@@ -84,7 +84,8 @@ class Findings:
     """Findings as they come, at most `MOST` of them kept; `total` counts all."""
 
     MOST = 1000
-    kept: list[Finding] = field(default_factory=list)
+    # As keys, in their order: whether one is there must not take longer the more there are.
+    kept: dict[Finding, None] = field(default_factory=dict)
     total: int = 0
 
     def say(self, code: str, file: str, reason: str) -> None:
@@ -96,7 +97,7 @@ class Findings:
             return
         self.total += 1
         if len(self.kept) < self.MOST:
-            self.kept.append(found)
+            self.kept[found] = None
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.kept)

@@ -33,6 +33,9 @@ _MOST_SUBJECTS = 30_000
 # hundred actions, whose logs are subjects, has about one.
 _LARGEST = 4 << 20
 _MOST_VALUES = 200_000
+# Signatures of all statements, each of which is tried with every key that was given: those of a
+# hundred builders of thirty statements.
+_MOST_SIGNATURES = 4096
 _SHOWN = 80
 _DIFFERS = "statement-differs"
 # Seconds since 1970 of times that every program can tell and reckon with: 1970 to 9998.
@@ -89,6 +92,10 @@ def check(
     unknown: set[str] = set()
     if sum(len(one.payload) for one in envelopes) > _LARGEST:
         reason = f"its statements have more than {_LARGEST} bytes, all together"
+        findings.say("file-unreadable", names.PROVENANCE, reason)
+        return Signed()
+    if sum(len(one.signatures) for one in envelopes) > _MOST_SIGNATURES:
+        reason = f"its statements have more than {_MOST_SIGNATURES} signatures, all together"
         findings.say("file-unreadable", names.PROVENANCE, reason)
         return Signed()
     for line, envelope in enumerate(envelopes, 1):

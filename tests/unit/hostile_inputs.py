@@ -341,17 +341,22 @@ def run(name: str) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "result.json")
         path.write_bytes(make())
-        size = path.stat().st_size
-        ours, theirs = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(ours)
-            _report(theirs, read, path)
-        os.close(theirs)
-        with os.fdopen(ours, "rb") as stream:
-            told = stream.read()
-        os.waitpid(child, 0)
-    return {"case": name, "size": size, **json.loads(told or b'{"peak": 0, "refused": "killed"}')}
+        return {"case": name, "size": path.stat().st_size, **apart(read, path)}
+
+
+def apart(read: Read, path: Path) -> dict[str, Any]:
+    """Run a reader in a process of its own; its peak of memory, and how it refused."""
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(ours)
+        _report(theirs, read, path)
+    os.close(theirs)
+    with os.fdopen(ours, "rb") as stream:
+        told = stream.read()
+    os.waitpid(child, 0)
+    found: dict[str, Any] = json.loads(told or b'{"peak": 0, "refused": "killed"}')
+    return found
 
 
 def _report(answer: int, read: Read, path: Path) -> None:

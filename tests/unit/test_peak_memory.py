@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
+from tests.unit import hostile_folders
 from tests.unit.hostile_inputs import CASES
 
 # What bounds a reader is this project's own code, and it takes half a minute.
@@ -19,16 +20,22 @@ SMALL = 1 << 20
 MOST = 300 << 20
 
 
-@pytest.fixture(scope="module")
-def told() -> dict[str, dict[str, Any]]:
-    """What the program says of each case."""
+def answers(program: str) -> dict[str, dict[str, Any]]:
+    """What a program says of each of its cases."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.unit.hostile_inputs"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
+        [sys.executable, "-m", program], cwd=ROOT, stdout=subprocess.PIPE, check=True
     )
     return {found["case"]: found for found in map(json.loads, done.stdout.splitlines())}
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, dict[str, Any]]:
+    return answers("tests.unit.hostile_inputs")
+
+
+@pytest.fixture(scope="module")
+def verified() -> dict[str, dict[str, Any]]:
+    return answers("tests.unit.hostile_folders")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -38,3 +45,14 @@ def test_a_small_file_takes_little_memory(told: dict[str, dict[str, Any]], case:
     assert 0 < found["peak"] < MOST, found
     error = found["refused"].partition(":")[0]
     assert error in {"InputError", "ComparisonError"}, found
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("case", hostile_folders.CASES)
+def test_a_large_folder_is_refused_in_little_memory(
+    verified: dict[str, dict[str, Any]], case: str
+) -> None:
+    found = verified[case]
+    _, (code, name) = hostile_folders.CASES[case]
+    assert f"{code} {name}" in found["refused"], found
+    assert 0 < found["peak"] < MOST, found

@@ -15,7 +15,6 @@ import warnings
 from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from blake3 import blake3
@@ -109,11 +108,13 @@ def read(
     offset: int | None = None,
     sha256: Callable[[str], bool] = _none,
     most_clusters: int | None = None,
+    most_entries: int | None = None,
 ) -> Reading:
     """Read a whole image. `offset`: byte at which the volume starts; else the table says it.
 
     `sha256`: says of a path whether its SHA-256 is wanted too. `most_clusters`: refuse an image
-    whose tables have entries for more; each takes 40 bytes of memory for a moment.
+    whose tables have entries for more; each takes 40 bytes of memory for a moment. `most_entries`:
+    the same of one with more files and folders; each takes some 400 bytes.
 
     Raises:
         ComparisonError: the image is damaged or no FAT32 volume; says what is wrong.
@@ -126,7 +127,7 @@ def read(
         volume.set_fp(stream)
         # As a list of numbers it takes ten times the memory.
         volume.fat = array("I", volume.fat)
-        return _Walk(volume, stream.fileno(), start, sha256).reading()
+        return _Walk(volume, stream.fileno(), start, sha256, most_entries).reading()
 
 
 @contextmanager
@@ -204,9 +205,16 @@ class _Walk:
     """One pass over all folders and files."""
 
     def __init__(
-        self, volume: _Volume, descriptor: int, offset: int, sha256: Callable[[str], bool]
+        self,
+        volume: _Volume,
+        descriptor: int,
+        offset: int,
+        sha256: Callable[[str], bool],
+        most_entries: int | None,
     ) -> None:
         self._volume = volume
+        self._most_entries = most_entries
+        self._met = 0
         self._descriptor = descriptor
         self._offset = offset
         self._header: dict[str, Any] = volume.bpb_header
@@ -251,6 +259,9 @@ class _Walk:
         """The files among the children; folders go to `pending`, what is special is returned."""
         prefix = f"{path}/" if path else ""
         special = []
+        self._met += len(children)
+        if self._most_entries is not None and self._met > self._most_entries:
+            raise ComparisonError(f"more than {self._most_entries} files and folders")
         for child in children:
             self._note_times(child)
             if child.is_special() or child.is_volume_id():
@@ -288,13 +299,18 @@ class _Walk:
         return file(path, Digest("blake3", hasher.hexdigest()), found.filesize)
 
     def _runs(self, first: int) -> Iterator[tuple[int, int]]:
-        """The chain's pieces: (byte in the image, bytes)."""
-        size = self._volume.bytes_per_cluster
-        chain = list(self._volume.get_cluster_chain(first, most=None))
-        breaks = [i + 1 for i, (one, two) in enumerate(pairwise(chain)) if two != one + 1]
-        for begin, end in pairwise([0, *breaks, len(chain)]):
-            address = self._volume.get_data_cluster_address(chain[begin])
-            yield self._offset + address, (end - begin) * size
+        """The chain's pieces: (byte in the image, bytes). As they are met: a chain may be long."""
+        begin = end = first
+        for cluster in self._volume.get_cluster_chain(first, most=None):
+            if cluster != end:
+                yield self._piece(begin, end)
+                begin = cluster
+            end = cluster + 1
+        yield self._piece(begin, end)
+
+    def _piece(self, begin: int, end: int) -> tuple[int, int]:
+        address = self._volume.get_data_cluster_address(begin)
+        return self._offset + address, (end - begin) * self._volume.bytes_per_cluster
 
     def _note_times(self, found: Any) -> None:  # noqa: ANN401 - pyfatfs has no types
         raw = (found.crtdate, found.crttime, found.crttimetenth, found.lstaccessdate, found.wrtdate)
