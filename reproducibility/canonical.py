@@ -49,19 +49,22 @@ def shown(value: object) -> bytes:
     return (visible.in_json(text) + "\n").encode()
 
 
-def loads(data: bytes | str, *, subject: str = "JSON", most: int | None = None) -> Any:  # noqa: ANN401 - JSON is any value
+def loads(
+    data: bytes | str, *, subject: str = "JSON", most: int | None = None, remedy: str = ""
+) -> Any:  # noqa: ANN401 - JSON is any value
     """Parse JSON in UTF-8, refusing duplicate keys, non-finite numbers and lone surrogates.
 
     And what is nested more than `shape.DEEPEST` deep, and integers of more digits than
     `shape.DIGITS`. `most`: how many values it may hold; they are counted before any is made, by
     brackets and commas, those in strings too. A value of two bytes takes a hundred in memory.
+    `subject`, `remedy`: of the error.
 
     Raises:
         InputError: not JSON, more than `most` values, or a key appears twice; names the line and
             column of bad syntax.
     """
     if most is not None and _marks(data) > most:
-        raise InputError(f"holds more than {most} values", subject=subject)
+        raise InputError(f"holds more than {most} values", subject=subject, remedy=remedy)
     try:
         text = data if isinstance(data, str) else data.decode()
         value = json.loads(
@@ -77,16 +80,20 @@ def loads(data: bytes | str, *, subject: str = "JSON", most: int | None = None) 
         raise InputError(
             f"not valid JSON: {error.msg}",
             subject=f"{subject}, line {error.lineno}, column {error.colno}",
+            remedy=remedy,
         ) from error
     except RecursionError as error:
-        raise InputError(f"not valid JSON: nested too deeply: {error}", subject=subject) from error
+        words = f"not valid JSON: nested too deeply: {error}"
+        raise InputError(words, subject=subject, remedy=remedy) from error
     except ValueError as error:
-        raise InputError(f"not valid JSON: {error}", subject=subject) from error
+        words = f"not valid JSON: {error}"
+        raise InputError(words, subject=subject, remedy=remedy) from error
     # Most documents hold fewer at all than one may hold in another.
     if text.count("[") + text.count("{") > shape.DEEPEST:
         beyond = shape.excess(value, integers=False)
         if beyond is not None:
-            raise InputError(f"not valid JSON: {beyond[1]}", subject=subject)
+            words = f"not valid JSON: {beyond[1]}"
+            raise InputError(words, subject=subject, remedy=remedy)
     return value
 
 

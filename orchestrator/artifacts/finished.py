@@ -51,7 +51,7 @@ class Finished:
             raise InputError(
                 f"there is no result of a build: {error.strerror}",
                 subject=str(path),
-                remedy="`orchestrate build` first, or name its output directory with --out",
+                remedy="`orchestrate build` first, or name the output directory of a build",
             ) from error
         return cls(out, model.parse(data, str(path)))
 
@@ -157,5 +157,5 @@ def _missing(out: Path) -> InputError:
     return InputError(
         "there is no result of a build: No such file or directory",
         subject=subject,
-        remedy="`orchestrate build` first, or name its output directory with --out",
+        remedy="`orchestrate build` first, or name the output directory of a build",
     )

@@ -30,7 +30,7 @@ _LARGEST = 64
 _VERSION = re.compile(r"[0-9A-Za-z.+_-]{1,40}")
 _WANTED = frozenset({_KEY, "verdict", "image"})
 
-REMEDY = "build again: `orchestrate build`, or name another folder with --out"
+REMEDY = "build again: `orchestrate build`, or name another folder"
 
 Word = Literal["PASS", "SKIP", "FAIL"]
 Origin = Literal["ran here", "remembered", "nothing to do"]
@@ -278,7 +278,7 @@ def parse(data: bytes, subject: str = "result.json") -> BuildResult:
     Raises:
         InputError: it is no result, or that of another version; says which, or what is wrong where.
     """
-    document = canonical.loads(data, subject=subject, most=_MOST_VALUES)
+    document = canonical.loads(data, subject=subject, most=_MOST_VALUES, remedy=REMEDY)
     if not isinstance(document, dict) or not document.keys() >= _WANTED:
         raise InputError("this is not the result of a build", subject=subject, remedy=REMEDY)
     version = document[_KEY]

@@ -233,7 +233,7 @@ def parse(data: bytes, subject: str = "audit.json") -> AuditResult:
     Raises:
         InputError: it is no audit, or that of another version; says what is wrong where.
     """
-    document = canonical.loads(data, subject=subject, most=_MOST_VALUES)
+    document = canonical.loads(data, subject=subject, most=_MOST_VALUES, remedy=REMEDY)
     if not isinstance(document, dict) or not document.keys() >= _WANTED:
         raise InputError("this is not the result of an audit", subject=subject, remedy=REMEDY)
     if document[_KEY] != FORMAT:

@@ -19,6 +19,7 @@ _TYPES = {
 _HASHES = {"SHA256": "SHA-256"}
 _NO_ASSERTION = "NOASSERTION"
 _DEPENDS = {"GENERATED_FROM"}
+_REMEDY = "build again: `orchestrate build`"
 
 
 def convert(data: bytes, subject: str = "sbom.spdx.json") -> bytes:
@@ -27,14 +28,14 @@ def convert(data: bytes, subject: str = "sbom.spdx.json") -> bytes:
     Raises:
         InputError: it is another document.
     """
-    document = canonical.loads(data, subject=subject)
+    document = canonical.loads(data, subject=subject, remedy=_REMEDY)
     try:
         return canonical.pretty(_converted(document, digests.of_bytes(data).hex))
     except (AttributeError, KeyError, StopIteration, TypeError) as error:
         raise InputError(
             f"this is not the SPDX document of a build: {error!r}",
             subject=subject,
-            remedy="build again: `orchestrate build`",
+            remedy=_REMEDY,
         ) from error
 
 

@@ -84,7 +84,7 @@ def parse_lines(data: bytes, subject: str = "provenance.intoto.jsonl") -> tuple[
     if len(lines) > _MOST_ENVELOPES:
         raise _refused(f"it has {len(lines)} lines, more than {_MOST_ENVELOPES}", subject)
     return tuple(
-        parse(canonical.loads(line, subject=place, most=_MOST_VALUES), place)
+        parse(canonical.loads(line, subject=place, most=_MOST_VALUES, remedy=_REMEDY), place)
         for number, line in enumerate(lines, 1)
         for place in [f"{subject}, line {number}"]
     )

@@ -166,7 +166,8 @@ def load_private(path: Path, passphrase: bytes | None = None) -> Private:
         mode = stat.S_IMODE(path.stat().st_mode)
         data = regular.read(path, limit=_LARGEST)
     except OSError as error:
-        raise _unreadable("private", path, error) from error
+        remedy = "make one with `orchestrate key new PATH`, or give the path of another"
+        raise _unreadable(path, error, "private", remedy) from error
     if b"PUBLIC KEY-----" in data and b"PRIVATE KEY-----" not in data:
         raise InputError(
             "this is the public key, and the private one signs",
@@ -211,7 +212,10 @@ def load_public(path: Path) -> Public:
     try:
         data = regular.read(path, limit=_LARGEST)
     except OSError as error:
-        raise _unreadable("public", path, error) from error
+        remedy = (
+            f"give the public key of who signed: `orchestrate key new PATH` writes PATH{PUBLIC}"
+        )
+        raise _unreadable(path, error, "public", remedy) from error
     return parse_public(data, str(path))
 
 
@@ -248,11 +252,9 @@ def _made_by(signature: Signature, signed: bytes, public: Public) -> bool:
     return True
 
 
-def _unreadable(kind: str, path: Path, error: OSError) -> InputError:
+def _unreadable(path: Path, error: OSError, kind: str, remedy: str) -> InputError:
     return InputError(
-        f"cannot read the {kind} key: {error.strerror}",
-        subject=str(path),
-        remedy="make one with `orchestrate key new PATH`, or give the path of another",
+        f"cannot read the {kind} key: {error.strerror}", subject=str(path), remedy=remedy
     )
 
 

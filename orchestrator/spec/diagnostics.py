@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Key = shape.Key
 
 _SHOWN = 60
+_REMEDY = "correct it, or give the right file"
 # How many mistakes are told one by one.
 _MOST = 20
 # Characters, and values in all tables: a hundred times what a large spec has.
@@ -56,21 +57,21 @@ def tables(text: str, origin: Path, what: str = "the spec") -> dict[str, Any]:
         raise InputError(
             f"{what} has {len(text)} characters, more than {_LARGEST}",
             subject=str(origin),
-            remedy="correct it, or give the right file",
+            remedy=_REMEDY,
         )
     beyond = shape.too_much_toml(text)
     if beyond is not None:
         line, words = beyond
-        raise InputError(f"{what} holds {words}", subject=f"{origin}, line {line}")
+        raise InputError(f"{what} holds {words}", subject=f"{origin}, line {line}", remedy=_REMEDY)
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"at line (\d+)", str(error))
         where = f"{origin}, line {found[1]}" if found else f"{origin}, last line"
-        raise InputError(f"not valid TOML: {error}", subject=where) from error
+        raise InputError(f"not valid TOML: {error}", subject=where, remedy=_REMEDY) from error
     except (RecursionError, ValueError) as error:
         words = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InputError(f"not valid TOML: {words}", subject=str(origin)) from error
+        raise InputError(f"not valid TOML: {words}", subject=str(origin), remedy=_REMEDY) from error
     excess = shape.excess(data, _MOST_VALUES)
     if excess is not None:
         key, words = excess

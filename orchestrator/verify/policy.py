@@ -7,6 +7,7 @@ beside it.
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -24,7 +25,7 @@ from reproducibility.errors import InputError
 from reproducibility.variations import NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _WHAT = "the policy"
@@ -166,7 +167,7 @@ def load(path: Path) -> Loaded:
         raise InputError(
             f"cannot read the policy: {error.strerror}",
             subject=str(path),
-            remedy="give its place with --policy; docs/verify.md has one to begin with",
+            remedy="give the place of one; docs/verify.md has one to begin with",
         ) from error
     return parse(text_file.decoded(data, _WHAT, str(path)), path)
 
@@ -236,22 +237,28 @@ def _unknown_names(policy: Policy) -> Iterator[Mistake]:
             yield Mistake(
                 ("checks", "pass", number),
                 f"{named!r} is no kind of check",
-                f"expected one of docs/checks.md: {', '.join(_KINDS)}",
+                f"{_near(named, _KINDS)}expected one of docs/checks.md: {', '.join(_KINDS)}",
             )
     for number, named in enumerate(policy.checks.accepted):
         if named.partition(" ")[0] not in _SKIPS:
             yield Mistake(
                 ("checks", "accept", number),
                 f"{named!r} is no code of a SKIP",
-                f"expected one of docs/checks.md: {', '.join(_SKIPS)}",
+                f"{_near(named, _SKIPS)}expected one of docs/checks.md: {', '.join(_SKIPS)}",
             )
     for number, named in enumerate(policy.audit.variations if policy.audit else ()):
         if named not in NAMES:
             yield Mistake(
                 ("audit", "variations", number),
                 f"{named!r} is no variation",
-                f"expected some of: {', '.join(NAMES)}",
+                f"{_near(named, NAMES)}expected some of: {', '.join(NAMES)}",
             )
+
+
+def _near(named: str, known: Iterable[str]) -> str:
+    """Return what was probably meant, as the beginning of a remedy."""
+    near = difflib.get_close_matches(named.partition(" ")[0], [*known], 1)
+    return f"did you mean {near[0]!r}? " if near else ""
 
 
 def oldest(policy: Policy, now: int) -> int | None:

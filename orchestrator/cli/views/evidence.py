@@ -122,6 +122,7 @@ def export(out: Path, layout: Path | None, bill: Path | None, session: Session) 
         overwriting.require_outside(layout, out)
     if bill is not None:
         overwriting.require(bill, overwriting.CYCLONEDX)
+        overwriting.require_outside(bill, out)
     finished = Finished.load(out)
     document: dict[str, object] = {"schema": SCHEMA}
     lines: list[str] = []

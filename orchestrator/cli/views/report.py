@@ -45,6 +45,7 @@ def report(options: Options, session: Session) -> int:
     written = True
     if options.file is not None:
         overwriting.require(options.file, overwriting.PAGE)
+        overwriting.require_outside(options.file, options.out)
         made = folder.made(options.out)
         _write(options.file, made.data)
     else:

@@ -195,6 +195,17 @@ def test_a_document_that_is_no_bill_is_not_converted(
     assert not target.exists()
 
 
+def test_nothing_is_exported_into_the_build_itself(out: Path, capsys: Captured) -> None:
+    """`orchestrate verify` would find a file that nothing names."""
+    before = sorted(out.rglob("*"))
+    for option in ("--cyclonedx", "--oci"):
+        assert run(["export", "--out", str(out), option, str(out / "more")]) == 2
+        said = capsys.readouterr().err
+        assert f"this is in the output folder {out}" in said
+        assert f"  where: {out / 'more'}\n  remedy: give another place\n" in said
+    assert sorted(out.rglob("*")) == before
+
+
 @pytest.mark.parametrize("name", ["result", "audit", "lock"])
 def test_a_schema_is_printed(name: str, capsys: Captured) -> None:
     assert run(["schema", name]) == 0
@@ -234,6 +245,21 @@ def test_a_private_key_does_not_verify(out: Path, tmp_path: Path, capsys: Captur
     assert run(["verify", str(out), "--key", str(tmp_path / "key")]) == 2
     said = capsys.readouterr().err
     assert "this is the private key: do not hand it out" in said
+
+
+@pytest.mark.parametrize("command", [["report"], ["sign"], ["export", "--cyclonedx", "c", "--out"]])
+@pytest.mark.parametrize("data", [b"{", b"[]", b'{"a": 1, "a": 2}', None])
+def test_a_result_that_cannot_be_read_has_a_remedy(
+    out: Path, tmp_path: Path, capsys: Captured, command: list[str], data: bytes | None
+) -> None:
+    keys.save(keys.generate(), tmp_path / "key", None)
+    place = out / names.RESULT
+    place.unlink() if data is None else place.write_bytes(data)
+    key = [str(tmp_path / "key")] if command == ["sign"] else []
+    assert run([*command, str(out), *key]) == 2
+    said = capsys.readouterr().err
+    assert f"  where: {place}" in said
+    assert "  remedy: build again" in said
 
 
 def test_exchanged_arguments_are_said(out: Path, tmp_path: Path, capsys: Captured) -> None:

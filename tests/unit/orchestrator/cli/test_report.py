@@ -127,6 +127,15 @@ def test_a_build_keeps_its_files(out: Path, capsys: Captured, name: str) -> None
     assert files(out) == before
 
 
+def test_no_further_page_is_put_into_a_build(out: Path, capsys: Captured) -> None:
+    """`orchestrate verify` would find a file that nothing names."""
+    before = files(out)
+    status, found = answered(capsys, out, "-o", out / "page.html")
+    assert (status, found["error"]["remedy"]) == (2, "give another place")
+    assert f"in the output folder {out}" in found["error"]["summary"]
+    assert files(out) == before
+
+
 def test_only_a_page_is_overwritten(out: Path, tmp_path: Path, capsys: Captured) -> None:
     place = tmp_path / "page.html"
     place.write_text("-----BEGIN PRIVATE KEY-----\n")

@@ -97,6 +97,7 @@ def test_wrong_usage_is_2(out: Path, tmp_path: Path, capsys: Captured) -> None:
     ):
         status, found = answered(capsys, *arguments)
         assert (status, found["error"]["status"]) == (2, 2), arguments
+        assert found["error"]["remedy"], arguments
 
 
 def test_a_policy_is_explained(place: Path, out: Path, alice: Private, capsys: Captured) -> None:

@@ -97,10 +97,14 @@ def test_an_empty_policy_refuses_everything(court: Court, folder: Path) -> None:
         ("[evidence]\ndays = -1", "line 2: evidence.days", "got -1"),
         ("[audit]\nactions = 101", "line 2: audit.actions", "got 101"),
         ("[audit]\nvariations = ['hosts']", "line 2", "'hosts' is no variation"),
+        ("[audit]\nvariations = ['hosts']", "line 2", "remedy: did you mean 'host'? expected"),
+        ("[checks]\npass = ['releases']", "line 2: checks.pass", "did you mean 'release'? exp"),
+        ("[checks]\naccept = ['release.absent-recrod x']", "line 2", "'release.absent-record'? e"),
         ("expires = 2030-01-01T00:00:00Z", "line 1: expires", "expected a date"),
         ("expires = 'soon'", "line 1: expires", "expected a date"),
         ("[build]\nlock = 'abc'", "line 2: build.lock", "blake3:"),
         ("checks", "last line", "not valid TOML"),
+        ("checks", "last line", "remedy: correct it, or give the right file"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(text: str, where: str, said: str) -> None:
@@ -123,8 +127,10 @@ def test_one_key_under_two_names_is_refused() -> None:
 
 
 def test_a_key_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="public key"):
+    with pytest.raises(InputError, match="public key") as caught:
         policy.parse("[[signer]]\nname = 'a'\nfile = 'gone.pub'\n", tmp_path / "policy.toml")
+    # Who verifies makes no key: it comes from who signed.
+    assert caught.value.remedy.startswith("give the public key of who signed")
     with pytest.raises(InputError, match="public key"):
         policy.parse("[[signer]]\nname = 'a'\nkey = 'nonsense'\n", PLACE)
 
