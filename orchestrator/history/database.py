@@ -126,15 +126,16 @@ class History:
             if left is None:
                 newest = self._one("SELECT MAX(number) FROM nights") or 0
                 left = {"number": newest + 1, "date": date, "began": began, "attempts": 0}
+            begun = Begun(left["number"], left["date"], left["began"], left["attempts"] + 1, closed)
             self._connection.execute(
                 "REPLACE INTO begun (one, number, date, began, attempts, latest, tool_version, "
                 "tool_digest) VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    *(left["number"], left["date"], left["began"], left["attempts"] + 1),
-                    *(began, tool.version, str(tool.digest)),
+                    *(begun.number, begun.date, begun.began, begun.attempts, began),
+                    *(tool.version, str(tool.digest)),
                 ),
             )
-            return Begun(left["number"], left["date"], left["began"], left["attempts"] + 1, closed)
+            return begun
 
     def end(self, night: Night) -> None:
         """Write down a night that has begun, with everything that it saw.
