@@ -95,6 +95,8 @@ def test_the_wheel_holds_the_packages_and_their_data_and_nothing_else(wheel: Pat
     assert {"orchestrator/data/Dockerfile.builder", "orchestrator/data/userland/go.mod"} <= set(
         names
     )
+    texts = (ROOT / "orchestrator" / "nightly" / "systemd").iterdir()
+    assert {path.relative_to(ROOT).as_posix() for path in texts} <= set(names)
     assert not [name for name in names if "__pycache__" in name]
     packaged = {
         name.removeprefix("orchestrator/data/userland/")
