@@ -36,6 +36,7 @@ keep_nights = 3
 [audit]
 budget = "2h"
 vary = "+all,-order host"
+only = ["commands/*"]
 within = 30
 
 [boot]
@@ -79,7 +80,12 @@ def test_every_key_is_read_and_every_path_is_absolute() -> None:
         "relock": ["uname", "kernel.amd64"],
         "keep": "7 nights, 24 months",
         "store": {"folder": "/project/ci/store", "keep_nights": 3},
-        "audit": {"budget": 7200, "vary": "+all,-order host", "within": 30},
+        "audit": {
+            "budget": 7200,
+            "vary": "+all,-order host",
+            "only": ["commands/*"],
+            "within": 30,
+        },
         "boot": {
             "platforms": ["pc-uefi", "initramfs-arm64"],
             "commands": ["ls /", "go version"],
