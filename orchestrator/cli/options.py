@@ -129,6 +129,16 @@ Bundle = Annotated[
         rich_help_panel=_PLACES,
     ),
 ]
+State = Annotated[
+    Path,
+    typer.Option(
+        "--state",
+        parser=place("--state"),
+        metavar="FOLDER",
+        help="Folder that nights are kept in: `state` of the nights' configuration.",
+        rich_help_panel=_PLACES,
+    ),
+]
 Json = Annotated[
     bool,
     typer.Option(
@@ -162,6 +172,13 @@ Quiet = Annotated[
 SPEC = Path("sourcery.toml")
 LOCK = Path("sourcery.lock")
 OUT = Path("out")
+STATE = Path("nightly")
+
+
+def is_given(context: typer.Context, name: str) -> bool:
+    """Tell whether a parameter was typed, and does not have its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def store_folder(given: Path | None) -> Path:

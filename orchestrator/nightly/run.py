@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from orchestrator.nightly.config import Config
 
 
-_DAY = 86_400
-
-
 def _now() -> datetime:
     return datetime.now(UTC).astimezone()
 
@@ -96,7 +93,7 @@ def nightly(
         # From here on the night has been; what follows is done again by the next one.
         history.end(night)
         tidy(config, state, history)
-        collect(config, history.nights(), clock(), place / "logs" / "store.log", observer, stop)
+        collect(config, place / "logs" / "store.log", observer, stop)
         for note in _tell(config, night, before, place):
             observer.note(note)
     return Ended(night, place, state.site / "index.html")
@@ -118,39 +115,26 @@ def tidy(config: Config, state: State, history: History) -> None:
     keeping.write_pages(state, made)
 
 
-def collect(  # noqa: PLR0913 - what one command needs
-    config: Config,
-    nights: Sequence[model.Night],
-    now: datetime,
-    log: Path,
-    observer: Observer,
-    stop: threading.Event,
-) -> None:
-    """Drop from the store what no build of the last nights used; what fails is only said.
+def collect(config: Config, log: Path, observer: Observer, stop: threading.Event) -> None:
+    """Drop from the store what no build of the last nights used; what keeps it from that is said.
 
     Raises:
         Stopped: `stop` was set.
         InfrastructureError: the command could not be started.
     """
-    days = unused_for(nights, config.store.keep_nights, now)
-    if days is None or config.store.folder is None:
+    if config.store.folder is None:
         return
-    place = str(config.store.folder)
-    done = children.run(["store", "gc", "--unused-for", f"{days:.3f}", "--store", place], log, stop)
-    if done.words:
-        observer.note(f"the store was not cleaned up: {done.words}")
-
-
-def unused_for(nights: Sequence[model.Night], keep: int, now: datetime) -> float | None:
-    """Days since the first of the last nights began, and a day for good measure.
-
-    None where there were fewer nights, or where the clock says that it is still to come: then it
-    says nothing of when something was used.
-    """
-    if len(nights) <= keep:
-        return None
-    days = (now - datetime.fromisoformat(nights[-keep].began)).total_seconds() / _DAY
-    return days + 1 if days >= 0 else None
+    done = children.run(
+        [
+            *("store", "gc", "--keep-nights", str(config.store.keep_nights)),
+            *("--state", str(config.state), "--store", str(config.store.folder)),
+        ],
+        log,
+        stop,
+    )
+    reason = done.words or done.document.get("reason")
+    if reason:
+        observer.note(f"the store was not cleaned up: {reason}")
 
 
 def _tell(

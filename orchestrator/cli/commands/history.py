@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import Json, Quiet, Verbose, place
+from orchestrator.cli.options import STATE, Json, Quiet, State, Verbose, is_given
 from orchestrator.cli.session import Call, Manner
 
 EXAMPLES = (
@@ -26,7 +25,6 @@ BISECT_EXAMPLES = (
     ("Since when is something not deterministic?", "orchestrate history bisect"),
     ("Only what was seen to be so lately", "orchestrate history bisect --since 40"),
 )
-_STATE = Path("nightly")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -45,16 +43,6 @@ def _night(given: str) -> Named:
     raise typer.BadParameter(f"{given!r} is no number of a night and no date as 2026-01-31.")
 
 
-_State = Annotated[
-    Path,
-    typer.Option(
-        "--state",
-        parser=place("--state"),
-        metavar="FOLDER",
-        help="Folder that nights are kept in: `state` of the nights' configuration.",
-        rich_help_panel="Files and folders",
-    ),
-]
 # A type that typer does not take, since it is of two; the parser gives it.
 _Since = Annotated[
     str | None,
@@ -71,7 +59,7 @@ def history(
     context: typer.Context,
     *,
     since: _Since = None,
-    state: _State = _STATE,
+    state: State = STATE,
     json: Json = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -99,7 +87,7 @@ def show(
             help="Number or date of a night; the last one if there is none.",
         ),
     ] = None,
-    state: _State = _STATE,
+    state: State = STATE,
     json: Json = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -119,7 +107,7 @@ def show(
 def bisect(
     *,
     since: _Since = None,
-    state: _State = _STATE,
+    state: State = STATE,
     json: Json = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -139,12 +127,7 @@ def bisect(
 
 def _require_none(context: typer.Context) -> None:
     """Refuse options before the name of a subcommand, which has its own."""
-    given = [name for name in context.params if _is_given(context, name)]
+    given = [name for name in context.params if is_given(context, name)]
     if given:
         name = context.invoked_subcommand
         raise typer.BadParameter(f"options of `{name}` are given after it: `history {name} ...`.")
-
-
-def _is_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"

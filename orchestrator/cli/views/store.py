@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.streams import Marked
@@ -31,11 +32,40 @@ def gc(root: Path, unused_for: float, session: Session) -> int:
     """
     with _opened(root) as store:
         count, size = store.collect(unused_since=time.time() - unused_for * _DAY)
-    session.result(
-        {"schema": SCHEMA, "removed": count, "bytes": size},
-        [f"removed {count} files, {quantity(size)}"],
-    )
+    session.result({"schema": SCHEMA, "removed": count, "bytes": size}, [_removed(count, size)])
     return 0
+
+
+def gc_by_nights(root: Path, keep: int, state: Path, session: Session) -> int:
+    """Remove what no build of the last nights used. `state`: the folder that nights are kept in.
+
+    Nothing is removed where that is not known.
+
+    Raises:
+        InputError: there is no store, or no history of nights.
+        InfrastructureError: a build is using it, or something in it or in the history cannot be
+            read; then nothing was removed.
+    """
+    from orchestrator.history.database import FILE, History
+    from orchestrator.history.usage import used
+
+    with History.to_read(state / FILE) as history:
+        nights = history.nights()
+    found = used(nights, keep, datetime.now(UTC))
+    count, size, since = 0, 0, None
+    lines = [f"removed nothing: {found.reason}"]
+    with _opened(root) as store:
+        if found.since is not None:
+            since = f"{found.since:%Y-%m-%dT%H:%M:%SZ}"
+            count, size = store.collect(unused_since=found.since.timestamp())
+            lines = [f"{_removed(count, size)}; kept what was used since {since}"]
+    document = {"removed": count, "bytes": size, "used_since": since, "reason": found.reason}
+    session.result({"schema": SCHEMA, **document}, lines)
+    return 0
+
+
+def _removed(count: int, size: int) -> str:
+    return f"removed {count} files, {quantity(size)}"
 
 
 def verify(root: Path, session: Session) -> int:

@@ -138,6 +138,7 @@ def test_no_arguments_show_the_help(capsys: Captured) -> None:
         ["compare", "one"],
         ["store", "defragment"],
         ["store", "gc", "--unused-for", "-1"],
+        ["store", "gc", "--keep-nights", "0"],
         ["lock", "--update"],
     ],
 )
@@ -239,7 +240,7 @@ PATHS = [
     ("build", "--spec"), ("build", "--lock"), ("build", "--out"), ("build", "--store"),
     ("build", "--bundle"), ("fetch", "--bundle"), ("boot", "--image"), ("boot", "--log"),
     ("write x", "--image"), ("doctor", "--store"), ("run amd64", "--out"), ("lock", "--store"),
-    ("store gc", "--store"),
+    ("store gc", "--store"), ("store gc", "--state"),
 ]  # fmt: skip
 
 
