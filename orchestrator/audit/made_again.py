@@ -29,12 +29,12 @@ from orchestrator.store import DamagedBlob, Store
 from reproducibility import canonical
 from reproducibility import digest as digests
 from reproducibility.errors import InfrastructureError, SourceryError
+from reproducibility.manifest import Tree, file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from containers.engine import Engine
-    from reproducibility.manifest import Tree
 
 REQUEST = "request.json"
 IMAGE = "image"
@@ -159,10 +159,19 @@ class _Again:
         tree, disk = laid_out(recipe, self._store.put_bytes)
         names = audited.found.result
         self.found["root"] = str(self._store.save_tree(tree))
-        self.found[names.image.path] = str(reverse_digest.digest(disk, self._store.path))
+        image = reverse_digest.digest(disk, self._store.path)
         archive = self._folder / _ARCHIVE
         cpio.write(tree, self._store.path, archive, epoch=recipe.epoch, threads=1)
-        self.found[names.cpio.path] = str(digests.of_file(archive))
+        archived = digests.of_file(archive)
+        self.found[names.image.path], self.found[names.cpio.path] = str(image), str(archived)
+        # The outputs of the step, as `artifacts/image` has them.
+        made = Tree(
+            [
+                file(names.image.path, image, disk.size),
+                file(names.cpio.path, archived, archive.stat().st_size),
+            ]
+        )
+        self.found[IMAGE] = str(made.digest)
 
 
 def answer(store: Path, folder: Path) -> dict[str, Any]:

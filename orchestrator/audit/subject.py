@@ -234,11 +234,14 @@ class Subject:
 
     @property
     def expected(self) -> dict[str, Digest]:
-        """Digests that the build names of what it computed itself, by what it is."""
+        """Digests that the build names of what it computed itself, by what it is.
+
+        Those of the steps by their names; then what the image's step consists of.
+        """
         result = self.found.result
-        boot = [step for step in self.steps if step.in_process]
+        names = [step.name for step in self.steps if step.in_process]
         return {
-            **{step.name: self.recorded[step.name].outputs for step in boot},
+            **{name: self.recorded[name].outputs for name in (*names, str(making.STEP))},
             "root": result.root.tree,
             result.image.path: self.found.finished.image_digest,
             result.cpio.path: self.found.finished.archive_digest,

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Seen:
     """What was seen of a step's key before this night.
 
-    `outputs`: digests that it gave, each with the night in which it did first and who saw it.
+    `outputs`: digests that it gave, each with the night in which it did first and who saw it; of a
+    computation, only what tonight's program gave.
     `audited`: the last night in which it was audited, and what came of that.
     """
 

@@ -7,6 +7,8 @@ another one: an audit that happens to agree later proves nothing against that.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.history import model
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 _NAMED = 3
 _LONGEST = 400
 _UNKNOWN = "unknown"
+# The step that makes root, image and archive.
+_IMAGE = "image"
 _ORDER: tuple[Verdict, ...] = ("PASS", "SKIP", "FAIL")
 
 
@@ -90,17 +94,17 @@ def _varying(facts: Facts, frame: Frame) -> Iterator[model.Varying]:
     """Yield each step of the build whose key was seen to give more than one output."""
     if facts.build is None:
         return
-    guilty = {step.name: step for audit in facts.audits for step in audit.steps if step.guilty}
+    again = _again(facts)
     since = {one.step: one for one in (frame.built.varying if frame.built else ())}
     between = {one.name: one for one in (facts.changes.varying if facts.changes else ())}
     for step in facts.build.steps:
-        now = guilty.get(step.name)
-        others = _others(now) if now else []
+        now = again.get(step.name)
+        others = now.others if now else ()
         before = facts.before.get(step.key)
         earlier = [
             (night, seen, output)
             for output, (night, seen) in (before.outputs.items() if before else ())
-            if output != step.outputs and step.kind == "action"
+            if output != step.outputs
         ]
         if not others and not earlier and step.name not in between:
             continue
@@ -124,8 +128,8 @@ def _varying(facts: Facts, frame: Frame) -> Iterator[model.Varying]:
             second=other,
             seen=seen,
             first_night=known.first_night if known else first_night,
-            cause=_cause(now) if now else (known.cause if known else _UNKNOWN),
-            lines=_explained(now) if now else (known.lines if known else ()),
+            cause=now.cause if now and others else (known.cause if known else _UNKNOWN),
+            lines=now.lines if now and others else (known.lines if known else ()),
         )
 
 
@@ -138,14 +142,71 @@ def _first(before: Seen | None, outputs: Digest, frame: Frame) -> int:
     return max(sorted(nights)[:2])
 
 
-def _others(step: audits.Step) -> list[Digest]:
-    """Outputs of an audited step's runs that are not the build's."""
-    found = (one.outputs for one in step.rounds)
-    return [one for one in found if one is not None and one != step.outputs]
+@dataclass(frozen=True)
+class _Again:
+    """What the audits of this night saw of one step, an action or a computation.
+
+    `verdict`: the worst. `others`: outputs that are not the build's. `cause`, `lines`: of those.
+    """
+
+    verdict: Verdict
+    others: tuple[Digest, ...]
+    cause: str
+    lines: tuple[str, ...]
+
+    def and_also(self, other: _Again) -> _Again:
+        """Both together: the first that saw something else explains it."""
+        first = self if self.others else other
+        return _Again(
+            max(self.verdict, other.verdict, key=_ORDER.index),
+            tuple(dict.fromkeys((*self.others, *other.others))),
+            first.cause,
+            first.lines,
+        )
 
 
-def _cause(step: audits.Step) -> str:
-    return step.bisected.cause if step.bisected is not None else _UNKNOWN
+def _again(facts: Facts) -> Mapping[str, _Again]:
+    """Return what the audits of this night saw, by the names of the build's steps.
+
+    A computation without a step is of the image's step, which makes several things.
+    """
+    names = {step.name for step in facts.build.steps} if facts.build else set()
+    found: dict[str, _Again] = {}
+    for audit in facts.audits:
+        seen = {step.name: _of_action(step) for step in audit.steps}
+        computed: dict[str, list[audits.Computation]] = defaultdict(list)
+        for one in audit.computations:
+            computed[one.name if one.name in names else _IMAGE].append(one)
+        seen.update({name: _of_computation(name, those) for name, those in computed.items()})
+        for name, those in seen.items():
+            found[name] = found[name].and_also(those) if name in found else those
+    return found
+
+
+def _of_action(step: audits.Step) -> _Again:
+    outputs = (one.outputs for one in step.rounds)
+    others = dict.fromkeys(one for one in outputs if one is not None and one != step.outputs)
+    cause = step.bisected.cause if step.bisected is not None else _UNKNOWN
+    return _Again(step.verdict, tuple(others), cause, _explained(step))
+
+
+def _of_computation(step: str, those: Sequence[audits.Computation]) -> _Again:
+    differing = [one for one in those if _differs(one)]
+    lines: list[str] = []
+    for one in differing:
+        lines.append(f"{one.name}: {one.check.reason}")
+        lines += one.explanation.lines if one.explanation is not None else ()
+    return _Again(
+        max((one.check.verdict for one in those), key=_ORDER.index),
+        # What has another name is a part of the step's outputs.
+        tuple(one.found for one in differing if one.found is not None and one.name == step),
+        _UNKNOWN,
+        tuple(lines),
+    )
+
+
+def _differs(one: audits.Computation) -> bool:
+    return one.found is not None and one.found != one.expected
 
 
 def _explained(step: audits.Step) -> tuple[str, ...]:
@@ -169,7 +230,7 @@ def _computed_otherwise(found: Sequence[audits.AuditResult]) -> list[str]:
         one.name
         for audit in found
         for one in audit.computations
-        if one.check.verdict == "FAIL" and one.found is not None and one.found != one.expected
+        if one.check.verdict == "FAIL" and _differs(one)
     ]
 
 
@@ -179,9 +240,9 @@ def _computed_otherwise(found: Sequence[audits.AuditResult]) -> list[str]:
 def _steps(facts: Facts, frame: Frame) -> Iterator[model.Step]:
     if facts.build is None:
         return
-    audited = {step.name: step for audit in facts.audits for step in audit.steps}
+    again = _again(facts)
     for step in facts.build.steps:
-        now = audited.get(step.name)
+        now = again.get(step.name)
         before = facts.before.get(step.key)
         last = (frame.number, now.verdict) if now else before.audited if before else None
         yield model.Step(
@@ -193,7 +254,7 @@ def _steps(facts: Facts, frame: Frame) -> Iterator[model.Step]:
             cached=step.cached,
             audited=last[0] if last else None,
             verdict=last[1] if last else None,
-            others=tuple(dict.fromkeys(_others(now))) if now else (),
+            others=now.others if now else (),
         )
 
 

@@ -195,6 +195,8 @@ class Tonight:
         for key in dict.fromkeys(keys):
             outputs: dict[Digest, tuple[int, model.Seen]] = {}
             for one in gave.get(key, ()):
+                if one.tool not in {None, self.frame.tool.digest}:
+                    continue  # what another program computed is another question
                 outputs.setdefault(one.outputs, (one.night, one.seen))
             last = audited.get(key)
             found[key] = Seen(outputs, (last.night, last.verdict) if last else None)

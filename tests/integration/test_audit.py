@@ -71,6 +71,7 @@ def test_a_clean_build_gives_the_same_and_a_new_build_replaces_the_audit(built: 
     assert found == {
         LISTING: "conditions.same",
         PROGRAMS: "conditions.same",
+        "image": "computed-again.same",
         "root": "computed-again.same",
         "sourcery.img": "output-file.same",
         "sourcery.cpio.zst": "output-file.same",

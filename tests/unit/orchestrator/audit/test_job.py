@@ -45,7 +45,7 @@ def test_a_clean_build_is_audited_as_a_whole(world: Making) -> None:
     assert found.verdict != "FAIL"
     assert codes(found) == {
         **dict.fromkeys("abc", "conditions.same"),
-        **dict.fromkeys(("root",), "computed-again.same"),
+        **dict.fromkeys(("image", "root"), "computed-again.same"),
         "sourcery.img": "output-file.same",
         "sourcery.cpio.zst": "output-file.same",
         "build": "audit-coverage.whole",
@@ -129,12 +129,14 @@ def test_what_another_process_computes_otherwise_is_found(world: Making) -> None
     def answer(one: World) -> computations.Answer:
         root = Digest.parse(documents.NOTHING)
         del one
-        return computations.Answer({"root": root, "sourcery.img": other}, "no archive", (), ())
+        found = {"image": other, "root": root, "sourcery.img": other}
+        return computations.Answer(found, "no archive", (), ())
 
     one = world(a=clean)
     one.answer = answer
     found = {made.name: made.check.code for made in one.audit().computations}
     assert found == {
+        "image": "computed-again.differs",
         "root": "computed-again.same",
         "sourcery.img": "computed-again.differs",
         "sourcery.cpio.zst": "computed-again.failed",

@@ -7,17 +7,24 @@ import os
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator.artifacts import remaking
+from containers.policy import Policy
+from orchestrator.artifacts import image, remaking
+from orchestrator.artifacts.earlier_files import EarlierFiles
 from orchestrator.audit import computations, made_again
 from orchestrator.audit.request import Request
-from orchestrator.store import DamagedBlob
-from reproducibility import canonical
+from orchestrator.execution.scheduler import Scheduler
+from orchestrator.store import BLOB_TIME, DamagedBlob
+from reproducibility import canonical, digest
 from reproducibility.errors import InfrastructureError
+from reproducibility.manifest import Tree, file
+from tests import results
 from tests.conftest import ROOT
+from tests.fakes import FakeEngine, FakeObserver
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,3 +99,40 @@ def test_a_damaged_blob_elsewhere_is_one_here(tmp_path: Path) -> None:
     (tmp_path / "answer.json").write_bytes(canonical.dumps(answer))
     with pytest.raises(DamagedBlob):
         computations._answer(tmp_path, tmp_path, 0)
+
+
+def test_what_the_step_of_the_image_gives_is_worked_out_elsewhere(
+    store: Store, tmp_path: Path
+) -> None:
+    """Nobody else has its outputs: files are compared one by one, the history goes by steps."""
+    content = store.put_bytes(b"hello")
+    recipe = image.Recipe(
+        tree=Tree([file("etc/motd", content, 5)]),
+        label="TEST",
+        identity=digest.of_bytes(b"spec and lock"),
+        epoch=BLOB_TIME,
+        free_space=0,
+    )
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    place = image.Place(store, lambda: fresh, EarlierFiles(tmp_path / "none"), FakeObserver())
+    made = (
+        Scheduler(
+            engine=FakeEngine({}),
+            store=store,
+            policy=Policy(),
+            observer=FakeObserver(),
+            jobs=1,
+            stop=threading.Event(),
+        )
+        .run([image.step(lambda _: recipe, (), place)])
+        .results[image.STEP]
+    )
+    again = made_again._Again(tmp_path, store, {})
+    audited: Any = SimpleNamespace(
+        assembled=lambda _: SimpleNamespace(recipe=recipe),
+        found=SimpleNamespace(result=results.build_result()),
+    )
+    again._image(audited, {})
+    assert again.found.keys() == {"image", "root", "sourcery.img", "sourcery.cpio.zst"}
+    assert again.found["image"] == str(made.tree.digest)

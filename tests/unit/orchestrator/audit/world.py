@@ -196,6 +196,7 @@ class World:
         if self.answer is not None:
             return self.answer(self)
         same = {
+            "image": Digest.parse(documents.NOTHING),
             "root": Digest.parse(documents.NOTHING),
             "sourcery.img": digest.of_bytes(b"image"),
             "sourcery.cpio.zst": digest.of_bytes(b"archive"),

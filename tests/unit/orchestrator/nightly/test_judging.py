@@ -9,6 +9,7 @@ import pytest
 from orchestrator.audit import model as audits
 from orchestrator.diagnosis.builds import Varying
 from orchestrator.history import model
+from orchestrator.history.database import History
 from orchestrator.history.words import Word
 from orchestrator.nightly import changes
 from orchestrator.nightly.facts import Facts, Frame, Seen
@@ -16,9 +17,11 @@ from orchestrator.nightly.judging import judge
 from reproducibility import canonical, digest
 from tests import results
 from tests.unit.orchestrator.audit import test_model as audit_documents
+from tests.unit.orchestrator.history.nights import begin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from reproducibility.digest import Digest
 
@@ -206,16 +209,6 @@ def test_a_step_knows_when_it_was_audited_last() -> None:
     assert (never.audited, never.verdict) == (None, None)
 
 
-def test_a_computation_that_another_tool_made_otherwise_is_no_fault() -> None:
-    """Its key was seen to give another output, by another program: `changes` judges that."""
-    one = results.step("root", kind="computation", key=str(KEY), outputs=str(OUT))
-    made = build(steps=[one])
-    before = {KEY: Seen({OTHER: (1, "build")})}
-    assert judge(facts(build=made, before=before, changes=NEW_TOOL), frame()).word is (
-        Word.TOOL_CHANGED
-    )
-
-
 def test_a_computation_that_varies_under_one_tool_is_a_fault() -> None:
     one = results.step("root", kind="computation", key=str(KEY), outputs=str(OUT))
     between = changes.Changes((), (), (VARYING,), tool=False)
@@ -224,15 +217,109 @@ def test_a_computation_that_varies_under_one_tool_is_a_fault() -> None:
     assert [(one.first, one.second) for one in found.varying] == [(OUT, OTHER)]
 
 
-def test_a_computation_that_another_process_made_otherwise_is_a_fault() -> None:
-    document = audit_documents.document(steps=[], checks=[])
-    for one in document["computations"]:
-        one["check"]["verdict"] = "FAIL"
-        one["found"] = str(OTHER)
-    assert document["computations"]
-    found = judge(facts(audits=[audits.parse(canonical.pretty(document))]), frame())
+def computed(name: str, expected: Digest, found: Digest | None, *lines: str) -> dict[str, Any]:
+    """A computation, as an audit lists it."""
+    same = found == expected
+    code = "same" if same else "differs" if found is not None else "failed"
+    return {
+        "name": name,
+        "expected": str(expected),
+        "found": str(found) if found is not None else None,
+        "check": results.check(
+            f"computed-again.{code}", name, "PASS" if same else "FAIL", f"{name} is {code}"
+        ),
+        "explanation": {"lines": list(lines), "document": {}} if lines else None,
+    }
+
+
+def audit_of(*computations: dict[str, Any]) -> audits.AuditResult:
+    """An audit of computations."""
+    document = audit_documents.document(steps=[], computations=[*computations], checks=[])
+    return audits.parse(canonical.pretty(document))
+
+
+def image(outputs: Digest = OUT) -> Any:  # noqa: ANN401 - JSON
+    """A build of boot files and an image."""
+    boot = results.step("boot/amd64", kind="computation", outputs=str(OUT))
+    made = results.step("image", kind="computation", key=str(KEY), outputs=str(outputs))
+    return build(steps=[boot, made])
+
+
+SAME = computed("boot/amd64", OUT, OUT)
+
+
+def test_a_computation_that_another_process_made_otherwise_is_named() -> None:
+    """Root and files are parts of the image's step: what they are is its explanation."""
+    root, file = digest.of_bytes(b"root"), digest.of_bytes(b"file")
+    audited = audit_of(
+        SAME,
+        computed("image", OUT, OTHER),
+        computed("root", root, OTHER, "etc/motd: 3 bytes differ"),
+        computed("sourcery.img", file, file),
+    )
+    found = judge(facts(build=image(), audits=[audited]), frame(3))
     assert found.word is Word.NOT_DETERMINISTIC
-    assert found.line.startswith(f"Not deterministic: {document['computations'][0]['name']}")
+    assert found.line == "Not deterministic: image, since night 3"
+    (one,) = found.varying
+    assert (one.step, one.key, one.first, one.second) == ("image", KEY, OUT, OTHER)
+    assert (one.seen, one.first_night, one.cause) == ("audit", 3, "unknown")
+    assert one.lines == (
+        "image: image is differs",
+        "root: root is differs",
+        "etc/motd: 3 bytes differ",
+    )
+    boot, made = found.steps
+    assert (boot.audited, boot.verdict, boot.others) == (3, "PASS", ())
+    assert (made.audited, made.verdict, made.others) == (3, "FAIL", (OTHER,))
+
+
+def test_bisecting_names_a_computation(tmp_path: Path) -> None:
+    with History.open(tmp_path / "history.sqlite") as history:
+        for number, found in ((1, OUT), (2, OTHER), (3, OUT)):
+            audited = audit_of(SAME, computed("image", OUT, found))
+            night = judge(facts(build=image(), audits=[audited]), frame(number, history.last()))
+            assert begin(history, night).number == number
+            history.end(night)
+        (parting,) = history.bisect().partings
+    assert (parting.step, parting.night, parting.seen) == ("image", 2, "audit")
+    assert (parting.before, parting.after, parting.now) == (OUT, OTHER, "no longer")
+
+
+def test_a_computation_that_gave_two_outputs_stays_guilty_under_its_program() -> None:
+    first = judge(facts(build=image(), audits=[audit_of(computed("image", OUT, OTHER))]), frame(4))
+    before = {KEY: Seen({OUT: (3, "build"), OTHER: (4, "audit")}, (4, "FAIL"))}
+    agrees = audit_of(SAME, computed("image", OUT, OUT))
+    again = judge(facts(build=image(), audits=[agrees], before=before), frame(5, first))
+    assert again.word is Word.NOT_DETERMINISTIC
+    assert [(one.step, one.first_night) for one in again.varying] == [("image", 4)]
+    assert again.varying[0].lines == first.varying[0].lines
+
+
+def test_only_a_part_that_another_process_made_otherwise_is_a_fault_too() -> None:
+    file = digest.of_bytes(b"file")
+    audited = audit_of(computed("sourcery.img", file, OTHER))
+    found = judge(facts(build=image(), audits=[audited]), frame())
+    assert found.word is Word.NOT_DETERMINISTIC
+    assert found.line.startswith("Not deterministic: sourcery.img")
+    assert found.steps[1].others == ()
+
+
+def test_a_computation_that_could_not_be_made_again_gave_nothing_else() -> None:
+    stages = [stage("audit", Word.CHECK_FAILED, "no archive")]
+    audited = audit_of(SAME, computed("image", OUT, None))
+    found = judge(facts(stages, build=image(), audits=[audited]), frame())
+    assert (found.word, found.varying) == (Word.CHECK_FAILED, ())
+    assert [(one.verdict, one.others) for one in found.steps] == [("PASS", ()), ("FAIL", ())]
+
+
+def test_what_either_of_two_audits_saw_counts() -> None:
+    """A night audits what is overdue, then what its budget allows: maybe the same step twice."""
+    third = digest.of_bytes(b"third")
+    for audited in ([audit(OTHER), audit(OUT)], [audit(OUT), audit(OTHER)]):
+        (step,) = judge(facts(audits=audited), frame()).steps
+        assert (step.verdict, step.others) == ("FAIL", (OTHER,))
+    (step,) = judge(facts(audits=[audit(OTHER, OTHER), audit(third, OTHER)]), frame()).steps
+    assert step.others == (OTHER, third)
 
 
 def test_machines_and_checks_are_written_down() -> None:

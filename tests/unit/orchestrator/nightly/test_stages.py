@@ -24,6 +24,7 @@ from reproducibility import canonical, digest
 from tests import results
 from tests.fakes import FakeObserver
 from tests.unit.orchestrator.audit import test_model as audit_documents
+from tests.unit.orchestrator.history import nights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -289,6 +290,30 @@ def test_a_step_that_was_not_audited_for_long_is_whatever_it_takes(
         assert "--budget" not in audits[0]
         assert any("beyond the budget" in note for note in facts.notes)
     assert "--budget" in audits[-1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "tool", "word"),
+    [
+        ("computation", TOOL, Word.NOT_DETERMINISTIC),
+        ("computation", nights.LATER_TOOL, Word.INPUTS_CHANGED),
+        ("action", nights.LATER_TOOL, Word.NOT_DETERMINISTIC),
+    ],
+)
+def test_what_another_program_computed_otherwise_is_no_fault(
+    world: World, kind: str, tool: model.Tool, word: Word
+) -> None:
+    """What an action gives does not depend on the program. Here is no build to compare with."""
+    earlier = nights.step("image", kind=kind, others=(digest.of_bytes(b"other"),))
+    nights.keep(world.history, [nights.night(1, steps=(earlier,), tool=tool)])
+    made = results.step(
+        "image", kind=kind, key=str(earlier.key), outputs=str(digest.of_bytes(b"tonight"))
+    )
+    world.answers["build"] = (0, document_of_build(made))
+    facts = world.gather()
+    assert world.word(facts) is word
+    counts = 2 if word is Word.NOT_DETERMINISTIC else 0
+    assert len(facts.before[earlier.key].outputs) == counts
 
 
 def test_a_lost_result_of_the_night_before_is_said(world: World) -> None:
