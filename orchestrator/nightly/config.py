@@ -27,6 +27,7 @@ from pydantic import (
 from containers import registry
 from orchestrator.files import places, text_file
 from orchestrator.history.retention import Keep
+from orchestrator.lock.model import Blake3
 from orchestrator.qemu import platforms
 from orchestrator.spec.diagnostics import TABLE, TEXT, Mistake, from_pydantic, refusal, tables
 from reproducibility import regular, variations
@@ -257,6 +258,19 @@ class Site(_Table):
     ) = Field(default=None, description='an address such as "https://builds.example.org/nights/"')
 
 
+class Fault(_Table):
+    """`[[fault]]`: what a fault of the machine made, which says nothing of the step.
+
+    `key`: that of the step, `outputs`: the wrong ones, as `orchestrate history bisect` has both.
+    """
+
+    key: Blake3 = Field(description='the key of a step, such as "blake3:" and 64 digits')
+    outputs: Blake3 = Field(description='the wrong outputs, such as "blake3:" and 64 digits')
+    reason: Annotated[str, Field(min_length=1, max_length=200)] = Field(
+        description="what is known of the fault, in up to 200 characters"
+    )
+
+
 class Config(_Table):
     """The whole configuration. Made by `load` and `parse` only, which know its folder.
 
@@ -291,6 +305,9 @@ class Config(_Table):
     sign: Sign = Field(default=Sign(), description="the table [sign]")
     notify: Notify = Field(default=Notify(), description="the table [notify]")
     site: Site = Field(default=Site(), description="the table [site]")
+    fault: Annotated[tuple[Fault, ...], Field(strict=False)] = Field(
+        default=(), description="tables [[fault]] with key, outputs and reason"
+    )
     _file: Path | None = PrivateAttr(None)
 
     @property

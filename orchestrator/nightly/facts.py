@@ -37,7 +37,8 @@ class Facts:
     `stages`: each with the word that it gives if it failed, None if it did not. `build`, `audits`,
     `booted` (a document each) and `verified` (its document): None or empty where there is none.
     `changes`: since the last build, None where there was none. `before`: what is known of step
-    keys. `notes`: what somebody should know besides.
+    keys. `faults`: by key and outputs, why somebody says that a fault of the machine made those.
+    `notes`: what somebody should know besides.
     """
 
     stages: Sequence[tuple[model.Stage, Word | None]]
@@ -47,6 +48,7 @@ class Facts:
     verified: Mapping[str, Any] | None = None
     changes: Changes | None = None
     before: Mapping[Digest, Seen] = field(default_factory=dict)
+    faults: Mapping[tuple[Digest, Digest], str] = field(default_factory=dict)
     locked: model.LockedFrom | None = None
     notes: tuple[str, ...] = ()
 

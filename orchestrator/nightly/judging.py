@@ -2,7 +2,8 @@
 
 The word is the worst of those that the stages, the comparison with the last build and the audits
 give. A step of one key that was seen to give two outputs is not deterministic until its key is
-another one: an audit that happens to agree later proves nothing against that.
+another one: an audit that happens to agree later proves nothing against that. Only a person can
+know that a fault of the machine made one of them, and says so in the configuration.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.history import model
 from orchestrator.history.words import Word, worst
+from reproducibility import visible
 from reproducibility.digest import Digest
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def judge(facts: Facts, frame: Frame) -> model.Night:
         checks=tuple(_checks(facts)),
         inputs=tuple(_inputs(facts)),
         machines=tuple(_machines(facts.booted)),
-        notes=facts.notes,
+        notes=(*facts.notes, *_faults(facts)),
     )
 
 
@@ -96,7 +98,11 @@ def _varying(facts: Facts, frame: Frame) -> Iterator[model.Varying]:
         return
     again = _again(facts)
     since = {one.step: one for one in (frame.built.varying if frame.built else ())}
-    between = {one.name: one for one in (facts.changes.varying if facts.changes else ())}
+    between = {
+        one.name: one
+        for one in (facts.changes.varying if facts.changes else ())
+        if (Digest.parse(one.key), one.first) not in facts.faults
+    }
     for step in facts.build.steps:
         now = again.get(step.name)
         others = now.others if now else ()
@@ -104,7 +110,7 @@ def _varying(facts: Facts, frame: Frame) -> Iterator[model.Varying]:
         earlier = [
             (night, seen, output)
             for output, (night, seen) in (before.outputs.items() if before else ())
-            if output != step.outputs
+            if output != step.outputs and (step.key, output) not in facts.faults
         ]
         if not others and not earlier and step.name not in between:
             continue
@@ -131,6 +137,22 @@ def _varying(facts: Facts, frame: Frame) -> Iterator[model.Varying]:
             cause=now.cause if now and others else (known.cause if known else _UNKNOWN),
             lines=now.lines if now and others else (known.lines if known else ()),
         )
+
+
+def _faults(facts: Facts) -> Iterator[str]:
+    """Yield a note for each step of which something was seen that is said to be a fault's."""
+    for step in facts.build.steps if facts.build else ():
+        before = facts.before.get(step.key)
+        seen = {*(before.outputs if before else ()), step.outputs}
+        for (key, outputs), reason in facts.faults.items():
+            if key != step.key or outputs not in seen:
+                continue
+            if outputs == step.outputs:
+                what = "and the store still has it: `orchestrate store gc --unused-for 0` drops it"
+            else:
+                what = "and does not count"
+            yield f"{step.name} was seen to give {outputs}, which is said to be a fault's, {what}"
+            yield f"the fault: {visible.line(reason)}"
 
 
 def _first(before: Seen | None, outputs: Digest, frame: Frame) -> int:

@@ -108,6 +108,7 @@ class Tonight:
             verified=verified,
             changes=between,
             before=before,
+            faults={(one.key, one.outputs): one.reason for one in self.config.fault},
             locked=self.locked,
             notes=tuple(visible.line(note)[:_LONGEST] for note in self.notes),
         )

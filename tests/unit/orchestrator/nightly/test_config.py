@@ -28,6 +28,7 @@ engine = "sandbox"
 jobs = 3
 relock = ["uname", "kernel.amd64"]
 keep = "7 nights, 24 months"
+fault = [{key = "blake3:KEY", outputs = "blake3:OUTPUTS", reason = "a broken memory module"}]
 
 [store]
 folder = "store"
@@ -61,7 +62,7 @@ seconds = 5
 [site]
 title = "Our nights"
 address = "https://builds.example.org/nights"
-"""
+""".replace("KEY", "a" * 64).replace("OUTPUTS", "b" * 64)
 
 
 def parse(text: str) -> Config:
@@ -106,6 +107,13 @@ def test_every_key_is_read_and_every_path_is_absolute() -> None:
             "seconds": 5,
         },
         "site": {"title": "Our nights", "address": "https://builds.example.org/nights/"},
+        "fault": [
+            {
+                "key": f"blake3:{'a' * 64}",
+                "outputs": f"blake3:{'b' * 64}",
+                "reason": "a broken memory module",
+            }
+        ],
     }
     assert found.spec == Path("/project/sourcery.toml")
     assert json.loads(json.dumps(found.document())) == found.document()
@@ -192,6 +200,8 @@ def test_one_that_cannot_be_read_is_not_passed_over(
         config.load(None)
 
 
+A = "a" * 64
+FAULT = f'outputs = "blake3:{A}"\nreason = "memory"'
 MISTAKES = [
     ('spek = "a"', 1, "unknown key", "did you mean 'spec'?"),
     ('[notify]\nwen = "bad"', 2, "unknown key", "did you mean 'when'?"),
@@ -230,6 +240,9 @@ MISTAKES = [
     ('[site]\naddress = "ftp://a"', 2, "got 'ftp://a'", "https://"),
     ('[site]\naddress = "https://a/\\"onload="', 2, "got", "https://"),
     ('[site]\ntitle = ""', 2, "got ''", "1 to 100"),
+    (f'[[fault]]\nkey = "blake3:0"\n{FAULT}', 2, "got 'blake3:0'", "64 digits"),
+    (f"[[fault]]\n{FAULT}", 1, "fault[0].key", "64 digits"),
+    (f'[[fault]]\nky = ""\nkey = "blake3:{A}"\n{FAULT}', 2, "unknown key", "mean 'key'?"),
 ]
 
 
@@ -312,3 +325,9 @@ def test_the_document_shows_every_key_and_the_defaults() -> None:
     assert set(re.findall(r"(?m)^([a-z_]+) = ", block)) == {
         name.rpartition(".")[2] for name in keys_of(Config)
     }
+
+
+def test_a_fault_is_named_as_the_documents_say() -> None:
+    text = (Path(__file__).parents[4] / "docs" / "nightly.md").read_text("utf-8")
+    (found,) = parse(text.partition("```toml\n")[2].partition("```")[0]).fault
+    assert found.reason.startswith("memtest")

@@ -185,6 +185,50 @@ def test_a_key_that_gave_two_outputs_stays_guilty_though_an_audit_agrees() -> No
     assert again.varying[0].lines == first.varying[0].lines
 
 
+FAULT = {(KEY, OTHER): "a memory module was broken"}
+
+
+def test_what_a_fault_of_the_machine_made_does_not_count() -> None:
+    first = judge(facts(audits=[audit(OTHER)]), frame(4))
+    before = {KEY: Seen({OUT: (3, "build"), OTHER: (4, "audit")}, (4, "FAIL"))}
+    again = judge(facts(before=before, faults=FAULT), frame(5, first))
+    assert (again.word, again.varying) == (Word.UNCHANGED, ())
+    assert "commands/amd64 was seen to give" in again.notes[0]
+    assert again.notes[0].endswith("does not count")
+    assert again.notes[1] == "the fault: a memory module was broken"
+
+
+def test_a_fault_of_another_key_or_of_other_outputs_excuses_nothing() -> None:
+    before = {KEY: Seen({OUT: (3, "build"), OTHER: (4, "audit")})}
+    for key, outputs in ((OTHER, OTHER), (KEY, KEY), (KEY, OUT)):
+        found = judge(facts(before=before, faults={(key, outputs): "no"}), frame(5))
+        assert found.word is Word.NOT_DETERMINISTIC
+
+
+def test_a_fault_that_is_seen_again_is_none() -> None:
+    before = {KEY: Seen({OUT: (3, "build"), OTHER: (4, "audit")})}
+    found = judge(facts(audits=[audit(OTHER)], before=before, faults=FAULT), frame(5))
+    assert found.word is Word.NOT_DETERMINISTIC
+    assert [one.second for one in found.varying] == [OTHER]
+
+
+def test_a_build_that_a_fault_made_is_guilty_until_it_is_made_again() -> None:
+    """The store remembers it: audits of it see what is right, night after night."""
+    right = digest.of_bytes(b"right")
+    faults = {(KEY, OUT): "a disk went bad"}
+    before = {KEY: Seen({OUT: (3, "build"), right: (4, "audit")})}
+    still = judge(facts(before=before, faults=faults), frame(5))
+    assert still.word is Word.NOT_DETERMINISTIC
+    assert "`orchestrate store gc --unused-for 0`" in still.notes[0]
+    one = results.step("commands/amd64", key=str(KEY), outputs=str(right))
+    varying = Varying("commands/amd64", str(KEY), OUT, right)
+    between = changes.Changes((), (), (varying,), tool=False)
+    made = build(steps=[one])
+    again = judge(facts(build=made, changes=between, before=before, faults=faults), frame(6, still))
+    assert again.word is Word.UNCHANGED
+    assert judge(facts(build=made, changes=between), frame(6)).word is Word.NOT_DETERMINISTIC
+
+
 def test_without_the_night_before_the_second_output_says_since_when() -> None:
     before = {KEY: Seen({OTHER: (3, "build"), OUT: (7, "audit")})}
     found = judge(facts(before=before), frame(9))

@@ -316,6 +316,19 @@ def test_what_another_program_computed_otherwise_is_no_fault(
     assert len(facts.before[earlier.key].outputs) == counts
 
 
+def test_a_fault_that_the_configuration_names_is_heeded(world: World, tmp_path: Path) -> None:
+    other = digest.of_bytes(b"other")
+    earlier = nights.step("commands/amd64", others=(other,))
+    nights.keep(world.history, [nights.night(1, steps=(earlier,))])
+    made = results.step("commands/amd64", key=str(earlier.key), outputs=str(earlier.outputs))
+    world.answers["build"] = (0, document_of_build(made))
+    assert world.word(world.gather()) is Word.NOT_DETERMINISTIC
+    text = f'[[fault]]\nkey = "{earlier.key}"\noutputs = "{other}"\nreason = "memory"\n'
+    world.tonight.config = configs.parse(text, tmp_path / "nightly.toml")
+    world.tonight.done.clear()
+    assert world.word(world.gather()) is Word.INPUTS_CHANGED
+
+
 def test_a_lost_result_of_the_night_before_is_said(world: World) -> None:
     a_night(world, 1, audited=None)
     last = world.history.last()
