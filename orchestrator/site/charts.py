@@ -7,6 +7,7 @@ the axis in one that is not, beside it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
 
 # Pixels from the top: the highest line of the axis, the lowest one, the words below, the end.
 _TOP, _BOTTOM, _WORDS, _HEIGHT = 14, 84, 102, 110
-# The width of the axis' words, in pixels.
-_AXIS = 52
+# Of the axis' words, in pixels: the least width, the gap beside them, their size (in `style`).
+_AXIS, _GAP, _SIZE = 52, 6, 11
+# Widths of letters, in parts of their size: no less than in Verdana, the widest font of screens. No
+# font is at hand here, and a picture cuts off what is wider than it.
+_WIDTHS = {**dict.fromkeys(" ,.i", 0.37), **dict.fromkeys("0123456789behdnsty", 0.64), "m": 0.98}
+_WIDEST = 0.99
 _SCALE = 100
 
 
@@ -86,11 +91,18 @@ def _runs(values: Sequence[Value], nights: Sequence[Night], scale: Axis) -> Iter
 
 
 def _axis(scale: Axis) -> Html:
+    end = max(_AXIS - _GAP, *map(_width, scale.labels))
     marks = (
-        element("text", label, x=_AXIS - 6, y=y + 4, text_anchor="end", class_="tick")
+        element("text", label, x=end, y=y + 4, text_anchor="end", class_="tick")
         for y, label in _marks(scale)
     )
-    return element("svg", *marks, width=_AXIS, height=_HEIGHT, aria_hidden="true", class_="axis")
+    width = end + _GAP
+    return element("svg", *marks, width=width, height=_HEIGHT, aria_hidden="true", class_="axis")
+
+
+def _width(label: str) -> int:
+    """Return the pixels that a label takes at most."""
+    return math.ceil(_SIZE * sum(_WIDTHS.get(letter, _WIDEST) for letter in label))
 
 
 def _marks(scale: Axis) -> Iterator[tuple[float, str]]:

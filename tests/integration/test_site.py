@@ -194,3 +194,15 @@ def test_the_badge_is_a_picture_and_the_feed_is_found(browser: Browser, folder: 
     feed = seen.page.locator("link[rel=alternate]").evaluate("one => one.href")
     assert feed == (folder / "month" / "feed.atom").as_uri()
     seen.context.close()
+
+
+def test_the_words_of_an_axis_are_not_cut_off(browser: Browser, folder: Path) -> None:
+    seen = Seen(browser, folder / "month" / "index.html")
+    words = seen.page.locator("svg.axis text")
+    boxes = words.evaluate_all("""those => those.map(one => {
+        const [word, picture] = [one, one.ownerSVGElement].map(it => it.getBoundingClientRect());
+        return [one.textContent, word.left - picture.left, picture.right - word.right];
+    })""")
+    assert "1.66 GiB" in {text for text, _, _ in boxes}
+    assert [text for text, left, right in boxes if min(left, right) < 0] == []
+    seen.context.close()

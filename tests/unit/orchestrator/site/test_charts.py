@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from orchestrator.site import axes, charts, trends
+from orchestrator.site import axes, charts, style, trends
 from orchestrator.site.series import Series, Value
 from tests import nights
 from tests.unit.orchestrator.site.sites import MONTH, parsed
@@ -47,6 +49,34 @@ def test_one_night_is_a_point() -> None:
     assert "Least 30.0 s in night 1, most 30.0 s in night 1, last 30.0 s in night 1." in html
     # Below the picture it is named once.
     assert re.findall(r'class="tick">(night \d+)<', html) == ["night 1"]
+
+
+# Widths of letters in Verdana, in parts of their size (its table `hmtx`): no other font of screens
+# has wider ones.
+VERDANA = {
+    **dict.fromkeys("0123456789", 0.636), **dict.fromkeys(" ,.", 0.364), "i": 0.274, "b": 0.623,
+    "d": 0.623, "e": 0.596, "h": 0.633, "m": 0.973, "n": 0.633, "s": 0.521, "t": 0.394, "y": 0.592,
+    "+": 0.818, "-": 0.454, "B": 0.686, "E": 0.632, "G": 0.775, "K": 0.693, "M": 0.843, "P": 0.603,
+    "T": 0.616,
+}  # fmt: skip
+
+
+@given(
+    st.sampled_from([axes.SECONDS, axes.BYTES, axes.COUNT]),
+    st.lists(st.integers(0, 1 << 60), min_size=1, max_size=5),
+)
+@example(axes.BYTES, [1_787_822_080])
+@example(axes.BYTES, [1000 << 20, 1023 << 20])
+def test_the_words_of_an_axis_lie_within_its_picture(unit: axes.Unit, values: list[int]) -> None:
+    html = str(charts.chart(Series("image", unit, tuple(values)), NIGHTS[: len(values)], "trend-1"))
+    (size,) = re.findall(r"\.tick\{[^}]*font-size:(\d+)px", style._CHARTS)
+    picture = html[html.index("<svg") : html.index("</svg>")]
+    (width,) = re.findall(r'width="(\d+)"', picture)
+    words = re.findall(r'<text x="(\d+)"[^>]*text-anchor="end"[^>]*>([^<]+)</text>', picture)
+    assert len(words) >= 2
+    for end, label in words:
+        assert int(end) < int(width)
+        assert sum(VERDANA[letter] for letter in label) * int(size) <= int(end)
 
 
 def test_a_chart_says_what_it_shows() -> None:
