@@ -69,3 +69,9 @@ class Frame:
     tool: model.Tool
     last: model.Night | None
     built: model.Night | None
+
+
+def listed(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return the objects of a list in a document; none where there is no such list."""
+    found = document.get(name)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []

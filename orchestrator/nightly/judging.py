@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.history import model
 from orchestrator.history.words import Word, worst
+from orchestrator.nightly.facts import listed
 from reproducibility import visible
 from reproducibility.digest import Digest
 
@@ -285,7 +286,7 @@ def _checks(facts: Facts) -> Iterator[model.Check]:
         yield from (_check("build", one) for one in facts.build.checks)
     for audit in facts.audits:
         yield from (_check("audit", one) for one in audit.checks)
-    for one in (check for booted in facts.booted for check in _listed(booted, "checks")):
+    for one in (check for booted in facts.booted for check in listed(booted, "checks")):
         yield model.Check(
             stage="boot",
             code=str(one.get("code")),
@@ -304,7 +305,7 @@ def _check(stage: model.StageName, one: BuildCheck) -> model.Check:
 
 
 def _of_verify(document: Mapping[str, Any]) -> Iterator[model.Check]:
-    for one in _listed(document, "demands"):
+    for one in listed(document, "demands"):
         yield model.Check(
             stage="verify",
             code=str(one.get("code")),
@@ -333,14 +334,14 @@ def _machines(found: Sequence[Mapping[str, Any]]) -> Iterator[model.Machine]:
     seconds: dict[str, float] = {}
     commands: dict[str, dict[str, float]] = {}
     for document in found:
-        for check in _listed(document, "checks"):
+        for check in listed(document, "checks"):
             subject, verdict = str(check.get("subject")), _verdict(check.get("verdict"))
             worst_of[subject] = max(worst_of.get(subject, "PASS"), verdict, key=_ORDER.index)
-        for one in _listed(document, "platforms"):
+        for one in listed(document, "platforms"):
             name = str(one.get("name"))
             seconds.setdefault(name, _total(one))
             times = commands.setdefault(name, {})
-            for ran in _listed(one, "commands"):
+            for ran in listed(one, "commands"):
                 text, took = str(ran.get("command") or ""), ran.get("seconds")
                 if text.strip() and isinstance(took, (int, float)):
                     times.setdefault(text.strip().splitlines()[0][:_LONGEST], float(took))
@@ -361,11 +362,6 @@ def _total(platform: Mapping[str, Any]) -> float:
     times = platform.get("times")
     known = times.values() if isinstance(times, dict) else ()
     return max((float(one) for one in known if isinstance(one, (int, float))), default=0.0)
-
-
-def _listed(document: Mapping[str, Any] | None, name: str) -> list[dict[str, Any]]:
-    found = document.get(name) if document else None
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _verdict(text: object) -> Verdict:

@@ -19,7 +19,7 @@ from orchestrator.nightly import moves
 from orchestrator.nightly.config import ALL, NONE, PATCH
 from orchestrator.nightly.moves import How
 from orchestrator.spec import model as specs
-from reproducibility.errors import InfrastructureError, InputError, SourceryError
+from reproducibility.errors import InfrastructureError, InputError, SourceryError, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -124,9 +124,14 @@ def relock(config: Config, nights: Sequence[Night], run: Run) -> Relocked:
     An error is told as `orchestrate lock` would end with it. Only what fails for the sake of
     network or disk is no reason to build nothing: the base is built then, with local files as they
     are tonight where that can be told.
+
+    Raises:
+        Stopped: `run` does; the night is not over.
     """
     try:
         return _Night(config, nights, run).relock()
+    except Stopped:
+        raise
     except SourceryError as error:
         return Relocked(error.status, error.summary, None, "anew", notes=(str(error),))
     except OSError as error:

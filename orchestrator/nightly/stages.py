@@ -6,9 +6,9 @@ would have made.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from orchestrator.artifacts import model as built
 from orchestrator.artifacts import names
@@ -16,9 +16,9 @@ from orchestrator.audit import model as audits
 from orchestrator.history import model
 from orchestrator.history.words import Word
 from orchestrator.nightly import changes, relocking
-from orchestrator.nightly.facts import Facts, Frame, Seen
+from orchestrator.nightly.facts import Facts, Frame, Seen, listed
 from reproducibility import canonical, regular, visible
-from reproducibility.errors import InputError, OtherContentError
+from reproducibility.errors import InfrastructureError, InputError, OtherContentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,10 +36,14 @@ if TYPE_CHECKING:
     # A stage's name and a command of `orchestrate`, without the program -> what came of it.
     Run = Callable[[model.StageName, Sequence[str]], Finished]
 
+_Result = TypeVar("_Result")
+
 STAGES: Final[tuple[model.StageName, ...]] = ("relock", "build", "audit", "boot", "verify")
 _NOTHING: Final = "nothing was built"
 # Characters of a note: what a client said may be a page of text, and is in its log.
 _LONGEST: Final = 500
+# Of what failed in a stage.
+_NAMED: Final = 3
 _OTHER_BYTES: Final = OtherContentError.__name__
 # What a stage's exit status says of the product; 4, and a stage that was killed, say nothing of it.
 _WORDS: Final[Mapping[model.StageName, Mapping[int, Word]]] = {
@@ -59,7 +63,53 @@ def word_of(stage: model.StageName, finished: Finished) -> Word | None:
     if isinstance(error, dict) and error.get("kind") == _OTHER_BYTES:
         # Whoever serves it: what came is not what is pinned.
         return Word.CHECK_FAILED
+    if stage == "boot" and _told(finished):
+        # Its exit status may be that of a command on the device, whatever that is.
+        kinds = {str(one.get("kind")) for one in _errors(finished.document)}
+        alone = kinds == {InfrastructureError.__name__}
+        return Word.INFRASTRUCTURE if alone else Word.BOOT_FAILED
+    if finished.broken:
+        # An interpreter that ends by a mistake has the status of a comparison that failed.
+        return Word.INFRASTRUCTURE
     return _WORDS[stage].get(finished.status, Word.INFRASTRUCTURE)
+
+
+def reason_of(finished: Finished) -> str:
+    """What went wrong with a stage, in one line: what its checks say, where it came to them."""
+    document = finished.document
+    if not _told(finished):
+        return finished.words
+    found = [
+        f"{one.get('subject')}: {one.get('reason')}"
+        for one in listed(document, "checks")
+        if one.get("verdict") == "FAIL"
+    ]
+    found += [
+        f"{one.get('code')}: {one.get('reason')}"
+        for one in listed(document, "demands")
+        if one.get("held") is not True
+    ]
+    found += [
+        f"{platform.get('name')}: {ran.get('command')} ended with exit status {ran.get('status')}"
+        for platform in listed(document, "platforms")
+        for ran in listed(platform, "commands")
+        if ran.get("status")
+    ]
+    if not found:
+        return finished.words
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return visible.line("; ".join(found[:_NAMED]))[:_LONGEST] + more
+
+
+def _told(finished: Finished) -> bool:
+    """Whether a command gave the document of what it did, and not of why it could not."""
+    return bool(finished.document) and "error" not in finished.document
+
+
+def _errors(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What went wrong on machines of a boot."""
+    errors = (one.get("error") for one in listed(document, "platforms"))
+    return [one for one in errors if isinstance(one, dict)]
 
 
 @dataclass
@@ -162,12 +212,9 @@ class Tonight:
                 *_given("--passphrase-file", self.config.sign.passphrase_file),
             ],
         )
+        finished, result = _read(finished, built.parse, str(self.state.out / names.RESULT))
         self._done("build", [finished])
-        if not finished.answered:
-            return None
-        return built.parse(
-            canonical.pretty(finished.document), subject=str(self.state.out / names.RESULT)
-        )
+        return result
 
     def _changes(self, result: BuildResult) -> changes.Changes | None:
         """What changed since the last build; None where there was none, or its result is lost."""
@@ -204,14 +251,14 @@ class Tonight:
         return found
 
     def _audit(
-        self, result: BuildResult, before: Mapping[Digest, Seen], lock: Path
+        self, build: BuildResult, before: Mapping[Digest, Seen], lock: Path
     ) -> list[AuditResult]:
         """Audit what is overdue whatever it takes, then as much as the budget allows."""
         asked = self.config.audit
         if not asked.enabled:
             self._leave_out("audit", "the configuration asks for none")
             return []
-        overdue = self._overdue(result, before)
+        overdue = self._overdue(build, before)
         runs = [*_repeated("--only", overdue)] if overdue else None
         common = ["--vary", asked.vary, "--bisect", "--out", str(self.state.out)]
         places = ["--spec", str(self.config.spec), "--lock", str(lock)]
@@ -220,11 +267,11 @@ class Tonight:
         for more in [runs, [*_repeated("--only", asked.only), "--budget", f"{asked.budget}s"]]:
             if more is None:
                 continue
-            one = self._run("audit", [*base, *more])
+            one, result = _read(self._run("audit", [*base, *more]), audits.parse, names.AUDIT)
             finished.append(one)
-            if not one.answered:
+            if result is None:
                 break
-            found.append(audits.parse(canonical.pretty(one.document), subject=names.AUDIT))
+            found.append(result)
         self._done("audit", finished)
         if overdue:
             self.notes.append(
@@ -258,7 +305,8 @@ class Tonight:
             runs.append([*_repeated("--run", asked.commands), "--log", log])
         finished = [self._run("boot", [*base, *more]) for more in runs]
         self._done("boot", finished)
-        return [one.document for one in finished if one.answered]
+        # A machine that does not come up is what there is to tell of.
+        return [one.document for one in finished if _told(one)]
 
     def _verify(self) -> Mapping[str, object] | None:
         asked = self.config.verify
@@ -293,7 +341,7 @@ class Tonight:
             state="failed" if failed else "done",
             status=shown.status,
             seconds=round(seconds, 3),
-            reason=failed.words if failed else "",
+            reason=reason_of(failed) if failed else "",
             command=shown.typed,
         )
         self.done.append((told, word_of(stage, failed) if failed else None))
@@ -305,6 +353,19 @@ class Tonight:
         )
         self.done.append((told, None))
         self.observer.finished(stage, cached=True, seconds=0.0)
+
+
+def _read(
+    finished: Finished, parse: Callable[[bytes, str], _Result], subject: str
+) -> tuple[Finished, _Result | None]:
+    """Return what a command came to; one that cannot be read is no answer."""
+    if not finished.answered:
+        return finished, None
+    try:
+        return finished, parse(canonical.pretty(finished.document), subject)
+    except InputError as error:
+        words = f"its answer cannot be read: {visible.line(error.summary)}"
+        return replace(finished, document={}, words=words), None
 
 
 def _last(seen: Seen | None, tonight: int) -> int:

@@ -12,6 +12,7 @@ from orchestrator.lock import file as locks
 from orchestrator.nightly import relocking
 from orchestrator.nightly.relocking import Finished
 from reproducibility import digest as digests
+from reproducibility.errors import Stopped
 from tests.unit.orchestrator.nightly.project import DATA, SPEC, Mirror, Project, built, newer
 from tests.unit.orchestrator.nightly.samples import night
 
@@ -222,6 +223,14 @@ def test_a_process_that_says_nothing_is_told_by_its_status(
 ) -> None:
     outcome = relocking.relock(project.config(), (), lambda _: Finished(2, document))
     assert outcome.reason == "`orchestrate lock` ended with exit status 2 and said nothing of it"
+
+
+def test_a_wish_to_stop_is_no_failure_of_the_night(project: Project) -> None:
+    def stopped(_: object) -> Finished:
+        raise Stopped("stopped")
+
+    with pytest.raises(Stopped):
+        relocking.relock(project.config(), (), stopped)
 
 
 def test_a_full_disk_is_infrastructure(

@@ -40,6 +40,30 @@ def error(status: int, kind: str = "InfrastructureError", summary: str = "no rou
     return status, {"error": said}
 
 
+def of_boot(*kinds: str | None) -> dict[str, Any]:
+    """The answer of a boot: what went wrong on each machine."""
+    platforms = [
+        {
+            "name": f"pc-{number}",
+            "off": 3.5,
+            "commands": [{"command": "ls /", "status": 0 if kind else 127, "seconds": 0.5}],
+            "error": {"kind": kind, "text": "no prompt"} if kind else None,
+        }
+        for number, kind in enumerate(kinds)
+    ]
+    checks = [
+        {
+            "code": "boot-prompt.not-reached",
+            "subject": one["name"],
+            "verdict": "FAIL",
+            "reason": "no prompt after 60 s",
+        }
+        for one in platforms
+        if one["error"]
+    ]
+    return {"checks": checks, "platforms": platforms}
+
+
 @dataclass
 class World:
     """A night whose commands give the answers that a test says."""
@@ -154,10 +178,22 @@ def test_what_is_built_is_the_nights_own_lock(world: World) -> None:
         ("build", error(4), Word.INFRASTRUCTURE),
         ("build", (137, {}), Word.INFRASTRUCTURE),
         ("build", (0, {}), Word.INFRASTRUCTURE),
+        # An interpreter that does not get as far as the command line.
+        ("build", (1, {}), Word.INFRASTRUCTURE),
+        ("build", (2, {}), Word.INFRASTRUCTURE),
+        ("build", (0, {"schema": 1}), Word.INFRASTRUCTURE),
+        ("audit", (1, {}), Word.INFRASTRUCTURE),
+        ("audit", (1, {"schema": 1}), Word.INFRASTRUCTURE),
         ("audit", error(4), Word.INFRASTRUCTURE),
         ("boot", (3, {"checks": [], "platforms": []}), Word.BOOT_FAILED),
         ("boot", (1, {"checks": [], "platforms": []}), Word.BOOT_FAILED),
         ("boot", error(4), Word.INFRASTRUCTURE),
+        ("boot", (4, of_boot("InfrastructureError")), Word.INFRASTRUCTURE),
+        ("boot", (4, of_boot("InfrastructureError", "ActionError")), Word.BOOT_FAILED),
+        # Exit statuses of a command on the device.
+        ("boot", (4, of_boot(None)), Word.BOOT_FAILED),
+        ("boot", (127, of_boot(None)), Word.BOOT_FAILED),
+        ("boot", (137, {}), Word.INFRASTRUCTURE),
         ("verify", (1, {"demands": []}), Word.CHECK_FAILED),
     ],
 )
@@ -168,6 +204,42 @@ def test_a_stage_that_fails_gives_its_word(
     facts = world.gather()
     assert states(facts)[stage] == "failed"
     assert world.word(facts) is word
+
+
+def test_a_machine_that_does_not_come_up_is_told(world: World) -> None:
+    world.answers["boot"] = (3, of_boot("ActionError"))
+    facts = world.gather()
+    night = judge(facts, world.tonight.frame)
+    assert night.line == "Boot: pc-0: no prompt after 60 s, since night 1"
+    assert [(one.platform, one.verdict) for one in night.machines] == [("pc-0", "FAIL")]
+    assert [one.reason for one in night.checks if one.stage == "boot"] == ["no prompt after 60 s"]
+
+
+def test_a_command_that_fails_on_a_machine_is_named(world: World) -> None:
+    world.answers["boot"] = (127, of_boot(None))
+    night = judge(world.gather(), world.tonight.frame)
+    assert night.line.startswith("Boot: pc-0: ls / ended with exit status 127")
+    assert night.machines
+
+
+def test_a_stage_whose_checks_failed_says_which(world: World) -> None:
+    failed = [results.check(verdict="FAIL", subject=f"part {at}", reason="why") for at in range(5)]
+    world.answers["build"] = (1, document_of_build(verdict="FAIL", checks=failed))
+    held = {"held": True, "code": "b", "reason": "yes"}
+    refused = {"held": False, "code": "image.digest", "reason": "no\nway"}
+    world.answers["verify"] = (1, {"demands": [held, refused]})
+    reasons = {stage.name: stage.reason for stage, _ in world.gather().stages}
+    assert reasons["build"] == "part 0: why; part 1: why; part 2: why and 2 more"
+    assert reasons["verify"] == r"image.digest: no\nway"
+
+
+def test_an_answer_that_cannot_be_read_does_not_take_the_night_with_it(world: World) -> None:
+    world.answers["audit"] = (0, {"schema": 1})
+    facts = world.gather()
+    assert states(facts)["audit"] == "failed"
+    assert states(facts)["verify"] == "done"
+    reasons = {stage.name: stage.reason for stage, _ in facts.stages}
+    assert reasons["audit"].startswith("its answer cannot be read: this is not the result of an")
 
 
 def test_without_a_build_nothing_else_is_tried(world: World) -> None:
