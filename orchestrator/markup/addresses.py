@@ -25,6 +25,11 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _AFTER = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*"
 _HOST = rf"{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?"
 _HTTPS = re.compile(rf"https://{_HOST}(?:[/?]{_AFTER})?(?:#{_AFTER})?")
+# A folder that pages are served in: a host by name or number, and no user information.
+_SERVED = re.compile(
+    rf"https?://(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]{{2,45}}\])(?::[0-9]{{1,5}})?"
+    r"/(?:(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})+/)*"
+)
 
 
 class Reach(Flag):
@@ -86,6 +91,11 @@ def https(url: str) -> Https | None:
         return Https(url)
     except ValueError:
         return None
+
+
+def is_folder(url: str) -> bool:
+    """Whether a text is the public address of a folder of pages: `https://host/folder/`."""
+    return len(url) <= _LONGEST and _SERVED.fullmatch(url) is not None
 
 
 def within(folder: str, name: str) -> Within | None:

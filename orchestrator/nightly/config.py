@@ -28,6 +28,7 @@ from containers import registry
 from orchestrator.files import places, text_file
 from orchestrator.history.retention import Keep
 from orchestrator.lock.model import Blake3
+from orchestrator.markup import addresses
 from orchestrator.qemu import platforms
 from orchestrator.spec.diagnostics import TABLE, TEXT, Mistake, from_pydantic, refusal, tables
 from reproducibility import regular, variations
@@ -102,6 +103,14 @@ def _keep(value: str) -> str:
     except InputError as error:
         raise ValueError(error.summary) from error
     return value
+
+
+def _served(value: str) -> str:
+    """An address with a slash at its end, as the pages take it."""
+    folder = value.rstrip("/") + "/"
+    if not addresses.is_folder(folder):
+        raise ValueError("no address of a folder")
+    return folder
 
 
 def _no_word(value: str) -> str:
@@ -248,14 +257,9 @@ class Site(_Table):
     title: str = Field(
         default="Sourcery", min_length=1, max_length=100, description="text of 1 to 100 characters"
     )
-    address: (
-        Annotated[
-            str,
-            Field(pattern=r"^https?://[A-Za-z0-9\[][^\s\"<>]*$", max_length=1000),
-            AfterValidator(lambda value: value.rstrip("/") + "/"),
-        ]
-        | None
-    ) = Field(default=None, description='an address such as "https://builds.example.org/nights/"')
+    address: Annotated[str, AfterValidator(_served)] | None = Field(
+        default=None, description='an address such as "https://builds.example.org/nights/"'
+    )
 
 
 class Fault(_Table):

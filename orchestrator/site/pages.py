@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from orchestrator.markup import addresses
 from orchestrator.site import badge, feed, index, night, year
 from orchestrator.site.site import Site, night_path, year_path
 from reproducibility.errors import InputError
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from orchestrator.history.model import Night
-
-_BASE = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?/(?:[A-Za-z0-9._~-]+/)*")
 
 
 def pages(
@@ -38,7 +36,7 @@ def pages(
         InputError: the base is no address of a folder.
         ValueError: the numbers of the nights do not rise, or one that is kept is not among them.
     """
-    if base and not _BASE.fullmatch(base):
+    if base and not addresses.is_folder(base):
         raise InputError(
             "this is no public address of a folder of pages",
             subject=base,

@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator.nightly import config
 from orchestrator.nightly.config import Config
+from orchestrator.site.pages import pages
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -239,6 +240,9 @@ MISTAKES = [
     ('[notify]\nwhen = "change"', 2, "got 'change'", "did you mean 'changes'?"),
     ('[site]\naddress = "ftp://a"', 2, "got 'ftp://a'", "https://"),
     ('[site]\naddress = "https://a/\\"onload="', 2, "got", "https://"),
+    ('[site]\naddress = "https://a/?of=us"', 2, "got", "https://"),
+    ('[site]\naddress = "https://a/b#c"', 2, "got", "https://"),
+    ('[site]\naddress = "https://me:word@a/"', 2, "got 'https://***@a/'", "https://"),
     ('[site]\ntitle = ""', 2, "got ''", "1 to 100"),
     (f'[[fault]]\nkey = "blake3:0"\n{FAULT}', 2, "got 'blake3:0'", "64 digits"),
     (f"[[fault]]\n{FAULT}", 1, "fault[0].key", "64 digits"),
@@ -295,6 +299,21 @@ def test_secrets_in_addresses_are_not_printed() -> None:
     found = parse('[notify]\ncommand = ["post", "https://user:hunter2@chat.example.org/x"]\n')
     assert "hunter2" not in json.dumps(found.document())
     assert found.notify.command[1] == "https://user:hunter2@chat.example.org/x"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://a.example.org",
+        "http://127.0.0.1:8000/nights",
+        "http://[::1]:8000/",
+        "https://example.org/~us/nights%20of%20ours/",
+    ],
+)
+def test_what_is_taken_for_an_address_is_one_for_the_pages(address: str) -> None:
+    taken = parse(f'[site]\naddress = "{address}"\n').site.address
+    assert taken == address.rstrip("/") + "/"
+    assert pages([], kept={}, title="Sourcery", base=taken)
 
 
 def test_a_local_user_can_be_told() -> None:
