@@ -109,13 +109,14 @@ class History:
 
     # -- writing -------------------------------------------------------------------------------
 
-    def begin(self, *, date: str, began: str, tool: Tool) -> Begun:
+    def begin(self, *, date: str, began: str, tool: Tool, above: int = 0) -> Begun:
         """Begin a night, or go on with one of the same date that never ended.
 
         One of another date that never ended is closed: it was a night, of the word
         `infrastructure`. Numbers count up, whatever the dates are.
 
-        `date`, `began`: as in a night.
+        `date`, `began`: as in a night. `above`: a number that a new night's is larger than besides:
+        of a night whose evidence is there, though this history, from a backup, does not know it.
         """
         with self._writing():
             left = self._left()
@@ -124,7 +125,7 @@ class History:
                 closed = self._close(left)
                 left = None
             if left is None:
-                newest = self._one("SELECT MAX(number) FROM nights") or 0
+                newest = max(self._one("SELECT MAX(number) FROM nights") or 0, above)
                 left = {"number": newest + 1, "date": date, "began": began, "attempts": 0}
             begun = Begun(left["number"], left["date"], left["began"], left["attempts"] + 1, closed)
             self._connection.execute(

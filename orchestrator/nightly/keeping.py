@@ -6,16 +6,18 @@ and their digests are in it. A file that is the same as that of an earlier night
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from containers.host import durable
 from orchestrator.artifacts import names
 from orchestrator.history import model
+from orchestrator.history.words import Word
 from orchestrator.nightly import relocking
-from reproducibility import digest
+from reproducibility import digest, regular
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -25,8 +27,13 @@ if TYPE_CHECKING:
     from orchestrator.nightly.state import State
 
 NIGHT: Final = "night.json"
-# The largest files, which the rest says how to make again.
+# As `State.night` names the folder of a night.
+_FOLDER = re.compile(r"[0-9]{6}|[1-9][0-9]{6,17}")
 _BLOCK = 512
+_LONGEST_WORD = 100
+# In place of a word.
+_NOBODY = "nobody"
+# The largest files, which the rest says how to make again.
 _LEFT_OUT = frozenset({"sourcery.img", "sourcery.cpio.zst", *names.SUMS})
 
 
@@ -70,19 +77,27 @@ def _copy(out: Path, to: Path, before: Path | None) -> None:
         target = to / name
         target.parent.mkdir(parents=True, exist_ok=True)
         earlier = before / name if before is not None else None
-        if earlier is not None and _same(path, earlier):
-            os.link(earlier, target)
-        else:
+        if earlier is None or not _linked(path, earlier, target):
+            target.unlink(missing_ok=True)
             shutil.copyfile(path, target)
 
 
-def _same(path: Path, earlier: Path) -> bool:
+def _linked(path: Path, earlier: Path, target: Path) -> bool:
+    """Make a file a hard link to an earlier one, if that is the same and the disk can.
+
+    Some file systems have no hard links, and all have a limit for those of one file.
+    """
     try:
-        if earlier.is_symlink() or path.stat().st_size != earlier.stat().st_size:
+        if not stat.S_ISREG(earlier.lstat().st_mode):
             return False
-        return digest.of_file(path) == digest.of_file(earlier)
-    except FileNotFoundError:
+        if path.stat().st_size != earlier.stat().st_size:
+            return False
+        if digest.of_file(path) != digest.of_file(earlier):
+            return False
+        target.hardlink_to(earlier)
+    except OSError:
         return False
+    return True
 
 
 def keep_locks(state: State, places: relocking.Places) -> None:
@@ -124,12 +139,35 @@ def kept(state: State) -> dict[int, frozenset[str]]:
     found: dict[int, frozenset[str]] = {}
     if state.nights.is_dir():
         for folder in state.nights.iterdir():
-            if folder.name.isdecimal() and (folder / NIGHT).is_file():
+            if _FOLDER.fullmatch(folder.name) and (folder / NIGHT).is_file():
                 files = (path for path in folder.rglob("*") if path.is_file())
                 found[int(folder.name)] = frozenset(
                     path.relative_to(folder).as_posix() for path in files
                 )
     return found
+
+
+def told(state: State, otherwise: Word) -> Word | None:
+    """Return the word that somebody was told of last, None for none.
+
+    `otherwise`: what it is where that was never written down.
+    """
+    try:
+        return Word(regular.read(state.told, limit=_LONGEST_WORD).decode().strip())
+    except FileNotFoundError:
+        return otherwise
+    except (OSError, ValueError):
+        return None
+
+
+def keep_told(state: State, word: Word | None) -> None:
+    """Write down the word that somebody was told of; None where nobody was.
+
+    Raises:
+        InfrastructureError: the disk is full, or cannot be written.
+    """
+    with _told(state):
+        durable.write(state.told, f"{word or _NOBODY}\n".encode())
 
 
 def size(state: State) -> int:

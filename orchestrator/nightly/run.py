@@ -17,10 +17,11 @@ from orchestrator.nightly.stages import Tonight
 from orchestrator.nightly.state import State
 from orchestrator.nightly.tool import tool
 from orchestrator.site.pages import pages
+from reproducibility.errors import InfrastructureError, SourceryError, Stopped
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from orchestrator.execution.step import Observer
@@ -52,16 +53,38 @@ def nightly(
     `clock`: gives the present time in the machine's zone, for what is written down.
 
     A night that was killed goes on under the same number when it is begun again on the same date;
-    on a later one it is written down as one that did not come to its end.
+    on a later one it is written down as one that did not come to its end. What keeps it from its
+    end otherwise, or from being shown, is told as a night is.
 
     Raises:
         Stopped: `stop` was set; the night is not over, and the next run goes on with it.
         InfrastructureError: another night is going on here, or nothing can be written down.
     """
+    try:
+        return _nightly(config, observer, stop, clock)
+    except Stopped:
+        raise
+    except Exception as error:
+        # Its exit status is that of a night's word, so nobody else would tell of it.
+        summary = str(error) or type(error).__name__
+        for note in telling.tell_of_error(config.notify, summary, environment=os.environ):
+            observer.note(note)
+        raise
+
+
+def _nightly(
+    config: Config, observer: Observer, stop: threading.Event, clock: Callable[[], datetime]
+) -> Ended:
     state = State(config.state)
     with state.alone(), History.open(state.database) as history:
         began, since = clock(), time.monotonic()
-        begun = history.begin(date=f"{began:%Y-%m-%d}", began=_time(began), tool=tool())
+        there = keeping.kept(state)
+        begun = history.begin(
+            date=f"{began:%Y-%m-%d}",
+            began=_time(began),
+            tool=tool(),
+            above=max(there, default=0),
+        )
         folder = keeping.begin(state)
 
         def run(stage: model.StageName, command: Sequence[str]) -> children.Finished:
@@ -84,69 +107,101 @@ def nightly(
         tonight = Tonight(config, state, frame(began), history, run, observer)
         if begun.closed is not None:
             tonight.notes.append(f"night {begun.closed.number} never came to its end")
+        tonight.notes += _of_another_history(there.keys() - {*history.dates(), begun.number})
         facts = tonight.gather()
         night = judge(facts, frame(clock()))
         before = history.last()
         place = keeping.keep(state, night, night.previous)
-        if night.image is not None:
-            keeping.keep_locks(state, relocking.places(config))
+        if before is None:
+            keeping.keep_told(state, None)
         # From here on the night has been; what follows is done again by the next one.
         history.end(night)
-        tidy(config, state, history)
+        ended = Ended(night, place, state.site / "index.html")
+        try:
+            if night.image is not None:
+                # Not before: what was found against the lock of the night before would be lost
+                # with a night that does not come to its end.
+                keeping.keep_locks(state, relocking.places(config))
+            tidy(config, state, history)
+        finally:
+            # A night that cannot be shown is to be told all the more.
+            for note in _tell(config, night, before, place):
+                observer.note(note)
         collect(config, place / "logs" / "store.log", observer, stop)
-        for note in _tell(config, night, before, place):
-            observer.note(note)
-    return Ended(night, place, state.site / "index.html")
+    return ended
+
+
+def _of_another_history(numbers: Collection[int]) -> Iterator[str]:
+    """Yield a note of nights whose evidence is there, and which the history does not know."""
+    if numbers:
+        first, last = min(numbers), max(numbers)
+        which = f"night {first}" if first == last else f"nights {first} to {last}"
+        yield f"the history knows nothing of {which}, whose evidence lies there: it is left alone"
 
 
 def tidy(config: Config, state: State, history: History) -> None:
     """Drop what is not to be kept any longer, and write the pages.
+
+    Evidence of nights that the history does not know, such as one that came out of a backup, is
+    left alone. A night that was closed, since it never ended, has none: what there may be of it
+    says how it would have ended.
 
     Raises:
         InfrastructureError: the disk cannot be written.
     """
     keep = Keep.parse(config.keep)
     pruned = history.prune(keep)
+    nights = history.nights()
     there = keeping.kept(state)
-    keeping.drop(state, there.keys() - set(pruned.kept))
-    kept = {number: tuple(sorted(there[number])) for number in there.keys() & set(pruned.kept)}
-    nights = [history.night(one.number) if one.number in kept else one for one in history.nights()]
-    made = pages(nights, kept=kept, title=config.site.title, base=config.site.address or "")
+    shown = {one.number for one in nights if one.stages} & set(pruned.kept)
+    keeping.drop(state, ({one.number for one in nights} - shown) & there.keys())
+    kept = {number: tuple(sorted(there[number])) for number in there.keys() & shown}
+    detailed = [history.night(one.number) if one.number in kept else one for one in nights]
+    made = pages(detailed, kept=kept, title=config.site.title, base=config.site.address or "")
     keeping.write_pages(state, made)
 
 
 def collect(config: Config, log: Path, observer: Observer, stop: threading.Event) -> None:
     """Drop from the store what no build of the last nights used; what keeps it from that is said.
 
-    Raises:
-        Stopped: `stop` was set.
-        InfrastructureError: the command could not be started.
+    The night has ended by then, and has its word whatever comes of this.
     """
     if config.store.folder is None:
         return
-    done = children.run(
-        [
-            *("store", "gc", "--keep-nights", str(config.store.keep_nights)),
-            *("--state", str(config.state), "--store", str(config.store.folder)),
-        ],
-        log,
-        stop,
-    )
-    reason = done.words or done.document.get("reason")
+    command = [
+        *("store", "gc", "--keep-nights", str(config.store.keep_nights)),
+        *("--state", str(config.state), "--store", str(config.store.folder)),
+    ]
+    try:
+        done = children.run(command, log, stop)
+        reason = done.words or done.document.get("reason")
+    except SourceryError as error:
+        reason = error.summary
     if reason:
         observer.note(f"the store was not cleaned up: {reason}")
 
 
 def _tell(
     config: Config, night: model.Night, before: model.Night | None, place: Path
-) -> tuple[str, ...]:
-    """Tell somebody of the night, if that is due; what could not be told, as notes."""
-    if not telling.due(config.notify, night, before.word if before else None):
-        return ()
-    page = place / "index.html"
-    address = config.site.address
-    shown = f"{address}{page.relative_to(State(config.state).site)}" if address else str(page)
-    return telling.tell(config.notify, night, page=shown, environment=os.environ)
+) -> Iterator[str]:
+    """Tell somebody of the night, if that is due; yield what could not be told, as notes.
+
+    The word that was told last is kept: one that could not be told is due in the next night still.
+    """
+    state = State(config.state)
+    words = {before.word, keeping.told(state, before.word)} if before else {None}
+    notes: tuple[str, ...] = ()
+    if any(telling.due(config.notify, night, word) for word in words):
+        page = place / "index.html"
+        address = config.site.address
+        shown = f"{address}{page.relative_to(state.site)}" if address else str(page)
+        notes = telling.tell(config.notify, night, page=shown, environment=os.environ)
+    yield from notes
+    try:
+        if not notes:
+            keeping.keep_told(state, night.word)
+    except InfrastructureError as error:
+        yield error.summary
 
 
 def _time(moment: datetime) -> str:

@@ -23,7 +23,8 @@ class State:
 
     `out`: output folder of the last build. `tonight`: what the night that is going on has written.
     `site`: what can be served; the evidence of the nights that are kept lies in it. `database`: the
-    history. The locks of the nights are `relocking.places`.
+    history. `told`: the word that somebody was told of last. The locks of the nights are
+    `relocking.places`.
     """
 
     folder: Path
@@ -47,6 +48,11 @@ class State:
     def database(self) -> Path:
         """The history's file."""
         return self.folder / "history.sqlite"
+
+    @property
+    def told(self) -> Path:
+        """The word that somebody was told of last."""
+        return self.folder / "told"
 
     @property
     def nights(self) -> Path:

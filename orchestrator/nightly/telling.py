@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import threading
+from collections import deque
+from contextlib import nullcontext, suppress
 from email.message import EmailMessage
 from typing import TYPE_CHECKING
 
@@ -15,7 +19,8 @@ from containers.host import process
 from orchestrator.history import model
 from orchestrator.history.words import Word
 from reproducibility import canonical, visible
-from reproducibility.errors import SourceryError
+from reproducibility.errors import InfrastructureError, SourceryError
+from reproducibility.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +34,10 @@ _SENDMAIL_FOLDERS = ("/usr/sbin", "/usr/lib")
 # Of each list; the page has them all.
 _SHOWN = 20
 _LONGEST = 200
+# Of what a program says of its failure: pieces that are kept, bytes of one, characters shown.
+_KEPT, _PIECE, _LONGEST_WORDS = 16, 4096, 4000
+# Seconds that reading the last of it may take.
+_LATER = 5
 
 
 def due(notify: Notify, night: Night, before: Word | None) -> bool:
@@ -74,6 +83,28 @@ def tell_of_failure(
     invocation = monitor.get("MONITOR_INVOCATION_ID", "")
     if invocation:
         journal = f"journalctl _SYSTEMD_INVOCATION_ID={visible.line(invocation)}"
+    body = (
+        f"{line}\n\nThe next night goes on with it or begins anew. What it said:\n\n  {journal}\n"
+    )
+    return _tell_of_none(notify, (line, result, status), body, environment)
+
+
+def tell_of_error(
+    notify: Notify, summary: str, *, environment: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Tell somebody of what kept a night from its end, or from its pages; what failed, as notes."""
+    line = _line(f"a night could not be carried out to its end: {summary}")
+    body = f"{line}\n\nWhat was not done yet is done by the next night.\n"
+    return _tell_of_none(
+        notify, (line, "error", str(InfrastructureError.status)), body, environment
+    )
+
+
+def _tell_of_none(
+    notify: Notify, what: tuple[str, str, str], body: str, environment: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Tell of a night that there is no record of. `what`: its line, result and status."""
+    line, result, status = what
     document = {
         "schema": model.FORMAT,
         "number": None,
@@ -82,9 +113,6 @@ def tell_of_failure(
         "result": result,
         "status": status,
     }
-    body = (
-        f"{line}\n\nThe next night goes on with it or begins anew. What it said:\n\n  {journal}\n"
-    )
     return _tell(
         notify,
         canonical.pretty(document),
@@ -149,13 +177,58 @@ def _tell(
 def _ran(
     notify: Notify, command: Sequence[str], given: bytes, environment: Mapping[str, str]
 ) -> Iterator[str]:
-    """Run a program; give a note where that failed."""
+    """Run a program; give a note where that failed.
+
+    Through pipes: there may be no room for a file, which is what is to be told; and what it writes
+    may be without end. Of its command only the program is said, since words may be secrets.
+    """
     try:
-        process.run(command, environment=environment, seconds=notify.seconds, given=given)
-    except SourceryError as error:
-        yield f"somebody was not told: {error.summary}"
+        child = subprocess.Popen(  # noqa: S603 - argv list, no shell
+            command,
+            env=dict(environment),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
     except (OSError, ValueError) as error:
-        yield f"somebody was not told: cannot run {command[0]}: {error}"
+        reason = getattr(error, "strerror", None) or error
+        yield f"somebody was not told: cannot start {command[0]}: {reason}"
+        return
+    said: deque[bytes] = deque(maxlen=_KEPT)
+    # What the program leaves running may hold the pipes open for ever.
+    giving = threading.Thread(target=_give, args=(child, given), daemon=True)
+    taking = threading.Thread(target=_take, args=(child, said), daemon=True)
+    giving.start()
+    taking.start()
+    try:
+        status = process.wait(child, seconds=notify.seconds, stop=None)
+    except SourceryError:
+        yield (
+            f"somebody was not told: {command[0]} was still running after {notify.seconds} s and "
+            "was ended"
+        )
+        return
+    finally:
+        process.end(child)
+    if status:
+        taking.join(_LATER)
+        words = redact(b"".join([*said]).decode(errors="replace"))[-_LONGEST_WORDS:].strip()
+        yield f"somebody was not told: {command[0]} ended with exit status {status}: {words}"
+
+
+def _give(child: subprocess.Popen[bytes], given: bytes) -> None:
+    """Write to a program what it may read; whether it does is its own matter."""
+    with suppress(OSError, ValueError), child.stdin or nullcontext() as stream:
+        if stream is not None:
+            stream.write(given)
+
+
+def _take(child: subprocess.Popen[bytes], said: deque[bytes]) -> None:
+    """Read what a program says of itself, and keep the last of it."""
+    with suppress(OSError, ValueError), child.stderr or nullcontext() as stream:
+        while stream is not None and (piece := os.read(stream.fileno(), _PIECE)):
+            said.append(piece)
 
 
 def _sendmail(environment: Mapping[str, str]) -> str | None:

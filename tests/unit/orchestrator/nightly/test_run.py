@@ -1,27 +1,38 @@
-"""What is left of the store after a night."""
+"""What becomes of a night once its stages are done, and of one that is kept from its end."""
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import sqlite3
 import threading
 from contextlib import closing
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from containers.host import durable
 from orchestrator.history.database import History
-from orchestrator.nightly.config import Config, Store
+from orchestrator.history.model import Stage
+from orchestrator.history.words import Word
+from orchestrator.nightly import children, keeping, relocking, run, telling
+from orchestrator.nightly.config import Config, Notify, Store
+from orchestrator.nightly.facts import Facts
 from orchestrator.nightly.run import collect
+from orchestrator.nightly.stages import Tonight
 from orchestrator.nightly.state import State
 from orchestrator.store import Store as Folder
 from reproducibility import digest as digests
+from reproducibility.errors import InfrastructureError, Stopped
+from tests import results
 from tests.fakes import FakeObserver
 from tests.unit.orchestrator.history.nights import keep, night
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from reproducibility.digest import Digest
 
 OLD, NEW = digests.of_bytes(b"old"), digests.of_bytes(b"new")
@@ -78,3 +89,250 @@ def test_what_keeps_it_from_that_is_said(config: Config) -> None:
         (told,) = after(config, 3, 2)
     assert told.startswith("the store was not cleaned up: a build is using the store")
     assert left(config) == {OLD, NEW}
+
+
+# -- the end of a night ----------------------------------------------------------------------------
+
+
+@dataclass
+class Project:
+    """Nights without stages of their own: what each one's stages gave is said by the test."""
+
+    config: Config
+    facts: Facts
+    told: Path
+    days: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def state(self) -> State:
+        return State(self.config.state)
+
+    def night(self) -> run.Ended:
+        self.days += 1
+        observer = FakeObserver()
+        begin = datetime(2026, 1, 1, 2, tzinfo=UTC) + timedelta(days=self.days)
+        try:
+            return run.nightly(self.config, observer, threading.Event(), lambda: begin)
+        finally:
+            self.notes = [text for what, text in observer.told if what == "note"]
+
+    def heard(self) -> list[dict[str, Any]]:
+        """Documents that somebody was told."""
+        return [json.loads(path.read_bytes()) for path in sorted(self.told.glob("*.json"))]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    told = tmp_path / "heard"
+    told.mkdir()
+    script = 'cat > "$0/$(ls "$0" | wc -l).json"; ! test -e "$0-deaf"'
+    notify = Notify(command=("/bin/sh", "-c", script, str(told)))
+    made = Project(Config(state=tmp_path / "nightly", notify=notify), Facts(stages=()), told)
+
+    def gather(tonight: Tonight) -> Facts:
+        state, places = made.state, relocking.places(made.config)
+        if made.facts.build is not None:
+            durable.write(state.out / "result.json", b"{}")
+            durable.write(places.tonight, f"lock of night {tonight.frame.number}".encode())
+        return replace(made.facts, notes=tuple(tonight.notes))
+
+    monkeypatch.setattr(Tonight, "gather", gather)
+    return made
+
+
+LEFT_OUT = Stage(name="verify", state="left out", status=None, seconds=0, reason="", command=())
+BUILT = Facts(stages=((LEFT_OUT, None),), build=results.build_result())
+BROKEN = Facts(stages=((LEFT_OUT, Word.INFRASTRUCTURE),))
+
+
+def full(*_: object) -> NoReturn:
+    raise InfrastructureError("the disk is full")
+
+
+def test_a_night_is_kept_shown_and_told(project: Project) -> None:
+    project.facts = BUILT
+    ended = project.night()
+    assert (ended.folder / "result.json").read_bytes() == b"{}"
+    assert ended.index.is_file()
+    assert [one["number"] for one in project.heard()] == [1]
+    assert relocking.places(project.config).last.read_bytes() == b"lock of night 1"
+
+
+def test_a_night_that_is_not_written_down_leaves_the_lock_before(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.facts = BUILT
+    project.night()
+    with monkeypatch.context() as patch:
+        patch.setattr(History, "end", full)
+        with pytest.raises(InfrastructureError, match="the disk is full"):
+            project.night()
+    # Other bytes of a version, found against it, would never be found again.
+    assert relocking.places(project.config).last.read_bytes() == b"lock of night 1"
+
+
+def test_what_keeps_a_night_from_its_end_is_told(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(History, "end", full)
+    with pytest.raises(InfrastructureError):
+        project.night()
+    (heard,) = project.heard()
+    assert (heard["word"], heard["number"]) == ("infrastructure", None)
+    assert "the disk is full" in heard["line"]
+
+
+def test_a_history_that_cannot_be_read_is_told(project: Project) -> None:
+    durable.write(project.state.database, b"no database" * 100)
+    with pytest.raises(InfrastructureError):
+        project.night()
+    assert [one["number"] for one in project.heard()] == [None]
+
+
+def test_a_wish_to_stop_is_told_to_nobody(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(_: object) -> NoReturn:
+        raise Stopped("stopped")
+
+    monkeypatch.setattr(Tonight, "gather", stopped)
+    with pytest.raises(Stopped):
+        project.night()
+    assert project.heard() == []
+
+
+def test_a_night_that_cannot_be_shown_is_told_all_the_same(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.facts = BROKEN
+    monkeypatch.setattr(keeping, "write_pages", full)
+    with pytest.raises(InfrastructureError):
+        project.night()
+    assert [one["number"] for one in project.heard()] == [1, None]
+
+
+def test_who_could_not_be_told_is_told_in_the_next_night(project: Project) -> None:
+    Path(f"{project.told}-deaf").touch()
+    project.facts = BROKEN
+    project.night()
+    assert any("somebody was not told" in note for note in project.notes)
+    Path(f"{project.told}-deaf").unlink()
+    project.night()
+    project.night()
+    assert [one["number"] for one in project.heard()] == [1, 2]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_night_that_was_killed_before_it_told_is_told_by_the_next(
+    project: Project, monkeypatch: pytest.MonkeyPatch, *, first: bool
+) -> None:
+    if not first:
+        project.facts = BUILT
+        project.night()
+    project.facts = BROKEN
+    with monkeypatch.context() as patch:
+
+        def killed(*_: object) -> NoReturn:
+            raise KeyboardInterrupt
+
+        patch.setattr(telling, "due", killed)
+        with pytest.raises(KeyboardInterrupt):
+            project.night()
+    ended = project.night()
+    assert project.heard()[-1]["number"] == ended.night.number
+    project.night()
+    assert project.heard()[-1]["number"] == ended.night.number
+
+
+def test_what_fails_after_its_end_is_no_word_of_a_night(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.config = project.config.model_copy(update={"store": Store(folder=project.told)})
+    project.facts = BUILT
+
+    def stopped(*_: object) -> NoReturn:
+        raise Stopped("stopped")
+
+    monkeypatch.setattr(children, "run", stopped)
+    assert project.night().night.word is Word.INPUTS_CHANGED
+    assert "the store was not cleaned up: stopped" in project.notes
+
+
+# -- histories that know less than what lies there -------------------------------------------------
+
+
+def test_evidence_that_a_backup_does_not_know_is_left_alone(project: Project) -> None:
+    project.facts = BUILT
+    for _ in range(2):
+        project.night()
+    backup = project.told / "backup"
+    with closing(sqlite3.connect(project.state.database)) as now:
+        now.execute("VACUUM INTO ?", (str(backup),))
+    for _ in range(2):
+        project.night()
+    before = {path: path.read_bytes() for path in project.state.night(4).rglob("*.json")}
+    backup.replace(project.state.database)
+    ended = project.night()
+    assert ended.night.number == 5
+    assert "the history knows nothing of nights 3 to 4" in ended.night.notes[0]
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_night_that_was_closed_has_no_evidence_that_says_otherwise(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.facts = BUILT
+    with monkeypatch.context() as patch:
+        patch.setattr(History, "end", full)
+        with pytest.raises(InfrastructureError):
+            project.night()
+    assert (project.state.night(1) / "night.json").is_file()
+    project.night()
+    assert not project.state.night(1).exists()
+    with History.to_read(project.state.database) as history:
+        assert [str(one.word) for one in history.nights()] == ["infrastructure", "inputs-changed"]
+
+
+def test_a_folder_that_is_named_otherwise_is_no_night(project: Project) -> None:
+    names = ("1", "٠٠٠٠٠١", "0000001", "9" * 30)
+    for name in names:
+        durable.write(project.state.nights / name / "night.json", b"{}")
+    project.facts = BUILT
+    assert project.night().night.number == 1
+    assert all((project.state.nights / name).is_dir() for name in names)
+
+
+# -- hard links ------------------------------------------------------------------------------------
+
+
+def test_what_is_the_same_as_in_the_night_before_is_a_link(project: Project) -> None:
+    project.facts = BUILT
+    first, second = (project.night().folder / "result.json" for _ in range(2))
+    assert first.samefile(second)
+
+
+def test_a_disk_without_hard_links_keeps_copies(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> NoReturn:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    project.facts = BUILT
+    first, second = (project.night().folder / "result.json" for _ in range(2))
+    assert not first.samefile(second)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_what_a_stage_wrote_under_the_same_name_gives_way(project: Project) -> None:
+    project.facts = BUILT
+    project.night()
+    state = project.state
+    keeping.begin(state)
+    for name in ("logs/build.log", "result.json"):
+        durable.write(state.tonight / name, b"of the stage")
+    durable.write(state.out / "logs" / "build.log", b"of the build")
+    kept = keeping.keep(state, night(2), 1)
+    assert (kept / "logs" / "build.log").read_bytes() == b"of the build"
+    assert (kept / "result.json").read_bytes() == b"{}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import json
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -204,6 +205,44 @@ def test_a_program_that_reads_nothing_is_no_failure(tmp_path: Path) -> None:
     many = night(3).model_copy(update={"notes": ("x" * 200_000,)})
     notify = Notify(command=("true",))
     assert telling.tell(notify, many, page="", environment=environment(tmp_path)) == ()
+
+
+def test_what_a_program_writes_without_end_fills_nothing(tmp_path: Path) -> None:
+    writing = script(tmp_path / "write", "yes; exit 3")
+    assert "was still running after 1 s and was ended" in told(tmp_path, [writing], 1)
+    much = script(tmp_path / "much", "yes | head -c 9000000 >&2; echo the end >&2; exit 3")
+    note = told(tmp_path, [much])
+    assert note.endswith("y\nthe end")
+    assert len(note) < 5000
+
+
+def test_what_a_program_leaves_running_holds_nobody_up(tmp_path: Path) -> None:
+    leaving = script(tmp_path / "leave", "tail -f /dev/null & echo $! > $OUT/pid; exit 0")
+    notify = Notify(command=(leaving,))
+    try:
+        assert telling.tell(notify, BAD, page="", environment=environment(tmp_path)) == ()
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+def test_the_words_of_a_command_are_not_said(tmp_path: Path) -> None:
+    hanging = script(tmp_path / "hang", "exec tail -f /dev/null")
+    address = "https://chat.example.org/hooks/hunter2"
+    for command, seconds in (([hanging, address], 0), ([str(tmp_path / "none"), address], 60)):
+        assert "hunter2" not in told(tmp_path, command, seconds)
+
+
+def test_what_kept_a_night_from_its_end_is_told(tmp_path: Path) -> None:
+    program = script(tmp_path / "tell", RECEIVED)
+    script(tmp_path / "bin" / "sendmail", 'cat > "$OUT/mail"')
+    notify = Notify(command=(program,), mail="root")
+    given = environment(tmp_path, tmp_path / "bin")
+    assert telling.tell_of_error(notify, "disk\nfull\x1b", environment=given) == ()
+    document = json.loads((tmp_path / "stdin").read_bytes())
+    assert (document["word"], document["number"]) == ("infrastructure", None)
+    assert document["line"] == r"a night could not be carried out to its end: disk\nfull\x1b"
+    _, text = parsed((tmp_path / "mail").read_bytes())
+    assert document["line"] in text
 
 
 def test_one_way_that_fails_leaves_the_other(
