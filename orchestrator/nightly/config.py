@@ -358,6 +358,26 @@ def load(path: Path | None, default_store: Callable[[], Path] | None = None) -> 
     return found.model_copy(update={"store": store})
 
 
+def notify(path: Path | None) -> Notify:
+    """Read the table `[notify]` alone, of a configuration with mistakes elsewhere.
+
+    `path`: as `load` takes it.
+
+    Raises:
+        InputError: the file cannot be read, or the mistake is there.
+    """
+    origin = places.absolute(path or FILE, "--config")
+    try:
+        text = text_file.decoded(regular.read(origin), _WHAT, str(origin))
+        return Notify.model_validate(tables(text, origin, _WHAT).get("notify", {}))
+    except (OSError, ValidationError) as error:
+        raise InputError(
+            "the configuration does not say whom to tell",
+            subject=str(origin),
+            remedy="`orchestrate nightly --show-config` says what is wrong with it",
+        ) from error
+
+
 def parse(text: str, origin: Path) -> Config:
     """A configuration from its text. `origin`: the file that it came from, whose folder counts.
 

@@ -31,6 +31,8 @@ NIGHT: Final = "night.json"
 _FOLDER = re.compile(r"[0-9]{6}|[1-9][0-9]{6,17}")
 _BLOCK = 512
 _LONGEST_WORD = 100
+# systemd.exec(5): the variable that says what it calls a run.
+_RUN = "INVOCATION_ID"
 # In place of a word.
 _NOBODY = "nobody"
 # The largest files, which the rest says how to make again.
@@ -168,6 +170,27 @@ def keep_told(state: State, word: Word | None) -> None:
     """
     with _told(state):
         durable.write(state.told, f"{word or _NOBODY}\n".encode())
+
+
+def keep_answered(state: State, environment: Mapping[str, str]) -> None:
+    """Write down that this run told of itself, as systemd calls it; nothing without systemd.
+
+    Raises:
+        InfrastructureError: the disk is full, or cannot be written.
+    """
+    run = environment.get(_RUN, "")
+    if run:
+        with _told(state):
+            durable.write(state.answered, f"{run}\n".encode())
+
+
+def answered(state: State, run: str) -> bool:
+    """Return whether a run, by what systemd calls it, told of itself."""
+    try:
+        said = regular.read(state.answered, limit=_LONGEST_WORD).decode().strip()
+    except (OSError, ValueError):
+        return False
+    return bool(run) and said == run
 
 
 def size(state: State) -> int:

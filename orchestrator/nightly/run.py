@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -65,10 +66,11 @@ def nightly(
     except Stopped:
         raise
     except Exception as error:
-        # Its exit status is that of a night's word, so nobody else would tell of it.
         summary = str(error) or type(error).__name__
         for note in telling.tell_of_error(config.notify, summary, environment=os.environ):
             observer.note(note)
+        with suppress(InfrastructureError):
+            keeping.keep_answered(State(config.state), os.environ)
         raise
 
 
@@ -198,6 +200,7 @@ def _tell(
         notes = telling.tell(config.notify, night, page=shown, environment=os.environ)
     yield from notes
     try:
+        keeping.keep_answered(state, os.environ)
         if not notes:
             keeping.keep_told(state, night.word)
     except InfrastructureError as error:

@@ -23,8 +23,8 @@ class State:
 
     `out`: output folder of the last build. `tonight`: what the night that is going on has written.
     `site`: what can be served; the evidence of the nights that are kept lies in it. `database`: the
-    history. `told`: the word that somebody was told of last. The locks of the nights are
-    `relocking.places`.
+    history. `told`: the word that somebody was told of last. `answered`: what systemd calls the run
+    that told of itself last. The locks of the nights are `relocking.places`.
     """
 
     folder: Path
@@ -53,6 +53,11 @@ class State:
     def told(self) -> Path:
         """The word that somebody was told of last."""
         return self.folder / "told"
+
+    @property
+    def answered(self) -> Path:
+        """What systemd calls the run that told of itself last."""
+        return self.folder / "answered"
 
     @property
     def nights(self) -> Path:

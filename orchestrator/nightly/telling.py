@@ -23,7 +23,7 @@ from reproducibility.errors import InfrastructureError, SourceryError
 from reproducibility.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from orchestrator.history.model import Night
     from orchestrator.nightly.config import Notify
@@ -64,23 +64,28 @@ def tell(
 
 
 def tell_of_failure(
-    notify: Notify, monitor: Mapping[str, str], *, environment: Mapping[str, str]
+    notify: Notify,
+    monitor: Mapping[str, str],
+    answered: Callable[[str], bool],
+    *,
+    environment: Mapping[str, str],
 ) -> tuple[str, ...]:
     """Tell somebody of a night that was ended before its end; return what failed, as notes.
 
     `monitor`: the variables that systemd gives to a unit of `OnFailure=` (systemd.exec(5),
-    `$MONITOR_SERVICE_RESULT` and others). Nothing is told of a night that came to its end: it told
-    of itself, and its exit status is that of its word.
+    `$MONITOR_SERVICE_RESULT` and others). `answered`: says of `$MONITOR_INVOCATION_ID` whether that
+    run told of itself. Of one that did nothing is told: an exit status alone says nothing, since an
+    interpreter that does not even find its modules has that of a night whose check failed.
     """
     result = monitor.get("MONITOR_SERVICE_RESULT", "")
     status = monitor.get("MONITOR_EXIT_STATUS", "")
-    if result == "exit-code" and status in {str(word.status) for word in Word}:
+    invocation = monitor.get("MONITOR_INVOCATION_ID", "")
+    if result == "exit-code" and answered(invocation):
         return ()
     unit = visible.line(monitor.get("MONITOR_UNIT", "") or "the night")
     line = f"{unit} was ended before its end: {visible.line(result or 'unknown')}"
     line += f" (exit status {visible.line(status)})" if status else ""
     journal = f"journalctl --unit={unit}"
-    invocation = monitor.get("MONITOR_INVOCATION_ID", "")
     if invocation:
         journal = f"journalctl _SYSTEMD_INVOCATION_ID={visible.line(invocation)}"
     body = (

@@ -25,6 +25,8 @@ CALENDAR = "*-*-* 02:00:00"
 ROOT = "root"
 
 _TEXTS = "systemd"
+# Of util-linux, which everything with systemd has.
+_RUNUSER = "/usr/sbin/runuser"
 _KINDS = (".service", "-failed.service", ".timer")
 # What mailers need that are started as a command: queue, mailboxes, log (exim4 keeps its own).
 _MAIL_PATHS = ("-/var/spool", "-/var/mail", "-/var/log/exim4")
@@ -79,6 +81,7 @@ def rendered(
         "name": name,
         "description": _escaped(_line(folder)),
         "user": user,
+        "by": "" if user == ROOT else f"{_RUNUSER} --user={user} -- ",
         "folder": _escaped(_line(folder)),
         "folders": _words(own, command=True),
         "command": command,

@@ -90,11 +90,12 @@ def nightly(
     def run(session: Session) -> int:
         from orchestrator.nightly import config as configs
 
-        found = configs.load(config, lambda: store_folder(None))
-        if units is not None:
-            return view.units(found, units, user, session)
         if tell_failure:
-            return view.tell_failure(found, session)
+            return view.tell_failure(config, session)
+        if units is not None:
+            found = configs.load(config, lambda: view.store_of(user))
+            return view.units(found, units, user, session)
+        found = configs.load(config, lambda: store_folder(None))
         if show_config:
             return view.show(found, session)
         return view.nightly(found, session)

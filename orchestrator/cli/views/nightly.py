@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.streams import Marked
-from reproducibility.errors import InfrastructureError
+from orchestrator.files import places
+from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,6 +72,23 @@ def units(config: Config, folder: Path, user: str, session: Session) -> int:
     return 0
 
 
+def store_of(user: str) -> Path:
+    """Where a user's store is under systemd, which gives no XDG_CACHE_HOME.
+
+    Raises:
+        InputError: there is no such user here.
+    """
+    try:
+        home = Path(pwd.getpwnam(user).pw_dir)
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            "there is no such user here, so it is not known where the store is",
+            subject=repr(user),
+            remedy="make the user first, or give [store] folder in the configuration",
+        ) from error
+    return places.store(home / ".cache" / "sourcery", "the home of that user")
+
+
 def _program() -> Path:
     """The console script of this installation.
 
@@ -86,11 +105,30 @@ def _program() -> Path:
     return found
 
 
-def tell_failure(config: Config, session: Session) -> int:
-    """Tell of a night that was ended before its end, from what systemd says of it."""
-    from orchestrator.nightly import telling
+def tell_failure(path: Path | None, session: Session) -> int:
+    """Tell of a night that was ended before its end, from what systemd says of it.
 
-    for note in telling.tell_of_failure(config.notify, os.environ, environment=os.environ):
+    `path`: of the configuration. Where that is what is wrong, its table `[notify]` is enough.
+
+    Raises:
+        InputError: there is nothing that says whom to tell.
+    """
+    from orchestrator.nightly import config as configs
+    from orchestrator.nightly import keeping, telling
+    from orchestrator.nightly.state import State
+
+    try:
+        found = configs.load(path)
+    except InputError:
+        notify, state = configs.notify(path), None
+    else:
+        notify, state = found.notify, State(found.state)
+
+    def answered(run: str) -> bool:
+        return state is not None and keeping.answered(state, run)
+
+    notes = telling.tell_of_failure(notify, os.environ, answered, environment=os.environ)
+    for note in notes:
         session.note(note)
     session.result({"schema": 1}, [])
     return 0

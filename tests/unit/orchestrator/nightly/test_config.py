@@ -316,6 +316,18 @@ def test_what_is_taken_for_an_address_is_one_for_the_pages(address: str) -> None
     assert pages([], kept={}, title="Sourcery", base=taken)
 
 
+def test_whom_to_tell_is_known_although_the_rest_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "nightly.toml"
+    path.write_text('jobs = -1\n[notify]\nmail = "root"\n')
+    assert config.notify(path).mail == "root"
+    for text in ("[notify]\nmale = 'root'", "[notify", "notify = 1"):
+        path.write_text(text)
+        with pytest.raises(InputError):
+            config.notify(path)
+    with pytest.raises(InputError):
+        config.notify(tmp_path / "nowhere.toml")
+
+
 def test_a_local_user_can_be_told() -> None:
     assert parse('[notify]\nmail = "root"\n').notify.mail == "root"
 

@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -221,6 +221,23 @@ def test_who_could_not_be_told_is_told_in_the_next_night(project: Project) -> No
     project.night()
     project.night()
     assert [one["number"] for one in project.heard()] == [1, 2]
+
+
+def test_a_run_says_that_it_told_of_itself(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.facts = BROKEN
+    project.night()
+    assert not project.state.answered.exists()
+    for run_, patched in (("ab" * 16, False), ("cd" * 16, True)):
+        monkeypatch.setenv("INVOCATION_ID", run_)
+        with monkeypatch.context() as patch, suppress(InfrastructureError):
+            if patched:
+                patch.setattr(History, "end", full)
+            project.night()
+        assert keeping.answered(project.state, run_)
+    assert not keeping.answered(project.state, "ab" * 16)
+    assert not keeping.answered(project.state, "")
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -281,7 +281,7 @@ def test_a_night_that_was_killed_is_told_by_the_unit_of_its_failure(tmp_path: Pa
         "MONITOR_INVOCATION_ID": "ab" * 16,
     }
     given = environment(tmp_path, tmp_path / "bin")
-    assert telling.tell_of_failure(notify, monitor, environment=given) == ()
+    assert telling.tell_of_failure(notify, monitor, told_itself, environment=given) == ()
     document = json.loads((tmp_path / "stdin").read_bytes())
     assert (document["word"], document["number"]) == ("infrastructure", None)
     assert "SOURCERY_NIGHT_WORD=infrastructure" in (tmp_path / "env").read_text().splitlines()
@@ -291,26 +291,47 @@ def test_a_night_that_was_killed_is_told_by_the_unit_of_its_failure(tmp_path: Pa
     assert f"journalctl _SYSTEMD_INVOCATION_ID={'ab' * 16}" in text
 
 
-@pytest.mark.parametrize("word", Word)
-def test_a_night_that_came_to_its_end_told_of_itself(tmp_path: Path, word: Word) -> None:
+RUN = "ab" * 16
+
+
+def told_itself(run: str) -> bool:
+    """Whether a run told of itself."""
+    return run == RUN
+
+
+def test_a_night_that_came_to_its_end_told_of_itself(tmp_path: Path) -> None:
     notify = Notify(command=(script(tmp_path / "tell", RECEIVED),))
-    monitor = {"MONITOR_SERVICE_RESULT": "exit-code", "MONITOR_EXIT_STATUS": str(word.status)}
-    assert telling.tell_of_failure(notify, monitor, environment=environment(tmp_path)) == ()
-    assert not (tmp_path / "stdin").exists()
+    for word in Word:
+        monitor = {
+            "MONITOR_SERVICE_RESULT": "exit-code",
+            "MONITOR_EXIT_STATUS": str(word.status),
+            "MONITOR_INVOCATION_ID": RUN,
+        }
+        given = environment(tmp_path)
+        assert telling.tell_of_failure(notify, monitor, told_itself, environment=given) == ()
+        assert not (tmp_path / "stdin").exists()
 
 
 @pytest.mark.parametrize(
     "monitor",
     [
         {},
+        # Of a program that does not even find its modules.
+        {"MONITOR_SERVICE_RESULT": "exit-code", "MONITOR_EXIT_STATUS": "1"},
         {"MONITOR_SERVICE_RESULT": "exit-code", "MONITOR_EXIT_STATUS": "2"},
-        {"MONITOR_SERVICE_RESULT": "oom-kill", "MONITOR_EXIT_STATUS": "1"},
+        {
+            "MONITOR_SERVICE_RESULT": "exit-code",
+            "MONITOR_EXIT_STATUS": "4",
+            "MONITOR_INVOCATION_ID": "cd" * 16,
+        },
+        {"MONITOR_SERVICE_RESULT": "oom-kill", "MONITOR_INVOCATION_ID": RUN},
         {"MONITOR_SERVICE_RESULT": "signal", "MONITOR_EXIT_STATUS": "KILL"},
     ],
 )
 def test_everything_else_is_told(tmp_path: Path, monitor: dict[str, str]) -> None:
     notify = Notify(command=(script(tmp_path / "tell", RECEIVED),))
-    assert telling.tell_of_failure(notify, monitor, environment=environment(tmp_path)) == ()
+    given = environment(tmp_path)
+    assert telling.tell_of_failure(notify, monitor, told_itself, environment=given) == ()
     assert (tmp_path / "stdin").exists()
 
 

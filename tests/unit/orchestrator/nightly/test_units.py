@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,7 +76,8 @@ def test_the_units_have_the_real_places(tmp_path: Path) -> None:
     command = f"{tmp_path}/orchestrate nightly --config {tmp_path}/nightly.toml"
     assert service["ExecStart"] == command
     assert service["ReadWritePaths"] == f"-{tmp_path}/nightly -/var/cache/sourcery"
-    assert service["ExecStartPre"].endswith(f"--owner=root {tmp_path}/nightly /var/cache/sourcery")
+    folders = f"{tmp_path}/nightly /var/cache/sourcery"
+    assert service["ExecStartPre"] == f"+/usr/bin/install --directory {folders}"
     assert service["WorkingDirectory"] == str(tmp_path)
     assert service["User"] == "root"
     assert service["OnFailure"] == "sourcery-nightly-failed.service"
@@ -98,6 +102,33 @@ def test_an_ordinary_user_has_no_capabilities(tmp_path: Path) -> None:
             found = dict(settings(texts[f"sourcery-nightly{name}.service"]))
             words = found["CapabilityBoundingSet"].split()
             assert (found["User"], words[:1]) == (user, [first] if first else [])
+
+
+def test_the_folders_of_an_ordinary_user_are_made_by_that_user(tmp_path: Path) -> None:
+    texts = units.rendered(program(tmp_path), configured(tmp_path), user=USER)
+    made = dict(settings(texts["sourcery-nightly.service"]))["ExecStartPre"]
+    # What root gives to a user in a folder that the user can change may be a link to any other.
+    words = shlex.split(made.removeprefix("+"))
+    assert words[:3] == ["/usr/sbin/runuser", f"--user={USER}", "--"]
+    assert "--owner" not in made
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_a_link_in_a_folders_place_is_not_given_away(tmp_path: Path) -> None:
+    # Where every user can go into.
+    with TemporaryDirectory(dir="/tmp") as name:
+        victim, own = Path(name, "victim"), Path(name, "own")
+        for folder in (victim, own):
+            folder.mkdir()
+        Path(name).chmod(0o755)
+        shutil.chown(own, USER)
+        (own / "nightly").symlink_to(victim)
+        text = f'state = "{own}/nightly"\n[store]\nfolder = "{own}/store"\n'
+        texts = units.rendered(program(tmp_path), configured(tmp_path, text), user=USER)
+        made = dict(settings(texts["sourcery-nightly.service"]))["ExecStartPre"]
+        subprocess.run(shlex.split(made.removeprefix("+")), check=False, timeout=60)
+        assert victim.owner() == "root"
+        assert (own / "store").owner() == USER
 
 
 def test_mailers_can_write_their_queue_where_there_is_mail(tmp_path: Path) -> None:
