@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.diagnosis import builds
 from orchestrator.history.model import Consequence, InputChange
+from orchestrator.history.model import Input as RecordedInput
 from orchestrator.lock.model import GoModule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from orchestrator.artifacts.model import BuildResult, Step
-    from orchestrator.history.model import Tool
+    from orchestrator.history.model import Night, Tool
     from orchestrator.lock.model import Input
 
 TOOL: Final = "orchestrate"
@@ -85,6 +86,69 @@ def between(
         tuple(one for one in found.varying if one.name not in excused),
         other_tool,
     )
+
+
+def since(before: Night, second: BuildResult, tool: Tool) -> Changes:
+    """Compare a build with what the history has of an earlier one, whose result is lost.
+
+    What changed is known, but not on which way each output follows from it. `tool`: of the second.
+    """
+    other_tool = before.tool != tool
+    inputs = [*_of_record(before, second)]
+    if other_tool:
+        inputs.append(InputChange(what=TOOL, first=_told(before.tool), second=_told(tool), link=""))
+    earlier = {step.name: step for step in before.steps}
+    pairs = [(earlier[step.name], step) for step in second.steps if step.name in earlier]
+    others = [(one, other) for one, other in pairs if one.outputs != other.outputs]
+    varying = [
+        builds.Varying(other.name, str(other.key), one.outputs, other.outputs)
+        for one, other in others
+        if one.key == other.key and not (other_tool and other.kind == "computation")
+    ]
+    named = {one.name for one in varying}
+    cause = _unnamed([one.what for one in inputs])
+    consequences = [
+        Consequence(step=other.name, chain=(cause, other.name))
+        for _, other in others
+        if other.name not in named
+    ]
+    return Changes(tuple(inputs), tuple(consequences), tuple(varying), other_tool)
+
+
+def _of_record(before: Night, second: BuildResult) -> Iterator[InputChange]:
+    """Yield the inputs that are others than those of a record, and spec and lock as `between`."""
+    inputs = [
+        {(one.kind, one.name, one.host): (one.version, one.content) for one in those}
+        for those in (before.inputs, list(recorded(second)))
+    ]
+    changed = [
+        (identity, inputs[0].get(identity), inputs[1].get(identity))
+        for identity in dict.fromkeys([*inputs[0], *inputs[1]])
+        if inputs[0].get(identity) != inputs[1].get(identity)
+    ]
+    for what, one, other in (
+        ("spec", before.spec, second.spec),
+        ("lock", before.lock, second.lock),
+    ):
+        if one != other and not (what == "lock" and changed):
+            yield InputChange(what=what, first=one and str(one), second=str(other), link="")
+    for (_, name, host), first, now in changed:
+        what = f"input {name}" + (f" for {host}" if host else "")
+        sides = [None if side is None else " ".join(filter(None, side)) for side in (first, now)]
+        yield InputChange(what=what, first=sides[0], second=sides[1], link="")
+
+
+def recorded(result: BuildResult) -> Iterator[RecordedInput]:
+    """Yield the inputs of a build as a night's record has them."""
+    for one in result.inputs:
+        content = getattr(one, "blake3", None) or getattr(one, "tree", "")
+        yield RecordedInput(
+            kind=one.kind,
+            name=one.name,
+            host=str(one.host or ""),
+            version=one.version,
+            content=str(content),
+        )
 
 
 def _told(tool: Tool) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.history import model
 from orchestrator.history.words import Word, worst
+from orchestrator.nightly import changes as changes_
 from orchestrator.nightly.facts import listed
 from reproducibility import visible
 from reproducibility.digest import Digest
@@ -45,7 +46,8 @@ def judge(facts: Facts, frame: Frame) -> model.Night:
     if facts.changes is None and facts.build is not None:
         words.append(Word.INPUTS_CHANGED)
     elif facts.changes is not None:
-        if facts.changes.others:
+        unnamed = facts.changes.consequences and not facts.changes.inputs
+        if facts.changes.others or unnamed:
             words.append(Word.INPUTS_CHANGED)
         if facts.changes.tool:
             words.append(Word.TOOL_CHANGED)
@@ -77,7 +79,7 @@ def judge(facts: Facts, frame: Frame) -> model.Night:
         varying=tuple(varying),
         steps=tuple(_steps(facts, frame)),
         checks=tuple(_checks(facts)),
-        inputs=tuple(_inputs(facts)),
+        inputs=tuple(changes_.recorded(build)) if build else (),
         machines=tuple(_machines(facts.booted)),
         notes=(*facts.notes, *_faults(facts)),
     )
@@ -316,18 +318,6 @@ def _of_verify(document: Mapping[str, Any]) -> Iterator[model.Check]:
         )
 
 
-def _inputs(facts: Facts) -> Iterator[model.Input]:
-    for one in facts.build.inputs if facts.build else ():
-        content = getattr(one, "blake3", None) or getattr(one, "tree", "")
-        yield model.Input(
-            kind=one.kind,
-            name=one.name,
-            host=str(one.host or ""),
-            version=one.version,
-            content=str(content),
-        )
-
-
 def _machines(found: Sequence[Mapping[str, Any]]) -> Iterator[model.Machine]:
     """Yield each platform once: its worst check, its first boot's time, every command's first."""
     worst_of: dict[str, Verdict] = {}
@@ -402,10 +392,11 @@ def _changed(word: Word, facts: Facts) -> str:
     if facts.changes is None:
         return "the first build; there is none before to compare it with"
     count = len(facts.changes.consequences)
-    outputs = "no output changed" if not count else f"{count} outputs changed with it"
+    outputs = f"{count} output{'s' * (count > 1)} changed with it" if count else "no output changed"
     if word is Word.TOOL_CHANGED:
         return f"another build of orchestrate; {outputs}"
-    return f"other inputs: {_some([one.what for one in facts.changes.inputs])}; {outputs}"
+    named = _some([one.what for one in facts.changes.inputs])
+    return f"other inputs: {named or 'none that a spec or a lock names'}; {outputs}"
 
 
 def _some(names: Sequence[str]) -> str:

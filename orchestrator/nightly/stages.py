@@ -218,7 +218,7 @@ class Tonight:
         return result
 
     def _changes(self, result: BuildResult) -> changes.Changes | None:
-        """What changed since the last build; None where there was none, or its result is lost."""
+        """What changed since the last build; None where there was none."""
         last = self.frame.built
         if last is None:
             return None
@@ -227,15 +227,22 @@ class Tonight:
             before = built.parse(regular.read(place), subject=str(place))
         except (OSError, InputError) as error:
             self.notes.append(
-                f"what changed since night {last.number} is not known: its result cannot be read "
-                f"({getattr(error, 'strerror', None) or error})"
+                f"what follows from what since night {last.number} is not known: its result cannot "
+                f"be read ({getattr(error, 'strerror', None) or error})"
             )
-            return None
-        actions = canonical.loads(
-            regular.read(self.state.out / names.ACTIONS), subject=names.ACTIONS, most=5_000_000
-        )
-        documents = actions if isinstance(actions, dict) else {}
-        return changes.between(before, result, (last.tool, self.frame.tool), documents)
+            return changes.since(last, result, self.frame.tool)
+        return changes.between(before, result, (last.tool, self.frame.tool), self._actions())
+
+    def _actions(self) -> Mapping[str, object]:
+        """The actions of tonight's build, by digest."""
+        try:
+            data = regular.read(self.state.out / names.ACTIONS)
+            found = canonical.loads(data, subject=names.ACTIONS, most=5_000_000)
+        except (OSError, InputError) as error:
+            why = getattr(error, "strerror", None) or error
+            self.notes.append(f"what follows from what is not known: no actions ({why})")
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def _before(self, result: BuildResult) -> dict[Digest, Seen]:
         keys = [step.key for step in result.steps]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from containers.host import durable
 from orchestrator.artifacts import names
 from orchestrator.history import model
 from orchestrator.history.database import History
@@ -72,6 +73,7 @@ class World:
     history: History
     answers: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     asked: list[tuple[str, ...]] = field(default_factory=list)
+    without_actions: bool = False
 
     def run(self, _stage: model.StageName, command: Sequence[str]) -> Finished:
         self.asked.append(tuple(command))
@@ -80,7 +82,9 @@ class World:
             out = self.tonight.state.out
             out.mkdir(parents=True, exist_ok=True)
             (out / names.RESULT).write_bytes(canonical.pretty(document))
-            (out / names.ACTIONS).write_text("{}")
+            (out / names.ACTIONS).unlink(missing_ok=True)
+            if not self.without_actions:
+                (out / names.ACTIONS).write_text("{}")
         words = document.get("error", {}).get("summary", "") or ("" if status == 0 else "no")
         return Finished((*command, "--json"), status, document, words, 1.0)
 
@@ -401,16 +405,71 @@ def test_a_fault_that_the_configuration_names_is_heeded(world: World, tmp_path: 
     assert world.word(world.gather()) is Word.INPUTS_CHANGED
 
 
-def test_a_lost_result_of_the_night_before_is_said(world: World) -> None:
-    a_night(world, 1, audited=None)
-    last = world.history.last()
-    assert last is not None
-    world.tonight.frame = Frame(
-        **{**vars_of(world.tonight.frame), "number": 2, "last": last, "built": last}
-    )
+def after(world: World, before: Facts) -> model.Night:
+    """Let a night that gave these facts be the one before, without what it kept."""
+    world.history.begin(date="2026-01-01", began="2026-01-01T00:00:00Z", tool=TOOL)
+    night = judge(before, world.tonight.frame)
+    world.history.end(night)
+    world.tonight.frame = replace(world.tonight.frame, number=2, last=night, built=night)
+    return night
+
+
+@pytest.mark.parametrize(
+    ("changed", "word", "line"),
+    [
+        ({}, Word.UNCHANGED, "Everything holds, and nothing changed"),
+        (
+            {"spec": str(digest.of_bytes(b"spec"))},
+            Word.INPUTS_CHANGED,
+            "Other inputs: spec; no output changed",
+        ),
+        (
+            {
+                "steps": [
+                    results.step(key=str(digest.of_bytes(b"key")), outputs=f"blake3:{'1' * 64}")
+                ]
+            },
+            Word.INPUTS_CHANGED,
+            "Other inputs: none that a spec or a lock names; 1 output changed with it",
+        ),
+        (
+            {"steps": [results.step(outputs=f"blake3:{'1' * 64}")]},
+            Word.NOT_DETERMINISTIC,
+            "Not deterministic: T1/dist, since night 2",
+        ),
+    ],
+)
+def test_without_the_result_of_the_night_before_its_record_counts(
+    world: World, changed: dict[str, Any], word: Word, line: str
+) -> None:
+    after(world, world.gather())
+    world.tonight.notes, world.tonight.done = [], []
+    world.answers["build"] = (0, document_of_build(**changed))
     facts = world.gather()
-    assert facts.changes is None
     assert any("its result cannot be read" in note for note in facts.notes)
+    night = judge(facts, world.tonight.frame)
+    assert (night.word, night.line) == (word, line)
+
+
+def test_another_tool_is_known_by_the_record(world: World) -> None:
+    before = after(world, world.gather())
+    other = model.Tool(version="0.1.0", digest=digest.of_bytes(b"another tool"))
+    world.tonight.frame = replace(world.tonight.frame, tool=other)
+    world.tonight.done = []
+    assert judge(world.gather(), world.tonight.frame).word is Word.TOOL_CHANGED
+    assert before.word is Word.INPUTS_CHANGED
+
+
+def test_a_build_without_its_actions_is_compared_all_the_same(world: World) -> None:
+    after(world, world.gather())
+    durable.write(
+        world.tonight.state.night(1) / names.RESULT, canonical.pretty(document_of_build())
+    )
+    world.tonight.done = []
+    world.without_actions = True
+    facts = world.gather()
+    assert any("no actions (" in note for note in facts.notes)
+    assert world.word(facts) is Word.UNCHANGED
 
 
 def test_an_exit_status_alone_is_no_answer() -> None:
