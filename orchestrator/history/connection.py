@@ -5,6 +5,7 @@ A file that is no history of this version, or is damaged, is refused before anyt
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from contextlib import closing, contextmanager, suppress
@@ -33,8 +34,11 @@ _BEGIN_ANEW = (
 )
 _UNREADABLE = "mend it or its permissions, or run this as the user that it belongs to"
 _ROOM = "free some space on its disk, and run it again: what was written before is whole"
-# By the primary code: what happened, and what to do.
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+# By the whole code, else by the primary one: what happened, and what to do.
 _WORDS = {
+    # The index of the log cannot grow (os_unix.c, unixShmMap), which only a full disk refuses.
+    sqlite3.SQLITE_IOERR_SHMSIZE: ("the history cannot be written: the disk is full", _ROOM),
     sqlite3.SQLITE_NOTADB: ("the history is no SQLite database", _BEGIN_ANEW),
     sqlite3.SQLITE_CORRUPT: ("the history is damaged", _BEGIN_ANEW),
     sqlite3.SQLITE_ERROR: ("the history is damaged", _BEGIN_ANEW),
@@ -126,11 +130,15 @@ def telling(path: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise InfrastructureError(
-            f"the history cannot be used: {error.strerror}", subject=str(path), remedy=_UNREADABLE
+            f"the history cannot be used: {error.strerror}",
+            subject=str(path),
+            remedy=_ROOM if error.errno in _FULL else _UNREADABLE,
         ) from error
     except sqlite3.Error as error:
         # Errors of Python's own have no code: what should be text is none.
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & _PRIMARY
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+        if code not in _WORDS:
+            code &= _PRIMARY
         if code not in _WORDS:
             raise
         summary, remedy = _WORDS[code]

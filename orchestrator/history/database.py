@@ -279,6 +279,7 @@ class History:
         number, attempts = left["number"], left["attempts"]
         times = "once" if attempts == 1 else f"{attempts} times"
         word = Word.INFRASTRUCTURE
+        since = self._since(word, number)
         night = Night(
             number=number,
             date=left["date"],
@@ -287,8 +288,8 @@ class History:
             seconds=0.0,
             attempts=attempts,
             word=word,
-            line=f"it ended before its end: it was begun {times}, and nothing is known of it",
-            since=self._since(word, number),
+            line=f"It was begun {times} and never came to its end, since night {since}",
+            since=since,
             previous=self._one("SELECT MAX(number) FROM nights WHERE image_blake3 IS NOT NULL"),
             tool=Tool(version=left["tool_version"], digest=left["tool_digest"]),
             spec=None,

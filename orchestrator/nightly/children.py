@@ -66,6 +66,21 @@ class Finished:
         return PROGRAM, *(word for word in self.command if word != "--json")
 
 
+def refused(command: Sequence[str], error: InfrastructureError) -> Finished:
+    """Return what comes of a command that could not be run at all: it ended with that error."""
+    document = {
+        "error": {
+            "kind": type(error).__name__,
+            "status": error.status,
+            "summary": error.summary,
+            "subject": error.subject,
+            "remedy": error.remedy,
+        }
+    }
+    words = _words(error.status, document)
+    return Finished((*command, "--json"), error.status, document, words, 0.0)
+
+
 def run(command: Sequence[str], log: Path, stop: threading.Event) -> Finished:
     """Run a command of `orchestrate` with `--json` to its end.
 

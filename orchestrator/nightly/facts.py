@@ -38,7 +38,8 @@ class Facts:
     `booted` (a document each) and `verified` (its document): None or empty where there is none.
     `changes`: since the last build, None where there was none. `before`: what is known of step
     keys. `faults`: by key and outputs, why somebody says that a fault of the machine made those.
-    `notes`: what somebody should know besides.
+    `notes`: what somebody should know besides. `lost`: why the evidence could not be kept; empty
+    where it was.
     """
 
     stages: Sequence[tuple[model.Stage, Word | None]]
@@ -51,6 +52,7 @@ class Facts:
     faults: Mapping[tuple[Digest, Digest], str] = field(default_factory=dict)
     locked: model.LockedFrom | None = None
     notes: tuple[str, ...] = ()
+    lost: str = ""
 
 
 @dataclass(frozen=True)

@@ -36,13 +36,18 @@ _ORDER: tuple[Verdict, ...] = ("PASS", "SKIP", "FAIL")
 
 
 def judge(facts: Facts, frame: Frame) -> model.Night:
-    """Return the record of a night."""
+    """Return the record of a night.
+
+    One whose evidence is lost has no image: nothing later can be compared with it.
+    """
     varying = list(_varying(facts, frame))
     words = [word for _, word in facts.stages if word is not None]
     if varying or _computed_otherwise(facts.audits):
         words.append(Word.NOT_DETERMINISTIC)
     if facts.build is not None and facts.build.verdict == "FAIL":
         words.append(Word.CHECK_FAILED)
+    if facts.lost:
+        words.append(Word.INFRASTRUCTURE)
     if facts.changes is None and facts.build is not None:
         words.append(Word.INPUTS_CHANGED)
     elif facts.changes is not None:
@@ -72,7 +77,7 @@ def judge(facts: Facts, frame: Frame) -> model.Night:
         lock=build.lock if build else None,
         locked=facts.locked,
         image=_image(facts),
-        verdict=build.verdict if build else None,
+        verdict=build.verdict if build and not facts.lost else None,
         stages=tuple(stage for stage, _ in facts.stages),
         changes=changes.inputs if changes else (),
         consequences=changes.consequences if changes else (),
@@ -81,12 +86,12 @@ def judge(facts: Facts, frame: Frame) -> model.Night:
         checks=tuple(_checks(facts)),
         inputs=tuple(changes_.recorded(build)) if build else (),
         machines=tuple(_machines(facts.booted)),
-        notes=(*facts.notes, *_faults(facts)),
+        notes=(*(one for one in (facts.lost,) if one), *facts.notes, *_faults(facts)),
     )
 
 
 def _image(facts: Facts) -> model.Image | None:
-    if facts.build is None:
+    if facts.build is None or facts.lost:
         return None
     image = facts.build.image
     return model.Image(blake3=Digest("blake3", image.blake3), size=image.size)
@@ -370,6 +375,9 @@ def _line(word: Word, facts: Facts, varying: Sequence[model.Varying], since: int
     told = f"{said[0].upper()}{said[1:]}"
     if not word.good:
         told += f", since night {since}"
+    elif any(stage.state == "failed" and gives is None for stage, gives in facts.stages):
+        # The only stage that a night does without: another lock is built.
+        told += "; nothing could be locked anew"
     return told if len(told) <= _LONGEST else f"{told[: _LONGEST - 3]}..."
 
 
@@ -380,6 +388,8 @@ def _about(word: Word, facts: Facts, varying: Sequence[model.Varying]) -> str:
     failed = [f"{stage.name}: {stage.reason}" for stage, gives in facts.stages if gives is word]
     if failed:
         return failed[0]
+    if word is Word.INFRASTRUCTURE:
+        return facts.lost
     if word is Word.CHECK_FAILED:
         names = [f"{one.subject}: {one.reason}" for one in _checks(facts) if one.verdict == "FAIL"]
         return f"a comparison failed: {_some(names)}"

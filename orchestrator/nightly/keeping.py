@@ -59,15 +59,38 @@ def keep(state: State, night: model.Night, before: int | None) -> Path:
     Raises:
         InfrastructureError: the disk is full, or cannot be written.
     """
-    place = state.night(night.number)
     with _told(state):
         if night.image is not None:
             _copy(state.out, state.tonight, state.night(before) if before else None)
-        durable.write(state.tonight / NIGHT, model.dumps(night))
-        place.parent.mkdir(parents=True, exist_ok=True)
-        durable.remove(place)
-        state.tonight.rename(place)
-        durable.sync(place.parent)
+        return _placed(state, night)
+
+
+def keep_little(state: State, night: model.Night) -> Path:
+    """Put a night's record and logs in its place, where there is no room for all; as `keep`.
+
+    What else of it was there goes, which makes room.
+
+    Raises:
+        InfrastructureError: the disk is full, or cannot be written.
+    """
+    place = state.night(night.number)
+    with _told(state):
+        if not state.tonight.is_dir() and place.is_dir():
+            place.rename(state.tonight)
+        state.tonight.mkdir(parents=True, exist_ok=True)
+        for path in sorted(state.tonight.iterdir()):
+            if path.name != names.LOGS:
+                durable.remove(path)
+        return _placed(state, night)
+
+
+def _placed(state: State, night: model.Night) -> Path:
+    place = state.night(night.number)
+    durable.write(state.tonight / NIGHT, model.dumps(night))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    durable.remove(place)
+    state.tonight.rename(place)
+    durable.sync(place.parent)
     return place
 
 

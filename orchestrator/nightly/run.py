@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.execution.step import Observer
     from orchestrator.history import model
     from orchestrator.nightly.config import Config
+    from orchestrator.nightly.facts import Facts
 
 
 def _now() -> datetime:
@@ -55,7 +56,8 @@ def nightly(
 
     A night that was killed goes on under the same number when it is begun again on the same date;
     on a later one it is written down as one that did not come to its end. What keeps it from its
-    end otherwise, or from being shown, is told as a night is.
+    end otherwise, or from being shown, is told as a night is. A full disk is a word like any other
+    while there is room for the night's record.
 
     Raises:
         Stopped: `stop` was set; the night is not over, and the next run goes on with it.
@@ -87,11 +89,13 @@ def _nightly(
             tool=tool(),
             above=max(there, default=0),
         )
-        folder = keeping.begin(state)
 
         def run(stage: model.StageName, command: Sequence[str]) -> children.Finished:
-            log = folder / "logs" / f"{stage}.log"
-            return children.run(command, log, stop)
+            log = state.tonight / "logs" / f"{stage}.log"
+            try:
+                return children.run(command, log, stop)
+            except InfrastructureError as error:
+                return children.refused(command, error)
 
         def frame(ended: datetime) -> Frame:
             return Frame(
@@ -110,10 +114,9 @@ def _nightly(
         if begun.closed is not None:
             tonight.notes.append(f"night {begun.closed.number} never came to its end")
         tonight.notes += _of_another_history(there.keys() - {*history.dates(), begun.number})
-        facts = tonight.gather()
-        night = judge(facts, frame(clock()))
+        facts = _gather(tonight)
         before = history.last()
-        place = keeping.keep(state, night, night.previous)
+        night, place = _keep(state, facts, frame(clock()))
         if before is None:
             keeping.keep_told(state, None)
         # From here on the night has been; what follows is done again by the next one.
@@ -131,6 +134,27 @@ def _nightly(
                 observer.note(note)
         collect(config, place / "logs" / "store.log", observer, stop)
     return ended
+
+
+def _gather(tonight: Tonight) -> Facts:
+    try:
+        keeping.begin(tonight.state)
+        return tonight.gather()
+    except InfrastructureError as error:
+        return tonight.broken_off(error)
+
+
+def _keep(state: State, facts: Facts, frame: Frame) -> tuple[model.Night, Path]:
+    """Judge a night and keep what is known of it, or less where there is no room for all."""
+    night = judge(facts, frame)
+    try:
+        return night, keeping.keep(state, night, night.previous)
+    except InfrastructureError as error:
+        night = judge(replace(facts, lost=error.summary), frame)
+    # The history has the record too, and may have the room.
+    with suppress(InfrastructureError):
+        keeping.keep_little(state, night)
+    return night, state.night(night.number)
 
 
 def _of_another_history(numbers: Collection[int]) -> Iterator[str]:

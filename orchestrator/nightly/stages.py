@@ -132,7 +132,7 @@ class Tonight:
 
         Raises:
             Stopped: somebody wishes to stop; the same night can be begun again.
-            InfrastructureError: a stage could not be run at all, or its answer not be read.
+            InfrastructureError: something else than a stage failed, such as the history.
         """
         self.observer.planned([(name, name, name) for name in STAGES])
         lock = self._relock()
@@ -161,8 +161,30 @@ class Tonight:
             before=before,
             faults={(one.key, one.outputs): one.reason for one in self.config.fault},
             locked=self.locked,
-            notes=tuple(visible.line(note)[:_LONGEST] for note in self.notes),
+            notes=self._notes(),
         )
+
+    def broken_off(self, error: InfrastructureError) -> Facts:
+        """Facts of a night that cannot go on: the stage that would have been next failed with it.
+
+        Nothing counts of what was built, since nothing was compared.
+        """
+        name, *others = STAGES[min(len(self.done), len(STAGES) - 1) :]
+        failed = model.Stage(
+            name=name,
+            state="failed",
+            status=error.status,
+            seconds=0.0,
+            reason=visible.line(error.summary),
+            command=(),
+        )
+        self.done.append((failed, Word.INFRASTRUCTURE))
+        for other in others:
+            self._leave_out(other, _NOTHING)
+        return Facts(stages=self.done, locked=self.locked, notes=self._notes())
+
+    def _notes(self) -> tuple[str, ...]:
+        return tuple(visible.line(note)[:_LONGEST] for note in self.notes)
 
     # -- one stage after the other
 

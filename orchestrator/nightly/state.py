@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NIGHTS = "nights"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ class State:
             raise InfrastructureError(
                 f"the state folder cannot be written: {error.strerror}",
                 subject=str(error.filename or self.folder),
-                remedy="make it writable, or give another one as `state`",
+                remedy=f"{'free some space' if error.errno in _FULL else 'make it writable'}, or "
+                "give another one as `state`",
             ) from error
         try:
             yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import subprocess
@@ -354,6 +355,31 @@ def test_a_disk_that_is_full(path: Path) -> None:
         history._connection.execute("PRAGMA max_page_count = 100000")
         history.end(made)
         assert history.night(4) == made
+
+
+def _without_room() -> list[Exception]:
+    """What SQLite and the kernel say of a full disk."""
+    found: list[Exception] = [OSError(errno.ENOSPC, "No space left on device")]
+    for code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
+        said = sqlite3.OperationalError("as SQLite says it")
+        said.sqlite_errorcode = code
+        found.append(said)
+    return found
+
+
+@pytest.mark.parametrize("error", _without_room(), ids=["kernel", "file", "index of the log"])
+def test_a_full_disk_is_never_called_another_fault(path: Path, error: Exception) -> None:
+    with pytest.raises(InfrastructureError) as caught, connection.telling(path):
+        raise error
+    assert "free some space" in caught.value.remedy
+
+
+def test_a_disk_that_fails_is_not_called_full(path: Path) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+    with pytest.raises(InfrastructureError) as caught, connection.telling(path):
+        raise error
+    assert "dmesg" in caught.value.remedy
 
 
 def test_a_mistake_of_this_program_is_not_called_damage(path: Path) -> None:

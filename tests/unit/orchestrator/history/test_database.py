@@ -165,7 +165,7 @@ def test_a_night_that_never_ended_is_a_night(history: History) -> None:
     assert (closed.word, closed.since, closed.previous) == (Word.INFRASTRUCTURE, 2, 1)
     assert (closed.date, closed.attempts, closed.tool) == (DAYS[2], 2, LATER_TOOL)
     assert (closed.began, closed.ended) == (f"{DAYS[2]}T02:00:00Z", f"{DAYS[2]}T05:00:00Z")
-    assert closed.line.endswith("it was begun 2 times, and nothing is known of it")
+    assert closed.line == "It was begun 2 times and never came to its end, since night 2"
     assert model.parse(model.dumps(closed)) == closed
 
 

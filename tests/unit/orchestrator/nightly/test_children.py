@@ -72,6 +72,15 @@ def test_a_wish_to_stop_reaches_the_command(log: Path, tmp_path: Path) -> None:
     thread.join()
 
 
+def test_a_command_that_could_not_be_run_ended_with_that_error() -> None:
+    error = InfrastructureError("a stage could not be run", subject="/log", remedy="free some")
+    found = children.refused(["build", "--out", "out"], error)
+    assert (found.status, found.answered, found.broken) == (4, False, False)
+    assert found.words == "a stage could not be run: /log (free some)"
+    assert found.typed == ("orchestrate", "build", "--out", "out")
+    assert found.document["error"]["kind"] == "InfrastructureError"
+
+
 def test_a_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(InfrastructureError) as failed:
         children.run(["version"], tmp_path / "nowhere" / "log", threading.Event())

@@ -122,6 +122,21 @@ WORDS: dict[str, tuple[Facts, Word, str]] = {
         Word.INFRASTRUCTURE,
         "Build: no route, since night 2",
     ),
+    "no mirror, and the lock of the night before": (
+        facts([(stage("relock", Word.INFRASTRUCTURE, "no route")[0], None)]),
+        Word.UNCHANGED,
+        "Everything holds, and nothing changed; nothing could be locked anew",
+    ),
+    "evidence that could not be kept": (
+        facts(changes=INPUT, lost="it cannot be kept: no space"),
+        Word.INFRASTRUCTURE,
+        "It cannot be kept: no space, since night 2",
+    ),
+    "evidence of worse that could not be kept": (
+        facts(audits=[audit(OTHER)], lost="it cannot be kept: no space"),
+        Word.NOT_DETERMINISTIC,
+        "Not deterministic: commands/amd64, since night 2",
+    ),
     "no machine": (
         facts([stage("boot", Word.BOOT_FAILED, "it hangs")], changes=INPUT),
         Word.BOOT_FAILED,
@@ -167,6 +182,14 @@ def test_a_night_has_one_word(case: str) -> None:
     assert found.word is word
     assert found.line.startswith(line)
     assert model.parse(model.dumps(found)) == found
+
+
+def test_a_night_without_evidence_is_none_to_compare_with() -> None:
+    found = judge(facts(audits=[audit(OTHER)], lost="no space", notes=("a note",)), frame())
+    assert (found.image, found.verdict) == (None, None)
+    assert found.notes == ("no space", "a note")
+    # What was seen of it counts all the same.
+    assert found.steps[0].others == (OTHER,)
 
 
 def test_a_row_of_nights_with_one_word_counts_from_its_first() -> None:

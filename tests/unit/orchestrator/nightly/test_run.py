@@ -276,6 +276,76 @@ def test_what_fails_after_its_end_is_no_word_of_a_night(
     assert "the store was not cleaned up: stopped" in project.notes
 
 
+# -- disks without room ----------------------------------------------------------------------------
+
+
+def test_a_stage_that_cannot_be_run_is_one_that_failed(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[children.Finished] = []
+
+    def gather(tonight: Tonight) -> Facts:
+        found.append(tonight.run("build", ["build"]))
+        return BROKEN
+
+    monkeypatch.setattr(Tonight, "gather", gather)
+    monkeypatch.setattr(children, "run", full)
+    project.night()
+    assert [(one.status, one.words) for one in found] == [(4, "the disk is full")]
+
+
+def test_a_night_without_room_to_begin_is_written_down(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "begin", full)
+    ended = project.night()
+    assert ended.night.word is Word.INFRASTRUCTURE
+    assert ended.night.line == "Relock: the disk is full, since night 1"
+
+
+def test_evidence_without_room_leaves_record_and_logs(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.facts = BUILT
+    project.night()
+    with monkeypatch.context() as patch:
+        patch.setattr(keeping, "keep", full)
+        lost = project.night()
+    assert (lost.night.word, lost.night.image) == (Word.INFRASTRUCTURE, None)
+    assert lost.night.notes[0] == "the disk is full"
+    assert sorted(path.name for path in lost.folder.iterdir()) == [
+        "index.html", "logs", "night.json",
+    ]  # fmt: skip
+    assert relocking.places(project.config).last.read_bytes() == b"lock of night 1"
+    # What comes after is compared with the last night whose evidence is there.
+    assert project.night().night.previous == 1
+
+
+def test_a_record_without_room_is_in_the_history(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.facts = BUILT
+    for name in ("keep", "keep_little"):
+        monkeypatch.setattr(keeping, name, full)
+    ended = project.night()
+    assert not ended.folder.exists()
+    with History.to_read(project.state.database) as history:
+        assert [one.word for one in history.nights()] == [Word.INFRASTRUCTURE]
+
+
+def test_a_record_and_logs_are_kept_and_the_rest_makes_room(project: Project) -> None:
+    state = project.state
+    durable.write(keeping.begin(state) / "logs" / "build.log", b"words")
+    durable.write(state.tonight / "boot" / "large", b"much")
+    place = keeping.keep_little(state, night(1))
+    assert sorted(path.name for path in place.iterdir()) == ["logs", "night.json"]
+    assert (place / "logs" / "build.log").read_bytes() == b"words"
+    # What was in its place already becomes less too.
+    durable.write(place / "result.json", b"much")
+    keeping.keep_little(state, night(1))
+    assert sorted(path.name for path in place.iterdir()) == ["logs", "night.json"]
+
+
 # -- histories that know less than what lies there -------------------------------------------------
 
 

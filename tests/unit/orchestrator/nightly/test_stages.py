@@ -22,6 +22,7 @@ from orchestrator.nightly.judging import judge
 from orchestrator.nightly.stages import Tonight, word_of
 from orchestrator.nightly.state import State
 from reproducibility import canonical, digest
+from reproducibility.errors import InfrastructureError
 from tests import results
 from tests.fakes import FakeObserver
 from tests.unit.orchestrator.audit import test_model as audit_documents
@@ -302,6 +303,27 @@ def test_without_any_lock_nothing_is_built(
     assert not world.asked
     assert facts.locked is None
     assert world.word(facts) is word
+
+
+def test_a_night_that_cannot_go_on_says_where_it_broke_off(world: World) -> None:
+    world.tonight.notes.append("a note\nof two lines")
+    found = world.tonight.broken_off(InfrastructureError("no space\nleft"))
+    assert states(found) == dict.fromkeys(NAMES, "left out") | {"relock": "failed"}
+    night = judge(found, world.tonight.frame)
+    assert night.word is Word.INFRASTRUCTURE
+    assert night.line.startswith("Relock: no space")
+    assert "\n" not in night.line + night.notes[0]
+    assert night.image is None
+
+
+def test_a_night_that_breaks_off_later_keeps_what_was_done(world: World) -> None:
+    world.gather()
+    del world.tonight.done[2:]
+    found = world.tonight.broken_off(InfrastructureError("no space"))
+    assert [(stage.name, stage.state) for stage, _ in found.stages] == [
+        ("relock", "done"), ("build", "done"), ("audit", "failed"), ("boot", "left out"),
+        ("verify", "left out"),
+    ]  # fmt: skip
 
 
 def test_a_mirror_that_is_down_is_no_fault_of_the_product(
