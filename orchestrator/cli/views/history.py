@@ -97,7 +97,12 @@ def bisect(state: Path, since: int | str | None, session: Session) -> int:
         "night": found.night,
         "partings": [_parting(one) for one in found.partings],
     }
-    session.result(document, _bisected(found, dates, everything=session.manner.verbose))
+    lines: Iterator[str] = _bisected(found, dates, everything=session.manner.verbose)
+    if since is not None and found.night is not None and not _any_since(since, dates):
+        # Nothing was looked at, and that is no success.
+        last = _told(max(dates), dates)
+        lines = iter([Marked("SKIP", f"  no night since then; the last one is {last}")])
+    session.result(document, lines)
     return ComparisonError.status if found.partings else 0
 
 
@@ -203,6 +208,12 @@ def _bisected(found: Bisected, dates: Mapping[int, str], *, everything: bool) ->
             yield f"        {one.step:<{width}}  {_told(one.night, dates)}; {_NOW[one.now]}"
         if not everything and len(others) > _PARTINGS:
             yield f"        and {len(others) - _PARTINGS} more; -v shows all"
+
+
+def _any_since(since: int | str, dates: Mapping[int, str]) -> bool:
+    if isinstance(since, int):
+        return any(number >= since for number in dates)
+    return any(date >= since for date in dates.values())
 
 
 def _told(number: int, dates: Mapping[int, str]) -> str:

@@ -327,6 +327,13 @@ def test_bisection_of_the_nights_since(state: Path, capsys: Captured, since: str
     assert told(capsys) == [f"PASS  {what}, as far as it is kept, until night 30"]
 
 
+@pytest.mark.parametrize("since", ["31", "2026-02-01"])
+def test_bisection_of_no_night_is_no_success(state: Path, capsys: Captured, since: str) -> None:
+    fill(state, MONTH)
+    assert run(["history", "bisect", "--since", since]) == 0
+    assert told(capsys) == ["SKIP  no night since then; the last one is night 30 of 2026-01-20"]
+
+
 def test_bisection_with_several_steps(state: Path, capsys: Captured) -> None:
     steps = [step(f"s{n}") for n in range(12)]
     others = [step(f"s{n}", outputs="else") for n in range(12)]
