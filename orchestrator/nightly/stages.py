@@ -18,6 +18,7 @@ from orchestrator.history.words import Word
 from orchestrator.nightly import changes, relocking
 from orchestrator.nightly.facts import Facts, Frame, Seen, listed
 from reproducibility import canonical, regular, visible
+from reproducibility.codes import COVERAGE
 from reproducibility.errors import InfrastructureError, InputError, OtherContentError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ _NOTHING: Final = "nothing was built"
 _LONGEST: Final = 500
 # Of what failed in a stage.
 _NAMED: Final = 3
+_NOTHING_COVERED: Final = str(COVERAGE["nothing"])
 _OTHER_BYTES: Final = OtherContentError.__name__
 # What a stage's exit status says of the product; 4, and a stage that was killed, say nothing of it.
 _WORDS: Final[Mapping[model.StageName, Mapping[int, Word]]] = {
@@ -68,6 +70,9 @@ def word_of(stage: model.StageName, finished: Finished) -> Word | None:
         kinds = {str(one.get("kind")) for one in _errors(finished.document)}
         alone = kinds == {InfrastructureError.__name__}
         return Word.INFRASTRUCTURE if alone else Word.BOOT_FAILED
+    if stage == "audit" and _covered_nothing(finished):
+        # Of what the budget left no time for, nothing is known.
+        return Word.INFRASTRUCTURE
     if finished.broken:
         # An interpreter that ends by a mistake has the status of a comparison that failed.
         return Word.INFRASTRUCTURE
@@ -105,6 +110,16 @@ def reason_of(finished: Finished) -> str:
 def _told(finished: Finished) -> bool:
     """Whether a command gave the document of what it did, and not of why it could not."""
     return bool(finished.document) and "error" not in finished.document
+
+
+def _covered_nothing(finished: Finished) -> bool:
+    """Whether all that an audit found wrong is that it came to nothing."""
+    failed = {
+        one.get("code")
+        for one in listed(finished.document, "checks")
+        if one.get("verdict") == "FAIL"
+    }
+    return failed == {_NOTHING_COVERED}
 
 
 def _errors(document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -302,7 +317,13 @@ class Tonight:
             if result is None:
                 break
             found.append(result)
-        self._done("audit", finished)
+        # What was overdue was looked at, whatever time was left after that.
+        some = [one for one in finished if not _covered_nothing(one)]
+        if len(some) < len(finished):
+            self.notes.append(
+                "the audit's budget was used up before a step was audited: a larger one audits some"
+            )
+        self._done("audit", some or finished, sum(one.seconds for one in finished))
         if overdue:
             self.notes.append(
                 f"{len(overdue)} steps were audited beyond the budget, since they had not been "
@@ -361,11 +382,16 @@ class Tonight:
         self.observer.started(stage)
         return self.run(stage, command)
 
-    def _done(self, stage: model.StageName, finished: Sequence[Finished]) -> None:
-        """Write down what came of a stage's commands: the first that failed says it."""
+    def _done(
+        self, stage: model.StageName, finished: Sequence[Finished], took: float | None = None
+    ) -> None:
+        """Write down what came of a stage's commands: the first that failed says it.
+
+        `took`: seconds of the stage, where they are not those of these commands.
+        """
         failed = next((one for one in finished if word_of(stage, one) is not None), None)
         shown = failed or finished[-1]
-        seconds = sum(one.seconds for one in finished)
+        seconds = sum(one.seconds for one in finished) if took is None else took
         told = model.Stage(
             name=stage,
             state="failed" if failed else "done",

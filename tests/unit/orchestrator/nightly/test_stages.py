@@ -22,6 +22,7 @@ from orchestrator.nightly.judging import judge
 from orchestrator.nightly.stages import Tonight, word_of
 from orchestrator.nightly.state import State
 from reproducibility import canonical, digest
+from reproducibility.codes import COVERAGE
 from reproducibility.errors import InfrastructureError
 from tests import results
 from tests.fakes import FakeObserver
@@ -425,6 +426,37 @@ def test_a_fault_that_the_configuration_names_is_heeded(world: World, tmp_path: 
     world.tonight.config = configs.parse(text, tmp_path / "nightly.toml")
     world.tonight.done.clear()
     assert world.word(world.gather()) is Word.INPUTS_CHANGED
+
+
+def test_an_audit_without_time_says_nothing_of_the_product(world: World, tmp_path: Path) -> None:
+    nothing = results.check(
+        code=str(COVERAGE["nothing"]), subject="build", verdict="FAIL", reason="0 of 9 actions"
+    )
+    without = document_of_audit(verdict="FAIL", checks=[nothing])
+    world.answers["audit"] = (1, without)
+    facts = world.gather()
+    assert world.word(facts) is Word.INFRASTRUCTURE
+    assert any("budget was used up" in note for note in facts.notes)
+    # What was overdue was audited.
+    for number in (1, 2, 3):
+        a_night(world, number, audited=None)
+    world.tonight.frame = replace(world.tonight.frame, number=4)
+    world.tonight.config = configs.parse("[audit]\nwithin = 3\n", tmp_path / "nightly.toml")
+    world.tonight.done, world.tonight.notes = [], []
+    world.answers["build"] = (0, document_of_build(STEP))
+    both = [(0, document_of_audit()), (1, without)]
+    run = world.run
+
+    def in_turn(stage: model.StageName, command: Sequence[str]) -> Finished:
+        if command[0] == "audit":
+            world.answers["audit"] = both.pop(0)
+        return run(stage, command)
+
+    world.tonight.run = in_turn
+    facts = world.gather()
+    assert states(facts)["audit"] == "done"
+    assert facts.stages[2][0].seconds == 2.0
+    assert any("budget was used up" in note for note in facts.notes)
 
 
 def after(world: World, before: Facts) -> model.Night:
