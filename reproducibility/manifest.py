@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import stat
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
@@ -156,13 +157,12 @@ class Tree:
         start = prefix.strip("/") + "/"
         if start == "/":
             return self
-        return Tree._trusted(
-            [
-                entry.moved(entry.path[len(start) :])
-                for entry in self.entries
-                if entry.path.startswith(start)
-            ]
+        # They are sorted, so what begins alike lies together.
+        first = bisect_left(self.entries, start, key=lambda entry: entry.path)
+        below = takewhile(
+            lambda entry: entry.path.startswith(start), islice(self.entries, first, None)
         )
+        return Tree._trusted([entry.moved(entry.path[len(start) :]) for entry in below])
 
     def at(self, prefix: str) -> Tree:
         """The same tree moved below the folder `prefix` (`/` between the parts).

@@ -26,6 +26,7 @@ from reproducibility.manifest import Tree, file, merge
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from orchestrator.architecture import Architecture
     from orchestrator.boot.kernel import Kernel
     from orchestrator.boot.menus import Choice
     from orchestrator.boot.model import Boot, Machine
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     Read = Callable[[Digest], bytes]
     Put = Callable[[bytes], Digest]
 
+# Folders of what the architectures share.
+SHARED = ("boot/licences", "extlinux", "loader", "syslinux")
 # The version of what is made here; whoever remembers it makes it part of the key.
 FORMAT = 1
 
@@ -159,8 +162,12 @@ def _texts(boot: Boot, choices: Iterable[Choice]) -> dict[str, str]:
     return texts
 
 
+def uefi_place(architecture: Architecture) -> str:
+    """Return the path of removable media: UEFI specification, section 3.5.1.1."""
+    return f"EFI/BOOT/BOOT{FACTS[architecture].uefi.upper()}.EFI"
+
+
 def _uefi(machine: Machine) -> Iterator[Entry]:
-    """The path of removable media: UEFI specification, section 3.5.1.1."""
     if machine.uefi is None:
         return
     name = FACTS[machine.architecture].uefi
@@ -172,7 +179,7 @@ def _uefi(machine: Machine) -> Iterator[Entry]:
             subject=f"package systemd-boot-efi, {machine.architecture}",
             remedy="name a suite whose package has it",
         )
-    yield replace(entry, path=f"EFI/BOOT/BOOT{name.upper()}.EFI", executable=False)
+    yield replace(entry, path=uefi_place(machine.architecture), executable=False)
 
 
 def _licences(boot: Boot) -> Iterator[Entry]:

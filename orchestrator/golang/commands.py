@@ -113,7 +113,7 @@ def names(module: str, commands: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for folder in commands:
         place = device.source(module) if folder == "." else f"{device.source(module)}/{folder}"
-        name = _program_name(place)
+        name = program_name(place)
         if name in found:
             raise _collision(name, found[name], place)
         found[name] = place
@@ -170,7 +170,8 @@ def _ignored(folder: str) -> bool:
     )
 
 
-def _program_name(place: str) -> str:
+def program_name(place: str) -> str:
+    """Return what the go command names the program of a package's folder."""
     parts = place.split("/")
     # The go command names a program after the part before a major version suffix such as v2
     # (cmd/go/internal/load, DefaultExecName).

@@ -56,6 +56,18 @@ def _contents(grounds: Grounds) -> Iterator[Claim]:
     if grounds.bill:
         detail = f"each of the image's {result.root.files} files is in exactly one package"
         yield _here("bill of materials", names.SBOM_FILES, detail)
+    if grounds.placed.accounted:
+        stubs = sum(grounds.placed.commands.values())
+        detail = (
+            f"every file is of a part of such a build, where the build puts it; {stubs} commands "
+            "are stubs of packages that are there"
+        )
+        yield _here("files", result.image.path, detail)
+    for place in grounds.placed.own:
+        yield _here("own files", place, "what lies there on the image is what the lock pins")
+    for architecture in grounds.placed.boot:
+        detail = "kernel, initramfs and loader on the image are the outputs of their step"
+        yield _here("boot files", architecture, detail)
     if found.bytes_hold:
         yield _here("volume", result.image.path, "its ids are those of this spec and this lock")
 

@@ -11,6 +11,7 @@ from orchestrator.verify import (
     documents,
     files,
     links,
+    placed,
     restated,
     statements,
     toolchains,
@@ -130,7 +131,10 @@ class Verifier:
             return verdicts.Grounds(result, lock, found, {}, {}, listed)
         chain = toolchains.derived(found, result, lock, findings)
         sources = toolchains.sources(found, lock, findings, result.image.path)
-        return verdicts.Grounds(result, lock, found, chain, sources, listed)
+        parts = placed.Placed()
+        if found.tree is not None and read.spec is not None:
+            parts = placed.check(found.tree, result, read.spec, lock, findings)
+        return verdicts.Grounds(result, lock, found, chain, sources, listed, parts)
 
     def _contents(
         self, folder: Path, read: Documents, result: BuildResult, findings: Findings

@@ -8,7 +8,7 @@ here*; of the second only the conclusion is, so it is no better than who signed 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator import plan
@@ -16,7 +16,8 @@ from orchestrator.artifacts import image, names
 from orchestrator.golang import handles, probe
 from orchestrator.lock import logged
 from orchestrator.verify import toolchains
-from reproducibility import canonical, codes
+from orchestrator.verify.placed import Placed
+from reproducibility import canonical, codes, visible
 from reproducibility.compare import DIFFERS, SAME, Verdict, fold
 from reproducibility.errors import InputError
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _CONTRADICTS = "verdict-contradicts"
 _STATED_DIGESTS = "follows from the digests that the result states for the two steps"
 _NOT_DERIVED = "what it compares is not in the folder"
+_SHOWN = 120
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Grounds:
     """Everything that verdicts are derived from.
 
     `bill`: whether the bill of materials lists the files of the image, each in one package.
+    `placed`: what was accounted for of the files on the image.
     """
 
     result: BuildResult
@@ -50,6 +53,7 @@ class Grounds:
     toolchains: Mapping[Architecture, Toolchain]
     sources: Mapping[str, Source]
     bill: bool = False
+    placed: Placed = field(default_factory=Placed)
 
     def outputs(self, step: str) -> str:
         """Digest that the result states for a step's outputs; empty without such a step."""
@@ -113,10 +117,18 @@ def _complete(grounds: Grounds, seen: set[tuple[CheckKind, str]], findings: Find
         findings.say("link-broken", names.RESULT, reason)
         return
     wanted = plan.expected(lock, result.host.architecture, architectures)
-    for kind, subject in (*wanted, *image.EXPECTED):
-        if (kind, subject) not in seen:
-            reason = f"such a build ends with a check {kind.code} of {subject}"
-            findings.say("check-missing", names.RESULT, reason)
+    expected = {*wanted, *image.EXPECTED}
+    for kind, subject in sorted(expected - seen, key=_address):
+        reason = f"such a build ends with a check {kind.code} of {subject}"
+        findings.say("check-missing", names.RESULT, reason)
+    again = {(codes.REBUILD, step.name) for step in result.steps}
+    for kind, subject in sorted(seen - expected - again, key=_address):
+        reason = f"no such build makes a check {kind.code} of {visible.line(subject)[:_SHOWN]}"
+        findings.say(_CONTRADICTS, names.RESULT, reason)
+
+
+def _address(check: tuple[CheckKind, str]) -> tuple[str, str]:
+    return check[0].code, check[1]
 
 
 def _derived(kind: CheckKind, one: Check, grounds: Grounds) -> Derived:

@@ -171,8 +171,9 @@ def test_a_path_out_of_the_folder_is_not_followed(out: Path, built: BuildResult)
         folder.sign(out, built, keys.generate())
 
 
-def evidence(store: Store) -> Evidence:
+def evidence(store: Store, *sign: keys.Private) -> Evidence:
     return Evidence(
+        sign=sign,
         spec=samples.SPEC_FILE,
         lock_file=samples.LOCK_FILE,
         lock=samples.LOCK,
@@ -207,6 +208,18 @@ def test_a_build_writes_the_same_evidence_twice(
     monkeypatch.setattr(store, "load_tree", lambda _: pytest.fail("worked out again"))
     evidence(store).write(again, result)
     assert files(again) == files(out)
+
+
+def test_a_build_signs_each_statement_with_each_key(out: Path, store: Store) -> None:
+    one, other = keys.generate(), keys.generate()
+    evidence(store, one, other).write(out, prepared(out, store))
+    check_sums(out)
+    found = dsse.parse_lines((out / names.PROVENANCE).read_bytes())
+    assert len(found) > 1
+    for envelope in found:
+        assert len(envelope.signatures) == 2
+        assert keys.verify(envelope, one.public)
+        assert keys.verify(envelope, other.public)
 
 
 def test_a_full_disk_is_an_error_of_the_build(

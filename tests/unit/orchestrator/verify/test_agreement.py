@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.once
 
-EVIL = {"linux_amd64/bin/ls": b"#!/linux_amd64/bin/installcommand #!/src/evil\n"}
+EVIL = {"linux_amd64/bin/init": b"an evil program"}
 
 
 def demanding(court: Court, count: int) -> Loaded:

@@ -86,7 +86,7 @@ def test_a_file_in_the_place_of_an_architecture(court: Court, folder: Path) -> N
 
 
 def test_a_program_that_the_lock_names_twice() -> None:
-    lock = world.lock_of(world.tree_of(world._content()))
+    lock = world.lock_of(world.tree_of(world.contents()))
     programs = (*lock.toolchain.tool, lock.toolchain.bin[0])
     twice = lock.toolchain.model_copy(update={"tool": programs})
     forged = lock.model_copy(update={"toolchain": twice})

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from orchestrator import device
 from orchestrator.artifacts import fingerprint, model, names, sums
 from orchestrator.artifacts.recipe import Recipe, identity, laid_out
 from orchestrator.audit import model as audits
@@ -58,11 +59,14 @@ ENFORCED = {"limits": {"memory_bytes": 5}, "enforcement": []}
 SAME = "same"
 
 
-def _content(architecture: str = "amd64") -> dict[str, bytes]:
+def contents(architecture: str = "amd64") -> dict[str, bytes]:
     """What is on the image, by path."""
     lock = published()
     own = f"linux_{architecture}"
-    programs = {f"{own}/bin/{name}": f"program {name}".encode() for name in lock.toolchain.bin}
+    programs = {
+        f"{own}/bin/{name}": f"program {name}".encode()
+        for name in (*device.PREBUILT, *lock.toolchain.bin)
+    }
     programs |= {
         f"go/pkg/tool/{own}/{name}": f"tool {name}".encode() for name in lock.toolchain.tool
     }
@@ -73,12 +77,16 @@ def _content(architecture: str = "amd64") -> dict[str, bytes]:
         f"src/{MODULE}/go.mod": b"module github.com/u-root/u-root\n",
         f"src/{MODULE}/cmds/core/ls/ls.go": b"package main\n",
         f"src/{MODULE}/vendor/modules.txt": b"# none\n",
-        f"{own}/bin/init": b"program init",
-        f"{own}/bin/ls": b"#!/linux_amd64/bin/installcommand #!/src/ls\n",
+        f"{own}/bin/ls": device.stub(architecture, f"src/{MODULE}/cmds/core/ls"),
         f"{own}/environment": b"GOARCH=amd64\n",
         f"{own}/seed/index": b"seed",
         **programs,
     }
+
+
+def programs() -> set[str]:
+    """Paths of the programs on the image, which are no stubs."""
+    return {path for path in contents() if _is_program(path) and not path.endswith("/ls")}
 
 
 def _is_program(path: str) -> bool:
@@ -260,9 +268,9 @@ def made(
     the lock stays that of the unchanged content.
     """
     scratch.mkdir(parents=True, exist_ok=True)
-    content = {**_content(), **(change or {})}
+    content = {**contents(), **(change or {})}
     tree = tree_of(content)
-    spec, lock = specs.parse(SPEC), relock(lock_of(tree_of(_content()) if pinned else tree))
+    spec, lock = specs.parse(SPEC), relock(lock_of(tree_of(contents()) if pinned else tree))
     blobs = {}
     for path, data in content.items():
         place = scratch / digest.of_bytes(data).hex
@@ -318,6 +326,7 @@ def _put_together(  # noqa: PLR0913 - the parts of a build
         )
     )
     seeds = [entry for entry in tree.files() if "/seed/" in entry.path]
+    prebuilt = sorted(programs())
     result = results.document(
         spec=str(spec.digest),
         lock=str(lock.digest),
@@ -329,8 +338,8 @@ def _put_together(  # noqa: PLR0913 - the parts of a build
         root={
             "tree": str(tree.digest), "files": len(tree), "bytes": tree.size,
             "seed_files": len(seeds), "seed_bytes": sum(entry.size for entry in seeds),
-            "prebuilt": {"amd64": 1}, "prebuilt_programs": {"amd64": ["linux_amd64/bin/go"]},
-            "commands": {"amd64": 1},
+            "prebuilt": {"amd64": len(prebuilt)}, "prebuilt_programs": {"amd64": prebuilt},
+            "commands": {"amd64": 1}, "left_out_by_build_constraints": {"amd64": []},
         },
         compression={"archive": cpio.COMPRESSION, "initramfs": cpio.COMPRESSION},
         **artifacts,
