@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from google.protobuf import json_format
+from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
+from in_toto_attestation.v1 import statement_pb2
+from in_toto_attestation.v1.statement import Statement
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import VerificationError
+from securesystemslib.signer import SSlibKey
 
 from orchestrator.artifacts import names
-from orchestrator.evidence import dsse, keys, sbom
+from orchestrator.evidence import sbom, uris
 from orchestrator.image.fat import reader
 from reproducibility import digest
 from tests.conftest import ROOT
+from tests.integration.browsing import Seen
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from tests.integration.building import Orchestrate
     from tests.integration.conftest import Built
 
@@ -103,30 +115,79 @@ def test_spdx_and_cyclonedx_tools_accept_the_bill(full: Built, place: Path) -> N
         run(Path(sys.executable).with_name("pyspdxtools"), "--infile", full.out / name)
     bill = json.loads((full.out / names.SBOM).read_bytes())
     orchestrated("export", "--out", full.out, "--cyclonedx", place / "sbom.cdx.json")
-    found = json.loads((place / "sbom.cdx.json").read_bytes())
-    assert len(found["components"]) == len(bill["packages"]) - 1
+    made = (place / "sbom.cdx.json").read_text("utf-8")
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(made) is None
+    assert len(json.loads(made)["components"]) == len(bill["packages"]) - 1
 
 
-def test_a_key_of_openssls_form_signs_a_build(
+def test_in_toto_and_securesystemslib_accept_what_was_signed(
     small_own: Built, small: Orchestrate, place: Path
 ) -> None:
-    del small
-    out = shutil.copytree(small_own.out, place / "out")
-    made = orchestrated("key", "new", place / "key")
-    signed = orchestrated("sign", out, place / "key")
-    assert signed["keyid"] == made["keyid"]
-    public = keys.load_public(place / "key.pub")
-    envelopes = dsse.parse_lines((out / names.PROVENANCE).read_bytes())
-    assert signed["signed"] == len(envelopes) > 1
-    assert all(keys.verify(one, public) for one in envelopes)
-    # What cosign checks: the payload's type, and one signature over the encoded payload.
-    for line in (out / names.PROVENANCE).read_bytes().splitlines():
-        document = json.loads(line)
-        assert document["payloadType"] == "application/vnd.in-toto+json"
-        (signature,) = document["signatures"]
-        assert len(base64.b64decode(signature["sig"])) == 64
-    if shutil.which("sha256sum"):
-        run("sha256sum", "--check", "--strict", "--quiet", names.SHA256SUMS, folder=out)
+    """Every line, read with nothing of ours: its signatures, its statement, its subjects."""
+    public = {}
+    for name in ("one", "two", "other"):
+        made = orchestrated("key", "new", place / name)
+        pem = (place / f"{name}.pub").read_bytes()
+        public[name] = SSlibKey.from_crypto(load_pem_public_key(pem))
+        assert public[name].keyid == made["keyid"]
+    other = public.pop("other")
+    out = place / "out"
+    small.build(out, "--arch", full_architecture(small_own), "--sign", place / "one")
+    signed = orchestrated("sign", out, place / "two")
+    assert signed["keyid"] == public["two"].keyid
+    lines = (out / names.PROVENANCE).read_bytes().splitlines()
+    assert signed["signed"] == len(lines) > 1
+    kinds = Counter[str]()
+    here = {
+        path.relative_to(out).as_posix(): digest.sha256_of_file(path).hex
+        for path in out.rglob("*")
+        if path.is_file()
+    }
+    for line in lines:
+        envelope = Envelope.from_dict(json.loads(line))
+        assert envelope.payload_type == "application/vnd.in-toto+json"
+        known = [*public.values()]
+        assert envelope.verify(known, 2).keys() == {key.keyid for key in known}
+        with pytest.raises(VerificationError):
+            envelope.verify([other], 1)
+        statement = json_format.Parse(envelope.payload, statement_pb2.Statement())
+        Statement.copy_from_pb(statement).validate()
+        kinds[statement.predicate_type] += 1
+        assert statement.subject
+        for one in statement.subject:
+            assert one.digest["sha256"] == here[one.name]
+        if statement.predicate_type == uris.SLSA:
+            predicate = json.loads(envelope.payload)["predicate"]
+            json_format.ParseDict(predicate, provenance_pb2.Provenance())
+    assert kinds == {uris.SLSA: 1, uris.COMPARISON: len(lines) - 1}
+
+
+def test_result_and_lock_have_the_schemas_that_are_printed(full: Built) -> None:
+    for name, file in (("result", names.RESULT), ("lock", names.LOCK)):
+        schema = json.loads(run(sys.executable, "-m", "orchestrator", "schema", name))
+        found = json.loads((full.out / file).read_bytes())
+        jsonschema.Draft202012Validator(schema).validate(found)
+
+
+@pytest.mark.needs_tools("chromium")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1400])
+def test_the_page_of_a_build_is_accessible_quiet_and_alone(
+    full: Built,
+    browser: Browser,
+    width: int,
+    scheme: Any,  # noqa: ANN401 - one of two
+) -> None:
+    """With everything that the default image has, unfolded; and on paper."""
+    size = {"width": width, "height": 900}
+    seen = Seen(browser, full.out / names.REPORT, viewport=size, color_scheme=scheme)
+    seen.unfold()
+    assert seen.violations() == []
+    assert seen.width <= width
+    assert seen.told == []
+    assert seen.requests == [seen.address]
+    assert seen.page.pdf(format="A4").startswith(b"%PDF-")
+    seen.context.close()
 
 
 def test_rebuilderd_gets_the_same_image(small: Orchestrate, small_own: Built, place: Path) -> None:

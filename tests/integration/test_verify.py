@@ -1,7 +1,8 @@
 """Verifying a real build as a stranger would: from a wheel, without network, store and checkout.
 
-The wheel lies in an environment of its own; the program runs as an ordinary user in an empty
-network namespace, with no home folder and no store that it could find.
+The wheel lies in an environment of its own, with what it says that it needs and nothing else; the
+program runs as an ordinary user in an empty network namespace, with no home folder and no store
+that it could find.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import venv
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from orchestrator.artifacts.finished import Finished
 from orchestrator.evidence import folder as evidence
@@ -35,7 +38,7 @@ AS_USER = Path(__file__).with_name("as_ordinary_user.py")
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program from a wheel, in a fresh environment that borrows the dependencies."""
+    """The program from a wheel, in a fresh environment with links to what the wheel needs."""
     place = tmp_path_factory.mktemp("stranger")
     place.chmod(0o755)
     build = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(place), str(ROOT)]
@@ -48,9 +51,32 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(pip, check=True, capture_output=True)
     code = "import sysconfig; print(sysconfig.get_path('purelib'))"
     said = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True)
-    borrowed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    (Path(said.stdout.strip()) / "borrowed.pth").write_text("\n".join(sorted(borrowed)) + "\n")
+    site = Path(said.stdout.strip())
+    for one in needed("sourcery-orchestrator", site):
+        for file in one.files or ():
+            if ".." not in file.parts:
+                (site / file).parent.mkdir(parents=True, exist_ok=True)
+                (site / file).symlink_to(one.locate_file(file))
+    # A program for tests is not there, so neither is anything else that the wheel did not ask for.
+    absent = subprocess.run([python, "-c", "import pytest"], check=False, capture_output=True)
+    assert b"No module named 'pytest'" in absent.stderr
     return place / "venv" / "bin" / "orchestrate"
+
+
+def needed(name: str, site: Path) -> list[metadata.Distribution]:
+    """Distributions of this environment that a wheel in another one needs, with what those need."""
+    (wheel,) = metadata.distributions(name=name, path=[str(site)])
+    found: dict[str, metadata.Distribution] = {}
+    waiting = [*(wheel.requires or ())]
+    while waiting:
+        wanted = Requirement(waiting.pop())
+        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+            continue
+        key = canonicalize_name(wanted.name)
+        if key not in found:
+            found[key] = metadata.distribution(wanted.name)
+            waiting += found[key].requires or ()
+    return list(found.values())
 
 
 def stranger(program: Path, folders: list[Path], *arguments: object) -> tuple[int, dict[str, Any]]:
