@@ -30,9 +30,10 @@ class Component:
     """A component: one package of the bill of materials.
 
     `id`: unique in the image; letters, digits, `.` and `-`. `h1`: the Go module hash. `sha256`:
-    digits, of the artifact that was fetched; `blake3`: of it, or of the tree. `licence`: an SPDX
-    expression, or NOASSERTION; `licence_from`: the file that says so; `licence_texts`: the text of
-    each reference in it that is not of the SPDX list. `purl`: the package URL.
+    digits, of the artifact that was fetched; `blake3`: of it, of the tree, or of the only file that
+    the build made. `licence`: an SPDX expression, or NOASSERTION; `licence_from`: the file that
+    says so; `licence_texts`: the text of each reference in it that is not of the SPDX list. `purl`:
+    the package URL.
     `files`: those of its files that are on the image. `built_from`, `depends_on`: ids of others.
     """
 

@@ -56,6 +56,7 @@ def contents(
         one.id: replace(
             _licensed(one, files[one.id], known, copyrights, store),
             files=tuple(File(e.path, e.digest, sums[e.digest]) for e in files[one.id]),
+            blake3=one.blake3 or _only(one, files[one.id]),
         )
         for one in found.components.values()
         # What the build makes, and this image has none of.
@@ -63,6 +64,12 @@ def contents(
     }
     known.save()
     return tuple(_inherited(one, components) for one in components.values())
+
+
+def _only(one: Component, files: list[Entry]) -> str:
+    """Return the BLAKE3 of a program, or of anything else that the build made as one file."""
+    made = one.kind in {"program", "kernel", "made"}
+    return files[0].digest if made and len(files) == 1 else ""
 
 
 def _licensed(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.evidence.subject import Subject
 
 # The version of what is written here.
-FORMAT = 3
+FORMAT = 4
 # Bytes; those of the default image, of 25,000 files, have 4 and 7 MiB.
 LARGEST = 256 << 20
 # What the first document calls the second one.

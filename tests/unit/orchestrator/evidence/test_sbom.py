@@ -110,6 +110,22 @@ def test_packages_say_version_hash_licence_and_origin(store: Store) -> None:
     assert packages["SPDXRef-input-bootstrap-amd64"]["filesAnalyzed"] is False
 
 
+def test_programs_and_kernels_have_the_digest_of_their_file(store: Store) -> None:
+    """Who reads the packages alone, or CycloneDX, which has no files, needs it there."""
+    data = document(store)
+    packages = {one["SPDXID"]: one for one in read(data)["packages"]}
+    components = {one["bom-ref"]: one for one in read(cyclonedx.convert(data))["components"]}
+    for path in ("linux_amd64/bin/init", "go/pkg/tool/linux_amd64/asm", "boot/amd64/vmlinuz"):
+        content, owner = samples.FILES[path]
+        own = str(digest.of_bytes(content))
+        assert own in packages[f"SPDXRef-{owner}"]["comment"].split("; ")
+        assert own in components[f"SPDXRef-{owner}"]["description"].split("; ")
+    # Of several files there is no one digest; and an input has that of what was fetched.
+    assert "blake3:" not in packages["SPDXRef-commands-amd64"]["comment"]
+    fetched = samples.LOCK.find("kernel.amd64").blake3
+    assert str(fetched) in packages["SPDXRef-input-kernel.amd64"]["comment"]
+
+
 def test_what_programs_and_kernels_are_made_from_is_said(store: Store) -> None:
     made = {
         (one["spdxElementId"], one["relatedSpdxElement"])
