@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from containers.host import process
@@ -23,10 +24,11 @@ from reproducibility.errors import InfrastructureError, InputError, Stopped
 if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
-    from pathlib import Path
 
 PROGRAM: Final = "orchestrate"
 _CHILD = "orchestrator.cli.child"
+# What the packages of this project lie in.
+_CODE = Path(__file__).resolve().parents[2]
 _POLL = 0.1
 # A build puts its containers away before it ends; a machine that is busy may take so long.
 _GRACE = 120.0
@@ -123,7 +125,14 @@ def run(command: Sequence[str], log: Path, stop: threading.Event) -> Finished:
 
 
 def _program() -> list[str]:
-    return [sys.executable, "-m", _CHILD]
+    # Not with `-m` alone, which looks for modules in the current folder first: that is a project's,
+    # and may have a `json.py` in it.
+    start = (
+        f"import runpy, sys; code = {str(_CODE)!r}; "
+        "sys.path[:0] = [code] * (code not in sys.path); "
+        f"runpy.run_module({_CHILD!r}, run_name='__main__', alter_sys=True)"
+    )
+    return [sys.executable, "-P", "-c", start]
 
 
 def _wait(child: subprocess.Popen[bytes], stop: threading.Event) -> int:

@@ -31,6 +31,18 @@ def test_a_command_answers(log: Path) -> None:
     assert log.read_text().startswith("$ orchestrate version\n")
 
 
+def test_what_lies_in_the_current_folder_is_no_part_of_the_program(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = log.parent / "project"
+    (elsewhere / "orchestrator").mkdir(parents=True)
+    for name in ("json.py", "runpy.py", "orchestrator/__init__.py"):
+        (elsewhere / name).write_text("raise SystemExit(9)\n")
+    monkeypatch.chdir(elsewhere)
+    found = children.run(["version"], log, threading.Event())
+    assert (found.status, found.words) == (0, "")
+
+
 def test_an_error_is_said_in_its_own_words(log: Path, tmp_path: Path) -> None:
     found = children.run(["verify", str(tmp_path / "nowhere")], log, threading.Event())
     assert found.status == 2
