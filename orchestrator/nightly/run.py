@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from orchestrator.history.database import History
 from orchestrator.history.retention import Keep
 from orchestrator.nightly import children, keeping, relocking, telling
-from orchestrator.nightly.facts import Frame
+from orchestrator.nightly.facts import Facts, Frame
 from orchestrator.nightly.judging import judge
 from orchestrator.nightly.stages import Tonight
 from orchestrator.nightly.state import State
+from orchestrator.nightly.tool import found as installed
 from orchestrator.nightly.tool import tool
 from orchestrator.site.pages import pages
 from reproducibility.errors import InfrastructureError, SourceryError, Stopped
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from orchestrator.execution.step import Observer
     from orchestrator.history import model
     from orchestrator.nightly.config import Config
-    from orchestrator.nightly.facts import Facts
 
 
 def _now() -> datetime:
@@ -118,7 +118,8 @@ def _nightly(
         before = history.last()
         night, place = _keep(state, facts, frame(clock()))
         if before is None:
-            keeping.keep_told(state, None)
+            with suppress(InfrastructureError):
+                keeping.keep_told(state, None)
         # From here on the night has been; what follows is done again by the next one.
         history.end(night)
         ended = Ended(night, place, state.site / "index.html")
@@ -138,10 +139,16 @@ def _nightly(
 
 def _gather(tonight: Tonight) -> Facts:
     try:
+        before = installed()
         keeping.begin(tonight.state)
-        return tonight.gather()
+        facts = tonight.gather()
+        if before == installed():
+            return facts
     except InfrastructureError as error:
         return tonight.broken_off(error)
+    # Each stage is a process of its own: which program did what is not known any more.
+    lost = "the program was changed while the night went on, so nothing of it is compared"
+    return Facts(stages=facts.stages, locked=facts.locked, notes=facts.notes, lost=lost)
 
 
 def _keep(state: State, facts: Facts, frame: Frame) -> tuple[model.Night, Path]:

@@ -19,21 +19,30 @@ _LEFT_OUT = "__pycache__"
 
 @cache
 def tool() -> Tool:
-    """The version, and the digest of all files that are installed (paths and contents).
+    """Return `found` as it was first, whatever is installed since.
 
     Raises:
         OSError: a file of the installation cannot be read.
     """
-    found: dict[str, str] = {}
+    return found()
+
+
+def found() -> Tool:
+    """The version, and the digest of all files that are installed now (paths and contents).
+
+    Raises:
+        OSError: a file of the installation cannot be read.
+    """
+    digests: dict[str, str] = {}
     for package in _PACKAGES:
         top = Path(str(package.__file__)).resolve().parent
         for path in sorted(top.rglob("*")):
             if path.is_file() and _LEFT_OUT not in path.parts:
                 name = f"{top.name}/{path.relative_to(top).as_posix()}"
-                found[name] = str(digest.of_bytes(regular.read(path)))
+                digests[name] = str(digest.of_bytes(regular.read(path)))
     # A wheel has it within its packages, a checkout beside them.
     beside = resources.userland()
     for path in sorted(beside.rglob("*")):
         if path.is_file():
-            found[f"userland/{path.relative_to(beside).as_posix()}"] = str(digest.of_file(path))
-    return Tool(version=resources.VERSION, digest=digest.of_bytes(canonical.dumps(found)))
+            digests[f"userland/{path.relative_to(beside).as_posix()}"] = str(digest.of_file(path))
+    return Tool(version=resources.VERSION, digest=digest.of_bytes(canonical.dumps(digests)))

@@ -17,7 +17,7 @@ import pytest
 
 from containers.host import durable
 from orchestrator.history.database import History
-from orchestrator.history.model import Stage
+from orchestrator.history.model import Stage, Tool
 from orchestrator.history.words import Word
 from orchestrator.nightly import children, keeping, relocking, run, telling
 from orchestrator.nightly.config import Config, Notify, Store
@@ -260,6 +260,19 @@ def test_a_night_that_was_killed_before_it_told_is_told_by_the_next(
     assert project.heard()[-1]["number"] == ended.night.number
     project.night()
     assert project.heard()[-1]["number"] == ended.night.number
+
+
+def test_a_program_that_changes_meanwhile_is_no_step_that_varies(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.facts = BUILT
+    tools = [Tool(version="0.1.0", digest=digests.of_bytes(word)) for word in (b"old", b"new")]
+    monkeypatch.setattr(run, "installed", lambda: tools.pop(0))
+    ended = project.night()
+    assert ended.night.word is Word.INFRASTRUCTURE
+    assert ended.night.line.startswith("The program was changed while the night went on")
+    assert not ended.night.steps
+    assert ended.night.image is None
 
 
 def test_what_fails_after_its_end_is_no_word_of_a_night(
