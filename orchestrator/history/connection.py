@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from containers.host import durable
 from orchestrator.history import migrations, seals
+from orchestrator.history.header import APPLICATION
 from orchestrator.history.seals import DamagedError
 from reproducibility import regular
 from reproducibility.errors import InfrastructureError, InputError
@@ -79,6 +80,9 @@ def to_write(path: Path) -> Connection:
                 if 0 < before < migrations.version():
                     _back_up(path)
                 _migrate(connection, before)
+            if before != migrations.version():
+                # Whose file it is stands in the file itself from the beginning (`header`).
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             durable.sync(path.parent)
             connection.execute("PRAGMA foreign_keys = ON")
         return connection
@@ -218,7 +222,7 @@ def _version(connection: Connection, path: Path) -> int:
     ((application,),) = connection.execute("PRAGMA application_id")
     ((version,),) = connection.execute("PRAGMA user_version")
     ((tables,),) = connection.execute("SELECT COUNT(*) FROM sqlite_master")
-    if application != migrations.APPLICATION and (application or version or tables):
+    if application != APPLICATION and (application or version or tables):
         raise InfrastructureError(
             "this is the database of another program", subject=str(path), remedy=_BEGIN_ANEW
         )

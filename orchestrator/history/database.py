@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from orchestrator.history.partings import Parting
     from orchestrator.history.retention import Keep
 
-# The name of its file in the folder of the nights.
-FILE = "history.sqlite"
 _NEAR = 3
 _BUILT = (
     "(image_blake3 IS NOT NULL AND EXISTS (SELECT 1 FROM steps WHERE steps.night = nights.number))"

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.history.header import APPLICATION
+
 if TYPE_CHECKING:
     from sqlite3 import Connection
-
-# "SRCY", in SQLite's header (`PRAGMA application_id`): tells the history from other databases.
-APPLICATION = 0x53524359
 
 _DATE = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 _TIME = f"{_DATE}T[0-9][0-9]:[0-9][0-9]:[0-9][0-9]Z"

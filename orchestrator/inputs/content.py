@@ -3,9 +3,9 @@
 A module's folder holds what `go mod download` would get of it if it were published
 (golang.org/x/mod/zip), with its folder `vendor`, which counts here. Any other folder holds all its
 files but version control's own, and may hold no links. What a project makes itself (spec, lock,
-store, output folders, bundles) is never content, wherever it lies: the first three by their paths,
-and all but the spec by what lies there, since whoever locks need not know where a build will put
-its output or where a bundle lies.
+store, output folders, bundles, nights) is never content, wherever it lies: the first three by their
+paths, and all but the spec by what lies there, since whoever locks need not know where a build will
+put its output, where a bundle lies or where nights are kept.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.artifacts import output_directory
+from orchestrator.history.header import keeps_nights
 from orchestrator.inputs import bundle_header
 from orchestrator.lock import file as lock
 from orchestrator.store import store
@@ -152,11 +153,12 @@ def _counts(path: str, place: Path, rules: Rules) -> bool:
 
 
 def _is_made(place: Path) -> bool:
-    """Return whether a folder is what a build leaves or was interrupted in, or a store."""
+    """Return whether a folder is what a build leaves or was interrupted in, a store, or nights'."""
     return (
         output_directory.is_result(place / output_directory.RESULT)
         or output_directory.unfinished(place)
         or store.is_store(place)
+        or keeps_nights(place)
     )
 
 

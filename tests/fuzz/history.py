@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.history import model
-from orchestrator.history.database import FILE, History
+from orchestrator.history.database import History
+from orchestrator.history.header import FILE
 from orchestrator.history.retention import Keep
 from reproducibility.errors import InfrastructureError
 from tests.fuzz import scratch

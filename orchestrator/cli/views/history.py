@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.cli.streams import Marked
 from orchestrator.cli.views.night import lines_of
 from orchestrator.cli.wording import short
-from orchestrator.history.database import FILE, History
+from orchestrator.history.database import History
+from orchestrator.history.header import FILE
 from orchestrator.history.words import Word
 from orchestrator.markup.words import duration, many
 from reproducibility.errors import ComparisonError, InputError

@@ -46,7 +46,8 @@ def gc_by_nights(root: Path, keep: int, state: Path, session: Session) -> int:
         InfrastructureError: a build is using it, or something in it or in the history cannot be
             read; then nothing was removed.
     """
-    from orchestrator.history.database import FILE, History
+    from orchestrator.history.database import History
+    from orchestrator.history.header import FILE
     from orchestrator.history.usage import used
 
     with History.to_read(state / FILE) as history:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.cli.main import run
-from orchestrator.history.database import FILE, History
+from orchestrator.history.database import History
+from orchestrator.history.header import FILE
 from orchestrator.store import Store
 from reproducibility import digest
 from tests.unit.orchestrator.history.nights import keep, night

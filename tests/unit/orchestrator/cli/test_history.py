@@ -12,7 +12,8 @@ import pytest
 from orchestrator.cli.main import run
 from orchestrator.cli.streams import _COLOURS
 from orchestrator.history import model
-from orchestrator.history.database import FILE, History
+from orchestrator.history.database import History
+from orchestrator.history.header import FILE
 from orchestrator.history.retention import Keep
 from orchestrator.history.words import Word
 from tests.unit.orchestrator.history.nights import (

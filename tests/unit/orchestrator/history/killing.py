@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.history import connection
-from orchestrator.history.database import FILE
+from orchestrator.history.header import FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

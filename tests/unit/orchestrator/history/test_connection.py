@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.history import connection
-from orchestrator.history.database import FILE, History
+from orchestrator.history.database import History
+from orchestrator.history.header import FILE
 from orchestrator.history.retention import Keep
 from orchestrator.history.words import Word
 from reproducibility.errors import InfrastructureError, InputError, SourceryError

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.history.database import FILE, History
+from orchestrator.history.database import History
+from orchestrator.history.header import FILE
 from orchestrator.history.retention import Keep
 from orchestrator.history.words import Word
 from tests.unit.orchestrator.history.killing import killed_at_each

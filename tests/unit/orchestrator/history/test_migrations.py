@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.history import migrations
-from orchestrator.history.database import FILE, History
+from orchestrator.history import header, migrations
+from orchestrator.history.database import History
+from orchestrator.history.header import FILE
 from orchestrator.history.words import Word
 from reproducibility.errors import InfrastructureError
 from tests.unit.orchestrator.history.killing import killed_at_each
@@ -46,7 +47,7 @@ def write(path: Path) -> None:
         history.begin(date=BEGUN, began=f"{BEGUN}T02:00:00Z", tool=TOOL)
     with closing(sqlite3.connect(path)) as made:
         lines = [*made.iterdump(), f"PRAGMA user_version = {migrations.version()};"]
-    lines.append(f"PRAGMA application_id = {migrations.APPLICATION};")
+    lines.append(f"PRAGMA application_id = {header.APPLICATION};")
     VERSION_1.with_name(f"version_{migrations.version()}.sql").write_text("\n".join(lines) + "\n")
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.history.database import FILE, History
+from orchestrator.history.database import History
+from orchestrator.history.header import FILE
 from orchestrator.history.observations import Audited, Observation
 from tests.unit.orchestrator.history.nights import LATER_TOOL, TOOL, keep, night, of, step
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.history.database import FILE, History
+from orchestrator.history.database import History
+from orchestrator.history.header import FILE
 from orchestrator.history.retention import Brief, Keep, kept, present_row_of_bad
 from orchestrator.history.words import Word
 from reproducibility.errors import InputError

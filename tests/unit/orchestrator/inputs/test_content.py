@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from orchestrator.history.database import History
+from orchestrator.history.header import FILE
 from orchestrator.inputs import content
 from orchestrator.inputs.content import Rules
 from orchestrator.inputs.local_path import LocalTransport, PathRequest
@@ -246,6 +248,14 @@ def test_the_lock_cannot_be_content_of_itself(tmp_path: Path) -> None:
             local.resolve(PathRequest("/x", name, destination="/x"), store)
     assert local.resolve(PathRequest("/x", "other.txt", destination="/x"), store).single
     store.close()
+
+
+@pytest.mark.parametrize("rules", [MODULE, Rules()], ids=["module", "files"])
+def test_nights_are_no_content_from_the_first_one_on(tmp_path: Path, rules: Rules) -> None:
+    write(tmp_path, "go.mod", "nightly/site/index.html", "other/history.sqlite", "other/x.go")
+    with History.open(tmp_path / "nightly" / FILE):
+        assert paths(tmp_path, rules) == {"go.mod", "other/history.sqlite", "other/x.go"}
+    assert paths(tmp_path, rules) == {"go.mod", "other/history.sqlite", "other/x.go"}
 
 
 def test_a_link_to_what_the_project_makes_is_its_own_too(tmp_path: Path) -> None:
