@@ -53,9 +53,11 @@ func (s *search) run(wake <-chan struct{}) []blockDevice {
 	report := begun.Add(reportEvery)
 	for all := false; ; {
 		now := time.Now()
+		// Asked before the look: what a driver found that was loaded until now is seen by it.
+		idle := s.idle()
 		s.look(now)
 		found := s.found()
-		if len(found) > 0 && s.settled(found, now) || s.hopeless(begun, now) {
+		if len(found) > 0 && s.settled(found, idle, now) || s.hopeless(begun, now) {
 			return found
 		}
 		if now.Sub(begun) >= lastResort && !all {
@@ -136,15 +138,16 @@ func (s *search) found() []blockDevice {
 	return slices.DeleteFunc(s.list(), func(d blockDevice) bool { return d.id != s.volume })
 }
 
-// settled reports whether no second volume is to be expected.
-func (s *search) settled(found []blockDevice, now time.Time) bool {
+// settled reports whether no second volume is to be expected; idle says whether
+// nothing was to be loaded when the devices were looked at.
+func (s *search) settled(found []blockDevice, idle bool, now time.Time) bool {
 	quiet := quietFast
 	for _, d := range found {
 		if d.slow {
 			quiet = quietSlow
 		}
 	}
-	return s.idle() && len(s.reading) == 0 && now.Sub(s.changed) >= quiet
+	return idle && len(s.reading) == 0 && now.Sub(s.changed) >= quiet
 }
 
 // progress tells whoever waits what was seen up to now.

@@ -162,6 +162,25 @@ func TestTwoMatchingVolumesAreBothNamed(t *testing.T) {
 	}
 }
 
+// The driver has taken long since it brought the first disk, and is loaded just
+// now: what it brought last is there, and nobody has looked since.
+func TestADriverThatBringsItsSecondDiskLast(t *testing.T) {
+	f := newMachine(t)
+	f.plug("vda1", "pci0/virtio0/block/vda1", 1<<20, volume(0x1A2B3C4D))
+	s, _ := f.search(time.Hour)
+	begun, loaded := time.Now(), false
+	s.idle = func() bool {
+		if !loaded && time.Since(begun) > 3*quietFast {
+			f.plug("vdb1", "pci0/virtio1/block/vdb1", 1<<20, volume(0x1A2B3C4D))
+			loaded = true
+		}
+		return loaded
+	}
+	if found := s.run(nil); names(found) != "vda1 vdb1" {
+		t.Errorf("found %q", names(found))
+	}
+}
+
 func TestAMissingStickIsReportedWithWhatIsThere(t *testing.T) {
 	f := newMachine(t)
 	s, words := f.search(0)
@@ -245,11 +264,11 @@ func TestNobodyDecidesWhileDevicesMayStillCome(t *testing.T) {
 		{slow: true, idle: true, quiet: quietSlow - 1},
 		{slow: true, idle: true, quiet: quietSlow, want: true},
 	} {
-		s := &search{idle: func() bool { return c.idle }, changed: now.Add(-c.quiet), reading: map[string]bool{}}
+		s := &search{changed: now.Add(-c.quiet), reading: map[string]bool{}}
 		if c.reading {
 			s.reading["sdb"] = true
 		}
-		if got := s.settled([]blockDevice{{slow: c.slow}}, now); got != c.want {
+		if got := s.settled([]blockDevice{{slow: c.slow}}, c.idle, now); got != c.want {
 			t.Errorf("%+v: %v", c, got)
 		}
 	}
