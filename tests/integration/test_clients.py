@@ -26,7 +26,7 @@ from orchestrator.inputs.python_wheel import WheelRequest, WheelTransport
 from orchestrator.inputs.transport import Clients, PassingFaultError, RefusedError
 from orchestrator.store import BLOB_TIME, Store
 from reproducibility import digest as digests
-from reproducibility.errors import InputError, SourceryError
+from reproducibility.errors import InputError, OtherContentError, SourceryError
 from tests.conftest import ROOT
 from tests.integration.building import HOST, Orchestrate, spec_text
 
@@ -376,7 +376,7 @@ def _no_retries(tmp_path: Path) -> dict[str, str]:
         ("/401", RefusedError),
         ("/404", InputError),
         ("/503", PassingFaultError),
-        ("/modules", InputError),
+        ("/modules", OtherContentError),
     ],
 )
 def test_a_debian_mirrors_answer_counts_and_no_number_of_a_version(

@@ -142,7 +142,11 @@ def test_there_is_no_network_and_no_other_process(stick: Device) -> None:
     lines = stick.shell("cat /proc/net/dev").splitlines()[2:]
     assert [line.split(":")[0].strip() for line in lines] == ["lo"]
     said = stick.shell("echo /proc/[0-9]*; cat /proc/sys/kernel/hostname").split("\n")
-    assert set(said[0].split()) <= {"/proc/1", "/proc/2", "/proc/3"}
+    # The first process, the command, and what that starts. Threads have numbers too, so on a busy
+    # machine there are gaps.
+    seen = said[0].split()
+    assert seen[0] == "/proc/1"
+    assert len(seen) <= 3
     assert said[1] == "sourcery"
 
 
