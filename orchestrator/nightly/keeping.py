@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 NIGHT: Final = "night.json"
 # As `State.night` names the folder of a night.
 _FOLDER = re.compile(r"[0-9]{6}|[1-9][0-9]{6,17}")
+# As `durable.write` names a file of ours until it is whole.
+_UNFINISHED = re.compile(
+    r"\.(?:told|answered|.+\.lock|night\.json|.+\.(?:html|atom|svg))\.[a-z0-9_]{8}"
+)
 _BLOCK = 512
 _LONGEST_WORD = 100
 # systemd.exec(5): the variable that says what it calls a run.
@@ -46,9 +50,18 @@ def begin(state: State) -> Path:
         InfrastructureError: it cannot be written.
     """
     with _told(state):
+        for path in _unfinished(state):
+            path.unlink(missing_ok=True)
         durable.remove(state.tonight)
         (state.tonight / names.LOGS).mkdir(parents=True)
     return state.tonight
+
+
+def _unfinished(state: State) -> Iterator[Path]:
+    """Yield what a night that was killed while it wrote a file left beside that file's place."""
+    for folder in (state.folder, state.folder / relocking.FOLDER, state.site):
+        found = folder.rglob(".*") if folder == state.site else folder.glob(".*")
+        yield from (path for path in found if _UNFINISHED.fullmatch(path.name))
 
 
 def keep(state: State, night: model.Night, before: int | None) -> Path:

@@ -394,6 +394,22 @@ def test_a_night_that_was_closed_has_no_evidence_that_says_otherwise(
         assert [str(one.word) for one in history.nights()] == ["infrastructure", "inputs-changed"]
 
 
+def test_what_was_half_written_goes(project: Project) -> None:
+    state, names = project.state, ("night.json", "index.html")
+    project.facts = BUILT
+    project.night()
+    places = [state.told, relocking.places(project.config).last, state.site / "feed.atom"]
+    places += [state.night(1) / name for name in names]
+    for place in places:
+        (made,) = [*place.parent.glob(place.name)]
+        made.with_name(f".{place.name}.abcd_123").touch()
+    other = state.night(1) / ".profile"
+    other.touch()
+    project.night()
+    assert [path for path in state.folder.rglob(".*") if path != other] == []
+    assert other.exists()
+
+
 def test_a_folder_that_is_named_otherwise_is_no_night(project: Project) -> None:
     names = ("1", "٠٠٠٠٠١", "0000001", "9" * 30)
     for name in names:
