@@ -133,7 +133,8 @@ def relock(config: Config, nights: Sequence[Night], run: Run) -> Relocked:
     except Stopped:
         raise
     except SourceryError as error:
-        return Relocked(error.status, error.summary, None, "anew", notes=(str(error),))
+        told = ": ".join(filter(None, (error.summary, error.subject)))
+        return Relocked(error.status, error.summary, None, "anew", notes=(told,))
     except OSError as error:
         why = f"the night's lock cannot be written: {error.strerror}"
         return Relocked(_INFRASTRUCTURE, why, None, "anew", notes=(why,))

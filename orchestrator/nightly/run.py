@@ -69,6 +69,8 @@ def nightly(
         raise
     except Exception as error:
         summary = str(error) or type(error).__name__
+        if isinstance(error, SourceryError):
+            summary = ": ".join(filter(None, (error.summary, error.subject)))
         for note in telling.tell_of_error(config.notify, summary, environment=os.environ):
             observer.note(note)
         with suppress(InfrastructureError):
