@@ -406,8 +406,8 @@ def _mistakes(config: Config) -> Iterator[Mistake]:
         )
     if config.spec == config.lock:
         yield Mistake(("lock",), "is the spec itself", "give the lock another path")
-    for key, own in (("spec", config.spec), ("lock", config.lock)):
-        if own.is_relative_to(config.state):
+    for key, own in (("spec", config.spec), ("lock", config.lock), ("store", config.store.folder)):
+        if own is not None and own.is_relative_to(config.state):
             yield Mistake(
                 ("state",),
                 f"holds the {key}, and what lies in there is the nights' own",

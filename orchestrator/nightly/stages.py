@@ -265,7 +265,7 @@ class Tonight:
         except (OSError, InputError) as error:
             self.notes.append(
                 f"what follows from what since night {last.number} is not known: its result cannot "
-                f"be read ({getattr(error, 'strerror', None) or error})"
+                f"be read ({_why(error)})"
             )
             return changes.since(last, result, self.frame.tool)
         return changes.between(before, result, (last.tool, self.frame.tool), self._actions())
@@ -276,8 +276,7 @@ class Tonight:
             data = regular.read(self.state.out / names.ACTIONS)
             found = canonical.loads(data, subject=names.ACTIONS, most=5_000_000)
         except (OSError, InputError) as error:
-            why = getattr(error, "strerror", None) or error
-            self.notes.append(f"what follows from what is not known: no actions ({why})")
+            self.notes.append(f"what follows from what is not known: no actions ({_why(error)})")
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -422,6 +421,10 @@ def _read(
     except InputError as error:
         words = f"its answer cannot be read: {visible.line(error.summary)}"
         return replace(finished, document={}, words=words), None
+
+
+def _why(error: OSError | InputError) -> str:
+    return error.summary if isinstance(error, InputError) else error.strerror or str(error)
 
 
 def _last(seen: Seen | None, tonight: int) -> int:

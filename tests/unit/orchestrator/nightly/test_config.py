@@ -213,6 +213,7 @@ MISTAKES = [
     ('spec = "a"\nlock = "a"', 2, "is the spec itself", "another path"),
     ('spec = "s/a"\nstate = "s"', 2, "holds the spec", "holds nothing else"),
     ('lock = "a"\nstate = "."\nspec = "../b"', 2, "holds the lock", "holds nothing else"),
+    ('state = "s"\n[store]\nfolder = "s/tonight"', 1, "holds the store", "holds nothing else"),
     ('engine = "sandbx"', 1, "got 'sandbx'", "did you mean 'sandbox'?"),
     ("jobs = -1", 1, "got -1", "a number"),
     ("jobs = true", 1, "got True", "a number"),
