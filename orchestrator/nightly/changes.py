@@ -131,7 +131,9 @@ def _of_record(before: Night, second: BuildResult) -> Iterator[InputChange]:
         ("lock", before.lock, second.lock),
     ):
         if one != other and not (what == "lock" and changed):
-            yield InputChange(what=what, first=one and str(one), second=str(other), link="")
+            yield InputChange(
+                what=what, first=None if one is None else str(one), second=str(other), link=""
+            )
     for (_, name, host), first, now in changed:
         what = f"input {name}" + (f" for {host}" if host else "")
         sides = [None if side is None else " ".join(filter(None, side)) for side in (first, now)]

@@ -115,8 +115,8 @@ def test_the_list_as_json(state: Path, capsys: Captured) -> None:
     fill(state, MONTH, "9 nights")
     with History.open(state / FILE) as history:
         begun = {"date": "2026-01-21", "began": "2026-01-21T02:00:00Z"}
-        history.begin(**begun, tool=TOOL)
-        history.begin(**begun, tool=TOOL)
+        for _ in range(2):
+            history.begin(date=begun["date"], began=begun["began"], tool=TOOL)
     assert run(["history", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found.pop("bytes") > 0

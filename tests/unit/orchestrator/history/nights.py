@@ -125,10 +125,9 @@ def without_build(number: int, word: Word, **changes: Any) -> Night:  # noqa: AN
 
 def begin(history: History, made: Night) -> Begun:
     """Begin a night as often as it says that it was."""
-    first = {"date": made.date, "began": made.began}
     for _ in range(made.attempts - 1):
-        history.begin(**first, tool=made.tool)
-    return history.begin(**first, tool=made.tool)
+        history.begin(date=made.date, began=made.began, tool=made.tool)
+    return history.begin(date=made.date, began=made.began, tool=made.tool)
 
 
 def keep(history: History, nights: Sequence[Night]) -> None:
