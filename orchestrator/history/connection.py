@@ -80,9 +80,9 @@ def to_write(path: Path) -> Connection:
                 if 0 < before < migrations.version():
                     _back_up(path)
                 _migrate(connection, before)
-            if before != migrations.version():
-                # Whose file it is stands in the file itself from the beginning (`header`).
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            # Whose file it is stands in the file itself from the beginning (`header`), also where
+            # whoever made it was killed right after.
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             durable.sync(path.parent)
             connection.execute("PRAGMA foreign_keys = ON")
         return connection
