@@ -76,7 +76,7 @@ test: setup-tests setup-pythons
 	echo '== types'
 	$(BIN)/mypy
 	echo '== unit tests, without a network'
-	"$${netless[@]}" $(BIN)/python -m pytest tests/unit $(SLOWEST) $(ARGS)
+	"$${netless[@]}" $(BIN)/python -m pytest tests/unit -n 2 --dist loadfile $(SLOWEST) $(ARGS)
 	echo '== unit tests on the other Pythons'
 	$(end_on_other_pythons)
 	echo '== integration tests'

@@ -300,12 +300,14 @@ def clone(store: Path, into: Path) -> Path:
     return into
 
 
-def hand_over(ran: Ran, step: str, source: Path, into: Path) -> None:
-    """Copy the remembered result of a step of a build from its store into another one."""
+def hand_over(ran: Ran, step: str, source: Path, into: Path, engine: str = "sandbox") -> None:
+    """Copy what the sandbox made in a step of a build from its store into another one.
+
+    `engine`: whose result it is there.
+    """
     (key,) = (found["key"] for found in ran.document["steps"] if found["name"] == step)
-    kind = "action-sandbox"
     with closing(Store(source)) as theirs, closing(Store(into)) as ours:
-        record = theirs.recall(kind, Digest.parse(key))
+        record = theirs.recall("action-sandbox", Digest.parse(key))
         assert record is not None
         tree = theirs.load_tree(Digest.parse(record["outputs"]))
         for entry in tree.files():
@@ -313,7 +315,7 @@ def hand_over(ran: Ran, step: str, source: Path, into: Path) -> None:
         for name in ("action", "stdout", "stderr"):
             ours.put_bytes(theirs.read(Digest.parse(record[name])))
         ours.save_tree(tree)
-        ours.remember(kind, Digest.parse(key), record)
+        ours.remember(f"action-{engine}", Digest.parse(key), record)
 
 
 def _link(path: Path, copy: Path) -> None:

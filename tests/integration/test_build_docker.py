@@ -1,12 +1,13 @@
-"""The other engine: a container engine makes everything again, to be held against the sandbox's.
+"""The other engine: a container engine makes the actions again, to be held against the sandbox's.
 
-A rebuild there has no earlier results of its own, so what the sandbox made is the base. By default
-it is of the small project, for this machine's architecture, whose toolchain is the default image's;
-`make test-engines` does it for the default image with all architectures.
+By default it is of the small project, for this machine's architecture, whose toolchain is the
+default image's. Two of the three toolchains are given, as if the engine had made them: F1, which is
+made, is an action like them, from other inputs. `make test-engines` gives it nothing, and does it
+for the default image with all architectures.
 
-Three of the sandbox's results are not what they were meanwhile: one has another byte, one is no
-JSON, one is gone. Only a rebuild that compares finds the first, and only one that says what it
-could not compare tells of the others.
+There, three of the sandbox's results are not what they were meanwhile: one has another byte, one is
+no JSON, one is gone. Only a rebuild that compares finds the first, and only one that says what it
+could not compare tells of the others. On small actions `test_rebuild.py` has the same.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import pytest
 
 from containers.docker.engine import LABEL
 from orchestrator.artifacts import image as making
-from orchestrator.golang.handles import HELPERS_AGAIN
+from orchestrator.golang.handles import F1, F2, HELPERS_AGAIN
 from orchestrator.store import Store, records
 from reproducibility import codes
 from reproducibility.digest import Digest
@@ -45,6 +46,8 @@ pytestmark = [
 ]
 
 WHOLE = os.environ.get("SOURCERY_TEST_ALL_ARCHITECTURES") == "1"
+# What is not made here.
+GIVEN = () if WHOLE else ("T1/toolchain", F2)
 # Steps that nothing else is made from.
 OTHER_BYTE = HELPERS_AGAIN
 GONE = f"programs/{building.HOST}"
@@ -54,13 +57,25 @@ _SANDBOX = "the earlier result of sandbox ("
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What the sandbox built, and the rebuild on the other engine."""
+    """What the sandbox built, and what came of it on the other engine: rebuilt, if `WHOLE`."""
 
     before: Ran
     ran: Ran
     engine: dict[str, Any]
-    # The name of the step for each of the three that are not what they were.
+    # The name of the step for each of the three that are not what they were, if any.
     planted: dict[str, str]
+
+    def executed(self) -> set[str]:
+        """The actions that the other engine made."""
+        return set(self.ran.executed())
+
+    def outputs(self, ran: Ran) -> dict[str, list[str]]:
+        """The outputs of each step that was made on both engines."""
+        return {
+            step["name"]: step["outputs"]
+            for step in ran.document["steps"]
+            if step["name"] not in GIVEN
+        }
 
     def again(self) -> dict[str, dict[str, str]]:
         """The check of each step that was built again, by its name."""
@@ -118,9 +133,32 @@ def rebuilt(base: tuple[Orchestrate, Built], docker_host: str, workshop: Path) -
     store = building.clone(project.store, workshop / "docker-store")
     # A store that is kept from one session to the next may have its own.
     shutil.rmtree(store / "results" / "action-docker", ignore_errors=True)
+    environment = {**project.environment, "DOCKER_HOST": docker_host}
+    command = replace(project, store=store, environment=environment)
+    client = docker.DockerClient(docker_host)
+    others = _there(client)
+    out = workshop / "docker" / "out"
+    try:
+        if WHOLE:
+            planted = _planted(store, built.ran)
+            ran = command.build(out, "--rebuild", engine="docker", status=1)
+        else:
+            planted = {}
+            for step in GIVEN:
+                building.hand_over(built.ran, step, project.store, store, "docker")
+            ran = command.build(out, "--arch", building.HOST, engine="docker")
+        yield Rebuilt(built.ran, ran, client.info(), planted)
+        assert _left(client, others) == []
+    finally:
+        client.close()
+        shutil.rmtree(store)
+
+
+def _planted(store: Path, ran: Ran) -> dict[str, str]:
+    """Let three of the sandbox's results be others; the name of the step of each."""
     keys = {
         stage["name"]: Digest.parse(stage["key"]).hex
-        for stage in built.ran.document["steps"]
+        for stage in ran.document["steps"]
         if stage["origin"] != "nothing to do"
     }
     folder = store / "results" / "action-sandbox"
@@ -128,48 +166,46 @@ def rebuilt(base: tuple[Orchestrate, Built], docker_host: str, workshop: Path) -
         wanted: next(name for name in sorted(keys) if name.startswith(wanted))
         for wanted in (OTHER_BYTE, GONE, NO_JSON)
     }
-    planted = {
+    places = {
         wanted: folder / keys[name][:2] / f"{keys[name]}.json" for wanted, name in steps.items()
     }
-    kept = {place: place.read_bytes() for place in planted.values()}
-    environment = {**project.environment, "DOCKER_HOST": docker_host}
-    command = replace(project, store=store, environment=environment)
-    arguments = () if WHOLE else ("--arch", building.HOST)
-    client = docker.DockerClient(docker_host)
-    others = _there(client)
-    try:
-        write(planted[OTHER_BYTE], with_another_byte(store, kept[planted[OTHER_BYTE]]))
-        write(planted[NO_JSON], kept[planted[NO_JSON]][:-9])
-        planted[GONE].unlink()
-        ran = command.build(
-            workshop / "docker" / "out", "--rebuild", *arguments, engine="docker", status=1
-        )
-        yield Rebuilt(built.ran, ran, client.info(), steps)
-        assert _left(client, others) == []
-    finally:
-        client.close()
-        shutil.rmtree(store)
+    kept = {wanted: place.read_bytes() for wanted, place in places.items()}
+    write(places[OTHER_BYTE], with_another_byte(store, kept[OTHER_BYTE]))
+    write(places[NO_JSON], kept[NO_JSON][:-9])
+    places[GONE].unlink()
+    return steps
 
 
 def test_every_action_gives_the_same_on_both_engines(rebuilt: Rebuilt) -> None:
-    found = rebuilt.again()
-    steps = [step["name"] for step in rebuilt.ran.document["steps"]]
-    assert set(found) == set(steps)
     actions = {step["name"] for step in rebuilt.ran.actions()}
     architectures = building.ARCHITECTURES if WHOLE else (building.HOST,)
     # The small project has no boot files.
     boot = {f"boot files/{name}" for name in architectures if WHOLE}
+    steps = [step["name"] for step in rebuilt.ran.document["steps"]]
     assert set(steps) - actions == {making.STEP, *boot}
     assert len(actions) >= len(architectures) * 5
+    # All of them were run, and under the keys that the sandbox has for them.
+    idle = {s["name"] for s in rebuilt.ran.actions() if s["origin"] == "nothing to do"}
+    assert rebuilt.executed() == actions - idle - set(GIVEN)
+    assert idle <= {s["name"] for s in rebuilt.before.actions() if s["origin"] == "nothing to do"}
+    keys = {stage["name"]: stage["key"] for stage in rebuilt.ran.document["steps"]}
+    assert keys == {stage["name"]: stage["key"] for stage in rebuilt.before.document["steps"]}
+    assert {F1, "T1/dist", f"std/{building.HOST}"} <= rebuilt.executed()
+    assert rebuilt.outputs(rebuilt.ran) == rebuilt.outputs(rebuilt.before)
+
+
+@pytest.mark.long
+def test_a_rebuild_says_of_every_step_that_it_is_the_same(rebuilt: Rebuilt) -> None:
+    found = rebuilt.again()
+    assert set(found) == {step["name"] for step in rebuilt.ran.document["steps"]}
     others = set(rebuilt.planted.values())
     ordinary = {name: one for name, one in found.items() if name not in others}
     assert {one["verdict"] for one in ordinary.values()} == {"PASS"}
-    ran = set(rebuilt.ran.executed())
+    ran = rebuilt.executed()
     assert all(_SANDBOX in ordinary[name]["reason"] for name in ran & ordinary.keys())
-    # All of them were run, and under the keys that the sandbox has for them.
+    actions = {step["name"] for step in rebuilt.ran.actions()}
     assert actions - ran <= {n for n, one in found.items() if "nothing to do" in one["reason"]}
-    keys = {stage["name"]: stage["key"] for stage in rebuilt.ran.document["steps"]}
-    assert keys == {stage["name"]: stage["key"] for stage in rebuilt.before.document["steps"]}
+    assert rebuilt.ran.checks()[codes.REBUILD, making.STEP] == "PASS"
 
 
 def test_the_image_and_every_other_check_are_the_same(rebuilt: Rebuilt) -> None:
@@ -183,6 +219,7 @@ def test_the_image_and_every_other_check_are_the_same(rebuilt: Rebuilt) -> None:
     assert others == checked(before)
 
 
+@pytest.mark.long
 def test_one_other_byte_of_an_earlier_result_fails(rebuilt: Rebuilt) -> None:
     found = rebuilt.again()[rebuilt.planted[OTHER_BYTE]]
     assert found["verdict"] == "FAIL"
@@ -192,6 +229,7 @@ def test_one_other_byte_of_an_earlier_result_fails(rebuilt: Rebuilt) -> None:
     assert rebuilt.ran.status == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("step", "why"), [(GONE, ""), (NO_JSON, "that of sandbox cannot be read")])
 def test_an_earlier_result_that_is_not_there_is_no_pass(
     rebuilt: Rebuilt, step: str, why: str
@@ -216,8 +254,10 @@ def test_each_result_says_which_engine_made_it(rebuilt: Rebuilt) -> None:
     # The rules are the same data for both; each says by what means it keeps them.
     here, there = rebuilt.before.document["isolation"], document["isolation"]
     assert there["rules"] == here["rules"]
-    (kept,) = there["enforced"]
-    assert {one["isolation"] for one in made} == {kept["id"]}
+    (used,) = {one["isolation"] for one in made}
+    # What is given was isolated by the sandbox.
+    assert len(there["enforced"]) == (2 if GIVEN else 1)
+    (kept,) = (one for one in there["enforced"] if one["id"] == used)
     assert {found["rule"] for found in kept["enforcement"]} == set(there["rules"])
     assert kept["limits"] == here["enforced"][0]["limits"]
     assert kept["id"] not in {one["id"] for one in here["enforced"]}
