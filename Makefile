@@ -41,7 +41,7 @@ help:
 	@echo 'make build   set everything up, then build the image with the embedded engine'
 	echo 'make test    set everything up, then run every check and every test but the next four'
 	echo 'make test-engines   compare every action of the default image on both engines'
-	echo 'make test-boot  boot from a stick on every bus that a firmware knows'
+	echo 'make test-boot  boot on every platform, and from a stick on every bus that a firmware knows'
 	echo 'make test-nights   a month of nights on a small project'
 	echo 'make test-older-go  build with another version of Go'
 	echo 'make audit-full    audit the build in out/ by all means, and show the matrix; takes hours'
@@ -94,7 +94,8 @@ test-engines: setup-tests
 	@SOURCERY_TEST_ALL_ARCHITECTURES=1 $(BIN)/python -m pytest \
 		tests/integration/test_build_docker.py tests/integration/test_elsewhere.py $(ARGS)
 
-# A stick on every bus that a firmware knows: `make test` has one machine for most buses.
+# The session on all platforms, and a stick on every bus that a firmware knows: `make test` has one
+# machine less, and one for most buses.
 .PHONY: test-boot
 test-boot: setup-tests
 	@SOURCERY_TEST_ALL_BUSES=1 $(BIN)/python -m pytest tests/integration/test_boot.py $(ARGS)
