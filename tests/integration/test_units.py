@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 from contextlib import closing
@@ -101,7 +102,17 @@ def test_the_program_itself_works_under_the_rules_of_the_unit_of_failure(place: 
 
 
 def test_a_night_with_a_bad_word_says_its_exit_status(place: Path) -> None:
-    script = 'case "$*" in *--tell-failure) exec env;; esac; exit 3'
+    script = 'case "$*" in *--tell-failure) exec env;; esac; echo "run=$INVOCATION_ID"; exit 3'
     logs = started(place, rendered(place, script))
     assert "MONITOR_SERVICE_RESULT=exit-code\n" in logs[FAILED]
     assert "MONITOR_EXIT_STATUS=3\n" in logs[FAILED]
+    # By this the unit of failure knows whether that run told of itself.
+    (run,) = re.findall(r"(?m)^run=([0-9a-f]{32})$", logs[SERVICE])
+    assert f"MONITOR_INVOCATION_ID={run}\n" in logs[FAILED]
+
+
+def test_what_cannot_be_made_before_a_night_is_told(place: Path) -> None:
+    texts = rendered(place, 'case "$*" in *--tell-failure) exec env;; esac; exit 0')
+    (place / "state").write_text("no folder")
+    logs = started(place, texts)
+    assert "MONITOR_SERVICE_RESULT=exit-code\n" in logs[FAILED]
