@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from containers.host import durable
 from orchestrator.artifacts import fingerprint, model, remaking
+from orchestrator.artifacts.names import IMAGE_STEP
 from orchestrator.artifacts.recipe import (
     FORMAT,
     Recipe,
@@ -57,7 +58,7 @@ IMAGE = "sourcery.img"
 CPIO = "sourcery.cpio.zst"
 FILES = (IMAGE, CPIO)
 
-STEP = Handle("image")
+STEP = Handle(IMAGE_STEP)
 PARTS = (
     ("image", "image", "FAT32 disk image"),
     ("image/again", "image", "made again in another process, only hashed"),

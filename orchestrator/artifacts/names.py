@@ -1,4 +1,4 @@
-"""Names of the files in an output directory. Nothing here reads or writes them."""
+"""Names of what is in an output directory. Nothing here reads or writes it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ B3SUMS: Final = "B3SUMS"
 # What `orchestrate audit` leaves beside them, of the build that lies there.
 AUDIT: Final = "audit.json"
 LOGS: Final = "logs"
+# The step that makes root, image and archive.
+IMAGE_STEP: Final = "image"
 
 SUMS: Final = (SHA256SUMS, B3SUMS)
 COPIES: Final = (SPEC, LOCK)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from containers.host import process
 from orchestrator.artifacts import model as built
 from orchestrator.artifacts import remade, remaking
+from orchestrator.artifacts.names import IMAGE_STEP
 from orchestrator.audit import made_again, model
 from orchestrator.audit.explaining import explain
 from orchestrator.store import DamagedBlob
@@ -56,7 +57,7 @@ class Answer:
 def wanted(request: Request, audited: Subject) -> tuple[str, ...]:
     """The steps in this process that are to be computed again, the image's among them."""
     names = [step.name for step in audited.steps if step.in_process]
-    return tuple(name for name in (*names, made_again.IMAGE) if request.wants(name))
+    return tuple(name for name in (*names, IMAGE_STEP) if request.wants(name))
 
 
 def ask(request: Request, steps: tuple[str, ...], store: Store, stop: Event) -> Answer:
@@ -111,7 +112,7 @@ def compared(
     """Return what was computed again, held against what the build's result names."""
     for name, expected in audited.expected.items():
         in_image = name not in audited.recorded
-        if (made_again.IMAGE if in_image else name) not in steps:
+        if (IMAGE_STEP if in_image else name) not in steps:
             continue
         found = answer.found.get(name)
         check = _check(name, expected, found, answer)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.audit import model
 from orchestrator.store import HeldError
-from reproducibility import canonical
+from reproducibility import canonical, utc
 from reproducibility import digest as digests
 from reproducibility.errors import InfrastructureError, InputError
 
@@ -139,4 +139,4 @@ def _step(text: object) -> model.Step | None:
 
 def now() -> str:
     """The present time, `2026-01-01T00:00:00Z`."""
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return utc.written(datetime.now(UTC))

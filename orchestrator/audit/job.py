@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from containers import registry
 from containers.host import durable
 from orchestrator.artifacts import output_directory
+from orchestrator.artifacts.names import IMAGE_STEP
 from orchestrator.audit import (
     choosing,
     computations,
     history,
-    made_again,
     matrix,
     model,
     native,
@@ -225,7 +225,7 @@ class Job:
         computed = computations.wanted(self.request, audited)
         if not chosen and not computed and not self.foreign and self.request.root is None:
             raise no_such_step(
-                self.request.only, [*(step.name for step in audited.steps), made_again.IMAGE]
+                self.request.only, [*(step.name for step in audited.steps), IMAGE_STEP]
             )
         done = {step.name: own.before(results[step.name].key) for step in chosen}
         waiting = running.ordered(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from orchestrator.artifacts import remade
+from orchestrator.artifacts.names import IMAGE_STEP
 from orchestrator.artifacts.recipe import laid_out
 from orchestrator.audit import subject
 from orchestrator.audit.subject import OnDemand, Subject
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from containers.engine import Engine
 
 REQUEST = "request.json"
-IMAGE = "image"
 _ARCHIVE = "archive"
 
 
@@ -119,7 +119,7 @@ class _Again:
                 results[step.name] = self._result(work, tree)
                 if step.name in wanted:
                     self.found[step.name] = str(self._store.save_tree(tree))
-        if IMAGE in wanted:
+        if IMAGE_STEP in wanted:
             self._image(audited, results)
 
     def _subject(self) -> Subject:
@@ -171,7 +171,7 @@ class _Again:
                 file(names.cpio.path, archived, archive.stat().st_size),
             ]
         )
-        self.found[IMAGE] = str(made.digest)
+        self.found[IMAGE_STEP] = str(made.digest)
 
 
 def answer(store: Path, folder: Path) -> dict[str, Any]:

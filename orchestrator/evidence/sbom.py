@@ -11,13 +11,12 @@ has. Source: the SPDX specification 2.3, sections 6 to 11, and its JSON schema.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.artifacts import names
 from orchestrator.evidence import uris
 from orchestrator.evidence.contents import NO_ASSERTION
-from reproducibility import canonical
+from reproducibility import canonical, utc
 from reproducibility import digest as digests
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def _require(subject: Subject) -> None:
 
 
 def _head(subject: Subject, name: str) -> dict[str, Any]:
-    created = datetime.fromtimestamp(subject.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    created = utc.of_epoch(subject.epoch)
     return {
         "SPDXID": _DOCUMENT,
         "comment": "created: the image's own time, so that equal images have equal documents",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from orchestrator.execution import logs
 from orchestrator.files import text_file
 from orchestrator.lock import file as locks
 from orchestrator.spec import model as specs
-from reproducibility import canonical, regular
+from reproducibility import canonical, regular, utc
 from reproducibility import digest as digests
 from reproducibility.errors import ComparisonError, InputError
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 REMEDY = "build again: `orchestrate build`"
 _VERIFY = "`orchestrate verify` says more; take the folder again from whom it came, or build again"
 _KINDS = {uris.SLSA: "provenance", uris.COMPARISON: "comparison", uris.AUDIT: "audit"}
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _SHOWN = 80
 
 
@@ -317,7 +315,7 @@ def _at(value: Any, *path: str) -> Any:  # noqa: ANN401 - any JSON
 def _moment(value: object) -> int | None:
     """Seconds since 1970-01-01 UTC, of a time as the statements have it; None for another."""
     try:
-        found = datetime.strptime(str(value), _TIME).replace(tzinfo=UTC)
+        found = utc.read(str(value))
     except ValueError:
         return None
     return int(found.timestamp())

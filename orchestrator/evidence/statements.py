@@ -6,14 +6,13 @@ predicates are SLSA provenance v1 and two of our own, which docs/evidence.md exp
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.artifacts import names
 from orchestrator.artifacts.form import FORM
 from orchestrator.evidence import packages, uris
 from orchestrator.evidence.dsse import Envelope
-from reproducibility import canonical
+from reproducibility import canonical, utc
 from reproducibility.compare import Verdict
 
 if TYPE_CHECKING:
@@ -60,8 +59,8 @@ def provenance(subject: Subject) -> Envelope:
                 "version": {"orchestrate": result.tool, "form": str(FORM)},
             },
             "metadata": {
-                "startedOn": _moment(subject.finished - round(result.seconds)),
-                "finishedOn": _moment(subject.finished),
+                "startedOn": utc.of_epoch(subject.finished - round(result.seconds)),
+                "finishedOn": utc.of_epoch(subject.finished),
             },
             "byproducts": [
                 _described(subject, names.RESULT)
@@ -117,7 +116,7 @@ def audit(result: BuildResult, found: AuditResult, file: FileDigests, finished: 
         "build": _build(result),
         "form": str(FORM),
         "evidence": {"name": names.AUDIT, "sha256": file.sha256, "blake3": file.blake3},
-        "finishedOn": _moment(finished),
+        "finishedOn": utc.of_epoch(finished),
     }
     return _envelope(_products(result), uris.AUDIT, predicate)
 
@@ -148,10 +147,6 @@ def _dependency(found: Input) -> dict[str, Any]:
         "digest": packages.digests(found),
         "annotations": annotations,
     }
-
-
-def _moment(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _described(subject: Subject, name: str) -> dict[str, Any]:

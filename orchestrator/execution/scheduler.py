@@ -25,6 +25,7 @@ from orchestrator.execution.either import Either
 from orchestrator.execution.rebuilding import Bases
 from orchestrator.execution.remembered import HERE, Remembered
 from orchestrator.execution.step import Comparison, Computation, Execution, Provenance, Result
+from reproducibility import utc
 from reproducibility.errors import ActionError, InfrastructureError, Stopped
 from reproducibility.manifest import Tree
 
@@ -332,7 +333,7 @@ def _together(ready: Sequence[Step], running: Iterable[tuple[int, Step]]) -> lis
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return utc.written(datetime.now(UTC))
 
 
 def default_jobs() -> int:

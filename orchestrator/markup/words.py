@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.markup.html import LINE, Child, Html, element, join
+from reproducibility import utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,7 +23,6 @@ _DIGITS = 12
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 _STEP = 1024
 _MINUTE, _HOUR = 60, 3600
-_MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def worst(words: Iterable[Word]) -> Word:
@@ -100,7 +100,7 @@ def many(number: int, what: str, plural: str = "") -> str:
 def moment(when: str) -> datetime | None:
     """A time as `2026-01-01T00:00:00Z`; None for anything else."""
     try:
-        return datetime.strptime(when, _MOMENT).replace(tzinfo=UTC)
+        return utc.read(when)
     except ValueError:
         return None
 

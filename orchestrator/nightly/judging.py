@@ -12,6 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.artifacts.names import IMAGE_STEP
 from orchestrator.history import model
 from orchestrator.history.words import Word, worst
 from orchestrator.nightly import changes as changes_
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 _NAMED = 3
 _LONGEST = 400
 _UNKNOWN = "unknown"
-# The step that makes root, image and archive.
-_IMAGE = "image"
 _ORDER: tuple[Verdict, ...] = ("PASS", "SKIP", "FAIL")
 
 
@@ -206,7 +205,7 @@ def _again(facts: Facts) -> Mapping[str, _Again]:
         seen = {step.name: _of_action(step) for step in audit.steps}
         computed: dict[str, list[audits.Computation]] = defaultdict(list)
         for one in audit.computations:
-            computed[one.name if one.name in names else _IMAGE].append(one)
+            computed[one.name if one.name in names else IMAGE_STEP].append(one)
         seen.update({name: _of_computation(name, those) for name, those in computed.items()})
         for name, those in seen.items():
             found[name] = found[name].and_also(those) if name in found else those

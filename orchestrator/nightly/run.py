@@ -19,6 +19,7 @@ from orchestrator.nightly.state import State
 from orchestrator.nightly.tool import found as installed
 from orchestrator.nightly.tool import tool
 from orchestrator.site.pages import pages
+from reproducibility import utc
 from reproducibility.errors import InfrastructureError, SourceryError, Stopped
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _nightly(
         there = keeping.kept(state)
         begun = history.begin(
             date=f"{began:%Y-%m-%d}",
-            began=_time(began),
+            began=utc.written(began),
             tool=tool(),
             above=max(there, default=0),
         )
@@ -103,8 +104,8 @@ def _nightly(
             return Frame(
                 number=begun.number,
                 date=f"{began:%Y-%m-%d}",
-                began=_time(began),
-                ended=_time(ended),
+                began=utc.written(began),
+                ended=utc.written(ended),
                 seconds=time.monotonic() - since,
                 attempts=begun.attempts,
                 tool=tool(),
@@ -238,7 +239,3 @@ def _tell(
             keeping.keep_told(state, night.word)
     except InfrastructureError as error:
         yield error.summary
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

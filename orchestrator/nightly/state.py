@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.history.database import FILE
 from orchestrator.store import locks
 from reproducibility.errors import InfrastructureError
 
@@ -49,7 +50,7 @@ class State:
     @property
     def database(self) -> Path:
         """The history's file."""
-        return self.folder / "history.sqlite"
+        return self.folder / FILE
 
     @property
     def told(self) -> Path:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from orchestrator.progress.board import INPUTS, Board, kind, many
+from reproducibility import utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -112,7 +113,7 @@ class PlainProgress:
     def _line(self, text: str) -> None:
         # What goes on in a second line is no event of its own.
         told = text.replace("\n", f"\n{_GAP}")
-        self._stream.write(f"{self._clock():%Y-%m-%dT%H:%M:%SZ} {told}\n")
+        self._stream.write(f"{utc.written(self._clock())} {told}\n")
 
 
 def _title(step: Step) -> str:

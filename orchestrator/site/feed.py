@@ -7,7 +7,6 @@ night's number and beginning: the same night has the same id, wherever its pages
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
@@ -16,7 +15,7 @@ from orchestrator.markup import words
 from orchestrator.site import index, xml
 from orchestrator.site.frame import GENERATOR
 from orchestrator.site.site import LONGEST_TITLE, named, night_path
-from reproducibility import canonical, digest, visible
+from reproducibility import canonical, digest, utc, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +95,6 @@ def _urn(*parts: str | int) -> str:
 def _time(night: Night) -> str:
     """When a night ended; a record may hold a time that no calendar has."""
     try:
-        ended = datetime.strptime(night.ended, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        return utc.written(utc.read(night.ended))
     except ValueError:
         return _NO_TIME
-    return ended.isoformat().replace("+00:00", "Z")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.artifacts import names
+from orchestrator.artifacts.names import IMAGE_STEP
 from reproducibility import codes
 from reproducibility.compare import Verdict, fold
 
@@ -33,7 +34,6 @@ KINDS = frozenset(
 NAMES = frozenset(kind.code for kind in KINDS)
 # What it holds beside them: the log's word on each release that a second root led to.
 _HELD = KINDS | {codes.LOG}
-_IMAGE = "image"
 
 
 def check(
@@ -114,7 +114,7 @@ def _coverage(audit: AuditResult, result: BuildResult) -> Iterator[str]:
     by_name = {step.name for step in result.steps if step.kind == "computation"}
     computed = {one.name for one in audit.computations}
     # The image's step shows as the several things that it makes.
-    done = len(computed & (by_name - {_IMAGE})) + bool(computed - (by_name - {_IMAGE}))
+    done = len(computed & (by_name - {IMAGE_STEP})) + bool(computed - (by_name - {IMAGE_STEP}))
     if audit.asked.whole and audit.steps:
         done = computations
     pairs = (

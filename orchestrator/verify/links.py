@@ -31,7 +31,6 @@ _FILES_OF_A_BUILD = frozenset(
         names.SBOM_FILES, names.JUNIT, names.REPORT, names.AUDIT, *names.SUMS,
     }
 )  # fmt: skip
-_IMAGE = "image"
 
 
 def check(documents: Documents, files: Mapping[str, Measured], findings: Findings) -> None:
@@ -181,7 +180,7 @@ def _recipe(
     actions: Mapping[str, Any], result: BuildResult, documents: Documents, findings: Findings
 ) -> None:
     """The image's recipe must be that of this spec and lock; its files are the step's outputs."""
-    step = next((one for one in result.steps if one.name == _IMAGE), None)
+    step = next((one for one in result.steps if one.name == names.IMAGE_STEP), None)
     if step is None:
         findings.say("check-missing", names.RESULT, "there is no step that makes the image")
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.cli.streams import Marked
 from orchestrator.cli.wording import quantity, short
+from reproducibility import utc
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def gc_by_nights(root: Path, keep: int, state: Path, session: Session) -> int:
     lines = [f"removed nothing: {found.reason}"]
     with _opened(root) as store:
         if found.since is not None:
-            since = f"{found.since:%Y-%m-%dT%H:%M:%SZ}"
+            since = utc.written(found.since)
             count, size = store.collect(unused_since=found.since.timestamp())
             lines = [f"{_removed(count, size)}; kept what was used since {since}"]
     document = {"removed": count, "bytes": size, "used_since": since, "reason": found.reason}
