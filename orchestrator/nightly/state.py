@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.history.database import FILE
+from orchestrator.history.header import FILE
 from orchestrator.store import locks
 from reproducibility.errors import InfrastructureError
 

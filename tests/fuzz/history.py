@@ -11,6 +11,7 @@ from orchestrator.history.retention import Keep
 from reproducibility.errors import InfrastructureError
 from tests.fuzz import scratch
 from tests.fuzz.target import Target
+from tests.nights import keep
 from tests.unit.orchestrator.history import nights
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def _files() -> Sequence[bytes]:
     with scratch.fresh() as folder:
         for number, those in enumerate(([], _NIGHTS)):
             with History.open(folder / str(number)) as history:
-                nights.keep(history, those)
+                keep(history, those)
         return [(folder / str(number)).read_bytes() for number in (0, 1)]
 
 

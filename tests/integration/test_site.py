@@ -9,6 +9,7 @@ import pytest
 from orchestrator.site.pages import pages
 from tests import nights
 from tests.integration.browsing import Seen
+from tests.month import month
 from tests.pages import HOSTILE
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ FILES = ("audit.json", "logs/F1.log", "logs/of a boot.log", "night.json", "repor
          "result.json")  # fmt: skip
 # By name: the nights, and what they are called.
 SITES = {
-    "month": (nights.month(), TITLE),
-    "fault": (nights.month(14), TITLE),
+    "month": (month(), TITLE),
+    "fault": (month(14), TITLE),
     "hostile": ([nights.hostile(HOSTILE[2])], HOSTILE[2]),
     "long": ([nights.hostile("a" * 10_000, number) for number in (1, 2)], "a" * 10_000),
     "empty": ([], TITLE),

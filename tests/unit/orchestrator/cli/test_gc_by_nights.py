@@ -16,7 +16,7 @@ from orchestrator.history.database import History
 from orchestrator.history.header import FILE
 from orchestrator.store import Store
 from reproducibility import digest
-from tests.unit.orchestrator.history.nights import keep, night
+from tests.nights import keep, night
 
 if TYPE_CHECKING:
     from pathlib import Path

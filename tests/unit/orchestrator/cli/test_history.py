@@ -16,16 +16,8 @@ from orchestrator.history.database import History
 from orchestrator.history.header import FILE
 from orchestrator.history.retention import Keep
 from orchestrator.history.words import Word
-from tests.unit.orchestrator.history.nights import (
-    GUILTY,
-    TOOL,
-    keep,
-    month,
-    night,
-    of,
-    step,
-    without_build,
-)
+from tests.nights import TOOL, keep, night, of, step, without_build
+from tests.unit.orchestrator.history.nights import GUILTY, month
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,10 +105,10 @@ def test_since_something_that_is_not_yet(state: Path, capsys: Captured, since: s
 
 def test_the_list_as_json(state: Path, capsys: Captured) -> None:
     fill(state, MONTH, "9 nights")
+    began = "2026-01-21T02:00:00Z"
     with History.open(state / FILE) as history:
-        begun = {"date": "2026-01-21", "began": "2026-01-21T02:00:00Z"}
         for _ in range(2):
-            history.begin(date=begun["date"], began=begun["began"], tool=TOOL)
+            history.begin(date="2026-01-21", began=began, tool=TOOL)
     assert run(["history", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found.pop("bytes") > 0
@@ -124,7 +116,7 @@ def test_the_list_as_json(state: Path, capsys: Captured) -> None:
         "schema": 1,
         "nights": [one.summary().document() for one in MONTH],
         "kept": list(range(22, 31)),
-        "going_on": {"number": 31, "attempts": 2, **begun},
+        "going_on": {"number": 31, "attempts": 2, "date": "2026-01-21", "began": began},
     }
     assert run(["history"]) == 0
     assert "night 31 of 2026-01-21 was begun (2 times) and has not ended" in told(capsys)

@@ -1,4 +1,4 @@
-"""Nights for tests: one of each kind, a whole month of them, and any that hypothesis thinks of."""
+"""The month that docs/history.md tells of, and any night that hypothesis thinks of."""
 
 from __future__ import annotations
 
@@ -16,126 +16,31 @@ from orchestrator.history.model import (
     Machine,
     Night,
     Stage,
-    StageName,
     Step,
     Tool,
     Varying,
 )
 from orchestrator.history.words import Word
 from reproducibility import digest as digests
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from orchestrator.history.database import Begun, History
-    from reproducibility.digest import Digest
-
-STAGES: tuple[StageName, ...] = ("relock", "build", "audit", "boot", "verify")
-
-
-def of(text: object) -> Digest:
-    """The digest of a text: something that is known by it."""
-    return digests.of_bytes(str(text).encode())
-
-
-TOOL = Tool(version="1.0", digest=of("the program"))
-LATER_TOOL = Tool(version="1.1", digest=of("the program, later"))
-
-
-def step(name: str, key: object = "", outputs: object = "", **changes: Any) -> Step:  # noqa: ANN401 - fields
-    """A step; what its key and its outputs are is known by a text, by default its name."""
-    fields: dict[str, Any] = {
-        "name": name,
-        "kind": "action",
-        "key": of(f"the key of {key or name}"),
-        "outputs": of(f"the outputs of {outputs or name}"),
-        "seconds": 12.5,
-        "cached": True,
-        "audited": None,
-        "verdict": None,
-        "others": (),
-    }
-    return Step(**(fields | changes))
-
-
-STEPS = (
-    step("T1/toolchain"),
-    step("F1"),
-    step("F2"),
-    step("programs/amd64"),
-    step("image", kind="computation"),
+from tests.nights import (
+    LATER_TOOL,
+    STAGES,
+    STEPS,
+    TOOL,
+    change,
+    check,
+    consequence,
+    machine,
+    night,
+    of,
+    stage,
+    step,
+    varying,
+    without_build,
 )
 
-
-def night(number: int, word: Word = Word.UNCHANGED, **changes: Any) -> Night:  # noqa: ANN401 - fields
-    """A night that built something and found nothing wrong, unless changes say otherwise."""
-    date = str(dt.date(2026, 1, 1) + dt.timedelta(days=number - 1))
-    fields: dict[str, Any] = {
-        "number": number,
-        "date": date,
-        "began": f"{date}T02:00:00Z",
-        "ended": f"{date}T02:06:12Z",
-        "seconds": 372.25,
-        "attempts": 1,
-        "word": word,
-        "line": word.meaning,
-        "since": number,
-        "previous": number - 1 or None,
-        "tool": TOOL,
-        "spec": of("spec"),
-        "lock": of("lock"),
-        "locked": "anew",
-        "image": Image(blake3=of("image"), size=1_534_066_688),
-        "verdict": "PASS",
-        "stages": tuple(
-            Stage(
-                name=name, state="done", status=0, seconds=72.5, reason="",
-                command=("orchestrate", name),
-            )
-            for name in STAGES
-        ),
-        "changes": (),
-        "consequences": (),
-        "varying": (),
-        "steps": STEPS,
-        "checks": (
-            Check(stage="build", code="fixed-point.same", subject="amd64", verdict="PASS",
-                  reason="14 files are the same"),
-        ),
-        "inputs": (
-            Input(kind="go-module", name="go", host="", version="1.27.3", content=str(of("go"))),
-        ),
-        "machines": (
-            Machine(platform="pc-bios", verdict="PASS", seconds=21.5,
-                    commands={"ls -l /": 0.25, "date": 0.5}),
-        ),
-        "notes": (),
-    }  # fmt: skip
-    return Night(**(fields | changes))
-
-
-def without_build(number: int, word: Word, **changes: Any) -> Night:  # noqa: ANN401 - fields
-    """A night that came to no image."""
-    nothing: dict[str, Any] = {
-        **dict.fromkeys(("spec", "lock", "locked", "image", "verdict")),
-        **dict.fromkeys(("stages", "steps", "checks", "inputs", "machines"), ()),
-    }
-    return night(number, word, **(nothing | changes))
-
-
-def begin(history: History, made: Night) -> Begun:
-    """Begin a night as often as it says that it was."""
-    for _ in range(made.attempts - 1):
-        history.begin(date=made.date, began=made.began, tool=made.tool)
-    return history.begin(date=made.date, began=made.began, tool=made.tool)
-
-
-def keep(history: History, nights: Sequence[Night]) -> None:
-    """Begin and end nights; their numbers are those that the history gives."""
-    for made in nights:
-        assert begin(history, made).number == made.number
-        history.end(made)
-
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # -- a month ---------------------------------------------------------------------------------------
 
@@ -166,39 +71,36 @@ def _changed(number: int) -> Night:  # noqa: PLR0911 - a kind of night each
     if number == 1:
         return night(number, Word.INPUTS_CHANGED, line="The first build", **common)
     if number in {5, 15}:
-        change = InputChange(what="input tools", first="v1.1", second=f"v1.{number}", link="")
-        result = Consequence(step=GUILTY, chain=("input tools", GUILTY))
+        changed = change(what="input tools", first="v1.1", second=f"v1.{number}", link="")
+        result = consequence(step=GUILTY, chain=("input tools", GUILTY))
         word = Word.INPUTS_CHANGED
         line = "Other inputs: input tools; 1 outputs changed with it"
-        return night(number, word, line=line, changes=(change,), consequences=(result,), **common)
+        return night(number, word, line=line, changes=(changed,), consequences=(result,), **common)
     if number == 8:
-        failed = Stage(
-            name="build", state="failed", status=4, seconds=31.0, reason="the mirror is down",
-            command=("orchestrate", "build"),
-        )  # fmt: skip
+        failed = stage(state="failed", status=4, seconds=31.0, reason="the mirror is down")
         line = "Build: the mirror is down, since night 8"
         return without_build(number, Word.INFRASTRUCTURE, line=line, stages=(failed,))
     if 12 <= number < 15:
         other = next(one for one in steps if one.name == GUILTY)
-        varying = Varying(
-            step=GUILTY, key=other.key, first=other.outputs, second=of("others"), seen="audit",
-            first_night=12, cause="time", lines=("the smallest cause: time zone (4 runs)",),
+        varies = varying(
+            step=GUILTY, key=other.key, first=other.outputs, second=of("others"),
+            first_night=12, lines=("the smallest cause: time zone (4 runs)",),
         )  # fmt: skip
         word = Word.NOT_DETERMINISTIC
         line = f"Not deterministic: {GUILTY}, since night 12"
-        return night(number, word, line=line, varying=(varying,), **common)
+        return night(number, word, line=line, varying=(varies,), **common)
     if number == 20:
-        check = Check(
+        failing = check(
             stage="boot", code="booted.no-prompt", subject="pc-bios", verdict="FAIL",
             reason="no prompt after 60 s",
         )  # fmt: skip
         line = "Boot: no prompt after 60 s, since night 20"
-        machine = Machine(platform="pc-bios", verdict="FAIL", seconds=60.0, commands={})
-        common |= {"checks": (check,), "machines": (machine,)}
+        down = machine(verdict="FAIL", seconds=60.0, commands={})
+        common |= {"checks": (failing,), "machines": (down,)}
         return night(number, Word.BOOT_FAILED, line=line, **common)
     if number == 24:
-        change = InputChange(what="orchestrate", first="1.0", second="1.1", link="")
-        return night(number, Word.TOOL_CHANGED, changes=(change,), **common)
+        changed = change(what="orchestrate", first="1.0", second="1.1", link="")
+        return night(number, Word.TOOL_CHANGED, changes=(changed,), **common)
     return night(number, **common)
 
 

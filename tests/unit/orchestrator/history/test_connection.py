@@ -21,7 +21,8 @@ from orchestrator.history.retention import Keep
 from orchestrator.history.words import Word
 from reproducibility.errors import InfrastructureError, InputError, SourceryError
 from tests.conftest import examples
-from tests.unit.orchestrator.history.nights import begin, keep, month, night, without_build
+from tests.nights import begin, keep, night, without_build
+from tests.unit.orchestrator.history.nights import month
 
 if TYPE_CHECKING:
     from collections.abc import Callable

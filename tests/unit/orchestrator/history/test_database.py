@@ -15,17 +15,8 @@ from orchestrator.history.database import Begun, History
 from orchestrator.history.words import Word
 from reproducibility.errors import InfrastructureError, InputError
 from tests.conftest import examples
-from tests.unit.orchestrator.history.nights import (
-    LATER_TOOL,
-    TOOL,
-    begin,
-    keep,
-    month,
-    night,
-    nights,
-    of,
-    without_build,
-)
+from tests.nights import LATER_TOOL, TOOL, begin, keep, night, of, without_build
+from tests.unit.orchestrator.history.nights import month, nights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ from orchestrator.history.database import History
 from orchestrator.history.header import FILE
 from orchestrator.history.retention import Keep
 from orchestrator.history.words import Word
+from tests.nights import begin, keep, night, step
 from tests.unit.orchestrator.history.killing import killed_at_each
-from tests.unit.orchestrator.history.nights import begin, keep, night, step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +97,7 @@ BUSY = """
 from orchestrator.history.database import History
 from reproducibility.errors import InfrastructureError
 from tests.unit.orchestrator.history.killing import killed_at_each
-from tests.unit.orchestrator.history.nights import TOOL, night
+from tests.nights import TOOL, night
 path, day = Path(sys.argv[1]), sys.argv[2]
 tell("ready")
 told()

@@ -14,8 +14,9 @@ from orchestrator.history.database import History
 from orchestrator.history.header import FILE
 from orchestrator.history.words import Word
 from reproducibility.errors import InfrastructureError
+from tests.nights import TOOL, keep, night, without_build
 from tests.unit.orchestrator.history.killing import killed_at_each
-from tests.unit.orchestrator.history.nights import TOOL, keep, month, night, without_build
+from tests.unit.orchestrator.history.nights import month
 
 if TYPE_CHECKING:
     from collections.abc import Callable

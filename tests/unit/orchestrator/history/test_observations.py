@@ -9,7 +9,7 @@ import pytest
 from orchestrator.history.database import History
 from orchestrator.history.header import FILE
 from orchestrator.history.observations import Audited, Observation
-from tests.unit.orchestrator.history.nights import LATER_TOOL, TOOL, keep, night, of, step
+from tests.nights import LATER_TOOL, TOOL, keep, night, of, step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

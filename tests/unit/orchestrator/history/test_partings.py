@@ -13,17 +13,8 @@ from orchestrator.history.header import FILE
 from orchestrator.history.partings import Bisected, Parting
 from orchestrator.history.words import Word
 from tests.conftest import examples
-from tests.unit.orchestrator.history.nights import (
-    GUILTY,
-    LATER_TOOL,
-    TOOL,
-    keep,
-    month,
-    night,
-    of,
-    step,
-    without_build,
-)
+from tests.nights import LATER_TOOL, TOOL, keep, night, of, step, without_build
+from tests.unit.orchestrator.history.nights import GUILTY, month
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,8 @@ from orchestrator.history.retention import Brief, Keep, kept, present_row_of_bad
 from orchestrator.history.words import Word
 from reproducibility.errors import InputError
 from tests.conftest import examples
-from tests.unit.orchestrator.history.nights import keep, month, night, of, step
+from tests.nights import keep, night, of, step
+from tests.unit.orchestrator.history.nights import month
 
 # -- the rule --------------------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ import pytest
 
 from orchestrator.history.usage import used
 from orchestrator.history.words import Word
-from tests.unit.orchestrator.history.nights import month, night, without_build
+from tests.nights import night, without_build
+from tests.unit.orchestrator.history.nights import month
 
 NIGHTS = [night(number) for number in range(1, 11)]
 NOW = datetime(2026, 1, 10, 2, 30, tzinfo=UTC)

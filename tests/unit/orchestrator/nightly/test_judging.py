@@ -16,8 +16,8 @@ from orchestrator.nightly.facts import Facts, Frame, Seen
 from orchestrator.nightly.judging import judge
 from reproducibility import canonical, digest
 from tests import results
+from tests.nights import begin
 from tests.unit.orchestrator.audit import test_model as audit_documents
-from tests.unit.orchestrator.history.nights import begin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

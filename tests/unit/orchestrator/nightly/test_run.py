@@ -30,7 +30,7 @@ from reproducibility import digest as digests
 from reproducibility.errors import InfrastructureError, Stopped
 from tests import results
 from tests.fakes import FakeObserver
-from tests.unit.orchestrator.history.nights import keep, night
+from tests.nights import keep, night
 
 if TYPE_CHECKING:
     from reproducibility.digest import Digest

@@ -24,10 +24,9 @@ from orchestrator.nightly.state import State
 from reproducibility import canonical, digest
 from reproducibility.codes import COVERAGE
 from reproducibility.errors import InfrastructureError
-from tests import results
+from tests import nights, results
 from tests.fakes import FakeObserver
 from tests.unit.orchestrator.audit import test_model as audit_documents
-from tests.unit.orchestrator.history import nights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.site.pages import pages
 from orchestrator.site.site import Site
-from tests import nights
+from tests.month import month as month_of_nights
 from tests.unit.orchestrator.markup.parsing import Page, parsed
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FILES = ("audit.json", "logs/F1.log", "logs/of a boot.log", "night.json", "report.html",
          "result.json")  # fmt: skip
 TITLE = "Nightly builds"
-MONTH = tuple(nights.month())
+MONTH = tuple(month_of_nights())
 
 
 @functools.cache

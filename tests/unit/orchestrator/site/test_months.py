@@ -36,7 +36,7 @@ def test_every_word_has_a_sign_and_a_place_in_the_legend() -> None:
 
 
 def test_a_night_is_told_by_more_than_its_colour() -> None:
-    page = parsed(drawn([nights.night(3, word=Word.CHECK_FAILED)]).encode())
+    page = parsed(drawn([nights.night(3, word=Word.CHECK_FAILED)], (2026, 1)).encode())
     (found,) = page.named("a")
     assert found["class"] == "sign check-failed"
     assert found["title"] == "night 3: check-failed"
@@ -85,7 +85,7 @@ def test_of_too_many_nights_of_one_day_the_worst_are_there() -> None:
 
 def test_a_night_without_a_page_is_no_link() -> None:
     one = nights.night()
-    html = str(months.drawn((2026, 3), [one], Links(site([one], kept=[]), "")))
+    html = str(months.drawn((2026, 1), [one], Links(site([one], kept=[]), "")))
     assert "<a " not in html
     assert 'class="sign unchanged" title="night 1: unchanged"' in html
 

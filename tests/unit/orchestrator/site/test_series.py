@@ -47,7 +47,7 @@ def test_products_are_the_image_and_the_checks() -> None:
 def test_an_image_of_any_size_is_one() -> None:
     sizes = (0, 1 << 60, (1 << 60) + 1, 10**99)
     those = [
-        nights.night(number, image=Image(blake3=nights.blake3("image"), size=size))
+        nights.night(number, image=Image(blake3=nights.of("image"), size=size))
         for number, size in enumerate(sizes, 1)
     ]
     assert series.products(those)[0].values == (0, 1 << 60, None, None)
