@@ -84,6 +84,7 @@ def test_what_the_next_night_needs_is_kept(name: str) -> None:
         ROOT / ".cache" / "nightly",
         STATE.database,
         folder,
+        STATE.told,
         STATE.site,
     ]
     places = str(job(name).get("env") or job(name)["variables"])
