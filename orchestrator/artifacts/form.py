@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from typing import Final
 
-FORM: Final = 1
+FORM: Final = 2
 # In the page; the statements have it as a field.
 GENERATOR: Final = "sourcery report, form"

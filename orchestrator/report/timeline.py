@@ -27,6 +27,7 @@ _ROW, _AXIS, _BAR = 30, 22, 9
 _THINNEST = 0.35
 _TICKS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400)
 _MOST_TICKS = 5
+_LAST_TICK = 0.9
 _LONGEST_LABEL = 34
 
 
@@ -156,14 +157,13 @@ def _ticks(span: float) -> list[int]:
     step = next((one for one in _TICKS if span / one <= _MOST_TICKS), 0)
     if not step:
         step = int(span // _MOST_TICKS) + 1
-    return list(range(0, int(span) + 1, step))
+    # The words of one near the end would go beyond the picture; a line without words says nothing.
+    return [at for at in range(0, int(span) + 1, step) if at <= _LAST_TICK * span]
 
 
 def _tick(at: int, span: float, height: int) -> Html:
     place = f"{100 * at / span:.2f}%"
     line = element("line", x1=place, y1=16, x2=place, y2=height, class_="grid")
-    if at and at / span > 0.9:  # noqa: PLR2004 - its words would end beyond the picture
-        return line
     shown = "0" if not at else f"+{_clock(at)}"
     return join((line, element("text", shown, x=place, y=11, class_="tick")))
 

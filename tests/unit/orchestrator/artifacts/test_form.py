@@ -15,7 +15,10 @@ from tests.unit.orchestrator.evidence import samples
 # BLAKE3 of what the writers give for the same build and audit, by form. A writer that gives other
 # bytes than here takes the next number, and a line of its own: folders of the earlier form are then
 # told as such, and not taken for forged ones. The bill of materials has a form of its own.
-RECORDED = {1: "abfcb52f350e04de56f594122eb24da14874ae339e60179ce35523e808c4f221"}
+RECORDED = {
+    1: "abfcb52f350e04de56f594122eb24da14874ae339e60179ce35523e808c4f221",
+    2: "970e270b32fcc019fa618fae38106cda8cac44eacd7fd947bcb6036846807ecb",
+}
 
 _OF_ALL = {"version": "1.0", "size": 1, "blake3": results.NOTHING, "tree": results.NOTHING}
 _SHA256 = f"sha256:{results.ZEROS}"

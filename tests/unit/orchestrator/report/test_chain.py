@@ -73,4 +73,5 @@ def test_ticks_are_few_whatever_the_span() -> None:
     for span in (0.5, 1, 59, 61, 828, 7200, 1e6, 1e12):
         found = timeline._ticks(span)
         assert 1 <= len(found) <= 6
-        assert found[-1] <= span
+        # Each has its words, which would not all be seen at the end.
+        assert found[-1] <= 0.9 * span
