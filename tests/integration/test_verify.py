@@ -67,15 +67,19 @@ def needed(name: str, site: Path) -> list[metadata.Distribution]:
     """Distributions of this environment that a wheel in another one needs, with what those need."""
     (wheel,) = metadata.distributions(name=name, path=[str(site)])
     found: dict[str, metadata.Distribution] = {}
-    waiting = [*(wheel.requires or ())]
+    seen: set[tuple[str, str]] = set()
+    waiting = [(text, "") for text in wheel.requires or ()]
     while waiting:
-        wanted = Requirement(waiting.pop())
-        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+        text, extra = waiting.pop()
+        wanted = Requirement(text)
+        if wanted.marker is not None and not wanted.marker.evaluate({"extra": extra}):
             continue
         key = canonicalize_name(wanted.name)
-        if key not in found:
-            found[key] = metadata.distribution(wanted.name)
-            waiting += found[key].requires or ()
+        found.setdefault(key, metadata.distribution(wanted.name))
+        for one in ("", *wanted.extras):
+            if (key, one) not in seen:
+                seen.add((key, one))
+                waiting += [(further, one) for further in found[key].requires or ()]
     return list(found.values())
 
 
