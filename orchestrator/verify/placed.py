@@ -13,7 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from orchestrator import device
-from orchestrator.architecture import FACTS
+from orchestrator.architecture import ARCHITECTURES
 from orchestrator.artifacts import names
 from orchestrator.boot import files as boot_files
 from orchestrator.boot import step as boot_step
@@ -55,10 +55,10 @@ class Placed:
 def check(tree: Tree, result: BuildResult, spec: Spec, lock: Lock, findings: Findings) -> Placed:
     """Account for every file of the image's tree; what nothing accounts for is a finding."""
     _architectures(result.root, spec, lock, findings)
-    named = tuple(name for name in FACTS if name in result.root.commands)
+    named = [name for name in ARCHITECTURES if name in result.root.commands]
     programs = {name: _programs(name, lock) for name in named}
-    for name, paths in programs.items():
-        if {*result.root.prebuilt_programs.get(name, ())} != paths:
+    for name in named:
+        if {*result.root.prebuilt_programs.get(name, ())} != programs[name]:
             reason = f"root.prebuilt_programs of {name} are not those that a build puts there"
             findings.say("verdict-contradicts", names.RESULT, reason)
     stubs, others = _stubs(tree, named, programs)
@@ -79,7 +79,7 @@ def check(tree: Tree, result: BuildResult, spec: Spec, lock: Lock, findings: Fin
                 *chain(*programs.values(), *stubs.values()),
                 *map(_environment, named),
                 *map(_destination, own),
-                *(map(boot_files.uefi_place, named) if spec.boot else ()),
+                *(boot_files.uefi_place(name) for name in named if spec.boot is not None),
             ]
         ),
         below=frozenset(_below(named, spec, own)),
@@ -89,9 +89,9 @@ def check(tree: Tree, result: BuildResult, spec: Spec, lock: Lock, findings: Fin
         ("are of no part of such a build", [path for path in stray if path not in others]),
         ("are neither programs nor stubs of commands", [path for path in stray if path in others]),
     )
-    for what, paths in told:
-        if paths:
-            reason = f"{len(paths)} files {what}: {_shown(paths)}"
+    for what, those in told:
+        if those:
+            reason = f"{len(those)} files {what}: {_shown(those)}"
             findings.say("tree-differs", result.image.path, reason)
     return Placed(
         not stray,
@@ -130,8 +130,10 @@ def _environment(architecture: str) -> str:
 
 
 def _stubs(
-    tree: Tree, architectures: Iterable[str], programs: Mapping[str, Collection[str]]
-) -> tuple[dict[str, list[str]], frozenset[str]]:
+    tree: Tree,
+    architectures: Iterable[Architecture],
+    programs: Mapping[Architecture, Collection[str]],
+) -> tuple[dict[Architecture, list[str]], frozenset[str]]:
     """Paths of stubs by architecture; and what lies among them and is none.
 
     A stub is the line for a package that lies on the image and gives a program of that name.
@@ -141,7 +143,7 @@ def _stubs(
         if entry.path.startswith("src/") and entry.path.endswith(".go"):
             folder = entry.path.rpartition("/")[0]
             packages[commands.program_name(folder)].add(folder)
-    found: dict[str, list[str]] = {}
+    found: dict[Architecture, list[str]] = {}
     others = []
     for architecture in architectures:
         found[architecture] = []

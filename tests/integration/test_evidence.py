@@ -21,7 +21,7 @@ from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
-from securesystemslib.signer import SSlibKey
+from securesystemslib.signer import Key, SSlibKey
 
 from orchestrator.artifacts import names
 from orchestrator.evidence import sbom, uris
@@ -124,7 +124,7 @@ def test_in_toto_and_securesystemslib_accept_what_was_signed(
     small_own: Built, small: Orchestrate, place: Path
 ) -> None:
     """Every line, read with nothing of ours: its signatures, its statement, its subjects."""
-    public = {}
+    public: dict[str, Key] = {}
     for name in ("one", "two", "other"):
         made = orchestrated("key", "new", place / name)
         pem = (place / f"{name}.pub").read_bytes()

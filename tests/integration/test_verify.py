@@ -56,7 +56,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for file in one.files or ():
             if ".." not in file.parts:
                 (site / file).parent.mkdir(parents=True, exist_ok=True)
-                (site / file).symlink_to(one.locate_file(file))
+                (site / file).symlink_to(str(one.locate_file(file)))
     # A program for tests is not there, so neither is anything else that the wheel did not ask for.
     absent = subprocess.run([python, "-c", "import pytest"], check=False, capture_output=True)
     assert b"No module named 'pytest'" in absent.stderr
