@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +16,9 @@ from containers.host import durable
 from containers.host.scratch import Scratch
 from orchestrator.artifacts import names
 from orchestrator.evidence import dsse, sbom
+from orchestrator.evidence.oci_layout import CONFIG, EMPTY, NAME, Layout
 from reproducibility import canonical, regular
-from reproducibility import digest as digests
-from reproducibility.errors import ComparisonError, InfrastructureError, InputError
+from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,10 +28,6 @@ if TYPE_CHECKING:
 
 # The name of the image in the layout, as in `skopeo inspect oci:FOLDER:image`.
 TAG = "image"
-_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-_INDEX = "application/vnd.oci.image.index.v1+json"
-_CONFIG = "application/vnd.oci.image.config.v1+json"
-_EMPTY = "application/vnd.oci.empty.v1+json"
 _DISK = "application/vnd.sourcery.disk-image.v1"
 _ARCHIVE = "application/vnd.sourcery.cpio.v1+zstd"
 # As cosign and in-toto name them.
@@ -84,7 +79,7 @@ def export(out: Path, result: BuildResult, target: Path) -> Exported:
         ) from error
     try:
         with contextlib.closing(Scratch(target.parent, _PREFIX)) as scratch:
-            layout = _Layout(scratch.folder / "layout")
+            layout = Layout(scratch.folder / "layout")
             exported = _filled(layout, out, result, envelopes, bills)
             for path, _ in durable.files(layout.folder):
                 durable.sync(path)
@@ -100,15 +95,15 @@ def export(out: Path, result: BuildResult, target: Path) -> Exported:
 
 
 def _filled(
-    layout: _Layout,
+    layout: Layout,
     out: Path,
     result: BuildResult,
     envelopes: tuple[Envelope, ...],
     bills: list[tuple[str, bytes]],
 ) -> tuple[str, int]:
     layers = [
-        layout.take(out, result.image, _DISK),
-        layout.take(out, result.cpio, _ARCHIVE),
+        _taken(layout, out, result.image, _DISK),
+        _taken(layout, out, result.cpio, _ARCHIVE),
     ]
     architectures = sorted(result.root.commands)
     config = {
@@ -117,8 +112,8 @@ def _filled(
         "os": "linux",
         "rootfs": {"diff_ids": [layer["digest"] for layer in layers], "type": "layers"},
     }
-    image = layout.manifest(layout.json(config, _CONFIG), layers)
-    empty = layout.blob(b"{}", _EMPTY)
+    image = layout.manifest(layout.json(config, CONFIG), layers)
+    empty = layout.blob(b"{}", EMPTY)
     referring = [
         layout.manifest(
             empty,
@@ -130,74 +125,17 @@ def _filled(
     ]
     described = [layout.blob(data, _SPDX, {_TITLE: name}) for name, data in bills]
     referring.append(layout.manifest(empty, described, kind=_SPDX, subject=image))
-    named = {**image, "annotations": {"org.opencontainers.image.ref.name": TAG}}
+    named = {**image, "annotations": {NAME: TAG}}
     layout.finish([named, *referring])
     return str(image["digest"]), len(referring)
 
 
-class _Layout:
-    """A layout in the making."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._blobs = folder / "blobs" / "sha256"
-        self._blobs.mkdir(parents=True)
-
-    def take(self, out: Path, file: Artifact, kind: str) -> dict[str, Any]:
-        """Add a file of the build; give its descriptor."""
-        source, target = out / file.path, self._blobs / file.sha256
-        if digests.sha256_of_file(source, follow=False).hex != file.sha256:
-            raise ComparisonError(
-                f"the file is not what the result says: it should be sha256 {file.sha256}",
-                subject=str(source),
-                remedy="build again: `orchestrate build`",
-            )
-        try:
-            os.link(source, target, follow_symlinks=False)
-        except OSError:
-            shutil.copyfile(source, target, follow_symlinks=False)
-        return {
-            "annotations": {_TITLE: file.path},
-            "digest": f"sha256:{file.sha256}",
-            "mediaType": kind,
-            "size": file.size,
-        }
-
-    def blob(
-        self, data: bytes, kind: str, annotations: dict[str, str] | None = None
-    ) -> dict[str, Any]:
-        """Add bytes; give their descriptor."""
-        digest = digests.sha256_of_bytes(data)
-        (self._blobs / digest.hex).write_bytes(data)
-        found: dict[str, Any] = {"digest": str(digest), "mediaType": kind, "size": len(data)}
-        return {**found, "annotations": annotations} if annotations else found
-
-    def json(self, document: dict[str, Any], kind: str) -> dict[str, Any]:
-        """Add a document; give its descriptor."""
-        return self.blob(canonical.dumps(document), kind)
-
-    def manifest(
-        self,
-        config: dict[str, Any],
-        layers: list[dict[str, Any]],
-        *,
-        kind: str = "",
-        subject: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        """Add a manifest; give its descriptor. `kind`: an artifact's type."""
-        document = {
-            "config": config,
-            "layers": layers,
-            "mediaType": _MANIFEST,
-            "schemaVersion": 2,
-            **({"artifactType": kind} if kind else {}),
-            **({"subject": subject} if subject else {}),
-        }
-        made = self.json(document, _MANIFEST)
-        return {**made, "artifactType": kind} if kind else made
-
-    def finish(self, manifests: list[dict[str, Any]]) -> None:
-        """Write what names the manifests."""
-        index = {"manifests": manifests, "mediaType": _INDEX, "schemaVersion": 2}
-        (self.folder / "index.json").write_bytes(canonical.dumps(index))
-        (self.folder / "oci-layout").write_bytes(canonical.dumps({"imageLayoutVersion": "1.0.0"}))
+def _taken(layout: Layout, out: Path, file: Artifact, kind: str) -> dict[str, Any]:
+    """Add a file of the build; give its descriptor."""
+    return layout.file(
+        out / file.path,
+        file.sha256,
+        kind,
+        {_TITLE: file.path},
+        remedy="build again: `orchestrate build`",
+    )
