@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from orchestrator.inputs.apt_sources import Mirror
 
 _HELPER = Path("/usr/lib/apt/apt-helper")
+# Where a spec names the packages of which everything that they depend on is pinned too.
+ROOT_PACKAGES = "[root.gcc] packages"
 # A metapackage leads to the package, or by one more of its kind.
 _HOPS = 3
 _NO_KEY = re.compile(r"NO_PUBKEY|is not signed|couldn't be verified")
@@ -130,12 +132,20 @@ class DebianTransport:
                 )
             store.put_file(package, move=True)
 
-    def closure(
-        self, packages: Sequence[str], suite: str, architecture: Architecture, store: Store
+    def closure(  # noqa: PLR0913 - what is asked for, of what, and how it is told
+        self,
+        packages: Sequence[str],
+        suite: str,
+        architecture: Architecture,
+        store: Store,
+        *,
+        essential: bool = False,
+        named: str = ROOT_PACKAGES,
     ) -> tuple[RootPackage, ...]:
         """Pin packages and everything that they depend on, as apt would install them on nothing.
 
         What they recommend is left out. Sorted by name; the packages are in the store afterwards.
+        `essential`: with what every Debian system has. `named`: where the names stand, for errors.
 
         Raises:
             InputError: the suite has not all of them, or not for this architecture (`missing`); or
@@ -147,8 +157,11 @@ class DebianTransport:
             environment = self._updated(label, suite, architecture, scratch)
             lacking = self._lacking(packages, architecture, environment, scratch)
             if lacking:
-                raise self._without(lacking, suite, architecture, store)
-            names = self._needed(label, packages, architecture, environment, scratch)
+                raise self._without(lacking, suite, architecture, store, named)
+            further = ["?essential"] if essential else []
+            names = self._needed(
+                label, packages, further, architecture, environment, scratch, named
+            )
             show = [self._program("apt-cache"), "--no-all-versions", "show", *names]
             shown = self.clients.run(show, environment=environment, directory=scratch)
             stanzas = apt_index.stanzas(shown.stdout)
@@ -179,7 +192,12 @@ class DebianTransport:
         return lacking
 
     def _without(
-        self, lacking: Sequence[str], suite: str, architecture: Architecture, store: Store
+        self,
+        lacking: Sequence[str],
+        suite: str,
+        architecture: Architecture,
+        store: Store,
+        named: str,
     ) -> InputError:
         """Tell names that are wrong from packages that only other architectures have."""
         nowhere = list(lacking)
@@ -192,27 +210,30 @@ class DebianTransport:
         if nowhere:
             return InputError(
                 f"{suite} has no package {' '.join(nowhere)} for any of {', '.join(ARCHITECTURES)}",
-                subject="[root.gcc] packages",
-                remedy="correct the name in the spec, or name another suite, [debian] suite",
+                subject=named,
+                remedy="correct the name there, or name another suite",
             )
         return InputError(
             f"{suite} has {' '.join(lacking)} for other architectures, not for {architecture}",
-            subject="[root.gcc] packages",
-            remedy="name other packages in the spec",
+            subject=named,
+            remedy="name other packages there",
             missing=True,
         )
 
-    def _needed(
+    def _needed(  # noqa: PLR0913 - as `closure`
         self,
         label: str,
         packages: Sequence[str],
+        further: Sequence[str],
         architecture: Architecture,
         environment: Mapping[str, str],
         scratch: Path,
+        named: str,
     ) -> set[str]:
-        """The names of all packages that apt would install."""
+        """The names of all packages that apt would install. `further`: patterns of some."""
         simulated = ["--simulate", "--quiet", "--no-install-recommends", "install"]
-        command = [self._program("apt-get"), *simulated, *apt_index.exactly(packages, architecture)]
+        command = [self._program("apt-get"), *simulated, *further]
+        command += apt_index.exactly(packages, architecture)
         done = self.clients.run(command, environment=environment, directory=scratch, check=False)
         said = done.stdout.decode("utf-8", "replace")
         if done.status:
@@ -221,7 +242,7 @@ class DebianTransport:
                 f"apt would not install {label}: {told}",
                 subject=f"exit status {done.status}",
                 remedy="try again later, where the suite is in the middle of a change; or name "
-                "other packages in the spec, [root.gcc] packages",
+                f"other packages in {named}",
             )
         names = apt_index.installed(said)
         if not names.issuperset(packages):

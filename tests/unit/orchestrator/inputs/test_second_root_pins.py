@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.inputs import second_root
+from orchestrator.inputs.debian_package import DebianTransport
 from orchestrator.lock.file import GCC, Absent
 from orchestrator.spec import model as specs
 from orchestrator.spec.second_root import Roots
@@ -142,3 +143,23 @@ def test_a_package_that_is_named_twice() -> None:
     text = SPEC + TABLE.replace('["gccgo-14"]', '["gccgo-14", "g++", "gccgo-14"]')
     with pytest.raises(InputError, match="gccgo-14 is named twice"):
         specs.parse(text)
+
+
+def test_what_every_debian_system_has_is_pinned_where_that_is_asked(
+    debian: Debian, store: Store
+) -> None:
+    asked: list[list[str]] = []
+    answer = debian.world.failing
+
+    def watching(command: Sequence[str]) -> Completed | None:
+        asked.append([word for word in command if word.startswith("?")])
+        return answer(command)
+
+    debian.world.failing = watching
+    transport = DebianTransport(debian.world.clients())
+    for essential in (False, True):
+        transport.closure(["gccgo-14"], "trixie", "amd64", store, essential=essential)
+        assert (["?essential"] in asked) is essential
+    with pytest.raises(InputError, match="no package none") as wrong:
+        transport.closure(["none"], "trixie", "amd64", store, named="a list of mine")
+    assert wrong.value.subject == "a list of mine"
