@@ -36,13 +36,17 @@ TEST_PROGRAMS := $(RUN_PROGRAMS) dockerd=docker.io fsck.fat=dosfstools mcopy=mto
 # In bench: what the image writer is measured against.
 BENCH_PROGRAMS := $(RUN_PROGRAMS) mcopy=mtools mkfs.vfat=dosfstools
 
+# What makes the container image; without root, it maps users.
+IMAGE_PROGRAMS := mmdebstrap=mmdebstrap newuidmap=uidmap
+
 .PHONY: help
 help:
 	@echo 'make build   set everything up, then build the image with the embedded engine'
-	echo 'make test    set everything up, then run every check and every test but the next four'
+	echo 'make test    set everything up, then run every check and every test but the next five'
 	echo 'make test-engines   compare every action of the default image on both engines'
 	echo 'make test-boot  boot on every platform, and from a stick on every bus that a firmware knows'
 	echo 'make test-nights   a month of nights on a small project'
+	echo 'make test-image  make the container image of the tool, and a night in it'
 	echo 'make test-older-go  build with another version of Go'
 	echo 'make audit-full    audit the build in out/ by all means, and show the matrix; takes hours'
 	echo 'make unit-pythons   the unit tests on every other Python that the package is for'
@@ -52,6 +56,8 @@ help:
 	echo 'make picture draw docs/session.svg from what the tests of booting recorded'
 	echo 'make fmt     format the Python code, mend what can be mended'
 	echo 'make setup-nightly  install what `orchestrate nightly` needs'
+	echo 'make image   make a container image of the tool, twice, and compare; ARGS=--once'
+	echo 'make relock-image  pin what that image consists of'
 	echo 'make relock  pin the newest dependencies in requirements*.lock'
 	echo 'make clean   remove .venv and the tools'"'"' caches (not out/, not the store)'
 
@@ -105,6 +111,12 @@ test-boot: setup-tests
 test-nights: setup-tests
 	@SOURCERY_TEST_NIGHTS=1 $(BIN)/python -m pytest tests/integration/test_nightly.py $(ARGS)
 
+# The container image of the tool, made as `make image` does, on a container engine; a night in it.
+.PHONY: test-image
+test-image: setup-tests
+	@$(call packages,$(IMAGE_PROGRAMS))
+	$(BIN)/python -m pytest tests/integration/test_tool_image.py -m long $(ARGS)
+
 # A toolchain of another version, three times over, with its image: as long as a build of the default.
 .PHONY: test-older-go
 test-older-go: setup-tests
@@ -130,6 +142,16 @@ bench: setup-bench
 .PHONY: fuzz
 fuzz: setup-fuzz
 	@$(FUZZ)/bin/python -m tests.fuzz $(ARGS)
+
+# A container image of the tool itself in dist/, made twice under different conditions and compared.
+.PHONY: image
+image: setup-image
+	@$(BIN)/python -m orchestrator.tool_image $(ARGS)
+
+# The Debian packages of that image, as the suite has them today.
+.PHONY: relock-image
+relock-image: setup-image
+	@$(BIN)/python -m orchestrator.tool_image --relock $(ARGS)
 
 .PHONY: picture
 picture: setup-tests
@@ -158,6 +180,11 @@ setup:
 .PHONY: setup-nightly
 setup-nightly:
 	@$(call packages,$(RUN_PROGRAMS) $(BOOT_PROGRAMS))
+	$(call environment,run,requirements-build.lock requirements.lock)
+
+.PHONY: setup-image
+setup-image:
+	@$(call packages,$(IMAGE_PROGRAMS))
 	$(call environment,run,requirements-build.lock requirements.lock)
 
 .PHONY: setup-tests

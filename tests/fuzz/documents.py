@@ -28,6 +28,7 @@ from orchestrator.lock import logged
 from orchestrator.spec import diagnostics
 from orchestrator.spec import model as spec
 from orchestrator.store import records
+from orchestrator.tool_image import lock as image_lock
 from reproducibility import canonical, manifest, redaction
 from reproducibility import digest as digests
 from reproducibility.digest import Digest
@@ -40,6 +41,7 @@ from tests.unit.orchestrator import samples
 from tests.unit.orchestrator.audit import test_model as test_audit
 from tests.unit.orchestrator.lock import test_file as test_lock
 from tests.unit.orchestrator.spec import test_model as test_spec
+from tests.unit.orchestrator.tool_image import test_lock as test_image_lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +78,19 @@ def _lock(data: bytes) -> None:
     found = lock.parse(data)
     if lock.parse(lock.dump(found)) != found:
         raise AssertionError("a lock does not read back")
+
+
+def _image_lock(data: bytes) -> None:
+    found = image_lock.parse(data)
+    if image_lock.parse(image_lock.dump(found)) != found:
+        raise AssertionError("a lock does not read back")
+    for packages in found.packages.values():
+        image_lock.python_version(packages)
+    found.created  # noqa: B018 - computed
+
+
+def _image_locks() -> Sequence[bytes]:
+    return [canonical.pretty(test_image_lock.document())]
 
 
 def _sealed_lock(data: bytes) -> None:
@@ -305,6 +320,7 @@ TARGETS = (
     Target("text", _text, _specs),
     Target("lock", _lock, lambda: [test_lock.DATA], examples=30),
     Target("lock-sealed", _sealed_lock, lambda: [test_lock.DATA], examples=30),
+    Target("image-lock", _image_lock, _image_locks, examples=30),
     Target("json", _canonical, _json),
     Target("manifest", _manifest, _manifests, nasty=_many_parts),
     Target("digest", _digest, lambda: [b"blake3:" + b"0" * 64, b"sha256:" + b"f" * 64]),

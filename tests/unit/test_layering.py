@@ -29,6 +29,7 @@ ALLOWED = {
 PROGRAMS = {
     "containers/sandbox/confine.py",
     "orchestrator/run/first_process.py",
+    "orchestrator/tool_image/__main__.py",
     "containers/docker/reap.py",
 }
 # What starts processes or opens sockets; `reproducibility` does neither.
