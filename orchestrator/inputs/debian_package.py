@@ -8,6 +8,7 @@ only to lock; a locked package is fetched by its place in the pool and its SHA-2
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +79,25 @@ class DebianTransport:
     clients: Clients
     root: Path = Path("/")
     _mirror: list[Mirror] = field(default_factory=list)
+    # Where indexes that were read are kept, if they are: apt's environment by suite and
+    # architecture.
+    _shared: list[Path] = field(default_factory=list)
+    _read: dict[tuple[str, Architecture], dict[str, str]] = field(default_factory=dict)
+
+    @contextmanager
+    def one_state(self, store: Store) -> Iterator[None]:
+        """Read the index of each suite once within this context.
+
+        So what is pinned there is of one state of the suite, and one download. Not for several
+        threads at once.
+        """
+        with store.temporary() as folder:
+            self._shared.append(folder)
+            try:
+                yield
+            finally:
+                self._shared.remove(folder)
+                self._read.clear()
 
     def resolve(self, request: PackageRequest | PoolRequest, store: Store) -> DebianPackage:
         """Pin what the suite has of a package today, or what lies in a place of the pool.
@@ -294,7 +314,14 @@ class DebianTransport:
         self, label: str, suite: str, architecture: Architecture, scratch: Path
     ) -> dict[str, str]:
         """Read a suite's signed index; return the environment in which apt uses it."""
-        environment = self._configuration(suite, [FACTS[architecture].debian], scratch)
+        known = self._read.get((suite, architecture))
+        if known is not None:
+            return known
+        folder = scratch
+        if self._shared:
+            folder = self._shared[-1] / str(len(self._read))
+            folder.mkdir(exist_ok=True)
+        environment = self._configuration(suite, [FACTS[architecture].debian], folder)
         apt_get = self._program("apt-get")
         update = [apt_get, "--error-on=any", "update", answers.APT_STRUCTURED]
         # The configuration is gone afterwards, so nobody could run the command line again.
@@ -322,6 +349,8 @@ class DebianTransport:
                     "place in the pool: `pool` and `sha256` in the spec",
                 ) from error
             raise
+        if self._shared:
+            self._read[suite, architecture] = environment
         return environment
 
     def _shown(  # noqa: PLR0913 - what is asked of whom, and where

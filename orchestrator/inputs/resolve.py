@@ -127,6 +127,10 @@ class _Resolver:
         self._log: dict[Architecture, LogEntry] = {}
 
     def lock(self) -> Lock:
+        with self._shelf.debian.one_state(self._store):
+            return self._lock()
+
+    def _lock(self) -> Lock:
         others = sorted(set(self._hosts) - {self._host})
         self._events.expected(
             [_label(name, one) for one in (self._host, *others) for name in _OF_A_HOST]

@@ -266,3 +266,15 @@ def test_a_lock_for_another_kernel_is_refused(booting: Spec, pinned: Lock) -> No
     text = (SPEC + BOOT).replace("linux-image-amd64", "linux-image-cloud-amd64")
     with pytest.raises(InputError, match=r"boot.kernel.amd64: the spec says linux-image-cloud"):
         pinned.check_fits(specs.parse(text))
+
+
+def test_an_index_is_read_once_for_all_that_is_pinned_together(
+    world: World, index: Index, booting: Spec, store: Store
+) -> None:
+    """So all of it is of one state of the suite. The next lock is of another one."""
+    resolve.lock(booting, None, store, clients=world.clients())
+    read = world.count("update")
+    packages = [name for name, one in index.stanzas.items() if one["Filename"] in world.packages]
+    assert 1 <= read <= len(booting.image.architectures) < len(packages)
+    resolve.lock(booting, None, store, clients=world.clients())
+    assert world.count("update") == 2 * read
