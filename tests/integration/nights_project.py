@@ -49,9 +49,9 @@ def program(words: str) -> str:
 
 @dataclass(frozen=True)
 class First:
-    """What a page of nights says first. `verdict`: the word; `meaning`, `line`: sentences."""
+    """What a page of nights says first. `word`: after its sign; `meaning`, `line`: sentences."""
 
-    verdict: str
+    word: str
     meaning: str
     line: str
 
@@ -85,7 +85,9 @@ def first_of(page: Path) -> First | None:
         return None
     reader = _Hero()
     reader.feed(page.read_text())
-    return First(**reader.found) if reader.found else None
+    if not reader.found:
+        return None
+    return First(reader.found["verdict"].split()[-1], reader.found["meaning"], reader.found["line"])
 
 
 @dataclass(frozen=True)

@@ -417,17 +417,17 @@ def test_each_night_is_what_it_must_be(world: World, name: str) -> None:
         assert page is None
         return
     assert page is not None
-    assert page.verdict == str(row.word)
-    assert page.meaning.startswith(f"Night {night.number}: {row.word.meaning}")
+    assert page.word == str(row.word)
+    assert page.meaning.startswith(f"Night {night.number} ({night.date}): {row.word.meaning}")
     assert page.line == night.line
 
 
 @pytest.mark.parametrize("name", [name for name, row in MONTH.items() if row.status is None])
 def test_in_the_morning_the_first_page_says_it(world: World, name: str) -> None:
-    row, index = MONTH[name], world.nights[name].index
+    row, night, index = MONTH[name], of(world, name), world.nights[name].index
     assert index is not None
-    assert index == First(str(row.word), index.meaning, of(world, name).line)
-    assert index.meaning.startswith(f"Night {NUMBERS[name]}: {row.word.meaning}")
+    assert index == First(str(row.word), index.meaning, night.line)
+    assert index.meaning.startswith(f"Night {night.number} ({night.date}): {row.word.meaning}")
 
 
 def test_bisecting_names_night_12_and_the_action(world: World) -> None:

@@ -20,6 +20,7 @@ from tests.integration.nights_project import FLAW, GUILTY, World, first_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.integration.building import Orchestrate
     from tests.integration.conftest import Built
@@ -77,7 +78,7 @@ def test_each_night_has_its_word(world: World, name: str) -> None:
     assert (seen.record.word, seen.record.line) == (word, line)
     assert seen.status == word.status
     assert seen.index is not None
-    assert (seen.index.verdict, seen.index.line) == (str(word), line)
+    assert (seen.index.word, seen.index.line) == (str(word), line)
     assert first_of(world.state.night(seen.record.number) / "index.html") == seen.index
 
 
