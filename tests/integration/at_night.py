@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 MOMENTS: Final[Mapping[str, tuple[Any, str, bool]]] = {
     "the evidence": (keeping, "keep", True),
     "evidence in its place": (keeping, "keep", False),
-    "locks in their place": (keeping, "keep_locks", False),
     "nothing but the record": (History, "end", True),
     # From here on the night is over.
     "the record": (History, "end", False),
+    "locks in their place": (keeping, "keep_locks", False),
     "half of the pages": (keeping, "write_pages", True),
 }
 

@@ -112,7 +112,6 @@ MONTH: Final = {
     "flawed still": guilty("it still is"),
     "flawed for three nights": guilty("it still is"),
     "mended": changed("the source is fixed", "input hello"),
-    "quiet 16": quiet(),
     "no boot": Row(
         "the image does not boot", Word.BOOT_FAILED, "Boot: this image has no boot files"
     ),
@@ -122,20 +121,23 @@ MONTH: Final = {
     "state full": Row("the state folder's disk is full", Word.INFRASTRUCTURE, "Build: "),
     "state mended": changed("it has room again; the source had changed", "input hello"),
     "killed": Row(
-        "killed at 18 moments before its end, and once after it", Word.UNCHANGED, HOLDS,
-        -signal.SIGKILL, attempts=19,
+        "killed at 17 moments before its end, and once after it", Word.UNCHANGED, HOLDS,
+        -signal.SIGKILL, attempts=18,
+    ),
+    "killed at its locks": Row(
+        "killed once its lock is kept", Word.UNCHANGED, HOLDS, -signal.SIGKILL
     ),
     "killed in its pages": Row(
         "killed while its pages are written", Word.UNCHANGED, HOLDS, -signal.SIGKILL
     ),
     "another tool": Row(
         "a tool update that changes bytes", Word.TOOL_CHANGED,
-        "Another build of orchestrate; 1 outputs changed with it",
+        "Another build of orchestrate; 1 output changed with it",
     ),
     "clock back": quiet("the clock jumps back by 40 days"),
     "the tool again": Row(
         "the tool is the one before, the clock too", Word.TOOL_CHANGED,
-        "Another build of orchestrate; 1 outputs changed with it",
+        "Another build of orchestrate; 1 output changed with it",
     ),
     "never ended": Row(
         "killed, and nobody goes on with it", Word.INFRASTRUCTURE,
@@ -153,8 +155,9 @@ OUTSIDE: Final[tuple[tuple[StageName, float], ...]] = (
     ("audit", 0), ("audit", 0.2), ("audit", 0.4), ("audit", 0.6), ("audit", 0.8),
     ("verify", 0), ("verify", 0.5),
 )  # fmt: skip
-BEFORE_THE_END: Final = tuple(at_night.MOMENTS)[:4]
-AFTER_THE_END: Final = tuple(at_night.MOMENTS)[4:]
+BEFORE_THE_END: Final = tuple(at_night.MOMENTS)[:3]
+KILLED: Final = ("killed", "killed at its locks", "killed in its pages")
+AFTER_THE_END: Final = tuple(at_night.MOMENTS)[3:]
 
 
 # -- a disk of its own -----------------------------------------------------------------------------
@@ -325,7 +328,6 @@ def failing(world: World) -> None:
     world.flaw = ""
     world.write("four")
     world.night("mended")
-    world.night("quiet 16")
     world.night("no boot", world.configure(boot='["pc-bios"]'))
     world.night("boots again")
 
@@ -355,7 +357,7 @@ def being_killed(world: World) -> None:
         killing.outside(stage, part)
     for moment in BEFORE_THE_END:
         killing.at(moment)
-    for name, moment in zip(("killed", "killed in its pages"), AFTER_THE_END, strict=True):
+    for name, moment in zip(KILLED, AFTER_THE_END, strict=True):
         killing.over(name, moment)
         world.now += DAY
 
@@ -449,7 +451,7 @@ def test_a_mirror_that_is_down_is_said(world: World) -> None:
         assert (stages["relock"].state, stages["relock"].status) == ("failed", 4)
         assert stages["build"].state == "done"
         assert night.locked == "the night before"
-    assert "; so since night 5 (2026-01-06)" in of(world, "no mirror for three nights").notes[0]
+    assert "so since night 5 (2026-01-06)" in of(world, "no mirror for three nights").notes[0]
 
 
 def test_a_full_disk_is_named(world: World) -> None:
