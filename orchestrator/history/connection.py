@@ -36,6 +36,7 @@ _BEGIN_ANEW = (
 _UNREADABLE = "mend it or its permissions, or run this as the user that it belongs to"
 _ROOM = "free some space on its disk, and run it again: what was written before is whole"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_CANTOPEN}
 # By the whole code, else by the primary one: what happened, and what to do.
 _WORDS = {
     # The index of the log cannot grow (os_unix.c, unixShmMap), which only a full disk refuses.
@@ -201,11 +202,26 @@ def _readable(path: Path) -> Connection:
     """Open a history that is not written to, also where it could not be."""
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
         # The log and what is shared of it, which a reader makes too, go with the last who reads.
-        return _connect(path, "mode=rw")
+        connection = _connect(path, "mode=rw")
+        try:
+            connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode not in _NO_ROOM or _log(path):
+                raise
+            # What a full disk holds is what somebody will want to read.
+            connection.close()
+            return _connect(path, "mode=ro&immutable=1")
+        return connection
     if path.with_name(f"{path.name}-wal").exists():
         return _connect(path, "mode=ro")
     # Nobody is writing to it: whoever does has a log.
     return _connect(path, "mode=ro&immutable=1")
+
+
+def _log(path: Path) -> bool:
+    """Return whether a log has something that is not in the file itself yet."""
+    log = path.with_name(f"{path.name}-wal")
+    return log.exists() and log.stat().st_size > 0
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def main() -> None:
     def clock() -> datetime:
         return began + timedelta(seconds=time.monotonic() - since)
 
-    children._program = lambda: [sys.executable, "-m", "tests.integration.flawed"]
+    children._program = lambda: [sys.executable, "-P", "-m", "tests.integration.flawed"]
     run.nightly = partial(run.nightly, clock=clock)  # type: ignore[assignment]
     moment = os.environ.get("DIES", "")
     if moment:

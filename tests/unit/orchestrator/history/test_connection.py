@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -374,6 +375,21 @@ def test_a_full_disk_is_never_called_another_fault(path: Path, error: Exception)
     with pytest.raises(InfrastructureError) as caught, connection.telling(path):
         raise error
     assert "free some space" in caught.value.remedy
+
+
+def test_what_a_full_disk_holds_can_be_read(path: Path) -> None:
+    """No file can grow, as on a full disk; the index of the log would have to."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(InfrastructureError, match="the disk is full"):
+            History.open(path)
+        with History.to_read(path) as history:
+            assert history.nights(details=True) == NIGHTS
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with History.open(path) as history:
+        keep(history, [night(4)])
 
 
 def test_a_disk_that_fails_is_not_called_full(path: Path) -> None:
