@@ -224,7 +224,6 @@ class Killing:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._config = world.configure()
         self._stages = {one.name: one.seconds for one in world.nights["nothing new"].record.stages}
         self._groups = orphaned_groups()
         self._had = world.numbers()
@@ -232,7 +231,7 @@ class Killing:
 
     def outside(self, stage: StageName, part: float) -> None:
         """Kill one from outside, some time after a stage has begun."""
-        running = self._begin(f"killed in {stage}")
+        running = self._begin(f"killed in {stage}", audited=stage == "audit")
         running.wait_for(rf"started +{stage}\b")
         time.sleep(part * self._stages[stage])
         had = building.descendants(running.process.pid)
@@ -256,9 +255,11 @@ class Killing:
         self._world.saw(name, ran, time.monotonic() - began)
         self._attempts = 0
 
-    def _begin(self, what: str, **variables: str) -> Running:
+    def _begin(self, what: str, *, audited: bool = False, **variables: str) -> Running:
+        """Begin one. `audited`: where it is not killed in its audit, that only takes time."""
         self._attempts += 1
-        return self._world.start(self._config, what, **variables)
+        config = self._world.configure(budget="10m" if audited else "0s")
+        return self._world.start(config, what, **variables)
 
     def _ended(self, running: Running, had: dict[int, str]) -> building.Ran:
         ran = running.end()
