@@ -69,7 +69,7 @@ def main() -> None:
         return began + timedelta(seconds=time.monotonic() - since)
 
     children._program = lambda: [sys.executable, "-P", "-m", "tests.integration.flawed"]
-    run.nightly = partial(run.nightly, clock=clock)  # type: ignore[assignment]
+    run.nightly = partial(run.nightly, clock=clock)
     moment = os.environ.get("DIES", "")
     if moment:
         where, name, before = MOMENTS[moment]

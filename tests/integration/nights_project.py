@@ -226,12 +226,16 @@ class World:
         return Running(f"nightly ({what})", process)
 
     def night(
-        self, name: str, config: Path | None = None, days: float = 1, **variables: str
+        self,
+        name: str,
+        config: Path | None = None,
+        days: float = 1,
+        variables: Mapping[str, str] | None = None,
     ) -> Seen:
         """Carry out a night, some days after the one before."""
         self.now += timedelta(days=days)
         began = time.monotonic()
-        ran = self.start(config or self.configure(), name, **variables).end()
+        ran = self.start(config or self.configure(), name, **(variables or {})).end()
         return self.saw(name, ran, time.monotonic() - began)
 
     def saw(self, name: str, ran: Ran, seconds: float) -> Seen:

@@ -314,7 +314,7 @@ def changing(world: World) -> None:
     world.write("two", "world")
     world.night("two")
     for name in ("no mirror", "no mirror still", "no mirror for three nights"):
-        world.night(name, world.configure(relock='"all"'), **NO_MIRROR)
+        world.night(name, world.configure(relock='"all"'), variables=NO_MIRROR)
     world.night("mirrors again")
 
 
@@ -372,7 +372,7 @@ def moving(world: World) -> None:
     world.night("clock back", days=-40)
     world.tool = None
     world.night("the tool again", days=41)
-    world.night("never ended", DIES="the evidence")
+    world.night("never ended", variables={"DIES": "the evidence"})
     world.night("after it")
     world.night("the last")
 
