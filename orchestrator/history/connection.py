@@ -205,11 +205,11 @@ def _readable(path: Path) -> Connection:
         connection = _connect(path, "mode=rw")
         try:
             connection.execute("PRAGMA user_version").fetchone()
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
+            connection.close()
             if error.sqlite_errorcode not in _NO_ROOM or _log(path):
                 raise
             # What a full disk holds is what somebody will want to read.
-            connection.close()
             return _connect(path, "mode=ro&immutable=1")
         return connection
     if path.with_name(f"{path.name}-wal").exists():
