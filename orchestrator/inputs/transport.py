@@ -9,6 +9,7 @@ client wrote is passed on without the credentials that it got.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -48,6 +49,8 @@ _SHARED = (
     "ALL_PROXY", "FTP_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
 )  # fmt: skip
 _KEPT = 2000
+# As glibc has it, and with it every client.
+_FULL = re.compile(rb"no space left on device|disk quota exceeded", re.IGNORECASE)
 _LOOK = "look at the network, the proxy settings and the mirror, then try again"
 _ASK = "look at what the client says, and at the settings of its mirror, proxy and credentials"
 
@@ -278,6 +281,14 @@ class Clients:
             said = redact(said, secrets)
             told = f"{label} could not be fetched: {said[-_KEPT:]}"
             place = redact(subject, secrets)
+            full = _FULL.search(done.stderr) or _FULL.search(done.stdout)
+            if full is not None and kind in {Kind.PASSING, Kind.REFUSED}:
+                # Nobody's answer: asking again, and the client's settings, change nothing.
+                raise InfrastructureError(
+                    f"{label} could not be fetched: {full[0].decode().lower()}",
+                    subject=str(directory),
+                    remedy="free some space on its disk, or on that of temporary files",
+                )
             if kind is Kind.PASSING:
                 raise PassingFaultError(told, subject=place, remedy=_LOOK)
             raise RefusedError(

@@ -25,8 +25,15 @@ _MOST_CHAINS, _AT_ONCE, _LONGEST_CHAIN = 300, 5, 12
 _SEEN = {"audit": "by an audit", "build": "between builds of different nights"}
 
 
+def nothing_built(night: Night) -> bool:
+    """Return whether a night that has its details ended without a build."""
+    return night.image is None and not night.steps
+
+
 def varying(night: Night, links: Links) -> Html:
     """Steps that were given the same and made something else, with the explanation."""
+    if nothing_built(night):
+        return element("p", "Nothing was built, so no step was looked at.")
     if not night.varying:
         audited = sum(step.audited == night.number for step in night.steps)
         return element(
@@ -60,6 +67,8 @@ def _outputs(one: Varying) -> Html:
 
 def checks(night: Night) -> Html:
     """How many checks passed, and each that did not."""
+    if nothing_built(night) and not night.checks:
+        return element("p", "Nothing was built, so nothing was compared.")
     order = words.VERDICTS
     those = [check for check in night.checks if check.verdict != "PASS"]
     those.sort(key=lambda check: -order.index(check.verdict))
@@ -94,6 +103,8 @@ def changes(night: Night, links: Links) -> Html:
     """What changed since the night before, and which outputs follow from what."""
     if night.previous is None:
         return element("p", "There is no night before that built something.")
+    if nothing_built(night):
+        return element("p", "Nothing was built, so it is not known what changed.")
     nothing = "" if night.changes else " Nothing that it was built from is known to have changed."
     compared = element("p", "Compared with ", links.night(night.previous), ".", nothing)
     columns = ("What", "Before", "Now", "To read")

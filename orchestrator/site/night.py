@@ -98,7 +98,9 @@ def _facts(night: Night, links: Links) -> Iterable[tuple[Child, Child]]:
     yield "Lock", join((_digest(night.lock), element("div", locked, class_="dim")))
     yield "Built by", join(("orchestrate ", signs.brief(night.tool.version), " ",
                             element("div", _digest(night.tool.digest), class_="dim")))  # fmt: skip
-    if night.previous is not None:
+    if findings.nothing_built(night):
+        yield "Compared with", "nothing: nothing was built"
+    elif night.previous is not None:
         yield "Compared with", links.night(night.previous)
     else:
         yield "Compared with", "nothing: no night before built something"

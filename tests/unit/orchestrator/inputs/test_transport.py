@@ -120,6 +120,23 @@ def test_an_answer_that_will_not_change_is_final(output: str, tmp_path: Path) ->
     assert failed.value.output == output
 
 
+@pytest.mark.parametrize("before", ["", "503 Service Unavailable\n", "Logging error\nOSError: "])
+def test_a_full_disk_is_said_as_such(before: str, tmp_path: Path) -> None:
+    run = Answers(done(f"{before}[Errno 28] No space left on device\nCall stack: ...", 1))
+    with pytest.raises(InfrastructureError) as failed:
+        ask(Clients(environ={}, run=run, longest_wait=0.001), tmp_path)
+    assert run.count == 1
+    assert failed.value.summary == "an input could not be fetched: no space left on device"
+    assert failed.value.subject == str(tmp_path)
+    assert "free some space" in failed.value.remedy
+
+
+def test_other_bytes_are_no_full_disk_whatever_is_said_of_them(tmp_path: Path) -> None:
+    run = Answers(done("verifying module: checksum mismatch: no space left on device", 1))
+    with pytest.raises(RefusedError):
+        ask(Clients(environ={}, run=run, longest_wait=0.001), tmp_path)
+
+
 def test_offline_nothing_is_run(tmp_path: Path) -> None:
     run = Answers(done(""))
     with pytest.raises(InfrastructureError, match="an input is not in the store, and --offline"):

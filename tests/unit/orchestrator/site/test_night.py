@@ -130,6 +130,16 @@ def test_a_first_night_is_compared_with_nothing() -> None:
     assert "Nothing that it was built from is known to have changed." in quiet
 
 
+def test_a_night_that_built_nothing_compares_nothing() -> None:
+    none = {"image": None, "steps": (), "checks": (), "changes": ()}
+    said = of_night(nights.night(2, word=Word.INFRASTRUCTURE, **none), nights.night(1))
+    assert "Nothing was built, so no step was looked at." in said
+    assert "Nothing was built, so nothing was compared." in said
+    assert "Nothing was built, so it is not known what changed." in said
+    assert "nothing: nothing was built" in said
+    assert "known to have changed" not in said
+
+
 @pytest.mark.parametrize("word", Word)
 def test_every_word_has_a_page(word: Word) -> None:
     said = of_night(nights.night(2, word=word, since=2), nights.night())
