@@ -371,13 +371,15 @@ def _line(word: Word, facts: Facts, varying: Sequence[model.Varying], since: int
     """Return the night in one line: the word's sentence, and what it is about."""
     about = _about(word, facts, varying)
     said = about or word.meaning
-    told = f"{said[0].upper()}{said[1:]}"
+    end = ""
     if not word.good:
-        told += f", since night {since}"
+        end = f", since night {since}"
     elif any(stage.state == "failed" and gives is None for stage, gives in facts.stages):
         # The only stage that a night does without: another lock is built.
-        told += "; nothing could be locked anew"
-    return told if len(told) <= _LONGEST else f"{told[: _LONGEST - 3]}..."
+        end = "; nothing could be locked anew"
+    told = f"{said[0].upper()}{said[1:]}"
+    room = _LONGEST - len(end)
+    return (told if len(told) <= room else f"{told[: room - 3]}...") + end
 
 
 def _about(word: Word, facts: Facts, varying: Sequence[model.Varying]) -> str:

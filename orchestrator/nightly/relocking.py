@@ -330,9 +330,10 @@ class _Night:
                     failed.status, told, None, "anew", command, notes=(told, *self._notes)
                 )
         first = down_since(self._nights)
-        since = f"; so since night {first.number} ({first.date})" if first else ""
+        since = f" since night {first.number} ({first.date})" if first else ""
         built = "the lock of the night before" if base.origin == "the night before" else base.origin
-        note = f"nothing could be locked anew, so {built} is built: {told}{since}"
+        # What a client said may be long, and is cut.
+        note = f"nothing could be locked anew{since}, so {built} is built: {told}"
         return Relocked(
             failed.status,
             told,

@@ -22,7 +22,7 @@ def hero(night: Night, links: Links) -> Html:
         "div",
         element("p", signs.mark(night.word), class_="verdict"),
         element("p", _sentence(night, links), class_="meaning"),
-        element("p", signs.told(night.line), class_="line"),
+        element("div", signs.told(night.line), class_="line"),
         element("p", _measure(site, night), class_="counts"),
         class_=f"hero {night.word.value}",
     )

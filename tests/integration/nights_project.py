@@ -56,9 +56,16 @@ class First:
     meaning: str
     line: str
 
+    def says(self, line: str) -> bool:
+        """Whether it says a line, or its beginning where that is long and can be unfolded."""
+        return self.line == line or (self.line.endswith("…") and line.startswith(self.line[:-1]))
+
 
 class _Hero(HTMLParser):
-    """Reads what stands first on a page: the paragraphs of these classes, each the first time."""
+    """Reads what stands first on a page: each part the first time; of a folded line its beginning.
+
+    `found`: by the class of the part.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,12 +74,12 @@ class _Hero(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         name = dict(attrs).get("class") or ""
-        if tag == "p" and name in {"verdict", "meaning", "line"} and name not in self.found:
-            self._at = name
-            self.found[name] = ""
+        if tag in {"p", "div"} and name in {"verdict", "meaning", "line"}:
+            self._at = "" if name in self.found else name
+            self.found.setdefault(name, "")
 
     def handle_endtag(self, tag: str) -> None:
-        if tag == "p":
+        if tag == ("bdi" if self._at == "line" else "p"):
             self._at = ""
 
     def handle_data(self, data: str) -> None:

@@ -184,6 +184,13 @@ def test_a_night_has_one_word(case: str) -> None:
     assert model.parse(model.dumps(found)) == found
 
 
+def test_a_long_line_says_since_when_all_the_same() -> None:
+    stages = [stage("build", Word.INFRASTRUCTURE, "word " * 200)]
+    line = judge(facts(stages, build=None, changes=None), frame()).line
+    assert line.endswith("..., since night 2")
+    assert len(line) == 400
+
+
 def test_a_night_without_evidence_is_none_to_compare_with() -> None:
     found = judge(facts(audits=[audit(OTHER)], lost="no space", notes=("a note",)), frame())
     assert (found.image, found.verdict) == (None, None)

@@ -151,7 +151,10 @@ def test_a_mirror_that_is_down_leaves_the_base_with_a_note_since_when(
     )
     assert mirror.asked == [["all"], ["all"], []]
     outcome = project.night(mirror, text)
-    assert outcome.notes[0].endswith("failed with 4; so since night 2 (2026-01-02)")
+    since = (
+        "nothing could be locked anew since night 2 (2026-01-02), so the lock of the night before"
+    )
+    assert outcome.notes[0] == f"{since} is built: failed with 4"
     assert built(outcome) == first
 
 
