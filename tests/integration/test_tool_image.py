@@ -24,7 +24,7 @@ from orchestrator.tool_image import archive
 from tests.conftest import ROOT
 from tests.integration import building
 from tests.integration.building import HOST, Orchestrate
-from tests.integration.test_nightly import program
+from tests.integration.nights_project import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
