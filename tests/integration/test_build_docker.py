@@ -214,7 +214,6 @@ def test_the_image_and_every_other_check_are_the_same(rebuilt: Rebuilt) -> None:
     assert ran.image == before.image
     assert ran.document["cpio"] == before.document["cpio"]
     assert ran.document["root"]["tree"] == before.document["root"]["tree"]
-    assert ran.checks()[codes.REBUILD, making.STEP] == "PASS"
     others = {key: said for key, said in checked(ran).items() if key[0] != codes.REBUILD}
     assert others == checked(before)
 
