@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -143,7 +144,8 @@ def test_one_changed_command(workplaces: Workplaces, unchanged: Built, place: Pa
     # Nobody else may read what this person makes, and the sandbox's user is somebody else.
     work = replace(work, command=replace(work.command, options={"umask": 0o077}))
     text = (work.source / _ECHO).read_text()
-    work.change({_ECHO: f"{text}\nvar changed = 1\n"})
+    # A store that is kept from one session to the next remembers no such program.
+    work.change({_ECHO: f"{text}\nvar changed = {secrets.randbelow(1 << 31)}\n"})
     ran = work.command.build(work.out)
     executed = set(ran.executed())
     lists = {f"list/{U_ROOT}/{name}" for name in BOTH}
