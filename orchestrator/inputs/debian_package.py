@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from containers.host import process
 from orchestrator.architecture import ARCHITECTURES, FACTS
-from orchestrator.inputs import answers, apt_index, apt_sources, deb_archive
+from orchestrator.inputs import answers, apt_configuration, apt_index, apt_sources, deb_archive
 from orchestrator.inputs.answers import Kind
 from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
 from orchestrator.lock.file import DebianPackage
@@ -38,8 +38,6 @@ ROOT_PACKAGES = "[root.gcc] packages"
 # A metapackage leads to the package, or by one more of its kind.
 _HOPS = 3
 _NO_KEY = re.compile(r"NO_PUBKEY|is not signed|couldn't be verified")
-# The person's settings that apt-config shows and that decide how something is downloaded.
-_KEPT_SETTING = re.compile(r"^(?:Acquire|APT::Sandbox)(?:::(?!IndexTargets|Languages)[^ ]*)? \"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,36 +438,10 @@ class DebianTransport:
         environment = self.clients.environment("APT_CONFIG")
         dump = [self._program("apt-config"), "dump"]
         settings = self.clients.run(dump, environment=environment, directory=scratch).stdout
-        base = scratch / "apt"
-        for name in ("lists/partial", "cache/archives/partial", "state"):
-            (base / name).mkdir(parents=True, exist_ok=True)
-        (base / "status").touch()
-        (base / "sources.sources").write_text(self._base(suite).deb822(suite, architectures))
-        (base / "apt.conf").write_text(
-            "\n".join(
-                [
-                    # Read before anything else (apt.conf(5)), so the machine's files, with their
-                    # hooks and indexes, are never read.
-                    'Dir::Etc::main "/dev/null";',
-                    'Dir::Etc::parts "/dev/null";',
-                    'Dir::Etc::preferences "/dev/null";',
-                    'Dir::Etc::preferencesparts "/dev/null";',
-                    f'Dir::Etc::sourcelist "{base}/sources.sources";',
-                    'Dir::Etc::sourceparts "/dev/null";',
-                    f'Dir::State "{base}/state";',
-                    f'Dir::State::lists "{base}/lists";',
-                    f'Dir::State::status "{base}/status";',
-                    f'Dir::Cache "{base}/cache";',
-                    'Acquire::Languages "none";',
-                    f'APT::Architecture "{architectures[0]}";' if architectures else "",
-                    *(f'APT::Architectures:: "{name}";' for name in architectures),
-                    *_kept_settings(settings.decode()),
-                    "",
-                ]
-            )
+        written = apt_configuration.write(
+            scratch / "apt",
+            self._base(suite).deb822(suite, architectures),
+            architectures,
+            settings.decode(),
         )
-        return {**environment, "APT_CONFIG": str(base / "apt.conf"), "LC_ALL": "C.UTF-8"}
-
-
-def _kept_settings(dump: str) -> Iterator[str]:
-    return (line for line in dump.splitlines() if _KEPT_SETTING.match(line))
+        return {**environment, "APT_CONFIG": str(written), "LC_ALL": "C.UTF-8"}

@@ -15,7 +15,7 @@ from orchestrator import resources
 from orchestrator.architecture import host
 from orchestrator.tool_image import making
 from orchestrator.tool_image.job import Job
-from reproducibility import canonical, regular
+from reproducibility import canonical, regular, visible
 from reproducibility import digest as digests
 from reproducibility.errors import InfrastructureError, SourceryError
 
@@ -48,14 +48,15 @@ def main() -> int:
         manifest = job.make(target, twice=not arguments.once)
         digest, size = digests.measured(target)
     except SourceryError as error:
-        sys.stderr.write(f"error: {error.diagnostics()}\n")
+        sys.stderr.write(f"error: {visible.lines(error.diagnostics())}\n")
         return error.status
     except OSError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {visible.lines(str(error))}\n")
         return InfrastructureError.status
     proved = "made once, compared with nothing" if arguments.once else "made twice, the same"
-    sys.stdout.write(f"{target}: {size:,} bytes, {proved}\n")
-    sys.stdout.write(f"manifest {manifest}\nfile     {digest}\n")
+    _write(f"{target}: {size:,} bytes, {proved}")
+    _write(f"manifest {manifest}")
+    _write(f"file     {digest}")
     return 0
 
 
@@ -72,7 +73,12 @@ def _answer(path: Path) -> int:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"== {line}\n")
+    _write(f"== {line}")
+
+
+def _write(line: str) -> None:
+    # A name may hold what steers a terminal.
+    sys.stdout.write(f"{visible.line(line)}\n")
     sys.stdout.flush()
 
 

@@ -180,13 +180,13 @@ def _shown(data: bytes) -> None:
     """The answer to `apt-cache show`: a stanza of the index, and its dependencies."""
     transport = DebianTransport(_Client(data).clients)
     request = PackageRequest("kernel", "linux-image-amd64", "trixie", "amd64", None, "linux-image-")
-    from orchestrator.inputs import debian_package
+    from orchestrator.inputs import apt_configuration
 
     with scratch.fresh() as folder:
         stanza = transport._shown("linux-image-amd64", request, "kernel", "apt-cache", {}, folder)
     apt_index.installed(data.decode("utf-8", "replace"))
     list(apt_index.depended(stanza.get("Depends", ""), request.follow))
-    list(debian_package._kept_settings(data.decode("utf-8", "replace")))
+    list(apt_configuration._kept_settings(data.decode("utf-8", "replace")))
 
 
 def _stanzas() -> Sequence[bytes]:

@@ -7,6 +7,7 @@ import os
 import resource
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +18,6 @@ from reproducibility.errors import ActionError, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 LIMITS = Limits(work=10 << 20, files=100)
 
@@ -201,10 +201,10 @@ def test_each_level_of_folders_takes_one_descriptor(work: Path, taken: Callable[
     deep.mkdir(parents=True)
     (deep / "file").touch()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # The lowest free number tells how many are open, as far as it matters here.
-    lowest = os.dup(0)
-    os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 60, hard))
+    # Sixty numbers are free below the limit, whatever else this process has open.
+    taken_now = {int(place.name) for place in Path("/proc/self/fd").iterdir()}
+    free = [number for number in range(soft) if number not in taken_now]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[60], hard))
     try:
         into = taken("out")
     finally:

@@ -223,7 +223,11 @@ def test_one_place_writes_to_the_streams() -> None:
         for path in modules()
         if relative(path).startswith("orchestrator/") and relative(path) not in WRITERS
     }
-    # `print_json`: what it writes is escaped as JSON.
+    # What `print_json` writes is escaped as JSON. The other is a program of its own, which makes
+    # what it tells visible (`reproducibility.visible`), or writes JSON.
     assert {name: what for name, what in found.items() if what} == {
-        "orchestrator/cli/session.py": ["sys.stdout.write"]
+        "orchestrator/cli/session.py": ["sys.stdout.write"],
+        "orchestrator/tool_image/__main__.py": [
+            *("sys.stdout.write", "sys.stdout.write", "sys.stderr.write", "sys.stderr.write"),
+        ],
     }
