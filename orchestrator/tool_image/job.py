@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +20,7 @@ from reproducibility import canonical
 from reproducibility.errors import ComparisonError, InfrastructureError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from containers.host.process import Completed
     from orchestrator.tool_image.making import Conditions
@@ -81,7 +80,7 @@ class Job:
         pinned = lock.load(self.checkout / lock.FILE)
         packages = pinned.of(host())
         target = target.absolute()
-        with _folder() as folder:
+        with making.scratch() as folder:
             self.say(f"bringing {len(packages)} Debian packages and the wheels")
             with contextlib.closing(Store(self.checkout / _CACHE / "store")) as store:
                 inputs.packages(packages, store, self.clients, folder / "packages")
@@ -172,12 +171,3 @@ def answered(done: Completed) -> str:
     raise InfrastructureError(
         f"the process that makes the image ended with exit status {done.status}: {said}"
     )
-
-
-@contextlib.contextmanager
-def _folder() -> Iterator[Path]:
-    """A folder for everything that is made on the way, which everybody may read."""
-    with tempfile.TemporaryDirectory(prefix="sourcery-image-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        yield folder

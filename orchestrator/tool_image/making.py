@@ -105,7 +105,7 @@ def make(request: Request) -> str:
     if request.conditions.cpus:
         some = sorted(os.sched_getaffinity(0))[: request.conditions.cpus]
         os.sched_setaffinity(0, some)
-    with _scratch() as folder:
+    with scratch() as folder:
         root = folder / "root.tar"
         bootstrap(request, folder, root)
         parted = layers.part(root, folder)
@@ -122,7 +122,7 @@ def make(request: Request) -> str:
 
 
 @contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
+def scratch() -> Iterator[Path]:
     """A folder that everybody may read: without root, mmdebstrap works as other users."""
     with tempfile.TemporaryDirectory(prefix="sourcery-image-") as name:
         folder = Path(name)

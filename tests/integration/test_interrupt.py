@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,6 @@ from tests.integration.building import HOST, SMALL, Orchestrate, check_gone, che
 from tests.integration.test_build import checked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from reproducibility.manifest import Entry, Tree
@@ -205,23 +203,11 @@ def test_offline_with_a_full_store(small: Orchestrate, small_own: Built, place: 
 # -- disks ---------------------------------------------------------------------------------------
 
 
-@contextmanager
-def tiny_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A file system with little room."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    subprocess.run(mount, check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)  # noqa: S607 - found on PATH
-
-
 @pytest.mark.needs_tools("mount", "umount")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
 def test_a_full_disk(small: Orchestrate, small_own: Built, place: Path) -> None:
     assert small_own.ran.status == 0
-    with tiny_disk(place / "disk", "64m") as disk:
+    with building.disk(place / "disk", "64m") as disk:
         ran = small.build(disk / "out", *ARCH, status=4)
         assert "space" in ran.error["summary"].lower()
         assert str(disk) in ran.error["subject"]

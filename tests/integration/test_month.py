@@ -166,17 +166,6 @@ AFTER_THE_END: Final = tuple(at_night.MOMENTS)[3:]
 
 
 @contextmanager
-def disk(folder: Path, size: str) -> Iterator[Path]:
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    subprocess.run(mount, check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)  # noqa: S607 - found on PATH
-
-
-@contextmanager
 def little_room(folder: Path, left: int) -> Iterator[None]:
     """A disk on which only so many bytes are left."""
     found = os.statvfs(folder)
@@ -288,7 +277,7 @@ def world(small: Orchestrate, small_own: Built, workshop: Path) -> Iterator[Worl
     store = building.clone(small.store, folder / "store")
     found = World(folder / "project", store, ("hello", "world"))
     found.prepare(small.project / "sourcery.lock")
-    with disk(found.state.folder, _DISK):
+    with building.disk(found.state.folder, _DISK):
         carry_out(found)
         keep(found)
         yield found
@@ -337,7 +326,7 @@ def failing(world: World) -> None:
 
 def without_room(world: World) -> None:
     world.write("five")
-    with disk(world.folder.parent / "tiny", _TINY) as tiny:
+    with building.disk(world.folder.parent / "tiny", _TINY) as tiny:
         world.night("store full", world.configure(store=tiny / "store"))
     world.night("store mended")
     world.write("six")
