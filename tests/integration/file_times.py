@@ -1,8 +1,10 @@
-"""How long each file of integration tests took, and how much of the CPUs: a table at the end.
+"""How long each file of integration tests took, and how much of the CPUs: tables at the end.
 
 The CPU time is that of the test process and of every process that it waited for, directly or not;
 what a container engine's daemon runs is not in it. The table's order is that of each lane (one
-process of pytest-xdist), so it shows what waited for whom and how even the end is.
+process of pytest-xdist), so it shows what waited for whom and how even the end is. Of single tests
+the dearest are told, by their CPU time: how long they take by the clock says more of what runs
+beside them.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.integration import order
@@ -32,7 +34,12 @@ class FileTimes:
     began: float
     wall: float = 0.0
     cpu: float = 0.0
+    # CPU time of each test with the fixtures that it was the first to need, or the last.
+    tests: dict[str, float] = field(default_factory=dict)
 
+
+# So many of the dearest tests are told.
+_DEAREST = 40
 
 # Of this process, in the order in which the files began.
 found: dict[str, FileTimes] = {}
@@ -51,7 +58,10 @@ def measured(item: pytest.Item) -> Iterator[None]:
         yield
     finally:
         times.wall += time.monotonic() - began
-        times.cpu += _cpu() - used
+        took = _cpu() - used
+        times.cpu += took
+        test = item.nodeid.rpartition("::")[2]
+        times.tests[test] = times.tests.get(test, 0.0) + took
 
 
 def _cpu() -> float:
@@ -80,3 +90,7 @@ def table() -> Iterator[str]:
         yield f"{numbers}  {times.lane}, {times.name}"
     wall, cpu = (sum(getattr(times, what) for times in rows) for what in ("wall", "cpu"))
     yield f"{'':10}{wall:10.1f}{cpu:10.1f}  all"
+    yield "       CPU  test (seconds)"
+    tests = [(cpu, times.name, test) for times in rows for test, cpu in times.tests.items()]
+    for cpu, name, test in sorted(tests, reverse=True)[:_DEAREST]:
+        yield f"{cpu:10.1f}  {name}::{test}"

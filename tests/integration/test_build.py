@@ -188,13 +188,8 @@ def test_each_action_has_its_log(full: Built) -> None:
     assert "Building" in (full.out / "logs" / "T1-toolchain.log").read_text()
 
 
-@pytest.fixture
-def copy(full: Built, place: Path) -> Path:
-    """The default image's output directory, for a test that builds into it or damages it."""
-    return shutil.copytree(full.out, place / "full")
-
-
-def test_second_run_only_checks(full: Built, copy: Path, orchestrate: Orchestrate) -> None:
+def test_second_run_only_checks(full: Built, place: Path, orchestrate: Orchestrate) -> None:
+    copy = shutil.copytree(full.out, place / "full")
     again = orchestrate.build(copy)
     assert again.executed() == []
     assert again.started == []
@@ -208,17 +203,18 @@ def _keys(ran: Ran) -> dict[str, str]:
     return {step["name"]: step["key"] for step in ran.actions()}
 
 
-def test_damaged_output_is_made_again(full: Built, copy: Path, orchestrate: Orchestrate) -> None:
+def test_damaged_output_is_made_again(small: Orchestrate, small_own: Built, place: Path) -> None:
+    copy = shutil.copytree(small_own.out, place / "small")
     image = copy / "sourcery.img"
     with image.open("r+b") as stream:
         stream.seek(image.stat().st_size // 2)
         byte = stream.read(1)
         stream.seek(-1, 1)
         stream.write(bytes([byte[0] ^ 1]))
-    again = orchestrate.build(copy)
+    again = small.build(copy, "--arch", HOST)
     assert again.executed() == []
     assert "image (FAT32 disk image)" in again.started
-    assert again.image == full.ran.image
+    assert again.image == small_own.ran.image
 
 
 def test_one_architecture(own_architecture: Built, full: Built, orchestrate: Orchestrate) -> None:

@@ -5,8 +5,7 @@ in a bundle. Its image must be the one that the checkout made of the same spec a
 the small project, and in `make test-engines` the default ones.
 
 So that no stage is built more often than it need be, the small project's store is given the three
-toolchains of the checkout's build: `test_build_docker.py` makes them again. In `make test-engines`
-they are made here too.
+toolchains of the checkout's build. In `make test-engines` they are made here too.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from tests.conftest import ROOT
 from tests.integration import building
 from tests.integration.building import HOST, Orchestrate, check_gone, check_no_trace
 from tests.integration.test_build import checked
-from tests.integration.test_build_docker import WHOLE
+from tests.integration.test_build_docker import GIVEN, WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +42,6 @@ pytestmark = [pytest.mark.needs_sandbox, pytest.mark.needs_network, pytest.mark.
 
 # Nobody has this id; `nobody` itself is what actions see themselves as.
 _USER = 54321
-# What is not made here: nothing in `make test-engines`.
-GIVEN = () if WHOLE else ("T1/toolchain", F1, F2)
 # The steps in which it is killed, by what they are called.
 _KILLED_IN = ("T1 (compiler, linker, go)", "F1") if WHOLE else ("T1 (cmd/dist)", "standard library")
 # Seconds after a step's start, at the latest.

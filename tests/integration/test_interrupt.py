@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.needs_sandbox, pytest.mark.needs_network, pytest.mark.slow]
 
 ARCH = ("--arch", HOST)
+# The step that compiles the seed of the small source; the other one, of the standard library,
+# takes a minute.
+SEED = f"seed/{SMALL}/{HOST}"
 
 
 @pytest.fixture
@@ -95,12 +98,11 @@ def test_a_signal_stops_cleanly(
 
 def test_going_on_after_a_signal(own: Orchestrate, small_own: Built, place: Path) -> None:
     """What was finished is not done again, what was not is; two signals end it at once."""
-    name = f"std/{HOST}"
-    forget(own.store, name)
+    forget(own.store, SEED)
     forget(own.store, "T1/helpers")
     out = place / "out"
     running = own.start("build", "--engine", "sandbox", "--out", out, *ARCH)
-    running.wait_for(r"started +standard library ")
+    running.wait_for(rf"started +seed \({SMALL} for {HOST}\)")
     had = building.wait_for_descendant(running.process.pid, "compile")
     running.process.send_signal(signal.SIGINT)
     running.process.send_signal(signal.SIGINT)
@@ -111,7 +113,7 @@ def test_going_on_after_a_signal(own: Orchestrate, small_own: Built, place: Path
     check_no_trace(place.name)
     check_no_trace(own.store.parent.name)
     again = own.build(out, *ARCH)
-    assert again.executed() == [name]
+    assert again.executed() == [SEED]
     assert again.image == small_own.ran.image
     building.check_clean(own.store)
 
@@ -119,10 +121,25 @@ def test_going_on_after_a_signal(own: Orchestrate, small_own: Built, place: Path
 # -- damage --------------------------------------------------------------------------------------
 
 
-def entries(tree: Tree, folder: str) -> list[Entry]:
-    """The files of a folder, the largest first: small ones may be what others are made of too."""
-    found = [entry for entry in tree.files() if entry.path.startswith(folder)]
-    return sorted(found, key=lambda entry: (-entry.size, entry.path))
+def seed_object(store: Path, ran: Ran) -> Entry:
+    """The largest object of the source's seed: small ones may be what others are made of too."""
+    return max(made_by(store, ran, SEED).files(), key=lambda entry: entry.size)
+
+
+def entry_of(tree: Tree, path: str) -> Entry:
+    """The file at a path, which is there."""
+    found = tree.get(path)
+    assert found is not None, path
+    return found
+
+
+def made_by(store: Path, ran: Ran, step: str) -> Tree:
+    """The outputs of a step of a build."""
+    (key,) = (found["key"] for found in ran.document["steps"] if found["name"] == step)
+    with closing(Store(store)) as opened:
+        record = opened.recall("action-sandbox", Digest.parse(key))
+        assert record is not None
+        return opened.load_tree(Digest.parse(record["outputs"]))
 
 
 def test_damaged_blobs_heal(damageable: Orchestrate, small_own: Built, place: Path) -> None:
@@ -131,16 +148,15 @@ def test_damaged_blobs_heal(damageable: Orchestrate, small_own: Built, place: Pa
     The step that compiled the object runs again. The program need not be built again: the published
     release, an input that is in the store, has the same bytes, which is what the build is about.
     """
-    tree = tree_of(damageable.store, small_own.ran)
-    seed = entries(tree, f"linux_{HOST}/seed/")[0]
-    program = entries(tree, f"linux_{HOST}/bin/gofmt")[0]
+    seed = seed_object(damageable.store, small_own.ran)
+    program = entry_of(tree_of(damageable.store, small_own.ran), f"linux_{HOST}/bin/gofmt")
     for entry in (seed, program):
         building.flip(building.blob(damageable.store, entry.digest))
     ran = damageable.build(place / "out", *ARCH)
     assert ran.image == small_own.ran.image
     assert checked(ran) == checked(small_own.ran)
     # That step and no other; `executed` would only tell of the last attempt.
-    assert steps(ran) == {f"standard library (for {HOST})"}
+    assert steps(ran) == {f"seed ({SMALL} for {HOST})"}
     assert {seed.digest, program.digest} <= {
         p.name for p in (damageable.store / "damaged").iterdir()
     }
@@ -157,15 +173,15 @@ def steps(ran: Ran) -> set[str]:
 def test_missing_blobs_heal(damageable: Orchestrate, small_own: Built, place: Path) -> None:
     """Of a seed, of a program, of the source: each comes back the way it came first."""
     tree = tree_of(damageable.store, small_own.ran)
-    seed = entries(tree, f"linux_{HOST}/seed/")[0]
-    program = entries(tree, f"linux_{HOST}/bin/installcommand")[0]
-    source = entries(tree, "go/src/fmt/print.go")[0]
+    seed = seed_object(damageable.store, small_own.ran)
+    program = entry_of(tree, f"linux_{HOST}/bin/installcommand")
+    source = entry_of(tree, "go/src/fmt/print.go")
     for entry in (seed, program, source):
         building.blob(damageable.store, entry.digest).unlink()
     ran = damageable.build(place / "out", *ARCH)
     assert ran.image == small_own.ran.image
     assert checked(ran) == checked(small_own.ran)
-    assert steps(ran) == {f"standard library (for {HOST})", f"programs ({HOST})"}
+    assert steps(ran) == {f"seed ({SMALL} for {HOST})", f"programs ({HOST})"}
 
 
 # -- inputs --------------------------------------------------------------------------------------
@@ -228,13 +244,12 @@ def test_an_output_directory_that_cannot_be_written(
 
 def test_two_builds_at_once(own: Orchestrate, small_own: Built, place: Path) -> None:
     """Of two builds that want the same step, one does it; both end well."""
-    name = f"seed/{SMALL}/{HOST}"
-    forget(own.store, name)
+    forget(own.store, SEED)
     options = ("--engine", "sandbox", *ARCH)
     running = [own.start("build", "--out", place / f"out{n}", *options) for n in (1, 2)]
     ended = [one.end() for one in running]
     assert [ran.status for ran in ended] == [0, 0]
     assert {ran.image for ran in ended} == {small_own.ran.image}
-    assert sorted(ran.executed() for ran in ended) == [[], [name]]
+    assert sorted(ran.executed() for ran in ended) == [[], [SEED]]
     for n in (1, 2):
         building.check_whole(place / f"out{n}", ended[n - 1].document)
