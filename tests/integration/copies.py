@@ -11,6 +11,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from containers.host import durable
 from tests.integration import building
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class SharedCopy:
     """A copy of a store, and what it remembered at first, beside it."""
 
     store: Path
+    _original: Path
     _remembered: Path
 
     @classmethod
@@ -33,14 +35,23 @@ class SharedCopy:
         copy = building.clone(store, folder / "store")
         remembered = folder / "remembered"
         shutil.copytree(copy / "results", remembered, copy_function=os.link)
-        return cls(copy, remembered)
+        return cls(copy, store, remembered)
 
     def as_at_first(self) -> Path:
         """The store, remembering what it did at first, no more and no less.
 
-        For tests that damage no blob: those are shared by whoever comes next.
+        A test that damages blobs puts them back (`mend`), for whoever comes next.
         """
         for part in _EACH_ITS_OWN:
             shutil.rmtree(self.store / part, ignore_errors=True)
         shutil.copytree(self._remembered, self.store / "results", copy_function=os.link)
         return self.store
+
+    def mend(self) -> None:
+        """Put back each of the original's blobs that is another file here, or none."""
+        blobs = self._original / "blobs"
+        for path, found in durable.files(blobs):
+            copy = self.store / "blobs" / path.relative_to(blobs)
+            if not (copy.exists() and os.path.samestat(copy.stat(), found)):
+                copy.unlink(missing_ok=True)
+                copy.hardlink_to(path)

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -287,11 +288,14 @@ def test_a_signal_leaves_no_machine(image: Path, place: Path) -> None:
     process = orchestrate_boot("--image", image, "--log", place / "log", "--platform", "pc-bios")
     said = b""
     assert process.stderr is not None
-    while b"started     pc-bios (ls /)" not in said:
+    while b"started     pc-bios (boot)" not in said:
         line = process.stderr.readline()
         assert line, said.decode()
         said += line
-    assert len(machines(image)) == 1
+    while not (running := machines(image)):
+        assert process.poll() is None, said.decode()
+        time.sleep(0.05)
+    assert len(running) == 1
     process.send_signal(signal.SIGTERM)
     told, _ = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM

@@ -188,20 +188,18 @@ def test_a_bundle_stands_for_the_network(
 
 
 def test_a_wheel_with_another_hash_is_refused_by_pip(
-    lock: Lock, wanted: Spec, tmp_path: Path
+    inputs: Inputs, lock: Lock, wanted: Spec, store: Store
 ) -> None:
+    assert inputs.bootstrap
+    # By another digest it is not in the store, where all else is.
+    another = {"sha256": digests.sha256_of_bytes(b""), "blake3": digests.of_bytes(b"another")}
     changed = tuple(
-        found.model_copy(update={"sha256": digests.sha256_of_bytes(b"")})
-        if isinstance(found, PythonWheel)
-        else found
+        found.model_copy(update=another) if isinstance(found, PythonWheel) else found
         for found in lock.inputs
     )
     wrong = lock.model_copy(update={"inputs": changed})
-    with (
-        closing(Store(tmp_path / "store")) as empty,
-        pytest.raises(InputError, match=r"bootstrap .* is not what the lock pins"),
-    ):
-        ensure(wrong, empty, folder=wanted.folder)
+    with pytest.raises(InputError, match=r"bootstrap .* is not what the lock pins"):
+        ensure(wrong, store, folder=wanted.folder, artifacts=True)
 
 
 @pytest.mark.parametrize("change", [('"1.26.6"', '"1.26.99"'), ('"1.27.3"', '"1.27.99"')])

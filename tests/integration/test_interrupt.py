@@ -1,7 +1,7 @@
 """Builds that are stopped, disks that lose data, inputs that cannot be had: and how it goes on.
 
-They work on copies of the shared store, so that they can take away and damage what they like: those
-that damage it on one of their own each, the others on one that remembers anew what it did at first.
+They take turns on a copy of the shared store, so that they can take away and damage what they like:
+each finds what was remembered at first, and the blobs that were there.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tests.integration.building import HOST, SMALL, Orchestrate, check_gone, che
 from tests.integration.test_build import checked
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from reproducibility.manifest import Entry, Tree
@@ -44,10 +45,10 @@ def own(small: Orchestrate, shared_copy: SharedCopy) -> Orchestrate:
 
 
 @pytest.fixture
-def damageable(small: Orchestrate, small_own: Built, place: Path) -> Orchestrate:
-    """The small project, built already, with a store for one test only, which may damage it."""
-    assert small_own.ran.status == 0
-    return replace(small, store=building.clone(small.store, place / "store"))
+def damageable(own: Orchestrate, shared_copy: SharedCopy) -> Iterator[Orchestrate]:
+    """The same; what a test takes away of the store's blobs, or changes, is put back."""
+    yield own
+    shared_copy.mend()
 
 
 def forget(store: Path, name: str) -> None:
