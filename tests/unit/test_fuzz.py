@@ -215,6 +215,7 @@ def test_a_finding_is_kept_once_with_its_input(tmp_path: Path) -> None:
     assert b"InputError in reproducibility/digest.py, line " in kept["wrong-1.txt"]
 
 
+@pytest.mark.once
 def test_the_person_can_stop_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fuzz", "--engine", "mutation", "--seconds", "60"]
     with subprocess.Popen(
@@ -243,6 +244,7 @@ def fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.once
 def test_the_table_counts_what_was_thrown(tmp_path: Path) -> None:
     done = fuzz("--seconds", "0.2", "--target", "digest", "--findings", str(tmp_path))
     assert done.returncode == 0, done.stdout

@@ -91,6 +91,7 @@ def check(text: str) -> None:
     assert "\rPASS" not in text
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("arguments", [(), ("-v",), ("--json",), ("-q",)])
 @pytest.mark.parametrize("jobs", ["1", "3", "4"])
 def test_nothing_foreign_steers_a_terminal(
@@ -105,6 +106,7 @@ def test_nothing_foreign_steers_a_terminal(
         assert "\x1b[3" in text  # our own colours
 
 
+@pytest.mark.once
 def test_what_is_typed_steers_nothing_either(tmp_path: Path) -> None:
     for words in (["a" + HOSTILE], ["compare", HOSTILE, "x"], ["build", "--engine", HOSTILE]):
         arguments = [word.replace("\x00", "") for word in words]
@@ -217,6 +219,7 @@ def written(tree: ast.Module) -> list[str]:
     ]
 
 
+@pytest.mark.once
 def test_one_place_writes_to_the_streams() -> None:
     found = {
         relative(path): written(parsed(path))

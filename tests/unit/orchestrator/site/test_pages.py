@@ -114,6 +114,7 @@ def test_the_same_values_give_the_same_bytes() -> None:
     assert pages(turned, kept=kept, title=TITLE) == month()
 
 
+@pytest.mark.once
 def test_five_years_stay_small() -> None:
     words = [list(Word)[number % 97 % len(Word)] for number in range(5 * 365)]
     plain = nights.nights(words, steps=(), checks=(), inputs=())
