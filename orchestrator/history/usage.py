@@ -23,11 +23,13 @@ _MORE = timedelta(days=1)
 class Used:
     """Time since which all was used that the last nights used.
 
-    `since`: None where that is not known; `reason`: why, in words, else empty.
+    `since`: None where that is not known; `reason`: why, in words, else empty. `lacking`: how many
+    more nights have to make an image first, where that is the reason.
     """
 
     since: datetime | None
     reason: str = ""
+    lacking: int = 0
 
 
 def used(nights: Sequence[Night], keep: int, now: datetime) -> Used:
@@ -39,7 +41,8 @@ def used(nights: Sequence[Night], keep: int, now: datetime) -> Used:
     built = [place for place, night in enumerate(nights) if night.image is not None]
     if len(built) < keep:
         there = f"{len(built)} night has" if len(built) == 1 else f"{len(built)} nights have"
-        return Used(None, f"{there} made an image, and what the last {keep} used is to be kept")
+        told = f"{there} made an image, and what the last {keep} used is to be kept"
+        return Used(None, told, keep - len(built))
     # Their numbers count up whatever the clock says, so the last one may have begun first.
     began: dict[datetime, Night] = {}
     for night in nights[built[-keep] :]:

@@ -200,7 +200,8 @@ def tidy(config: Config, state: State, history: History) -> None:
 def collect(config: Config, log: Path, observer: Observer, stop: threading.Event) -> None:
     """Drop from the store what no build of the last nights used; what keeps it from that is said.
 
-    The night has ended by then, and has its word whatever comes of this.
+    That there are fewer nights yet than are to be kept is as it should be, and is not. The night
+    has ended by then, and has its word whatever comes of this.
     """
     if config.store.folder is None:
         return
@@ -210,7 +211,8 @@ def collect(config: Config, log: Path, observer: Observer, stop: threading.Event
     ]
     try:
         done = children.run(command, log, stop)
-        reason = done.words or done.document.get("reason")
+        waits = done.status == 0 and done.document.get("lacking")
+        reason = "" if waits else done.words or done.document.get("reason")
     except SourceryError as error:
         reason = error.summary
     if reason:

@@ -62,7 +62,7 @@ def gc_by_nights(root: Path, keep: int, state: Path, session: Session) -> int:
             count, size = store.collect(unused_since=found.since.timestamp())
             lines = [f"{_removed(count, size)}; kept what was used since {since}"]
     document = {"removed": count, "bytes": size, "used_since": since, "reason": found.reason}
-    session.result({"schema": SCHEMA, **document}, lines)
+    session.result({"schema": SCHEMA, **document, "lacking": found.lacking}, lines)
     return 0
 
 

@@ -84,6 +84,7 @@ def test_nights_that_say_nothing_drop_nothing(
     found = json.loads(capsys.readouterr().out)
     assert (found["removed"], found["bytes"], found["used_since"]) == (0, 0, None)
     assert reason in found["reason"]
+    assert found["lacking"] == 2 - len(days)
     assert len(list((store / "blobs").rglob("?" * 64))) == 2
 
 

@@ -35,6 +35,7 @@ def test_fewer_nights_drop_nothing() -> None:
     assert used(NIGHTS, 11, NOW).reason.startswith("10 nights have made an image, and what the ")
     assert used(NIGHTS[:1], 2, NOW).reason.startswith("1 night has made an image")
     assert used([], 1, NOW).reason.startswith("0 nights have made an image")
+    assert [used(NIGHTS, keep, NOW).lacking for keep in (10, 11, 17)] == [0, 1, 7]
 
 
 def test_a_night_without_an_image_does_not_count() -> None:

@@ -77,9 +77,14 @@ def test_what_no_build_of_the_last_nights_used_goes(config: Config) -> None:
     assert log.startswith("$ orchestrate store gc --keep-nights 2 --state ")
 
 
-def test_while_there_are_fewer_nights_it_is_said(config: Config) -> None:
-    (told,) = after(config, 3)
-    assert told.startswith("the store was not cleaned up: 1 night has made an image")
+def test_that_there_are_fewer_nights_yet_is_expected_and_not_said(config: Config) -> None:
+    assert after(config, 3) == []
+    assert left(config) == {OLD, NEW}
+
+
+def test_a_clock_that_keeps_it_from_that_is_said(config: Config) -> None:
+    (told,) = after(config, 3, -400_000)
+    assert told.startswith("the store was not cleaned up: night 2 began at ")
     assert left(config) == {OLD, NEW}
 
 
