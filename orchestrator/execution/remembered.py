@@ -1,10 +1,16 @@
-"""Action cache: how the store remembers the results of actions, and gives them back."""
+"""Action cache: how the store remembers the results of actions, and gives them back.
+
+What an action gives is decided by its key, whichever build of this program starts it. What this
+program computes itself depends on the program too: that is remembered with the digest of the build
+that computed it, and counts for no other.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from orchestrator import program
 from orchestrator.execution.step import Computation, Earlier, Provenance, Result
 from orchestrator.store import DamagedBlob
 from reproducibility.digest import Digest
@@ -18,6 +24,8 @@ if TYPE_CHECKING:
 
 _KIND = "action-"
 _COMPUTED = "computed-"
+# In the record of a computation: the digest of the program that computed it.
+_PROGRAM = "program"
 # In the place of an engine's name, where something was computed in this process.
 HERE = "orchestrate"
 
@@ -36,7 +44,7 @@ class Remembered:
             InfrastructureError: the store cannot be read (not: it lacks something).
         """
         document = self._store.recall(self._kind_of(work), work.key)
-        if document is None:
+        if document is None or _program(work, document) != _program(work, None):
             return None
         try:
             tree = self._store.load_tree(Digest.parse(document["outputs"]))
@@ -75,6 +83,8 @@ class Remembered:
     def earlier(self, work: Work) -> tuple[Earlier | None, str]:
         """Return the remembered result of work, this engine's first; else None, and the reason.
 
+        What another build of this program computed is none: that it differs says nothing.
+
         Raises:
             InfrastructureError: the store cannot be read (not: it lacks something).
         """
@@ -87,6 +97,8 @@ class Remembered:
             try:
                 if document is None:
                     raise InputError("it is no JSON object")  # noqa: TRY301 - one place says so
+                if _PROGRAM in document and _program(work, document) != _program(work, None):
+                    continue
                 return (
                     Earlier(
                         engine,
@@ -120,6 +132,7 @@ class Remembered:
                 "milliseconds": round(result.seconds * 1000),
                 "peak_memory": result.peak_memory,
                 "provenance": provenance,
+                **({_PROGRAM: str(program.running())} if isinstance(work, Computation) else {}),
             },
         )
 
@@ -134,3 +147,10 @@ class Remembered:
         yield from (
             kind for kind in self._store.kinds() if kind.startswith(_KIND) and kind != self._kind
         )
+
+
+def _program(work: Work, document: dict[str, Any] | None) -> object:
+    """Return the program that counts for work: this one, or with a record the one that it names."""
+    if not isinstance(work, Computation):
+        return None
+    return document.get(_PROGRAM) if document is not None else str(program.running())

@@ -1,48 +1,20 @@
-"""Digest of the program itself, so that another build of the same version is told apart."""
+"""Version and digest of the program as a night's record has them."""
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
-
-import containers
-import orchestrator
-import reproducibility
-from orchestrator import resources
+from orchestrator import program, resources
 from orchestrator.history.model import Tool
-from reproducibility import canonical, digest, regular
-
-_PACKAGES = (containers, orchestrator, reproducibility)
-# What Python makes of the sources says nothing more, and differs between machines.
-_LEFT_OUT = "__pycache__"
 
 
-@cache
 def tool() -> Tool:
-    """Return `found` as it was first, whatever is installed since.
+    """Return the program as it was when it was first asked, whatever is installed since.
 
     Raises:
         OSError: a file of the installation cannot be read.
     """
-    return found()
+    return Tool(version=resources.VERSION, digest=program.running())
 
 
 def found() -> Tool:
-    """The version, and the digest of all files that are installed now (paths and contents).
-
-    Raises:
-        OSError: a file of the installation cannot be read.
-    """
-    digests: dict[str, str] = {}
-    for package in _PACKAGES:
-        top = Path(str(package.__file__)).resolve().parent
-        for path in sorted(top.rglob("*")):
-            if path.is_file() and _LEFT_OUT not in path.parts:
-                name = f"{top.name}/{path.relative_to(top).as_posix()}"
-                digests[name] = str(digest.of_bytes(regular.read(path)))
-    # A wheel has it within its packages, a checkout beside them.
-    beside = resources.userland()
-    for path in sorted(beside.rglob("*")):
-        if path.is_file():
-            digests[f"userland/{path.relative_to(beside).as_posix()}"] = str(digest.of_file(path))
-    return Tool(version=resources.VERSION, digest=digest.of_bytes(canonical.dumps(digests)))
+    """Return the program as it is installed now. Raises as `tool`."""
+    return Tool(version=resources.VERSION, digest=program.installed())

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator import program
 from orchestrator.execution.step import Computation, Computed, Step
-from reproducibility import canonical
+from reproducibility import canonical, digest
 from reproducibility.errors import InputError, Stopped
 from reproducibility.manifest import Tree, file
 from reproducibility.variations import VARIED
@@ -54,6 +55,51 @@ def test_a_computation_is_remembered_as_an_action_is(store: Store) -> None:
     provenance = first.results["c"].provenance
     assert provenance is not None
     assert provenance.engine.name == "orchestrate"
+
+
+def test_another_build_of_the_program_computes_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A changed writer of images must not hide behind what the one before has made."""
+    actions = FakeEngine({"a": made(b"a")})
+
+    def outcome(content: bytes) -> tuple[Result, Result]:
+        steps = [step("a"), computing("c", gives(store, content), "a")]
+        results = run(store, steps, actions).results
+        return results["a"], results["c"]
+
+    action_before, before = outcome(b"1")
+    monkeypatch.setattr(program, "running", lambda: digest.of_bytes(b"another build"))
+    action_after, after = outcome(b"2")
+    assert not after.cached
+    assert after.tree != before.tree
+    assert after.key == before.key, "keys are given by the inputs"
+    assert action_after.cached, "what an action gives does not depend on who starts it"
+    assert outcome(b"3")[1].cached
+    monkeypatch.undo()
+    assert not outcome(b"1")[1].cached, "nor does the one before count for what this one computed"
+
+
+def test_a_record_that_names_no_program_does_not_count(store: Store) -> None:
+    steps = [computing("c", gives(store, b"1"))]
+    key = run(store, steps, FakeEngine({})).results["c"].key
+    document = store.recall("computed-kind", key)
+    assert document is not None
+    del document["program"]
+    store.remember("computed-kind", key, document)
+    assert not run(store, steps, FakeEngine({})).results["c"].cached
+
+
+def test_a_rebuild_is_not_compared_with_what_another_build_computed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(store, [computing("c", gives(store, b"1"))], FakeEngine({}))
+    monkeypatch.setattr(program, "running", lambda: digest.of_bytes(b"another build"))
+    steps = [computing("c", gives(store, b"2"))]
+    for earlier in (None, "orchestrate"):
+        compared = run(store, steps, FakeEngine({}), rebuild=True).compared["c"]
+        assert (compared.earlier.engine if compared.earlier else None) == earlier
+    assert compared.agrees
 
 
 def test_what_is_not_sound_is_not_remembered_but_says_what_it_was(store: Store) -> None:
