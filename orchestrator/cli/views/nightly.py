@@ -27,10 +27,13 @@ def nightly(config: Config, session: Session) -> int:
     """Carry out one night; the exit status is its word's.
 
     Raises:
+        InputError: the configuration names a policy or a key that cannot be used; nothing was done.
         SourceryError: the night did not come to its end; the next one goes on with it.
     """
+    from orchestrator.cli.views import named
     from orchestrator.nightly import run
 
+    named.require(config)
     with session.working("orchestrate nightly") as progress:
         ended = run.nightly(config, progress, session.stopping.event)
     session.result(ended.night.document(), summary(ended, verbose=session.manner.verbose))
