@@ -68,7 +68,7 @@ def test_another_build_of_the_program_computes_again(
         results = run(store, steps, actions).results
         return results["a"], results["c"]
 
-    action_before, before = outcome(b"1")
+    _, before = outcome(b"1")
     monkeypatch.setattr(program, "running", lambda: digest.of_bytes(b"another build"))
     action_after, after = outcome(b"2")
     assert not after.cached
