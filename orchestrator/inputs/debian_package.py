@@ -1,23 +1,26 @@
 """Transport of Debian packages through apt: indexes to lock, `apt-helper download-file` to fetch.
 
-Everything goes through a private configuration in a scratch folder: the machine's own mirror,
-proxies and credentials, but none of its package lists, hooks or other sources. An index is needed
-only to lock; a locked package is fetched by its place in the pool and its SHA-256.
+An index is needed only to lock; a locked package is fetched by its place in the pool and its
+SHA-256, and one that is locked anew only where the store has not got those very bytes.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from containers.host import process
 from orchestrator.architecture import ARCHITECTURES, FACTS
-from orchestrator.inputs import answers, apt_configuration, apt_index, apt_sources, deb_archive
+from orchestrator.inputs import answers, apt_index, deb_archive
 from orchestrator.inputs.answers import Kind
-from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
+from orchestrator.inputs.apt import Apt
+from orchestrator.inputs.known import NOTHING, Known, Made, unpacked
+from orchestrator.inputs.side_by_side import mapped
+from orchestrator.inputs.transport import Clients, RefusedError, Store
 from orchestrator.lock.file import DebianPackage
 from orchestrator.lock.model import RootPackage
 from reproducibility import digest as digests
@@ -30,9 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from orchestrator.architecture import Architecture
-    from orchestrator.inputs.apt_sources import Mirror
 
-_HELPER = Path("/usr/lib/apt/apt-helper")
 # Where a spec names the packages of which everything that they depend on is pinned too.
 ROOT_PACKAGES = "[root.gcc] packages"
 # A metapackage leads to the package, or by one more of its kind.
@@ -72,11 +73,17 @@ class PoolRequest:
 
 @dataclass(frozen=True)
 class DebianTransport:
-    """Debian packages. `root`: where the machine's apt configuration lies."""
+    """Debian packages. `root`: where the machine's apt configuration lies.
+
+    `known`: what may be in the store, of which nothing is downloaded again that today's index names
+    by the same hash.
+    """
 
     clients: Clients
     root: Path = Path("/")
-    _mirror: list[Mirror] = field(default_factory=list)
+    known: Known = NOTHING
+    # One question to one index at a time; downloads go on beside it.
+    _asking: threading.RLock = field(default_factory=threading.RLock)
     # Where indexes that were read are kept, if they are: apt's environment by suite and
     # architecture.
     _shared: list[Path] = field(default_factory=list)
@@ -86,8 +93,7 @@ class DebianTransport:
     def one_state(self, store: Store) -> Iterator[None]:
         """Read the index of each suite once within this context.
 
-        So what is pinned there is of one state of the suite, and one download. Not for several
-        threads at once.
+        So what is pinned there is of one state of the suite, and one download.
         """
         with store.temporary() as folder:
             self._shared.append(folder)
@@ -97,25 +103,31 @@ class DebianTransport:
                 self._shared.remove(folder)
                 self._read.clear()
 
+    @cached_property
+    def _apt(self) -> Apt:
+        return Apt(self.clients, self.root)
+
     def resolve(self, request: PackageRequest | PoolRequest, store: Store) -> DebianPackage:
         """Pin what the suite has of a package today, or what lies in a place of the pool.
 
         A metapackage is followed to the package that it stands for. Raises as `Transport.resolve`.
         """
+        known = self.known
         with store.temporary() as scratch:
             if isinstance(request, PoolRequest):
                 label = f"{request.name} ({request.package})"
                 name, version, host = request.package, request.version, None
                 where, sha256 = request.where, request.sha256
+                # No index names it, so only a download says whether it is still there.
+                known = NOTHING
             else:
                 label = f"{request.name} ({request.package} of {request.suite}, "
                 label += f"{request.architecture})"
-                stanza = self._stanza(label, request, scratch)
+                with self._asking:
+                    stanza = self._stanza(label, request, scratch)
                 name, version, host = stanza["Package"], stanza["Version"], request.host
                 where, sha256 = stanza["Filename"], Digest("sha256", stanza["SHA256"])
-            package = self._download(label, where, sha256, request.suite, scratch)
-            size = package.stat().st_size
-            blake3 = store.put_file(package, move=True)
+        blake3, size = self._had(label, where, sha256, request.suite, store, known)
         pinned = DebianPackage(
             name=request.name,
             host=host,
@@ -128,8 +140,25 @@ class DebianTransport:
             sha256=sha256,
             tree=blake3,
         )
-        tree = self.unpack(pinned, store)
-        return pinned.model_copy(update={"tree": store.save_tree(tree)})
+        held = unpacked(
+            {"debian-package": str(blake3)},
+            self.known.held.get(blake3, ()),
+            store,
+            lambda: Made(self.unpack(pinned, store)),
+        )
+        return pinned.model_copy(update={"tree": held.tree})
+
+    def _had(  # noqa: PLR0913 - what is wanted, from where, to where
+        self, label: str, where: str, sha256: Digest, suite: str, store: Store, known: Known
+    ) -> tuple[Digest, int]:
+        """BLAKE3 and size of a package, by its SHA-256: in the store already, or downloaded."""
+        blake3 = known.package(sha256, store)
+        if blake3 is not None:
+            return blake3, store.blob(blake3).stat().st_size
+        with store.temporary() as scratch:
+            package = self._apt.download(label, where, sha256, suite, scratch)
+            size = package.stat().st_size
+            return store.put_file(package, move=True), size
 
     def fetch(self, pinned: DebianPackage, store: Store) -> None:
         """Download the pinned package. Raises as `Transport.fetch`."""
@@ -138,7 +167,7 @@ class DebianTransport:
     def bring(self, pinned: DebianPackage | RootPackage, store: Store) -> None:
         """Download a pinned package, whatever it is for. Raises as `Transport.fetch`."""
         with store.temporary() as scratch:
-            package = self._download(
+            package = self._apt.download(
                 pinned.label, pinned.where, pinned.sha256, pinned.suite, scratch
             )
             found = digests.of_file(package)
@@ -171,7 +200,7 @@ class DebianTransport:
             InfrastructureError: something could not be had, or apt would not install them.
         """
         label = f"{' '.join(packages)} of {suite}, {architecture}"
-        with store.temporary() as scratch:
+        with store.temporary() as scratch, self._asking:
             environment = self._updated(label, suite, architecture, scratch)
             lacking = self._lacking(packages, architecture, environment, scratch)
             if lacking:
@@ -180,13 +209,14 @@ class DebianTransport:
             names = self._needed(
                 label, packages, further, architecture, environment, scratch, named
             )
-            show = [self._program("apt-cache"), "--no-all-versions", "show", *names]
+            show = [self._apt.program("apt-cache"), "--no-all-versions", "show", *names]
             shown = self.clients.run(show, environment=environment, directory=scratch)
             stanzas = apt_index.stanzas(shown.stdout)
         found = {one["Package"]: one for one in stanzas}
         if found.keys() != names:
             raise InfrastructureError("apt does not say where packages lie", subject=label)
-        return tuple(self._pinned(found[name], suite, store) for name in sorted(names))
+        wanted = [found[name] for name in sorted(names)]
+        return tuple(mapped(lambda stanza: self._pinned(stanza, suite, store), wanted))
 
     def _lacking(
         self,
@@ -196,7 +226,7 @@ class DebianTransport:
         scratch: Path,
     ) -> list[str]:
         """Those of the names that no package in the index has."""
-        show = [self._program("apt-cache"), "--no-all-versions", "show"]
+        show = [self._apt.program("apt-cache"), "--no-all-versions", "show"]
         show += apt_index.exactly(packages, architecture)
         shown = self.clients.run(show, environment=environment, directory=scratch, check=False)
         found = {stanza["Package"] for stanza in apt_index.stanzas(shown.stdout)}
@@ -250,7 +280,7 @@ class DebianTransport:
     ) -> set[str]:
         """The names of all packages that apt would install. `further`: patterns of some."""
         simulated = ["--simulate", "--quiet", "--no-install-recommends", "install"]
-        command = [self._program("apt-get"), *simulated, *further]
+        command = [self._apt.program("apt-get"), *simulated, *further]
         command += apt_index.exactly(packages, architecture)
         done = self.clients.run(command, environment=environment, directory=scratch, check=False)
         said = done.stdout.decode("utf-8", "replace")
@@ -270,10 +300,7 @@ class DebianTransport:
     def _pinned(self, stanza: Mapping[str, str], suite: str, store: Store) -> RootPackage:
         where, sha256 = stanza["Filename"], Digest("sha256", stanza["SHA256"])
         label = f"{stanza['Package']} {stanza['Version']}"
-        with store.temporary() as scratch:
-            package = self._download(label, where, sha256, suite, scratch)
-            size = package.stat().st_size
-            blake3 = store.put_file(package, move=True)
+        blake3, size = self._had(label, where, sha256, suite, store, self.known)
         return RootPackage(
             package=stanza["Package"],
             version=stanza["Version"],
@@ -292,7 +319,7 @@ class DebianTransport:
     def _stanza(self, label: str, request: PackageRequest, scratch: Path) -> Mapping[str, str]:
         """Return what the suite's signed index says of a package."""
         environment = self._updated(label, request.suite, request.architecture, scratch)
-        apt_cache = self._program("apt-cache")
+        apt_cache = self._apt.program("apt-cache")
         followed = request.package
         for _ in range(_HOPS):
             stanza = self._shown(followed, request, label, apt_cache, environment, scratch)
@@ -319,11 +346,11 @@ class DebianTransport:
         if self._shared:
             folder = self._shared[-1] / str(len(self._read))
             folder.mkdir(exist_ok=True)
-        environment = self._configuration(suite, [FACTS[architecture].debian], folder)
-        apt_get = self._program("apt-get")
+        environment = self._apt.configuration(suite, [FACTS[architecture].debian], folder)
+        apt_get = self._apt.program("apt-get")
         update = [apt_get, "--error-on=any", "update", answers.APT_STRUCTURED]
         # The configuration is gone afterwards, so nobody could run the command line again.
-        where = f"{self._base(suite).uri}, {suite}"
+        where = f"{self._apt.mirror(suite).uri}, {suite}"
         try:
             self.clients.ask(
                 f"the package index for {label}",
@@ -373,75 +400,3 @@ class DebianTransport:
             remedy="name another suite in the spec, [debian] suite",
             missing=True,
         )
-
-    def _download(self, label: str, where: str, sha256: Digest, suite: str, scratch: Path) -> Path:
-        """A file of the pool, its hash verified by apt and by us."""
-        if not _HELPER.exists():
-            raise InfrastructureError(
-                f"apt is not installed; it is needed to fetch {label}",
-                subject=str(_HELPER),
-                remedy="install apt, or bring the inputs along: `orchestrate fetch --bundle`",
-            )
-        environment = self._configuration(suite, [], scratch)
-        target = scratch / "package.deb"
-        uri = f"{self._base(suite).uri}/{where}"
-        command = [str(_HELPER), "download-file", uri, str(target), f"SHA256:{sha256.hex}"]
-        try:
-            self.clients.ask(
-                label,
-                [*command, answers.APT_STRUCTURED],
-                environment,
-                scratch,
-                judge=answers.apt,
-                where=uri,
-            )
-        except RefusedError as error:
-            if error.kind is Kind.MISMATCH:
-                raise OtherContentError(
-                    f"{label} is not what was promised: expected {sha256}; {error.output}",
-                    subject=where,
-                ) from error
-            if error.kind is Kind.MISSING:
-                name = label.partition(" ")[0]
-                raise InputError(
-                    f"the mirror no longer has {label}",
-                    subject=where,
-                    remedy=f"run `orchestrate lock --update {name}`; where the spec gives its "
-                    "place in the pool, correct that first; mirrors drop superseded versions",
-                    missing=True,
-                ) from error
-            raise
-        found = digests.sha256_of_file(target)
-        if found != sha256:
-            raise InputError(
-                f"{label} is not what was promised: expected {sha256}, found {found}",
-                subject=where,
-            )
-        if target.stat().st_size > LARGEST:
-            raise InputError(f"the package is larger than {LARGEST} bytes", subject=label)
-        return target
-
-    def _base(self, suite: str) -> Mirror:
-        if not self._mirror:
-            self._mirror.append(apt_sources.mirror(self.root, suite, self.clients.environ))
-        return self._mirror[0]
-
-    def _program(self, name: str) -> str:
-        return process.find(
-            name, reason="to read Debian's signed package indexes", remedy="install apt"
-        )
-
-    def _configuration(
-        self, suite: str, architectures: Sequence[str], scratch: Path
-    ) -> dict[str, str]:
-        """Write the private configuration; returns the environment that makes apt use it."""
-        environment = self.clients.environment("APT_CONFIG")
-        dump = [self._program("apt-config"), "dump"]
-        settings = self.clients.run(dump, environment=environment, directory=scratch).stdout
-        written = apt_configuration.write(
-            scratch / "apt",
-            self._base(suite).deb822(suite, architectures),
-            architectures,
-            settings.decode(),
-        )
-        return {**environment, "APT_CONFIG": str(written), "LC_ALL": "C.UTF-8"}

@@ -17,11 +17,12 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from containers.host import process
 from orchestrator.golang import environment as go_environment
-from orchestrator.inputs import answers, checksum_database, unpack
+from orchestrator.inputs import answers, checksum_database, unpack, vendoring
 from orchestrator.inputs.answers import Kind
+from orchestrator.inputs.known import NOTHING, Held, Known, Made, unpacked
 from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
 from orchestrator.lock.file import Absent, GoModule, Recorded
-from orchestrator.store.blobs import BLOB_TIME
+from orchestrator.store.blobs import BLOB_TIME, DamagedBlob
 from reproducibility import digest as digests
 from reproducibility import gomodule
 from reproducibility.errors import InfrastructureError, InputError, OtherContentError
@@ -33,11 +34,14 @@ if TYPE_CHECKING:
     from containers.host.process import Completed
     from orchestrator.architecture import Architecture
     from orchestrator.inputs.answers import Judged
+    from reproducibility.digest import Digest
 
 # Settings of the person's that decide where modules come from and what is verified how.
 _SETTINGS = (
     "GOAUTH", "GOINSECURE", "GONOPROXY", "GONOSUMDB", "GOPRIVATE", "GOPROXY", "GOSUMDB", "GOVCS",
 )  # fmt: skip
+# Those of them that keep modules from the log, or from whoever serves the others.
+_PRIVATE = ("GOINSECURE", "GONOPROXY", "GONOSUMDB", "GOPRIVATE")
 _ENVIRONMENT = TypeAdapter(dict[str, str])
 _PROGRAM = re.compile(r"bin/[^/]+|pkg/tool/[^/]+/[^/]+")
 _TOO_OLD = re.compile(r"requires go >= \S+")
@@ -67,25 +71,34 @@ class ModuleRequest:
 class GoTransport:
     """`go mod download` and `go mod vendor`.
 
-    `go`: gives the path of a go command; called when one is needed first.
+    `go`: gives the path of a go command; called when one is needed first. `known`: what may be in
+    the store, of which nothing is downloaded again that the public log names by the same hash.
     """
 
     clients: Clients
     go: Callable[[], Path]
+    known: Known = NOTHING
 
     def resolve(self, request: ModuleRequest, store: Store) -> GoModule:
-        """Download a module and pin it, with the public log's record. As `Transport.resolve`."""
+        """Pin a module with the public log's record; it is in the store. As `Transport.resolve`.
+
+        It is downloaded, but where the log's record of today names what the store has.
+        """
         label = f"{request.name} ({request.module}@{request.version})"
-        with store.temporary() as scratch:
-            archive, claimed = self._download(label, request.module, request.version, scratch)
-            log = checksum_database.entry(scratch / "modules", request.module, request.version)
-            size = archive.stat().st_size
-            blake3 = store.put_file(archive, move=True)
-        tree, h1 = self._tree(request.module, request.version, store.blob(blake3), store)
-        if h1 != claimed:
-            raise InfrastructureError(
-                f"{label}: the go command says {claimed}, its zip has {h1}", subject=label
-            )
+        log: Recorded | Absent
+        known = self._proved(request, store)
+        if known is not None:
+            blake3, held, log = known
+        else:
+            with store.temporary() as scratch:
+                archive, claimed = self._download(label, request.module, request.version, scratch)
+                log = checksum_database.entry(scratch / "modules", request.module, request.version)
+                blake3 = store.put_file(archive, move=True)
+            held = self._held(request, blake3, store)
+            if held.h1 != claimed:
+                raise InfrastructureError(
+                    f"{label}: the go command says {claimed}, its zip has {held.h1}", subject=label
+                )
         if request.module == gomodule.TOOLCHAIN and isinstance(log, Absent):
             raise InfrastructureError(
                 f"{label}: {log.reason}",
@@ -98,12 +111,51 @@ class GoTransport:
             version=request.version,
             module=request.module,
             where=f"{request.module}/@v/{request.version}.zip",
-            size=size,
+            size=store.blob(blake3).stat().st_size,
             blake3=blake3,
-            h1=h1,
-            tree=store.save_tree(tree),
+            h1=held.h1,
+            tree=held.tree,
             log=log,
         )
+
+    def _proved(self, request: ModuleRequest, store: Store) -> tuple[Digest, Held, Recorded] | None:
+        """A module in the store that the log's record of today names; None where there is none.
+
+        Nor is one that is not published any more, or that is none of the log's business: nothing
+        but a download says what that is.
+        """
+        kept = self.known.modules.get((request.module, request.version))
+        if kept is None or not store.has(kept.blake3) or self.is_private(store):
+            return None
+        try:
+            if not self.is_published(request.module, request.version, store):
+                return None
+            log = self.log_entry(request.module, request.version, store)
+            if isinstance(log, Absent):
+                return None
+            store.blob(kept.blake3)
+            held = self._held(request, kept.blake3, store)
+            if held.h1 != log.h1(request.module, request.version):
+                return None
+        except (DamagedBlob, InputError, RefusedError):
+            return None
+        return kept.blake3, held, log
+
+    def is_private(self, store: Store) -> bool:
+        """Return whether the person's settings keep any module from the log."""
+        with store.temporary() as scratch:
+            settings = self._environment(scratch)
+        return settings.get("GOSUMDB") == "off" or any(map(settings.get, _PRIVATE))
+
+    def _held(self, request: ModuleRequest, blake3: Digest, store: Store) -> Held:
+        """Return what a module's zip in the store holds, its bytes compared with their name."""
+        what = {"go-module": str(blake3), "module": f"{request.module}@{request.version}"}
+
+        def unpack() -> Made:
+            archive = store.blob(blake3)
+            return Made(*self._tree(request.module, request.version, archive, store))
+
+        return unpacked(what, self.known.held.get(blake3, ()), store, unpack)
 
     def fetch(self, pinned: GoModule, store: Store) -> None:
         """Download the pinned module. As `Transport.fetch`."""
@@ -204,7 +256,7 @@ class GoTransport:
         *,
         nested: Sequence[str] = (),
         published: bool = False,
-    ) -> Tree:
+    ) -> Made:
         """A module's tree with everything its packages import in `vendor/`.
 
         `replaced`: dependencies to take in another version, each as `module@version`; the module's
@@ -223,26 +275,27 @@ class GoTransport:
             tree = tree.where(lambda entry: not entry.path.startswith("vendor/"))
         without = tuple(f"{folder}/" for folder in nested)
         if tree.get("vendor/modules.txt") is not None and not replaced:
-            return tree.where(lambda entry: not entry.path.startswith(without))
+            return Made(tree.where(lambda entry: not entry.path.startswith(without)))
         with store.temporary() as scratch:
             folder = scratch / "module"
             store.export(tree, folder, BLOB_TIME)
             environment = self._environment(scratch)
 
-            def ask(*arguments: str) -> None:
+            def ask(*arguments: str) -> str:
                 what = f"{label} (its dependencies)"
-                self._ask(what, arguments, environment, folder, where=label)
+                return self._ask(what, arguments, environment, folder, where=label)
 
             try:
-                _gather(ask, replaced)
+                lasting = vendoring.gather(ask, replaced)
             except RefusedError as error:
                 raise _refusal(label, error, missing=f"{label} needs what is not there") from error
             vendored = store.put_tree(folder, move=True)
-        return Tree(
+        entries = (
             replace(entry, executable=False)
             for entry in vendored
             if not entry.path.startswith(without)
         )
+        return Made(Tree(entries), lasting=lasting)
 
     def _tree(self, module: str, version: str, archive: Path, store: Store) -> tuple[Tree, str]:
         toolchain = module == gomodule.TOOLCHAIN
@@ -372,27 +425,3 @@ def _refusal(label: str, error: RefusedError, *, missing: str = "") -> InputErro
     else:
         return error
     return InputError(told, subject=label, remedy=answers.go_advice(error.output))
-
-
-def _gather(ask: Callable[..., None], replaced: Sequence[str]) -> None:
-    """Fill `vendor/`; with replacements, write them into go.mod and what they bring into go.sum.
-
-    A replacement wins over whatever other modules ask for; `go get` would raise those as well.
-    """
-    if not replaced:
-        ask("mod", "vendor")
-        return
-    modules = [one.partition("@")[0] for one in replaced]
-    edits = [f"-replace={name}={one}" for name, one in zip(modules, replaced, strict=True)]
-    ask("mod", "edit", *edits)
-    ask("list", "-mod=mod", "-m", "all")
-    ask("mod", "download", *modules)
-    try:
-        ask("mod", "vendor")
-    except RefusedError as error:
-        if error.kind is not Kind.CONTENT:
-            raise
-        # The replacing versions require modules that nothing required before, or in newer versions.
-        # Only where it takes that: it takes out of go.sum what is not needed here.
-        ask("mod", "tidy")
-        ask("mod", "vendor")

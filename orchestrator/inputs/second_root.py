@@ -16,7 +16,9 @@ from orchestrator.architecture import ARCHITECTURES, host
 from orchestrator.inputs import deb_archive, log_records
 from orchestrator.inputs.checksum_database import NoRecordError
 from orchestrator.inputs.go_module import ModuleRequest
+from orchestrator.inputs.known import Made, together, unpacked
 from orchestrator.inputs.shelf import Shelf
+from orchestrator.inputs.side_by_side import mapped
 from orchestrator.lock import parts
 from orchestrator.lock.file import GCC
 from orchestrator.lock.model import Absent, SecondRoot
@@ -112,11 +114,17 @@ def resolve(  # noqa: PLR0913 - what is asked for, where, and what is known of i
         ComparisonError: the public log contradicts `records`.
         InfrastructureError: something could not be had.
     """
-    releases = tuple(_release(one, machine, shelf, store, records) for one in wanted.versions)
-    packages = shelf.debian.closure(wanted.packages, suite, machine, store)
-    pinned = SecondRoot(
-        packages=packages, tree=store.save_tree(compiler(packages, store)), releases=releases
+    releases = tuple(
+        mapped(lambda one: _release(one, machine, shelf, store, records), wanted.versions)
     )
+    packages = shelf.debian.closure(wanted.packages, suite, machine, store)
+    held = unpacked(
+        {"second-root": [str(one.blake3) for one in packages]},
+        shelf.known.held.get(together(packages), ()),
+        store,
+        lambda: Made(compiler(packages, store)),
+    )
+    pinned = SecondRoot(packages=packages, tree=held.tree, releases=releases)
     _remember(pinned, store)
     return pinned
 

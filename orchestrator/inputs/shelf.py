@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from orchestrator.inputs.debian_package import DebianTransport
 from orchestrator.inputs.go_command import GoCommand
 from orchestrator.inputs.go_module import GoTransport
+from orchestrator.inputs.known import NOTHING, Known, unpacked
 from orchestrator.inputs.local_path import LocalTransport
 from orchestrator.inputs.python_wheel import WheelTransport
 from orchestrator.lock.file import (
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from orchestrator.inputs.known import Made
     from orchestrator.inputs.transport import Clients, Store, Transport
     from orchestrator.lock.model import RootPackage
     from reproducibility.digest import Digest
@@ -39,27 +41,30 @@ _Artifact = TypeVar("_Artifact", PythonWheel, GoModule, DebianPackage)
 class Shelf:
     """One transport of each kind, a store, and the trees of the two toolchains once needed."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what its transports are made of
         self,
         clients: Clients,
         store: Store,
         folder: Path,
         find: Callable[[str], Input],
         own: Iterable[Path] = (),
+        known: Known = NOTHING,
     ) -> None:
         """`folder`: the spec's. `find`: this machine's input by name (`bootstrap`, `go`).
 
-        `own`: what is never content of a local folder, as `LocalTransport` takes it.
+        `own`: what is never content of a local folder, as `LocalTransport` takes it. `known`: what
+        may be in the store, for what is pinned anew.
         """
         self._clients = clients
         self._store = store
         self._find = find
         self._go_roots: dict[str, Tree] = {}
         self._guard = threading.RLock()
-        self.wheel = WheelTransport(clients)
-        self.debian = DebianTransport(clients)
+        self.known = known
+        self.wheel = WheelTransport(clients, known)
+        self.debian = DebianTransport(clients, known=known)
         self.local = LocalTransport(folder, own)
-        self.module = GoTransport(clients, lambda: self._command("bootstrap"))
+        self.module = GoTransport(clients, lambda: self._command("bootstrap"), known)
         self._vendoring = GoTransport(clients, lambda: self._command("go"))
         self.go = GoCommand(clients, store, lambda: self._command("go"))
 
@@ -98,14 +103,28 @@ class Shelf:
             InfrastructureError: a dependency could not be had.
         """
         self._clients.events.started(pinned.label, "vendoring")
-        vendored = self._vendoring.vendor(
-            pinned.label,
-            tree,
-            self._store,
-            pinned.replace or (),
-            nested=(pinned.nested or ()) if isinstance(pinned, LocalPath) else (),
-            published=isinstance(pinned, GoModule),
-        )
+        replaced = pinned.replace or ()
+        nested = (pinned.nested or ()) if isinstance(pinned, LocalPath) else ()
+        published = isinstance(pinned, GoModule)
+
+        def vendor() -> Made:
+            return self._vendoring.vendor(
+                pinned.label, tree, self._store, replaced, nested=nested, published=published
+            )
+
+        if self._vendoring.is_private(self._store):
+            # Nobody but whoever serves them says what these modules are.
+            vendored = vendor().tree
+        else:
+            what = {
+                "vendored": str(tree.digest),
+                "go": str(self.toolchain("go").digest),
+                "replace": [*replaced],
+                "nested": [*nested],
+                "published": published,
+            }
+            said = self.known.vendored.get(tree.digest, ())
+            vendored = self._store.load_tree(unpacked(what, said, self._store, vendor).tree)
         self._clients.events.finished(pinned.label)
         return vendored
 

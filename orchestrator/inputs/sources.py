@@ -178,5 +178,27 @@ def nested(described: Described, source: Source, *, own: bool) -> tuple[str, ...
     return tuple(sorted(found))
 
 
+def described(local: LocalPath, source: Source, store: Store, go: GoCommand) -> Described:
+    """Return what the go.mod of a local source says; it must be that of the spec's module.
+
+    Raises:
+        InputError: it is another's, or there is none.
+    """
+    entry = store.load_tree(local.tree).get("go.mod")
+    if entry is None:
+        raise InputError(
+            f"{source.path} is no Go module: it has no go.mod", subject=f"source {source.name}"
+        )
+    where = f"{source.path}/go.mod"
+    found = go.describe(where, store.path(entry).read_bytes())
+    if found.module is None or found.module.path != source.module:
+        raise InputError(
+            f"go.mod in {source.path} does not say `module {source.module}`",
+            subject=f"source {source.name}",
+            remedy="correct the key module in the spec",
+        )
+    return found
+
+
 def _place(source: Source) -> str:
     return source.path or f"{source.module}@{source.version}"

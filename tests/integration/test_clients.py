@@ -249,9 +249,9 @@ def test_what_a_replacement_requires_is_vendored_with_it(
     )
     tree = store.put_tree(folder)
     transport = GoTransport(clients(**settings), lambda: go)
-    plain = transport.vendor("m", tree, store)
+    plain = transport.vendor("m", tree, store).tree
     assert plain.get("go.mod") == tree.get("go.mod")
-    vendored = transport.vendor("m", tree, store, [f"example.org/a@{new}"])
+    vendored = transport.vendor("m", tree, store, [f"example.org/a@{new}"]).tree
     found = {name: vendored.get(f"vendor/example.org/{name}/{name}.go") for name in "abc"}
     texts = {name: store.read(entry.content).decode() for name, entry in found.items() if entry}
     assert texts == {"a": second, "b": f"package b // {new}\n", "c": "package c\n"}

@@ -11,6 +11,7 @@ import io
 import json
 import lzma
 import tarfile
+import threading
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,6 +171,7 @@ class World:
     offline: Callable[[Sequence[str]], Completed | None] = lambda _: None
     asked: list[list[str]] = field(default_factory=list)
     environments: list[dict[str, str]] = field(default_factory=list)
+    _last: threading.local = field(default_factory=threading.local)
 
     def clients(self, **changes: object) -> Clients:
         """Clients that run this world's programs, and do not wait between attempts."""
@@ -194,6 +196,7 @@ class World:
             return self.offline(command) or done("", 1, NO_NETWORK)
         self.asked.append(list(command))
         self.environments.append(dict(environment))
+        self._last.asked = (list(command), environment.get("GOPROXY", ""))
         failed = self.failing(command)
         if failed is not None:
             return failed
@@ -209,9 +212,26 @@ class World:
         }
         return answers[name](command)
 
+    def downloads(self) -> list[str]:
+        """What was downloaded: packages by place, and whatever modules and wheels."""
+        found = []
+        environments = self.environments[len(self.environments) - len(self.asked) :]
+        for command, environment in zip(self.asked, environments, strict=True):
+            if "download-file" in command:
+                found.append(command[2].removeprefix("https://mirror.example/debian/"))
+            elif command[1:4] == ["mod", "download", "-json"]:
+                if not environment.get("GOPROXY", "").startswith("file://"):
+                    found.append(command[4])
+            elif command[1:3] == ["-m", "pip"]:
+                found.append("wheel")
+            elif command[1:3] == ["mod", "vendor"]:
+                found.append("dependencies")
+        return sorted(found)
+
     def _was_asked_online(self, command: list[str]) -> bool:
-        last = self.environments[-1].get("GOPROXY", "") if self.environments else "off"
-        return last != "off" and self.asked[-1] == command
+        # Of this thread: inputs are looked up side by side.
+        last, proxy = getattr(self._last, "asked", ([], "off"))
+        return proxy != "off" and last == command
 
     def count(self, *words: str) -> int:
         """How often a command with these words was run."""
@@ -339,7 +359,7 @@ def make(monkeypatch: pytest.MonkeyPatch, folder: Path) -> World:
     monkeypatch.setattr(transparency, "GO_SUM_DATABASE", key)
     monkeypatch.setattr("containers.architecture.named", lambda _: "amd64")
     monkeypatch.setattr("containers.host.process.find", lambda name, **_: f"/bin/{name}")
-    monkeypatch.setattr("orchestrator.inputs.debian_package._HELPER", helper)
+    monkeypatch.setattr("orchestrator.inputs.apt._HELPER", helper)
     toolchain = module_zip(
         *TOOLCHAIN,
         {
