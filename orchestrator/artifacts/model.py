@@ -132,7 +132,9 @@ class Provenance(_Model):
     `isolation`: the `id` of one of those in `isolation.enforced`; null for a computation, which
     nothing isolates. `tool`: the version of this program. `when`: the end of the work,
     `2026-01-01T00:00:00Z`. `observed`: what a program saw inside; empty where none looked. `cpus`:
-    on how many CPUs the action could run; null where that was not recorded.
+    on how many CPUs the action could run; null where that was not recorded. `worker`: the machine
+    of a farm that ran it; `taken_from`: the cache of a farm that the result was taken from, where
+    that run ran nothing for it. Both are null, or not there, otherwise.
     """
 
     engine: Engine
@@ -141,6 +143,8 @@ class Provenance(_Model):
     when: str
     observed: str
     cpus: Annotated[int, Field(ge=1)] | None = None
+    worker: str | None = None
+    taken_from: str | None = None
 
 
 class Step(_Model):

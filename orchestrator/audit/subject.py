@@ -365,6 +365,11 @@ class OnDemand:
         """See `Engine.processors`."""
         return self._connected.processors
 
+    @property
+    def actions(self) -> int:
+        """See `Engine.actions`."""
+        return self._connected.actions
+
     def capabilities(self) -> Mapping[str, Capability]:
         """See `Engine.capabilities`."""
         return self._connected.capabilities()
