@@ -106,7 +106,8 @@ class RemoteEngine:
         self._lock = threading.Lock()
         self._met: _Met | None = None
         self._folders: dict[str, messages.Folder] = {}
-        self._tools: Tree | None = None
+        # By the folder of the store that has them.
+        self._tools: dict[Path, Tree] = {}
 
     def meet(self) -> offer.Offer:
         """Ask the farm what it offers.
@@ -202,9 +203,9 @@ class RemoteEngine:
     def tools(self, storage: Storage, stop: Event) -> Tree:
         """What isolates on a worker, made once."""
         with self._lock:
-            if self._tools is None:
-                self._tools = self._settings.tools(storage, stop)
-            return self._tools
+            if storage.root not in self._tools:
+                self._tools[storage.root] = self._settings.tools(storage, stop)
+            return self._tools[storage.root]
 
     def folder(self, tree: Tree, storage: Storage, stop: Event) -> messages.Folder:
         """A tree in messages; kept for the next action that has it."""

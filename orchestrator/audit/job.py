@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from containers import registry
 from containers.host import durable
+from orchestrator import farm, inputs
 from orchestrator.artifacts import output_directory
 from orchestrator.artifacts.names import IMAGE_STEP
 from orchestrator.audit import (
@@ -47,12 +48,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from containers.engine import Engine
+    from containers.remote.farm import Settings
     from orchestrator.architecture import Architecture
     from orchestrator.audit.history import History
     from orchestrator.audit.request import Request
     from orchestrator.audit.subject import Finding, Subject
     from orchestrator.execution.step import Observer, Results, Step
     from reproducibility.conditions import Conditions
+    from reproducibility.manifest import Tree
 
 # As in a build: a damaged blob sends it back to where that is made.
 _ROUNDS = 5
@@ -99,7 +102,9 @@ def audit(
     name = made_by if request.engine == registry.AUTOMATIC else request.engine
     with closing(Store(request.store)) as store:
         trial.require_store(request.store)
-        with registry.connect(name, store.root / "scratch") as engine:
+        remote = _remote(request, found, store, observer, stop)
+        own = remote if name in registry.CONFIGURED else None
+        with registry.connect(name, store.root / "scratch", own) as engine:
             job = Job(request, found, store, engine, observer, stop, began, clock, foreign)
             for _ in range(_ROUNDS - 1):
                 try:
@@ -107,6 +112,28 @@ def audit(
                 except DamagedBlob as error:
                     observer.note(f"{error.summary}; making it again")
             return job.run()
+
+
+def _remote(
+    request: Request,
+    found: Finding,
+    store: Store,
+    observer: Observer,
+    stop: threading.Event,
+) -> Settings | None:
+    """Settings of the remote engine, where a farm was named."""
+
+    def bootstrap() -> Tree:
+        return inputs.ensure(
+            found.pinned,
+            store,
+            folder=found.wanted.folder,
+            own=subject.own_files(request),
+            offline=request.offline,
+            stop=stop,
+        ).bootstrap
+
+    return farm.settings(request.farm, bootstrap, observer.note)
 
 
 @dataclass(frozen=True)
@@ -127,7 +154,7 @@ class Job:
     @property
     def jobs(self) -> int:
         """Return how many actions run at once."""
-        return self.request.jobs or default_jobs()
+        return self.request.jobs or self.engine.actions or default_jobs()
 
     @property
     def unable(self) -> dict[str, str]:
@@ -209,7 +236,11 @@ class Job:
         with ExitStack() as stack:
             engine: Engine = self.engine
             if name != engine.name:
-                other = subject.OnDemand(name, self.store.root / "scratch")
+                other = subject.OnDemand(
+                    name,
+                    self.store.root / "scratch",
+                    _remote(self.request, self.found, self.store, self.observer, self.stop),
+                )
                 engine = stack.enter_context(other)
             results, missing = audited.results(
                 engine, self.store, jobs=self.jobs, observer=self.observer, stop=self.stop

@@ -80,7 +80,8 @@ class Provenance:
         worker, taken = (document.get(name, "") for name in ("worker", "taken_from"))  # type: ignore[attr-defined] # as above
         if not isinstance(worker, str) or not isinstance(taken, str):
             return None
-        return cls(own, isolation, *texts, cpus=known, worker=worker, taken_from=taken)
+        tool, when, observed = texts
+        return cls(own, isolation, tool, when, observed, known, worker, taken)
 
 
 @dataclass(frozen=True)

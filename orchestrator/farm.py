@@ -1,0 +1,34 @@
+"""What the remote engine is given: a farm, and what isolates on its workers, made where needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from containers.remote.farm import Farm, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Event
+
+    from containers.engine import Storage
+    from reproducibility.manifest import Tree
+
+
+def settings(
+    farm: Farm | None, bootstrap: Callable[[], Tree], note: Callable[[str], object]
+) -> Settings | None:
+    """Settings of the remote engine; None where no farm was named.
+
+    `bootstrap`: gives the tree of the locked bootstrap Go, which builds the launcher. `note`: is
+    told what a person might want to know.
+    """
+    if farm is None:
+        return None
+
+    def tools(storage: Storage, stop: Event) -> Tree:
+        # Only now: most commands need none of it.
+        from containers.remote import isolation  # noqa: PLC0415
+
+        return isolation.tools(bootstrap(), storage, stop)
+
+    return Settings(farm, tools, note)
