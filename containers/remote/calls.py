@@ -17,7 +17,7 @@ from tenacity import (
     Retrying,
     retry_if_exception,
     sleep_using_event,
-    wait_exponential_jitter,
+    wait_random_exponential,
 )
 
 from containers.remote import channel, faults
@@ -38,7 +38,7 @@ Given = TypeVar("Given")
 # Seconds.
 _LOOK = 0.1
 DEADLINE = 120.0
-_FIRST_PAUSE = 0.2
+_FIRST_PAUSE = 0.4
 _LONGEST_PAUSE = 10.0
 # Attempts where a server stumbles.
 _STUMBLES = 5
@@ -189,7 +189,7 @@ class Calls:
         return Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, Fault) and error.passing),
             stop=self._enough,
-            wait=wait_exponential_jitter(initial=_FIRST_PAUSE, max=_LONGEST_PAUSE),
+            wait=wait_random_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE),
             sleep=sleep_using_event(stop),
             before_sleep=self._say,
             reraise=True,

@@ -184,7 +184,10 @@ class Receiver:
                 with path.open("wb") as sink:
                     found = _Arrival(sink, self._offer.function)
                     self._calls.again(
-                        lambda: found.go_on(name, self._pieces(name, found.size, stop)),
+                        lambda: (
+                            found.size == name.size
+                            or found.go_on(name, self._pieces(name, found.size, stop))
+                        ),
                         stop,
                         progress=lambda: found.size,
                     )
@@ -289,13 +292,14 @@ def _bounded(pieces: Iterable[bytes], most: int) -> Iterator[bytes]:
 
 def _decompressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Pieces of zstd frames as plain ones; each gives a bounded number of bytes at once."""
+    # `read1`: what has arrived is not lost where the stream is cut.
     with zstandard.ZstdDecompressor().stream_reader(
         cast("IO[bytes]", _Pieces(pieces)),  # it calls nothing but `read`
         read_across_frames=True,
     ) as reader:
         while True:
             try:
-                piece = reader.read(1 << 20)
+                piece = reader.read1(1 << 20)
             except zstandard.ZstdError as error:
                 raise Fault(faults.Code.INTERNAL, f"a stream is no zstd: {error}") from error
             if not piece:
