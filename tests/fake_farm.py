@@ -50,7 +50,8 @@ class FakeIsolation:
         content = json.dumps(asked).encode()
         return Wrapped(("launcher",), {f"{TOOLS}/request": File(content)}, (("A", "B"),))
 
-    def read_report(self, data: bytes) -> Report:
+    def read_report(self, data: bytes, worker: str) -> Report:
+        del worker
         try:
             found = json.loads(data)
         except ValueError as error:

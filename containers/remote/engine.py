@@ -59,8 +59,8 @@ class Isolation(Protocol):
     def wrap(self, request: Request, tools: Tree) -> Wrapped:
         """What the farm is to start, and what that needs."""
 
-    def read_report(self, data: bytes) -> Report:
-        """Read what the launcher wrote.
+    def read_report(self, data: bytes, worker: str) -> Report:
+        """Read what the launcher wrote on a worker.
 
         Raises:
             InfrastructureError: it is no report.
@@ -106,8 +106,8 @@ class RemoteEngine:
         self._lock = threading.Lock()
         self._met: _Met | None = None
         self._folders: dict[str, messages.Folder] = {}
-        # By the folder of the store that has them.
-        self._tools: dict[Path, Tree] = {}
+        # By the folder of the store that has them, and architecture.
+        self._tools: dict[tuple[Path, str], Tree] = {}
 
     def meet(self) -> offer.Offer:
         """Ask the farm what it offers.
@@ -200,12 +200,13 @@ class RemoteEngine:
             )
         return found
 
-    def tools(self, storage: Storage, stop: Event) -> Tree:
-        """What isolates on a worker, made once."""
+    def tools(self, architecture: str, storage: Storage, stop: Event) -> Tree:
+        """What isolates on a worker of an architecture, made once."""
+        key = storage.root, architecture
         with self._lock:
-            if storage.root not in self._tools:
-                self._tools[storage.root] = self._settings.tools(storage, stop)
-            return self._tools[storage.root]
+            if key not in self._tools:
+                self._tools[key] = self._settings.tools(architecture, storage, stop)
+            return self._tools[key]
 
     def folder(self, tree: Tree, storage: Storage, stop: Event) -> messages.Folder:
         """A tree in messages; kept for the next action that has it."""
@@ -276,7 +277,8 @@ class _Run:
         mounts = tuple(sorted(self._action.mounts, key=lambda mount: mount.at))
         request = Request(self._action, self._layout, mounts, self._limits)
         wrapped = self._engine.isolation.wrap(
-            request, self._engine.tools(self._storage, self._stop)
+            request,
+            self._engine.tools(self._action.architecture, self._storage, self._stop),
         )
         trees = [self._action.root, *(mount.tree for mount in mounts)]
         folders = [self._engine.folder(tree, self._storage, self._stop) for tree in trees]
@@ -356,6 +358,12 @@ class _Run:
         result = executed.result
         worker = result.execution_metadata.worker or "one that the farm does not name"
         report = self._report(executed, worker)
+        if report.unkept:
+            raise ActionError(
+                f"{self._action.name} made something that cannot be kept",
+                subject=report.unkept,
+                remedy="have it write only files and folders, with names that a tree can hold",
+            )
         ended_by = report.ended_by or ("time" if executed.timed_out else "")
         tree = Tree()
         if not ended_by and report.exit_status == 0:
@@ -415,7 +423,7 @@ class _Run:
             if inline is not None
             else self._met.receiver.read(name, _LARGEST_REPORT, self._stop)
         )
-        report = self._engine.isolation.read_report(data)
+        report = self._engine.isolation.read_report(data, worker)
         if report.refusal:
             raise InfrastructureError(
                 f"{self._action.name} was not run: the worker cannot isolate it: {report.refusal}",

@@ -92,10 +92,11 @@ def _silent(_: str) -> None:
 class Settings:
     """What the remote engine needs beside a folder.
 
-    `tools`: gives the tree of what isolates on a worker (paths below `tools/`), made in the store
-    where it is not there. `note`: is told what a person might want to know, a line each.
+    `tools`: gives the tree of what isolates on a worker of an architecture (paths below `tools/`),
+    made in the store where it is not there. `note`: is told what a person might want to know, a
+    line each.
     """
 
     farm: Farm
-    tools: Callable[[Storage, Event], Tree]
+    tools: Callable[[str, Storage, Event], Tree]
     note: Callable[[str], object] = _silent

@@ -78,7 +78,8 @@ class Report:
     `refusal`: why the worker cannot isolate, empty where it did; then the action was not run, and
     `remedy` names the setting of the farm that would help. `enforcement`: one entry a rule, as it
     was observed there by the inner probe. `exit_status`, `seconds`, `peak_memory`, `ended_by`,
-    `cpus`: as in `Outcome`. `machine`: the worker's host name and kernel, as it saw them.
+    `cpus`: as in `Outcome`. `machine`: the worker's host name and kernel, as it saw them. `unkept`:
+    an output that no tree can hold, and why; empty where all can be kept.
     """
 
     refusal: str
@@ -91,3 +92,4 @@ class Report:
     cpus: int
     machine: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    unkept: str = ""

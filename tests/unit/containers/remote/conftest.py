@@ -50,9 +50,7 @@ class Bench:
         """An engine on the farm."""
         said = {"workers": WORKERS, "patience": 20, **settings}
         farm = Farm(self.farm.address, **said)
-        made = RemoteEngine(
-            Settings(farm, lambda _, __: Tree(), self.notes.append), FakeIsolation()
-        )
+        made = RemoteEngine(Settings(farm, lambda *_: Tree(), self.notes.append), FakeIsolation())
         return self._stack.enter_context(made)
 
     def run(self, engine: RemoteEngine, wanted: Action, policy: Policy | None = None) -> Outcome:
