@@ -25,10 +25,7 @@ def settings(
     if farm is None:
         return None
 
-    def tools(storage: Storage, stop: Event) -> Tree:
-        # Only now: most commands need none of it.
-        from containers.remote import isolation  # noqa: PLC0415
-
-        return isolation.tools(bootstrap(), storage, stop)
+    def tools(architecture: str, storage: Storage, stop: Event) -> Tree:
+        raise NotImplementedError(architecture, storage, stop, bootstrap)
 
     return Settings(farm, tools, note)

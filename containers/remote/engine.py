@@ -14,20 +14,21 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol, Self
 
 from containers import blame
-from containers.engine import Identity, Outcome
+from containers.engine import Identity
 from containers.layout import lay_out
-from containers.remote import faults, messages, offer, outputs
+from containers.remote import faults, messages, offer
 from containers.remote import reapi_pb2 as api
 from containers.remote.believed import Believed
 from containers.remote.calls import Calls
 from containers.remote.execution import Executed, Execution
 from containers.remote.faults import Code, Fault
 from containers.remote.known import Known
-from containers.remote.naming import Name, of_bytes
+from containers.remote.naming import of_bytes
+from containers.remote.outcome import Left, Reader
 from containers.remote.receiving import Receiver
-from containers.remote.request import OUTPUTS, REPORT, Request
+from containers.remote.request import Request
 from containers.remote.sending import Sender
-from reproducibility.errors import ActionError, InfrastructureError, InputError
+from reproducibility.errors import InfrastructureError
 from reproducibility.manifest import Entry, Tree
 
 if TYPE_CHECKING:
@@ -36,35 +37,26 @@ if TYPE_CHECKING:
     from threading import Event
 
     from containers.action import Action
-    from containers.engine import Capability, Storage
+    from containers.engine import Capability, Outcome, Storage
     from containers.policy import Enforcement, Limits, Policy
     from containers.remote.farm import Settings, Workers
-    from containers.remote.request import Report, Wrapped
+    from containers.remote.naming import Name
+    from containers.remote.request import Wrapped
     from containers.remote.sending import Content, Traffic
-    from reproducibility.digest import Digest
 
 _TOOL = "sourcery"
 _CONNECTING = 20.0
-_LARGEST_REPORT = 1 << 20
-_LARGEST_TREE = 256 << 20
 # Trees whose messages are kept: the toolchain's sources have 15,000 files, 2 MB of messages.
 _FOLDERS = 24
 # How often an action is asked for whose remembered outputs the farm has lost.
 _LOST = 2
 
 
-class Isolation(Protocol):
+class Isolation(Reader, Protocol):
     """What isolates an action on a worker: `isolation.py`, or a fake in tests."""
 
     def wrap(self, request: Request, tools: Tree) -> Wrapped:
         """What the farm is to start, and what that needs."""
-
-    def read_report(self, data: bytes, worker: str) -> Report:
-        """Read what the launcher wrote on a worker.
-
-        Raises:
-            InfrastructureError: it is no report.
-        """
 
     def capabilities(self, processors: int) -> dict[str, Capability]:
         """Tell which variations it can apply."""
@@ -270,6 +262,18 @@ class _Run:
         self._storage = storage
         self._stop = stop
         self._met = engine.met
+        self._left = Left(
+            self._action.name,
+            self._limits,
+            farm=engine.calls.farm,
+            identity=engine.identity,
+            offer=self._met.offer,
+            known=self._met.known,
+            receiver=self._met.receiver,
+            reader=engine.isolation,
+            storage=storage,
+            stop=stop,
+        )
 
     def outcome(self) -> Outcome:
         """Run it, and bring what it left."""
@@ -301,7 +305,7 @@ class _Run:
         remembered = self._met.believed.find(job, self._stop)
         if remembered is not None:
             try:
-                return self._kept(Executed(remembered, cached=True))
+                return self._left.outcome(Executed(remembered, cached=True))
             except Fault as fault:
                 if fault.code != Code.NOT_FOUND:
                     raise
@@ -323,7 +327,7 @@ class _Run:
                 send, self._stop, believing=False
             )
             try:
-                outcome = self._kept(executed)
+                outcome = self._left.outcome(executed)
             except Fault as fault:
                 if fault.code != Code.NOT_FOUND or number == _LOST - 1:
                     raise
@@ -352,111 +356,3 @@ class _Run:
             )
             found[path] = name, content
         return found
-
-    def _kept(self, executed: Executed) -> Outcome:
-        """Bring what an action left into the store, and say what came of it."""
-        result = executed.result
-        worker = result.execution_metadata.worker or "one that the farm does not name"
-        report = self._report(executed, worker)
-        if report.unkept:
-            raise ActionError(
-                f"{self._action.name} made something that cannot be kept",
-                subject=report.unkept,
-                remedy="have it write only files and folders, with names that a tree can hold",
-            )
-        ended_by = report.ended_by or ("time" if executed.timed_out else "")
-        tree = Tree()
-        if not ended_by and report.exit_status == 0:
-            try:
-                tree = self._outputs(result)
-            except outputs.ExceededError as error:
-                ended_by = error.limit
-            except InputError as error:
-                raise ActionError(
-                    f"{self._action.name} made something that cannot go on the stick: "
-                    f"{error.summary}",
-                    subject=error.subject,
-                    remedy="have it write only files and folders, with names that a tree can hold",
-                ) from error
-        return Outcome(
-            exit_status=report.exit_status,
-            tree=tree,
-            stdout=self._storage.put_bytes(self._stream(result.stdout_raw, result.stdout_digest)),
-            stderr=self._storage.put_bytes(self._stream(result.stderr_raw, result.stderr_digest)),
-            seconds=report.seconds,
-            peak_memory=report.peak_memory,
-            ended_by=ended_by,
-            engine=self._engine.identity,
-            enforcement=report.enforcement,
-            cpus=report.cpus,
-            worker=f"{worker} ({report.machine})" if report.machine else worker,
-            taken_from=f"action cache ({self._engine.calls.farm.cache})" if executed.cached else "",
-        )
-
-    def _report(self, executed: Executed, worker: str) -> Report:
-        """What isolation says of the run; without that nothing of it is taken.
-
-        Raises:
-            InfrastructureError: there is none, or the worker cannot isolate.
-        """
-        found = outputs.file(executed.result, REPORT)
-        if found is None:
-            if executed.timed_out:
-                raise InfrastructureError(
-                    f"the farm ended {self._action.name} before its own limit of "
-                    f"{self._limits.seconds} s",
-                    subject=f"worker {worker}",
-                    remedy="raise the farm's limit, or say it in its file (`timeout`)",
-                )
-            words = self._stream(executed.result.stderr_raw, executed.result.stderr_digest)
-            said = words[-2000:].decode(errors="replace").strip()
-            raise InfrastructureError(
-                f"{self._action.name} was not run in isolation, so nothing of it is taken: the "
-                f"launcher left no report (exit status {executed.result.exit_code}):\n"
-                f"{said or '(it wrote nothing to its standard error)'}",
-                subject=f"worker {worker}",
-                remedy="look at what the farm's workers can run (docs/farm.md)",
-            )
-        name, inline = found
-        data = (
-            inline
-            if inline is not None
-            else self._met.receiver.read(name, _LARGEST_REPORT, self._stop)
-        )
-        report = self._engine.isolation.read_report(data, worker)
-        if report.refusal:
-            raise InfrastructureError(
-                f"{self._action.name} was not run: the worker cannot isolate it: {report.refusal}",
-                subject=f"worker {worker}",
-                remedy=report.remedy,
-            )
-        return report
-
-    def _outputs(self, result: api.ActionResult) -> Tree:
-        name = outputs.folder(result, OUTPUTS)
-        if name is None:
-            return Tree()
-        receiver, known = self._met.receiver, self._met.known
-        data = receiver.read(name, _LARGEST_TREE, self._stop)
-        found = outputs.listed(data, self._met.offer.function, self._limits)
-        receiver.bring([one.name for one in found if one.name], self._storage, self._stop)
-        tree = outputs.tree(found, lambda name: _required(known, name))
-        self._storage.save_tree(tree)
-        known.remember(tree, self._storage)
-        return tree
-
-    def _stream(self, raw: bytes, digest: api.Digest) -> bytes:
-        """What an action wrote; the launcher has cut it."""
-        if raw or not digest.size_bytes:
-            return raw[: self._limits.log]
-        data = self._met.receiver.read(
-            Name.parse(digest), self._limits.log + _LARGEST_REPORT, self._stop
-        )
-        return data[: self._limits.log]
-
-
-def _required(known: Known, name: Name) -> Digest:
-    found = known.blob(name)
-    if found is None:
-        raise InfrastructureError("an output was not brought", subject=name.hash)
-    return found

@@ -11,7 +11,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from orchestrator import resources
 from orchestrator.architecture import Architecture
@@ -145,6 +152,16 @@ class Provenance(_Model):
     cpus: Annotated[int, Field(ge=1)] | None = None
     worker: str | None = None
     taken_from: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_a_farms(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what only results of farms have: others are written as they always were."""
+        found: dict[str, Any] = written(self)
+        return {
+            name: value
+            for name, value in found.items()
+            if value is not None or name not in {"worker", "taken_from"}
+        }
 
 
 class Step(_Model):

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from containers import registry
 from containers.host import durable
-from orchestrator import farm, inputs
 from orchestrator.artifacts import output_directory
 from orchestrator.artifacts.names import IMAGE_STEP
 from orchestrator.audit import (
     choosing,
     computations,
+    farm,
     history,
     matrix,
     model,
@@ -48,14 +48,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from containers.engine import Engine
-    from containers.remote.farm import Settings
     from orchestrator.architecture import Architecture
     from orchestrator.audit.history import History
     from orchestrator.audit.request import Request
     from orchestrator.audit.subject import Finding, Subject
     from orchestrator.execution.step import Observer, Results, Step
     from reproducibility.conditions import Conditions
-    from reproducibility.manifest import Tree
 
 # As in a build: a damaged blob sends it back to where that is made.
 _ROUNDS = 5
@@ -102,7 +100,7 @@ def audit(
     name = made_by if request.engine == registry.AUTOMATIC else request.engine
     with closing(Store(request.store)) as store:
         trial.require_store(request.store)
-        remote = _remote(request, found, store, observer, stop)
+        remote = farm.settings(request, found, store, observer, stop)
         own = remote if name in registry.CONFIGURED else None
         with registry.connect(name, store.root / "scratch", own) as engine:
             job = Job(request, found, store, engine, observer, stop, began, clock, foreign)
@@ -112,28 +110,6 @@ def audit(
                 except DamagedBlob as error:
                     observer.note(f"{error.summary}; making it again")
             return job.run()
-
-
-def _remote(
-    request: Request,
-    found: Finding,
-    store: Store,
-    observer: Observer,
-    stop: threading.Event,
-) -> Settings | None:
-    """Settings of the remote engine, where a farm was named."""
-
-    def bootstrap() -> Tree:
-        return inputs.ensure(
-            found.pinned,
-            store,
-            folder=found.wanted.folder,
-            own=subject.own_files(request),
-            offline=request.offline,
-            stop=stop,
-        ).bootstrap
-
-    return farm.settings(request.farm, bootstrap, observer.note)
 
 
 @dataclass(frozen=True)
@@ -239,7 +215,7 @@ class Job:
                 other = subject.OnDemand(
                     name,
                     self.store.root / "scratch",
-                    _remote(self.request, self.found, self.store, self.observer, self.stop),
+                    farm.settings(self.request, self.found, self.store, self.observer, self.stop),
                 )
                 engine = stack.enter_context(other)
             results, missing = audited.results(

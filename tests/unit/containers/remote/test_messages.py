@@ -66,7 +66,9 @@ def test_a_tree_is_a_folder_of_folders() -> None:
 NAMES = st.text("abcxyzäß-. ", min_size=1, max_size=4).filter(lambda one: one.strip(". ") == one)
 
 
-@given(st.dictionaries(st.lists(NAMES, min_size=1, max_size=3).map("/".join), st.binary(max_size=3)))
+@given(
+    st.dictionaries(st.lists(NAMES, min_size=1, max_size=3).map("/".join), st.binary(max_size=3))
+)
 def test_names_are_those_of_the_bytes_and_sorted(files: dict[str, bytes]) -> None:
     taken = {
         path: data
