@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from containers.remote.farm import Farm, Settings
+from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,9 @@ def settings(
         return None
 
     def tools(architecture: str, storage: Storage, stop: Event) -> Tree:
-        raise NotImplementedError(architecture, storage, stop, bootstrap)
+        del storage, stop
+        raise InfrastructureError(
+            "what isolates on a worker is not there", subject=f"{architecture}, {bootstrap}"
+        )
 
     return Settings(farm, tools, note)
