@@ -57,15 +57,15 @@ class FakeIsolation:
         except ValueError as error:
             raise InfrastructureError("no report") from error
         return Report(
-            refusal=found.get("refusal", ""),
-            remedy=found.get("remedy", ""),
+            refusal=found.get("refusal"),
+            remedy=found.get("remedy"),
             enforcement=tuple(
                 Enforcement(rule.name, "enforced", "observed by a fake") for rule in RULES
             ),
             exit_status=found["status"],
             seconds=0.5,
             peak_memory=4096,
-            ended_by=found.get("ended_by", ""),
+            ended_by=found.get("ended_by"),
             cpus=2,
             machine="a machine",
         )
@@ -220,24 +220,24 @@ class FakeFarm:
 
     # -- the services ----------------------------------------------------------------------------
 
-    def _handlers(self) -> Iterator[grpc.GenericRpcHandler]:
-        plain = [
-            (f"{_V2}Capabilities", "GetCapabilities", self._capabilities, "GetCapabilitiesRequest"),
-            (f"{_V2}ContentAddressableStorage", "FindMissingBlobs", self._find, ""),
-            (f"{_V2}ContentAddressableStorage", "BatchUpdateBlobs", self._update, ""),
-            (f"{_V2}ContentAddressableStorage", "BatchReadBlobs", self._batch_read, ""),
-            (f"{_V2}ActionCache", "GetActionResult", self._get_result, ""),
-            (f"{_V2}ActionCache", "UpdateActionResult", self._put_result, ""),
-            ("google.bytestream.ByteStream", "QueryWriteStatus", self._write_status, ""),
-            ("google.longrunning.Operations", "CancelOperation", self._cancel, ""),
+    def _handlers(self) -> Iterator[grpc.GenericRpcHandler[Any, Any]]:
+        plain: list[tuple[str, str, Callable[..., Any]]] = [
+            (f"{_V2}Capabilities", "GetCapabilities", self._capabilities),
+            (f"{_V2}ContentAddressableStorage", "FindMissingBlobs", self._find),
+            (f"{_V2}ContentAddressableStorage", "BatchUpdateBlobs", self._update),
+            (f"{_V2}ContentAddressableStorage", "BatchReadBlobs", self._batch_read),
+            (f"{_V2}ActionCache", "GetActionResult", self._get_result),
+            (f"{_V2}ActionCache", "UpdateActionResult", self._put_result),
+            ("google.bytestream.ByteStream", "QueryWriteStatus", self._write_status),
+            ("google.longrunning.Operations", "CancelOperation", self._cancel),
         ]
-        streams = [
+        streams: list[tuple[str, str, Callable[..., Any]]] = [
             (f"{_V2}Execution", "Execute", self._execute),
             (f"{_V2}Execution", "WaitExecution", self._wait),
             ("google.bytestream.ByteStream", "Read", self._read),
         ]
         services: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
-        for service, method, answer, _ in plain:
+        for service, method, answer in plain:
             request = getattr(api, f"{method}Request")
             services.setdefault(service, {})[method] = grpc.unary_unary_rpc_method_handler(
                 self._guarded(method, answer),
@@ -359,7 +359,7 @@ class FakeFarm:
                 one.data = data
         return answer
 
-    def _read(self, request: api.ReadRequest, context: grpc.ServicerContext) -> Iterator[Any]:
+    def _read(self, request: api.ReadRequest, context: Any) -> Iterator[Any]:
         *_, digits, size = request.resource_name.split("/")
         name = Name(digits, int(size))
         data = self.lies.get(name, self.blobs.get(name))

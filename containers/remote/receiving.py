@@ -184,10 +184,7 @@ class Receiver:
                 with path.open("wb") as sink:
                     found = _Arrival(sink, self._offer.function)
                     self._calls.again(
-                        lambda: (
-                            found.size == name.size
-                            or found.go_on(name, self._pieces(name, found.size, stop))
-                        ),
+                        lambda: self._go_on(name, found, stop),
                         stop,
                         progress=lambda: found.size,
                     )
@@ -202,6 +199,11 @@ class Receiver:
                     "a file changed while it was taken into the store", subject=str(path)
                 )
             self._keep(name, own, name.size)
+
+    def _go_on(self, name: Name, found: _Arrival, stop: Event) -> None:
+        # A stream may be cut at its very end.
+        if found.size < name.size:
+            found.go_on(name, self._pieces(name, found.size, stop))
 
     def _pieces(self, name: Name, offset: int, stop: Event) -> Iterator[bytes]:
         """The bytes of a blob from an offset on. The offset is one of plain bytes in any case."""

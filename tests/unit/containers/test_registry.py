@@ -126,7 +126,7 @@ def test_a_farm_needs_its_file_and_nothing_else_takes_one(tmp_path: Path) -> Non
     with pytest.raises(InputError, match="needs a file") as caught:
         registry.connect("remote", tmp_path)
     assert caught.value.subject == "--farm"
-    settings = Settings(Farm("unix:/nowhere", {}), lambda _, __: Tree())
+    settings = Settings(Farm("unix:/nowhere", {}), lambda *_: Tree())
     for name in (registry.AUTOMATIC, *registry.LOCAL):
         with pytest.raises(InputError, match="takes no such file"):
             registry.connect(name, tmp_path, settings)

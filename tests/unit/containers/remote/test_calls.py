@@ -27,9 +27,9 @@ def test_headers_come_from_a_file(bench: Bench, tmp_path: Path) -> None:
     place.write_text(f"Authorization: {SECRET}\n\nX-Tenant: us\n")
     bench.run(bench.engine(headers=Headers(file=place)), action("work"))
     assert {given["x-tenant"] for given in farm.headers} == {"us"}
-    told = api.RequestMetadata.FromString(
-        farm.headers[0]["build.bazel.remote.execution.v2.requestmetadata-bin"]
-    )
+    given = farm.headers[0]["build.bazel.remote.execution.v2.requestmetadata-bin"]
+    assert isinstance(given, bytes)
+    told = api.RequestMetadata.FromString(given)
     assert told.tool_details.tool_name == "sourcery"
 
 

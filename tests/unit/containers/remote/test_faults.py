@@ -51,7 +51,7 @@ METHODS = (
 
 @pytest.mark.parametrize("code", [Code.UNAVAILABLE, Code.INTERNAL])
 @pytest.mark.parametrize("method", METHODS)
-def test_a_call_that_fails_is_made_again(bench: Bench, method: str, code: Code) -> None:  # type: ignore[valid-type] # an enumeration under another name
+def test_a_call_that_fails_is_made_again(bench: Bench, method: str, code: Code) -> None:
     farm = bench.serve({})
     farm.plant(method, code=code, times=2)
     if method == "WaitExecution":
