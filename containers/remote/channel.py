@@ -197,20 +197,29 @@ class Letters:
                 )
         else:
             return []
-        found = []
-        for number, line in enumerate(text.decode(errors="replace").splitlines(), start=1):
-            if not line.strip():
-                continue
-            name, colon, value = line.partition(":")
-            name, value = name.strip().lower(), value.strip()
-            if not colon or not _is_header(name) or not value.isprintable() or not value.isascii():
-                raise InputError(
-                    f"line {number} is no header `name: value`",
-                    subject=subject,
-                    remedy="`authorization: Bearer ...`, for example",
-                )
-            found.append((name, value))
-        return found
+        return headers(text, subject)
+
+
+def headers(text: bytes, subject: str) -> list[tuple[str, str]]:
+    """Names and values in lines `name: value`. `subject`: where they come from.
+
+    Raises:
+        InputError: a line is none; says which, and not what is in it.
+    """
+    found = []
+    for number, line in enumerate(text.decode(errors="replace").splitlines(), start=1):
+        if not line.strip():
+            continue
+        name, colon, value = line.partition(":")
+        name, value = name.strip().lower(), value.strip()
+        if not colon or not _is_header(name) or not value.isprintable() or not value.isascii():
+            raise InputError(
+                f"line {number} is no header `name: value`",
+                subject=subject,
+                remedy="`authorization: Bearer ...`, for example",
+            )
+        found.append((name, value))
+    return found
 
 
 def _is_header(name: str) -> bool:

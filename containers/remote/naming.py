@@ -25,6 +25,8 @@ _VALUES: dict[Function, api.DigestFunction.Value] = {
 }
 _DIGITS = 64
 _LARGEST = 1 << 50
+# Digits of the size of a blob.
+_SIZE = 16
 
 
 class Name(NamedTuple):
@@ -132,7 +134,7 @@ def missing(subject: str) -> Name | None:
     if "blobs" not in parts:
         return None
     digits, _, size = "/".join(parts[-2:]).partition("/")
-    if len(digits) != _DIGITS or not size.isdecimal():
+    if len(digits) != _DIGITS or not size.isdecimal() or len(size) > _SIZE:
         return None
     return Name(digits, int(size))
 

@@ -165,6 +165,7 @@ def test_a_function_decides_the_names() -> None:
         (f"{'a' * 64}/12", None),
         (f"blobs/{'a' * 63}/12", None),
         (f"blobs/{'a' * 64}/x", None),
+        (f"blobs/{'a' * 64}/{'1' * 5000}", None),
         ("", None),
     ],
 )
