@@ -36,7 +36,7 @@ def outcome(self: _Run) -> Outcome:
         _poison(self, job)
         return _find(believed, job, stop)
 
-    Believed.find = find  # type: ignore[method-assign]
+    Believed.find = find  # type: ignore[method-assign, assignment] # its method
     try:
         return _outcome(self)
     finally:
