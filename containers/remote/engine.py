@@ -163,7 +163,12 @@ class RemoteEngine:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        met, self._met = self._met, None
         self._stack.close()
+        if met is not None and met.sender.traffic.blobs + met.receiver.traffic.blobs:
+            self._settings.note(
+                f"to the farm went {met.sender.traffic}; from it came {met.receiver.traffic}"
+            )
 
     def run(self, action: Action, policy: Policy, storage: Storage, stop: Event) -> Outcome:
         """See `Engine.run`."""

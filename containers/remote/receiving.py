@@ -104,7 +104,7 @@ class Receiver:
                 raise Fault(faults.Code.UNAVAILABLE, "a stream ended too early")
             if naming.of_bytes(self._offer.function, data) != name:
                 raise WrongBytes
-            self._count(name.size, name.size)
+            self._count(name.size, 0)
             return data
 
         return self._insisting(name, lambda: self._calls.again(once, stop))
@@ -174,6 +174,13 @@ class Receiver:
         with self._lock:
             self.traffic.add(size, travelled)
 
+    def _arriving(self, answers: Iterator[api.ReadResponse]) -> Iterator[bytes]:
+        """The bytes of a stream, counted as they come."""
+        for answer in answers:
+            with self._lock:
+                self.traffic.travelled += len(answer.data)
+            yield answer.data
+
     # -- streams ---------------------------------------------------------------------------------
 
     def _stream(self, name: Name, storage: Storage, stop: Event) -> None:
@@ -198,7 +205,7 @@ class Receiver:
                 raise InfrastructureError(
                     "a file changed while it was taken into the store", subject=str(path)
                 )
-            self._keep(name, own, name.size)
+            self._keep(name, own, 0)
 
     def _go_on(self, name: Name, found: _Arrival, stop: Event) -> None:
         # A stream may be cut at its very end.
@@ -216,7 +223,7 @@ class Receiver:
         )
         seconds = DEADLINE + name.size / SLOWEST
         answers = self._calls.streamed(self._calls.methods.read, request, stop, seconds=seconds)
-        pieces = (answer.data for answer in answers)
+        pieces = self._arriving(answers)
         return _decompressed(pieces) if zstd else pieces
 
 

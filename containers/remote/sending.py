@@ -66,6 +66,10 @@ class Traffic:
         self.size += size
         self.travelled += travelled
 
+    def __str__(self) -> str:
+        packed = f" ({_mib(self.travelled)} compressed)" if self.travelled != self.size else ""
+        return f"{self.blobs} blobs of {_mib(self.size)}{packed}"
+
 
 class Sender:
     """Sends blobs to one farm; from several threads, one after the other.
@@ -269,6 +273,10 @@ def grouped(names: Iterable[Name], batch: int) -> tuple[list[list[Name]], list[N
         groups[-1].append(name)
         room -= name.size + EACH
     return groups, large
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):.1f} MiB"
 
 
 def _read(entry: Entry, storage: Storage) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import TYPE_CHECKING
 
@@ -211,6 +212,18 @@ def test_nobody_there_is_said(bench: Bench) -> None:
     engine = bench.engine()
     with pytest.raises(InfrastructureError, match="cannot ask the farm what it offers"):
         engine.meet()
+
+
+def test_what_travelled_is_said_at_the_end(bench: Bench) -> None:
+    bench.serve({"copy": copied}, zstd=True)
+    with bench.engine() as engine:
+        bench.run(engine, mounted("copy", bench.tree(FILES)))
+    (said,) = bench.notes
+    assert re.fullmatch(
+        r"to the farm went \d+ blobs of 9\.8 MiB \([0-9.]+ MiB compressed\); "
+        r"from it came \d+ blobs of 0\.0 MiB \(0\.0 MiB compressed\)",
+        said,
+    )
 
 
 def test_several_actions_run_at_once(bench: Bench) -> None:
