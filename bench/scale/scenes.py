@@ -1,0 +1,79 @@
+"""Scenes: what is asked of a farm, as jobs that are made from the graph of a build."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bench.scale.farm import Farm, Job, mask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.scale.graph import Graph, Task
+
+USERS = 100
+# A machine's own cores: nothing travels, and the times are those that the actions took there.
+HERE = Farm(
+    cores=1, latency=0, each_file=0, laid_out=0, begun=0, by_plan=True,
+    **dict.fromkeys(("client_rate", "worker_rate", "storage_rate"), float("inf")),
+)  # fmt: skip
+
+
+def image(graph: Graph, farm: Farm) -> list[Job]:
+    """One image for one person; the farm has nothing yet."""
+    return [_job(task, farm) for task in graph.tasks]
+
+
+def audit(graph: Graph, farm: Farm) -> list[Job]:
+    """Every action of a finished build once more, each on the inputs that the build gave it."""
+    return [replace(_job(task, farm), needs=()) for task in graph.tasks if not task.local]
+
+
+def believed(graph: Graph, farm: Farm) -> list[Job]:
+    """One image for each of many people with one lock, who take the results of the farm's cache."""
+    shared = [_job(task, farm) for task in graph.tasks if not task.local]
+    common = {job.name for job in shared}
+    local = [_job(task, farm) for task in graph.tasks if task.local]
+    return [*shared, *(_of(job, user, common) for user in range(USERS) for job in local)]
+
+
+def unbelieved(graph: Graph, farm: Farm) -> list[Job]:
+    """One image for each of many people with one lock, every action run for each of them."""
+    jobs = image(graph, farm)
+    return [_of(job, user, set()) for user in range(USERS) for job in jobs]
+
+
+SCENES: dict[str, Callable[[Graph, Farm], list[Job]]] = {
+    "one image": image,
+    "an audit": audit,
+    f"{USERS} users, the farm's cache believed": believed,
+    f"{USERS} users, every action run for each": unbelieved,
+}
+
+
+def replayed(graph: Graph) -> list[Job]:
+    """The steps of the run that the times are of, with these times, as jobs for one machine."""
+    ran = set(graph.told["steps"])
+    return [
+        Job(task.name, tuple(need for need in task.needs if need in ran), task.seconds)
+        for task in graph.tasks
+        if task.name in ran
+    ]
+
+
+def work(task: Task, farm: Farm) -> float:
+    """CPU seconds of an action: as they were measured, or from its time on what it ran on."""
+    return task.cpu or task.seconds * (farm.second_core if task.cpus > 1 else 1)
+
+
+def _job(task: Task, farm: Farm) -> Job:
+    took = task.seconds if task.local else work(task, farm)
+    inputs, outputs = mask(task.inputs), mask(task.outputs)
+    return Job(task.name, task.needs, took, inputs, outputs, local=task.local)
+
+
+def _of(job: Job, user: int, common: set[str]) -> Job:
+    """A job of one of the users; `common`: names of those that serve all."""
+    needs = tuple(need if need in common else f"{need} ({user})" for need in job.needs)
+    return replace(job, name=f"{job.name} ({user})", needs=needs, client=user)
