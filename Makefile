@@ -54,6 +54,7 @@ help:
 	echo 'make unit-pythons   the unit tests on every other Python that the package is for'
 	echo 'make fuzz    throw bytes at every parser; ARGS="--seconds 60 --target NAME"'
 	echo 'make bench   measure; ARGS="--rounds 3" for medians, ARGS=--smoke to see that it works'
+	echo 'make scale   how the build would scale on a farm; ARGS="--out out" for the times of that build'
 	echo 'make counts  put what the image in out/ consists of into README.md'
 	echo 'make reapi   compile the definition of the Remote Execution API'
 	echo 'make picture draw docs/session.svg from what the tests of booting recorded'
@@ -155,6 +156,11 @@ unit-pythons: setup-tests setup-pythons
 .PHONY: bench
 bench: setup-bench
 	@$(BIN)/python -m bench $(ARGS)
+
+# Simulated, from what one build recorded: nothing is built.
+.PHONY: scale
+scale: setup
+	@$(BIN)/python -m bench.scale $(ARGS)
 
 # Every parser for some seconds; ARGS="--seconds 60 --target NAME" for longer, and for one.
 .PHONY: fuzz

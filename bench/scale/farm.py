@@ -231,12 +231,12 @@ class _Simulation:
             passage.ready = now
             first = 0.0 if self._farm.by_plan else -self._after[name]
             heapq.heappush(self._ready[pool], (first, self._number[name], name))
-            self._fill(pool, now)
+            self._at(now, lambda now: self._fill(pool, now))
 
         self._at(ready, queue)
 
     def _fill(self, pool: int, now: float) -> None:
-        """Let what is ready begin where there is room."""
+        """Let what is ready begin where there is room, once all is queued that is ready now."""
         while self._ready[pool] and self._free[pool]:
             name = heapq.heappop(self._ready[pool])[2]
             self._begin(self._jobs[name], pool, heapq.heappop(self._free[pool]), now)
@@ -288,7 +288,7 @@ class _Simulation:
             self._left[follower] -= 1
             if not self._left[follower]:
                 self._release(follower, job.name, now)
-        self._fill(pool, now)
+        self._at(now, lambda now: self._fill(pool, now))
 
 
 def _amount(mask: int, parcels: Sequence[Parcel]) -> tuple[int, int]:

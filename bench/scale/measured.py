@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from containers import registry
+from reproducibility.errors import ActionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,18 +28,21 @@ def measured(actions: Iterable[Action], policy: Policy, store: Store) -> dict[st
     """CPU seconds of actions by name, one after the other.
 
     Raises:
-        InfrastructureError: the sandbox does not work here, or an action failed.
+        ActionError: one of them failed.
+        InfrastructureError: the sandbox does not work here.
     """
     found = {}
     with registry.connect(ENGINE, store.root / "scratch") as engine:
         for action in actions:
             before = _spent()
             outcome = engine.run(action, policy, store, threading.Event())
+            if outcome.failed:
+                raise ActionError(
+                    f"{action.name} ended with exit status {outcome.exit_status}",
+                    subject=action.name,
+                )
             found[action.name] = round(_spent() - before, 2)
-            ended = f", ended with {outcome.exit_status}" if outcome.failed else ""
-            sys.stderr.write(
-                f"{action.name}: {outcome.seconds:.1f} s, {found[action.name]:.1f} CPU s{ended}\n"
-            )
+            sys.stderr.write(f"{action.name}: {found[action.name]:.1f} CPU s\n")
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from bench.scale.farm import Farm, Run, critical, simulate
-from bench.scale.scenes import HERE, SCENES, replayed
+from bench.scale.scenes import HERE, SCENES, proportion, replayed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -112,7 +112,7 @@ def limit(scene: Scene) -> str:
 
 def document(graph: Graph, farm: Farm, found: Iterable[Scene]) -> str:
     """Everything, as Markdown."""
-    lines = [_measured(graph), "", *_head("assumed of the farm", "")]
+    lines = [_measured(graph, farm), "", *_head("assumed of the farm", "")]
     lines += [
         _row((_UNITS[field.name], f"{getattr(farm, field.name):,g}"))
         for field in fields(Farm)
@@ -126,7 +126,7 @@ def document(graph: Graph, farm: Farm, found: Iterable[Scene]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _measured(graph: Graph) -> str:
+def _measured(graph: Graph, farm: Farm) -> str:
     told = graph.told
     jobs = replayed(graph)
     alone, beside = (simulate(jobs, (), replace(HERE, workers=many)).seconds for many in (1, 2))
@@ -135,7 +135,9 @@ def _measured(graph: Graph) -> str:
         f"Of a build of {told['date']}: {len(graph.tasks)} steps, of which one run made "
         f"{len(told['steps'])} in {told['seconds']:,.0f} s. Simulated with these times, in the "
         f"plan's order, they take {alone:,.0f} s one at a time and {beside:,.0f} s two at a time. "
-        f"CPU seconds were measured of {timed} actions; those of others follow from their times."
+        f"CPU seconds were measured of {timed} actions, {proportion(graph, farm):.2f} of what "
+        "follows from their times, for the machine did other work too; those of others are taken "
+        "to be that share as well."
     )
 
 

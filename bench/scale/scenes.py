@@ -22,20 +22,23 @@ HERE = Farm(
 
 def image(graph: Graph, farm: Farm) -> list[Job]:
     """One image for one person; the farm has nothing yet."""
-    return [_job(task, farm) for task in graph.tasks]
+    return _jobs(graph, farm)
 
 
 def audit(graph: Graph, farm: Farm) -> list[Job]:
     """Every action of a finished build once more, each on the inputs that the build gave it."""
-    return [replace(_job(task, farm), needs=()) for task in graph.tasks if not task.local]
+    return [replace(job, needs=()) for job in _jobs(graph, farm) if not job.local]
 
 
 def believed(graph: Graph, farm: Farm) -> list[Job]:
     """One image for each of many people with one lock, who take the results of the farm's cache."""
-    shared = [_job(task, farm) for task in graph.tasks if not task.local]
+    jobs = _jobs(graph, farm)
+    shared = [job for job in jobs if not job.local]
     common = {job.name for job in shared}
-    local = [_job(task, farm) for task in graph.tasks if task.local]
-    return [*shared, *(_of(job, user, common) for user in range(USERS) for job in local)]
+    return [
+        *shared,
+        *(_of(job, user, common) for user in range(USERS) for job in jobs if job.local),
+    ]
 
 
 def unbelieved(graph: Graph, farm: Farm) -> list[Job]:
@@ -62,15 +65,36 @@ def replayed(graph: Graph) -> list[Job]:
     ]
 
 
-def work(task: Task, farm: Farm) -> float:
-    """CPU seconds of an action: as they were measured, or from its time on what it ran on."""
-    return task.cpu or task.seconds * (farm.second_core if task.cpus > 1 else 1)
+def proportion(graph: Graph, farm: Farm) -> float:
+    """CPU seconds that were measured, against what follows from the times of the same actions.
+
+    A build beside other work takes longer than its own; 1 where nothing was measured.
+    """
+    timed = [task for task in graph.tasks if task.cpu]
+    if not timed:
+        return 1.0
+    return sum(task.cpu for task in timed) / sum(_timed(task, farm) for task in timed)
 
 
-def _job(task: Task, farm: Farm) -> Job:
-    took = task.seconds if task.local else work(task, farm)
-    inputs, outputs = mask(task.inputs), mask(task.outputs)
-    return Job(task.name, task.needs, took, inputs, outputs, local=task.local)
+def _timed(task: Task, farm: Farm) -> float:
+    """CPU seconds as they follow from the time of an action, on as many cores as it had."""
+    return task.seconds * (farm.second_core if task.cpus > 1 else 1)
+
+
+def _jobs(graph: Graph, farm: Farm) -> list[Job]:
+    """A job for each task, with its CPU seconds, or at the client its time."""
+    share = proportion(graph, farm)
+    return [
+        Job(
+            task.name,
+            task.needs,
+            task.seconds if task.local else task.cpu or share * _timed(task, farm),
+            mask(task.inputs),
+            mask(task.outputs),
+            local=task.local,
+        )
+        for task in graph.tasks
+    ]
 
 
 def _of(job: Job, user: int, common: set[str]) -> Job:
