@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT = 860, 440
 # Of a panel: from the left and the top, width and height.
-_TOP, _WIDE, _HIGH = 46, 340, 280
-_LEFT = (58, 500)
+_TOP, _WIDE, _HIGH = 46, 336, 280
+_LEFT = (64, 500)
 _DASHES = ("none", "7 3", "2 3", "9 3 2 3")
 _STYLE = """
 svg{background:var(--back)}
@@ -46,14 +46,17 @@ def drawn(scenes: Sequence[Scene]) -> bytes:
     told = "Time, and bytes that travel to workers, of a farm with 1 to 1,000 workers"
     xml.add(picture, "title", told, id="title")
     coloured = "".join(
-        f".s{number}{{stroke:var(--p{number});fill:var(--p{number})}}\n"
-        for number in range(1, len(scenes) + 1)
+        f".s{number}{{stroke:var(--p{number})}}\n" for number in range(1, len(scenes) + 1)
     )
     style = ET.SubElement(picture, "style")
     style.text = f"{COLOURS}{coloured}{_STYLE}"
     panels: tuple[tuple[str, Callable[[Run], float], str], ...] = (
         ("Seconds", lambda run: run.seconds, "{:,.0f}"),
-        ("Gigabytes to workers that keep what they fetched", lambda run: run.fetched / 1e9, "{:g}"),
+        (
+            "Gigabytes to workers that keep what they fetched",
+            lambda run: run.fetched / 1e9,
+            "{:,g}",
+        ),
     )
     for left, (name, value, form) in zip(_LEFT, panels, strict=True):
         _panel(picture, left, name, [[value(run) for run in one.runs] for one in scenes], form)
@@ -69,7 +72,8 @@ def _panel(
 ) -> None:
     """A panel: axes, their words, and a line for each scene."""
     every = [value for values in series for value in values]
-    low, high = math.floor(math.log10(min(every))), math.ceil(math.log10(max(every)))
+    low = math.floor(2 * math.log10(min(every))) / 2
+    high = math.ceil(2 * math.log10(max(every))) / 2
     bottom = _TOP + _HIGH
 
     def across(many: int) -> float:
@@ -79,7 +83,7 @@ def _panel(
         return bottom - _HIGH * (math.log10(value) - low) / (high - low)
 
     xml.add(picture, "text", name, x=f"{left}", y=f"{_TOP - 20}", class_="name")
-    for power in range(low, high + 1):
+    for power in range(math.ceil(low), math.floor(high) + 1):
         y = f"{down(10.0**power):.1f}"
         xml.add(picture, "line", x1=f"{left}", x2=f"{left + _WIDE}", y1=y, y2=y)
         place = {"x": f"{left - 6}", "y": f"{down(10.0**power) + 4:.1f}"}

@@ -21,9 +21,8 @@ _PLACE = re.compile(re.escape(BEGIN) + r"\n(.*?)" + re.escape(END), re.DOTALL)
 # What more workers must save for it to be called scaling.
 _WORTH = 1.05
 _COLUMNS = (
-    "workers", "seconds", "speed-up", "efficiency", "running, queueing, else",
-    "GB sent up", "GB to workers", "GB stored", "GB to clients", "seconds, nothing kept",
-    "GB to workers, nothing kept",
+    "workers", "seconds", "speed-up", "efficiency", "running, queueing, else", "GB to workers",
+    "seconds, nothing kept", "GB to workers, nothing kept",
 )  # fmt: skip
 _UNITS = {
     "cores": "cores of a worker",
@@ -83,9 +82,8 @@ def table(scene: Scene) -> list[str]:
         run, bare = scene.runs[at], scene.bare[at]
         faster = scene.speed_up(at)
         spent = ", ".join(f"{seconds:,.0f}" for seconds in run.spent())
-        moved = (run.sent, run.fetched, run.stored, run.taken)
         cells = (f"{many:,}", f"{run.seconds:,.0f}", f"{faster:.2f}", f"{faster / many:.1%}", spent)
-        also = (*map(_gigabytes, moved), f"{bare.seconds:,.0f}", _gigabytes(bare.fetched))
+        also = (_gigabytes(run.fetched), f"{bare.seconds:,.0f}", _gigabytes(bare.fetched))
         lines.append(_row((*cells, *also)))
     return lines
 
@@ -121,7 +119,13 @@ def document(graph: Graph, farm: Farm, found: Iterable[Scene]) -> str:
     for scene in found:
         chain = " → ".join(name.removesuffix(" (0)") for name in scene.chain)
         lines += ["", f"### {scene.name[0].upper()}{scene.name[1:]}", ""]
-        lines += [f"The longest chain of work is {scene.longest:,.0f} s: {chain}.", limit(scene)]
+        run = scene.runs[0]
+        moved = [_gigabytes(size) for size in (run.sent, run.stored, run.taken)]
+        lines.append(
+            f"The longest chain of work is {scene.longest:,.0f} s: {chain}. {limit(scene)} "
+            f"However many workers there are, clients send {moved[0]} GB, workers store {moved[1]} "
+            f"GB, and clients take {moved[2]} GB."
+        )
         lines += ["", *table(scene)]
     return "\n".join(lines) + "\n"
 
