@@ -270,14 +270,15 @@ class _Simulation:
 
     def _put(self, job: Job, place: int, now: float) -> float:
         """When what a job made lies in the farm's storage."""
+        farm = self._farm
         lacking = 0 if job.local else job.outputs & ~self._stored
+        if farm.caches and not job.local:
+            self._kept[place] |= job.outputs
         if not lacking:
             return now
-        farm = self._farm
         files, size = self._amount(lacking)
         self._run.stored += size
         self._stored |= lacking
-        self._kept[place] |= job.outputs if farm.caches else 0
         alone = now + farm.latency + size / farm.worker_rate + files * farm.each_file
         return max(alone, self._storage.through(now, size))
 

@@ -122,5 +122,5 @@ def _at(
     return tuple(at for at, (used, _) in enumerate(ordered) if (number, side) in used)
 
 
-def _tuple(value: object) -> object:
+def _tuple(value: Any) -> Any:  # noqa: ANN401 - JSON
     return tuple(value) if isinstance(value, list) else value

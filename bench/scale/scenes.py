@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 USERS = 100
 # A machine's own cores: nothing travels, and the times are those that the actions took there.
 HERE = Farm(
-    cores=1, latency=0, each_file=0, laid_out=0, begun=0, by_plan=True,
-    **dict.fromkeys(("client_rate", "worker_rate", "storage_rate"), float("inf")),
+    cores=1, client_rate=math.inf, worker_rate=math.inf, storage_rate=math.inf,
+    latency=0, each_file=0, laid_out=0, begun=0, by_plan=True,
 )  # fmt: skip
 
 
