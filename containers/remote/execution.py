@@ -86,7 +86,9 @@ class Execution:
                 return Executed(response.result, response.cached_result)
             if fault_of.code == Code.DEADLINE_EXCEEDED:
                 return Executed(response.result, cached=False, timed_out=True)
-            if number == _TRIED or not (fault_of.missing or fault_of.passing):
+            # One that was cancelled somebody wants ended; that is no matter of trying again.
+            wanted = fault_of.passing and fault_of.code != Code.CANCELLED
+            if number == _TRIED or not (fault_of.missing or wanted):
                 raise self._error(fault_of)
             missing = fault_of.missing
             if missing:
@@ -109,6 +111,7 @@ class Execution:
     def _followed(self, stop: Event, *, believing: bool) -> api.ExecuteResponse:
         """Ask for it, and follow it until there is an answer."""
         self._operation = ""
+        forgotten = 0
         try:
             while True:
                 try:
@@ -118,7 +121,9 @@ class Execution:
                         progress=lambda: self._heard,
                     )
                 except Fault as fault:
-                    if not self._operation or fault.code not in {Code.NOT_FOUND, Code.CANCELLED}:
+                    forgotten += 1
+                    lost = self._operation and fault.code == Code.NOT_FOUND
+                    if not lost or forgotten == _TRIED:
                         raise
                     # Started again, or the operation was dropped: nothing of it runs any more.
                     self._calls.note(f"{self._name}: the farm has forgotten it; asking again")
@@ -128,24 +133,25 @@ class Execution:
             raise
 
     def _streamed(self, stop: Event, *, believing: bool) -> api.ExecuteResponse:
-        """Follow one stream to the answer.
+        """Follow a stream to the answer, and the next one where it only was quiet for too long.
 
         Raises:
-            Fault: it ended without one.
+            Fault: it ended without an answer.
         """
-        heard = self._heard
-        try:
-            for operation in self._stream(stop, believing=believing):
-                self._heard += 1
-                self._operation = operation.name or self._operation
-                if operation.done:
-                    return self._answer(operation)
-        except Fault as fault:
-            if fault.code != Code.DEADLINE_EXCEEDED or self._heard == heard:
-                raise
-            # Nothing is wrong: it was our own deadline.
-            return self._streamed(stop, believing=believing)
-        raise Fault(Code.UNAVAILABLE, "a stream about an action ended without an answer")
+        while True:
+            heard = self._heard
+            try:
+                for operation in self._stream(stop, believing=believing):
+                    self._heard += 1
+                    self._operation = operation.name or self._operation
+                    if operation.done:
+                        return self._answer(operation)
+            except Fault as fault:
+                # Our own deadline, of a stream that has said something: nothing is wrong.
+                if fault.code != Code.DEADLINE_EXCEEDED or self._heard == heard:
+                    raise
+                continue
+            raise Fault(Code.UNAVAILABLE, "a stream about an action ended without an answer")
 
     def _stream(self, stop: Event, *, believing: bool) -> Iterator[api.Operation]:
         if self._operation:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 Code = grpc.StatusCode
 _BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
-# The farm is out of reach, starts again, or does not keep up: it may be a matter of time.
-AWAY = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED})
+# The farm is out of reach, starts again (and ends its calls), or does not keep up: it may be a
+# matter of time.
+AWAY = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED})
 # A proxy that cuts a stream, or a server that stumbles: some attempts are enough to tell.
 _STUMBLES = frozenset({Code.ABORTED, Code.INTERNAL, Code.UNKNOWN, Code.RESOURCE_EXHAUSTED})
 _SHOWN = 300
@@ -34,6 +35,8 @@ _REMEDIES = {
     Code.UNAVAILABLE: "look at the network and at the farm (`address` in its file), and run the "
     "same command again: finished steps are remembered",
     Code.DEADLINE_EXCEEDED: "look at the network and at how busy the farm is",
+    Code.CANCELLED: "somebody cancelled it on the farm; run the same command again: finished steps "
+    "are remembered",
     Code.UNAUTHENTICATED: "look at `[headers]` and `[tls]` in the farm's file, and whether the "
     "token is still valid",
     Code.PERMISSION_DENIED: "ask the farm's administrator for the right to store blobs and to "

@@ -223,6 +223,29 @@ def test_a_farm_that_ends_an_action_by_its_own_limit_is_said(bench: Bench) -> No
         ran(bench, farm)
 
 
+def test_what_somebody_cancels_is_not_asked_for_again(bench: Bench) -> None:
+    farm = bench.serve({})
+    farm.statuses = [api.Status(code=Code.CANCELLED.value[0], message="by an administrator")]
+    with pytest.raises(InfrastructureError, match="CANCELLED: by an administrator"):
+        ran(bench, farm)
+    assert farm.calls["Execute"] == 1
+
+
+def test_a_farm_that_forgets_all_the_time_is_an_error(bench: Bench) -> None:
+    farm = bench.serve({})
+
+    def work(_: Seen) -> Made:
+        farm.forget_operations()
+        return MADE
+
+    farm.table["work"] = work
+    for _ in range(9):
+        farm.plant("Execute", after=1)
+    with pytest.raises(InfrastructureError, match="NOT_FOUND"):
+        bench.run(bench.engine(), action("work"))
+    assert farm.calls["Execute"] == 5
+
+
 def test_a_quiet_stream_is_taken_up_again_without_a_word(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
