@@ -32,7 +32,7 @@ from orchestrator.execution.scheduler import Scheduler, default_jobs
 from orchestrator.files import places, text_file
 from orchestrator.golang import checks
 from orchestrator.golang.module_hash import ModuleHashes
-from orchestrator.inputs import bundle, local_path, source_checks
+from orchestrator.inputs import Clients, bundle, local_path, source_checks
 from orchestrator.lock import file as lock
 from orchestrator.progress.inputs import InputEvents
 from orchestrator.spec import model as spec
@@ -185,7 +185,18 @@ class _Job:
         )
         with ThreadPoolExecutor(1) as pool, self._output() as output:
             # Closed before the new output directory is put in place, in case that fails.
-            remote = farm.settings(self.options.farm, lambda: have.bootstrap, self.observer.note)
+            tools = farm.Tools(
+                self.pinned,
+                self.wanted.folder,
+                self.store,
+                lambda: have.bootstrap,
+                Clients(
+                    events=InputEvents(self.observer),
+                    offline=self.options.offline,
+                    stop=self.stop,
+                ),
+            )
+            remote = farm.settings(self.options.farm, tools, self.observer.note)
             with registry.connect(
                 self.options.engine, self.store.root / "scratch", remote
             ) as engine:

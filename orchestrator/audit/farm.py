@@ -36,4 +36,6 @@ def settings(
             stop=stop,
         ).bootstrap
 
-    return farm.settings(request.farm, bootstrap, observer.note)
+    clients = inputs.Clients(offline=request.offline, stop=stop)
+    tools = farm.Tools(found.pinned, found.wanted.folder, store, bootstrap, clients)
+    return farm.settings(request.farm, tools, observer.note)
