@@ -256,6 +256,7 @@ _WHY = {
     "rules": "rules that must hold do not",
     "request": "the launcher does not understand the request",
     "ended": "the launcher was ended",
+    "command": "what is to be run cannot be",
 }
 
 
@@ -287,6 +288,7 @@ _REMEDIES = {
     "inputs": "clean the worker's folder and what it keeps of its storage; look at its log",
     "outputs": "give the folder that the worker runs actions in more room",
     "ended": "look at the worker's log, and at what ends processes there: limits of its own, say",
+    "command": "look at what the step is to run, and at its input trees",
     "request": "build with one version of this program; what isolates is made anew by each",
 }
 _SETTINGS = (

@@ -56,8 +56,8 @@ func probe(command []string) int {
 	}
 	closeOnExec()
 	err = syscall.Exec(command[0], command, os.Environ())
-	fmt.Fprintf(os.Stderr, "%s cannot be run: %s\n", command[0], err)
-	return 1
+	syscall.Write(findingsFile, []byte(fmt.Sprintf("%s: %s", command[0], err)))
+	return refusedStatus
 }
 
 // closeOnExec keeps every descriptor but the standard ones from the action.

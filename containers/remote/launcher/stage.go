@@ -66,6 +66,8 @@ func act(report *Report) error {
 	if place.root() {
 		place.owner = report.Facts.ActionUser
 	}
+	// With this program's rights: an action may have closed its folders.
+	defer os.RemoveAll(stagedFolder)
 	if err := place.mount(); err != nil {
 		return err
 	}
@@ -605,8 +607,14 @@ func (r *run) judge(probe int) error {
 	if len(broken) > 0 {
 		return &refusal{"rules", strings.Join(broken, "; ")}
 	}
-	_, err = syscall.Write(probe, []byte("go"))
-	return err
+	if _, err := syscall.Write(probe, []byte("go")); err != nil {
+		return refuse("ended", err)
+	}
+	// Nothing follows where it becomes the action.
+	if words, _, err := hear(probe); err == nil && len(words) > 0 {
+		return &refusal{"command", string(words)}
+	}
+	return nil
 }
 
 // attest adds who the probe is on the worker, as the kernel says of what it sent. Inside, that is not
