@@ -143,6 +143,22 @@ class BareWorker(LocalEngine):
         stop: Event | None = None,
     ) -> Launched:
         """Run the first program of an action; its folder is the caller's to remove."""
+        stopping = stop or threading.Event()
+        folder, process = self.begin(action, policy, blobs, into)
+        status = _wait(process, stopping)
+        said = (into / "stderr").read_text(errors="replace")
+        if stopping.is_set():
+            shutil.rmtree(folder)
+            raise Stopped("stopped")
+        assert (folder / REPORT).is_file(), (status, said)
+        data = (folder / REPORT).read_bytes()
+        report = isolation.read_report(data, NAME)
+        return Launched(status, report, json.loads(data), folder, said)
+
+    def begin(
+        self, action: Action, policy: Policy, blobs: Blobs, into: Path
+    ) -> tuple[Path, subprocess.Popen[bytes]]:
+        """Start the first program of an action; the folder that it runs in, and its process."""
         mounts = tuple(sorted(action.mounts, key=lambda mount: mount.at))
         limits = policy.limits.under(action.conditions)
         request = Request(action, lay_out(action), mounts, limits)
@@ -154,21 +170,14 @@ class BareWorker(LocalEngine):
             process = subprocess.Popen(
                 [*self._around, *wrapped.arguments],
                 cwd=folder,
-                env={},
+                # What is around it may be found by its name; the launcher itself needs nothing.
+                env={"PATH": os.environ["PATH"]} if self._around else {},
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
                 **_as(self._user),
             )
-            status = _wait(process, stop or threading.Event())
-        said = (into / "stderr").read_text(errors="replace")
-        if stop is not None and stop.is_set():
-            shutil.rmtree(folder)
-            raise Stopped("stopped")
-        assert (folder / REPORT).is_file(), (status, said)
-        data = (folder / REPORT).read_bytes()
-        report = isolation.read_report(data, NAME)
-        return Launched(status, report, json.loads(data), folder, said)
+        return folder, process
 
     def _lay_out(self, folder: Path, request: Request, wrapped: Wrapped, blobs: Blobs) -> None:
         for at, tree in (
