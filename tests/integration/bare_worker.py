@@ -175,7 +175,9 @@ class BareWorker(LocalEngine):
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
-                **_as(self._user),
+                user=self._user,
+                group=self._user,
+                extra_groups=None if self._user is None else [],
             )
         return folder, process
 
@@ -193,8 +195,8 @@ class BareWorker(LocalEngine):
             data = content if isinstance(content, bytes) else blobs.path(content).read_bytes()
             _place(folder / path, data, executable=file.executable)
         if self._user is not None:
-            for path in (folder, *folder.rglob("*")):
-                os.chown(path, self._user, self._user)
+            for place in (folder, *folder.rglob("*")):
+                os.chown(place, self._user, self._user)
 
 
 def _place(
@@ -205,10 +207,6 @@ def _place(
     # Every file of a tree is executable, as on some farms.
     path.chmod(0o777 if executable or entry is not None else 0o666)
     os.utime(path, (_FARM_TIME, _FARM_TIME))
-
-
-def _as(user: int | None) -> dict[str, object]:
-    return {} if user is None else {"user": user, "group": user, "extra_groups": []}
 
 
 def _wait(process: subprocess.Popen[bytes], stop: Event) -> int:

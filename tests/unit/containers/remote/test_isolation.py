@@ -13,7 +13,7 @@ from containers.action import WORK, Action, Mount
 from containers.layout import MASKED, lay_out
 from containers.policy import RULES, Limits
 from containers.remote import isolation
-from containers.remote.request import Request
+from containers.remote.request import Report, Request
 from containers.sandbox import arguments, system_call_filter
 from reproducibility import digest, manifest, variations
 from reproducibility.conditions import STANDARD, STDIN_LINE, Conditions
@@ -182,7 +182,7 @@ def reported(**changes: object) -> dict[str, Any]:
     }
 
 
-def read(document: dict[str, Any], worker: str = "w1") -> isolation.Report:
+def read(document: dict[str, Any], worker: str = "w1") -> Report:
     return isolation.read_report(json.dumps(document).encode(), worker)
 
 
@@ -252,7 +252,7 @@ def test_an_output_that_cannot_be_kept_is_named() -> None:
     assert found.unkept == "out/pipe: neither a file nor a directory"
 
 
-def refused(code: str, words: str, **settings: str) -> isolation.Report:
+def refused(code: str, words: str, **settings: str) -> Report:
     worker = {**reported()["worker"], "settings": settings}
     return read(reported(refused=code, words=words, rules=[], worker=worker, status=0))
 
