@@ -42,17 +42,21 @@ IMAGE_PROGRAMS := mmdebstrap=mmdebstrap newuidmap=uidmap
 .PHONY: help
 help:
 	@echo 'make build   set everything up, then build the image with the embedded engine'
-	echo 'make test    set everything up, then run every check and every test but the next five'
+	echo 'make test    set everything up, then run every check and every test but the next six'
 	echo 'make test-engines   compare every action of the default image on both engines'
 	echo 'make test-boot  boot on every platform, and from a stick on every bus that a firmware knows'
 	echo 'make test-nights   a month of nights on a small project'
 	echo 'make test-image  make the container image of the tool, and a night in it'
 	echo 'make test-older-go  build with another version of Go'
+	echo 'make test-farm  build on a build farm, with faults planted in it'
+	echo 'make farm    start a build farm on this machine, until Ctrl-C'
 	echo 'make audit-full    audit the build in out/ by all means, and show the matrix; takes hours'
 	echo 'make unit-pythons   the unit tests on every other Python that the package is for'
 	echo 'make fuzz    throw bytes at every parser; ARGS="--seconds 60 --target NAME"'
 	echo 'make bench   measure; ARGS="--rounds 3" for medians, ARGS=--smoke to see that it works'
+	echo 'make scale   how the build would scale on a farm; ARGS="--out out" for the times of that build'
 	echo 'make counts  put what the image in out/ consists of into README.md'
+	echo 'make reapi   compile the definition of the Remote Execution API'
 	echo 'make picture draw docs/session.svg from what the tests of booting recorded'
 	echo 'make fmt     format the Python code, mend what can be mended'
 	echo 'make setup-nightly  install what `orchestrate nightly` needs'
@@ -128,6 +132,22 @@ test-older-go: setup-tests
 audit-full: setup-tests
 	@$(BIN)/python -m tests.audit_full $(ARGS)
 
+# A build farm on this machine, as root: a server and two nodes without a network. `make farm` starts
+# one for a person, until Ctrl-C; the other runs what is tested with one.
+.PHONY: farm
+farm: setup-tests
+	@$(BIN)/python -m tests.real_farm $(ARGS)
+
+.PHONY: test-farm
+test-farm: setup-tests
+	@$(BIN)/python -m pytest tests/integration/test_farm.py \
+		tests/integration/test_remote_isolation.py -m long $(ARGS)
+
+# What `containers/remote/reapi.proto` is compiled to, which is checked in.
+.PHONY: reapi
+reapi: setup-tests
+	@$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. containers/remote/reapi.proto
+
 .PHONY: unit-pythons
 unit-pythons: setup-tests setup-pythons
 	@$(without_network)
@@ -137,6 +157,11 @@ unit-pythons: setup-tests setup-pythons
 .PHONY: bench
 bench: setup-bench
 	@$(BIN)/python -m bench $(ARGS)
+
+# Simulated, from what one build recorded: nothing is built.
+.PHONY: scale
+scale: setup
+	@$(BIN)/python -m bench.scale $(ARGS)
 
 # Every parser for some seconds; ARGS="--seconds 60 --target NAME" for longer, and for one.
 .PHONY: fuzz

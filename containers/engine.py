@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from reproducibility import variations
 
@@ -57,8 +57,30 @@ class Storage(Blobs, Protocol):
             Stopped: `stop` was set.
         """
 
-    def put_file(self, path: Path) -> Digest:
-        """Take one file."""
+    def put_file(self, path: Path, *, move: bool = False) -> Digest:
+        """Take one file. `move`: it is no longer needed."""
+
+    def put_bytes(self, data: bytes) -> Digest:
+        """Take bytes."""
+
+    def save_tree(self, tree: Tree) -> Digest:
+        """Take a tree's manifest; its files are there, or are brought."""
+
+    def has(self, digest: Digest) -> bool:
+        """Return whether a blob is there."""
+
+    def read(self, digest: Digest) -> bytes:
+        """A blob's bytes, verified.
+
+        Raises:
+            InfrastructureError: it is not there, or its bytes are not what its name says.
+        """
+
+    def remember(self, kind: str, key: Digest, document: dict[str, Any]) -> None:
+        """Write down something about a key."""
+
+    def recall(self, kind: str, key: Digest) -> dict[str, Any] | None:
+        """Return what is written down of a key, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +110,9 @@ class Outcome:
     engine cannot tell. `ended_by`: empty, or the limit that ended it (`time`, `memory`, `work`,
     `tmp`, `files`); one that the outputs alone exceed too. `engine`, `enforcement`: what ran it,
     and how each rule of the policy was enforced there. `cpus`: on how many CPUs it could run, as
-    it saw by its affinity; its share of them, where it was given one.
+    it saw by its affinity; its share of them, where it was given one. `worker`: the machine of a
+    farm that ran it, empty where the engine has but one. `taken_from`: where a result comes from
+    that nothing was run for, such as a farm's action cache; empty where it was run.
     """
 
     exit_status: int
@@ -101,6 +125,8 @@ class Outcome:
     engine: Identity
     enforcement: tuple[Enforcement, ...]
     cpus: int
+    worker: str = ""
+    taken_from: str = ""
 
     @property
     def failed(self) -> bool:
@@ -133,7 +159,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """`sandbox` or `docker`; action results are remembered per name."""
+        """`sandbox`, `docker` or `remote`; action results are remembered per name."""
 
     @property
     def identity(self) -> Identity:
@@ -150,6 +176,10 @@ class Engine(Protocol):
         Raises:
             InfrastructureError: it does not say.
         """
+
+    @property
+    def actions(self) -> int:
+        """Return how many actions it runs at once; 0 leaves that to whoever asks for them."""
 
     def capabilities(self) -> Mapping[str, Capability]:
         """Tell whether it can apply each variation of `variations.NAMES`, by its name."""

@@ -46,6 +46,8 @@ class LocalEngine(ABC):
     """
 
     name: str
+    # They share this machine with who asks for them.
+    actions = 0
 
     @abstractmethod
     def __enter__(self) -> Self:

@@ -1,8 +1,8 @@
 """Registry of engines, and the choice of the one that a build gets.
 
 An engine is a package with a text `PURPOSE` (what it is good for) and a function `connect`, which
-gives the engine, seen to work, for a folder for temporary files. To add one is to write the package
-and its line in `ENGINES`.
+gives the engine, seen to work, for a folder for temporary files; one of `CONFIGURED` is given what
+a person has said of it too. To add one is to write the package and its line in `ENGINES`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from containers.engine import Engine
+    from containers.remote.farm import Settings
 
 ENGINES = {
     "sandbox": "containers.sandbox",
     "docker": "containers.docker",
+    "remote": "containers.remote",
 }
-# Those that need no settings, the first that works being taken where nobody says which.
+# Those that need settings, and the option that brings them.
+CONFIGURED = {"remote": "--farm"}
+# Those that need none: what every machine may have.
+LOCAL = tuple(name for name in ENGINES if name not in CONFIGURED)
+# Of these, the first that works is taken where nobody says which.
 CANDIDATES = ("docker", "sandbox")
 AUTOMATIC = "auto"
 
@@ -37,14 +43,11 @@ def purpose(name: str) -> str:
     return text
 
 
-def connect(name: str, scratch: Path) -> Engine:
-    """Return the engine of a name of `names()`, checked to work; a context manager to enter.
-
-    `scratch`: folder for temporary files, on a disk with room.
+def check(name: str, *, configured: bool) -> None:
+    """Refuse a name that there is no engine of, and settings that are missing or of no use.
 
     Raises:
-        InfrastructureError: it is not there or does not work; says what to install and why.
-        InputError: not one of the names.
+        InputError: see above.
     """
     if name not in names():
         raise InputError(
@@ -52,6 +55,34 @@ def connect(name: str, scratch: Path) -> Engine:
             subject="--engine",
             remedy=f"one of {', '.join(names())}",
         )
+    option = CONFIGURED.get(name)
+    if option and not configured:
+        raise InputError(
+            f"the engine {name!r} needs a file that says where it is",
+            subject=option,
+            remedy=f"give {option} FILE; docs/farm.md says what stands in it",
+        )
+    if configured and not option:
+        raise InputError(
+            f"the engine {name!r} takes no such file",
+            subject=", ".join(CONFIGURED.values()),
+            remedy=f"give --engine {', '.join(CONFIGURED)} with it",
+        )
+
+
+def connect(name: str, scratch: Path, settings: Settings | None = None) -> Engine:
+    """Return the engine of a name of `names()`, checked to work; a context manager to enter.
+
+    `scratch`: folder for temporary files, on a disk with room. `settings`: for one of `CONFIGURED`.
+
+    Raises:
+        InfrastructureError: it is not there or does not work; says what to install and why.
+        InputError: not one of the names; one that needs settings without them, or the other way.
+    """
+    check(name, configured=settings is not None)
+    if settings is not None:
+        found: Engine = importlib.import_module(ENGINES[name]).connect(scratch, settings)
+        return found
     refused: list[InfrastructureError] = []
     for one in CANDIDATES if name == AUTOMATIC else (name,):
         try:

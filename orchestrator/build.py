@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from containers import registry
 from containers.host import memory
 from containers.policy import Policy
-from orchestrator import inputs, plan
+from orchestrator import farm, inputs, plan
 from orchestrator.architecture import host
 from orchestrator.artifacts import (
     image as making,
@@ -32,7 +32,7 @@ from orchestrator.execution.scheduler import Scheduler, default_jobs
 from orchestrator.files import places, text_file
 from orchestrator.golang import checks
 from orchestrator.golang.module_hash import ModuleHashes
-from orchestrator.inputs import bundle, local_path, source_checks
+from orchestrator.inputs import Clients, bundle, local_path, source_checks
 from orchestrator.lock import file as lock
 from orchestrator.progress.inputs import InputEvents
 from orchestrator.spec import model as spec
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from containers.engine import Engine, Identity
+    from containers.remote.farm import Farm
     from orchestrator.architecture import Architecture
     from orchestrator.artifacts.model import BuildResult
     from orchestrator.evidence.keys import Private
@@ -63,7 +64,7 @@ class Options:
     """Request for a build, as a person gave it.
 
     `architectures`: empty for those of the spec. `jobs`: actions at once, 0 for the default.
-    `sign`: keys that sign the evidence.
+    `sign`: keys that sign the evidence. `farm`: for the engine `remote`.
     """
 
     spec: Path
@@ -77,6 +78,7 @@ class Options:
     rebuild: bool
     store: Path
     sign: tuple[Private, ...] = ()
+    farm: Farm | None = None
 
     @property
     def own(self) -> tuple[Path, ...]:
@@ -183,7 +185,21 @@ class _Job:
         )
         with ThreadPoolExecutor(1) as pool, self._output() as output:
             # Closed before the new output directory is put in place, in case that fails.
-            with registry.connect(self.options.engine, self.store.root / "scratch") as engine:
+            tools = farm.Tools(
+                self.pinned,
+                self.wanted.folder,
+                self.store,
+                lambda: have.bootstrap,
+                Clients(
+                    events=InputEvents(self.observer),
+                    offline=self.options.offline,
+                    stop=self.stop,
+                ),
+            )
+            remote = farm.settings(self.options.farm, tools, self.observer.note)
+            with registry.connect(
+                self.options.engine, self.store.root / "scratch", remote
+            ) as engine:
                 drawn = plan.draw(
                     self.wanted,
                     self.pinned,
@@ -258,7 +274,7 @@ class _Job:
             store=self.store,
             policy=self._policy,
             observer=self.observer,
-            jobs=self.options.jobs or default_jobs(),
+            jobs=self.options.jobs or engine.actions or default_jobs(),
             rebuild=self.options.rebuild,
             bases=self.bases,
             stop=self.stop,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from containers import remote
 from reproducibility.errors import InfrastructureError
 
 # The one place that says the project's version; packaging reads this line.
@@ -49,6 +50,17 @@ def surroundings() -> Path:
         InfrastructureError: the installation is not complete.
     """
     return _existing(_PACKAGE / "golang" / "surroundings.go")
+
+
+def launcher() -> Path:
+    """The folder of the Go module that is the first program of an action on a farm's worker.
+
+    Raises:
+        InfrastructureError: the installation is not complete.
+    """
+    folder = Path(remote.__file__).parent / "launcher"
+    _existing(folder / "go.mod")
+    return folder
 
 
 def _find(name: str, member: str = "") -> Path:

@@ -72,7 +72,7 @@ def with_engines(say: Callable[[str], None]) -> Iterator[set[str]]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sourcery-full-")))
         working = set()
-        for name in registry.ENGINES:
+        for name in registry.LOCAL:
             if not _works(name, folder) and name == "docker":
                 _own_docker(folder, stack, say)
             if _works(name, folder):

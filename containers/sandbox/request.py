@@ -1,9 +1,6 @@
 """Turns an action into a request to the launcher: what to stage, what to limit, bubblewrap's words.
 
-The form of a request is what `confine.py` reads. Options are texts, `{"place": N, "below": path}`
-for a path that only the launcher knows (0 is the work directory, 1 the root's tree, then the input
-trees; -1 is the folder for /tmp), or `{"status": true}` for the descriptor on which bubblewrap
-tells what it does.
+The form of a request is what `confine.py` reads; its options are as `arguments.py` says.
 """
 
 from __future__ import annotations
@@ -15,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from containers import architecture
 from containers.host import system
-from containers.layout import MASKED, root_binds
-from containers.sandbox import proc, system_call_filter
+from containers.sandbox import arguments, proc, system_call_filter
 from reproducibility.conditions import STANDARD, STDIN_LINE
 
 if TYPE_CHECKING:
@@ -36,11 +32,6 @@ _ROOM = 64 << 20
 # far above any that is given out by hand, by subuid(5) or by systemd. Where those are not mapped
 # (root of a container), systemd's range for dynamic users.
 _SPARE = (range(0x70000000, 0x70400000), range(61184, 65184))
-_FIRST = "/proc/1"
-# The machine's program that takes core files. A container engine would put a null device in its
-# place, which everybody may write; here that cannot be opened.
-_CORES = "/proc/sys/kernel/core_pattern"
-_TMP = "/tmp"  # noqa: S108 - the path inside
 
 
 def for_action(  # noqa: PLR0913 - an action's fixed data
@@ -97,13 +88,7 @@ def for_action(  # noqa: PLR0913 - an action's fixed data
         "stdin": STDIN_LINE.decode() if conditions.stdin == "pipe" else "",
         "program": program,
         "command": list(action.command),
-        "options": [
-            *_namespaces(),
-            *("--uid", str(conditions.user), "--gid", str(conditions.group)),
-            *("--hostname", conditions.host),
-            *_mounts(action, layout, limits, mounting=mounting),
-            *_process(action, layout),
-        ],
+        "options": arguments.for_action(action, layout, limits, _proc(), mounting=mounting),
     }
 
 
@@ -126,10 +111,10 @@ def for_check(
         "program": program,
         "command": [program, "--version"],
         "options": [
-            *_namespaces(),
+            *arguments.namespaces(),
             *("--ro-bind", "/", "/", *_proc(), "--dev", "/dev"),
-            *("--size", str(limits.tmp), "--tmpfs", _TMP, "--remount-ro", "/", "--chdir", "/"),
-            "--clearenv",
+            *("--size", str(limits.tmp), "--tmpfs", arguments.TMP),
+            *("--remount-ro", "/", "--chdir", "/", "--clearenv"),
         ],
     }
 
@@ -164,62 +149,11 @@ def personality_flags(conditions: Conditions) -> int:
     return fixed | (system.UNAME26 if conditions.kernel == "2.6" else 0)
 
 
-def _namespaces() -> list[Any]:
-    return [
-        *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc"),
-        *("--unshare-uts", "--unshare-cgroup", "--disable-userns"),
-        *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
-        *("--json-status-fd", {"status": True}),
-    ]
-
-
-def _mounts(action: Action, layout: Layout, limits: Limits, *, mounting: bool) -> list[Any]:
-    work = action.conditions.work
-    points = [*(mount.at for mount in layout.read_only), work, "/dev", "/proc", _TMP]
-    made, bound = root_binds(action.root, points)
-    arguments: list[Any] = []
-    for path in made:
-        arguments += ["--perms", "0755", "--dir", f"/{path}"]
-    for path in bound:
-        arguments += ["--ro-bind", _place(1, path), f"/{path}"]
-    arguments += [*_proc(), "--dev", "/dev"]
-    if mounting:
-        arguments += ["--bind", _place(-1), _TMP]
-    else:
-        arguments += ["--perms", "1777", "--size", str(limits.tmp), "--tmpfs", _TMP]
-    binds = [
-        (mount.at, "--ro-bind", number) for number, mount in enumerate(layout.read_only, start=2)
-    ]
-    for at, option, number in sorted([*binds, (work, "--bind", 0)]):
-        arguments += [option, _place(number), at]
-    return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/"]
-
-
 def _proc() -> list[Any]:
-    """/proc without what it tells of the machine and its users, and without the first process.
-
-    That one is bubblewrap, the machine's own program, and belongs to the same user as the action,
-    which else could open its memory.
-    """
-    arguments: list[Any] = ["--proc", "/proc"]
-    covered = [_FIRST]
-    for path in (*MASKED, _CORES):
-        if Path(path).is_dir():
-            covered.append(path)
-        elif Path(path).exists():
-            arguments += ["--ro-bind", "/dev/null", path]
-    for path in covered:
-        arguments += ["--perms", "0555", "--tmpfs", path, "--remount-ro", path]
-    return arguments
-
-
-def _process(action: Action, layout: Layout) -> list[Any]:
-    variables = [part for item in layout.environment.items() for part in ("--setenv", *item)]
-    return ["--chdir", action.directory, "--clearenv", *variables]
-
-
-def _place(number: int, below: str = "") -> dict[str, Any]:
-    return {"place": number, "below": below}
+    """Options for /proc without what it tells of the machine and its users."""
+    files = [path for path in arguments.HIDDEN if Path(path).exists() and not Path(path).is_dir()]
+    folders = [path for path in arguments.HIDDEN if Path(path).is_dir()]
+    return arguments.proc(files, folders)
 
 
 def _rlimits(limits: Limits, *, own_users: bool) -> dict[str, int]:

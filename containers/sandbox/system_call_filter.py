@@ -12,9 +12,10 @@ from containers import system_calls
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from types import ModuleType
 
+    from containers.architecture import Architecture
     from containers.system_calls import Condition
 
 _LIBRARY = "libseccomp.so.2"
@@ -23,19 +24,28 @@ _REMEDY = (
 )
 # Attr.CTL_OPTIMIZE: a tree instead of a list, so that the last call is found as fast as the first.
 _TREE = 2
+# As libseccomp's binding calls them.
+_ARCHITECTURES: Mapping[Architecture, str] = {
+    "amd64": "X86_64",
+    "arm64": "AARCH64",
+    "riscv64": "RISCV64",
+}
 
 
 @cache
-def compiled() -> bytes:
+def compiled(architecture: Architecture | None = None) -> bytes:
     """The filter as BPF instructions (struct sock_filter, in this machine's byte order).
 
     A call by another architecture's numbers, which mean other calls, ends the thread.
+    `architecture`: the one that it is for, None for this machine's; all have one byte order.
 
     Raises:
         InfrastructureError: libseccomp is not there, or cannot do it; says how to get it.
     """
     seccomp = library()
     try:
+        if architecture is not None:
+            return compiled_for(seccomp, int(getattr(seccomp.Arch, _ARCHITECTURES[architecture])))
         return compiled_for(seccomp, seccomp.system_arch())
     except OSError as error:
         raise InfrastructureError(

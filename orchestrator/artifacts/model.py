@@ -11,7 +11,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from orchestrator import resources
 from orchestrator.architecture import Architecture
@@ -132,7 +139,9 @@ class Provenance(_Model):
     `isolation`: the `id` of one of those in `isolation.enforced`; null for a computation, which
     nothing isolates. `tool`: the version of this program. `when`: the end of the work,
     `2026-01-01T00:00:00Z`. `observed`: what a program saw inside; empty where none looked. `cpus`:
-    on how many CPUs the action could run; null where that was not recorded.
+    on how many CPUs the action could run; null where that was not recorded. `worker`: the machine
+    of a farm that ran it; `taken_from`: the cache of a farm that the result was taken from, where
+    that run ran nothing for it. Both are null, or not there, otherwise.
     """
 
     engine: Engine
@@ -141,6 +150,18 @@ class Provenance(_Model):
     when: str
     observed: str
     cpus: Annotated[int, Field(ge=1)] | None = None
+    worker: str | None = None
+    taken_from: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_a_farms(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what only results of farms have: others are written as they always were."""
+        found: dict[str, Any] = written(self)
+        return {
+            name: value
+            for name, value in found.items()
+            if value is not None or name not in {"worker", "taken_from"}
+        }
 
 
 class Step(_Model):

@@ -160,6 +160,8 @@ def _provenance(made: Provenance | None) -> model.Provenance | None:
         when=made.when,
         observed=made.observed.strip(),
         cpus=made.cpus,
+        worker=made.worker or None,
+        taken_from=made.taken_from or None,
     )
 
 

@@ -237,7 +237,7 @@ def whole(
     still = [
         _open(host, target, how, comparison, engine, root)
         for root in roots
-        for engine in registry.ENGINES
+        for engine in registry.LOCAL
         for target, how, comparison in rows
         # Another root proves the host's toolchain; the others follow from that.
         if not root.chosen
@@ -246,7 +246,7 @@ def whole(
         _open(host, host, "host", comparison, engine, root)
         for root in roots
         if root.chosen
-        for engine in registry.ENGINES
+        for engine in registry.LOCAL
         for comparison in (RELEASE.code, SECOND_ROOT.code)
     ]
     return matrix.merge(still, known)

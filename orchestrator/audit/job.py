@@ -16,6 +16,7 @@ from orchestrator.artifacts.names import IMAGE_STEP
 from orchestrator.audit import (
     choosing,
     computations,
+    farm,
     history,
     matrix,
     model,
@@ -99,7 +100,9 @@ def audit(
     name = made_by if request.engine == registry.AUTOMATIC else request.engine
     with closing(Store(request.store)) as store:
         trial.require_store(request.store)
-        with registry.connect(name, store.root / "scratch") as engine:
+        remote = farm.settings(request, found, store, observer, stop)
+        own = remote if name in registry.CONFIGURED else None
+        with registry.connect(name, store.root / "scratch", own) as engine:
             job = Job(request, found, store, engine, observer, stop, began, clock, foreign)
             for _ in range(_ROUNDS - 1):
                 try:
@@ -127,7 +130,7 @@ class Job:
     @property
     def jobs(self) -> int:
         """Return how many actions run at once."""
-        return self.request.jobs or default_jobs()
+        return self.request.jobs or self.engine.actions or default_jobs()
 
     @property
     def unable(self) -> dict[str, str]:
@@ -209,7 +212,11 @@ class Job:
         with ExitStack() as stack:
             engine: Engine = self.engine
             if name != engine.name:
-                other = subject.OnDemand(name, self.store.root / "scratch")
+                other = subject.OnDemand(
+                    name,
+                    self.store.root / "scratch",
+                    farm.settings(self.request, self.found, self.store, self.observer, self.stop),
+                )
                 engine = stack.enter_context(other)
             results, missing = audited.results(
                 engine, self.store, jobs=self.jobs, observer=self.observer, stop=self.stop

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from containers.engine import Identity
+    from containers.remote.farm import Farm
     from reproducibility.digest import Digest
 
 _ALL = "all"
@@ -44,7 +45,7 @@ class Request:
     the inputs, end to end, instead of step by step. `bisect`: look for the smallest set of
     variations that makes a guilty action differ. `native`: architectures whose own toolchains are
     to build themselves, or `all`. `root`: another root that the chain of toolchains is to be built
-    from, empty for none.
+    from, empty for none. `farm`: for the engine `remote`, that of the audit or of the build.
     """
 
     spec: Path
@@ -62,6 +63,7 @@ class Request:
     bisect: bool = False
     native: tuple[str, ...] = ()
     root: str | None = None
+    farm: Farm | None = None
 
     def wants(self, step: str) -> bool:
         """Return whether a step of this name is to be audited."""

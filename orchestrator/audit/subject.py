@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from containers.engine import Capability, Engine, Identity, Outcome, Storage
     from containers.policy import Enforcement
+    from containers.remote.farm import Settings
     from orchestrator.architecture import Architecture
     from orchestrator.artifacts import model as built
     from orchestrator.audit.request import Request
@@ -344,10 +345,14 @@ class _Missing:
 class OnDemand:
     """Engine that is connected when the first action is run on it: mostly none has to be."""
 
-    def __init__(self, name: str, scratch: Path) -> None:
-        """`name`: one of `registry.ENGINES`. `scratch`: folder for temporary files."""
+    def __init__(self, name: str, scratch: Path, settings: Settings | None = None) -> None:
+        """`name`: one of `registry.ENGINES`. `scratch`: folder for temporary files.
+
+        `settings`: for an engine that needs some.
+        """
         self._name = name
         self._scratch = scratch
+        self._settings = settings if name in registry.CONFIGURED else None
         self._engine: Engine | None = None
 
     @property
@@ -364,6 +369,11 @@ class OnDemand:
     def processors(self) -> int:
         """See `Engine.processors`."""
         return self._connected.processors
+
+    @property
+    def actions(self) -> int:
+        """See `Engine.actions`."""
+        return self._connected.actions
 
     def capabilities(self) -> Mapping[str, Capability]:
         """See `Engine.capabilities`."""
@@ -389,5 +399,5 @@ class OnDemand:
     @property
     def _connected(self) -> Engine:
         if self._engine is None:
-            self._engine = registry.connect(self._name, self._scratch).__enter__()
+            self._engine = registry.connect(self._name, self._scratch, self._settings).__enter__()
         return self._engine

@@ -102,7 +102,18 @@ Engine = Annotated[
         "--engine",
         parser=_engine,
         metavar="|".join(registry.names()),
-        help="What isolates the steps: bubblewrap (sandbox), Docker, or what is there.",
+        help="What isolates the steps: bubblewrap (sandbox), Docker, or what is there; or a build "
+        "farm (remote, with --farm).",
+    ),
+]
+FarmFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--farm",
+        parser=place("--farm"),
+        metavar="FILE",
+        help="Build farm that --engine remote runs the steps on: where it is, how it is used.",
+        rich_help_panel=_PLACES,
     ),
 ]
 Jobs = Annotated[

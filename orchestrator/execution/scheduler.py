@@ -244,7 +244,14 @@ class Scheduler:
             outcome.peak_memory,
             cached=False,
             provenance=Provenance(
-                outcome.engine, isolation, resources.VERSION, _now(), observed, outcome.cpus
+                outcome.engine,
+                isolation,
+                resources.VERSION,
+                _now(),
+                observed,
+                outcome.cpus,
+                outcome.worker,
+                outcome.taken_from,
             ),
             action=self._store.put_bytes(action.document),
             conditions=action.conditions.describe(),

@@ -8,7 +8,7 @@ recorded with is said to be not recorded, never filled in from a later run.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
@@ -35,7 +35,8 @@ class Provenance:
     of this program. `when`: the end of the action, `2026-01-01T00:00:00Z`. `observed`: what the
     step's observation said on its standard output, empty where nothing looked around. `cpus`: on
     how many CPUs the action could run; None where that was not recorded, as older versions did
-    not, and of a computation.
+    not, and of a computation. `worker`: the machine of a farm that ran it, empty on this machine's
+    own engines. `taken_from`: the cache that it was taken from, empty where that run ran it.
     """
 
     engine: Identity
@@ -44,6 +45,8 @@ class Provenance:
     when: str
     observed: str = ""
     cpus: int | None = None
+    worker: str = ""
+    taken_from: str = ""
 
     def document(self) -> dict[str, Any]:
         """The provenance as a JSON object."""
@@ -54,6 +57,8 @@ class Provenance:
             "when": self.when,
             "observed": self.observed,
             "cpus": self.cpus,
+            **({"worker": self.worker} if self.worker else {}),
+            **({"taken_from": self.taken_from} if self.taken_from else {}),
         }
 
     @classmethod
@@ -72,7 +77,11 @@ class Provenance:
             return None
         cpus = document.get("cpus")  # type: ignore[attr-defined] # it is an object
         known = cpus if type(cpus) is int and cpus > 0 else None
-        return replace(cls(own, isolation, *texts), cpus=known)
+        worker, taken = (document.get(name, "") for name in ("worker", "taken_from"))  # type: ignore[attr-defined] # as above
+        if not isinstance(worker, str) or not isinstance(taken, str):
+            return None
+        tool, when, observed = texts
+        return cls(own, isolation, tool, when, observed, known, worker, taken)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.architecture import Architecture, host
-from orchestrator.inputs import known, log_records, second_root, sources
+from orchestrator.inputs import known, log_records, second_root, sources, worker_tools
 from orchestrator.inputs.checksum_database import NoRecordError
 from orchestrator.inputs.debian_package import PackageRequest, PoolRequest
 from orchestrator.inputs.ensure import at_destination
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.inputs.transport import Store, Transport
-    from orchestrator.lock.file import LogEntry, RootEntry
+    from orchestrator.lock.file import LogEntry, RootEntry, WorkerEntry
     from orchestrator.spec.boot import Origin
     from orchestrator.spec.model import File, Source, Spec
     from reproducibility.manifest import Tree
@@ -142,6 +142,7 @@ class _Resolver:
             + [file.destination for file in self._spec.files]
             + [*parts.boot_origins(self._spec)]
             + ([second_root.NAME] if self._spec.root.gcc else [])
+            + ([worker_tools.NAME] if self._spec.workers.architectures else [])
         )
         # It brings the go command that asks for modules.
         self._bootstrap(self._host)
@@ -164,7 +165,8 @@ class _Resolver:
                     self._note(self._omitted[source.name])
         toolchain = self._toolchain()
         self._check_sources(toolchain)
-        made = locks.make(self._wanted, toolchain, tuple(self._inputs.values()), self._gcc())
+        inputs = tuple(self._inputs.values())
+        made = locks.make(self._wanted, toolchain, inputs, self._gcc(), self._workers())
         logged.refuse_contradictions(made)
         return made
 
@@ -187,6 +189,29 @@ class _Resolver:
                 self._note(f"{part} is not pinned for {self._host}: {entry.reason}")
             pinned[self._host] = entry
             self._events.finished(part)
+        self._events.settled(part)
+        return pinned
+
+    def _workers(self) -> dict[Architecture, WorkerEntry]:
+        """Return what isolates on a farm's workers, by their architecture."""
+        wanted, part = self._spec.workers.architectures, worker_tools.NAME
+        if not wanted:
+            return {}
+        before = self._previous
+        suite = self._spec.debian.suite
+        told = f"bubblewrap of {suite} for "
+        same = before is not None and before.wanted.get(part, "").startswith(told)
+        had = dict(before.workers) if before is not None and same else {}
+        pinned: dict[Architecture, WorkerEntry] = {}
+        for architecture in sorted(wanted):
+            kept = had.get(architecture)
+            if kept is None or part in self._update:
+                self._events.started(part, "resolving")
+                kept = worker_tools.pin(suite, architecture, self._shelf, self._store, kept)
+                if isinstance(kept, Absent):
+                    self._note(f"{part} are not pinned for {architecture}: {kept.reason}")
+                self._events.finished(part)
+            pinned[architecture] = kept
         self._events.settled(part)
         return pinned
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.lock.file import GCC, Absent, Recorded, SecondRoot
+from orchestrator.lock.file import GCC, Absent, Recorded, SecondRoot, WorkerTools
 from orchestrator.lock.parts import GCC as ROOT
+from orchestrator.lock.parts import WORKERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from orchestrator.lock.file import Input, Lock, LogEntry, RootEntry
+    from orchestrator.lock.file import GoModule, Input, Lock, LogEntry, RootEntry, WorkerEntry
     from orchestrator.lock.model import RootPackage
     from reproducibility.digest import Digest
 
@@ -23,7 +24,8 @@ _Key = tuple[str, str, str]
 class Pin:
     """Pin of an input on one side.
 
-    `kind`: as in the lock (`debian-package`), or `second-root` for all of one. `package`: its name
+    `kind`: as in the lock (`debian-package`), or `second-root` and `worker-tools` for all of one.
+    `package`: its name
     where it comes from; empty where it has none. `blake3`: of the artifact; of the tree for all of
     a second root. `tree`, `vendored`: digests of what it holds. `record`: its number in the public
     log.
@@ -103,6 +105,11 @@ def _pins(lock: Lock) -> Iterator[tuple[_Key, Pin]]:
             yield (ROOT, package.package, host), _pin_of_package(package)
         for release in root.releases:
             yield (ROOT, release.name, host), _pin(release)
+    for machine, tools in lock.workers.items():
+        if isinstance(tools, WorkerTools):
+            yield (WORKERS, "", machine), Pin("worker-tools", "", "", tools.tree)
+            for package in tools.packages:
+                yield (WORKERS, package.package, machine), _pin_of_package(package)
 
 
 def _pin(found: Input) -> Pin:
@@ -143,7 +150,26 @@ def moved(previous: Lock | None, new: Lock) -> list[str]:
     now_roots = new.roots.get(GCC, {})
     for host in sorted(before_roots.keys() | now_roots.keys()):
         lines += _of_roots(host, before_roots.get(host), now_roots.get(host))
+    before_workers = previous.workers if previous else {}
+    for machine in sorted(before_workers.keys() | new.workers.keys()):
+        lines += _of_workers(machine, before_workers.get(machine), new.workers.get(machine))
     return lines
+
+
+def _of_workers(machine: str, before: WorkerEntry | None, now: WorkerEntry | None) -> Iterator[str]:
+    name = f"workers of {machine}"
+    if now is None:
+        yield f"{name}: gone"
+    elif isinstance(now, Absent):
+        if now != before:
+            yield f"{name}: not pinned: {now.reason}"
+    elif not isinstance(before, WorkerTools):
+        yield f"{name}: new, {len(now.packages)} packages, {now.tree}"
+    elif now != before:
+        old = {one.package: one for one in before.packages}
+        new = {one.package: one for one in now.packages}
+        told = [f"{name}: {line}" for line in _moved_parts(old, new)]
+        yield from told or [f"{name}: the same packages, another tree: {before.tree} -> {now.tree}"]
 
 
 def _of_roots(host: str, before: RootEntry | None, now: RootEntry | None) -> Iterator[str]:
@@ -165,6 +191,12 @@ def _parts(before: SecondRoot, now: SecondRoot) -> Iterator[str]:
     """Each package and release that is another one now."""
     old = {one.package: one for one in before.packages} | {one.name: one for one in before.releases}
     new = {one.package: one for one in now.packages} | {one.name: one for one in now.releases}
+    yield from _moved_parts(old, new)
+
+
+def _moved_parts(
+    old: Mapping[str, RootPackage | GoModule], new: Mapping[str, RootPackage | GoModule]
+) -> Iterator[str]:
     for name in sorted(old.keys() | new.keys()):
         first, second = old.get(name), new.get(name)
         if first is None and second is not None:

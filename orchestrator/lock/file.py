@@ -31,6 +31,8 @@ from orchestrator.lock.model import (
     RootEntry,
     SecondRoot,
     Toolchain,
+    WorkerEntry,
+    WorkerTools,
 )
 from orchestrator.lock.parts import wanted
 from reproducibility import canonical, gomodule, regular
@@ -56,6 +58,8 @@ __all__ = [
     "RootEntry",
     "SecondRoot",
     "Toolchain",
+    "WorkerEntry",
+    "WorkerTools",
     "dump",
     "load",
     "make",
@@ -71,9 +75,10 @@ MAGIC = b'{\n  "checksum": "blake3:'
 _LARGEST = 8 << 20
 _MOST_VALUES = 50_000
 _AGAIN = "run `orchestrate lock`"
-# Parts of the spec, and the key of the lock, that no build depends on.
+# Parts of the spec, and keys of the lock, that no build depends on.
 _ROOTS = "root."
-_ROOTS_KEY = "roots"
+_FURTHER = (_ROOTS, parts.WORKERS)
+_ROOTS_KEY, _WORKERS_KEY = "roots", "workers"
 GCC: Literal["gcc"] = "gcc"
 # Dependencies of a compiler, and all that is pinned of it.
 _MOST_PACKAGES = 500
@@ -83,7 +88,8 @@ class Lock(BaseModel):
     """The whole lock. `wanted`: the parts of the spec that it was made for.
 
     `roots`: further roots of the chain of toolchains, by name and host, or why there is none for a
-    host; only audits need them.
+    host; only audits need them. `workers`: what isolates on a build farm's workers, by their
+    architecture; only the remote engine needs it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -93,17 +99,19 @@ class Lock(BaseModel):
     toolchain: Toolchain
     inputs: Annotated[tuple[Input, ...], Field(strict=False)]
     roots: dict[Literal["gcc"], dict[Architecture, RootEntry]] = Field(default={})
+    workers: dict[Architecture, WorkerEntry] = Field(default={})
 
     @property
     def digest(self) -> Digest:
-        """BLAKE3 of everything that a build depends on: of all but the further roots.
+        """BLAKE3 of everything that a build depends on: not of further roots, nor of workers.
 
         It names the lock in results and bundles, and decides the image's volume ID.
         """
         document = _document(self)
         document.pop(_ROOTS_KEY, None)
+        document.pop(_WORKERS_KEY, None)
         document["wanted"] = {
-            part: text for part, text in self.wanted.items() if not part.startswith(_ROOTS)
+            part: text for part, text in self.wanted.items() if not part.startswith(_FURTHER)
         }
         return digests.of_bytes(canonical.dumps(document))
 
@@ -140,12 +148,12 @@ class Lock(BaseModel):
         )
 
     def check_fits(self, spec: Spec) -> None:
-        """Compare with the spec that the build is for, but for the further roots.
+        """Compare with the spec that the build is for, but for further roots and workers.
 
         Raises:
             InputError: the lock was made for another spec; says what differs.
         """
-        self._refuse(one for one in self._changes(spec) if not one.startswith(_ROOTS))
+        self._refuse(one for one in self._changes(spec) if not one.startswith(_FURTHER))
 
     def check_roots_fit(self, spec: Spec) -> None:
         """Compare what the spec says of further roots, which only audits need.
@@ -178,8 +186,11 @@ def make(
     toolchain: Toolchain,
     inputs: Iterable[Input],
     gcc: Mapping[Architecture, RootEntry] | None = None,
+    workers: Mapping[Architecture, WorkerEntry] | None = None,
 ) -> Lock:
-    """A lock from its parts, its inputs in their fixed order. `gcc`: the second root, by host.
+    """A lock from its parts, its inputs in their fixed order.
+
+    `gcc`: the second root, by host. `workers`: what isolates on a farm's workers.
 
     Raises:
         InputError: the parts do not agree with each other.
@@ -189,6 +200,7 @@ def make(
         toolchain=toolchain,
         inputs=tuple(sorted(inputs, key=lambda found: (found.name, found.host or ""))),
         roots={GCC: dict(gcc)} if gcc else {},
+        workers=dict(workers or {}),
     )
     _check_consistent(lock, "the new lock")
     return lock
@@ -306,6 +318,8 @@ def _document(lock: Lock) -> dict[str, Any]:
     # A lock without any is the same as before there were any.
     if not lock.roots:
         del document[_ROOTS_KEY]
+    if not lock.workers:
+        del document[_WORKERS_KEY]
     return document
 
 
@@ -343,6 +357,7 @@ def _contradictions(lock: Lock) -> Iterator[str]:
         if isinstance(found, GoModule):
             yield from _module_contradictions(lock, found)
     yield from _wrong_roots(lock)
+    yield from _wrong_workers(lock)
 
 
 def _wrong_roots(lock: Lock) -> Iterator[str]:
@@ -351,6 +366,18 @@ def _wrong_roots(lock: Lock) -> Iterator[str]:
     for host, root in lock.roots.get(GCC, {}).items():
         if isinstance(root, SecondRoot):
             yield from _root_contradictions(lock, host, root)
+
+
+def _wrong_workers(lock: Lock) -> Iterator[str]:
+    _, _, told = lock.wanted.get(parts.WORKERS, "").partition(" for ")
+    if {*lock.workers} != {*told.split()}:
+        yield "what is pinned for a farm's workers is not what it was made for"
+    for architecture, found in lock.workers.items():
+        if not isinstance(found, WorkerTools):
+            continue
+        names = [one.package for one in found.packages]
+        if names != sorted(set(names)) or len(names) > _MOST_PACKAGES:
+            yield f"the packages for workers of {architecture} are not sorted, or too many"
 
 
 def _root_contradictions(lock: Lock, host: str, root: SecondRoot) -> Iterator[str]:

@@ -216,4 +216,21 @@ class SecondRoot(_Model):
         return frozenset({self.tree}.union(*parts, *modules))
 
 
+class WorkerTools(_Model):
+    """What isolates on a farm's workers of one architecture: bubblewrap, and what that needs.
+
+    `packages`: sorted. `tree`: digest of the program and its libraries.
+    """
+
+    state: Literal["pinned"] = "pinned"
+    packages: Annotated[tuple[RootPackage, ...], Field(strict=False, min_length=1)]
+    tree: Blake3
+
+    @property
+    def digests(self) -> frozenset[Digest]:
+        """Return the digests of all that is pinned."""
+        return frozenset({self.tree, *(one.blake3 for one in self.packages)})
+
+
+WorkerEntry = Annotated[WorkerTools | Absent, Field(discriminator="state")]
 RootEntry = Annotated[SecondRoot | Absent, Field(discriminator="state")]

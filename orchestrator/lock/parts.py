@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # The second root: its part, and its name for `orchestrate lock --update`.
 GCC = "root.gcc"
+# What isolates on a farm's workers: likewise.
+WORKERS = "workers"
 # Inputs of every build. `uname` comes from the suite.
 _ALWAYS = {"bootstrap": "go.bootstrap", "go": "go.version", "uname": "debian.suite"}
 _KINDS = ("boot", "file", "source")
@@ -44,6 +46,9 @@ def wanted(spec: Spec) -> dict[str, str]:
         found[GCC] = (
             f"{' '.join(root.packages)} of {spec.debian.suite}, then {' '.join(root.versions)}"
         )
+    if spec.workers.architectures:
+        told = " ".join(sorted(spec.workers.architectures))
+        found[WORKERS] = f"bubblewrap of {spec.debian.suite} for {told}"
     return found
 
 
@@ -58,8 +63,8 @@ def names(parts: Mapping[str, str]) -> tuple[str, ...]:
         kind, _, name = key.partition(".")
         if kind in _KINDS:
             found.add(name)
-        elif key == GCC:
-            found.add(GCC)
+        elif key in {GCC, WORKERS}:
+            found.add(key)
     return tuple(sorted(found))
 
 

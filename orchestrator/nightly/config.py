@@ -49,7 +49,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 _DURATION = re.compile(r"([0-9]{1,6}) ?([smh])")
 # A local user (RFC 5322, dot-atom), with or without a host.
 _MAIL = r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~][A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]*(?:@[A-Za-z0-9.-]+)?$"
-_ENGINES = registry.names()
+_ENGINES = (registry.AUTOMATIC, *registry.LOCAL)
 _PLATFORMS = tuple(platforms.BY_NAME)
 _CHOICES = (
     *(ALL, PATCH, NONE, "always", "changes", "bad"),

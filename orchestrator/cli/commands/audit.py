@@ -14,6 +14,7 @@ from orchestrator.cli.options import (
     OUT,
     SPEC,
     Engine,
+    FarmFile,
     Jobs,
     Json,
     Lock,
@@ -40,6 +41,10 @@ EXAMPLES = (
         "orchestrate audit --native arm64 --only native/arm64",
     ),
     ("From GCC's Go, and no more", "orchestrate audit --root gcc --only 'root/*'"),
+    (
+        "On all workers of a build farm at once",
+        "orchestrate audit --engine remote --farm farm.toml",
+    ),
     ("For scripts", "orchestrate audit --json | jq .coverage"),
 )
 
@@ -140,6 +145,7 @@ def audit(
     spec: Spec = SPEC,
     lock: Lock = LOCK,
     store: StoreFolder = None,
+    farm: FarmFile = None,
     json: Json = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -166,6 +172,7 @@ def audit(
     from orchestrator.cli.views import audit as view
 
     def run(session: Session) -> int:
+        from orchestrator import farm_file
         from orchestrator.audit import request
 
         if told := request.surprise(vary):
@@ -186,6 +193,7 @@ def audit(
             bisect=bisect,
             native=tuple(native or ()),
             root=root,
+            farm=farm_file.load(farm) if farm else None,
         )
         return view.audit(asked, session)
 

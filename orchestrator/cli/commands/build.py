@@ -17,6 +17,7 @@ from orchestrator.cli.options import (
     Architecture,
     Bundle,
     Engine,
+    FarmFile,
     Jobs,
     Json,
     Lock,
@@ -38,6 +39,7 @@ EXAMPLES = (
         "One architecture, without a container engine",
         "orchestrate build --arch amd64 --engine sandbox",
     ),
+    ("On a build farm", "orchestrate build --engine remote --farm farm.toml"),
     ("On a machine without network", "orchestrate build --offline --bundle inputs.tar.zst"),
     ("Run every step again, compare with the cached results", "orchestrate build --rebuild"),
     ("For scripts", "orchestrate build --json | jq .image.blake3"),
@@ -81,6 +83,7 @@ def build(
     lock: Lock = LOCK,
     out: Out = OUT,
     store: StoreFolder = None,
+    farm: FarmFile = None,
     json: Json = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -95,8 +98,10 @@ def build(
     from orchestrator.cli.views import build as view
 
     def run(session: Session) -> int:
+        from orchestrator import farm_file
         from orchestrator.build import Options
 
+        registry.check(engine, configured=farm is not None)
         options = Options(
             spec=spec,
             lock=lock,
@@ -108,6 +113,7 @@ def build(
             bundle=bundle,
             rebuild=rebuild,
             store=store_folder(store),
+            farm=farm_file.load(farm) if farm else None,
             # Before the work: a key that cannot be used is better known now.
             sign=tuple(passphrase.load(key, passphrase_file, session.note) for key in sign or ()),
         )

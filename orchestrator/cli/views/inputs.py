@@ -148,7 +148,7 @@ def fetch(where: Where, bundle: Path | None, root: str | None, session: Session)
     """
     from orchestrator import inputs
     from orchestrator.architecture import host
-    from orchestrator.inputs import Clients, second_root
+    from orchestrator.inputs import Clients, second_root, worker_tools
     from orchestrator.inputs import bundle as bundles
     from orchestrator.inputs.ensure import needed
     from orchestrator.lock import file as locks
@@ -172,15 +172,17 @@ def fetch(where: Where, bundle: Path | None, root: str | None, session: Session)
             stop=session.stopping.event,
             artifacts=bundle is not None,
         )
+        clients = Clients(events=InputEvents(progress), stop=session.stopping.event)
         if second is not None:
-            clients = Clients(events=InputEvents(progress), stop=session.stopping.event)
             second_root.bring(
                 second, pinned, wanted.folder, store, clients, artifacts=bundle is not None
             )
+        tools = worker_tools.bring(pinned, wanted.folder, store, clients)
         if bundle is not None:
             size = bundles.write(pinned, store, bundle, host(), root=second)
     labels = [found.label for found in needed(pinned, host())]
     labels += second_root.labels(second) if second is not None else []
+    labels += tools
     lines = [f"{len(labels)} inputs are in the store {where.store}"]
     if bundle is not None:
         lines.append(f"and in {bundle}, {quantity(size)}")

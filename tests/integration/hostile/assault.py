@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,12 +87,16 @@ class Came:
 
 @dataclass(frozen=True)
 class Assault:
-    """Attempts on one engine; `folder`: where what comes out of actions goes."""
+    """Attempts on one engine.
+
+    `folder`: where what comes out of actions goes. `root`: whether root runs the actions.
+    """
 
     engine: LocalEngine
     builder: Builder
     machine: Machine
     folder: Path
+    root: bool = field(default_factory=lambda: os.geteuid() == 0)
 
     def batch(self, names: Iterable[str]) -> dict[str, Came]:
         """Attempts that one action makes one after the other."""

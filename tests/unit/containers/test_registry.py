@@ -10,8 +10,10 @@ from containers import registry
 from containers.docker import address
 from containers.docker import engine as docker
 from containers.docker.engine import DockerEngine
+from containers.remote.farm import Farm, Settings
 from containers.sandbox.engine import SandboxEngine
 from reproducibility.errors import InfrastructureError, InputError
+from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,8 +115,23 @@ def test_an_engine_is_used_inside_its_block(
 
 def test_a_further_engine_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(registry.ENGINES, "third", "tests.third_engine")
-    assert registry.names() == ("auto", "sandbox", "docker", "third")
+    assert registry.names() == ("auto", "sandbox", "docker", "remote", "third")
     assert registry.connect("third", tmp_path).name == "third"
     # Nobody gets it who did not ask for it.
     answers(monkeypatch)
     assert registry.connect("auto", tmp_path).name == "docker"
+
+
+def test_a_farm_needs_its_file_and_nothing_else_takes_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="needs a file") as caught:
+        registry.connect("remote", tmp_path)
+    assert caught.value.subject == "--farm"
+    settings = Settings(Farm("unix:/nowhere", {}), lambda *_: Tree())
+    for name in (registry.AUTOMATIC, *registry.LOCAL):
+        with pytest.raises(InputError, match="takes no such file"):
+            registry.connect(name, tmp_path, settings)
+
+
+def test_auto_takes_no_farm() -> None:
+    assert set(registry.CANDIDATES) == set(registry.LOCAL)
+    assert set(registry.ENGINES) == {*registry.LOCAL, *registry.CONFIGURED}

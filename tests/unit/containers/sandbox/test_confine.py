@@ -209,6 +209,13 @@ def test_bubblewrap_gets_its_options_and_the_filter_in_files() -> None:
 _KEYCTL = {"x86_64": (248, 250), "aarch64": (217, 219)}
 
 
+def test_the_order_of_a_seed_is_the_one_on_a_farm_s_workers() -> None:
+    """The launcher has the same names in `copy_test.go`: conditions are the same everywhere."""
+    names = ["c", "b", "a", "name-00", "name-01", "name-02", "name-03"]
+    ordered = sorted(names, key=lambda name: confine.order_key(name, 7))
+    assert ordered == ["name-01", "name-02", "c", "a", "b", "name-03", "name-00"]
+
+
 @pytest.mark.skipif(os.uname().machine not in _KEYCTL, reason="numbers of system calls")
 def test_a_key_of_whoever_builds_is_left_behind() -> None:
     """Plants a key in the session keyring and looks for it before and after, in a process apart."""

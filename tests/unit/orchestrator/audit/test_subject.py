@@ -119,7 +119,7 @@ def test_an_engine_is_connected_when_it_is_needed(
     fake = FakeEngine({"a": made(b"1")}, processors=7)
     asked: list[str] = []
 
-    def connect(name: str, _: Path) -> FakeEngine:
+    def connect(name: str, *_: object) -> FakeEngine:
         asked.append(name)
         return fake
 

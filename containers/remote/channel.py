@@ -1,0 +1,228 @@
+"""Connection to a farm (gRPC): TLS, headers, and the methods of the services that are used."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+
+from containers.host import process
+from containers.remote import reapi_pb2 as api
+from reproducibility import regular
+from reproducibility.errors import InfrastructureError, InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from containers.remote.farm import Farm, Headers, Tls
+
+_V2 = "/build.bazel.remote.execution.v2."
+_BYTES = "/google.bytestream.ByteStream/"
+# Bytes of one message. A batch is of 4 MiB at most, and an answer may be a little more than asked.
+_LARGEST = 16 << 20
+_OPTIONS = (
+    ("grpc.max_receive_message_length", _LARGEST),
+    ("grpc.max_send_message_length", _LARGEST),
+    # Two engines of one process share no connection: each is closed by itself.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.max_reconnect_backoff_ms", 10_000),
+    ("grpc.enable_retries", 0),
+)
+_SECRET = 1 << 16
+_COMMAND_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Methods:
+    """The methods of a farm's services."""
+
+    capabilities: grpc.UnaryUnaryMultiCallable[api.GetCapabilitiesRequest, api.ServerCapabilities]
+    find_missing: grpc.UnaryUnaryMultiCallable[
+        api.FindMissingBlobsRequest, api.FindMissingBlobsResponse
+    ]
+    batch_update: grpc.UnaryUnaryMultiCallable[
+        api.BatchUpdateBlobsRequest, api.BatchUpdateBlobsResponse
+    ]
+    batch_read: grpc.UnaryUnaryMultiCallable[api.BatchReadBlobsRequest, api.BatchReadBlobsResponse]
+    read: grpc.UnaryStreamMultiCallable[api.ReadRequest, api.ReadResponse]
+    write: grpc.StreamUnaryMultiCallable[api.WriteRequest, api.WriteResponse]
+    write_status: grpc.UnaryUnaryMultiCallable[
+        api.QueryWriteStatusRequest, api.QueryWriteStatusResponse
+    ]
+    get_result: grpc.UnaryUnaryMultiCallable[api.GetActionResultRequest, api.ActionResult]
+    put_result: grpc.UnaryUnaryMultiCallable[api.UpdateActionResultRequest, api.ActionResult]
+    execute: grpc.UnaryStreamMultiCallable[api.ExecuteRequest, api.Operation]
+    wait: grpc.UnaryStreamMultiCallable[api.WaitExecutionRequest, api.Operation]
+    cancel: grpc.UnaryUnaryMultiCallable[api.CancelOperationRequest, bytes]
+
+
+def methods(channel: grpc.Channel, storage: grpc.Channel) -> Methods:
+    """The methods; `storage`: the connection to the farm's storage, mostly the same."""
+    one, many = channel.unary_unary, channel.unary_stream
+    cas = f"{_V2}ContentAddressableStorage/"
+    return Methods(
+        capabilities=one(
+            f"{_V2}Capabilities/GetCapabilities",
+            api.GetCapabilitiesRequest.SerializeToString,
+            api.ServerCapabilities.FromString,
+        ),
+        find_missing=storage.unary_unary(
+            f"{cas}FindMissingBlobs",
+            api.FindMissingBlobsRequest.SerializeToString,
+            api.FindMissingBlobsResponse.FromString,
+        ),
+        batch_update=storage.unary_unary(
+            f"{cas}BatchUpdateBlobs",
+            api.BatchUpdateBlobsRequest.SerializeToString,
+            api.BatchUpdateBlobsResponse.FromString,
+        ),
+        batch_read=storage.unary_unary(
+            f"{cas}BatchReadBlobs",
+            api.BatchReadBlobsRequest.SerializeToString,
+            api.BatchReadBlobsResponse.FromString,
+        ),
+        read=storage.unary_stream(
+            f"{_BYTES}Read", api.ReadRequest.SerializeToString, api.ReadResponse.FromString
+        ),
+        write=storage.stream_unary(
+            f"{_BYTES}Write", api.WriteRequest.SerializeToString, api.WriteResponse.FromString
+        ),
+        write_status=storage.unary_unary(
+            f"{_BYTES}QueryWriteStatus",
+            api.QueryWriteStatusRequest.SerializeToString,
+            api.QueryWriteStatusResponse.FromString,
+        ),
+        get_result=one(
+            f"{_V2}ActionCache/GetActionResult",
+            api.GetActionResultRequest.SerializeToString,
+            api.ActionResult.FromString,
+        ),
+        put_result=one(
+            f"{_V2}ActionCache/UpdateActionResult",
+            api.UpdateActionResultRequest.SerializeToString,
+            api.ActionResult.FromString,
+        ),
+        execute=many(
+            f"{_V2}Execution/Execute",
+            api.ExecuteRequest.SerializeToString,
+            api.Operation.FromString,
+        ),
+        wait=many(
+            f"{_V2}Execution/WaitExecution",
+            api.WaitExecutionRequest.SerializeToString,
+            api.Operation.FromString,
+        ),
+        cancel=one(
+            "/google.longrunning.Operations/CancelOperation",
+            api.CancelOperationRequest.SerializeToString,
+            bytes,
+        ),
+    )
+
+
+def connected(address: str, farm: Farm) -> grpc.Channel:
+    """A connection, which is made when it is first used.
+
+    Raises:
+        InputError: a file of keys or certificates cannot be read.
+    """
+    if farm.tls is None:
+        return grpc.insecure_channel(address, _OPTIONS)
+    return grpc.secure_channel(address, _credentials(farm.tls), _OPTIONS)
+
+
+def _credentials(tls: Tls) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(
+        root_certificates=_read(tls.authority), private_key=_read(tls.key),
+        certificate_chain=_read(tls.certificate),
+    )  # fmt: skip
+
+
+def _read(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return regular.read(path, limit=_SECRET)
+    except OSError as error:
+        raise InputError(
+            f"a file of the farm's settings cannot be read: {error.strerror}", subject=str(path)
+        ) from error
+
+
+class Letters:
+    """The headers that go with each call. What they say is in no error, and is kept nowhere."""
+
+    def __init__(self, source: Headers) -> None:
+        self._source = source
+        self._lock = threading.Lock()
+        self._known: tuple[tuple[str, str], ...] | None = None
+
+    def current(self) -> tuple[tuple[str, str], ...]:
+        """(name, value) of each.
+
+        Raises:
+            InputError: the file or the command's output has another form.
+            InfrastructureError: the command fails.
+        """
+        with self._lock:
+            if self._known is None:
+                self._known = tuple(self._lines())
+            return self._known
+
+    def renew(self) -> bool:
+        """Have them asked for again: a token may have expired. Whether there are any."""
+        with self._lock:
+            there = bool(self._known)
+            self._known = None
+            return there
+
+    def _lines(self) -> list[tuple[str, str]]:
+        source = self._source
+        if source.file is not None:
+            text, subject = _read(source.file) or b"", str(source.file)
+        elif source.command:
+            # A program of the person's own, which finds its credentials as in a shell.
+            done = process.run(
+                source.command, environment=os.environ, seconds=_COMMAND_SECONDS, check=False
+            )
+            text, subject = done.stdout, source.command[0]
+            if done.status != 0:
+                raise InfrastructureError(
+                    f"the command for the farm's headers ended with exit status {done.status}",
+                    subject=subject,
+                    remedy="run it in a shell: it is to print lines `name: value`",
+                )
+        else:
+            return []
+        return headers(text, subject)
+
+
+def headers(text: bytes, subject: str) -> list[tuple[str, str]]:
+    """Names and values in lines `name: value`. `subject`: where they come from.
+
+    Raises:
+        InputError: a line is none; says which, and not what is in it.
+    """
+    found = []
+    for number, line in enumerate(text.decode(errors="replace").splitlines(), start=1):
+        if not line.strip():
+            continue
+        name, colon, value = line.partition(":")
+        name, value = name.strip().lower(), value.strip()
+        if not colon or not _is_header(name) or not value.isprintable() or not value.isascii():
+            raise InputError(
+                f"line {number} is no header `name: value`",
+                subject=subject,
+                remedy="`authorization: Bearer ...`, for example",
+            )
+        found.append((name, value))
+    return found
+
+
+def _is_header(name: str) -> bool:
+    """Tell whether gRPC takes a header's name; one of bytes (`-bin`) cannot be a line of text."""
+    plain = name.replace("-", "").replace("_", "").replace(".", "")
+    return plain.isalnum() and plain.isascii() and not name.endswith("-bin")

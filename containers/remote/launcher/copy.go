@@ -1,0 +1,289 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+)
+
+// How many folders are copied at once: more does not help, and a farm gives an action its share.
+const copiers = 4
+
+// copying is one tree on its way to a place of its own, with modes, times and an order that do not
+// depend on how the farm laid it out.
+type copying struct {
+	tree  Tree
+	seed  uint64
+	epoch int64
+	// writable: modes are 0644, 0755 for executables, else 0444 and 0555. Folders have 0755.
+	writable bool
+	// owner of what is made, -1 for this process's.
+	owner int
+
+	executables map[string]bool
+	lock        sync.Mutex
+	files       int64
+	bytes       int64
+	folders     []string
+	failed      error
+}
+
+// orderKey is what a folder's entries are sorted by: seed 0 is the order of the names. The same as
+// order_key in containers/sandbox/confine.py.
+func orderKey(name string, seed uint64) uint32 {
+	if seed == 0 {
+		return 0
+	}
+	// The factor is odd, so no two sums fall together; CRC alone orders alike under many seeds.
+	return crc32.ChecksumIEEE([]byte(name)) * uint32(2*seed+1)
+}
+
+func sortEntries(names []string, seed uint64) {
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(orderKey(a, seed), orderKey(b, seed)), cmp.Compare(a, b))
+	})
+}
+
+// copyTo makes the copy at a place, which may be there already.
+func (c *copying) copyTo(target string) error {
+	c.executables = map[string]bool{}
+	for _, name := range c.tree.Executables {
+		c.executables[name] = true
+	}
+	if err := c.makeFolder(target); err != nil {
+		return err
+	}
+	waiting := newQueue("")
+	var all sync.WaitGroup
+	for range copiers {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			for {
+				folder, ok := waiting.next()
+				if !ok {
+					return
+				}
+				inner, err := c.copyFolder(folder, target)
+				if err != nil {
+					c.fail(err)
+					inner = nil
+				}
+				waiting.done(inner)
+			}
+		}()
+	}
+	all.Wait()
+	if c.failed != nil {
+		return c.failed
+	}
+	for _, name := range c.tree.Folders {
+		// With those on the way to it: none of them need be there.
+		if err := c.makeFolders(target, name); err != nil {
+			return err
+		}
+	}
+	if c.files != c.tree.Files || c.bytes != c.tree.Bytes {
+		return &refusal{"inputs", fmt.Sprintf(
+			"%s has %d files of %d bytes together, and %d of %d were sent",
+			c.tree.At, c.files, c.bytes, c.tree.Files, c.tree.Bytes)}
+	}
+	return c.settle()
+}
+
+func (c *copying) fail(err error) {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	if c.failed == nil {
+		c.failed = err
+	}
+}
+
+// copyFolder makes the entries of one folder in their order; the folders among them are to follow.
+func (c *copying) copyFolder(folder, target string) ([]string, error) {
+	here := filepath.Join(c.tree.At, folder)
+	opened, err := os.Open(here)
+	if os.IsNotExist(err) && c.tree.Files == 0 {
+		return nil, nil // Not every farm makes folders that hold nothing.
+	}
+	if err != nil {
+		return nil, err
+	}
+	names, err := opened.Readdirnames(-1)
+	opened.Close()
+	if err != nil {
+		return nil, err
+	}
+	sortEntries(names, c.seed)
+	inner := []string{}
+	for _, name := range names {
+		inside := filepath.Join(folder, name)
+		// Where a farm lays out links to what it keeps, it is what they lead to.
+		found, err := os.Stat(filepath.Join(here, name))
+		if err != nil {
+			return nil, err
+		}
+		there := filepath.Join(target, inside)
+		switch {
+		case found.IsDir():
+			if err := c.makeFolder(there); err != nil {
+				return nil, err
+			}
+			inner = append(inner, inside)
+		case found.Mode().IsRegular():
+			if err := c.copyFile(filepath.Join(here, name), there, inside, found.Size()); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, &refusal{"inputs", fmt.Sprintf("%s/%s is no file", c.tree.At, inside)}
+		}
+	}
+	return inner, nil
+}
+
+func (c *copying) makeFolder(place string) error {
+	if err := os.Mkdir(place, 0o755); err != nil {
+		if info, told := os.Lstat(place); told != nil || !info.IsDir() {
+			return err
+		}
+	}
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	c.folders = append(c.folders, place)
+	return nil
+}
+
+func (c *copying) makeFolders(target, name string) error {
+	if parent := filepath.Dir(name); parent != "." {
+		if err := c.makeFolders(target, parent); err != nil {
+			return err
+		}
+	}
+	return c.makeFolder(filepath.Join(target, name))
+}
+
+func (c *copying) copyFile(from, to, inside string, size int64) error {
+	c.lock.Lock()
+	c.files++
+	c.bytes += size
+	tooMuch := c.files > c.tree.Files || c.bytes > c.tree.Bytes
+	c.lock.Unlock()
+	if tooMuch {
+		return &refusal{"inputs", fmt.Sprintf("%s holds more than was sent", c.tree.At)}
+	}
+	mode := os.FileMode(0o444)
+	if c.writable {
+		mode = 0o644
+	}
+	if c.executables[inside] {
+		mode |= 0o111
+	}
+	source, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	sink, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	defer sink.Close()
+	if err := send(sink, source, size); err != nil {
+		return fmt.Errorf("%s: %w", inside, err)
+	}
+	if err := sink.Chmod(mode); err != nil {
+		return err
+	}
+	if c.owner >= 0 {
+		if err := sink.Chown(c.owner, c.owner); err != nil {
+			return err
+		}
+	}
+	return setTime(to, c.epoch)
+}
+
+// send copies exactly so many bytes, without their coming to this process.
+func send(sink, source *os.File, size int64) error {
+	for left := size; left > 0; {
+		count, err := syscall.Sendfile(int(sink.Fd()), int(source.Fd()), nil, int(min(left, 1<<30)))
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if count == 0 {
+			return fmt.Errorf("it ends %d bytes early", left)
+		}
+		left -= int64(count)
+	}
+	return nil
+}
+
+// settle gives folders their modes and times, once nothing in them changes any more.
+func (c *copying) settle() error {
+	for _, place := range slices.Backward(c.folders) {
+		if c.owner >= 0 {
+			if err := os.Lchown(place, c.owner, c.owner); err != nil {
+				return err
+			}
+		}
+		if err := os.Chmod(place, 0o755); err != nil {
+			return err
+		}
+	}
+	for _, place := range c.folders {
+		if err := setTime(place, c.epoch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func setTime(place string, epoch int64) error {
+	moment := syscall.Timespec{Sec: epoch}
+	return os.NewSyscallError("utimensat", syscall.UtimesNano(place, []syscall.Timespec{moment, moment}))
+}
+
+// queue hands out folders until none is left, nor anybody who may still find one.
+type queue struct {
+	lock    sync.Mutex
+	news    *sync.Cond
+	folders []string
+	busy    int
+}
+
+func newQueue(first string) *queue {
+	q := &queue{folders: []string{first}}
+	q.news = sync.NewCond(&q.lock)
+	return q
+}
+
+func (q *queue) next() (string, bool) {
+	q.lock.Lock()
+	defer q.lock.Unlock()
+	for len(q.folders) == 0 && q.busy > 0 {
+		q.news.Wait()
+	}
+	if len(q.folders) == 0 {
+		return "", false
+	}
+	last := len(q.folders) - 1
+	folder := q.folders[last]
+	q.folders = q.folders[:last]
+	q.busy++
+	return folder, true
+}
+
+func (q *queue) done(found []string) {
+	q.lock.Lock()
+	defer q.lock.Unlock()
+	q.folders = append(q.folders, found...)
+	q.busy--
+	q.news.Broadcast()
+}

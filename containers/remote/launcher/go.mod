@@ -1,0 +1,3 @@
+module sourcery/launcher
+
+go 1.24

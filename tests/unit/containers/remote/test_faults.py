@@ -1,0 +1,288 @@
+"""What a farm, its workers and the connection to it can do wrong, and what comes of it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+from blake3 import blake3
+
+from containers.remote import reapi_pb2 as api
+from containers.remote.request import INPUTS
+from reproducibility.errors import InfrastructureError
+from tests.fakes import Made, action
+from tests.unit.containers.remote.conftest import mounted
+
+if TYPE_CHECKING:
+    from tests.fake_farm import FakeFarm, Seen
+    from tests.unit.containers.remote.conftest import Bench
+
+Code = grpc.StatusCode
+# Larger than a batch, also when they are compressed.
+LARGE = blake3(b"one").digest(length=5_600_000)
+OTHER = blake3(b"another").digest(length=5_600_000)
+SMALL = b"a small one"
+MADE = Made({"out/large": OTHER, "out/small": SMALL})
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("containers.remote.calls._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("containers.remote.calls._LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr("containers.remote.execution._PAUSE", 0.01)
+
+
+def ran(bench: Bench, farm: FakeFarm, **settings: object) -> dict[str, bytes]:
+    """What comes of an action with a large and a small input, and a large and a small output."""
+    farm.table["work"] = lambda _: MADE
+    tree = bench.tree({"large": LARGE, "small": b"an input"})
+    outcome = bench.run(bench.engine(**settings), mounted("work", tree))
+    assert outcome.exit_status == 0
+    return bench.content(outcome)
+
+
+METHODS = (
+    *("FindMissingBlobs", "BatchUpdateBlobs", "BatchReadBlobs", "Read", "Write"),
+    *("Execute", "WaitExecution"),
+)
+
+
+@pytest.mark.parametrize("code", [Code.UNAVAILABLE, Code.INTERNAL])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_call_that_fails_is_made_again(bench: Bench, method: str, code: Code) -> None:
+    farm = bench.serve({})
+    farm.plant(method, code=code, times=2)
+    if method == "WaitExecution":
+        farm.plant("Execute", after=1)
+    assert ran(bench, farm) == MADE.files
+    assert farm.runs == ["work"]
+    away = [note for note in bench.notes if "out of reach" in note]
+    assert bool(away) == (code == Code.UNAVAILABLE or method == "WaitExecution")
+
+
+@pytest.mark.parametrize("zstd", [False, True])
+@pytest.mark.parametrize("method", ["Read", "Write"])
+def test_a_stream_that_is_cut_goes_on(
+    bench: Bench, method: str, monkeypatch: pytest.MonkeyPatch, *, zstd: bool
+) -> None:
+    monkeypatch.setattr("containers.remote.sending.PIECE", 1 << 18)
+    farm = bench.serve({}, zstd=zstd)
+    # More often than a fault without progress is borne.
+    for number in range(1, 9):
+        farm.plant(method, code=Code.INTERNAL, after=number * 100_000)
+    assert ran(bench, farm) == MADE.files
+    assert farm.calls[method] >= 9
+
+
+def test_a_connection_that_is_lost_twice_is_taken_up_again(bench: Bench) -> None:
+    farm = bench.serve({})
+    farm.plant("Execute", after=1)
+    farm.plant("WaitExecution", after=1)
+
+    def work(seen: Seen) -> Made:
+        while farm.calls["WaitExecution"] < 2:
+            assert not seen.ended.wait(0.02)
+        return MADE
+
+    farm.table["work"] = work
+    outcome = bench.run(bench.engine(), action("work"))
+    assert bench.content(outcome) == MADE.files
+    assert farm.runs == ["work"]
+    assert farm.calls["Execute"] == 1
+    assert farm.calls["WaitExecution"] == 2
+    assert bench.notes[-1] == "the farm answers again"
+
+
+def test_a_farm_that_starts_again_is_asked_again(bench: Bench) -> None:
+    farm = bench.serve({})
+    runs: list[Seen] = []
+
+    def work(seen: Seen) -> Made:
+        runs.append(seen)
+        if len(runs) == 1:
+            farm.forget_operations()
+        return MADE
+
+    farm.plant("Execute", after=1)
+    farm.table["work"] = work
+    outcome = bench.run(bench.engine(), action("work"))
+    assert bench.content(outcome) == MADE.files
+    assert len(runs) <= 2
+    assert any("forgotten it" in note for note in bench.notes)
+
+
+def test_a_worker_that_is_lost_is_replaced(bench: Bench) -> None:
+    farm = bench.serve({})
+    lost = api.Status(code=Code.UNAVAILABLE.value[0], message="the worker is gone")
+    farm.statuses = [lost, lost]
+    assert ran(bench, farm) == MADE.files
+    assert sum("lost on the farm (the worker is gone)" in note for note in bench.notes) == 2
+
+
+def test_workers_that_are_always_lost_are_an_error(bench: Bench) -> None:
+    farm = bench.serve({})
+    farm.statuses = [api.Status(code=Code.UNAVAILABLE.value[0], message="gone")] * 9
+    with pytest.raises(InfrastructureError, match=r"cannot run work on the farm: .*UNAVAILABLE"):
+        ran(bench, farm)
+    assert len(farm.statuses) == 4
+
+
+@pytest.mark.parametrize("function", ["blake3", "sha256"])
+def test_blobs_that_the_farm_forgets_are_sent_again(bench: Bench, function: str) -> None:
+    farm = bench.serve({"first": lambda _: Made({"out": b""})}, function=function)
+    tree = bench.tree({"large": LARGE, "small": b"an input"})
+    engine = bench.engine()
+    bench.run(engine, mounted("first", tree))
+    # It is trusted to have them still, and says that it does not.
+    farm.forget(farm.name(LARGE), farm.name(b"an input"))
+    farm.table["second"] = lambda seen: Made({"out": seen.inputs[f"{INPUTS}/0/small"]})
+    outcome = bench.run(engine, mounted("second", tree))
+    assert bench.content(outcome) == {"out": b"an input"}
+    assert farm.sent[farm.name(LARGE)] == 2
+    assert any("sending them again" in note for note in bench.notes)
+
+
+def test_outputs_that_the_farm_loses_are_made_again(bench: Bench) -> None:
+    farm = bench.serve({})
+    times: list[int] = []
+
+    def work(_: Seen) -> Made:
+        times.append(len(farm.runs))
+        return MADE
+
+    farm.table["work"] = work
+    finished = farm._finished
+
+    def losing(made: Made) -> api.ActionResult:
+        result = finished(made)
+        if len(times) == 1:
+            farm.forget(farm.name(OTHER))
+        return result
+
+    farm._finished = losing  # type: ignore[method-assign]
+    outcome = bench.run(bench.engine(), action("work"))
+    assert bench.content(outcome) == MADE.files
+    assert len(times) == 2
+    assert any("lost what it made" in note for note in bench.notes)
+
+
+@pytest.mark.parametrize("zstd", [False, True])
+@pytest.mark.parametrize("function", ["blake3", "sha256"])
+@pytest.mark.parametrize("content", [SMALL, OTHER], ids=["small", "large"])
+def test_wrong_bytes_are_never_kept(
+    bench: Bench, content: bytes, function: str, *, zstd: bool
+) -> None:
+    farm = bench.serve({}, function=function, zstd=zstd)
+    farm.lies[farm.name(content)] = bytes(len(content))
+    with pytest.raises(InfrastructureError, match="gives other bytes"):
+        ran(bench, farm)
+    assert not any(
+        path.stat().st_size == len(content) and path.read_bytes() == bytes(len(content))
+        for path in (bench.store.root / "blobs").rglob("*")
+        if path.is_file()
+    )
+
+
+def test_more_bytes_than_were_asked_for_are_refused(bench: Bench) -> None:
+    farm = bench.serve({})
+    farm.lies[farm.name(OTHER)] = OTHER + b"more"
+    with pytest.raises(InfrastructureError, match="gives other bytes"):
+        ran(bench, farm)
+
+
+def test_a_farm_without_room_is_said(bench: Bench) -> None:
+    farm = bench.serve({})
+    farm.plant("BatchUpdateBlobs", code=Code.RESOURCE_EXHAUSTED, times=99, words="disk full")
+    with pytest.raises(InfrastructureError, match="RESOURCE_EXHAUSTED: disk full") as caught:
+        ran(bench, farm)
+    assert "no room" in caught.value.remedy
+
+
+def test_an_action_that_is_refused_is_no_matter_of_time(bench: Bench) -> None:
+    farm = bench.serve({})
+    farm.plant("Execute", code=Code.INVALID_ARGUMENT, times=99, words="no such platform")
+    with pytest.raises(InfrastructureError, match="INVALID_ARGUMENT: no such platform"):
+        ran(bench, farm)
+    assert farm.calls["Execute"] == 1
+
+
+def test_a_farm_that_stays_away_is_waited_for_no_longer_than_said(bench: Bench) -> None:
+    farm = bench.serve({})
+    farm.plant("FindMissingBlobs", times=10_000)
+    with pytest.raises(InfrastructureError, match="UNAVAILABLE: planted") as caught:
+        ran(bench, farm, patience=1)
+    assert "finished steps are remembered" in caught.value.remedy
+
+
+def test_a_farm_that_ends_an_action_by_its_own_limit_is_said(bench: Bench) -> None:
+    farm = bench.serve({})
+    farm.statuses = [api.Status(code=Code.DEADLINE_EXCEEDED.value[0], message="too long")]
+    with pytest.raises(InfrastructureError, match="before its own limit of 3600 s"):
+        ran(bench, farm)
+
+
+def test_what_somebody_cancels_is_not_asked_for_again(bench: Bench) -> None:
+    farm = bench.serve({})
+    farm.statuses = [api.Status(code=Code.CANCELLED.value[0], message="by an administrator")]
+    with pytest.raises(InfrastructureError, match="CANCELLED: by an administrator"):
+        ran(bench, farm)
+    assert farm.calls["Execute"] == 1
+
+
+def test_a_farm_that_forgets_all_the_time_is_an_error(bench: Bench) -> None:
+    farm = bench.serve({})
+
+    def work(_: Seen) -> Made:
+        farm.forget_operations()
+        return MADE
+
+    farm.table["work"] = work
+    for _ in range(9):
+        farm.plant("Execute", after=1)
+    with pytest.raises(InfrastructureError, match="NOT_FOUND"):
+        bench.run(bench.engine(), action("work"))
+    assert farm.calls["Execute"] == 5
+
+
+def test_a_quiet_stream_is_taken_up_again_without_a_word(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("containers.remote.execution._QUIET", 0.3)
+    farm = bench.serve({})
+
+    def work(seen: Seen) -> Made:
+        while farm.calls["WaitExecution"] < 2:
+            assert not seen.ended.wait(0.05)
+        return MADE
+
+    farm.table["work"] = work
+    outcome = bench.run(bench.engine(), action("work"))
+    assert bench.content(outcome) == MADE.files
+    assert (bench.notes, farm.runs) == ([], ["work"])
+
+
+def test_a_restart_in_the_middle_loses_nothing(bench: Bench) -> None:
+    farm = bench.serve({})
+    begun, again = threading.Event(), threading.Event()
+
+    def work(_: Seen) -> Made:
+        if len(farm.runs) == 1:
+            begun.set()
+            assert again.wait(60)
+        return MADE
+
+    def restart() -> None:
+        assert begun.wait(60)
+        farm.restart()
+
+    farm.table["work"] = work
+    thread = threading.Thread(target=restart)
+    thread.start()
+    outcome = bench.run(bench.engine(), action("work"))
+    again.set()
+    thread.join(60)
+    assert bench.content(outcome) == MADE.files
+    assert farm.runs == ["work", "work"]
+    assert any("forgotten it" in note for note in bench.notes)
