@@ -111,9 +111,10 @@ test-boot: setup-tests
 	@SOURCERY_TEST_ALL_BUSES=1 $(BIN)/python -m pytest tests/integration/test_boot.py $(ARGS)
 
 # A month of nights on a small project, with what can go wrong in them: as root, since disks are mounted.
+# All its nights are one fixture, so what hangs is told of later than elsewhere.
 .PHONY: test-nights
 test-nights: setup-tests
-	@$(BIN)/python -m pytest tests/integration/test_month.py $(ARGS)
+	@$(BIN)/python -m pytest tests/integration/test_month.py -o faulthandler_timeout=7200 $(ARGS)
 
 # The container image of the tool, made as `make image` does, on a container engine; a night in it.
 .PHONY: test-image
