@@ -123,6 +123,7 @@ class _Running:
     action: Name
     ended: threading.Event = field(default_factory=threading.Event)
     response: api.ExecuteResponse | None = None
+    stage: api.ExecutionStage.Value = api.ExecutionStage.EXECUTING
     changed: threading.Condition = field(default_factory=threading.Condition)
 
 
@@ -131,8 +132,8 @@ class FakeFarm:
 
     `table`: by the action's name. `blobs`, `results`: storage and action cache. `calls`: how often
     each method was called. `runs`: names of the actions that were begun. `most`: how many ran at
-    once. `lies`: blobs that other bytes are given for. `statuses`: of the next executions, instead
-    of running anything.
+    once. `busy`: says of actions that they wait. `lies`: blobs that other bytes are given for.
+    `statuses`: of the next executions, instead of running anything.
     """
 
     def __init__(
@@ -160,6 +161,7 @@ class FakeFarm:
         self.cancelled: list[str] = []
         self.updates = True
         self.token = ""
+        self.busy = False
         self.sent: Counter[Name] = Counter()
         self._troubles: list[Trouble] = []
         self._uploads: dict[str, bytearray] = {}
@@ -427,6 +429,8 @@ class FakeFarm:
                             r.response is None), None)  # fmt: skip
             if running is None:
                 running = _Running(f"operations/{len(self._operations) + 1}", name)
+                if self.busy:
+                    running.stage = api.ExecutionStage.QUEUED
                 self._operations[running.name] = running
                 threading.Thread(target=self._run, args=(running,), daemon=True).start()
         yield from self._followed(running, context)
@@ -558,6 +562,8 @@ def _bytes(message: Any) -> bytes:
 
 def _operation(running: _Running) -> api.Operation:
     operation = api.Operation(name=running.name)
+    told = api.ExecuteOperationMetadata(stage=running.stage)
+    operation.metadata.value = told.SerializeToString()
     if running.response is not None:
         operation.done = True
         operation.response.type_url = f"{ANY}{_V2}ExecuteResponse"

@@ -114,10 +114,14 @@ while [ ! -S /s/server ]; do sleep .1; done
 buildbox-casd --cas-retry-limit=8 --cas-remote=unix:/s/server --ac-remote=unix:/s/server \\
     --bind=unix:/w/run/casd --quota-high=5G /w/cas >/w/casd.log 2>&1 &
 while [ ! -S /w/run/casd ]; do sleep .1; done
-exec buildbox-worker --instance= --bots-remote=unix:/s/server --cas-remote=unix:/w/run/casd \\
-    --buildbox-run=/usr/bin/buildbox-run-{runner} --platform OSFamily=linux --platform ISA={isa} \\
-    --runner-arg=--staging-mode=copy-or-link --concurrent-jobs=1 --request-timeout=10 \\
-    --max-wait-time=5 {name} >/w/worker.log 2>&1
+# A worker ends when its server does, and is started again, as a service manager would.
+while :; do
+    buildbox-worker --instance= --bots-remote=unix:/s/server --cas-remote=unix:/w/run/casd \\
+        --buildbox-run=/usr/bin/buildbox-run-{runner} --platform OSFamily=linux \\
+        --platform ISA={isa} --runner-arg=--staging-mode=copy-or-link --concurrent-jobs=1 \\
+        --request-timeout=10 --max-wait-time=5 {name} >>/w/worker.log 2>&1
+    sleep 1
+done
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ def connect(scratch: Path, settings: Settings) -> Engine:
     Raises:
         InfrastructureError: it does not answer, or cannot do what is needed.
     """
+    # Its library writes what it thinks of connections to standard error, unless told before.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from containers.remote import engine  # noqa: PLC0415 - its library takes long to import
 
     return engine.connect(scratch, settings)

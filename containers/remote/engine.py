@@ -7,7 +7,6 @@ travels. Here is the way from an action to its outcome.
 
 from __future__ import annotations
 
-import os
 import threading
 import uuid
 from contextlib import ExitStack
@@ -69,8 +68,6 @@ def connect(scratch: Path, settings: Settings) -> RemoteEngine:
         InfrastructureError: it does not answer, or cannot do what is needed.
     """
     del scratch
-    # Its library writes what it thinks of connections to standard error.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from containers.remote import isolation  # noqa: PLC0415 - a fake in its place in tests
 
     engine = RemoteEngine(settings, isolation)

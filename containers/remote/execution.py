@@ -56,7 +56,9 @@ class Execution:
         self._name = name
         self._action = action
         self._operation = ""
+        self._stage = api.ExecutionStage.UNKNOWN
         self._heard = 0
+        self._told = False
 
     def run(
         self, send: Callable[[tuple[Name, ...]], object], stop: Event, *, believing: bool
@@ -144,14 +146,25 @@ class Execution:
                 for operation in self._stream(stop, believing=believing):
                     self._heard += 1
                     self._operation = operation.name or self._operation
+                    self._stage = _stage(operation)
                     if operation.done:
                         return self._answer(operation)
             except Fault as fault:
                 # Our own deadline, of a stream that has said something: nothing is wrong.
                 if fault.code != Code.DEADLINE_EXCEEDED or self._heard == heard:
                     raise
+                self._tell_of_waiting()
                 continue
             raise Fault(Code.UNAVAILABLE, "a stream about an action ended without an answer")
+
+    def _tell_of_waiting(self) -> None:
+        """Say, once, that no worker has taken it for so long."""
+        if self._stage == api.ExecutionStage.QUEUED and not self._told:
+            self._told = True
+            self._calls.note(
+                f"{self._name} waits in the farm's queue: no worker with the properties that its "
+                "file names is free, or there is none"
+            )
 
     def _stream(self, stop: Event, *, believing: bool) -> Iterator[api.Operation]:
         if self._operation:
@@ -193,3 +206,11 @@ class Execution:
                     f"{self._name} may still run on the farm, which does not cancel it: "
                     f"{fault.words or fault.code.name}"
                 )
+
+
+def _stage(operation: api.Operation) -> api.ExecutionStage.Value:
+    """How far an action is; unknown where the farm does not say."""
+    try:
+        return api.ExecuteOperationMetadata.FromString(operation.metadata.value).stage
+    except DecodeError:
+        return api.ExecutionStage.UNKNOWN

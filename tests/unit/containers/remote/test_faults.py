@@ -263,6 +263,24 @@ def test_a_quiet_stream_is_taken_up_again_without_a_word(
     assert (bench.notes, farm.runs) == ([], ["work"])
 
 
+def test_an_action_that_no_worker_takes_is_said_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("containers.remote.execution._QUIET", 0.3)
+    farm = bench.serve({})
+    farm.busy = True
+
+    def work(seen: Seen) -> Made:
+        while farm.calls["WaitExecution"] < 3:
+            assert not seen.ended.wait(0.05)
+        return MADE
+
+    farm.table["work"] = work
+    bench.run(bench.engine(), action("work"))
+    (said,) = bench.notes
+    assert "work waits in the farm's queue" in said
+
+
 def test_a_restart_in_the_middle_loses_nothing(bench: Bench) -> None:
     farm = bench.serve({})
     begun, again = threading.Event(), threading.Event()
