@@ -31,7 +31,7 @@ from orchestrator.lock.file import (
     Lock,
     Toolchain,
 )
-from reproducibility import gomodule, manifest
+from reproducibility import gomodule
 from reproducibility.digest import Digest
 from reproducibility.errors import InputError
 from reproducibility.manifest import merge
@@ -231,7 +231,7 @@ class _Resolver:
             if isinstance(found, LocalPath):
                 tree = self._store.load_tree(found.tree)
                 files.append((file.destination, at_destination(found, tree)))
-        _check_count([*trees.values(), *(tree for _, tree in files)])
+        sources.check_count([*trees.values(), *(tree for _, tree in files)])
         sources.Sources(
             spec=self._spec,
             pinned=pinned,
@@ -432,18 +432,6 @@ class _Resolver:
         version = gomodule.toolchain_version(self._spec.go.version, architecture)
         entry = self._shelf.module.log_entry(gomodule.TOOLCHAIN, version, self._store)
         return log_records.settle(self._records, gomodule.TOOLCHAIN, version, entry)
-
-
-def _check_count(trees: Iterable[Tree]) -> None:
-    """Compare what the root is made of with what it can hold.
-
-    Raises:
-        InputError: together, the sources and files of the spec are too many.
-    """
-    if sum(map(len, trees)) > manifest.MOST_ENTRIES:
-        error = manifest.too_many()
-        error.subject = "the sources and files of the spec, all together"
-        raise error
 
 
 def _label(name: str, host: Architecture | None) -> str:

@@ -13,13 +13,13 @@ from orchestrator import device
 from orchestrator.golang import commands, environment, listing
 from orchestrator.image.fat import lint
 from orchestrator.lock.file import LocalPath
-from reproducibility import canonical
+from reproducibility import canonical, manifest
 from reproducibility import digest as digests
 from reproducibility.errors import ActionError, InputError
 from reproducibility.manifest import Tree, file, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from orchestrator.inputs.go_command import Described, GoCommand
     from orchestrator.inputs.transport import Store
@@ -202,3 +202,15 @@ def described(local: LocalPath, source: Source, store: Store, go: GoCommand) -> 
 
 def _place(source: Source) -> str:
     return source.path or f"{source.module}@{source.version}"
+
+
+def check_count(trees: Iterable[Tree]) -> None:
+    """Compare what the root is made of with what it can hold.
+
+    Raises:
+        InputError: together, the sources and files of the spec are too many.
+    """
+    if sum(map(len, trees)) > manifest.MOST_ENTRIES:
+        error = manifest.too_many()
+        error.subject = "the sources and files of the spec, all together"
+        raise error

@@ -217,8 +217,7 @@ class Source(_Model):
         f'text such as "testdata" for what of a local folder is no content: {_PATH_HELP}',
     )
     replace: Annotated[tuple[Replacement, ...], Field(strict=False)] = Field(
-        default=(),
-        description='a list of versions of dependencies, such as "golang.org/x/sys@v0.30.0"',
+        default=(), description='a list of versions of dependencies: "golang.org/x/sys@v0.30.0"'
     )
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9._-]*$", description="lower-case letters, digits, . _ and -"
@@ -319,9 +318,7 @@ class Spec(_Model):
 
         All but the limits, the roots that only audits begin with, and a farm's workers.
         """
-        excluded = {"limits", "root", "workers"}
-        if self.boot is None:
-            excluded.add("boot")
+        excluded = {"limits", "root", "workers", *(() if self.boot else ("boot",))}
         return digests.of_bytes(canonical.dumps(self.model_dump(mode="json", exclude=excluded)))
 
 
