@@ -49,8 +49,7 @@ if TYPE_CHECKING:
     from reproducibility.digest import Digest
 
 
-# FAT stores the years 1980 to 2107, and seconds in steps of two (Microsoft FAT specification,
-# section 6, date and time formats).
+# FAT stores the years 1980 to 2107, in steps of two seconds (Microsoft FAT specification, 6).
 _EPOCHS = range(315_532_800, 4_354_819_200)
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _SIZE = re.compile(r"(0|[1-9][0-9]{0,11}) ?(B|KiB|MiB|GiB)")

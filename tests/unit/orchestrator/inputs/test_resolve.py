@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.inputs import resolve
+from orchestrator.inputs import resolve, sources
 from orchestrator.lock import differences, logged, parts
 from orchestrator.lock import file as locks
 from orchestrator.lock.file import Absent, GoModule, Recorded
@@ -433,7 +433,7 @@ def test_sources_that_are_too_many_together_are_refused(
     monkeypatch: pytest.MonkeyPatch, world: World, spec: Spec, store: Store
 ) -> None:
     bounds = SimpleNamespace(MOST_ENTRIES=1, too_many=manifest.too_many)
-    monkeypatch.setattr(resolve, "manifest", bounds)
+    monkeypatch.setattr(sources, "manifest", bounds)
     with pytest.raises(InputError, match="too many files") as caught:
         make(world, spec, store)
     assert "all together" in caught.value.subject
