@@ -96,6 +96,7 @@ def local(orchestrate: Orchestrate, usable_lock: Path, workshop: Path, folder: P
     project = folder / "project"
     project.mkdir()
     text = building.spec_text(architectures=[HOST], source=building.SMALL_SOURCE)
+    text += f'\n[workers]\narchitectures = ["{HOST}"]\n'
     (project / "sourcery.toml").write_text(text)
     shutil.copyfile(usable_lock, project / "sourcery.lock")
     command = Orchestrate(project, orchestrate.store)
