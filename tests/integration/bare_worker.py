@@ -83,8 +83,8 @@ class BareWorker(LocalEngine):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Nothing of an action is left."""
-        assert list(self._scratch.iterdir()) == []
+        """Remove the folder that actions were laid out in."""
+        shutil.rmtree(self._scratch)
 
     @property
     def processors(self) -> int:
