@@ -200,6 +200,7 @@ def test_the_work_directory_is_bounded_as_a_whole_on_a_disk_too(
 # -- workers that cannot isolate -----------------------------------------------------------------
 
 _BWRAP = ("bwrap", "--dev-bind", "/", "/")
+_COVERED = ("--proc", "/proc", "--ro-bind", "/dev/null", "/proc/version")
 
 
 @pytest.mark.needs_tools("unshare")
@@ -213,7 +214,7 @@ _BWRAP = ("bwrap", "--dev-bind", "/", "/")
             "user namespaces on the worker",
         ),
         (
-            (*_BWRAP, "--proc", "/proc", "--ro-bind", "/dev/null", "/proc/kcore", "--"),
+            (*_BWRAP, "--unshare-pid", *_COVERED, "--"),
             "mount proc",
             "systempaths=unconfined",
         ),
