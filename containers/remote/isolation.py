@@ -249,6 +249,7 @@ _WHY = {
     "user-namespaces": "it makes no user namespace",
     "user-0": "it runs actions as root",
     "mounts": "it refuses mounts in a mount namespace of the action's own",
+    "proc": "it refuses a /proc of the action's own",
     "room": "it has no room for a copy of the inputs",
     "inputs": "it did not lay out the inputs as they were sent",
     "outputs": "it has no room for the outputs",
@@ -283,6 +284,7 @@ _USER = (
 _REMEDIES = {
     "user-0": _USER,
     "mounts": f"let the worker's actions mount in namespaces of their own: {_CONTAINER}",
+    "proc": _PROC,
     "room": "give the folder that the worker runs actions in more room, or the worker more memory; "
     "or lower `limits.memory`, so that the inputs find room in memory",
     "inputs": "clean the worker's folder and what it keeps of its storage; look at its log",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Bytes: what a message of gRPC has by default, less than that for what stands around blobs.
 _BATCH = 4 << 20
 _MARGIN = 64 << 10
-_LEAST = 64 << 10
+_FIRST = api.DigestFunction.SHA256
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,15 @@ def used(capabilities: api.ServerCapabilities, instance: str, subject: str) -> O
             "2 is needed",
             subject=subject,
         )
-    executing = execution.digest_functions or [execution.digest_function]
+    # Servers of the first versions say nothing of it: there was no other one.
+    executing = execution.digest_functions or [execution.digest_function or _FIRST]
     batch = min(cache.max_batch_total_size_bytes or _BATCH, _BATCH) - _MARGIN
     zstd = api.Compressor.ZSTD
     return Offer(
-        function=naming.chosen(cache.digest_functions, executing),
+        function=naming.chosen(cache.digest_functions or [_FIRST], executing),
         instance=instance,
-        batch=max(batch, _LEAST),
+        # Where there is no room for any, all blobs go as streams.
+        batch=max(batch, 0),
         zstd=zstd in cache.supported_compressors,
         zstd_batch=zstd in cache.supported_batch_update_compressors,
         updates=cache.action_cache_update_capabilities.update_enabled,

@@ -20,7 +20,7 @@ import zstandard
 from orchestrator.inputs import bundle_header, tar_members, unpack
 from orchestrator.inputs.ensure import needed
 from orchestrator.inputs.transport import LARGEST
-from orchestrator.lock.file import GCC, GoModule, LocalPath, SecondRoot
+from orchestrator.lock.file import GCC, GoModule, LocalPath, SecondRoot, WorkerTools
 from reproducibility import canonical, manifest, regular
 from reproducibility import digest as digests
 from reproducibility.digest import Digest
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _SCHEMA = 1
 _HEADER = bundle_header.NAME
 _LARGEST_HEADER = 1 << 16
-_ROOT = bundle_header.ROOT
+_ROOT, _WORKERS = bundle_header.ROOT, bundle_header.WORKERS
 # The level is a matter of taste, but it and the threads (0, not 1) are part of the bytes.
 _LEVEL = 3
 _AGAIN = "copy it again, or make it again with `orchestrate fetch --bundle`"
@@ -45,13 +45,20 @@ _AGAIN = "copy it again, or make it again with `orchestrate fetch --bundle`"
 _WINDOW = 8 << 20
 
 
-def write(
-    lock: Lock, store: Store, path: Path, host: Architecture, *, root: SecondRoot | None = None
+def write(  # noqa: PLR0913 - what goes into it, by keyword
+    lock: Lock,
+    store: Store,
+    path: Path,
+    host: Architecture,
+    *,
+    root: SecondRoot | None = None,
+    workers: bool = False,
 ) -> int:
     """Write the bundle for a machine of an architecture; returns its size in bytes.
 
     What it is to hold must be in the store: `ensure(..., artifacts=True)` sees to that. `root`: a
-    second root that it is to hold too.
+    second root that it is to hold too. `workers`: whether it is to hold what isolates on a build
+    farm's workers, whatever their architecture.
 
     Raises:
         InfrastructureError: something is not in the store, or the file cannot be written.
@@ -59,6 +66,8 @@ def write(
     wanted = _Wanted(lock, host)
     if root is not None:
         wanted.add_root(root)
+    if workers:
+        wanted.add_workers()
     try:
         with tempfile.NamedTemporaryFile(
             dir=path.parent, prefix=f".{path.name}.", delete=False
@@ -87,7 +96,8 @@ def write(
 def read(path: Path, lock: Lock, store: Store, host: Architecture) -> None:
     """Put a bundle's contents into the store, each compared with what the lock pins.
 
-    A second root that is not the one that the lock pins now is passed over: no build needs it.
+    A second root that is not the one that the lock pins now is passed over: no build needs it. So
+    is what isolates on a farm's workers.
 
     Raises:
         InputError: not a bundle, damaged, cut short, for another lock or another machine.
@@ -149,7 +159,24 @@ class _Wanted:
         if isinstance(root, SecondRoot) and _identity(root) == identity:
             self.add_root(root)
         else:
-            self._spare = LARGEST
+            self._spare += LARGEST
+
+    def add_workers(self) -> None:
+        """The packages for a farm's workers belong into the bundle too."""
+        self.header[_WORKERS] = _identity(*self._workers())
+        for tools in self._workers():
+            for package in tools.packages:
+                self.artifacts[package.blake3] = (package.label, package.size)
+
+    def expect_workers(self, identity: object) -> None:
+        """Take it that they come too, and that they are no use if they are not the pinned."""
+        if _identity(*self._workers()) == identity:
+            self.add_workers()
+        else:
+            self._spare += LARGEST
+
+    def _workers(self) -> list[WorkerTools]:
+        return [found for found in self._lock.workers.values() if isinstance(found, WorkerTools)]
 
     def passes_over(self, size: int) -> bool:
         """Return whether a blob that the lock does not pin may come all the same; `size`: bytes."""
@@ -184,9 +211,10 @@ class _Wanted:
         return f"{count} files of the sources" if count else ""
 
 
-def _identity(root: SecondRoot) -> str:
-    """Digest of everything that comes with a second root."""
-    return str(digests.of_bytes(canonical.dumps(sorted(str(one) for one in root.digests))))
+def _identity(*pinned: SecondRoot | WorkerTools) -> str:
+    """Digest of everything that comes with a second root, or with what isolates on workers."""
+    everything = {str(digest) for one in pinned for digest in one.digests}
+    return str(digests.of_bytes(canonical.dumps(sorted(everything))))
 
 
 def _write_members(wanted: _Wanted, store: Store, tar: tarfile.TarFile) -> None:
@@ -241,6 +269,8 @@ def _check_header(
             )
     if _ROOT in header:
         wanted.expect_root(header[_ROOT])
+    if _WORKERS in header:
+        wanted.expect_workers(header[_WORKERS])
 
 
 def _take(

@@ -23,6 +23,8 @@ NAME = "bundle.json"
 KEYS = frozenset({"schema", "lock", "host"})
 # One more: which second root is in the bundle, if one is: a digest of all that is pinned of it.
 ROOT = "root.gcc"
+# And one for what isolates on a build farm's workers.
+WORKERS = "workers"
 # A zstd frame's magic number (RFC 8878, 3.1.1).
 MAGIC = b"\x28\xb5\x2f\xfd"
 _LARGEST = 1 << 12
@@ -45,5 +47,5 @@ def is_bundle(stream: BinaryIO) -> bool:
         return False
     with contextlib.suppress(InputError):
         header = canonical.loads(text)
-        return isinstance(header, dict) and header.keys() - {ROOT} == KEYS
+        return isinstance(header, dict) and header.keys() - {ROOT, WORKERS} == KEYS
     return False

@@ -94,15 +94,20 @@ def entry(lock: Lock, machine: str) -> WorkerTools:
     )
 
 
-def bring(lock: Lock, folder: Path, store: Store, clients: Clients) -> list[str]:
+def bring(
+    lock: Lock, folder: Path, store: Store, clients: Clients, *, artifacts: bool = False
+) -> list[str]:
     """Bring what a lock pins for all workers into the store; labels of its packages.
 
-    `folder`: the spec's. Raises as `ensure`.
+    `folder`: the spec's. `artifacts`: the packages too, for a bundle. Raises as `ensure`.
     """
     labels = []
+    shelf = Shelf(clients, store, folder, lock.find)
     for machine, found in sorted(lock.workers.items()):
         if isinstance(found, WorkerTools):
-            ensure(found, Shelf(clients, store, folder, lock.find), store)
+            ensure(found, shelf, store)
+            for package in found.packages if artifacts else ():
+                shelf.package(package)
             labels += [f"{one.label} for workers of {machine}" for one in found.packages]
     return labels
 

@@ -120,6 +120,11 @@ func (s *staging) mount() error {
 	if err := mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return refuse("mounts", err)
 	}
+	// bubblewrap looks up processes by the numbers that they have here, and mounts one too.
+	flags := uintptr(syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC)
+	if err := mount("proc", "/proc", "proc", flags, ""); err != nil {
+		return refuse("proc", err)
+	}
 	if found, err := os.Stat(stagePlace); err != nil || !found.IsDir() {
 		return &refusal{"mounts", "there is no folder " + stagePlace}
 	}
@@ -349,8 +354,8 @@ type run struct {
 	logs           chan struct{}
 	progress       chan []byte
 	judged         chan error
+	begun          chan struct{}
 	watch          *watch
-	started        time.Time
 }
 
 // start has bubblewrap started, with the probe as what it runs.
@@ -416,7 +421,6 @@ func (r *run) start() error {
 	if err := r.connect(); err != nil {
 		return refuse("failed", err)
 	}
-	r.started = time.Now()
 	if err := r.command.Start(); err != nil {
 		return refuse("bubblewrap", err)
 	}
@@ -424,7 +428,7 @@ func (r *run) start() error {
 		file.Close()
 	}
 	r.progress = all(progress)
-	r.judged = make(chan error, 1)
+	r.judged, r.begun = make(chan error, 1), make(chan struct{})
 	go func() { r.judged <- r.judge(ours) }()
 	return nil
 }
@@ -525,19 +529,19 @@ func all(pipe *os.File) chan []byte {
 func (r *run) finish() error {
 	ended := make(chan error, 1)
 	go func() { ended <- r.command.Wait() }()
-	r.report.EndedBy = r.watch.until(ended, r.command.Process, r.started)
-	r.report.Milliseconds = time.Since(r.started).Milliseconds()
+	var began time.Time
+	r.report.EndedBy, began = r.watch.until(ended, r.command.Process, r.begun)
+	if !began.IsZero() {
+		r.report.Milliseconds = time.Since(began).Milliseconds()
+	}
 	// This is the first process of its namespace: whatever else runs there is the action's.
 	syscall.Kill(-1, syscall.SIGKILL)
 	<-r.logs
 	<-r.logs
 	progress, judged := <-r.progress, <-r.judged
-	largest := int64(0)
+	largest := reap()
 	code := 0
 	if state := r.command.ProcessState; state != nil {
-		if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
-			largest = int64(usage.Maxrss) * 1024
-		}
 		code = state.ExitCode()
 		if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 			code = 128 + int(status.Signal())
@@ -546,7 +550,12 @@ func (r *run) finish() error {
 	r.report.PeakMemory = max(largest, r.watch.peak)
 	var known *refusal
 	if errors.As(judged, &known) && known.code == "bubblewrap" {
-		known.words = r.words(fmt.Sprintf("it ended with status %d before anything was run in it", code))
+		otherwise := fmt.Sprintf("it ended with status %d before anything was run in it", code)
+		if r.report.EndedBy != "" {
+			otherwise = fmt.Sprintf("nothing was run in it after %d seconds", int(preparing.Seconds()))
+			r.report.EndedBy = ""
+		}
+		known.words = r.words(otherwise)
 	}
 	if judged != nil {
 		return judged
@@ -571,6 +580,20 @@ func (r *run) finish() error {
 		}
 	}
 	return nil
+}
+
+// reap waits for all processes that are left, which have been ended, and gives the memory in bytes
+// that the largest of all held at its peak. bubblewrap does not wait for what it started.
+func reap() int64 {
+	for {
+		_, err := syscall.Wait4(-1, nil, 0, nil)
+		if err != nil && err != syscall.EINTR {
+			break
+		}
+	}
+	var usage syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_CHILDREN, &usage)
+	return int64(usage.Maxrss) * 1024
 }
 
 // judge hears what the probe found, adds what only the kernel can say of it, and lets it go on where
@@ -610,6 +633,7 @@ func (r *run) judge(probe int) error {
 	if _, err := syscall.Write(probe, []byte("go")); err != nil {
 		return refuse("ended", err)
 	}
+	close(r.begun)
 	// Nothing follows where it becomes the action.
 	if words, _, err := hear(probe); err == nil && len(words) > 0 {
 		return &refusal{"command", string(words)}

@@ -17,6 +17,8 @@ const (
 	sample = 500 * time.Millisecond
 	// A tmpfs with less than this part of its size left counts as full.
 	nearlyFull = 64
+	// How long bubblewrap and the probe may take, even on a machine that is very busy.
+	preparing = 5 * time.Minute
 	// Of very many descriptors only the first ones are looked at, so that looking stays cheap.
 	mostDescriptors = 20_000
 )
@@ -46,10 +48,14 @@ func newWatch(place *staging) *watch {
 	return w
 }
 
-// until waits for the action's end, or ends it at a limit, which it returns.
-func (w *watch) until(ended <-chan error, process *os.Process, started time.Time) string {
-	limit := time.NewTimer(time.Duration(w.staging.request.Limits.Seconds)*time.Second - time.Since(started))
+// until waits for the action's end, or ends it at a limit, which it returns. `begun`: closed when the
+// action begins, from when on its time counts; when that was, is returned too.
+func (w *watch) until(
+	ended <-chan error, process *os.Process, begun <-chan struct{},
+) (string, time.Time) {
+	limit := time.NewTimer(preparing)
 	defer limit.Stop()
+	var began time.Time
 	ticks := time.NewTicker(sample)
 	defer ticks.Stop()
 	for {
@@ -57,7 +63,10 @@ func (w *watch) until(ended <-chan error, process *os.Process, started time.Time
 		select {
 		case <-ended:
 			w.lookAtRoom()
-			return ""
+			return "", began
+		case <-begun:
+			began, begun = time.Now(), nil
+			limit.Reset(time.Duration(w.staging.request.Limits.Seconds) * time.Second)
 		case <-limit.C:
 			reason = "time"
 		case <-ticks.C:
@@ -67,7 +76,7 @@ func (w *watch) until(ended <-chan error, process *os.Process, started time.Time
 			process.Kill()
 			syscall.Kill(-1, syscall.SIGKILL)
 			<-ended
-			return reason
+			return reason, began
 		}
 	}
 }

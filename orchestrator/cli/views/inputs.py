@@ -177,9 +177,11 @@ def fetch(where: Where, bundle: Path | None, root: str | None, session: Session)
             second_root.bring(
                 second, pinned, wanted.folder, store, clients, artifacts=bundle is not None
             )
-        tools = worker_tools.bring(pinned, wanted.folder, store, clients)
+        tools = worker_tools.bring(
+            pinned, wanted.folder, store, clients, artifacts=bundle is not None
+        )
         if bundle is not None:
-            size = bundles.write(pinned, store, bundle, host(), root=second)
+            size = bundles.write(pinned, store, bundle, host(), root=second, workers=bool(tools))
     labels = [found.label for found in needed(pinned, host())]
     labels += second_root.labels(second) if second is not None else []
     labels += tools

@@ -41,7 +41,9 @@ _HEAD = """# Hostile attempts
 
 What an action can do to the machine, tried: each line below is an attempt by a program that runs as
 an action, under both engines, as root and as an ordinary user (`tests/integration/test_hostile.py`;
-the program is `tests/integration/hostile/program`). What came of it is taken from the program's
+the program is `tests/integration/hostile/program`), and on a build farm's worker that isolates
+nothing itself (`tests/integration/test_remote_isolation.py`): there it comes to the same as in the
+sandbox for an ordinary user. What came of it is taken from the program's
 words and from outside: nothing on the machine was reached, changed or left. A test fails when an
 attempt goes through that is said to be refused here, or one on a rule that the engine reports as
 enforced.

@@ -94,6 +94,14 @@ def test_names_for_the_transport_are_remembered(bench: Bench) -> None:
     assert all(path.exists() for path in blobs.values())
 
 
+def test_a_farm_without_batches_gets_streams(bench: Bench) -> None:
+    farm = bench.serve({"copy": copied}, batch=1)
+    tree = bench.tree(FILES)
+    outcome = bench.run(bench.engine(), mounted("copy", tree))
+    assert outcome.tree == tree.at("out")
+    assert farm.calls["BatchUpdateBlobs"] == farm.calls["BatchReadBlobs"] == 0
+
+
 def test_a_failure_is_an_outcome_without_outputs(bench: Bench) -> None:
     bench.serve({"fail": lambda _: Made({"out": b"x"}, exit_status=3, stderr=b"no")})
     outcome = bench.run(bench.engine(), action("fail"))

@@ -282,6 +282,7 @@ def refused(code: str, words: str, **settings: str) -> Report:
         ("user-0", "user 0", {}, "unixUID"),
         ("bubblewrap", "bwrap: setting up uid map: Permission denied", {}, "unixUID"),
         ("bubblewrap", "bwrap: Can't mount proc on /newroot/proc: EPERM", {}, "systempaths"),
+        ("proc", "mount proc on /proc: operation not permitted", {}, "systempaths"),
         ("room", "5 MiB", {}, "limits.memory"),
         ("inputs", "root has 2 files", {}, "clean the worker's folder"),
         ("ended", "signal: killed", {}, "the worker's log"),

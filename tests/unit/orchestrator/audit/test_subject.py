@@ -12,6 +12,7 @@ import pytest
 
 from containers import registry
 from containers.policy import Limits, Policy
+from containers.remote.farm import Farm, Settings
 from orchestrator import resources
 from orchestrator.audit import subject
 from orchestrator.audit.subject import OnDemand, Subject
@@ -19,6 +20,7 @@ from orchestrator.lock import file as locks
 from orchestrator.spec import model as specs
 from reproducibility import digest
 from reproducibility.errors import InputError
+from reproducibility.manifest import Tree
 from reproducibility.variations import VARIED
 from tests import results as documents
 from tests.fakes import FakeEngine, FakeObserver, action, made
@@ -131,4 +133,22 @@ def test_an_engine_is_connected_when_it_is_needed(
         assert (engine.processors, engine.identity.name) == (7, "fake")
         assert engine.capabilities() == fake.capabilities()
         assert engine.enforcement(Policy())
+        assert engine.actions == 0
     assert asked == ["docker"]
+
+
+def test_a_farm_is_for_the_engine_that_needs_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(Farm("unix:/nowhere", {}), lambda *_: Tree())
+    given: dict[str, object] = {}
+
+    def connect(name: str, _: Path, said: object) -> FakeEngine:
+        given[name] = said
+        return FakeEngine({}, name)
+
+    monkeypatch.setattr(registry, "connect", connect)
+    for name in ("sandbox", "remote"):
+        with OnDemand(name, tmp_path, settings) as engine:
+            assert engine.identity.name == name
+    assert given == {"sandbox": None, "remote": settings}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from containers.remote.farm import Farm, Workers
 from orchestrator import build as building
 from orchestrator.architecture import ARCHITECTURES
 from orchestrator.build import Built, Options
@@ -187,6 +188,36 @@ def test_build_passes_the_options_on(
             store=tmp_path / "kept" / "store",
         )
     ]
+
+
+def test_a_build_on_a_farm_is_given_its_file(
+    fake: FakeBuild, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "farm.toml").write_text(
+        'address = "grpc://localhost:1"\n[workers.amd64]\nprocessors = 4\n'
+    )
+    assert run(["build", "--engine", "remote", "--farm", "farm.toml"]) == 0
+    (asked,) = fake.options
+    assert asked.engine == "remote"
+    assert asked.farm == Farm("localhost:1", {"amd64": Workers((), 4)})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--engine", "remote"], "the engine 'remote' needs a file"),
+        (["--engine", "sandbox", "--farm", "farm.toml"], "takes no such file"),
+        (["--farm", "farm.toml"], "takes no such file"),
+        (["--engine", "remote", "--farm", "none.toml"], "cannot read the farm's file"),
+    ],
+)
+def test_a_farm_and_its_file_belong_together(
+    arguments: list[str], words: str, fake: FakeBuild, capsys: Captured
+) -> None:
+    assert run(["build", *arguments]) == 2
+    assert words in capsys.readouterr().err
+    assert fake.options == []
 
 
 def test_build_without_options(fake: FakeBuild, monkeypatch: pytest.MonkeyPatch) -> None:

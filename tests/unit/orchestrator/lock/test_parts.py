@@ -18,7 +18,10 @@ def test_every_input_of_the_default_lock_can_be_looked_up_anew() -> None:
     wanted = parts.wanted(specs.load(PROJECT / "sourcery.toml"))
     lock = locks.parse(DATA)
     assert wanted == lock.wanted
-    assert set(parts.names(wanted)) == {*(found.name for found in lock.inputs), parts.GCC}
+    assert set(parts.names(wanted)) == {
+        *(found.name for found in lock.inputs),
+        *(parts.GCC, parts.WORKERS),
+    }
 
 
 @pytest.mark.parametrize(

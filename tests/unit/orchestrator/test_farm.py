@@ -1,0 +1,72 @@
+"""What isolates on workers, as the remote engine is given it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from containers.remote.farm import Farm, Workers
+from orchestrator import farm
+from orchestrator.golang import launcher
+from orchestrator.inputs import Clients, worker_tools
+from orchestrator.lock import file as locks
+from orchestrator.store import Store
+from reproducibility import digest as digests
+from reproducibility.errors import InputError
+from reproducibility.manifest import Tree, file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOCK = locks.load(Path(__file__).parents[3] / "sourcery.lock")
+PROGRAM = Tree([file("launcher", digests.of_bytes(b"l"), 1, executable=True)])
+BUBBLEWRAP = Tree([file("bwrap", digests.of_bytes(b"b"), 1, executable=True)])
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "store")
+    yield opened
+    opened.close()
+
+
+def test_they_are_the_launcher_and_what_the_lock_pins_for_that_architecture(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def built(bootstrap: Tree, architecture: str, *_: object) -> Tree:
+        asked.append((bootstrap, architecture))
+        return PROGRAM
+
+    def ensured(pinned: object, *_: object) -> Tree:
+        asked.append(pinned)
+        return BUBBLEWRAP
+
+    monkeypatch.setattr(launcher, "program", built)
+    monkeypatch.setattr(worker_tools, "ensure", ensured)
+    tools = farm.Tools(LOCK, Path(), store, Tree, Clients())
+    found = tools("arm64", store, threading.Event())
+    assert [entry.path for entry in found] == ["bwrap", "launcher"]
+    assert asked == [LOCK.workers["arm64"], (Tree(), "arm64")]
+
+
+def test_an_architecture_that_nothing_is_pinned_for_is_refused(store: Store) -> None:
+    def never() -> Tree:
+        raise AssertionError
+
+    tools = farm.Tools(LOCK, Path(), store, never, Clients())
+    with pytest.raises(InputError, match="pins no bubblewrap"):
+        tools("riscv64", store, threading.Event())
+
+
+def test_without_a_farm_there_are_no_settings(store: Store) -> None:
+    tools = farm.Tools(LOCK, Path(), store, Tree, Clients())
+    assert farm.settings(None, tools, lambda _: None) is None
+    named = Farm("unix:/farm", {"amd64": Workers((), 2)})
+    made = farm.settings(named, tools, lambda _: None)
+    assert made is not None
+    assert (made.farm, made.tools) == (named, tools)
