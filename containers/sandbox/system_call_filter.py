@@ -9,10 +9,11 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from containers import system_calls
+from containers.architecture import LINUX
 from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from types import ModuleType
 
     from containers.architecture import Architecture
@@ -24,12 +25,6 @@ _REMEDY = (
 )
 # Attr.CTL_OPTIMIZE: a tree instead of a list, so that the last call is found as fast as the first.
 _TREE = 2
-# As libseccomp's binding calls them.
-_ARCHITECTURES: Mapping[Architecture, str] = {
-    "amd64": "X86_64",
-    "arm64": "AARCH64",
-    "riscv64": "RISCV64",
-}
 
 
 @cache
@@ -45,7 +40,9 @@ def compiled(architecture: Architecture | None = None) -> bytes:
     seccomp = library()
     try:
         if architecture is not None:
-            return compiled_for(seccomp, int(getattr(seccomp.Arch, _ARCHITECTURES[architecture])))
+            # libseccomp's binding calls them as Linux does, in capitals.
+            name = LINUX[architecture].machine.upper()
+            return compiled_for(seccomp, int(getattr(seccomp.Arch, name)))
         return compiled_for(seccomp, seccomp.system_arch())
     except OSError as error:
         raise InfrastructureError(

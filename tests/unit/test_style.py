@@ -110,7 +110,7 @@ def test_the_readme_s_commands_exist() -> None:
 
 
 def test_the_readme_s_spec_is_one() -> None:
-    example, kernel, root = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    example, kernel, root, workers = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
     default = (ROOT / "sourcery.toml").read_text("utf-8")
     parsed = spec.parse(f"{default}\n{example}", ROOT / "sourcery.toml")
     assert [source.module for source in parsed.sources][-1] == "example.org/tools"
@@ -124,6 +124,8 @@ def test_the_readme_s_spec_is_one() -> None:
     without = default.partition("[root.gcc]\n")[0]
     other = spec.parse(without + root, ROOT / "sourcery.toml")
     assert other.root == parsed.root
+    farmed = spec.parse(f"{default}\n{workers}", ROOT / "sourcery.toml")
+    assert farmed.workers.architectures
 
 
 def test_the_readme_s_exit_statuses_are_those_of_the_errors() -> None:

@@ -7,7 +7,7 @@ import json
 import os
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -283,11 +283,16 @@ def test_a_store_that_is_not_there_is_not_made(
 class FakeLock:
     """As much of a lock as the command line looks at."""
 
+    workers: ClassVar[dict[str, object]] = {}
+
     def __init__(self, content: bytes) -> None:
         self.content = content
 
     def check_fits(self, wanted: object) -> None:
         assert isinstance(wanted, FakeSpec)
+
+    def find(self, name: str) -> object:
+        raise AssertionError(name)
 
 
 class FakeSpec:
@@ -426,8 +431,11 @@ def ensured(monkeypatch: pytest.MonkeyPatch, locking_: dict[str, Any]) -> dict[s
     def ensure(_lock: FakeLock, _store: Store, **rest: Any) -> None:  # noqa: ANN401 - whatever is passed
         locking_.update(rest)
 
-    def write(_lock: FakeLock, _store: Store, path: Path, _host: str, *, root: object) -> int:
+    def write(
+        _lock: FakeLock, _store: Store, path: Path, _host: str, *, root: object, workers: bool
+    ) -> int:
         assert root is None
+        assert not workers
         return path.write_bytes(b"bundle")
 
     monkeypatch.setattr(inputs, "ensure", ensure)

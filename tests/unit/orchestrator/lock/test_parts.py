@@ -20,7 +20,7 @@ def test_every_input_of_the_default_lock_can_be_looked_up_anew() -> None:
     assert wanted == lock.wanted
     assert set(parts.names(wanted)) == {
         *(found.name for found in lock.inputs),
-        *(parts.GCC, parts.WORKERS),
+        parts.GCC,
     }
 
 
