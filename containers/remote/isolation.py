@@ -306,7 +306,7 @@ def _remedy(report: _Report) -> str:
         for setting, bad, good in _SETTINGS:
             if report.worker.settings.get(setting) == bad:
                 return f"on the worker's machine, as root: `sysctl {setting}={good}`"
-        if "/proc" in report.words or "proc on" in report.words:
+        if report.refused == "bubblewrap" and "proc" in report.words:
             return _PROC
         if "uid map" in report.words or "gid map" in report.words:
             return _USER

@@ -182,7 +182,11 @@ func startStage(request *Request, facts Facts) (*Report, error) {
 	ending := make(chan os.Signal, 1)
 	signal.Notify(ending, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	if err := command.Start(); err != nil {
-		return nil, &refusal{"user-namespaces", err.Error()}
+		var path *os.PathError
+		if errors.As(err, &path) {
+			err = path.Err // It is this program's own, and needs no name.
+		}
+		return nil, refuse("user-namespaces", err)
 	}
 	said.Close()
 	go func() {

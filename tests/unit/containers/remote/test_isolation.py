@@ -261,6 +261,7 @@ def refused(code: str, words: str, **settings: str) -> Report:
     ("code", "words", "settings", "remedy"),
     [
         ("user-namespaces", "EPERM", {}, "seccomp=unconfined"),
+        ("user-namespaces", "/proc/self/exe: ENOSPC", {}, "seccomp=unconfined"),
         (
             "user-namespaces",
             "EPERM",
