@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from containers.policy import Limits
-from containers.remote import channel, naming, outputs
+from containers.remote import channel, isolation, naming, outputs
 from containers.remote import reapi_pb2 as api
 from orchestrator import farm_file
 from orchestrator.files import text_file
+from reproducibility import visible
 from reproducibility.errors import ActionError, InfrastructureError, InputError
 from tests.fuzz.target import Target
+from tests.unit.containers.remote import test_isolation
 from tests.unit.orchestrator import test_farm_file
 
 if TYPE_CHECKING:
@@ -40,6 +43,16 @@ def _outputs(data: bytes) -> None:
     assert not any("//" in one.path or one.path.startswith("/") for one in found)
 
 
+def _report(data: bytes) -> None:
+    found = isolation.read_report(data, "worker")
+    if not found.refusal:
+        states = {entry.rule: entry.state for entry in found.enforcement}
+        assert all(states[rule] == "enforced" for rule in isolation.REQUIRED)
+    words = [entry.means for entry in found.enforcement]
+    assert all(text == visible.line(text) for text in (*words, found.refusal, found.machine))
+    assert 0 <= found.exit_status <= _MOST_STATUS
+
+
 def _missing(data: bytes) -> None:
     found = naming.missing(data.decode("utf-8", "replace"))
     assert found is None or found.size >= 0
@@ -64,6 +77,8 @@ def _missing_seeds() -> Sequence[bytes]:
     return [f"blobs/{digits}/12".encode(), f"main/blobs/blake3/{digits}/0".encode()]
 
 
+_MOST_STATUS = 255
+
 TARGETS = (
     Target(
         "farm-file",
@@ -79,4 +94,13 @@ TARGETS = (
         lambda: [_tree(40)],
     ),
     Target("farm-missing", _missing, _missing_seeds),
+    Target(
+        "farm-report",
+        _report,
+        lambda: [
+            json.dumps(test_isolation.reported()).encode(),
+            json.dumps(test_isolation.reported(refused="room", words="none", rules=[])).encode(),
+        ],
+        (InfrastructureError,),
+    ),
 )
