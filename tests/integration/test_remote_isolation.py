@@ -23,7 +23,9 @@ import pytest
 from containers.action import Mount
 from containers.policy import RULES, Limits, Policy
 from orchestrator import farm, resources
-from orchestrator.inputs import Clients
+from orchestrator.architecture import host
+from orchestrator.inputs import Clients, worker_tools
+from orchestrator.inputs.shelf import Shelf
 from orchestrator.lock import file as locks
 from orchestrator.store import Store
 from reproducibility.errors import ActionError
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from tests.integration.engine_fixtures import Builder
     from tests.integration.hostile.machine import Machine
 
-pytestmark = [pytest.mark.needs_sandbox, pytest.mark.long]
+pytestmark = [pytest.mark.needs_sandbox, pytest.mark.needs_network, pytest.mark.long]
 
 # Tests of the engines that a bare worker is no engine for; what they are about is tested below, or
 # is the remote engine's matter.
@@ -94,7 +96,7 @@ globals().update(
 
 @pytest.fixture(scope="module")
 def tools(request: pytest.FixtureRequest, shared_store: Path) -> Tree:
-    """What isolates on a worker, from locked inputs.
+    """What isolates on a worker: the launcher, and what the suite has of bubblewrap today.
 
     `SOURCERY_TEST_WORKER_TOOLS` names a folder that holds it already.
     """
@@ -102,11 +104,14 @@ def tools(request: pytest.FixtureRequest, shared_store: Path) -> Tree:
     if ready:
         return Store(shared_store).put_tree(Path(ready))
     store, root = request.getfixturevalue("whole_root")
-    pinned: Path = request.getfixturevalue("usable_lock")
-    make = farm.Tools(
-        locks.load(pinned), pinned.parent, store, lambda: root.under("bootstrap"), Clients()
-    )
-    return make(architecture(), store, threading.Event())
+    place: Path = request.getfixturevalue("usable_lock")
+    lock, clients = locks.load(place), Clients()
+    # The default lock pins nothing for workers.
+    shelf = Shelf(clients, store, place.parent, lock.find)
+    pinned = worker_tools.resolve("trixie", host(), shelf, store)
+    lock = lock.model_copy(update={"workers": {host(): pinned}})
+    make = farm.Tools(lock, place.parent, store, lambda: root.under("bootstrap"), clients)
+    return make(host(), store, threading.Event())
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from orchestrator import farm
 from orchestrator.golang import launcher
 from orchestrator.inputs import Clients, worker_tools
 from orchestrator.lock import file as locks
+from orchestrator.lock.model import RootPackage, WorkerTools
 from orchestrator.store import Store
 from reproducibility import digest as digests
 from reproducibility.errors import InputError
@@ -21,7 +22,23 @@ from reproducibility.manifest import Tree, file
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LOCK = locks.load(Path(__file__).parents[3] / "sourcery.lock")
+PINNED = WorkerTools(
+    packages=(
+        RootPackage(
+            package="bubblewrap",
+            version="0.12.0-1",
+            suite="trixie",
+            where="pool/main/b/bubblewrap/bubblewrap_0.12.0-1_arm64.deb",
+            size=1,
+            sha256=digests.sha256_of_bytes(b"p"),
+            blake3=digests.of_bytes(b"p"),
+        ),
+    ),
+    tree=digests.of_bytes(b"t"),
+)
+LOCK = locks.load(Path(__file__).parents[3] / "sourcery.lock").model_copy(
+    update={"workers": {"arm64": PINNED}}
+)
 PROGRAM = Tree([file("launcher", digests.of_bytes(b"l"), 1, executable=True)])
 BUBBLEWRAP = Tree([file("bwrap", digests.of_bytes(b"b"), 1, executable=True)])
 
@@ -51,7 +68,7 @@ def test_they_are_the_launcher_and_what_the_lock_pins_for_that_architecture(
     tools = farm.Tools(LOCK, Path(), store, Tree, Clients())
     found = tools("arm64", store, threading.Event())
     assert [entry.path for entry in found] == ["bwrap", "launcher"]
-    assert asked == [LOCK.workers["arm64"], (Tree(), "arm64")]
+    assert asked == [PINNED, (Tree(), "arm64")]
 
 
 def test_an_architecture_that_nothing_is_pinned_for_is_refused(store: Store) -> None:
