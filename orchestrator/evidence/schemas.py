@@ -35,4 +35,6 @@ def schema(name: str) -> dict[str, Any]:
         if "properties" in one:
             # Each key is written, also where its value is the usual one.
             one["required"] = sorted(one["properties"])
+    if name == "lock":
+        found["required"] = sorted({*found["required"]} - locks.LEFT_OUT_IF_EMPTY)
     return {"$schema": _DIALECT, **found}

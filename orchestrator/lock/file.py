@@ -79,6 +79,8 @@ _AGAIN = "run `orchestrate lock`"
 _ROOTS = "root."
 _FURTHER = (_ROOTS, parts.WORKERS)
 _ROOTS_KEY, _WORKERS_KEY = "roots", "workers"
+# Keys of a lock that are not written where they hold nothing.
+LEFT_OUT_IF_EMPTY = frozenset({_ROOTS_KEY, _WORKERS_KEY})
 GCC: Literal["gcc"] = "gcc"
 # Dependencies of a compiler, and all that is pinned of it.
 _MOST_PACKAGES = 500
