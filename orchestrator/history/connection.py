@@ -233,11 +233,25 @@ def _closed_if_unusable(connection: Connection) -> Iterator[Connection]:
         raise
 
 
+@contextmanager
+def _at_one_moment(connection: Connection) -> Iterator[None]:
+    """Context in which all that is read is of one moment, whatever another process writes."""
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+
+
 def _version(connection: Connection, path: Path) -> int:
     """Return the version of the tables; 0 where there are none yet."""
-    ((application,),) = connection.execute("PRAGMA application_id")
-    ((version,),) = connection.execute("PRAGMA user_version")
-    ((tables,),) = connection.execute("SELECT COUNT(*) FROM sqlite_master")
+    with _at_one_moment(connection):
+        ((application,),) = connection.execute("PRAGMA application_id")
+        ((version,),) = connection.execute("PRAGMA user_version")
+        ((tables,),) = connection.execute("SELECT COUNT(*) FROM sqlite_master")
     if application != APPLICATION and (application or version or tables):
         raise InfrastructureError(
             "this is the database of another program", subject=str(path), remedy=_BEGIN_ANEW

@@ -8,8 +8,9 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -187,6 +188,48 @@ def test_what_is_no_database(
     error = refused(path, opening)
     assert error.status == 4
     assert "the history is no SQLite database" in error.summary
+
+
+class Overtaken:
+    """A connection that another one overtakes, where it can, after one statement."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, after: str, other: Callable[[], object]
+    ) -> None:
+        self._connection, self._after = connection, after
+        self.other = threading.Thread(target=other)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str) -> sqlite3.Cursor:
+        found = self._connection.execute(statement)
+        if statement == self._after and not self.other.ident:
+            self.other.start()
+            # It may have to wait for this one, which is what is hoped for.
+            self.other.join(0.5)
+        return found
+
+
+def test_a_history_that_another_process_is_just_making_is_no_other_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / FILE
+    connect = sqlite3.connect
+    made: list[Overtaken] = []
+
+    def overtaken(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - those of SQLite
+        found = connect(*arguments, **options)
+        if made:
+            return found
+        made.append(Overtaken(found, "PRAGMA application_id", lambda: History.open(path).close()))
+        return made[0]
+
+    monkeypatch.setattr(sqlite3, "connect", overtaken)
+    History.open(path).close()
+    made[0].other.join()
+    with History.open(path) as history:
+        assert history.nights() == []
 
 
 @BOTH
