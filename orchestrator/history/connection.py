@@ -243,7 +243,9 @@ def _at_one_moment(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        connection.execute("ROLLBACK")
+        # SQLite itself ends one in which it could not read.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def _version(connection: Connection, path: Path) -> int:
