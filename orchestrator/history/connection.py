@@ -243,8 +243,8 @@ def _at_one_moment(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        # SQLite itself ends one in which it could not read.
-        if connection.in_transaction:
+        # SQLite may have rolled it back itself.
+        with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
 
 
