@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,10 @@ class SharedCopy:
         blobs = self._original / "blobs"
         for path, found in durable.files(blobs):
             copy = self.store / "blobs" / path.relative_to(blobs)
-            if not (copy.exists() and os.path.samestat(copy.stat(), found)):
-                copy.unlink(missing_ok=True)
-                copy.hardlink_to(path)
+            if copy.exists() and os.path.samestat(copy.stat(), found):
+                continue
+            fresh = copy.with_name(f".{copy.name}")
+            # Others use the original meanwhile, and may have replaced a blob there.
+            with suppress(FileNotFoundError):
+                fresh.hardlink_to(path)
+                fresh.replace(copy)
