@@ -21,6 +21,7 @@ from containers.engine import Capability, refused_everywhere
 from containers.policy import RULES, Enforcement
 from containers.remote.request import INPUTS, ROOT, TOOLS, File, Report, Wrapped
 from containers.sandbox import arguments, system_call_filter
+from containers.sandbox.capability import BY_BUBBLEWRAP
 from containers.sandbox.request import personality_flags
 from reproducibility import canonical, visible
 from reproducibility.conditions import STDIN_LINE
@@ -325,23 +326,10 @@ def capabilities(processors: int) -> dict[str, Capability]:
     found = {
         "aslr": Capability("personality(2), ADDR_NO_RANDOMIZE"),
         "cpus": Capability("processor affinity", one),
-        "directory": Capability("the work directory is bound at that path"),
         "domain": Capability("setdomainname(2), in a UTS namespace"),
-        "environment": Capability("bubblewrap --setenv"),
-        "group": Capability("bubblewrap --gid"),
-        "home": Capability("bubblewrap --setenv"),
-        "host": Capability("bubblewrap --hostname, in a UTS namespace"),
         "kernel": Capability("personality(2), UNAME26"),
-        "locale": Capability("bubblewrap --setenv"),
         "memory": Capability("RLIMIT_DATA"),
         "mtime": Capability("inputs are copied with other times"),
         "order": Capability("inputs are copied to a tmpfs in another order"),
-        "parallelism": Capability("GOMAXPROCS"),
-        "path": Capability("bubblewrap --setenv"),
-        "stdin": Capability("a pipe that holds a line"),
-        "tmp": Capability("the size of the tmpfs"),
-        "umask": Capability("umask(2)"),
-        "user": Capability("bubblewrap --uid"),
-        "zone": Capability("bubblewrap --setenv"),
     }
-    return found | refused_everywhere()
+    return found | BY_BUBBLEWRAP | refused_everywhere()

@@ -10,6 +10,22 @@ from containers.host import system
 
 _RANDOMIZE = Path("/proc/sys/kernel/randomize_va_space")
 _ONE = "its actions have one CPU, and that has no half"
+# What bubblewrap and the action's own limits give wherever they run.
+BY_BUBBLEWRAP = {
+    "directory": Capability("the work directory is bound at that path"),
+    "environment": Capability("bubblewrap --setenv"),
+    "group": Capability("bubblewrap --gid"),
+    "home": Capability("bubblewrap --setenv"),
+    "host": Capability("bubblewrap --hostname, in a UTS namespace"),
+    "locale": Capability("bubblewrap --setenv"),
+    "parallelism": Capability("GOMAXPROCS"),
+    "path": Capability("bubblewrap --setenv"),
+    "stdin": Capability("a pipe that holds a line"),
+    "tmp": Capability("the size of the tmpfs"),
+    "umask": Capability("umask(2)"),
+    "user": Capability("bubblewrap --uid"),
+    "zone": Capability("bubblewrap --setenv"),
+}
 
 
 def capabilities(program: str, processors: int, no_mounts: str) -> dict[str, Capability]:
@@ -21,26 +37,13 @@ def capabilities(program: str, processors: int, no_mounts: str) -> dict[str, Cap
     found = {
         "aslr": Capability("personality(2), ADDR_NO_RANDOMIZE", _not_fixed(program)),
         "cpus": Capability("processor affinity", "" if processors > 1 else _ONE),
-        "directory": Capability("the work directory is bound at that path"),
         "domain": Capability("setdomainname(2), in a UTS namespace", no_mounts),
-        "environment": Capability("bubblewrap --setenv"),
-        "group": Capability("bubblewrap --gid"),
-        "home": Capability("bubblewrap --setenv"),
-        "host": Capability("bubblewrap --hostname, in a UTS namespace"),
         "kernel": Capability("personality(2), UNAME26", refused_flag(system.UNAME26)),
-        "locale": Capability("bubblewrap --setenv"),
         "memory": Capability("RLIMIT_DATA, and the cgroup's limit where there is one"),
         "mtime": Capability("input folders are made with other times"),
         "order": Capability("inputs are copied to a tmpfs in another order", no_mounts),
-        "parallelism": Capability("GOMAXPROCS"),
-        "path": Capability("bubblewrap --setenv"),
-        "stdin": Capability("a pipe that holds a line"),
-        "tmp": Capability("the size of the tmpfs"),
-        "umask": Capability("umask(2)"),
-        "user": Capability("bubblewrap --uid"),
-        "zone": Capability("bubblewrap --setenv"),
     }
-    return found | refused_everywhere()
+    return found | BY_BUBBLEWRAP | refused_everywhere()
 
 
 def refused_flag(flag: int) -> str:
