@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 NAME = "sourcery-builder"
 _DOCKERFILE = "Dockerfile.builder"
+# Where `Dockerfile.builder` has the tree in its context.
+_CONTEXT = "root"
 _HERE = Path(__file__).resolve().parent.parent.parent
 # What an engine adds to a container before it starts: empty files and folders to mount on.
 _ADDED = frozenset(
@@ -99,10 +101,10 @@ def _build(
     client: APIClient, tag: str, root: Tree, epoch: int, path_of: Callable[[Entry], Path]
 ) -> str:
     form = archive.Form(epoch)
-    # The Dockerfile goes first; COPY takes the folders that it names, so it does not end up inside.
+    # The Dockerfile goes first, beside the tree, so it does not end up inside.
     context = archive.joined(
         archive.file_entry(_DOCKERFILE, dockerfile().read_bytes(), epoch),
-        archive.pack([("", root)], form, path_of),
+        archive.pack([(_CONTEXT, root)], form, path_of),
     )
     said: list[str] = []
     wrong = ""

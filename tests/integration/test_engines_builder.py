@@ -100,15 +100,29 @@ def test_an_image_with_the_right_tag_and_other_files_is_not_used(
 
 
 @pytest.mark.needs_docker
-def test_what_the_dockerfile_does_not_copy_is_missed(
-    api: Api, builder: Builder, tmp_path: Path
+def test_all_that_is_in_a_tree_is_in_the_image(
+    api: Api, builder: Builder, docker_host: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "file").write_text("not copied")
+    """Another root, such as GCC's Go, has folders that no list of names would foresee."""
+    (tmp_path / "lib" / "deep" / "empty").mkdir(parents=True)
+    (tmp_path / "lib" / "deep" / "file").write_text("copied")
+    (tmp_path / "file").write_text("copied too")
     store = builder.store
     root = merge([("root", builder.root), ("more", store.put_tree(tmp_path))])
-    with closing(api), pytest.raises(InfrastructureError, match="elsewhere/file is missing"):
-        builder_image.ensure(api, root, EPOCH, store.path, {})
+    with closing(api), closing(docker.DockerClient(docker_host)) as client:
+        made = builder_image.ensure(api, root, EPOCH, store.path, {})
+        client.images.remove(made, force=True)
+
+
+@pytest.mark.needs_docker
+def test_what_the_dockerfile_does_not_copy_is_missed(
+    api: Api, builder: Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "Dockerfile.builder"
+    other.write_text("FROM scratch\nCOPY root/bootstrap /bootstrap\n")
+    monkeypatch.setattr(builder_image, "dockerfile", lambda: other)
+    with closing(api), pytest.raises(InfrastructureError, match="bin/uname is missing"):
+        builder_image.ensure(api, builder.root, EPOCH + 6, builder.store.path, {})
 
 
 @pytest.mark.needs_docker

@@ -113,7 +113,7 @@ def test_every_difference_is_told(change: Callable[..., None], words: str) -> No
     assert any(words in difference for difference in found), found
 
 
-def test_the_dockerfile_is_found_and_copies_by_name() -> None:
+def test_the_dockerfile_is_found_and_copies_the_whole_tree() -> None:
     text = builder_image.dockerfile().read_text()
     instructions = [line for line in text.splitlines() if line and not line.startswith("#")]
-    assert instructions == ["FROM scratch", "COPY bootstrap /bootstrap", "COPY bin /bin"]
+    assert instructions == ["FROM scratch", "COPY root /"]
