@@ -132,11 +132,11 @@ class FakeFarm:
 
     `table`: by the action's name. `blobs`, `results`: storage and action cache. `calls`: how often
     each method was called. `runs`: names of the actions that were begun. `most`: how many ran at
-    once. `busy`: says of actions that they wait. `lies`: blobs that other bytes are given for.
-    `statuses`: of the next executions, instead of running anything.
+    once. `credentials`: for TLS. `busy`: says of actions that they wait. `lies`: blobs that other
+    bytes are given for. `statuses`: of the next executions, instead of running anything.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what there is to choose
         self,
         place: Path,
         table: dict[str, Work] | None = None,
@@ -144,11 +144,13 @@ class FakeFarm:
         function: Function = "blake3",
         zstd: bool = False,
         batch: int = 0,
+        credentials: grpc.ServerCredentials | None = None,
     ) -> None:
         self.address = f"unix:{place}/farm.sock"
         self.function = function
         self.zstd = zstd
         self.batch = batch
+        self._credentials = credentials
         self.table = dict(table or {})
         self.blobs: dict[Name, bytes] = {}
         self.results: dict[Name, api.ActionResult] = {}
@@ -204,7 +206,10 @@ class FakeFarm:
         options = (("grpc.max_receive_message_length", 16 << 20), ("grpc.so_reuseport", 0))
         self._server = grpc.server(ThreadPoolExecutor(32), options=options)
         self._server.add_generic_rpc_handlers(tuple(self._handlers()))
-        self._server.add_insecure_port(self.address)
+        if self._credentials is None:
+            self._server.add_insecure_port(self.address)
+        else:
+            self._server.add_secure_port(self.address, self._credentials)
         self._server.start()
         return self
 

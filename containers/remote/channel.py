@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from containers.host import process
 from containers.remote import reapi_pb2 as api
@@ -16,6 +18,8 @@ from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
     from containers.remote.farm import Farm, Headers, Tls
 
@@ -135,10 +139,49 @@ def connected(address: str, farm: Farm) -> grpc.Channel:
 
 
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:
+    """What TLS needs. Looked into here: gRPC says of files that it cannot use only that TLS fails.
+
+    Raises:
+        InputError: a file cannot be read, or is not what it is to be.
+    """
+    _certificates(tls.authority)
+    own, key = _certificates(tls.certificate), _private_key(tls.key)
+    if own and key and own[0].public_key() != key.public_key():
+        raise InputError(
+            "the private key is not that of the certificate",
+            subject=f"{tls.certificate}, {tls.key}",
+            remedy="`certificate` and `key` of `[tls]` belong together; in a file with several "
+            "certificates this client's own comes first",
+        )
     return grpc.ssl_channel_credentials(
         root_certificates=_read(tls.authority), private_key=_read(tls.key),
         certificate_chain=_read(tls.certificate),
     )  # fmt: skip
+
+
+def _certificates(path: Path | None) -> list[x509.Certificate]:
+    data = _read(path)
+    if data is None:
+        return []
+    try:
+        return x509.load_pem_x509_certificates(data)
+    except ValueError as error:
+        raise InputError(
+            "a file of the farm's settings holds no certificate in PEM form", subject=str(path)
+        ) from error
+
+
+def _private_key(path: Path | None) -> PrivateKeyTypes | None:
+    data = _read(path)
+    if data is None:
+        return None
+    try:
+        return serialization.load_pem_private_key(data, password=None)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "a file of the farm's settings holds no private key in PEM form without a passphrase",
+            subject=str(path),
+        ) from error
 
 
 def _read(path: Path | None) -> bytes | None:

@@ -29,11 +29,12 @@ _BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.S
 AWAY = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED})
 # A proxy that cuts a stream, or a server that stumbles: some attempts are enough to tell.
 _STUMBLES = frozenset({Code.ABORTED, Code.INTERNAL, Code.UNKNOWN, Code.RESOURCE_EXHAUSTED})
-_SHOWN = 300
+_SHOWN = 600
 _FAILURE = "google.rpc.PreconditionFailure"
 _REMEDIES = {
-    Code.UNAVAILABLE: "look at the network and at the farm (`address` in its file), and run the "
-    "same command again: finished steps are remembered",
+    Code.UNAVAILABLE: "look at the network and at the farm: `address` in its file (`grpcs://` "
+    "where it speaks TLS, `grpc://` where it does not), and `certificate` of `[tls]` where it "
+    "wants to know who asks; then run the same command again: finished steps are remembered",
     Code.DEADLINE_EXCEEDED: "look at the network and at how busy the farm is",
     Code.CANCELLED: "somebody cancelled it on the farm; run the same command again: finished steps "
     "are remembered",
@@ -50,6 +51,17 @@ _REMEDIES = {
     "its file, and at what its configuration allows",
     Code.FAILED_PRECONDITION: "no worker may have these properties: look at `properties` in the "
     "farm's file",
+}
+# gRPC has no code for a connection that TLS refuses, only words: those of its TLS library. By what
+# such words hold.
+_TLS_REMEDIES = {
+    "CERTIFICATE_VERIFY_FAILED": "the farm's certificate is signed by nobody who is believed: who "
+    "signed it is `authority` of `[tls]` in the farm's file, without which it is whom the machine "
+    "believes",
+    "Hostname Verification": "the farm's certificate is for another host: `address` in the farm's "
+    "file must be a name that stands in it, signed by the `authority` of `[tls]`",
+    "WRONG_VERSION_NUMBER": "it does not speak TLS there: `grpc://` in `address` of the farm's "
+    "file is for that, or another port is meant",
 }
 
 
@@ -105,8 +117,16 @@ def error(fault: Fault, doing: str, subject: str) -> InfrastructureError:
     return InfrastructureError(
         f"cannot {doing}: the farm answers {fault.code.name}: {words}",
         subject=subject,
-        remedy=_REMEDIES.get(fault.code, "look at the farm's own log"),
+        remedy=_remedy(fault),
     )
+
+
+def _remedy(fault: Fault) -> str:
+    if fault.code == Code.UNAVAILABLE:
+        for sign, remedy in _TLS_REMEDIES.items():
+            if sign in fault.words:
+                return remedy
+    return _REMEDIES.get(fault.code, "look at the farm's own log")
 
 
 def _missing(details: Iterable[object]) -> tuple[Name, ...]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from orchestrator.golang.handles import F1
 from tests.integration import building, sharing
 from tests.integration.building import HOST, Orchestrate, Ran
 from tests.integration.conftest import Built
@@ -226,37 +227,54 @@ def test_interrupting_ends_what_runs_there(place: Place) -> None:
         time.sleep(0.2)
 
 
-def test_a_poisoned_cache_is_not_taken_and_an_audit_finds_it(place: Place, remote: Built) -> None:
-    # Whoever can write to the cache puts something else there.
-    poisoning = place.store("poison-store", like=place.folder / "remote-store")
-    shutil.rmtree(poisoning.store / "results/computed-image")
-    poisoned = replace(poisoning, environment={**poisoning.environment, "POISON": _STEP})
-    forget(poisoning.store, remote.ran, _STEP)
+def poisoned(place: Place, remote: Built, step: str) -> Ran:
+    """A build that takes a step's result from a cache that somebody else has written to.
+
+    An audit of that step on this machine finds it.
+    """
+    number = len(list(place.folder.glob("poison-store-*")))
+    command = place.store(f"poison-store-{number}", like=place.folder / "remote-store")
+    shutil.rmtree(command.store / "results/computed-image")
+    forget(command.store, remote.ran, step)
     settings = place.settings("poison", cache="all")
     options = ("--arch", HOST, "--offline", "--engine", "remote", "--farm", settings)
-    out = place.folder / "poisoned"
-    ran = start(poisoned, "tests.integration.poisoning", "build", "--out", out, *options).end()
-    taken = {step["name"]: step for step in ran.document["steps"]}[_STEP]
+    out = place.folder / f"poisoned-{number}"
+    deceived = replace(command, environment={**command.environment, "POISON": step})
+    ran = start(deceived, "tests.integration.poisoning", "build", "--out", out, *options).end()
+    taken = {one["name"]: one for one in ran.document["steps"]}[step]
     assert taken["provenance"]["taken_from"] == "action cache (all)"
-    assert ran.image != remote.ran.image
-    # An audit on this machine finds it, and names the step.
-    audit = poisoning.run(
+    audit = command.run(
         *("audit", "--engine", "sandbox", "--out", out, "--vary", "-all", "--offline"),
-        *("--only", _STEP, "--farm", settings),
+        *("--only", step, "--farm", settings),
         status=1,
     )
     guilty = {
-        step["name"]
-        for step in audit.document["steps"]
-        if any(one["check"]["verdict"] == "FAIL" for one in step["rounds"])
+        one["name"]
+        for one in audit.document["steps"]
+        if any(made["check"]["verdict"] == "FAIL" for made in one["rounds"])
     }
-    assert guilty == {_STEP}
+    assert guilty == {step}
+    return ran
+
+
+def test_a_poisoned_cache_is_not_taken_and_an_audit_finds_it(place: Place, remote: Built) -> None:
+    ran = poisoned(place, remote, _STEP)
+    assert ran.status == 0
+    assert ran.image != remote.ran.image
     # Who believes nothing gets what is right.
     command = place.store("unpoisoned-store", like=place.folder / "remote-store")
     shutil.rmtree(command.store / "results/computed-image")
     forget(command.store, remote.ran, _STEP)
     ran = command.build(place.folder / "right", *place.options("none"), engine="remote")
     same_outputs(ran, remote.ran)
+
+
+def test_a_poisoned_toolchain_is_found_by_the_build_itself(place: Place, remote: Built) -> None:
+    """And by an audit, which names it: all that follows was made with it, as it should be."""
+    ran = poisoned(place, remote, F1)
+    assert ran.status == 1
+    failed = {one["name"] for one in ran.document["checks"] if one["verdict"] == "FAIL"}
+    assert {"F1 == F2", "== published release"} <= failed
 
 
 def forget(store: Path, ran: Ran, name: str) -> None:
