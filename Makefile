@@ -75,7 +75,7 @@ SLOWEST := --durations=30 --durations-min=1
 # The other Pythons take their turn beside what needs one processor only. Of integration tests, three
 # files run at once whatever the machine has: much of it is waiting, and each may take gigabytes.
 .PHONY: test
-test: setup-tests setup-pythons
+test: setup-pythons
 	@$(without_network)
 	# Style and types are checked here, so the unit tests need not do it again.
 	export SOURCERY_STYLE_CHECKED=1
@@ -150,7 +150,7 @@ reapi: setup-tests
 	@$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. containers/remote/reapi.proto
 
 .PHONY: unit-pythons
-unit-pythons: setup-tests setup-pythons
+unit-pythons: setup-pythons
 	@$(without_network)
 	$(begin_on_other_pythons)
 	$(end_on_other_pythons)
@@ -218,13 +218,16 @@ setup-tests:
 	@$(call packages,$(TEST_PROGRAMS))
 	$(call environment,dev,requirements-dev.lock)
 
-# An environment for each other Python that pyproject.toml names. One that this machine does not
-# have is said, loudly, and is no error.
+# The same, and beside it an environment for each other Python that pyproject.toml names. One that
+# this machine does not have is said, loudly, and is no error.
 PYTHONS := .cache/pythons
 .PHONY: setup-pythons
-setup-pythons: setup-tests
-	@found=$$($(BIN)/python -I .ci/other_pythons.py pyproject.toml)
+setup-pythons:
+	@$(call packages,$(TEST_PROGRAMS))
+	first=$$python
+	found=$$("$$first" -I .ci/other_pythons.py pyproject.toml)
 	running=()
+	trap 'for one in $${running[@]+"$${running[@]}"}; do kill "$$one" 2>/dev/null || true; done' EXIT
 	while read -r version python; do
 		[ -n "$$version" ] || continue
 		if [ -z "$$python" ]; then
@@ -237,7 +240,10 @@ setup-pythons: setup-tests
 		) &
 		running+=("$$!")
 	done <<< "$$found"
+	python=$$first
+	$(call environment,dev,requirements-dev.lock)
 	for one in $${running[@]+"$${running[@]}"}; do wait "$$one"; done
+	running=()
 
 .PHONY: setup-bench
 setup-bench:
