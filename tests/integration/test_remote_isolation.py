@@ -7,7 +7,6 @@ isolation takes, the action is not run, and what is said names the setting that 
 
 from __future__ import annotations
 
-import inspect
 import os
 import shutil
 import signal
@@ -29,15 +28,7 @@ from orchestrator.inputs.shelf import Shelf
 from orchestrator.lock import file as locks
 from orchestrator.store import Store
 from reproducibility.errors import ActionError
-from tests.integration import (
-    test_engines_builder,
-    test_engines_ending,
-    test_engines_limits,
-    test_engines_policy,
-    test_engines_results,
-    test_engines_variations,
-    test_hostile,
-)
+from tests.integration import attempts_again
 from tests.integration.bare_worker import NAME, USER, BareWorker
 from tests.integration.engine_fixtures import EPOCH, Bench, architecture
 from tests.integration.hostile.assault import Assault
@@ -52,46 +43,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.needs_sandbox, pytest.mark.needs_network, pytest.mark.long]
 
-# Tests of the engines that a bare worker is no engine for; what they are about is tested below, or
-# is the remote engine's matter.
-_ELSEWHERE = {
-    # There is no cgroup, so memory is looked at and not bounded, which the report says.
-    "test_every_rule_has_a_statement_about_its_enforcement",
-    # The launcher refuses them, and copies nothing.
-    "test_links_are_not_followed",
-    "test_a_pipe_among_the_outputs_is_refused_in_the_same_words",
-    # A worker is given no share of its CPUs.
-    "test_the_number_of_cpus_that_is_recorded_is_the_one_that_is_seen",
-    # Taking outputs takes a farm no time that it could stop.
-    "test_a_wish_to_stop_is_heeded_while_outputs_are_taken",
-}
-for _module in (
-    test_engines_builder,
-    test_engines_ending,
-    test_engines_limits,
-    test_engines_policy,
-    test_engines_results,
-    test_engines_variations,
-):
-    globals().update(
-        {
-            name: found
-            for name, found in vars(_module).items()
-            if name.startswith("test_")
-            and "bench" in inspect.signature(found).parameters
-            and name not in _ELSEWHERE
-        }
-    )
-# The hostile attempts, and the fixtures that they need.
-globals().update(
-    {
-        name: vars(test_hostile)[name]
-        for name in (
-            *("generous", "hostile_builder", "machine"),
-            *("test_what_takes_an_action_each", "test_what_takes_no_action_of_its_own"),
-        )
-    }
-)
+globals().update(attempts_again.again())
 
 
 @pytest.fixture(scope="module")
