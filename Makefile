@@ -141,7 +141,7 @@ farm: setup-tests
 
 .PHONY: test-farm
 test-farm: setup-tests
-	@$(BIN)/python -m pytest tests/integration/test_farm.py \
+	@$(BIN)/python -m pytest tests/integration/test_farm.py tests/integration/test_farm_isolation.py \
 		tests/integration/test_remote_isolation.py -m long $(ARGS)
 
 # What `containers/remote/reapi.proto` is compiled to, which is checked in.
