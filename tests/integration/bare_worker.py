@@ -38,6 +38,9 @@ USER = 61_777
 NAME = "bare"
 _FARM_TIME = 1_300_000_000
 _TICK = 0.05
+# A program cannot be started while anybody has it open for writing, as a process does for a moment
+# that another thread starts while this one lays the program out.
+_STARTING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -164,9 +167,13 @@ class BareWorker(LocalEngine):
         request = Request(action, lay_out(action), mounts, limits)
         wrapped = isolation.wrap(request, self._tools)
         folder = Path(tempfile.mkdtemp(dir=self._scratch))
-        self._lay_out(folder, request, wrapped, blobs)
-        self._spoil(folder)
-        with (into / "stdout").open("wb") as stdout, (into / "stderr").open("wb") as stderr:
+        with (
+            _STARTING,
+            (into / "stdout").open("wb") as stdout,
+            (into / "stderr").open("wb") as stderr,
+        ):
+            self._lay_out(folder, request, wrapped, blobs)
+            self._spoil(folder)
             process = subprocess.Popen(
                 [*self._around, *wrapped.arguments],
                 cwd=folder,
