@@ -56,8 +56,8 @@ PROVEN = tuple(
 )
 # The machines that a stick is attached to by each bus. One firmware each is enough to see that the
 # kernel finds the stick there: what boots by AHCI runs commands of one's own, and an SD card, which
-# QEMU is slow with, is one that is not the stick. With those of the session every firmware comes up.
-# `make test-boot` takes every bus that a firmware knows.
+# QEMU is slow with, is one that is not the stick. With those of the session every firmware comes
+# up. `make test-boot` takes every bus that a firmware knows.
 BUSES: dict[Disk, tuple[str, ...]] = (
     {
         disk: tuple(name for name in _FIRMWARE if disk in platforms.BY_NAME[name].disks)
