@@ -133,6 +133,12 @@ class Job:
         return self.request.jobs or self.engine.actions or default_jobs()
 
     @property
+    def _workers(self) -> Collection[str]:
+        """The architectures of which the engine has machines, beside emulated ones."""
+        chosen = self.request.farm if self.engine.name in registry.CONFIGURED else None
+        return chosen.workers.keys() if chosen else ()
+
+    @property
     def unable(self) -> dict[str, str]:
         """Why the engine cannot apply a variation."""
         able = self.engine.capabilities()
@@ -145,7 +151,7 @@ class Job:
             DamagedBlob: a blob was found damaged and moved aside; running again makes it again.
         """
         # First: what is missing on this machine should be said before anything runs for long.
-        emulated = native.emulators(self.foreign, self.store)
+        machines = native.machines(self.foreign, self.store, self._workers)
         audited = subject.Subject.draw(
             self.found,
             self.store,
@@ -164,20 +170,20 @@ class Job:
         ]
         key = self.request.key(regular.read(path), self.engine.identity, conditions, self.foreign)
         with history.alone(self.store, key, self.request.out) as own:
-            return self._audited(audited, results, own, emulated)
+            return self._audited(audited, results, own, machines)
 
     def _audited(
         self,
         audited: Subject,
         results: Results,
         own: History,
-        emulated: Mapping[Architecture, native.Emulated],
+        machines: Mapping[Architecture, native.By],
     ) -> Audited:
         if self.request.whole:
             made = self._whole(audited, results)
         else:
             made = self._each(audited, results, own)
-        made = self._proved(audited, results, made, emulated)
+        made = self._proved(audited, results, made, machines)
         result = audit_result(
             self.request,
             audited,
@@ -378,7 +384,7 @@ class Job:
         audited: Subject,
         results: Results,
         made: Found,
-        emulated: Mapping[Architecture, native.Emulated],
+        machines: Mapping[Architecture, native.By],
     ) -> Found:
         bench = native.Natives(
             engine=self.engine,
@@ -393,7 +399,7 @@ class Job:
             late=lambda: self._deadline is not None and self.clock() >= self._deadline,
             doubt=lambda name: audited.doubt(results, name),
         )
-        return proofs.proved(self.request, audited, bench, made, emulated, self.jobs)
+        return proofs.proved(self.request, audited, bench, made, machines, self.jobs)
 
     # -- end to end --------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.store import Store
     from reproducibility.digest import Digest
 
-How = Literal["host", "cross", "native emulated"]
+How = Literal["host", "cross", "native", "native emulated"]
 # First parts of check codes: what a toolchain was compared with.
 Comparison = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Address = tuple[str, str, str, str, str, str]
@@ -71,7 +71,8 @@ class Cell(_Model):
 
     `host`: architecture of the machine that ran it. `target`: of the toolchain's programs. `root`:
     what the chain began with, as in `go 1.26.6`. `engine`: its name. `how`: built for the host
-    itself, for another architecture, or by the target's own programs. `comparison`: the first part
+    itself, for another architecture, or by the target's own programs, on a machine of that
+    architecture or emulated. `comparison`: the first part
     of the check's code, as in `release`. `evidence`: null where nobody has filled the cell.
     `when`: the end of the work, `2026-01-01T00:00:00Z`; empty where it is not known. `command`:
     what fills the cell; empty where it is filled. `failed`: when it was a FAIL before, the last

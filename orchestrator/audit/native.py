@@ -1,9 +1,10 @@
-"""Lets a foreign toolchain build itself: its own programs, emulated, against the cross build.
+"""Lets a foreign toolchain build itself: its own programs against the cross build.
 
-The cross build's programs for an architecture run as programs of that architecture and build all of
-themselves again. What they make must be what the cross build made, program by program. This is no
-step of a build: nothing of it is input of anything else. What came of it is a cell of the matrix,
-and is remembered for the same action, engine and emulator.
+The cross build's programs for an architecture run as programs of that architecture, on a farm's
+worker that is such a machine or else emulated, and build all of themselves again. What they make
+must be what the cross build made, program by program. This is no step of a build: nothing of it is
+input of anything else. What came of it is a cell of the matrix, and is remembered for the same
+action, engine and emulator.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from reproducibility.manifest import Tree, file
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from containers.action import Action
     from containers.engine import Engine, Outcome
@@ -84,26 +85,38 @@ def _listed(names: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Emulated:
-    """Emulator in the store, and what the evidence says of it."""
+class By:
+    """What runs the programs; with an emulator, which is in the store, what the evidence says."""
 
-    runs: native.Emulator
-    said: matrix.Emulator
+    runs: native.Machine
+    said: matrix.Emulator | None = None
+
+    @property
+    def how(self) -> matrix.How:
+        """How the matrix calls it."""
+        return "native" if self.said is None else "native emulated"
 
 
-def emulators(names: Iterable[Architecture], store: Store) -> dict[Architecture, Emulated]:
-    """Take the emulators for architectures into the store.
+def machines(
+    names: Iterable[Architecture], store: Store, workers: Collection[str] = ()
+) -> dict[Architecture, By]:
+    """Machines for programs of architectures: a farm's workers, or emulators, put into the store.
+
+    `workers`: the architectures of those that the engine has.
 
     Raises:
-        InfrastructureError: one is not installed; says how to get it.
+        InfrastructureError: an emulator is not installed; says how to get it.
     """
     found = {}
     for name in names:
+        if name in workers:
+            found[name] = By(native.Machine(name))
+            continue
         program = emulator.require(name)
         content = store.put_file(program)
         tree = Tree([file(program.name, content, program.stat().st_size, executable=True)])
         said = matrix.Emulator(name=program.name, blake3=content, version=emulator.version(program))
-        found[name] = Emulated(native.Emulator(tree, name), said)
+        found[name] = By(native.Machine(name, tree), said)
     return found
 
 
@@ -140,24 +153,27 @@ class Natives:
     late: Callable[[], bool]
     doubt: Callable[[str], str]
 
-    def run(self, emulated: Mapping[Architecture, Emulated]) -> Proof:
+    def run(self, machines: Mapping[Architecture, By]) -> Proof:
         """Let each build itself, one after the other; what came of one is remembered at once.
 
         Raises:
-            InfrastructureError: the emulator or the engine could not run it.
+            InfrastructureError: the machine or the engine could not run it.
             Stopped: `stop` was set.
         """
         self.observer.planned(
-            [(shown(native.name(name)), _STAGE, f"{name}, emulated") for name in emulated]
+            [
+                (shown(native.name(name)), _STAGE, f"{name}, emulated" if by.said else name)
+                for name, by in machines.items()
+            ]
         )
         proved, checks = [], []
-        for architecture, by in emulated.items():
+        for architecture, by in machines.items():
             cell, check = self._one(architecture, by)
             proved.append(cell)
             checks.append(check)
         return Proof(tuple(proved), tuple(checks))
 
-    def _one(self, architecture: Architecture, by: Emulated) -> tuple[matrix.Cell, Check]:
+    def _one(self, architecture: Architecture, by: By) -> tuple[matrix.Cell, Check]:
         made = handles.cross(architecture).tree(self.results)
         action = native.building(self.chain, made, by.runs)
         doubt = self.doubt(handles.cross(architecture))
@@ -184,13 +200,13 @@ class Natives:
         return cell, check
 
     def _built(
-        self, architecture: Architecture, by: Emulated, action: Action, made: Tree
+        self, architecture: Architecture, by: By, action: Action, made: Tree
     ) -> tuple[Check, Outcome | None]:
         looked = self.engine.run(
             native.looking(self.chain, made, by.runs), self.policy, self.store, self.stop
         )
         if looked.failed:
-            self._demand_emulator(architecture, by, looked)
+            self._demand_machine(architecture, by, looked)
             reason = (
                 f"its go command cannot even say its version, while another program for "
                 f"{architecture} runs: {self._ended(looked)}"
@@ -202,7 +218,9 @@ class Natives:
             return Check(NATIVE["failed"], architecture, reason), None
         limits = self.policy.limits
         policy = replace(
-            self.policy, limits=replace(limits, seconds=limits.seconds * _SLOWER), share=None
+            self.policy,
+            limits=replace(limits, seconds=limits.seconds * (_SLOWER if by.said else 1)),
+            share=None,
         )
         outcome = self.engine.run(action, policy, self.store, self.stop)
         if outcome.failed:
@@ -215,8 +233,8 @@ class Natives:
             check = replace(check, reason=reason)
         return check, outcome
 
-    def _demand_emulator(self, architecture: Architecture, by: Emulated, looked: Outcome) -> None:
-        """Refuse an emulator that does not run another program either.
+    def _demand_machine(self, architecture: Architecture, by: By, looked: Outcome) -> None:
+        """Refuse an emulator, or a worker, that does not run another program either.
 
         Raises:
             InfrastructureError: it does not; whether the toolchain works is not known then.
@@ -229,6 +247,14 @@ class Natives:
             if not tried.failed and native.works(self.store.read(tried.stdout)):
                 return
             said = f"nor does it run {native.SMALL}: {self._ended(tried)}"
+        if by.said is None:
+            raise InfrastructureError(
+                f"the farm's worker does not run the toolchain for {architecture}: "
+                f"{self._ended(looked)}; {said}",
+                subject=native.name(architecture),
+                remedy=f"does `[workers.{architecture}]` in the farm's file choose machines of "
+                "that architecture?",
+            )
         raise InfrastructureError(
             f"{by.said.name} does not run the toolchain for {architecture} here: "
             f"{self._ended(looked)}; {said}",
@@ -243,7 +269,7 @@ class Natives:
         return f"it was ended by {how}, exit status {outcome.exit_status}: {words}"
 
     def _remembered(
-        self, architecture: Architecture, by: Emulated, action: Action, made: Tree
+        self, architecture: Architecture, by: By, action: Action, made: Tree
     ) -> matrix.Cell | None:
         """A PASS of the same action on the same engine: nothing else spares a second run.
 
@@ -255,7 +281,7 @@ class Natives:
             if (
                 cell.verdict == "PASS"
                 and cell.when <= now()
-                and cell.address == self._address(architecture)
+                and cell.address == self._address(architecture, by)
                 and known is not None
                 and (known.engine, known.emulator) == (engine, by.said)
                 and (known.keys, known.outputs) == ((action.key,), made.digest)
@@ -263,16 +289,13 @@ class Natives:
                 return cell
         return None
 
-    def _address(self, architecture: Architecture) -> matrix.Address:
-        return (
-            *(host(), architecture, self.root, self.engine.name),
-            *("native emulated", NATIVE.code),
-        )
+    def _address(self, architecture: Architecture, by: By) -> matrix.Address:
+        return (host(), architecture, self.root, self.engine.name, by.how, NATIVE.code)
 
     def _cell(
         self,
         architecture: Architecture,
-        by: Emulated,
+        by: By,
         action: Action,
         check: Check,
         outcome: Outcome | None,
@@ -291,7 +314,7 @@ class Natives:
             target=architecture,
             root=self.root,
             engine=self.engine.name,
-            how="native emulated",
+            how=by.how,
             comparison=NATIVE.code,
             verdict=WORDS[check.verdict] if run else "SKIP",
             reason=check.reason,

@@ -26,18 +26,18 @@ def proved(  # noqa: PLR0913 - what is asked for, what of, by what means, and wh
     audited: Subject,
     bench: native.Natives,
     made: Found,
-    emulated: Mapping[Architecture, native.Emulated],
+    machines: Mapping[Architecture, native.By],
     jobs: int,
 ) -> Found:
     """Let toolchains build themselves and begin at another root, and put the matrix together.
 
-    `made`: what the audit of the steps found. `emulated`: the architectures whose toolchains are to
-    build themselves. `jobs`: actions at once.
+    `made`: what the audit of the steps found. `machines`: the architectures whose toolchains are to
+    build themselves, each with what runs it. `jobs`: actions at once.
 
     Raises:
         SourceryError: of the kind that says whose matter it is.
     """
-    proof = bench.run(dict(emulated))
+    proof = bench.run(dict(machines))
     if request.root is not None:
         chain = second_root.Chain(audited, bench, jobs, offline=request.offline)
         proof = proof.and_also(chain.run())

@@ -15,7 +15,7 @@ import pytest
 from containers.action import WORK, Action, Mount
 from containers.policy import Policy
 from orchestrator import emulator
-from orchestrator.audit.native import emulators
+from orchestrator.audit.native import machines
 from orchestrator.golang import environment, native
 from orchestrator.golang.toolchain import RELEASE_FLAGS, Chain, Programs
 from orchestrator.lock import file as locks
@@ -86,7 +86,7 @@ def test_a_foreign_toolchain_compiles_as_the_hosts_does(
     store, _ = whole_root
     chain, made = toolchains
     engine, policy, stop = engines[name], Policy(), threading.Event()
-    by = emulators([FOREIGN], store)[FOREIGN].runs
+    by = machines([FOREIGN], store)[FOREIGN].runs
     programs = made[f"cross/{FOREIGN}"]
 
     looked = engine.run(native.looking(chain, programs, by), policy, store, stop)

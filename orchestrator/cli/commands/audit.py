@@ -157,9 +157,10 @@ def audit(
     archive) is computed again by another process. Results that are missing in the cache are built
     first. With `--engine auto` it is the engine that made the build.
 
-    With --native the toolchain for another architecture runs as its own programs, emulated by
-    qemu-user, and builds all of itself besides: which takes long. What is known of each
-    toolchain, by architecture, bootstrap root and engine, is shown as a matrix at the end.
+    With --native the toolchain for another architecture runs as its own programs and builds all of
+    itself besides: on a farm's workers of that architecture, or emulated by qemu-user, which takes
+    long. What is known of each toolchain, by architecture, bootstrap root and engine, is shown as
+    a matrix at the end.
 
     With --root gcc the chain of toolchains is built from GCC's Go as well, which takes some 15
     minutes more, and must come to the same bits; add --only 'root/*' to do nothing else.

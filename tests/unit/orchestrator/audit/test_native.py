@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from containers.remote.farm import Farm, Workers
 from orchestrator import emulator
 from orchestrator.audit import native
 from orchestrator.cli.main import run
@@ -39,6 +40,7 @@ from tests.unit.orchestrator.audit.world import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from orchestrator.audit import matrix, model
     from tests.unit.orchestrator.audit.world import Foreign
 
 
@@ -266,3 +268,64 @@ def test_a_build_for_this_machine_alone_has_no_foreign_toolchain(
         native.chosen(["all"], ["amd64"])
     chosen = native.chosen(["all", "riscv64"], ["riscv64", "amd64", "arm64"])
     assert chosen == ("riscv64", "arm64")
+
+
+# -- workers of the architecture itself ----------------------------------------------------------
+
+
+def on_farm(foreign: Foreign, *architectures: str) -> dict[str, Any]:
+    """Let the engine be a farm with workers of these architectures; what is asked of an audit."""
+    foreign.engine.name = "remote"
+    foreign.engine._identity = replace(foreign.engine.identity, name="remote")
+    workers = {name: Workers((), 2) for name in ("amd64", *architectures)}
+    return {"engine": "remote", "farm": Farm("farm:1", workers)}
+
+
+def of_farm(found: model.AuditResult) -> matrix.Cell:
+    (made,) = (
+        one for one in found.matrix if (one.comparison, one.engine) == ("native-build", "remote")
+    )
+    return made
+
+
+def test_on_a_worker_of_the_architecture_nothing_is_emulated(
+    foreign: Foreign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(_: str) -> None:
+        raise AssertionError("no emulator is looked for")
+
+    monkeypatch.setattr(emulator, "require", none)
+    asked: list[Asked] = []
+
+    def seen(one: Asked) -> Made:
+        asked.append(one)
+        return programs()
+
+    foreign.engine.table[BUILD] = seen
+    found = foreign.native(**on_farm(foreign, "riscv64"))
+    action = asked[0].action
+    assert action.architecture == "riscv64"
+    assert action.command[:3] == ("/go/bin/go", "build", "-trimpath")
+    assert [mount.at for mount in action.mounts] == ["/go"]
+    made = of_farm(found)
+    assert (made.verdict, made.how) == ("PASS", "native")
+    assert made.evidence is not None
+    assert made.evidence.emulator is None
+    assert codes(found)["riscv64"] == "native-build.same"
+    # Emulated it is another cell, which nobody has filled; that of the worker is remembered.
+    assert not cell(found).filled
+    foreign.engine.runs.clear()
+    assert of_farm(foreign.native(**on_farm(foreign, "riscv64"))) == made
+    assert foreign.runs() == []
+
+
+def test_a_farm_without_such_workers_emulates(foreign: Foreign) -> None:
+    made = of_farm(foreign.native(**on_farm(foreign, "arm64")))
+    assert (made.verdict, made.how) == ("PASS", "native emulated")
+
+
+def test_a_worker_that_runs_nothing_of_the_architecture_is_no_verdict(foreign: Foreign) -> None:
+    foreign.engine.table[VERSION] = lambda _: Made(stderr=b"cannot execute", exit_status=126)
+    with pytest.raises(InfrastructureError, match="the farm's worker does not run") as caught:
+        foreign.native(**on_farm(foreign, "riscv64"))
+    assert "[workers.riscv64]" in caught.value.remedy
