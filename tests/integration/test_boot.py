@@ -47,13 +47,11 @@ KEPT = ROOT / ".cache" / "boot"
 PC = platforms.BY_NAME["pc-bios"]
 _FIRMWARE = ("pc-bios", "pc-uefi")
 WHOLE = os.environ.get("SOURCERY_TEST_ALL_BUSES") == "1"
-# Those on which the whole session is carried out: one of each architecture. What it compiles there
-# is the same with another firmware; that comes up below, from other buses, as does the archive.
-PROVEN = tuple(
-    one
-    for one in platforms.PLATFORMS
-    if WHOLE or one.name in {"pc-uefi", "arm64-uboot", "riscv64-uboot"}
-)
+# Those on which the whole session is carried out: one, since what it compiles is the same with
+# another firmware. One of each further architecture comes up below, and the other firmwares, from
+# other buses, as does the archive.
+PROVEN = tuple(one for one in platforms.PLATFORMS if WHOLE or one.name == "pc-uefi")
+FURTHER = ("arm64-uboot", "riscv64-uboot")
 # The machines that a stick is attached to by each bus. One firmware each is enough to see that the
 # kernel finds the stick there: what boots by AHCI runs commands of one's own, and an SD card, which
 # QEMU is slow with, is one that is not the stick. With those of the session every firmware comes
@@ -166,6 +164,27 @@ def test_what_came_over_the_serial_lines_is_kept(
             by_command.setdefault(ran["command"], []).append(ran["compiled"])
         assert by_command["ls /"] == [["ls"]]
         assert by_command["uname -m"][1] == []
+
+
+@pytest.mark.skipif(WHOLE, reason="the whole session is carried out there")
+def test_the_other_architectures_boot_and_compile(image: Path, place: Path) -> None:
+    names = [word for name in FURTHER for word in ("--platform", name)]
+    process = orchestrate_boot(
+        *("--image", image, "--log", place / "log", "--timeout", str(_SECONDS), *names),
+        *("--run", "ls /", "--run", "go version"),
+    )
+    told, said = process.communicate()
+    assert process.returncode == 0, said.decode()
+    document = json.loads(told)
+    assert {check["verdict"] for check in document["checks"]} == {"PASS"}
+    assert [found["name"] for found in document["platforms"]] == [*FURTHER]
+    for found in document["platforms"]:
+        architecture = found["architecture"]
+        listed, version = found["commands"]
+        assert listed["compiled"] == ["ls"]
+        assert f"linux_{architecture}" in listed["output"].split()
+        assert version["output"].endswith(f" linux/{architecture}\n")
+        assert f"linux/{architecture}, kernel " in Path(found["transcript"]).read_text()
 
 
 def test_the_archive_boots_by_itself(image: Path, place: Path, full: Built) -> None:
