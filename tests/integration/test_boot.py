@@ -166,7 +166,6 @@ def test_what_came_over_the_serial_lines_is_kept(
         assert by_command["uname -m"][1] == []
 
 
-@pytest.mark.skipif(WHOLE, reason="the whole session is carried out there")
 def test_the_other_architectures_boot_and_compile(image: Path, place: Path) -> None:
     names = [word for name in FURTHER for word in ("--platform", name)]
     process = orchestrate_boot(
