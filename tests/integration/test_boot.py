@@ -169,9 +169,9 @@ def test_what_came_over_the_serial_lines_is_kept(
 def test_the_other_architectures_boot_and_compile(image: Path, place: Path) -> None:
     names = [word for name in FURTHER for word in ("--platform", name)]
     process = orchestrate_boot(
-        *("--image", image, "--log", place / "log", "--timeout", str(_SECONDS), *names),
-        *("--run", "ls /", "--run", "go version"),
-    )
+        "--image", image, "--log", place / "log", "--timeout", str(_SECONDS), *names,
+        "--run", "ls /", "--run", "go version",
+    )  # fmt: skip
     told, said = process.communicate()
     assert process.returncode == 0, said.decode()
     document = json.loads(told)
