@@ -142,7 +142,7 @@ farm: setup-tests
 .PHONY: test-farm
 test-farm: setup-tests
 	@$(BIN)/python -m pytest tests/integration/test_farm.py tests/integration/test_farm_isolation.py \
-		tests/integration/test_remote_isolation.py -m long $(ARGS)
+		tests/integration/test_remote_isolation.py -m long -o faulthandler_timeout=7200 $(ARGS)
 
 # What `containers/remote/reapi.proto` is compiled to, which is checked in.
 .PHONY: reapi
