@@ -48,7 +48,7 @@ _USERS = 61_000
 _STARTING = 120
 _ENDING = 30
 _TICK = 0.1
-_LONGEST = 3600
+LONGEST = 3600
 
 _CONFIGURATION = """\
 server:
@@ -209,7 +209,7 @@ class RealFarm:
 
     def file(self, place: Path, **more: object) -> Path:
         """Write the file that `--farm` takes. `more`: further keys."""
-        keys = {"address": f"grpc://{self.address}", "actions": NODES, "timeout": _LONGEST, **more}
+        keys = {"address": f"grpc://{self.address}", "actions": NODES, "timeout": LONGEST, **more}
         lines = [f"{name} = {_toml(value)}" for name, value in keys.items()]
         count = len(os.sched_getaffinity(0))
         lines += ["[workers.amd64]", f"processors = {count}"]
@@ -267,7 +267,7 @@ class RealFarm:
         configuration = self.run / "server.yml"
         configuration.write_text(
             _CONFIGURATION.format(
-                port=self.port, run=self.run, database=self._database, longest=_LONGEST
+                port=self.port, run=self.run, database=self._database, longest=LONGEST
             )
         )
         program = str(self.parts / "server/bin/bgd")

@@ -21,11 +21,12 @@ from containers.remote import isolation
 from containers.remote.engine import RemoteEngine
 from containers.remote.farm import Farm, Settings, Workers
 from orchestrator.store import BLOB_TIME, Store
-from tests.integration import attempts_again
+from reproducibility.conditions import STANDARD
+from tests.integration import attempts_again, test_engines_policy
 from tests.integration.engine_fixtures import Bench
 from tests.integration.hostile.assault import Assault
 from tests.integration.test_remote_isolation import tools
-from tests.real_farm import NODES, RealFarm, prepare
+from tests.real_farm import LONGEST, NODES, RealFarm, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,7 +47,12 @@ pytestmark = [
 
 __all__ = ["tools"]  # a fixture
 
-globals().update(attempts_again.again())
+globals().update(
+    attempts_again.again(
+        # A farm ends what it runs a little after it was asked to: `test_farm.py` waits for that.
+        but={"test_a_stopped_action_leaves_nothing", "test_identity_and_environment_are_fixed"}
+    )
+)
 
 
 class OnFarm(LocalEngine):
@@ -115,7 +121,7 @@ def on_farm(shared_store: Path, tools: Tree) -> Iterator[OnFarm]:
     workers = {"amd64": Workers(properties, len(os.sched_getaffinity(0)))}
     try:
         with RealFarm(folder / "run", port=50_071) as running:
-            farm = Farm(running.address, workers, actions=NODES)
+            farm = Farm(running.address, workers, actions=NODES, timeout=LONGEST)
             settings = Settings(farm, lambda *_: tools)
             with RemoteEngine(settings, isolation) as engine:
                 yield OnFarm(engine, Store(shared_store))
@@ -141,6 +147,13 @@ def test_each_rule_was_observed_on_a_node(bench: Bench, on_farm: OnFarm) -> None
     assert all(entry.means.startswith("observed on worker node") for entry in entries)
     assert {entry.rule for entry in entries if entry.state == "not enforced"} == {"memory"}
     assert on_farm.workers <= {f"node{number}" for number in range(1, NODES + 1)}
+
+
+def test_identity_and_environment_are_fixed_there(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under the standard conditions: the engine itself adds what others are told by variables."""
+    test_engines_policy.test_identity_and_environment_are_fixed(bench, STANDARD, monkeypatch)
 
 
 def test_both_nodes_run_some(bench: Bench, on_farm: OnFarm) -> None:
