@@ -227,7 +227,8 @@ setup-pythons:
 	first=$$python
 	found=$$("$$first" -I .ci/other_pythons.py pyproject.toml)
 	running=()
-	trap 'for one in $${running[@]+"$${running[@]}"}; do kill "$$one" 2>/dev/null || true; done' EXIT
+	# Whatever fails: nothing that installs is left behind.
+	trap wait EXIT
 	while read -r version python; do
 		[ -n "$$version" ] || continue
 		if [ -z "$$python" ]; then
@@ -243,7 +244,6 @@ setup-pythons:
 	python=$$first
 	$(call environment,dev,requirements-dev.lock)
 	for one in $${running[@]+"$${running[@]}"}; do wait "$$one"; done
-	running=()
 
 .PHONY: setup-bench
 setup-bench:

@@ -144,9 +144,10 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
     Raises:
         InputError: a file cannot be read, or is not what it is to be.
     """
-    _certificates(tls.authority)
-    own, key = _certificates(tls.certificate), _private_key(tls.key)
-    if own and key and own[0].public_key() != key.public_key():
+    authority, certificate, key = map(_read, (tls.authority, tls.certificate, tls.key))
+    _certificates(authority, tls.authority)
+    own, private = _certificates(certificate, tls.certificate), _private_key(key, tls.key)
+    if own and private and own[0].public_key() != private.public_key():
         raise InputError(
             "the private key is not that of the certificate",
             subject=f"{tls.certificate}, {tls.key}",
@@ -154,13 +155,11 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
             "certificates this client's own comes first",
         )
     return grpc.ssl_channel_credentials(
-        root_certificates=_read(tls.authority), private_key=_read(tls.key),
-        certificate_chain=_read(tls.certificate),
-    )  # fmt: skip
+        root_certificates=authority, private_key=key, certificate_chain=certificate
+    )
 
 
-def _certificates(path: Path | None) -> list[x509.Certificate]:
-    data = _read(path)
+def _certificates(data: bytes | None, path: Path | None) -> list[x509.Certificate]:
     if data is None:
         return []
     try:
@@ -171,8 +170,7 @@ def _certificates(path: Path | None) -> list[x509.Certificate]:
         ) from error
 
 
-def _private_key(path: Path | None) -> PrivateKeyTypes | None:
-    data = _read(path)
+def _private_key(data: bytes | None, path: Path | None) -> PrivateKeyTypes | None:
     if data is None:
         return None
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -158,10 +158,9 @@ def test_identity_and_environment_are_fixed_there(
 
 def test_both_nodes_run_some(bench: Bench, on_farm: OnFarm) -> None:
     """Two actions that wait for time are on two nodes."""
+    on_farm.workers.clear()
     actions = [bench.builder.action("sleep", str(seconds)) for seconds in (4, 5)]
-    threads = [threading.Thread(target=bench.run, args=(one,)) for one in actions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(NODES) as pool:
+        outcomes = list(pool.map(bench.run, actions))
+    assert [outcome.exit_status for outcome in outcomes] == [0, 0]
     assert len(on_farm.workers) == NODES
