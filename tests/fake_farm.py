@@ -13,67 +13,26 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 import zstandard
 
-from containers.engine import Capability, refused_everywhere
-from containers.policy import RULES, Enforcement
 from containers.remote import naming
 from containers.remote import reapi_pb2 as api
 from containers.remote.naming import Name
-from containers.remote.request import OUTPUTS, REPORT, TOOLS, File, Report, Request, Wrapped
-from reproducibility import variations
-from reproducibility.errors import InfrastructureError
+from containers.remote.request import OUTPUTS, REPORT, TOOLS
 from tests.fakes import Made
+from tests.farm_messages import V2, Folder, Running, missing, operation, serialized
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from containers.remote.naming import Function
-    from reproducibility.manifest import Tree
 
-_V2 = "build.bazel.remote.execution.v2."
 _PIECE = 64 << 10
-ANY = "type.googleapis.com/"
 WORKER = "node1"
-
-
-class FakeIsolation:
-    """Isolation that isolates nothing, and says so: for a farm that runs functions."""
-
-    def wrap(self, request: Request, tools: Tree) -> Wrapped:
-        del tools
-        asked = {"name": request.action.name, "work": request.action.conditions.work}
-        content = json.dumps(asked).encode()
-        return Wrapped(("launcher",), {f"{TOOLS}/request": File(content)}, (("A", "B"),))
-
-    def read_report(self, data: bytes, worker: str) -> Report:
-        del worker
-        try:
-            found = json.loads(data)
-        except ValueError as error:
-            raise InfrastructureError("no report") from error
-        return Report(
-            refusal=found.get("refusal"),
-            remedy=found.get("remedy"),
-            enforcement=tuple(
-                Enforcement(rule.name, "enforced", "observed by a fake") for rule in RULES
-            ),
-            exit_status=found["status"],
-            seconds=0.5,
-            peak_memory=4096,
-            ended_by=found.get("ended_by"),
-            cpus=2,
-            machine="a machine",
-        )
-
-    def capabilities(self, processors: int) -> dict[str, Capability]:
-        del processors
-        able = {name: Capability("a fake") for name in variations.NAMES}
-        return {**able, **refused_everywhere()}
 
 
 @dataclass(frozen=True)
@@ -113,18 +72,6 @@ class Cut(Exception):  # noqa: N818 - what a test plants
     def __init__(self, trouble: Trouble) -> None:
         super().__init__(trouble.words)
         self.trouble = trouble
-
-
-@dataclass
-class _Running:
-    """An operation that goes on, or is over."""
-
-    name: str
-    action: Name
-    ended: threading.Event = field(default_factory=threading.Event)
-    response: api.ExecuteResponse | None = None
-    stage: api.ExecutionStage.Value = api.ExecutionStage.EXECUTING
-    changed: threading.Condition = field(default_factory=threading.Condition)
 
 
 class FakeFarm:
@@ -167,7 +114,7 @@ class FakeFarm:
         self.sent: Counter[Name] = Counter()
         self._troubles: list[Trouble] = []
         self._uploads: dict[str, bytearray] = {}
-        self._operations: dict[str, _Running] = {}
+        self._operations: dict[str, Running] = {}
         self._active = 0
         self._lock = threading.RLock()
         self._server: grpc.Server | None = None
@@ -229,18 +176,18 @@ class FakeFarm:
 
     def _handlers(self) -> Iterator[grpc.GenericRpcHandler[Any, Any]]:
         plain: list[tuple[str, str, Callable[..., Any]]] = [
-            (f"{_V2}Capabilities", "GetCapabilities", self._capabilities),
-            (f"{_V2}ContentAddressableStorage", "FindMissingBlobs", self._find),
-            (f"{_V2}ContentAddressableStorage", "BatchUpdateBlobs", self._update),
-            (f"{_V2}ContentAddressableStorage", "BatchReadBlobs", self._batch_read),
-            (f"{_V2}ActionCache", "GetActionResult", self._get_result),
-            (f"{_V2}ActionCache", "UpdateActionResult", self._put_result),
+            (f"{V2}Capabilities", "GetCapabilities", self._capabilities),
+            (f"{V2}ContentAddressableStorage", "FindMissingBlobs", self._find),
+            (f"{V2}ContentAddressableStorage", "BatchUpdateBlobs", self._update),
+            (f"{V2}ContentAddressableStorage", "BatchReadBlobs", self._batch_read),
+            (f"{V2}ActionCache", "GetActionResult", self._get_result),
+            (f"{V2}ActionCache", "UpdateActionResult", self._put_result),
             ("google.bytestream.ByteStream", "QueryWriteStatus", self._write_status),
             ("google.longrunning.Operations", "CancelOperation", self._cancel),
         ]
         streams: list[tuple[str, str, Callable[..., Any]]] = [
-            (f"{_V2}Execution", "Execute", self._execute),
-            (f"{_V2}Execution", "WaitExecution", self._wait),
+            (f"{V2}Execution", "Execute", self._execute),
+            (f"{V2}Execution", "WaitExecution", self._wait),
             ("google.bytestream.ByteStream", "Read", self._read),
         ]
         services: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
@@ -249,15 +196,15 @@ class FakeFarm:
             services.setdefault(service, {})[method] = grpc.unary_unary_rpc_method_handler(
                 self._guarded(method, answer),
                 request.FromString,
-                lambda message: message if isinstance(message, bytes) else _bytes(message),
+                lambda message: message if isinstance(message, bytes) else serialized(message),
             )
         for service, method, answers in streams:
             request = getattr(api, f"{method}Request")
             services.setdefault(service, {})[method] = grpc.unary_stream_rpc_method_handler(
-                self._guarded_stream(method, answers), request.FromString, _bytes
+                self._guarded_stream(method, answers), request.FromString, serialized
             )
         services["google.bytestream.ByteStream"]["Write"] = grpc.stream_unary_rpc_method_handler(
-            self._guarded("Write", self._write), api.WriteRequest.FromString, _bytes
+            self._guarded("Write", self._write), api.WriteRequest.FromString, serialized
         )
         for service, handlers in services.items():
             yield grpc.method_handlers_generic_handler(service, handlers)
@@ -427,13 +374,13 @@ class FakeFarm:
         known = self.results.get(name)
         if known is not None and not request.skip_cache_lookup:
             response = api.ExecuteResponse(result=known, cached_result=True)
-            yield _operation(_Running("cached", name, response=response))
+            yield operation(Running("cached", name, response=response))
             return
         with self._lock:
             running = next((r for r in self._operations.values() if r.action == name and
                             r.response is None), None)  # fmt: skip
             if running is None:
-                running = _Running(f"operations/{len(self._operations) + 1}", name)
+                running = Running(f"operations/{len(self._operations) + 1}", name)
                 if self.busy:
                     running.stage = api.ExecutionStage.QUEUED
                 self._operations[running.name] = running
@@ -447,12 +394,12 @@ class FakeFarm:
             return
         yield from self._followed(running, context)
 
-    def _followed(self, running: _Running, context: Any) -> Iterator[api.Operation]:
-        yield _operation(running)
+    def _followed(self, running: Running, context: Any) -> Iterator[api.Operation]:
+        yield operation(running)
         with running.changed:
             while running.response is None and context.is_active():
                 running.changed.wait(0.05)
-        yield _operation(running)
+        yield operation(running)
 
     def _cancel(self, request: api.CancelOperationRequest, context: Any) -> bytes:
         running = self._operations.get(request.name)
@@ -463,7 +410,7 @@ class FakeFarm:
             running.ended.set()
         return b""
 
-    def _run(self, running: _Running) -> None:
+    def _run(self, running: Running) -> None:
         response = api.ExecuteResponse()
         with self._lock:
             status = self.statuses.pop(0) if self.statuses else None
@@ -473,14 +420,14 @@ class FakeFarm:
             try:
                 response.result.CopyFrom(self._ran(running))
             except KeyError as error:
-                response.status.CopyFrom(_missing(error.args[0]))
+                response.status.CopyFrom(missing(error.args[0]))
         with running.changed:
             running.response = response
             running.changed.notify_all()
         if response.status.code == 0:
             self.results.setdefault(running.action, response.result)
 
-    def _ran(self, running: _Running) -> api.ActionResult:
+    def _ran(self, running: Running) -> api.ActionResult:
         action = api.Action.FromString(self.blobs[running.action])
         command = api.Command.FromString(self.blobs[Name.parse(action.command_digest)])
         inputs: dict[str, bytes] = {}
@@ -526,61 +473,9 @@ class FakeFarm:
         if made.stderr.startswith(b"refused: "):
             report |= {"refusal": made.stderr.decode(), "remedy": "allow it", "status": 125}
         result.output_files.add(path=REPORT, digest=self.put(json.dumps(report).encode()).message)
-        tree, root = api.Tree(), _Folder()
+        tree, root = api.Tree(), Folder()
         for path, content in made.files.items():
             root.add(path, content, executable=path in made.programs)
         tree.root.CopyFrom(root.message(self, tree))
-        result.output_directories.add(path=OUTPUTS, tree_digest=self.put(_bytes(tree)).message)
+        result.output_directories.add(path=OUTPUTS, tree_digest=self.put(serialized(tree)).message)
         return result
-
-
-class _Folder:
-    def __init__(self) -> None:
-        self.folders: dict[str, _Folder] = {}
-        self.files: dict[str, tuple[bytes, bool]] = {}
-
-    def add(self, path: str, content: bytes | None, *, executable: bool) -> None:
-        *parts, last = path.split("/")
-        here = self
-        for part in parts:
-            here = here.folders.setdefault(part, _Folder())
-        if content is None:
-            here.folders.setdefault(last, _Folder())
-        else:
-            here.files[last] = content, executable
-
-    def message(self, farm: FakeFarm, tree: api.Tree) -> api.Directory:
-        found = api.Directory()
-        for name, (content, executable) in sorted(self.files.items()):
-            found.files.add(name=name, digest=farm.put(content).message, is_executable=executable)
-        for name, folder in sorted(self.folders.items()):
-            inner = folder.message(farm, tree)
-            tree.children.append(inner)
-            found.directories.add(name=name, digest=farm.name(_bytes(inner)).message)
-        return found
-
-
-def _bytes(message: Any) -> bytes:
-    data: bytes = message.SerializeToString(deterministic=True)
-    return data
-
-
-def _operation(running: _Running) -> api.Operation:
-    operation = api.Operation(name=running.name)
-    told = api.ExecuteOperationMetadata(stage=running.stage)
-    operation.metadata.value = told.SerializeToString()
-    if running.response is not None:
-        operation.done = True
-        operation.response.type_url = f"{ANY}{_V2}ExecuteResponse"
-        operation.response.value = running.response.SerializeToString()
-    return operation
-
-
-def _missing(name: Name) -> api.Status:
-    failure = api.PreconditionFailure()
-    failure.violations.add(type="MISSING", subject=f"blobs/{name.hash}/{name.size}")
-    status = api.Status(code=grpc.StatusCode.FAILED_PRECONDITION.value[0], message="missing")
-    status.details.add(
-        type_url=f"{ANY}google.rpc.PreconditionFailure", value=failure.SerializeToString()
-    )
-    return status

@@ -16,7 +16,8 @@ from containers.remote.engine import RemoteEngine
 from containers.remote.farm import Farm, Settings, Workers
 from orchestrator.store import Store
 from reproducibility.manifest import Tree
-from tests.fake_farm import FakeFarm, FakeIsolation
+from tests.fake_farm import FakeFarm
+from tests.fake_isolation import FakeIsolation
 from tests.fakes import action
 
 if TYPE_CHECKING:
