@@ -18,11 +18,12 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from containers.host import durable
+from orchestrator import emulator
 from orchestrator.qemu import (
     archive,
     proof,
@@ -390,22 +391,27 @@ def _line(
     Raises:
         InfrastructureError: there is no room for the copies.
     """
-    images = (_existing(options.image), *(_existing(other) for other in options.others))
-    if machine.chosen_disk(platform, options.machine) != "sd":
-        yield machine.command(platform, options.machine, program, images, part)
-        return
+    images = [_existing(image) for image in (options.image, *options.others)]
     with ExitStack() as stack:
-        try:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrate-boot-"))
-            copies = [_card(image, Path(folder, f"{n}.img")) for n, image in enumerate(images)]
-        except OSError as error:
-            size = 1 + (sum(image.stat().st_size for image in images) >> 20)
-            raise InfrastructureError(
-                f"cannot make the copy that an SD card needs: {error.strerror}",
-                subject=tempfile.gettempdir(),
-                remedy=f"set TMPDIR to a folder with {size} MiB of room, or leave out --disk sd",
-            ) from error
-        yield machine.command(platform, options.machine, program, copies)
+        if machine.chosen_disk(platform, options.machine) == "sd":
+            images = _cards(images, stack)
+        threads = machine.has_sound_threads(emulator.version(Path(program)))
+        asked = replace(options.machine, threads=threads)
+        yield machine.command(platform, asked, program, images, part)
+
+
+def _cards(images: Sequence[Path], stack: ExitStack) -> list[Path]:
+    """Copies that are as large as an SD card is; `stack` removes them."""
+    try:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrate-boot-"))
+        return [_card(image, Path(folder, f"{n}.img")) for n, image in enumerate(images)]
+    except OSError as error:
+        size = 1 + (sum(image.stat().st_size for image in images) >> 20)
+        raise InfrastructureError(
+            f"cannot make the copy that an SD card needs: {error.strerror}",
+            subject=tempfile.gettempdir(),
+            remedy=f"set TMPDIR to a folder with {size} MiB of room, or leave out --disk sd",
+        ) from error
 
 
 def _card(image: Path, copy: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ _DEVICES: dict[str, tuple[str, ...]] = {
     "sd": ("sdhci-pci", "sd-card,drive={drive}"),
 }
 _NO_BOOT_INDEX = {"sd"}
+_SOUND_THREADS = (8, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +35,15 @@ class Machine:
 
     `memory`: bytes; None means as much as the platform usually has. `accelerator`: QEMU's word for
     it; `tcg` is its own software. `disk`: how the sticks are attached; None means the platform's
-    usual way.
+    usual way. `threads`: whether that software may emulate the processors at the same time; not
+    chosen by anyone, but by `has_sound_threads`.
     """
 
     memory: int | None = None
     processors: int = 2
     accelerator: str = "tcg"
     disk: Disk | None = None
+    threads: bool = True
 
     def document(self) -> dict[str, object]:
         """The settings as a JSON object."""
@@ -48,6 +52,19 @@ class Machine:
             "processors": self.processors,
             "accelerator": self.accelerator,
         }
+
+
+def has_sound_threads(version: str) -> bool:
+    """Whether a QEMU may emulate several CPUs at the same time.
+
+    Before 8.1 a CPU could go on with code that another one had just changed: Linux, which changes
+    its own code as it starts, then ended with "Oops: int3", in one of some 240 starts on a busy
+    machine (QEMU's commit deba78709ae8, "accel/tcg: Always lock pages before translation").
+
+    `version`: the first line that the program says of itself; one without a number is not trusted.
+    """
+    found = re.search(r"version (\d+)\.(\d+)", version)
+    return found is not None and (int(found[1]), int(found[2])) >= _SOUND_THREADS
 
 
 def chosen_disk(platform: Platform, machine: Machine) -> Disk | None:
@@ -117,7 +134,9 @@ def command(
     """
     disk = chosen_disk(platform, machine)
     memory = chosen_memory(platform, machine, part)
-    line = [program, "-machine", platform.machine, "-accel", machine.accelerator]
+    line = [program, "-machine", platform.machine, "-accel"]
+    alone = machine.accelerator == "tcg" and not machine.threads
+    line += ["tcg,thread=single" if alone else machine.accelerator]
     # Only the CPU that is there can be used at full speed.
     line += ["-cpu", platform.cpu if machine.accelerator == "tcg" else "host"]
     line += ["-smp", str(machine.processors), "-m", f"{memory // _MEBIBYTE}M"]

@@ -109,6 +109,27 @@ def test_the_processor_of_the_machine_itself_with_kvm() -> None:
     assert options(kvm, "-cpu") == ["host"]
 
 
+@pytest.mark.parametrize(
+    ("version", "sound"),
+    [
+        ("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)", False),
+        ("QEMU emulator version 8.0.5", False),
+        ("QEMU emulator version 8.1.0", True),
+        ("QEMU emulator version 10.0.7 (Debian 1:10.0.7+ds-0+deb13u1)", True),
+        ("", False),
+        ("something else", False),
+    ],
+)
+def test_an_old_qemu_is_not_trusted_with_threads(version: str, *, sound: bool) -> None:
+    assert command_line.has_sound_threads(version) is sound
+    single = command_line.command(PC, Machine(threads=sound), "q", [IMAGE])
+    assert options(single, "-accel") == ["tcg" if sound else "tcg,thread=single"]
+    assert options(single, "-smp") == ["2"]
+    fast = Machine(accelerator="kvm", threads=sound)
+    kvm = command_line.command(PC, fast, "q", [IMAGE])
+    assert options(kvm, "-accel") == ["kvm"]
+
+
 def test_a_disk_that_the_firmware_does_not_know_is_refused() -> None:
     with pytest.raises(InputError, match="riscv64-uboot cannot boot from a disk on sd") as refused:
         command_line.command(RISCV, Machine(disk="sd"), "q", [IMAGE])

@@ -36,6 +36,9 @@ PC = platforms.BY_NAME["pc-bios"]
 PLAYER = r"""
 import os, re, sys, time
 
+if sys.argv[1:] == ["--version"]:
+    sys.exit(print("QEMU emulator version 9.2.1 (Debian 1:9.2.1)"))
+
 def say(text):
     os.write(1, text.encode())
 
@@ -319,6 +322,20 @@ def test_what_went_wrong_with_a_person_s_machine_is_said(
     assert type(error) is kind
     assert words in error.summary
     assert remedy in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("version", "accelerator"), [("7.2.22", "tcg,thread=single"), ("8.1.0", "tcg")]
+)
+def test_an_old_qemu_emulates_one_cpu_at_a_time(
+    tmp_path: Path, image: Path, player: Path, version: str, accelerator: str
+) -> None:
+    player.write_text(player.read_text().replace("9.2.1", version))
+    for disk in PC.disks:
+        asked = Options(image, (PC,), tmp_path / "log", Machine(disk=disk))
+        with booting._line(asked, PC, str(player), None) as line:
+            assert line[line.index("-accel") + 1] == accelerator
+            assert line[line.index("-cpu") + 1] == "max"
 
 
 def test_no_room_for_a_card_is_told_of_that_platform(
