@@ -58,8 +58,8 @@ def has_sound_threads(version: str) -> bool:
     """Whether a QEMU may emulate several CPUs at the same time.
 
     Before 8.1 a CPU could go on with code that another one had just changed: Linux, which changes
-    its own code as it starts, then ended with "Oops: int3", in one of some 240 starts on a busy
-    machine (QEMU's commit deba78709ae8, "accel/tcg: Always lock pages before translation").
+    its own code as it starts, then ended with "Oops: int3" (QEMU's commit deba78709ae8,
+    "accel/tcg: Always lock pages before translation"; figures: docs/boot.md).
 
     `version`: the first line that the program says of itself; one without a number is not trusted.
     """
