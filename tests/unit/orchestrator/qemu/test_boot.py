@@ -128,6 +128,9 @@ def test_an_old_qemu_is_not_trusted_with_threads(version: str, *, sound: bool) -
     fast = Machine(accelerator="kvm", threads=sound)
     kvm = command_line.command(PC, fast, "q", [IMAGE])
     assert options(kvm, "-accel") == ["kvm"]
+    for other in (ARM, RISCV):
+        both = command_line.command(other, Machine(threads=sound), "q", [IMAGE])
+        assert options(both, "-accel") == ["tcg"]
 
 
 def test_a_disk_that_the_firmware_does_not_know_is_refused() -> None:
