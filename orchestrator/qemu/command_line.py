@@ -155,8 +155,8 @@ def command(
 
 
 def _accelerator(platform: Platform, machine: Machine) -> str:
-    # Not for every architecture: with one thread, a machine of riscv64 took ten times as long to its
-    # prompt, 419 s (QEMU 7.2: a CPU that waits in a loop keeps the thread for 100 ms, where no
+    # Not for every architecture: with one thread a machine of riscv64 took ten times as long to
+    # its prompt, 419 s (QEMU 7.2: a CPU that waits in a loop keeps the thread for 100 ms, where no
     # instruction like x86's `pause` gives it up).
     if machine.accelerator == "tcg" and not machine.threads and platform.architecture == "amd64":
         return "tcg,thread=single"
