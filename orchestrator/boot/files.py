@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     Read = Callable[[Digest], bytes]
     Put = Callable[[bytes], Digest]
 
-# Folders of what the architectures share.
-SHARED = ("boot/licences", "extlinux", "loader", "syslinux")
+# Folder of the packages' copyright files.
+LICENCES = "boot/licences"
 # The version of what is made here; whoever remembers it makes it part of the key.
 FORMAT = 1
 
@@ -63,7 +63,7 @@ def machine(machine: Machine, read: Read, put: Put) -> Tree:
     remembered. Raises as `files`.
     """
     found = kernel.find(machine.kernel, _subject(machine), read)
-    choice = _choice(machine, found, "")
+    offered = _choice(machine, found, "")
     modules = Modules(found.modules, f"{found.subject}, {found.release}", read)
     memory = initramfs.packed(
         read(machine.init.content),
@@ -72,8 +72,8 @@ def machine(machine: Machine, read: Read, put: Put) -> Tree:
     )
     return Tree(
         [
-            replace(_image(machine, found, read, put), path=choice.kernel, executable=False),
-            file(choice.initramfs, put(memory), len(memory)),
+            replace(_image(machine, found, read, put), path=offered.kernel, executable=False),
+            file(offered.initramfs, put(memory), len(memory)),
             *_device_trees(machine, found),
             *_uefi(machine),
         ]
@@ -90,9 +90,16 @@ def shared(boot: Boot, read: Read, put: Put) -> Tree:
         )
         for machine in boot.machines
     ]
-    contents = {path: text.encode() for path, text in _texts(boot, choices).items()}
-    if found := loader(boot, read):
-        contents |= {syslinux.LDLINUX: found.unpatched, syslinux.MODULE: found.module}
+    found = _syslinux(boot)
+    menu = texts(
+        choices,
+        timeout=boot.timeout,
+        personal=found[0] if found is not None else None,
+        uefi=[one.architecture for one in boot.machines if one.uefi is not None],
+    )
+    contents = {path: text.encode() for path, text in menu.items()}
+    if bios_loader := loader(boot, read):
+        contents |= {syslinux.LDLINUX: bios_loader.unpatched, syslinux.MODULE: bios_loader.module}
     kept = [file(path, put(content), len(content)) for path, content in contents.items()]
     return Tree([*kept, *_licences(boot)])
 
@@ -107,7 +114,7 @@ def loader(boot: Boot, read: Read) -> Loader | None:
     return None if found is None else syslinux.loader(found[1], read)
 
 
-def _syslinux(boot: Boot) -> tuple[str, Tree] | None:
+def _syslinux(boot: Boot) -> tuple[Architecture, Tree] | None:
     """Return what a BIOS starts, and the packages of SYSLINUX; None where there is not both."""
     architecture = bios(one.architecture for one in boot.machines)
     if architecture is None or boot.syslinux is None:
@@ -119,16 +126,33 @@ def _subject(machine: Machine) -> str:
     return f"the kernel for {machine.architecture}"
 
 
-def _choice(machine: Machine, found: Kernel, command_line: str) -> Choice:
-    folder = f"boot/{machine.architecture}"
-    name = "initramfs.zst" if found.unpacks_zstandard else "initramfs.cpio"
+def initramfs_place(architecture: str, *, compressed: bool = True) -> str:
+    """Return the path of an architecture's initramfs."""
+    return f"boot/{architecture}/initramfs.{'zst' if compressed else 'cpio'}"
+
+
+def choice(
+    architecture: str, release: str, command_line: str, *, compressed: bool, device_trees: bool
+) -> Choice:
+    """One kernel as menus offer it. `compressed`: whether its initramfs is."""
+    folder = f"boot/{architecture}"
     return menus.Choice(
+        architecture,
+        release,
+        f"{folder}/vmlinuz",
+        initramfs_place(architecture, compressed=compressed),
+        command_line,
+        f"{folder}/dtb" if device_trees else None,
+    )
+
+
+def _choice(machine: Machine, found: Kernel, command_line: str) -> Choice:
+    return choice(
         machine.architecture,
         found.release,
-        f"{folder}/vmlinuz",
-        f"{folder}/{name}",
         command_line,
-        f"{folder}/dtb" if machine.device_trees else None,
+        compressed=found.unpacks_zstandard,
+        device_trees=bool(machine.device_trees),
     )
 
 
@@ -143,23 +167,33 @@ def _device_trees(machine: Machine, found: Kernel) -> Tree:
     return found.chosen_device_trees(machine.device_trees).at(f"boot/{machine.architecture}/dtb")
 
 
-def _texts(boot: Boot, choices: Iterable[Choice]) -> dict[str, str]:
-    """Path -> text of each loader's configuration."""
+def texts(
+    choices: Iterable[Choice],
+    *,
+    timeout: int,
+    personal: Architecture | None,
+    uefi: Iterable[Architecture],
+) -> dict[str, str]:
+    """Path -> text of each loader's configuration.
+
+    `timeout`: seconds. `personal`: what a BIOS starts, None for nothing. `uefi`: what UEFI starts.
+    """
     by_architecture = {choice.architecture: choice for choice in choices}
-    texts: dict[str, str] = {}
-    if (found := _syslinux(boot)) is not None:
-        personal = by_architecture[found[0]]
-        texts[f"{syslinux.FOLDER}/syslinux.cfg"] = menus.syslinux(personal, boot.timeout)
+    found: dict[str, str] = {}
+    if personal is not None:
+        found[f"{syslinux.FOLDER}/syslinux.cfg"] = menus.syslinux(
+            by_architecture[personal], timeout
+        )
     boards = [choice for name, choice in by_architecture.items() if FACTS[name].u_boot]
     if boards:
-        texts["extlinux/extlinux.conf"] = menus.extlinux(boards, boot.timeout)
-    uefi = [one.architecture for one in boot.machines if one.uefi is not None]
-    if uefi:
-        texts["loader/loader.conf"] = menus.loader(boot.timeout)
-        texts["loader/entries.srel"] = "type1\n"
-    for architecture in uefi:
-        texts[f"loader/entries/{architecture}.conf"] = menus.entry(by_architecture[architecture])
-    return texts
+        found["extlinux/extlinux.conf"] = menus.extlinux(boards, timeout)
+    started = list(uefi)
+    if started:
+        found["loader/loader.conf"] = menus.loader(timeout)
+        found["loader/entries.srel"] = "type1\n"
+    for architecture in started:
+        found[f"loader/entries/{architecture}.conf"] = menus.entry(by_architecture[architecture])
+    return found
 
 
 def uefi_place(architecture: Architecture) -> str:
@@ -208,4 +242,4 @@ def _licences(boot: Boot) -> Iterator[Entry]:
             else {f"{package}-{architecture}": entry for architecture, entry in entries.items()}
         )
         for name, entry in named.items():
-            yield replace(entry, path=f"boot/licences/{name}", executable=False)
+            yield replace(entry, path=f"{LICENCES}/{name}", executable=False)

@@ -16,7 +16,8 @@ from reproducibility.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.boot.model import Boot, Machine
+    from orchestrator.architecture import Architecture
+    from orchestrator.boot.model import Boot, Machine, Missing
 
 _WRITTEN = "# Written by the build; sourcery.toml, [boot], decides what stands here.\n"
 _SERIAL = re.compile(r"(?:^| )console=ttyS([0-9]+)(?:,([0-9]+))?")
@@ -47,21 +48,26 @@ def volume_name(volume_id: int) -> str:
 
 
 def command_line(boot: Boot, machine: Machine) -> str:
-    """The kernel's whole command line.
+    """The kernel's whole command line. Raises as `whole_line`."""
+    return whole_line(machine.command_line, machine.architecture, boot.volume_id, boot.missing)
+
+
+def whole_line(own: str, architecture: Architecture, volume_id: int, missing: Missing) -> str:
+    """The kernel's whole command line: its own one, and what the build adds.
 
     Raises:
         InputError: it holds something that ends a line, or is longer than the kernel reads.
     """
-    own = f"sourcery.volume={volume_name(boot.volume_id)} sourcery.missing={boot.missing}"
-    line = f"{machine.command_line} {own}".strip()
-    subject = f"the kernel command line for {machine.architecture}"
+    added = f"sourcery.volume={volume_name(volume_id)} sourcery.missing={missing}"
+    line = f"{own} {added}".strip()
+    subject = f"the kernel command line for {architecture}"
     if not (line.isascii() and line.isprintable()):
         raise InputError(
             f"a kernel command line is one line of ASCII: {line!r}",
             subject=subject,
             remedy="correct it in the spec",
         )
-    longest = FACTS[machine.architecture].command_line
+    longest = FACTS[architecture].command_line
     if len(line) >= longest:
         raise InputError(
             f"the command line has {len(line)} characters; the kernel reads {longest - 1}",

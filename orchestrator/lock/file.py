@@ -356,6 +356,7 @@ def _contradictions(lock: Lock) -> Iterator[str]:
         if "/" in program or program in {"", ".", ".."}:
             yield f"{program!r} is not a program's name"
     for found in lock.inputs:
+        yield from _misplaced(lock, found)
         if isinstance(found, GoModule):
             yield from _module_contradictions(lock, found)
     yield from _wrong_roots(lock)
@@ -414,6 +415,32 @@ def _wrong_inputs(lock: Lock, present: set[tuple[str, str]]) -> Iterator[str]:
     for name, host in sorted(expected ^ present):
         presence = "is missing" if (name, host) in expected else "belongs to no part of the spec"
         yield f"the input {name}{f' for {host}' if host else ''} {presence}"
+
+
+def _misplaced(lock: Lock, found: Input) -> Iterator[str]:
+    """An input that is not of the kind that its part of the spec asks for, or lacks its place.
+
+    What looks at sources and at a person's own files goes by these; one that has not what it needs
+    would be left out.
+    """
+    part, _, name = parts.of_input(found.name, lock.wanted).partition(".")
+    module, destination = getattr(found, "module", None), getattr(found, "destination", None)
+    text = lock.wanted.get(f"{part}.{name}", "")
+    if part == "source":
+        # A published one is held against the text by its version (`_module_contradictions`).
+        local = isinstance(found, LocalPath) and text.startswith(f"{module} in {found.where}")
+        if not module or not (local or isinstance(found, GoModule)):
+            yield f"{found.label} is not the source that the lock was made for"
+        elif getattr(found, "vendored", None) is None:
+            yield f"{found.label} is pinned without its dependencies"
+    elif getattr(found, "vendored", None) is not None:
+        yield f"{found.label} has dependencies and is no source"
+    if part == "file" and not (
+        isinstance(found, LocalPath) and destination == name and text.startswith(found.where)
+    ):
+        yield f"{found.label} is not the file that the lock was made for"
+    if part != "file" and destination is not None:
+        yield f"{found.label} has a destination and is no file of the spec's"
 
 
 def _module_contradictions(lock: Lock, found: GoModule) -> Iterator[str]:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.architecture import FACTS
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -158,7 +159,8 @@ def _accelerator(platform: Platform, machine: Machine) -> str:
     # Not for every architecture: with one thread a machine of riscv64 took ten times as long to
     # its prompt, 419 s (QEMU 7.2: a CPU that waits in a loop keeps the thread for 100 ms, where no
     # instruction like x86's `pause` gives it up).
-    if machine.accelerator == "tcg" and not machine.threads and platform.architecture == "amd64":
+    is_pc = FACTS[platform.architecture].bios
+    if machine.accelerator == "tcg" and not machine.threads and is_pc:
         return "tcg,thread=single"
     return machine.accelerator
 

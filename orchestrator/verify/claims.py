@@ -68,6 +68,10 @@ def _contents(grounds: Grounds) -> Iterator[Claim]:
     for architecture in grounds.placed.boot:
         detail = "kernel, initramfs and loader on the image are the outputs of their step"
         yield _here("boot files", architecture, detail)
+    texts = grounds.placed.texts
+    if texts is not None and not texts.differing:
+        what = "boot menus" if not texts.unknown else "variables of programs"
+        yield _here(what, result.image.path, "they are what spec and lock give")
     if found.bytes_hold:
         yield _here("volume", result.image.path, "its ids are those of this spec and this lock")
 
@@ -130,6 +134,10 @@ def _stated(grounds: Grounds, read: Documents, signed: Signed) -> Iterator[Claim
     )
     for what, subject, detail in told:
         yield _otherwise(what, subject, detail, signed.signers)
+    texts = grounds.placed.texts
+    if texts is not None and texts.unknown:
+        detail = f"what they start: {texts.unknown}"
+        yield _otherwise("boot menus", result.image.path, detail, signed.signers)
     if names.SBOM in read.present:
         detail = "names, versions and licences of what is on the image"
         yield _otherwise("bill of materials", names.SBOM, detail, signed.signers)

@@ -19,6 +19,7 @@ from orchestrator.boot import files as boot_files
 from orchestrator.boot import step as boot_step
 from orchestrator.golang import commands
 from orchestrator.lock.model import LocalPath
+from orchestrator.verify import starting
 from reproducibility import digest as digests
 from reproducibility import visible
 from reproducibility.manifest import Tree
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
     from orchestrator.lock.file import Lock
     from orchestrator.spec.model import Spec
     from orchestrator.verify.model import Findings
+    from orchestrator.verify.starting import Texts
 
 _TOOLS = "go/pkg/tool/"
+# Below GOROOT all is source but these; on the image, the programs of `go/bin` lie elsewhere.
+_PROGRAMS = (_TOOLS, "go/bin/")
 _SHOWN = 3
 _WORDS = 120
 
@@ -43,13 +47,15 @@ class Placed:
 
     `accounted`: whether every file was. `commands`: stubs by architecture. `own`: destinations of
     a person's files that are as the lock pins them; `boot`: architectures whose kernel, initramfs
-    and loader are the outputs of their step.
+    and loader are the outputs of their step. `texts`: boot menus and variables; None where they
+    were not looked at.
     """
 
     accounted: bool = False
     commands: Mapping[str, int] = field(default_factory=dict)
     own: tuple[str, ...] = ()
     boot: tuple[str, ...] = ()
+    texts: Texts | None = None
 
 
 def check(tree: Tree, result: BuildResult, spec: Spec, lock: Lock, findings: Findings) -> Placed:
@@ -73,11 +79,15 @@ def check(tree: Tree, result: BuildResult, spec: Spec, lock: Lock, findings: Fin
     own = tuple(
         one for one in lock.inputs if isinstance(one, LocalPath) and one.destination in wanted
     )
+    texts = starting.check(tree, spec, lock, named)
+    if texts.differing:
+        reason = f"not what spec and lock give: {_shown([*texts.differing])}"
+        findings.say("tree-differs", result.image.path, reason)
     known = _Known(
         exact=frozenset(
             [
                 *chain(*programs.values(), *stubs.values()),
-                *map(_environment, named),
+                *texts.places,
                 *map(_destination, own),
                 *(boot_files.uefi_place(name) for name in named if spec.boot is not None),
             ]
@@ -98,6 +108,7 @@ def check(tree: Tree, result: BuildResult, spec: Spec, lock: Lock, findings: Fin
         {name: len(paths) for name, paths in stubs.items()},
         tuple(_own(tree, own, result, findings)),
         tuple(_boot(tree, named, result, findings)),
+        texts,
     )
 
 
@@ -123,10 +134,6 @@ def _programs(architecture: str, lock: Lock) -> frozenset[str]:
             *(f"{tools}/{name}" for name in lock.toolchain.tool),
         ]
     )
-
-
-def _environment(architecture: str) -> str:
-    return f"{device.folder(architecture)}/environment"
 
 
 def _stubs(
@@ -170,7 +177,7 @@ class _Known:
     below: frozenset[str]
 
     def has(self, path: str) -> bool:
-        if path in self.exact or (path.startswith("go/") and not path.startswith(_TOOLS)):
+        if path in self.exact or (path.startswith("go/") and not path.startswith(_PROGRAMS)):
             return True
         return any(folder in self.below for folder in _above(path))
 
@@ -191,7 +198,7 @@ def _below(architectures: Iterable[str], spec: Spec, own: Iterable[LocalPath]) -
         if spec.boot is not None:
             yield f"boot/{name}"
     if spec.boot is not None:
-        yield from boot_files.SHARED
+        yield boot_files.LICENCES
     yield from map(_destination, own)
 
 

@@ -31,15 +31,20 @@ if TYPE_CHECKING:
     from reproducibility.digest import Digest
 
 _GOROOT = device.GOROOT.strip("/") + "/"
-_TOOLS = f"{_GOROOT}pkg/tool/"
+# Below GOROOT all is source but these. A file of `go/bin` on the image would take the place of a
+# program that lies elsewhere on it.
+_PROGRAMS = (f"{_GOROOT}pkg/tool/", f"{_GOROOT}bin/")
 _VENDOR = "vendor/"
+_LIST = f"{_VENDOR}modules.txt"
 # The input that is the published toolchain.
 _RELEASE = "go"
 
 
 @dataclass(frozen=True)
 class Toolchain:
-    """Toolchain on the image. `outputs`: the tree that its step must have left. `h1`: computed.
+    """Toolchain on the image. `outputs`: the tree that its step must have left.
+
+    `h1`: of its files, computed; empty where no module can consist of them.
 
     `said`: what the lock says of the log's record, verified. `goroot`: digest of source and
     programs, as steps are given them. `is_release`: whether that is the tree of the published
@@ -56,10 +61,13 @@ class Toolchain:
 
 @dataclass(frozen=True)
 class Source:
-    """Source module on the image. `h1`: of its files without `vendor/`, computed."""
+    """Source module on the image.
+
+    `hashes`: of its files without `vendor/`, and of those with `vendor/modules.txt`, computed.
+    """
 
     tree: Tree
-    h1: str
+    hashes: tuple[str, ...]
 
 
 def derived(
@@ -113,14 +121,14 @@ def _toolchain(
     places |= {
         path.removeprefix(_GOROOT): path
         for path in sha256
-        if path.startswith(_GOROOT) and not path.startswith(_TOOLS)
+        if path.startswith(_GOROOT) and not path.startswith(_PROGRAMS)
     }
     version = gomodule.toolchain_version(lock.toolchain.version, architecture)
     prefix = f"{gomodule.TOOLCHAIN}@{version}"
-    hashes = {
-        f"{prefix}/{gomodule.published_name(inside)}": sha256[place]
-        for inside, place in places.items()
-    }
+    named = {place: f"{prefix}/{gomodule.published_name(path)}" for path, place in places.items()}
+    # Two files that were published under one name: not what was published.
+    twice = len({*named.values()}) != len(named)
+    hashes = {name: sha256[place] for place, name in named.items()}
     is_host = architecture == result.host.architecture
     step = handles.F1 if is_host else handles.cross(architecture)
     goroot = Tree(
@@ -135,7 +143,7 @@ def _toolchain(
     return Toolchain(
         str(step),
         Tree(outputs),
-        gomodule.h1(hashes),
+        "" if twice else gomodule.h1(hashes),
         logged.toolchain(lock, architecture),
         goroot,
         None if pinned is None else goroot == pinned.tree,
@@ -156,26 +164,30 @@ def sources(contents: Contents, lock: Lock, findings: Findings, image: str) -> d
         if tree.digest != vendored:
             reason = f"{device.source(module)} holds {tree.digest}, and the lock pins {vendored}"
             findings.say("tree-differs", image, reason)
-        found[module] = Source(tree, _h1(contents.sha256, module, pinned.version))
+        found[module] = Source(tree, _hashes(contents.sha256, module, pinned.version))
     return found
 
 
-def _h1(sha256: Mapping[str, str], module: str, version: str) -> str:
+def _hashes(sha256: Mapping[str, str], module: str, version: str) -> tuple[str, ...]:
+    """The module hashes that the published archive may have.
+
+    It holds no other modules' packages, but their list where its author keeps one in `vendor/`
+    (golang/go#37397).
+    """
     start = f"{device.source(module)}/"
-    own = (path for path in sha256 if path.startswith(start))
-    inside = {path: path.removeprefix(start) for path in own}
+    inside = {path.removeprefix(start): path for path in sha256 if path.startswith(start)}
+    own = {name: path for name, path in inside.items() if not name.startswith(_VENDOR)}
+    listed = {name: path for name, path in inside.items() if name == _LIST}
     try:
-        return gomodule.h1(
-            {
-                f"{module}@{version}/{name}": sha256[path]
-                for path, name in inside.items()
-                if not name.startswith(_VENDOR)
-            }
+        return tuple(
+            gomodule.h1({f"{module}@{version}/{name}": sha256[path] for name, path in one.items()})
+            for one in (own, own | listed)
         )
     except InputError:
-        return ""
+        return ()
 
 
 def is_published(source: Source, pinned: GoModule) -> bool:
     """Tell whether a source's files on the image have the hash that the public log recorded."""
-    return bool(source.h1) and source.h1 == logged.source(pinned).h1
+    recorded = logged.source(pinned).h1
+    return bool(recorded) and recorded in source.hashes

@@ -230,6 +230,11 @@ def _source(kind: CheckKind, pinned: GoModule, grounds: Grounds) -> Derived:
     if found is not None and toolchains.is_published(found, pinned):
         detail = "the module hash of its files on the image is the recorded one"
         return Derived({SAME}, here=True, detail=detail)
+    if found is not None and said.h1 and not pinned.replace:
+        # Nothing of it was changed for the image, so all that was published is there.
+        given = next(iter(found.hashes), "no hash")
+        detail = f"its files on the image give {given}, the record says {said.h1}"
+        return Derived({DIFFERS, "not-at-hand", "other-hash"}, here=True, detail=detail)
     detail = (
         "its files on the image are those that the lock pins; files of the published module that "
         "were changed for the image are not here"

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator import device
-from orchestrator.artifacts import model, names
+from orchestrator.artifacts import model, names, recipe
+from orchestrator.boot import files as boot_files
+from orchestrator.boot import menus as boot_menus
 from orchestrator.lock.model import LocalPath
 from orchestrator.spec import model as specs
 from orchestrator.verify import placed
@@ -20,6 +22,8 @@ from tests.unit.orchestrator.verify import world
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from orchestrator.lock.file import Lock
+    from orchestrator.lock.model import Input
     from orchestrator.verify.placed import Placed
     from tests.unit.orchestrator.verify.conftest import Court
 
@@ -31,11 +35,30 @@ BOOT = {
 }
 SHARED = {
     "boot/licences/linux": b"licence",
-    "loader/entries/amd64.conf": b"entry",
-    "syslinux/syslinux.cfg": b"menu",
-    "extlinux/extlinux.conf": b"menu",
+    "syslinux/ldlinux.sys": b"loader",
+    "syslinux/ldlinux.c32": b"module",
 }
 WITH_BOOT = f"{world.SPEC}\n[boot.kernel.amd64]\npackage = 'linux-image-amd64'\n"
+KERNEL = next(one for one in world.published().inputs if one.name == "kernel.amd64")
+MENUS = ("loader/loader.conf", "loader/entries.srel", "loader/entries/amd64.conf",
+         "syslinux/syslinux.cfg")  # fmt: skip
+
+
+def of_lock(*own: LocalPath, kernel: Input = KERNEL) -> Lock:
+    lock = world.lock_of(world.tree_of(world.contents()))
+    return lock.model_copy(update={"inputs": (*lock.inputs, *own, kernel)})
+
+
+def menus(*, kernel: Input = KERNEL, release: str = "6.12.117+deb13-amd64") -> dict[str, bytes]:
+    """The menus of that spec and lock."""
+    own = recipe.identity(specs.parse(WITH_BOOT).digest, of_lock(kernel=kernel).digest)
+    line = boot_menus.whole_line(
+        "console=tty0 console=ttyS0,115200", "amd64", recipe.volume_id(own), "shell"
+    )
+    offered = boot_files.choice("amd64", release, line, compressed=True, device_trees=False)
+    texts = boot_files.texts([offered], timeout=1, personal="amd64", uefi=["amd64"])
+    assert {*texts} == {*MENUS}
+    return {path: text.encode() for path, text in texts.items()}
 
 
 def accounted(
@@ -44,12 +67,12 @@ def accounted(
     spec: str = world.SPEC,
     own: tuple[LocalPath, ...] = (),
     steps: dict[str, str] | None = None,
+    kernel: Input = KERNEL,
     **root: Any,  # noqa: ANN401 - fields of the root
 ) -> tuple[Placed, list[tuple[str, str, str]]]:
     """What is found of an image that holds `more`. `steps`: outputs of further steps, by name."""
     tree = world.tree_of({**world.contents(), **more})
-    lock = world.lock_of(tree)
-    lock = lock.model_copy(update={"inputs": (*lock.inputs, *own)})
+    lock = of_lock(*own, kernel=kernel)
     programs = sorted(world.programs())
     known: dict[str, Any] = {
         "prebuilt": {"amd64": len(programs)}, "prebuilt_programs": {"amd64": programs},
@@ -90,6 +113,8 @@ def test_a_build_s_files_are_all_accounted_for() -> None:
         "linux_riscv64/seed/index",
         "go/pkg/tool/linux_riscv64/compile",
         "go/pkg/tool/linux_amd64/evil",
+        "go/bin/go",
+        "go/bin/deeper/evil",
         "boot/amd64/vmlinuz",
         "EFI/BOOT/BOOTX64.EFI",
         "loader/loader.conf",
@@ -188,21 +213,70 @@ def test_own_files_are_those_of_the_spec() -> None:
 
 def test_boot_files_are_the_outputs_of_their_step() -> None:
     steps = {"boot files/amd64": boot_outputs()}
-    found, findings = accounted({**BOOT, **SHARED}, spec=WITH_BOOT, steps=steps)
+    whole = {**BOOT, **SHARED, **menus()}
+    found, findings = accounted(whole, spec=WITH_BOOT, steps=steps)
     assert findings == []
     assert (found.accounted, found.boot) == (True, ("amd64",))
     for path in BOOT:
-        found, findings = accounted({**BOOT, path: b"evil"}, spec=WITH_BOOT, steps=steps)
+        found, findings = accounted({**whole, path: b"evil"}, spec=WITH_BOOT, steps=steps)
         (told,) = findings
         assert told[:2] == ("link-broken", RESULT)
         assert told[2].startswith("the boot files of amd64 are blake3:")
         assert found.boot == ()
     # And so it is where the result has no such step.
-    assert [one[0] for one in accounted(BOOT, spec=WITH_BOOT)[1]] == ["link-broken"]
+    assert [one[0] for one in accounted(whole, spec=WITH_BOOT)[1]] == ["link-broken"]
     # Those of another architecture have no step, and are of no part.
-    other = {**BOOT, "boot/arm64/vmlinuz": b"evil", "EFI/BOOT/BOOTAA64.EFI": b"evil"}
+    other = {**whole, "boot/arm64/vmlinuz": b"evil", "EFI/BOOT/BOOTAA64.EFI": b"evil"}
     (told,) = accounted(other, spec=WITH_BOOT, steps=steps)[1]
     assert told[2].startswith("2 files are of no part of such a build: ")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "loader/entries/zz.conf",
+        "loader/random-seed",
+        "loader/keys/auto/db.auth",
+        "syslinux/evil.c32",
+        "syslinux/menu/evil.cfg",
+        "extlinux/extlinux.conf",
+    ],
+)
+def test_a_loader_has_no_further_files(path: str) -> None:
+    """They would start another kernel, or the same one with another first program."""
+    steps = {"boot files/amd64": boot_outputs()}
+    whole = {**BOOT, **SHARED, **menus(), path: b"evil"}
+    found, findings = accounted(whole, spec=WITH_BOOT, steps=steps)
+    assert not found.accounted
+    assert findings == [("tree-differs", IMAGE, f"1 files are of no part of such a build: {path}")]
+
+
+@pytest.mark.parametrize("path", [*MENUS, "linux_amd64/environment"])
+@pytest.mark.parametrize("change", [b"\noptions init=/evil\n", None])
+def test_what_a_device_starts_is_what_spec_and_lock_give(path: str, change: bytes | None) -> None:
+    steps = {"boot files/amd64": boot_outputs()}
+    whole = {**world.contents(), **BOOT, **SHARED, **menus()}
+    found, findings = accounted(whole, spec=WITH_BOOT, steps=steps)
+    assert found.texts is not None
+    assert (found.texts.differing, found.texts.unknown, findings) == ((), "", [])
+    changed = {**whole, path: b"" if change is None else whole[path] + change}
+    found, findings = accounted(changed, spec=WITH_BOOT, steps=steps)
+    assert findings == [("tree-differs", IMAGE, f"not what spec and lock give: {path}")]
+
+
+def test_menus_for_a_kernel_of_one_s_own_are_only_stated() -> None:
+    """Its release stands nowhere but in the menus themselves."""
+    kernel = pinned({"boot/vmlinuz-6.1": b"k"}, "/kernel").model_copy(
+        update={"name": "kernel.amd64", "destination": None}
+    )
+    steps = {"boot files/amd64": boot_outputs()}
+    whole = {**BOOT, **SHARED, **menus(kernel=kernel, release="6.1")}
+    found, findings = accounted(whole, spec=WITH_BOOT, steps=steps, kernel=kernel)
+    assert findings == []
+    assert found.texts is not None
+    assert "amd64 is no package" in found.texts.unknown
+    evil = {**whole, "loader/entries/zz.conf": b"evil"}
+    assert not accounted(evil, spec=WITH_BOOT, steps=steps, kernel=kernel)[0].accounted
 
 
 def test_own_files_in_a_tree_of_one_have_their_own_name() -> None:

@@ -21,6 +21,7 @@ from orchestrator.audit import model as audits
 from orchestrator.evidence import dsse, junit, sbom, statements
 from orchestrator.evidence.contents import Component, File
 from orchestrator.evidence.subject import FileDigests, Subject
+from orchestrator.golang import environment
 from orchestrator.image.cpio import writer as cpio
 from orchestrator.image.fat import writer as fat
 from orchestrator.lock import file as locks
@@ -54,6 +55,7 @@ bootstrap = "1.26.6"
 module = "github.com/u-root/u-root"
 version = "v0.16.0"
 commands = ["cmds/*/*"]
+replace = ["golang.org/x/sys@v0.41.0"]
 """
 ENFORCED = {"limits": {"memory_bytes": 5}, "enforcement": []}
 SAME = "same"
@@ -78,7 +80,7 @@ def contents(architecture: str = "amd64") -> dict[str, bytes]:
         f"src/{MODULE}/cmds/core/ls/ls.go": b"package main\n",
         f"src/{MODULE}/vendor/modules.txt": b"# none\n",
         f"{own}/bin/ls": device.stub(architecture, f"src/{MODULE}/cmds/core/ls"),
-        f"{own}/environment": b"GOARCH=amd64\n",
+        f"{own}/environment": environment.device_file(architecture),
         f"{own}/seed/index": b"seed",
         **programs,
     }
@@ -119,7 +121,7 @@ def lock_of(tree: Tree) -> locks.Lock:
     inputs = []
     for found in whole.inputs:
         if found.name == "u-root":
-            changes = {"vendored": vendored.digest, "replace": None}
+            changes = {"vendored": vendored.digest, "replace": ("golang.org/x/sys@v0.41.0",)}
             inputs.append(found.model_copy(update=changes))
         elif found.name in {"bootstrap", "uname"} and found.host == "amd64":
             inputs.append(found)
