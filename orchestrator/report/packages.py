@@ -17,7 +17,9 @@ from reproducibility.errors import InputError
 NAME: Final = "sbom.spdx.json"
 _BEGIN, _END = b'\n"packages": [\n', b"\n]"
 # Packages, bytes of one's line and values in it; those of the default image are 201, 1,819 and 22.
+# Bytes of all lines: those of the default image have some 200 kB.
 _MOST = 20_000
+_ALL = 16 << 20
 _LONGEST = 64 << 10
 _MOST_VALUES = 1000
 _NO_ASSERTION = frozenset({"NOASSERTION", "NONE", ""})
@@ -51,6 +53,8 @@ def parse(data: bytes, subject: str = NAME) -> tuple[Package, ...]:
         return ()
     begin += len(_BEGIN) - 1
     end = max(begin, data.find(_END, begin))
+    if end - begin > _ALL:
+        raise InputError(f"its packages have more than {_ALL >> 20} MiB", subject=subject)
     if data.count(b"\n", begin, end) > _MOST:
         raise InputError(f"it lists more than {_MOST} packages", subject=subject)
     lines = data[begin:end].split(b"\n")

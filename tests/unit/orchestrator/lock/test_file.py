@@ -153,7 +153,60 @@ BAD: list[tuple[str, Any, str]] = [
         lambda d: named(d, "u-root").update(version="v0.15.0"),
         "is not the source that the lock was made for",
     ),
+    (
+        "a source that is said to be a folder",
+        lambda d: as_folder(d, "u-root"),
+        "u-root.* is not the source that the lock was made for",
+    ),
+    (
+        "a source without what it depends on",
+        lambda d: named(d, "u-root").update(vendored=None),
+        "u-root.* is pinned without its dependencies",
+    ),
+    (
+        "a tool that is said to be a source",
+        lambda d: named(d, "go").update(vendored="blake3:" + "0" * 64),
+        "has dependencies and is no source",
+    ),
+    (
+        "a file without a place",
+        lambda d: with_file(d, destination=None),
+        "is not the file that the lock was made for",
+    ),
+    (
+        "a file at another place",
+        lambda d: with_file(d, destination="/go"),
+        "is not the file that the lock was made for",
+    ),
+    (
+        "a kernel with a place on the stick",
+        lambda d: as_folder(d, "kernel.amd64", destination="/bin"),
+        "has a destination and is no file of the spec's",
+    ),
 ]
+
+
+def as_folder(document: dict[str, Any], name: str, **more: object) -> None:
+    """Say of an input that it is a folder of the person's own."""
+    found = named(document, name)
+    own = {key: found[key] for key in ("blake3", "host", "name", "size", "tree", "where")}
+    document["inputs"][document["inputs"].index(found)] = {
+        **own, "kind": "local-path", "version": "local", "module": None, "vendored": None,
+        "replace": None, "destination": None, "single": False, **more,
+    }  # fmt: skip
+
+
+def with_file(document: dict[str, Any], **more: object) -> None:
+    """Add a file of the person's own, for `/notes`."""
+    document["wanted"]["file./notes"] = "notes.txt"
+    document["inputs"].insert(0, {**named(document, "u-root"), "name": "/notes"})
+    as_folder(document, "/notes", where="notes.txt", **more)
+
+
+def test_a_file_of_one_s_own_is_taken() -> None:
+    document = json.loads(DATA)
+    with_file(document, destination="/notes")
+    assert locks.parse(sealed(document)).find("/notes")
 
 
 @pytest.mark.parametrize(("change", "words"), [pytest.param(*rest, id=name) for name, *rest in BAD])

@@ -88,3 +88,10 @@ def test_anything_else_gives_none_or_is_refused(data: bytes) -> None:
 def test_what_is_no_json_is_refused() -> None:
     with pytest.raises(InputError, match="sbom"):
         parse(b'\n"packages": [\n{\n]')
+
+
+def test_the_list_of_packages_is_bounded_as_a_whole() -> None:
+    """Each line is short enough, and so is their number."""
+    line = b'{"name": "' + b"a" * (60 << 10) + b'"},\n'
+    with pytest.raises(InputError, match="more than 16 MiB"):
+        parse(b'\n"packages": [\n' + line * 300 + b"{}\n]")
