@@ -35,6 +35,8 @@ ModuleHash = Annotated[str, Field(pattern=r"^h1:[A-Za-z0-9+/]{43}=$")]
 Text = Annotated[str, Field(min_length=1)]
 Where = Annotated[str, Field(pattern=r"^[^/\s][^\s]*$")]
 Lines = Annotated[tuple[str, ...], Field(strict=False)]
+# The second root of the chain of toolchains, among the lock's further roots.
+GCC: Literal["gcc"] = "gcc"
 
 
 class _Model(BaseModel):

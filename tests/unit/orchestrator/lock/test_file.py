@@ -206,7 +206,7 @@ def with_file(document: dict[str, Any], **more: object) -> None:
 def test_a_file_of_one_s_own_is_taken() -> None:
     document = json.loads(DATA)
     with_file(document, destination="/notes")
-    assert locks.parse(sealed(document)).find("/notes")
+    assert locks.parse(sealed(document)).find("/notes").where == "notes.txt"
 
 
 @pytest.mark.parametrize(("change", "words"), [pytest.param(*rest, id=name) for name, *rest in BAD])

@@ -73,9 +73,10 @@ def recorded() -> str:
 
 def test_a_source_of_which_nothing_was_changed_has_the_recorded_hash() -> None:
     other = "h1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
-    for hashes in ((recorded(), other), (other, recorded())):
-        assert source(hashes, replaced=None) == ({"same"}, True)
-    for hashes in ((other, other), ()):
+    for good in ((recorded(), other), (other, recorded())):
+        assert source(good, replaced=None) == ({"same"}, True)
+    bad: tuple[tuple[str, ...], ...] = ((other, other), ())
+    for hashes in bad:
         outcomes, here = source(hashes, replaced=None)
         assert here
         assert "same" not in outcomes
