@@ -67,8 +67,8 @@ class Storage(Blobs, Protocol):
     def save_tree(self, tree: Tree) -> Digest:
         """Take a tree's manifest; its files are there, or are brought."""
 
-    def has(self, digest: Digest) -> bool:
-        """Return whether a blob is there."""
+    def has(self, digest: Digest, size: int | None = None) -> bool:
+        """Return whether a blob is there. `size`: of so many bytes; None for any."""
 
     def read(self, digest: Digest) -> bytes:
         """A blob's bytes, verified.
