@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from reproducibility import variations
+from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,8 +67,8 @@ class Storage(Blobs, Protocol):
     def save_tree(self, tree: Tree) -> Digest:
         """Take a tree's manifest; its files are there, or are brought."""
 
-    def has(self, digest: Digest) -> bool:
-        """Return whether a blob is there."""
+    def has(self, digest: Digest, size: int | None = None) -> bool:
+        """Return whether a blob is there. `size`: of so many bytes; None for any."""
 
     def read(self, digest: Digest) -> bytes:
         """A blob's bytes, verified.
@@ -132,6 +133,22 @@ class Outcome:
     def failed(self) -> bool:
         """Tell whether it was ended, or ended by itself with another exit status than 0."""
         return self.exit_status != 0 or bool(self.ended_by)
+
+    def run_again(self, name: str) -> Self:
+        """Itself, of an action that was made again to be compared. `name`: the action's.
+
+        Raises:
+            InfrastructureError: nothing was run for it, so it would be compared with itself.
+        """
+        if self.taken_from:
+            raise InfrastructureError(
+                f"{name} was to be run again, and its result comes from the {self.taken_from}: "
+                "to compare it would prove nothing",
+                subject=self.engine.own,
+                remedy="have the engine run it; a farm that takes nothing from its cache does "
+                '(`cache = "none"` in its file)',
+            )
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,7 +196,9 @@ class _Job:
                     stop=self.stop,
                 ),
             )
-            remote = farm.settings(self.options.farm, tools, self.observer.note)
+            remote = farm.settings(
+                self.options.farm, tools, self.observer.note, again=self.options.rebuild
+            )
             with registry.connect(
                 self.options.engine, self.store.root / "scratch", remote
             ) as engine:

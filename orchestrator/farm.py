@@ -61,9 +61,14 @@ class Tools:
         return merge([(isolation.LAUNCHER, program), (isolation.BUBBLEWRAP, bubblewrap)])
 
 
-def settings(farm: Farm | None, tools: Tools, note: Callable[[str], object]) -> Settings | None:
+def settings(
+    farm: Farm | None, tools: Tools, note: Callable[[str], object], *, again: bool
+) -> Settings | None:
     """Settings of the remote engine; None where no farm was named.
 
-    `note`: is told what a person might want to know.
+    `note`: is told what a person might want to know. `again`: what is run is made again, to be
+    compared with what was made before, so the farm's cache has no part in it.
     """
-    return None if farm is None else Settings(farm, tools, note)
+    if farm is None:
+        return None
+    return Settings(farm.running_everything if again else farm, tools, note)

@@ -80,7 +80,8 @@ class FakeFarm:
     `table`: by the action's name. `blobs`, `results`: storage and action cache. `calls`: how often
     each method was called. `runs`: names of the actions that were begun. `most`: how many ran at
     once. `credentials`: for TLS. `busy`: says of actions that they wait. `lies`: blobs that other
-    bytes are given for. `statuses`: of the next executions, instead of running anything.
+    bytes are given for. `statuses`: of the next executions, instead of running anything. `heeds`:
+    whether it runs what its cache is not to be asked for (`skip_cache_lookup`).
     """
 
     def __init__(  # noqa: PLR0913 - what there is to choose
@@ -109,6 +110,7 @@ class FakeFarm:
         self.statuses: list[api.Status] = []
         self.cancelled: list[str] = []
         self.updates = True
+        self.heeds = True
         self.token = ""
         self.busy = False
         self.sent: Counter[Name] = Counter()
@@ -372,7 +374,7 @@ class FakeFarm:
     def _execute(self, request: api.ExecuteRequest, context: Any) -> Iterator[api.Operation]:
         name = Name.parse(request.action_digest)
         known = self.results.get(name)
-        if known is not None and not request.skip_cache_lookup:
+        if known is not None and not (request.skip_cache_lookup and self.heeds):
             response = api.ExecuteResponse(result=known, cached_result=True)
             yield operation(Running("cached", name, response=response))
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from containers.action import Action
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
-    from containers.engine import Blobs
+    from containers.engine import Blobs, Outcome, Storage
     from containers.policy import Policy, Share
 
 
@@ -78,7 +78,8 @@ class FakeEngine(LocalEngine):
     `runs`: names of the actions that were run, in the order of their starts. `shares`: by name, the
     part of the processors that each was given, (number, of), or None; `cpus`: how many that were.
     `own`: which engine of its
-    name it is; `means`: by what it says that it keeps every rule.
+    name it is; `means`: by what it says that it keeps every rule. `taken_from`: by name, where
+    it says that a result comes from.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class FakeEngine(LocalEngine):
             **refused_everywhere(),
         }
         self.means = means
+        self.taken_from: dict[str, str] = {}
         self.table = dict(table)
         self.runs: list[str] = []
         self.policies: list[Policy] = []
@@ -118,6 +120,10 @@ class FakeEngine(LocalEngine):
 
     def __exit__(self, *exception: object) -> None:
         pass
+
+    def run(self, action: Action, policy: Policy, storage: Storage, stop: Event) -> Outcome:
+        taken_from = self.taken_from.get(action.name, "")
+        return replace(super().run(action, policy, storage, stop), taken_from=taken_from)
 
     def execute(
         self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event

@@ -1,23 +1,24 @@
 """Which results of a farm's action cache are taken: none, those that this project signed, all.
 
 A signed result lies under a name of its own (`messages.OWN`), with an Ed25519 signature over what
-it says of the action and its outputs. A farm that remembers something else for the action, or whose
-cache somebody else has written to, cannot make one.
+it says of the action, its outputs and its worker. Signed are names (digest and size), and nothing
+is taken that does not hash to its name (`outputs.py`, `receiving.py`). A farm that remembers
+something else for the action, or whose cache somebody else has written to, cannot make one.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from containers.remote import naming
+from containers.remote import outputs
 from containers.remote import reapi_pb2 as api
 from containers.remote.faults import Code, Fault
 from reproducibility import canonical, regular
-from reproducibility.errors import InputError
+from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from containers.remote.naming import Name
     from containers.remote.offer import Offer
 
-SIGNATURE = "type.googleapis.com/sourcery.OwnResult.1"
+SIGNATURE = "type.googleapis.com/sourcery.OwnResult.2"
 _LARGEST_KEY = 1 << 16
 
 
@@ -112,7 +113,10 @@ class Believed:
     def _is_ours(self, result: api.ActionResult, name: Name) -> bool:
         if self._key is None:
             return False
-        statement = self._statement(result, name)
+        try:
+            statement = self._statement(result, name)
+        except InfrastructureError:  # names in it are none
+            return False
         for one in result.execution_metadata.auxiliary_metadata:
             if one.type_url != SIGNATURE:
                 continue
@@ -126,15 +130,14 @@ class Believed:
     def _statement(self, result: api.ActionResult, name: Name) -> bytes:
         """What is signed: canonical JSON, whatever form the farm gives a result back in."""
         function = self._offer.function
-
-        def stream(raw: bytes, digest: api.Digest) -> str:
-            return naming.of_bytes(function, raw).hash if raw else digest.hash
-
+        stdout, _ = outputs.words(result.stdout_raw, result.stdout_digest, function)
+        stderr, _ = outputs.words(result.stderr_raw, result.stderr_digest, function)
         return canonical.dumps(
             {
                 "what": SIGNATURE,
                 "function": function,
-                "action": name.hash,
+                "action": list(name),
+                "worker": result.execution_metadata.worker,
                 "exit_code": result.exit_code,
                 "files": sorted(
                     [one.path, one.digest.hash, one.digest.size_bytes, one.is_executable]
@@ -153,8 +156,8 @@ class Believed:
                     )
                     for link in links
                 ),
-                "stdout": stream(result.stdout_raw, result.stdout_digest),
-                "stderr": stream(result.stderr_raw, result.stderr_digest),
+                "stdout": list(stdout),
+                "stderr": list(stderr),
             }
         )
 
@@ -163,7 +166,7 @@ def _private(path: Path) -> Ed25519PrivateKey:
     try:
         data = regular.read(path, limit=_LARGEST_KEY)
         key = serialization.load_pem_private_key(data, password=None)
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError, UnsupportedAlgorithm) as error:
         raise InputError(
             "the key that the farm's results are signed with cannot be read: "
             f"{getattr(error, 'strerror', None) or error}",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from containers.host import process
@@ -19,7 +20,10 @@ from reproducibility.errors import InfrastructureError, InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+    from cryptography.hazmat.primitives.asymmetric.types import (
+        CertificatePublicKeyTypes,
+        PrivateKeyTypes,
+    )
 
     from containers.remote.farm import Farm, Headers, Tls
 
@@ -147,7 +151,7 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
     authority, certificate, key = map(_read, (tls.authority, tls.certificate, tls.key))
     _certificates(authority, tls.authority)
     own, private = _certificates(certificate, tls.certificate), _private_key(key, tls.key)
-    if own and private and own[0].public_key() != private.public_key():
+    if own and private and _key_of(own[0], tls.certificate) != private.public_key():
         raise InputError(
             "the private key is not that of the certificate",
             subject=f"{tls.certificate}, {tls.key}",
@@ -164,9 +168,18 @@ def _certificates(data: bytes | None, path: Path | None) -> list[x509.Certificat
         return []
     try:
         return x509.load_pem_x509_certificates(data)
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise InputError(
             "a file of the farm's settings holds no certificate in PEM form", subject=str(path)
+        ) from error
+
+
+def _key_of(certificate: x509.Certificate, path: Path | None) -> CertificatePublicKeyTypes:
+    try:
+        return certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise InputError(
+            f"the key in this client's certificate cannot be read: {error}", subject=str(path)
         ) from error
 
 
@@ -175,7 +188,7 @@ def _private_key(data: bytes | None, path: Path | None) -> PrivateKeyTypes | Non
         return None
     try:
         return serialization.load_pem_private_key(data, password=None)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, UnsupportedAlgorithm) as error:
         raise InputError(
             "a file of the farm's settings holds no private key in PEM form without a passphrase",
             subject=str(path),

@@ -326,7 +326,7 @@ class _Run:
 
         for number in range(_LOST):
             executed = Execution(self._engine.calls, met.offer, self._action.name, job.action).run(
-                send, self._stop, believing=False
+                send, self._stop, believing=self._engine.calls.farm.cache == "all"
             )
             try:
                 outcome = self._left.outcome(executed)
@@ -337,7 +337,7 @@ class _Run:
                     f"{self._action.name}: the farm has lost what it made; asking for it again"
                 )
                 continue
-            if not outcome.failed:
+            if not outcome.failed and not executed.cached:
                 met.believed.keep(job, executed.result, self._stop)
             return outcome
         raise AssertionError("the last attempt returns or raises")

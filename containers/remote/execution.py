@@ -66,17 +66,18 @@ class Execution:
         """Run it to its end.
 
         `send`: has the farm hold everything that the action consists of; of some it is known that
-        they are missing. `believing`: whether the farm may answer with what it remembers.
+        they are missing. `believing`: whether an answer is taken that the farm had in its cache. It
+        is never asked for one.
 
         Raises:
-            InfrastructureError: it could not be run.
+            InfrastructureError: it could not be run, or was not.
             Stopped: `stop` was set; it was cancelled.
         """
         missing: tuple[Name, ...] = ()
         for number in range(1, _TRIED + 1):
             try:
                 self._calls.again(partial(send, missing), stop)
-                response = self._followed(stop, believing=believing)
+                response = self._followed(stop)
             except Fault as fault:
                 if number == _TRIED or not fault.missing:
                     raise self._error(fault) from fault
@@ -84,6 +85,8 @@ class Execution:
                 self._told_missing(missing)
                 continue
             fault_of = faults.of_status(response.status)
+            if response.cached_result and not believing:
+                raise self._not_run()
             if fault_of is None:
                 return Executed(response.result, response.cached_result)
             if fault_of.code == Code.DEADLINE_EXCEEDED:
@@ -110,7 +113,17 @@ class Execution:
     def _error(self, fault: Fault) -> InfrastructureError:
         return faults.error(fault, f"run {self._name} on the farm", self._calls.farm.identity)
 
-    def _followed(self, stop: Event, *, believing: bool) -> api.ExecuteResponse:
+    def _not_run(self) -> InfrastructureError:
+        # Merging with the same action that runs already is no such case, by the API: that is run.
+        return InfrastructureError(
+            f"the farm ran nothing for {self._name}: it answers with a result of its cache, which "
+            "it was asked not to do (`skip_cache_lookup`)",
+            subject=self._calls.farm.identity,
+            remedy="have the farm, or what stands between, heed that; for builds, its cache can be "
+            'believed instead (`cache = "all"` in its file)',
+        )
+
+    def _followed(self, stop: Event) -> api.ExecuteResponse:
         """Ask for it, and follow it until there is an answer."""
         self._operation = ""
         forgotten = 0
@@ -118,7 +131,7 @@ class Execution:
             while True:
                 try:
                     return self._calls.again(
-                        lambda: self._streamed(stop, believing=believing),
+                        lambda: self._streamed(stop),
                         stop,
                         progress=lambda: self._heard,
                     )
@@ -134,7 +147,7 @@ class Execution:
             self._cancel()
             raise
 
-    def _streamed(self, stop: Event, *, believing: bool) -> api.ExecuteResponse:
+    def _streamed(self, stop: Event) -> api.ExecuteResponse:
         """Follow a stream to the answer, and the next one where it only was quiet for too long.
 
         Raises:
@@ -143,7 +156,7 @@ class Execution:
         while True:
             heard = self._heard
             try:
-                for operation in self._stream(stop, believing=believing):
+                for operation in self._stream(stop):
                     self._heard += 1
                     self._operation = operation.name or self._operation
                     self._stage = _stage(operation)
@@ -166,13 +179,13 @@ class Execution:
                 "file names is free, or there is none"
             )
 
-    def _stream(self, stop: Event, *, believing: bool) -> Iterator[api.Operation]:
+    def _stream(self, stop: Event) -> Iterator[api.Operation]:
         if self._operation:
             request = api.WaitExecutionRequest(name=self._operation)
             return self._calls.streamed(self._calls.methods.wait, request, stop, seconds=_QUIET)
         execute = api.ExecuteRequest(
             instance_name=self._offer.instance,
-            skip_cache_lookup=not believing,
+            skip_cache_lookup=True,
             action_digest=self._action.message,
             digest_function=self._offer.value,
         )

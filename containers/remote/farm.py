@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -82,6 +82,14 @@ class Farm:
     def identity(self) -> str:
         """What tells this farm from others."""
         return f"{self.address}/{self.instance}".rstrip("/")
+
+    @property
+    def running_everything(self) -> Farm:
+        """The same farm, from whose cache nothing is taken and into which nothing is put.
+
+        For what is made again to be compared: its own result, taken there, proves nothing.
+        """
+        return replace(self, cache="none", key=None)
 
 
 def _silent(_: str) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # inputs, ends what took too long, and writes its report.
 MARGIN = 300
 # Salt of the name under which results are kept that are signed.
-OWN = b"sourcery own results 1"
+OWN = b"sourcery own results 2"
 
 
 @dataclass(frozen=True, slots=True)

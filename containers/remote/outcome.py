@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from containers.engine import Outcome
 from containers.remote import outputs
-from containers.remote.naming import Name
 from containers.remote.request import OUTPUTS, REPORT
 from reproducibility.errors import ActionError, InfrastructureError, InputError
 from reproducibility.manifest import Tree
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from containers.remote.execution import Executed
     from containers.remote.farm import Farm
     from containers.remote.known import Known
+    from containers.remote.naming import Name
     from containers.remote.offer import Offer
     from containers.remote.receiving import Receiver
     from containers.remote.request import Report
@@ -121,7 +121,7 @@ class Left:
         Raises:
             InfrastructureError: there is none, or the worker cannot isolate.
         """
-        found = outputs.file(executed.result, REPORT)
+        found = outputs.file(executed.result, REPORT, self._offer.function)
         if found is None:
             if executed.timed_out:
                 raise InfrastructureError(
@@ -165,11 +165,9 @@ class Left:
 
     def _stream(self, raw: bytes, digest: api.Digest) -> bytes:
         """What an action wrote; the launcher has cut it."""
-        if raw or not digest.size_bytes:
-            return raw[: self._limits.log]
-        data = self._receiver.read(
-            Name.parse(digest), self._limits.log + _LARGEST_REPORT, self._stop
-        )
+        name, data = outputs.words(raw, digest, self._offer.function)
+        if data is None:
+            data = self._receiver.read(name, self._limits.log + _LARGEST_REPORT, self._stop)
         return data[: self._limits.log]
 
 

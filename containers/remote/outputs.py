@@ -50,26 +50,55 @@ def folder(result: api.ActionResult, path: str) -> Name | None:
 
     Raises:
         ActionError: a link is there.
+        InfrastructureError: it is there twice.
     """
     _refuse_links(result, path)
-    for one in result.output_directories:
-        if one.path == path:
-            return Name.parse(one.tree_digest)
-    return None
+    found = [one for one in result.output_directories if one.path == path]
+    _refuse_two(len(found), path)
+    return Name.parse(found[0].tree_digest) if found else None
 
 
-def file(result: api.ActionResult, path: str) -> tuple[Name, bytes | None] | None:
+def file(
+    result: api.ActionResult, path: str, function: Function
+) -> tuple[Name, bytes | None] | None:
     """The name of an output file, and its bytes where they are at hand; None where there is none.
 
     Raises:
         ActionError: a link is there.
+        InfrastructureError: it is there twice.
     """
     _refuse_links(result, path)
-    for one in result.output_files:
-        if one.path == path:
-            name = Name.parse(one.digest)
-            return name, one.contents if len(one.contents) == name.size else None
-    return None
+    found = [one for one in result.output_files if one.path == path]
+    _refuse_two(len(found), path)
+    if not found:
+        return None
+    name = Name.parse(found[0].digest)
+    return name, _at_hand(found[0].contents, name, function)
+
+
+def words(raw: bytes, digest: api.Digest, function: Function) -> tuple[Name, bytes | None]:
+    """The name of what an action wrote to a stream, and the bytes where they are at hand.
+
+    A farm gives them as they are, by their name, or both.
+
+    Raises:
+        InfrastructureError: the name is none.
+    """
+    if not digest.hash and not digest.size_bytes:
+        return naming.of_bytes(function, raw), raw
+    name = Name.parse(digest)
+    return name, _at_hand(raw, name, function)
+
+
+def _at_hand(data: bytes, name: Name, function: Function) -> bytes | None:
+    """Bytes that came with a name, if they are those of that name; what is signed is the name."""
+    whole = len(data) == name.size and naming.of_bytes(function, data) == name
+    return data if whole else None
+
+
+def _refuse_two(number: int, path: str) -> None:
+    if number > 1:
+        raise _malformed(f"{path} is there {number} times")
 
 
 def _refuse_links(result: api.ActionResult, path: str) -> None:

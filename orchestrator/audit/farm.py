@@ -24,7 +24,11 @@ def settings(
     observer: Observer,
     stop: threading.Event,
 ) -> Settings | None:
-    """Settings of the remote engine; None where no farm was named."""
+    """Settings of the remote engine; None where no farm was named.
+
+    Whatever an audit runs is compared with what was made before: nothing of it is asked of the
+    farm's cache, also where that is believed.
+    """
 
     def bootstrap() -> Tree:
         return inputs.ensure(
@@ -38,4 +42,4 @@ def settings(
 
     clients = inputs.Clients(offline=request.offline, stop=stop)
     tools = farm.Tools(found.pinned, found.wanted.folder, store, bootstrap, clients)
-    return farm.settings(request.farm, tools, observer.note)
+    return farm.settings(request.farm, tools, observer.note, again=True)

@@ -202,9 +202,7 @@ class Natives:
     def _built(
         self, architecture: Architecture, by: By, action: Action, made: Tree
     ) -> tuple[Check, Outcome | None]:
-        looked = self.engine.run(
-            native.looking(self.chain, made, by.runs), self.policy, self.store, self.stop
-        )
+        looked = self._run(native.looking(self.chain, made, by.runs), self.policy)
         if looked.failed:
             self._demand_machine(architecture, by, looked)
             reason = (
@@ -222,7 +220,7 @@ class Natives:
             limits=replace(limits, seconds=limits.seconds * (_SLOWER if by.said else 1)),
             share=None,
         )
-        outcome = self.engine.run(action, policy, self.store, self.stop)
+        outcome = self._run(action, policy)
         if outcome.failed:
             return Check(NATIVE["failed"], architecture, self._ended(outcome)), None
         tree = native.outputs(outcome.tree)
@@ -232,6 +230,10 @@ class Natives:
             reason = f"{check.reason}; why: `orchestrate compare {sides}`"
             check = replace(check, reason=reason)
         return check, outcome
+
+    def _run(self, action: Action, policy: Policy) -> Outcome:
+        outcome = self.engine.run(action, policy, self.store, self.stop)
+        return outcome.run_again(action.name)
 
     def _demand_machine(self, architecture: Architecture, by: By, looked: Outcome) -> None:
         """Refuse an emulator, or a worker, that does not run another program either.
@@ -243,7 +245,7 @@ class Natives:
         said = "there is no other program to try it with"
         if made in self.results:
             trying = native.trying(self.chain, made.tree(self.results), by.runs)
-            tried = self.engine.run(trying, self.policy, self.store, self.stop)
+            tried = self._run(trying, self.policy)
             if not tried.failed and native.works(self.store.read(tried.stdout)):
                 return
             said = f"nor does it run {native.SMALL}: {self._ended(tried)}"

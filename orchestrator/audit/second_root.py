@@ -132,6 +132,7 @@ class Chain:
                 policy=self.audited.found.policy,
                 observer=self.bench.observer,
                 jobs=self.jobs,
+                again=True,
                 stop=self.bench.stop,
             )
             .run(steps)

@@ -139,6 +139,7 @@ class Again:
             policy=again.found.policy,
             observer=self.observer,
             jobs=self.jobs,
+            again=True,
             stop=self.stop,
         )
         try:

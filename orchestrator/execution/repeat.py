@@ -48,7 +48,7 @@ def repeat(  # noqa: PLR0913 - what is run, on what, how
 
     Raises:
         ActionError: it failed under these conditions.
-        InfrastructureError: it could not be run.
+        InfrastructureError: it could not be run, or was not.
         InputError: the step is computed in this process, or had nothing to do.
         Stopped: `stop` was set.
     """
@@ -62,7 +62,7 @@ def repeat(  # noqa: PLR0913 - what is run, on what, how
     action = step.make(results)
     if not isinstance(action, Action):
         raise InputError(f"{step.name} runs no action", subject=step.name)
-    outcome = engine.run(action.under(conditions), policy, store, stop)
+    outcome = engine.run(action.under(conditions), policy, store, stop).run_again(step.name)
     if outcome.failed:
         words = store.read(outcome.stderr)[-_SHOWN:].decode(errors="replace").strip()
         ended = (

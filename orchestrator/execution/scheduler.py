@@ -54,11 +54,13 @@ class Scheduler:
         jobs: int,
         rebuild: bool = False,
         bases: Bases | None = None,
+        again: bool = False,
         stop: threading.Event,
     ) -> None:
         """`rebuild`: run everything and compare; `bases`: with these, and what else is remembered.
 
-        Whoever runs a plan twice in one build hands over the same both times.
+        Whoever runs a plan twice in one build hands over the same both times. `again`: the caller
+        compares what is made, so no result counts that an engine took from a cache.
         """
         self._engine = engine
         self._store = store
@@ -66,6 +68,7 @@ class Scheduler:
         self._observer = observer
         self._jobs = jobs
         self._rebuild = rebuild
+        self._again = again or rebuild
         self._bases = bases or Bases()
         self._stop = stop
         self._remembered = Remembered(store, engine.name)
@@ -134,7 +137,7 @@ class Scheduler:
             # Whether its files are at hand is looked at once: it can be more than to look.
             result = self._made(step, work, state, halt, share)
         else:
-            result = self._remembered.recall(work) or self._made(step, work, state, halt, share)
+            result = self._recalled(work) or self._made(step, work, state, halt, share)
         state.results[step.name] = result
         if not step.parts:
             seconds = time.monotonic() - started
@@ -162,13 +165,19 @@ class Scheduler:
         """Make and remember what is not remembered; of builds at once, one does the work."""
         with self._store.only_one(work.key, Either(self._stop, halt)):
             # Another build may have made it while this one waited for the lock.
-            result = self._remembered.recall(work)
+            result = self._recalled(work)
             if result is None:
                 done = self._work(step, work, state, halt, share)
                 if done.sound:
                     self._remembered.remember(step.name, work, done.result, done.refers)
                 result = done.result
             return result
+
+    def _recalled(self, work: Work) -> Result | None:
+        """What is remembered, if it counts here."""
+        found = self._remembered.recall(work)
+        made = found.provenance if found is not None else None
+        return None if self._again and made is not None and made.taken_from else found
 
     def _work(
         self, step: Step, work: Work, state: Execution, halt: threading.Event, share: Share | None
@@ -228,6 +237,8 @@ class Scheduler:
     ) -> Result:
         policy = replace(self._policy, share=share, beside=self._jobs)
         outcome = self._engine.run(action, policy, self._store, Either(self._stop, halt))
+        if self._again:
+            outcome.run_again(name)
         if outcome.failed:
             raise self._failure(name, action, outcome)
         self._demand_outputs(name, action, outcome)

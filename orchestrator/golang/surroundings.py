@@ -107,7 +107,8 @@ def look(chain: Chain, built: Tree, conditions: Conditions, place: Place) -> dic
 
 
 def _run(action: Action, place: Place) -> Outcome:
-    outcome = place.engine.run(action, place.policy, place.store, place.stop)
+    # What is remembered of it was seen on another day.
+    outcome = place.engine.run(action, place.policy, place.store, place.stop).run_again(action.name)
     if outcome.failed:
         words = place.store.read(outcome.stderr).decode(errors="replace").strip()
         raise ActionError(

@@ -68,13 +68,16 @@ class BlobFolder:
         """Number of damaged blobs that this object has found."""
         return self._damages
 
-    def has(self, digest: Digest) -> bool:
+    def has(self, digest: Digest, size: int | None = None) -> bool:
         """Return whether a blob of this name is there (its bytes are not looked at).
+
+        `size`: whether one of so many bytes is; None for any.
 
         Raises:
             InfrastructureError: its folder cannot be looked into.
         """
-        return self._size(digest.hex) is not None
+        found = self._size(digest.hex)
+        return found is not None and size in {None, found}
 
     def holds(self, tree: Tree) -> bool:
         """Return whether every file of a tree is there with the right size (bytes not looked at).

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from containers import registry
+from containers.remote.farm import Farm
 from orchestrator import build, inputs, plan
 from orchestrator.artifacts import image as making
 from orchestrator.artifacts.earlier_files import EarlierFiles
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
 
+    from containers.remote.farm import Cache, Settings
     from orchestrator.execution.step import Step
     from orchestrator.store import Store
     from reproducibility.compare import CheckKind
@@ -152,3 +155,23 @@ def test_an_engine_that_cannot_be_closed_leaves_the_old_output(
     with pytest.raises(InfrastructureError, match="volumes"):
         one.run()
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
+
+
+@pytest.mark.parametrize(("rebuild", "cache"), [(False, "own"), (True, "none")])
+def test_what_is_built_again_is_not_asked_of_a_farms_cache(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, rebuild: bool, cache: Cache
+) -> None:
+    named = Farm("unix:/farm", {}, cache="own", key=tmp_path / "key.pem")
+    one = job(store, tmp_path, rebuild=rebuild)
+    one = replace(one, options=replace(one.options, engine="remote", farm=named))
+    given: list[Farm] = []
+
+    def connect(_: str, __: Path, settings: Settings) -> FakeEngine:
+        given.append(settings.farm)
+        raise InputError("enough")
+
+    monkeypatch.setattr(inputs, "ensure", lambda *_, **__: None)
+    monkeypatch.setattr(registry, "connect", connect)
+    with pytest.raises(InputError, match="enough"):
+        one.run()
+    assert given == [replace(named, cache=cache, key=None if rebuild else named.key)]

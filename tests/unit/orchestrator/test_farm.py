@@ -22,6 +22,8 @@ from reproducibility.manifest import Tree, file
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from containers.remote.farm import Cache
+
 PINNED = WorkerTools(
     packages=(
         RootPackage(
@@ -82,8 +84,18 @@ def test_an_architecture_that_nothing_is_pinned_for_is_refused(store: Store) -> 
 
 def test_without_a_farm_there_are_no_settings(store: Store) -> None:
     tools = farm.Tools(LOCK, Path(), store, Tree, Clients())
-    assert farm.settings(None, tools, lambda _: None) is None
+    assert farm.settings(None, tools, lambda _: None, again=True) is None
     named = Farm("unix:/farm", {"amd64": Workers((), 2)})
-    made = farm.settings(named, tools, lambda _: None)
+    made = farm.settings(named, tools, lambda _: None, again=False)
     assert made is not None
     assert (made.farm, made.tools) == (named, tools)
+
+
+def test_what_is_made_again_is_not_asked_of_the_farms_cache(store: Store) -> None:
+    tools = farm.Tools(LOCK, Path(), store, Tree, Clients())
+    every: tuple[Cache, ...] = ("own", "all")
+    for cache in every:
+        named = Farm("unix:/farm", {}, actions=3, cache=cache, key=Path("key"))
+        made = farm.settings(named, tools, lambda _: None, again=True)
+        assert made is not None
+        assert made.farm == Farm("unix:/farm", {}, actions=3)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from containers.policy import Limits, Policy
+from containers.remote import naming
 from containers.remote import reapi_pb2 as api
 from containers.remote.request import INPUTS, REPORT
 from reproducibility.errors import ActionError, InfrastructureError, Stopped
 from tests.fake_farm import WORKER, Seen
 from tests.fakes import Made, action
+from tests.farm_messages import serialized
 from tests.unit.containers.remote.conftest import mounted
 
 if TYPE_CHECKING:
@@ -267,3 +269,43 @@ def test_the_command_names_its_outputs_and_workers(bench: Bench) -> None:
     assert [(p.name, p.value) for p in one.action.platform.properties] == [("OSFamily", "linux")]
     assert one.action.timeout.seconds == 600
     assert not one.action.do_not_cache
+
+
+@pytest.mark.parametrize("gives", [True, False])
+@pytest.mark.parametrize("function", ["blake3", "sha256"])
+def test_what_is_here_already_is_that_only_with_its_size(
+    bench: Bench, function: str, *, gives: bool
+) -> None:
+    farm = bench.serve({"copy": copied}, function=function)
+    finished = farm._finished
+    claimed = naming.Name(farm.name(b"hallo").hash, 6)
+
+    def larger(made: Made) -> api.ActionResult:
+        result = finished(made)
+        tree = api.Tree()
+        tree.root.files.add(name="out", digest=claimed.message)
+        result.output_directories[0].tree_digest.CopyFrom(farm.put(serialized(tree)).message)
+        return result
+
+    farm._finished = larger  # type: ignore[method-assign]
+    if gives:
+        farm.lies[claimed] = b"hallo"
+    words = "other bytes than" if gives else "NOT_FOUND"
+    with pytest.raises(InfrastructureError, match=words):
+        bench.run(bench.engine(), mounted("copy", bench.tree({"a": b"hallo"})))
+
+
+@pytest.mark.parametrize("what", ["words", "tree"])
+def test_what_is_said_to_be_empty_has_the_name_of_that(bench: Bench, what: str) -> None:
+    farm = bench.serve({"copy": lambda _: Made({"out": b"x"}, stdout=b"said")})
+    finished = farm._finished
+
+    def emptied(made: Made) -> api.ActionResult:
+        result = finished(made)
+        folder = result.output_directories[0]
+        (result.stdout_digest if what == "words" else folder.tree_digest).size_bytes = 0
+        return result
+
+    farm._finished = emptied  # type: ignore[method-assign]
+    with pytest.raises(InfrastructureError, match="other bytes than"):
+        bench.run(bench.engine(), action("copy"))

@@ -116,6 +116,33 @@ def test_outputs_are_found_by_their_paths() -> None:
     result.output_files.add(path="other", digest=FILE, contents=b"cont")
     assert outputs.folder(result, "outputs") == Name.parse(FILE)
     assert outputs.folder(result, "report") is None
-    assert outputs.file(result, "report") == (Name.parse(FILE), b"content")
-    assert outputs.file(result, "other") == (Name.parse(FILE), None)
-    assert outputs.file(result, "none") is None
+    assert outputs.file(result, "report", "blake3") == (Name.parse(FILE), b"content")
+    assert outputs.file(result, "other", "blake3") == (Name.parse(FILE), None)
+    assert outputs.file(result, "none", "blake3") is None
+
+
+def test_bytes_at_hand_are_taken_only_if_they_are_those_of_the_name() -> None:
+    result = api.ActionResult()
+    result.output_files.add(path="report", digest=FILE, contents=b"forged!")
+    assert outputs.file(result, "report", "blake3") == (Name.parse(FILE), None)
+    assert outputs.words(b"forged!", FILE, "blake3") == (Name.parse(FILE), None)
+    assert outputs.words(b"", FILE, "blake3") == (Name.parse(FILE), None)
+    assert outputs.words(b"content", FILE, "blake3") == (Name.parse(FILE), b"content")
+    # Without a name they have none but their own.
+    assert outputs.words(b"content", api.Digest(), "blake3") == (Name.parse(FILE), b"content")
+    nothing = naming.of_bytes("blake3", b"")
+    assert outputs.words(b"", api.Digest(), "blake3") == (nothing, b"")
+    assert outputs.words(b"", nothing.message, "blake3") == (nothing, b"")
+    none = api.Digest(hash=FILE.hash)
+    assert outputs.words(b"", none, "blake3") == (Name(FILE.hash, 0), None)
+
+
+def test_of_two_at_one_path_none_is_taken() -> None:
+    result = api.ActionResult()
+    for _ in range(2):
+        result.output_directories.add(path="outputs", tree_digest=FILE)
+        result.output_files.add(path="report", digest=FILE)
+    with pytest.raises(InfrastructureError, match="report is there 2 times"):
+        outputs.file(result, "report", "blake3")
+    with pytest.raises(InfrastructureError, match="outputs is there 2 times"):
+        outputs.folder(result, "outputs")

@@ -18,6 +18,7 @@ from containers.remote import channel
 from containers.remote.farm import Tls
 from reproducibility.errors import InfrastructureError, InputError
 from tests.fakes import Made, action
+from tests.unit.containers.remote.conftest import of_unknown_kind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -182,3 +183,14 @@ def test_a_key_of_another_certificate(bench: Bench, authority: Issuer) -> None:
     _, key = authority.issue("another", "me")
     with pytest.raises(InputError, match="is not that of the certificate"):
         bench.engine(tls=Tls(authority.path, certificate, key)).meet()
+
+
+@pytest.mark.parametrize("which", ["certificate", "key"])
+def test_a_key_of_a_kind_that_is_not_known(bench: Bench, authority: Issuer, which: str) -> None:
+    files = dict(zip(("certificate", "key"), authority.issue("me", "me"), strict=True))
+    # id-ecPublicKey
+    strange = of_unknown_kind(files[which].read_bytes(), "06072a8648ce3d0201")
+    files[which].write_bytes(strange)
+    with pytest.raises(InputError) as refused:
+        bench.engine(tls=Tls(authority.path, **files)).meet()
+    assert str(files[which]) in str(refused.value.diagnostics())

@@ -329,3 +329,9 @@ def test_a_worker_that_runs_nothing_of_the_architecture_is_no_verdict(foreign: F
     with pytest.raises(InfrastructureError, match="the farm's worker does not run") as caught:
         foreign.native(**on_farm(foreign, "riscv64"))
     assert "[workers.riscv64]" in caught.value.remedy
+
+
+def test_what_comes_from_a_cache_proves_nothing(foreign: Foreign) -> None:
+    foreign.engine.taken_from[VERSION] = "action cache (all)"
+    with pytest.raises(InfrastructureError, match=f"{VERSION} was to be run again"):
+        foreign.native()

@@ -21,7 +21,7 @@ from orchestrator.spec.second_root import Gcc, Roots
 from reproducibility import digest, gomodule
 from reproducibility.codes import LOG
 from reproducibility.compare import Check
-from reproducibility.errors import ActionError, InputError, Stopped
+from reproducibility.errors import ActionError, InfrastructureError, InputError, Stopped
 from tests.fakes import Made
 from tests.unit.orchestrator import samples
 from tests.unit.orchestrator.audit.world import World, codes
@@ -380,3 +380,9 @@ def test_what_cannot_be_asked_for_is_refused(world: FromGcc) -> None:
     with pytest.raises(InputError, match="does not say where GCC's Go comes from") as caught:
         inputs.require("gcc", plain.pinned, plain.wanted)
     assert "[root.gcc]" in caught.value.remedy
+
+
+def test_what_comes_from_a_cache_proves_nothing(world: FromGcc) -> None:
+    world.engine.taken_from = dict.fromkeys(world.engine.table, "action cache (all)")
+    with pytest.raises(InfrastructureError, match="was to be run again"):
+        world.root()

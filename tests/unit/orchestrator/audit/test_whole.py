@@ -17,6 +17,7 @@ from orchestrator.inputs import bundle
 from reproducibility import digest
 from reproducibility.codes import FROM_INPUTS
 from reproducibility.compare import Check
+from reproducibility.errors import InfrastructureError
 from reproducibility.manifest import Tree
 from tests.fakes import Asked, Made
 from tests.unit.orchestrator.audit.world import World, clean, codes, host_in_it, step_of
@@ -125,3 +126,10 @@ def test_an_image_made_in_the_same_surroundings_proves_less(
 def _recorded(one: World) -> list[dict[str, str]]:
     steps: list[dict[str, str]] = json.loads((one.out / "result.json").read_bytes())["steps"]
     return steps
+
+
+def test_nothing_of_it_comes_from_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = world(tmp_path, monkeypatch, a=clean)
+    one.engine.taken_from["a"] = "action cache (all)"
+    with pytest.raises(InfrastructureError, match="a was to be run again"):
+        one.audit(whole=True)

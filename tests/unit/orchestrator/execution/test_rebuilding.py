@@ -9,12 +9,15 @@ import contextlib
 import errno
 import os
 import shutil
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from containers.policy import Policy
 from orchestrator.execution import rebuilding
+from orchestrator.execution.scheduler import Scheduler
 from orchestrator.execution.step import Execution, Step
 from orchestrator.store import Store
 from reproducibility import regular
@@ -377,3 +380,37 @@ def test_the_observer_is_told_of_a_rebuild(store: Store) -> None:
     assert observer.told == [
         (what, name) for name in ("a", "b") for what in ("started", "finished")
     ]
+
+
+def test_a_rebuild_takes_nothing_from_a_cache(store: Store) -> None:
+    engine = FakeEngine(TABLE)
+    engine.taken_from = dict.fromkeys(TABLE, "action cache (own)")
+    run(store, STEPS, engine)
+    with pytest.raises(InfrastructureError, match="a was to be run again"):
+        run(store, STEPS, engine, rebuild=True)
+    # What was taken before is what it is compared with.
+    engine.taken_from = {}
+    assert set(verdicts(run(store, STEPS, engine, rebuild=True)).values()) == {Verdict.PASS}
+
+
+def test_what_was_taken_from_a_cache_is_not_remembered_for_a_comparison(store: Store) -> None:
+    engine = FakeEngine(TABLE)
+    engine.taken_from = dict.fromkeys(TABLE, "action cache (own)")
+    run(store, STEPS, engine)
+    engine.taken_from = {}
+
+    def again() -> Execution:
+        return Scheduler(
+            engine=engine,
+            store=store,
+            policy=Policy(),
+            observer=FakeObserver(),
+            jobs=1,
+            again=True,
+            stop=threading.Event(),
+        ).run(STEPS)
+
+    assert not any(result.cached for result in again().results.values())
+    assert engine.runs == ["a", "b"] * 2
+    # What was run is.
+    assert all(result.cached for result in again().results.values())

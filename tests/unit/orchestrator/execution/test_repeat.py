@@ -15,7 +15,7 @@ from orchestrator.execution.scheduler import Scheduler
 from orchestrator.execution.step import Step
 from reproducibility.compare import Verdict
 from reproducibility.conditions import Conditions
-from reproducibility.errors import ActionError, InputError
+from reproducibility.errors import ActionError, InfrastructureError, InputError
 from reproducibility.variations import VARIED
 from tests.fakes import Asked, FakeEngine, FakeObserver, Made, action
 from tests.unit.orchestrator.execution.test_scheduler import step
@@ -111,3 +111,11 @@ def test_what_an_engine_cannot_apply_is_skipped_with_its_reason(store: Store) ->
     found = under(VARIED, engine, store, one, had)
     assert (found.verdict, "order: no tmpfs here" in found.reason) == (Verdict.SKIP, True)
     assert under(Conditions(user=1), engine, store, one, had).verdict is Verdict.PASS
+
+
+def test_a_result_that_was_taken_from_a_cache_is_not_compared(store: Store) -> None:
+    engine, one = FakeEngine({"a": host_in_it}), step("a")
+    had = results(engine, store, [one])
+    engine.taken_from["a"] = "action cache (own)"
+    with pytest.raises(InfrastructureError, match=r"a was to be run again.*action cache \(own\)"):
+        under(Conditions(user=1), engine, store, one, had)

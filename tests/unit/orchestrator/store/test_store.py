@@ -86,6 +86,8 @@ def test_every_way_in_gives_the_same_blob(store: Store, tmp_path: Path) -> None:
     assert path.exists()
     assert store.put_file(path, move=True) == found == digest.of_bytes(b"content")
     assert store.has(found)
+    assert store.has(found, 7)
+    assert not store.has(found, 8)
     assert store.read(found) == b"content"
     status = store.blob(found).stat()
     assert status.st_mode & 0o777 == 0o444
