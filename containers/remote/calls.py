@@ -208,18 +208,12 @@ class Calls:
     def _retrying(self, stop: Event) -> Retrying:
         return Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, Fault) and error.passing),
-            stop=self._enough,
+            stop=_Enough(self.farm.patience),
             wait=wait_random_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE),
             sleep=sleep_using_event(stop),
             before_sleep=self._say,
             reraise=True,
         )
-
-    def _enough(self, state: RetryCallState) -> bool:
-        fault = state.outcome.exception() if state.outcome else None
-        if isinstance(fault, Fault) and not fault.away and state.attempt_number >= _STUMBLES:
-            return True
-        return (state.seconds_since_start or 0.0) >= self.farm.patience
 
     def _say(self, state: RetryCallState) -> None:
         fault = state.outcome.exception() if state.outcome else None
@@ -279,3 +273,24 @@ class Calls:
             for call, stop in running:
                 if stop.is_set():
                     call.cancel()
+
+
+class _Enough:
+    """Whether a call has failed for long enough, or often enough (tenacity's `stop`).
+
+    A farm that is away is waited for from the first failure on: a blob may travel for longer than
+    that before its stream is cut.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._first: float | None = None
+
+    def __call__(self, state: RetryCallState) -> bool:
+        at = state.outcome_timestamp or 0.0
+        if self._first is None:
+            self._first = at
+        fault = state.outcome.exception() if state.outcome else None
+        if isinstance(fault, Fault) and not fault.away and state.attempt_number >= _STUMBLES:
+            return True
+        return at - self._first >= self._patience

@@ -268,3 +268,22 @@ def test_stopping_ends_the_command_for_headers(
             with pytest.raises(Stopped):
                 future.result()
     assert begun(tmp_path) == 1
+
+
+def test_patience_counts_from_the_first_failure(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("containers.remote.calls._FIRST_PAUSE", 0.01)
+    bench.serve({})
+    calls = bench.engine(patience=1).calls
+    attempts: list[int] = []
+
+    def work() -> str:
+        attempts.append(len(attempts))
+        if len(attempts) == 1:
+            # As a large blob that is cut after it had travelled for longer than that.
+            time.sleep(1.2)
+            raise Fault(Code.UNAVAILABLE, "cut")
+        return "done"
+
+    assert calls.again(work, bench.stop) == "done"
