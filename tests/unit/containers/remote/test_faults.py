@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+import zstandard
 from blake3 import blake3
 
 from containers.remote import reapi_pb2 as api
@@ -237,6 +238,34 @@ def test_wrong_bytes_are_never_kept(
         for path in (bench.store.root / "blobs").rglob("*")
         if path.is_file()
     )
+
+
+def packed(level: int, data: bytes) -> bytes:
+    """What a farm gives that compresses as it reads: it knows no size, by which to choose less."""
+    compressor = zstandard.ZstdCompressor(level=level).compressobj()
+    return bytes(compressor.compress(data) + compressor.flush())
+
+
+@pytest.mark.parametrize("level", [1, 3, 19])
+def test_streams_of_ordinary_levels_are_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, level: int
+) -> None:
+    farm = bench.serve({}, zstd=True)
+    monkeypatch.setattr(zstandard, "compress", lambda data: packed(level, data))
+    assert ran(bench, farm) == MADE.files
+
+
+@pytest.mark.parametrize("content", [b"small" * 999, OTHER], ids=["small", "large"])
+def test_a_stream_that_would_need_much_memory_is_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    farm = bench.serve({"work": lambda _: Made({"out": content})}, zstd=True)
+    level = {content: 22}
+    monkeypatch.setattr(zstandard, "compress", lambda data: packed(level.get(data, 3), data))
+    with pytest.raises(InfrastructureError, match="windows of more than 8 MiB") as caught:
+        bench.run(bench.engine(), action("work"))
+    assert "19" in caught.value.remedy
+    assert farm.calls["Read"] + farm.calls["BatchReadBlobs"] < 5
 
 
 def test_more_bytes_than_were_asked_for_are_refused(bench: Bench) -> None:
