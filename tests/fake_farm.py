@@ -24,7 +24,7 @@ from containers.remote import reapi_pb2 as api
 from containers.remote.naming import Name
 from containers.remote.request import OUTPUTS, REPORT, TOOLS
 from tests.fakes import Made
-from tests.farm_messages import V2, Folder, Running, missing, operation, serialized
+from tests.farm_messages import V2, Folder, Running, missing, named, operation, serialized
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,9 +54,8 @@ Work = Callable[[Seen], Made]
 class Trouble:
     """A fault to come: of a method's next calls, `times` of them.
 
-    `code`: what it is answered with. `after`: messages (of a stream), or bytes of one blob (Read),
-    that come first. `status`: of an answer, instead of the call's. `kept`: bytes that a cut Write
-    has kept.
+    `code`: what it is answered with. `after`: messages (of a stream), bytes of one blob (Read),
+    or that a Write has kept, that come first.
     """
 
     method: str
@@ -316,8 +315,7 @@ class FakeFarm:
         return answer
 
     def _read(self, request: api.ReadRequest, context: Any) -> Iterator[Any]:
-        *_, digits, size = request.resource_name.split("/")
-        name = Name(digits, int(size))
+        name = named(request.resource_name)
         data = self.lies.get(name, self.blobs.get(name))
         if data is None:
             context.abort(grpc.StatusCode.NOT_FOUND, "no such blob")
@@ -331,31 +329,40 @@ class FakeFarm:
     def _write(
         self, requests: Iterator[api.WriteRequest], context: Any, trouble: Trouble | None
     ) -> Any:
-        place, kept, finished = "", bytearray(), False
+        # What counts is the plain bytes, but that a stream of compressed ones goes on counting
+        # those from its first offset on (remote_execution.proto, ContentAddressableStorage).
+        place, kept, offset, finished = "", bytearray(), 0, False
+        unpacked = zstandard.ZstdDecompressor().decompressobj()
         for request in requests:
-            place = place or request.resource_name
-            kept = self._uploads.setdefault(place, bytearray())
-            assert request.write_offset == len(kept)
-            kept += request.data
+            if not place:
+                place = request.resource_name
+                kept = self._uploads.setdefault(place, bytearray())
+                offset = len(kept)
+            assert request.write_offset == offset
+            packed = "/compressed-blobs/zstd/" in f"/{place}"
+            offset += len(request.data)
+            kept += unpacked.decompress(request.data) if packed else request.data
             finished = request.finish_write
+            if finished:
+                self._written(place, bytes(kept), context)
             if trouble is not None and len(kept) >= trouble.after:
                 raise Cut(trouble)
         assert finished
-        *_, digits, size = place.split("/")
-        name, data = Name(digits, int(size)), bytes(kept)
-        if "compressed-blobs/zstd" in place:
-            data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
+        return api.WriteResponse(committed_size=offset)
+
+    def _written(self, place: str, data: bytes, context: Any) -> None:
+        name = named(place)
         if self.put(data) != name:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "other bytes")
         self.sent[name] += 1
-        return api.WriteResponse(committed_size=len(kept))
 
     def _write_status(self, request: api.QueryWriteStatusRequest, context: Any) -> Any:
         kept = self._uploads.get(request.resource_name)
         if kept is None:
             context.abort(grpc.StatusCode.NOT_FOUND, "no such upload")
             return None
-        return api.QueryWriteStatusResponse(committed_size=len(kept))
+        complete = named(request.resource_name) in self.blobs
+        return api.QueryWriteStatusResponse(committed_size=len(kept), complete=complete)
 
     def _get_result(self, request: api.GetActionResultRequest, context: Any) -> Any:
         found = self.results.get(Name.parse(request.action_digest))

@@ -6,14 +6,12 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import grpc
 
 from containers.remote import reapi_pb2 as api
-
-if TYPE_CHECKING:
-    from containers.remote.naming import Name
+from containers.remote.naming import Name
 
 V2 = "build.bazel.remote.execution.v2."
 ANY = "type.googleapis.com/"
@@ -72,6 +70,12 @@ class Folder:
 def serialized(message: Any) -> bytes:
     data: bytes = message.SerializeToString(deterministic=True)
     return data
+
+
+def named(place: str) -> Name:
+    """The name of a blob, which the name of a stream ends with."""
+    *_, digits, size = place.split("/")
+    return Name(digits, int(size))
 
 
 def operation(running: Running) -> api.Operation:

@@ -22,13 +22,14 @@ from tenacity import (
 
 from containers.remote import channel, faults
 from containers.remote import reapi_pb2 as api
-from containers.remote.faults import Fault
+from containers.remote.faults import Code, Fault
 from reproducibility.errors import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from threading import Event
 
+    from containers.remote.channel import Sheet
     from containers.remote.farm import Settings
 
 Request = TypeVar("Request")
@@ -96,8 +97,8 @@ class Calls:
             Fault: it failed.
             Stopped: `stop` was set.
         """
-        with self._translated(stop):
-            call = method.future(request, timeout=seconds, metadata=self._metadata())
+        with self._translated(stop) as letters:
+            call = method.future(request, timeout=seconds, metadata=self._metadata(letters))
             with self._watched(call, stop):
                 answer: Response = call.result()
         self._answered()
@@ -112,8 +113,8 @@ class Calls:
         seconds: float = DEADLINE,
     ) -> Response:
         """Call a method that takes a stream, once. Raises as `once`."""
-        with self._translated(stop):
-            call = method.future(iter(requests), timeout=seconds, metadata=self._metadata())
+        with self._translated(stop) as letters:
+            call = method.future(iter(requests), timeout=seconds, metadata=self._metadata(letters))
             with self._watched(call, stop):
                 answer: Response = call.result()
         self._answered()
@@ -128,8 +129,8 @@ class Calls:
         seconds: float = DEADLINE,
     ) -> Iterator[Response]:
         """Call a method that answers with a stream, once. Raises as `once`."""
-        with self._translated(stop):
-            call = method(request, timeout=seconds, metadata=self._metadata())
+        with self._translated(stop) as letters:
+            call = method(request, timeout=seconds, metadata=self._metadata(letters))
             with self._watched(call, stop):
                 try:
                     for answer in call:
@@ -156,8 +157,9 @@ class Calls:
             Fault: it does not pass.
             Stopped: `stop` was set.
         """
-        renewed = False
         seen = progress() if progress else None
+        # What `progress` said when headers were refused: new ones may be, later, as well.
+        refused: tuple[object, ...] = ()
         while True:
             try:
                 return self._retrying(stop)(work)
@@ -167,12 +169,30 @@ class Calls:
                 now = progress() if progress else None
                 if fault.passing and now != seen:
                     seen = now
-                    continue
-                if fault.code == faults.Code.UNAUTHENTICATED and not renewed:
-                    renewed = self._letters.renew()
-                    if renewed:
-                        continue
+                elif refused != (now,) and self._renewed(fault, stop):
+                    refused = (now,)
+                else:
+                    raise
+
+    def renewing(self, work: Callable[[], Given], stop: Event) -> Given:
+        """Do work that makes a call; once more where the headers that it went with are refused.
+
+        Raises:
+            Fault: it failed otherwise, or new ones are refused too.
+            Stopped: `stop` was set.
+        """
+        try:
+            return work()
+        except Fault as fault:
+            if not self._renewed(fault, stop):
                 raise
+        return work()
+
+    def _renewed(self, fault: Fault, stop: Event) -> bool:
+        """Tell whether a call was refused for its headers, and may have others the next time."""
+        # A status within an answer is none of the call's own.
+        refused = fault.code == Code.UNAUTHENTICATED and fault.letters > 0
+        return refused and self._letters.renew(fault.letters, stop)
 
     def unary(
         self,
@@ -188,18 +208,12 @@ class Calls:
     def _retrying(self, stop: Event) -> Retrying:
         return Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, Fault) and error.passing),
-            stop=self._enough,
+            stop=_Enough(self.farm.patience),
             wait=wait_random_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE),
             sleep=sleep_using_event(stop),
             before_sleep=self._say,
             reraise=True,
         )
-
-    def _enough(self, state: RetryCallState) -> bool:
-        fault = state.outcome.exception() if state.outcome else None
-        if isinstance(fault, Fault) and not fault.away and state.attempt_number >= _STUMBLES:
-            return True
-        return (state.seconds_since_start or 0.0) >= self.farm.patience
 
     def _say(self, state: RetryCallState) -> None:
         fault = state.outcome.exception() if state.outcome else None
@@ -222,21 +236,23 @@ class Calls:
 
     # -- all calls -------------------------------------------------------------------------------
 
-    def _metadata(self) -> tuple[tuple[str, str | bytes], ...]:
-        return (*self._letters.current(), (_METADATA, self._told.SerializeToString()))
+    def _metadata(self, letters: Sheet) -> tuple[tuple[str, str | bytes], ...]:
+        return (*letters.lines, (_METADATA, self._told.SerializeToString()))
 
     @contextmanager
-    def _translated(self, stop: Event) -> Iterator[None]:
+    def _translated(self, stop: Event) -> Iterator[Sheet]:
+        """Give the headers for a call, and what it raises as a fault that knows them."""
         if stop.is_set():
             raise Stopped("stopped")
+        letters = self._letters.current(stop)
         try:
-            yield
+            yield letters
         except grpc.FutureCancelledError as error:
             raise Stopped("stopped") from error
         except grpc.RpcError as error:
             if stop.is_set():
                 raise Stopped("stopped") from error
-            raise faults.of_call(error) from error
+            raise faults.of_call(error, letters.number) from error
 
     @contextmanager
     def _watched(self, call: Any, stop: Event) -> Iterator[None]:  # noqa: ANN401 - four kinds of calls
@@ -257,3 +273,24 @@ class Calls:
             for call, stop in running:
                 if stop.is_set():
                     call.cancel()
+
+
+class _Enough:
+    """Whether a call has failed for long enough, or often enough (tenacity's `stop`).
+
+    A farm that is away is waited for from the first failure on: a blob may travel for longer than
+    that before its stream is cut.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._first: float | None = None
+
+    def __call__(self, state: RetryCallState) -> bool:
+        at = state.outcome_timestamp or 0.0
+        if self._first is None:
+            self._first = at
+        fault = state.outcome.exception() if state.outcome else None
+        if isinstance(fault, Fault) and not fault.away and state.attempt_number >= _STUMBLES:
+            return True
+        return at - self._first >= self._patience

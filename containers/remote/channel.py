@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import grpc
@@ -15,10 +16,12 @@ from cryptography.hazmat.primitives import serialization
 from containers.host import process
 from containers.remote import reapi_pb2 as api
 from reproducibility import regular
-from reproducibility.errors import InfrastructureError, InputError
+from reproducibility.errors import InfrastructureError, InputError, Stopped
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+    from threading import Event
 
     from cryptography.hazmat.primitives.asymmetric.types import (
         CertificatePublicKeyTypes,
@@ -41,6 +44,10 @@ _OPTIONS = (
 )
 _SECRET = 1 << 16
 _COMMAND_SECONDS = 60
+# Seconds between attempts to have headers that are to replace others. The first ones are asked for
+# once: what was never seen to work is wrong rather than out of order for a moment.
+_PAUSES = (1.0, 5.0, 15.0)
+_LOOK = 0.1
 
 
 @dataclass(frozen=True)
@@ -206,41 +213,94 @@ def _read(path: Path | None) -> bytes | None:
         ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Headers as they were at one time: (name, value) of each, which no error or log shows.
+
+    `number`: tells them from those before and after.
+    """
+
+    number: int
+    lines: tuple[tuple[str, str], ...] = field(repr=False)
+
+
 class Letters:
-    """The headers that go with each call. What they say is in no error, and is kept nowhere."""
+    """The headers that go with each call. What they say is in no error, and is kept nowhere.
+
+    Many calls use the same ones, and all of them are refused where a token expires. So who was
+    refused says with which, and only those are thrown away.
+    """
 
     def __init__(self, source: Headers) -> None:
         self._source = source
         self._lock = threading.Lock()
-        self._known: tuple[tuple[str, str], ...] | None = None
+        self._known: Sheet | None = None
+        self._number = 1
 
-    def current(self) -> tuple[tuple[str, str], ...]:
-        """(name, value) of each.
+    def current(self, stop: Event) -> Sheet:
+        """The headers of now; asked for where none are known.
 
         Raises:
             InputError: the file or the command's output has another form.
             InfrastructureError: the command fails.
+            Stopped: `stop` was set.
         """
-        with self._lock:
+        with self._locked(stop):
             if self._known is None:
-                self._known = tuple(self._lines())
+                self._known = Sheet(self._number, self._asked(stop))
             return self._known
 
-    def renew(self) -> bool:
-        """Have them asked for again: a token may have expired. Whether there are any."""
-        with self._lock:
-            there = bool(self._known)
-            self._known = None
-            return there
+    def renew(self, number: int, stop: Event) -> bool:
+        """Have headers asked for again since the farm refused those of a number: a token expired.
 
-    def _lines(self) -> list[tuple[str, str]]:
+        Whether there are any. Those that are known stay where they are others already.
+
+        Raises:
+            Stopped: `stop` was set.
+        """
+        if self._source.file is None and not self._source.command:
+            return False
+        with self._locked(stop):
+            if number == self._number:
+                self._known = None
+                self._number += 1
+        return True
+
+    @contextmanager
+    def _locked(self, stop: Event) -> Iterator[None]:
+        """Hold the lock, which somebody has for as long as a command runs."""
+        while not self._lock.acquire(timeout=_LOOK):
+            if stop.is_set():
+                raise Stopped("stopped")
+        try:
+            if stop.is_set():
+                raise Stopped("stopped")
+            yield
+        finally:
+            self._lock.release()
+
+    def _asked(self, stop: Event) -> tuple[tuple[str, str], ...]:
+        """The headers from where they come; more than once where they only are to be renewed."""
+        for pause in _PAUSES if self._number > 1 else ():
+            try:
+                return tuple(self._lines(stop))
+            except (InfrastructureError, InputError):
+                if stop.wait(pause):
+                    raise Stopped("stopped") from None
+        return tuple(self._lines(stop))
+
+    def _lines(self, stop: Event) -> list[tuple[str, str]]:
         source = self._source
         if source.file is not None:
             text, subject = _read(source.file) or b"", str(source.file)
         elif source.command:
             # A program of the person's own, which finds its credentials as in a shell.
             done = process.run(
-                source.command, environment=os.environ, seconds=_COMMAND_SECONDS, check=False
+                source.command,
+                environment=os.environ,
+                seconds=_COMMAND_SECONDS,
+                stop=stop,
+                check=False,
             )
             text, subject = done.stdout, source.command[0]
             if done.status != 0:

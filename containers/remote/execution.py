@@ -2,7 +2,7 @@
 
 The same action is never asked for a second time while the first may still run: a connection that
 was lost is taken up again (WaitExecution), and only where the farm knows nothing of it any more is
-it run anew. When the person stops, what runs there is cancelled.
+it run anew. When the person stops, or it cannot be followed any more, what runs there is cancelled.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from google.protobuf.message import DecodeError
 from containers.remote import faults
 from containers.remote import reapi_pb2 as api
 from containers.remote.faults import Code, Fault
-from reproducibility.errors import InfrastructureError, Stopped
+from reproducibility import visible
+from reproducibility.errors import InfrastructureError, SourceryError, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,6 +57,8 @@ class Execution:
         self._name = name
         self._action = action
         self._operation = ""
+        # Whether it may have begun there under a name that nobody here knows.
+        self._unnamed = False
         self._stage = api.ExecutionStage.UNKNOWN
         self._heard = 0
         self._told = False
@@ -143,7 +146,7 @@ class Execution:
                     # Started again, or the operation was dropped: nothing of it runs any more.
                     self._calls.note(f"{self._name}: the farm has forgotten it; asking again")
                     self._operation = ""
-        except Stopped:
+        except BaseException:
             self._cancel()
             raise
 
@@ -154,15 +157,18 @@ class Execution:
             Fault: it ended without an answer.
         """
         while True:
-            heard = self._heard
+            heard, unnamed = self._heard, self._unnamed
             try:
                 for operation in self._stream(stop):
                     self._heard += 1
                     self._operation = operation.name or self._operation
+                    self._unnamed = not self._operation
                     self._stage = _stage(operation)
                     if operation.done:
                         return self._answer(operation)
             except Fault as fault:
+                if not fault.passing or fault.code == Code.RESOURCE_EXHAUSTED:
+                    self._unnamed = unnamed  # this time it was not taken
                 # Our own deadline, of a stream that has said something: nothing is wrong.
                 if fault.code != Code.DEADLINE_EXCEEDED or self._heard == heard:
                     raise
@@ -183,6 +189,7 @@ class Execution:
         if self._operation:
             request = api.WaitExecutionRequest(name=self._operation)
             return self._calls.streamed(self._calls.methods.wait, request, stop, seconds=_QUIET)
+        self._unnamed = self._unnamed or not stop.is_set()
         execute = api.ExecuteRequest(
             instance_name=self._offer.instance,
             skip_cache_lookup=True,
@@ -192,7 +199,7 @@ class Execution:
         return self._calls.streamed(self._calls.methods.execute, execute, stop, seconds=_QUIET)
 
     def _answer(self, operation: api.Operation) -> api.ExecuteResponse:
-        self._operation = ""
+        self._operation, self._unnamed = "", False
         if operation.WhichOneof("result") == "error":
             fault = faults.of_status(operation.error)
             if fault is not None:
@@ -205,20 +212,36 @@ class Execution:
             ) from error
 
     def _cancel(self) -> None:
-        """Have the farm end what it runs for this, as well as can be: the person waits."""
+        """Have the farm end what may run for this, as well as can be: an error is on its way."""
         if not self._operation:
+            if self._unnamed:
+                self._calls.note(
+                    f"{self._name} may still run on the farm, which has not said under which name"
+                )
             return
         request = api.CancelOperationRequest(name=self._operation)
+        over = threading.Event()
+        timer = threading.Timer(_CANCELLING, over.set)
+        timer.start()
         try:
-            self._calls.once(
-                self._calls.methods.cancel, request, threading.Event(), seconds=_CANCELLING
+            self._calls.renewing(
+                lambda: self._calls.once(self._calls.methods.cancel, request, over), over
             )
         except Fault as fault:
-            if fault.code != Code.NOT_FOUND:
-                self._calls.note(
-                    f"{self._name} may still run on the farm, which does not cancel it: "
-                    f"{fault.words or fault.code.name}"
-                )
+            if fault.code == Code.NOT_FOUND:
+                return
+            why = fault.words or fault.code.name
+        except Stopped:
+            why = f"no answer in {_CANCELLING:.0f} s"
+        except Exception as error:  # noqa: BLE001 - it must not hide what ended the action
+            # What others say may hold the headers.
+            words = error.summary if isinstance(error, SourceryError) else type(error).__name__
+            why = visible.line(words)
+        else:
+            return
+        finally:
+            timer.cancel()
+        self._calls.note(f"{self._name} may still run on the farm, which does not cancel it: {why}")
 
 
 def _stage(operation: api.Operation) -> api.ExecutionStage.Value:

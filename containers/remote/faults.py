@@ -66,13 +66,24 @@ _TLS_REMEDIES = {
 
 
 class Fault(Exception):  # noqa: N818 - some of them pass by themselves
-    """A call that failed, or a `Status` that is not OK. `missing`: blobs that the farm lacks."""
+    """A call that failed, or a `Status` that is not OK. `missing`: blobs that the farm lacks.
 
-    def __init__(self, code: grpc.StatusCode, words: str, missing: tuple[Name, ...] = ()) -> None:
+    `letters`: the number of the headers that the call went with (`channel.Sheet`).
+    """
+
+    def __init__(
+        self,
+        code: grpc.StatusCode,
+        words: str,
+        missing: tuple[Name, ...] = (),
+        *,
+        letters: int = 0,
+    ) -> None:
         super().__init__(f"{code.name}: {words}")
         self.code = code
         self.words = visible.line(redact(words))[:_SHOWN]
         self.missing = missing
+        self.letters = letters
 
     @property
     def passing(self) -> bool:
@@ -85,12 +96,12 @@ class Fault(Exception):  # noqa: N818 - some of them pass by themselves
         return self.code in AWAY
 
 
-def of_call(error: grpc.RpcError) -> Fault:
-    """The fault that a call ended with."""
+def of_call(error: grpc.RpcError, letters: int) -> Fault:
+    """The fault that a call ended with. `letters`: see `Fault`."""
     # What a call raises is both, which neither class says.
     call: object = error
     if not isinstance(call, grpc.Call):
-        return Fault(Code.UNKNOWN, str(error))
+        return Fault(Code.UNKNOWN, str(error), letters=letters)
     code, words = call.code(), call.details()
     found: tuple[Name, ...] = ()
     if code == Code.FAILED_PRECONDITION:
@@ -100,7 +111,7 @@ def of_call(error: grpc.RpcError) -> Fault:
                     found = _missing(api.Status.FromString(value).details)
                 except DecodeError:
                     found = ()
-    return Fault(code, words or "", found)
+    return Fault(code, words or "", found, letters=letters)
 
 
 def of_status(status: api.Status) -> Fault | None:

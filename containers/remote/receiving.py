@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 # How often wrong bytes are asked for again, before they are no accident.
 _WRONG = 3
+# Bytes of a zstd window: what levels up to 19 use, and every reader of RFC 8878 is to have. By
+# itself the library takes up to 128 MiB for a stream, at the word of its first bytes.
+_WINDOW = 8 << 20
 
 
 class WrongBytes(Exception):  # noqa: N818 - it is the bytes that are wrong
@@ -303,9 +306,16 @@ def _bounded(pieces: Iterable[bytes], most: int) -> Iterator[bytes]:
 
 
 def _decompressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Pieces of zstd frames as plain ones; each gives a bounded number of bytes at once."""
+    """Pieces of zstd frames as plain ones; each gives a bounded number of bytes at once.
+
+    Raises:
+        Fault: they are none.
+        InfrastructureError: they need more memory than they are given.
+    """
+    # In bytes, whatever its documentation says.
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
     # `read1`: what has arrived is not lost where the stream is cut.
-    with zstandard.ZstdDecompressor().stream_reader(
+    with decompressor.stream_reader(
         cast("IO[bytes]", _Pieces(pieces)),  # it calls nothing but `read`
         read_across_frames=True,
     ) as reader:
@@ -313,6 +323,11 @@ def _decompressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
             try:
                 piece = reader.read1(1 << 20)
             except zstandard.ZstdError as error:
+                if "too much memory" in str(error):
+                    raise InfrastructureError(
+                        "the farm compresses blobs with windows of more than 8 MiB",
+                        remedy="tell its administrator: levels up to 19 need no more",
+                    ) from error
                 raise Fault(faults.Code.INTERNAL, f"a stream is no zstd: {error}") from error
             if not piece:
                 return

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+import zstandard
 from blake3 import blake3
 
 from containers.remote import reapi_pb2 as api
+from containers.remote import sending
 from containers.remote.request import INPUTS
 from reproducibility.errors import InfrastructureError
 from tests.fakes import Made, action
 from tests.unit.containers.remote.conftest import mounted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.fake_farm import FakeFarm, Seen
     from tests.unit.containers.remote.conftest import Bench
 
@@ -74,6 +78,57 @@ def test_a_stream_that_is_cut_goes_on(
         farm.plant(method, code=Code.INTERNAL, after=number * 100_000)
     assert ran(bench, farm) == MADE.files
     assert farm.calls[method] >= 9
+
+
+@pytest.fixture
+def uploads(monkeypatch: pytest.MonkeyPatch) -> list[api.WriteRequest]:
+    """The first message of each stream to the farm, in their order."""
+    found: list[api.WriteRequest] = []
+    begun = sending._Upload.requests
+
+    def requests(
+        upload: sending._Upload, place: str, pieces: Iterator[bytes], stop: threading.Event
+    ) -> Iterator[api.WriteRequest]:
+        for number, request in enumerate(begun(upload, place, pieces, stop)):
+            if number == 0:
+                found.append(request)
+            yield request
+
+    monkeypatch.setattr(sending, "PIECE", 1 << 18)
+    monkeypatch.setattr(sending._Upload, "requests", requests)
+    return found
+
+
+def test_a_compressed_stream_that_is_cut_begins_anew_as_a_plain_one(
+    bench: Bench, uploads: list[api.WriteRequest]
+) -> None:
+    farm = bench.serve({}, zstd=True)
+    # Bytes that get smaller: a place in them is none in the compressed ones.
+    content = bytes(LARGE[:1_000_000]) + bytes(range(256)) * 40_000
+    for number in range(3):
+        farm.plant("Write", after=(number + 1) * 800_000)
+    farm.table["work"] = lambda _: Made({"out": b""})
+    bench.run(bench.engine(), mounted("work", bench.tree({"large": content})))
+    assert farm.sent[farm.name(content)] == 1
+    first, *plain = uploads
+    assert "/compressed-blobs/zstd/" in first.resource_name
+    names = {request.resource_name for request in plain}
+    (name,) = names
+    assert "/blobs/" in name
+    assert name.split("/")[1] != first.resource_name.split("/")[1]
+    offsets = [request.write_offset for request in plain]
+    assert first.write_offset == offsets[0] == 0
+    assert 0 < offsets[1] < offsets[2]
+
+
+@pytest.mark.parametrize("zstd", [False, True])
+def test_a_stream_whose_answer_is_lost_is_not_sent_again(
+    bench: Bench, uploads: list[api.WriteRequest], *, zstd: bool
+) -> None:
+    farm = bench.serve({}, zstd=zstd)
+    farm.plant("Write", after=len(LARGE))
+    assert ran(bench, farm) == MADE.files
+    assert len(uploads) == 1
 
 
 def test_a_connection_that_is_lost_twice_is_taken_up_again(bench: Bench) -> None:
@@ -183,6 +238,34 @@ def test_wrong_bytes_are_never_kept(
         for path in (bench.store.root / "blobs").rglob("*")
         if path.is_file()
     )
+
+
+def packed(level: int, data: bytes) -> bytes:
+    """What a farm gives that compresses as it reads: it knows no size, by which to choose less."""
+    compressor = zstandard.ZstdCompressor(level=level).compressobj()
+    return bytes(compressor.compress(data) + compressor.flush())
+
+
+@pytest.mark.parametrize("level", [1, 3, 19])
+def test_streams_of_ordinary_levels_are_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, level: int
+) -> None:
+    farm = bench.serve({}, zstd=True)
+    monkeypatch.setattr(zstandard, "compress", lambda data: packed(level, data))
+    assert ran(bench, farm) == MADE.files
+
+
+@pytest.mark.parametrize("content", [b"small" * 999, OTHER], ids=["small", "large"])
+def test_a_stream_that_would_need_much_memory_is_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    farm = bench.serve({"work": lambda _: Made({"out": content})}, zstd=True)
+    level = {content: 22}
+    monkeypatch.setattr(zstandard, "compress", lambda data: packed(level.get(data, 3), data))
+    with pytest.raises(InfrastructureError, match="windows of more than 8 MiB") as caught:
+        bench.run(bench.engine(), action("work"))
+    assert "19" in caught.value.remedy
+    assert farm.calls["Read"] + farm.calls["BatchReadBlobs"] < 5
 
 
 def test_more_bytes_than_were_asked_for_are_refused(bench: Bench) -> None:
