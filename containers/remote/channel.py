@@ -14,6 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from containers.host import process
+from containers.remote import authorities
 from containers.remote import reapi_pb2 as api
 from reproducibility import regular
 from reproducibility.errors import InfrastructureError, InputError, Stopped
@@ -143,6 +144,7 @@ def connected(address: str, farm: Farm) -> grpc.Channel:
 
     Raises:
         InputError: a file of keys or certificates cannot be read.
+        InfrastructureError: none is named, and this machine does not say whom it believes.
     """
     if farm.tls is None:
         return grpc.insecure_channel(address, _OPTIONS)
@@ -154,8 +156,10 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
 
     Raises:
         InputError: a file cannot be read, or is not what it is to be.
+        InfrastructureError: no authority is named, and the machine has none that could be read.
     """
-    authority, certificate, key = map(_read, (tls.authority, tls.certificate, tls.key))
+    authority = _read(tls.authority, authorities.LARGEST)
+    certificate, key = _read(tls.certificate), _read(tls.key)
     _certificates(authority, tls.authority)
     own, private = _certificates(certificate, tls.certificate), _private_key(key, tls.key)
     if own and private and _key_of(own[0], tls.certificate) != private.public_key():
@@ -166,7 +170,10 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
             "certificates this client's own comes first",
         )
     return grpc.ssl_channel_credentials(
-        root_certificates=authority, private_key=key, certificate_chain=certificate
+        # Never none: gRPC has a list of its own.
+        root_certificates=authorities.machine() if authority is None else authority,
+        private_key=key,
+        certificate_chain=certificate,
     )
 
 
@@ -202,11 +209,11 @@ def _private_key(data: bytes | None, path: Path | None) -> PrivateKeyTypes | Non
         ) from error
 
 
-def _read(path: Path | None) -> bytes | None:
+def _read(path: Path | None, limit: int = _SECRET) -> bytes | None:
     if path is None:
         return None
     try:
-        return regular.read(path, limit=_SECRET)
+        return regular.read(path, limit=limit)
     except OSError as error:
         raise InputError(
             f"a file of the farm's settings cannot be read: {error.strerror}", subject=str(path)

@@ -22,9 +22,10 @@ Cache = Literal["none", "own", "all"]
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Files in PEM form. `authority`: who signed the farm's certificate; None for the machine's.
+    """Files in PEM form.
 
-    `certificate`, `key`: this client's own, both or none.
+    `authority`: who signed the farm's certificate; None for whom the machine believes
+    (`authorities.py`). `certificate`, `key`: this client's own, both or none.
     """
 
     authority: Path | None = None

@@ -57,7 +57,7 @@ _REMEDIES = {
 _TLS_REMEDIES = {
     "CERTIFICATE_VERIFY_FAILED": "the farm's certificate is signed by nobody who is believed: who "
     "signed it is `authority` of `[tls]` in the farm's file, without which it is whom the machine "
-    "believes",
+    "believes, or what `SSL_CERT_FILE` or `SSL_CERT_DIR` names in its place",
     "Hostname Verification": "the farm's certificate is for another host: `address` in the farm's "
     "file must be a name that stands in it, signed by the `authority` of `[tls]`",
     "WRONG_VERSION_NUMBER": "it does not speak TLS there: `grpc://` in `address` of the farm's "

@@ -44,7 +44,7 @@ LIBRARIES = "lib"
 _MAY_LACK = frozenset({"bounded-work", "cpus", "memory", "no-machine-paths", "processes"})
 REQUIRED = tuple(sorted({rule.name for rule in RULES} - _MAY_LACK))
 
-_SCHEMA = 1
+_SCHEMA = 2
 _REQUEST = f"{TOOLS}/request"
 _MACHINE_CPUS = 2
 _SHOWN = 2000
@@ -64,11 +64,11 @@ def wrap(request: Request, tools: Tree) -> Wrapped:
     files = {
         f"{TOOLS}/{entry.path}": File(entry, executable=entry.executable) for entry in tools.files()
     }
-    files[_REQUEST] = File(canonical.dumps(_document(request)))
+    files[_REQUEST] = File(canonical.dumps(_document(request, tools)))
     return Wrapped((f"./{TOOLS}/{LAUNCHER}",), files)
 
 
-def _document(request: Request) -> dict[str, Any]:
+def _document(request: Request, tools: Tree) -> dict[str, Any]:
     """The request to the launcher."""
     action, layout, limits = request.action, request.layout, request.limits
     conditions = action.conditions
@@ -84,6 +84,7 @@ def _document(request: Request) -> dict[str, Any]:
             _tree(ROOT, action.root),
             *(_tree(f"{INPUTS}/{numbers[mount.at]}", mount.tree) for mount in placed),
         ],
+        "tools": _tree(TOOLS, tools),
         "copies": [
             {"tree": number, "at": mount.at.removeprefix(conditions.work).strip("/")}
             for number, mount in enumerate(layout.private, start=first_private)
@@ -124,7 +125,10 @@ def _document(request: Request) -> dict[str, Any]:
 
 
 def _tree(at: str, tree: Tree) -> dict[str, Any]:
-    """A tree as the launcher is to find it: it takes no mode and no empty folder from a farm."""
+    """A tree as the launcher is to find it: it takes no mode and no empty folder from a farm.
+
+    `digest`: what the launcher works out anew of each byte that it copied (`launcher/manifest.go`).
+    """
     files = list(tree.files())
     return {
         "at": at,
@@ -132,6 +136,7 @@ def _tree(at: str, tree: Tree) -> dict[str, Any]:
         "bytes": tree.size,
         "executables": [entry.path for entry in files if entry.executable],
         "folders": [entry.path for entry in tree if entry.kind == "directory"],
+        "digest": tree.digest.hex,
     }
 
 

@@ -207,7 +207,21 @@ def _less(folder: Path) -> None:
     (folder / "root" / "bin" / "probe").unlink()
 
 
-@pytest.mark.parametrize("spoil", [_more, _longer, _less])
+def _other(folder: Path) -> None:
+    """Change one byte in place, as a worker does whose inputs are links to its cache."""
+    with (folder / "root" / "bin" / "probe").open("r+b") as stream:
+        stream.seek(-1, os.SEEK_END)
+        last = stream.read(1)[0]
+        stream.seek(-1, os.SEEK_END)
+        stream.write(bytes([last ^ 1]))
+
+
+def _renamed(folder: Path) -> None:
+    probe = folder / "root" / "bin" / "probe"
+    probe.rename(probe.with_name("other"))
+
+
+@pytest.mark.parametrize("spoil", [_more, _longer, _less, _other, _renamed])
 def test_inputs_that_are_not_as_they_were_sent_are_refused(
     worker: Callable[..., BareWorker],
     builder: Builder,
@@ -219,17 +233,23 @@ def test_inputs_that_are_not_as_they_were_sent_are_refused(
     assert "did not lay out the inputs" in ran.report.refusal
 
 
-@pytest.mark.parametrize("missing", ["bwrap", "lib/ld-linux-x86-64.so.2"])
+@pytest.mark.parametrize("name", ["bwrap", "lib/ld-linux-x86-64.so.2"])
+@pytest.mark.parametrize("missing", [True, False])
 @pytest.mark.skipif(architecture() != "amd64", reason="the loader's name")
-def test_without_what_travels_the_action_is_not_run(
-    worker: Callable[..., BareWorker], builder: Builder, tmp_path: Path, missing: str
+def test_where_what_isolates_is_not_as_it_was_sent_the_action_is_not_run(
+    worker: Callable[..., BareWorker], builder: Builder, tmp_path: Path, name: str, missing: bool
 ) -> None:
     def spoil(folder: Path) -> None:
-        (folder / "tools" / missing).unlink()
+        place = folder / "tools" / name
+        if missing:
+            place.unlink()
+        else:
+            content = place.read_bytes()
+            place.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
     ran = run(worker(spoil=spoil), builder, tmp_path)
     assert ran.status == 120
-    assert ("bwrap" if missing == "bwrap" else "loaders") in ran.report.refusal
+    assert "did not lay out the inputs as they were sent: tools has" in ran.report.refusal
 
 
 def test_a_rule_that_does_not_hold_is_seen_from_inside(

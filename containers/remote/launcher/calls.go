@@ -9,7 +9,8 @@ import (
 // Numbers and flags of Linux that package syscall lacks: include/uapi/linux.
 const (
 	capChown, capDacOverride, capDacReadSearch, capFowner = 0, 1, 2, 3
-	capSetgid, capSetuid, capSysPtrace, capSysAdmin       = 6, 7, 19, 21
+	capKill, capSetgid, capSetuid                         = 5, 6, 7
+	capSysPtrace, capSysAdmin                             = 19, 21
 
 	prCapAmbient, prCapAmbientClearAll = 47, 4
 	prSetDumpable                      = 4

@@ -2,17 +2,23 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 )
 
 // How many folders are copied at once: more does not help, and a farm gives an action its share.
 const copiers = 4
+
+// Bytes that are read at once, and hashed and written before more are.
+const pieceSize = 256 << 10
 
 // copying is one tree on its way to a place of its own, with modes, times and an order that do not
 // depend on how the farm laid it out.
@@ -22,13 +28,18 @@ type copying struct {
 	epoch int64
 	// writable: modes are 0644, 0755 for executables, else 0444 and 0555. Folders have 0755.
 	writable bool
+	// programs: modes are 0555 for all.
+	programs bool
 	// owner of what is made, -1 for this process's.
 	owner int
+	// besides is a file that lies in the tree's place and is none of it.
+	besides string
 
 	executables map[string]bool
 	lock        sync.Mutex
 	files       int64
 	bytes       int64
+	entries     []entry
 	folders     []string
 	failed      error
 }
@@ -55,7 +66,7 @@ func (c *copying) copyTo(target string) error {
 	for _, name := range c.tree.Executables {
 		c.executables[name] = true
 	}
-	if err := c.makeFolder(target); err != nil {
+	if err := c.makeFolder(target, ""); err != nil {
 		return err
 	}
 	waiting := newQueue("")
@@ -64,12 +75,13 @@ func (c *copying) copyTo(target string) error {
 		all.Add(1)
 		go func() {
 			defer all.Done()
+			piece := make([]byte, pieceSize)
 			for {
 				folder, ok := waiting.next()
 				if !ok {
 					return
 				}
-				inner, err := c.copyFolder(folder, target)
+				inner, err := c.copyFolder(folder, target, piece)
 				if err != nil {
 					c.fail(err)
 					inner = nil
@@ -93,6 +105,11 @@ func (c *copying) copyTo(target string) error {
 			"%s has %d files of %d bytes together, and %d of %d were sent",
 			c.tree.At, c.files, c.bytes, c.tree.Files, c.tree.Bytes)}
 	}
+	// Of what was written here, not of what the farm has, which may change meanwhile.
+	if manifestDigest(c.entries) != c.tree.Digest {
+		return &refusal{"inputs", fmt.Sprintf(
+			"%s has other content or other names than were sent, in as many files and bytes", c.tree.At)}
+	}
 	return c.settle()
 }
 
@@ -105,7 +122,8 @@ func (c *copying) fail(err error) {
 }
 
 // copyFolder makes the entries of one folder in their order; the folders among them are to follow.
-func (c *copying) copyFolder(folder, target string) ([]string, error) {
+// What is read goes through piece.
+func (c *copying) copyFolder(folder, target string, piece []byte) ([]string, error) {
 	here := filepath.Join(c.tree.At, folder)
 	opened, err := os.Open(here)
 	if os.IsNotExist(err) && c.tree.Files == 0 {
@@ -123,20 +141,26 @@ func (c *copying) copyFolder(folder, target string) ([]string, error) {
 	inner := []string{}
 	for _, name := range names {
 		inside := filepath.Join(folder, name)
+		if c.besides != "" && inside == c.besides {
+			continue
+		}
+		if strings.Contains(name, "\n") {
+			// It would make two lines of a manifest; no tree can hold it.
+			return nil, &refusal{"inputs", fmt.Sprintf("%s holds %q, which was not sent", c.tree.At, inside)}
+		}
 		// Where a farm lays out links to what it keeps, it is what they lead to.
 		found, err := os.Stat(filepath.Join(here, name))
 		if err != nil {
 			return nil, err
 		}
-		there := filepath.Join(target, inside)
 		switch {
 		case found.IsDir():
-			if err := c.makeFolder(there); err != nil {
+			if err := c.makeFolder(target, inside); err != nil {
 				return nil, err
 			}
 			inner = append(inner, inside)
 		case found.Mode().IsRegular():
-			if err := c.copyFile(filepath.Join(here, name), there, inside, found.Size()); err != nil {
+			if err := c.copyFile(target, inside, found.Size(), piece); err != nil {
 				return nil, err
 			}
 		default:
@@ -146,7 +170,9 @@ func (c *copying) copyFolder(folder, target string) ([]string, error) {
 	return inner, nil
 }
 
-func (c *copying) makeFolder(place string) error {
+// makeFolder makes a folder of the tree, or the tree's own.
+func (c *copying) makeFolder(target, inside string) error {
+	place := filepath.Join(target, inside)
 	if err := os.Mkdir(place, 0o755); err != nil {
 		if info, told := os.Lstat(place); told != nil || !info.IsDir() {
 			return err
@@ -155,6 +181,9 @@ func (c *copying) makeFolder(place string) error {
 	c.lock.Lock()
 	defer c.lock.Unlock()
 	c.folders = append(c.folders, place)
+	if inside != "" {
+		c.entries = append(c.entries, entry{path: inside, folder: true})
+	}
 	return nil
 }
 
@@ -164,10 +193,10 @@ func (c *copying) makeFolders(target, name string) error {
 			return err
 		}
 	}
-	return c.makeFolder(filepath.Join(target, name))
+	return c.makeFolder(target, name)
 }
 
-func (c *copying) copyFile(from, to, inside string, size int64) error {
+func (c *copying) copyFile(target, inside string, size int64, piece []byte) error {
 	c.lock.Lock()
 	c.files++
 	c.bytes += size
@@ -176,27 +205,22 @@ func (c *copying) copyFile(from, to, inside string, size int64) error {
 	if tooMuch {
 		return &refusal{"inputs", fmt.Sprintf("%s holds more than was sent", c.tree.At)}
 	}
-	mode := os.FileMode(0o444)
-	if c.writable {
-		mode = 0o644
-	}
-	if c.executables[inside] {
-		mode |= 0o111
-	}
-	source, err := os.Open(from)
+	source, err := os.Open(filepath.Join(c.tree.At, inside))
 	if err != nil {
 		return err
 	}
 	defer source.Close()
+	to := filepath.Join(target, inside)
 	sink, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
 	defer sink.Close()
-	if err := send(sink, source, size); err != nil {
+	digest, err := send(sink, source, size, piece)
+	if err != nil {
 		return fmt.Errorf("%s: %w", inside, err)
 	}
-	if err := sink.Chmod(mode); err != nil {
+	if err := sink.Chmod(c.mode(inside)); err != nil {
 		return err
 	}
 	if c.owner >= 0 {
@@ -204,25 +228,44 @@ func (c *copying) copyFile(from, to, inside string, size int64) error {
 			return err
 		}
 	}
+	c.lock.Lock()
+	c.entries = append(c.entries, entry{
+		path: inside, digest: digest, size: size, executable: c.executables[inside],
+	})
+	c.lock.Unlock()
 	return setTime(to, c.epoch)
 }
 
-// send copies exactly so many bytes, without their coming to this process.
-func send(sink, source *os.File, size int64) error {
+// mode is the mode of a file of the copy.
+func (c *copying) mode(inside string) os.FileMode {
+	mode := os.FileMode(0o444)
+	if c.writable {
+		mode = 0o644
+	}
+	if c.programs || c.executables[inside] {
+		mode |= 0o111
+	}
+	return mode
+}
+
+// send copies exactly so many bytes, and gives the digest of those that it wrote.
+func send(sink, source *os.File, size int64, piece []byte) (string, error) {
+	h := newHasher()
 	for left := size; left > 0; {
-		count, err := syscall.Sendfile(int(sink.Fd()), int(source.Fd()), nil, int(min(left, 1<<30)))
-		if err == syscall.EINTR {
-			continue
+		count, err := source.Read(piece[:min(left, int64(len(piece)))])
+		if errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("it ends %d bytes early", left)
 		}
 		if err != nil {
-			return err
+			return "", err
 		}
-		if count == 0 {
-			return fmt.Errorf("it ends %d bytes early", left)
+		h.Write(piece[:count])
+		if _, err := sink.Write(piece[:count]); err != nil {
+			return "", err
 		}
 		left -= int64(count)
 	}
-	return nil
+	return h.digest(), nil
 }
 
 // settle gives folders their modes and times, once nothing in them changes any more.

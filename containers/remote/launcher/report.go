@@ -5,6 +5,8 @@ import (
 	"os"
 )
 
+const reportSchema = 1
+
 // Report is what the launcher leaves beside the outputs; `isolation.py` reads it.
 type Report struct {
 	Schema int `json:"schema"`
@@ -77,7 +79,7 @@ func refuse(code string, err error) *refusal { return &refusal{code, err.Error()
 
 // writeReport puts the report in its place in one step.
 func writeReport(report *Report) error {
-	report.Schema = schema
+	report.Schema = reportSchema
 	if report.Rules == nil {
 		report.Rules = []Finding{}
 	}

@@ -13,10 +13,10 @@ import (
 // is left there.
 const (
 	requestFile = "tools/request"
-	toolsFolder = "tools"
 	outputsDir  = "outputs"
 	reportFile  = "report"
-	schema      = 1
+
+	requestSchema = 2
 )
 
 // Request says all of one action: `isolation.py` writes it.
@@ -24,6 +24,8 @@ type Request struct {
 	Schema int `json:"schema"`
 	// Trees in the order of their places, from 1 on: the root, input trees, private ones.
 	Trees []Tree `json:"trees"`
+	// Tools are this program, and bubblewrap with its libraries.
+	Tools Tree `json:"tools"`
 	// Copies are the private trees: number in Trees (from 0), place below the work directory.
 	Copies []Copy `json:"copies"`
 	// Directories below the work directory that are there from the beginning.
@@ -56,6 +58,8 @@ type Tree struct {
 	Executables []string `json:"executables"`
 	// Folders that hold nothing: not every farm makes them.
 	Folders []string `json:"folders"`
+	// Digest of the whole, as `manifestDigest` gives it.
+	Digest string `json:"digest"`
 }
 
 // Copy is a private tree.
@@ -127,13 +131,13 @@ func parseRequest(data []byte) (*Request, error) {
 	if err := strictly(data, request); err != nil {
 		return nil, err
 	}
-	if request.Schema != schema {
-		return nil, fmt.Errorf("the request has schema %d, expected %d", request.Schema, schema)
+	if request.Schema != requestSchema {
+		return nil, fmt.Errorf("the request has schema %d, expected %d", request.Schema, requestSchema)
 	}
 	if len(request.Command) == 0 || len(request.Trees) == 0 {
 		return nil, errors.New("the request names no command, or no root")
 	}
-	for _, tree := range request.Trees {
+	for _, tree := range append([]Tree{request.Tools}, request.Trees...) {
 		if !clean(tree.At) {
 			return nil, fmt.Errorf("not a path below the input root: %q", tree.At)
 		}

@@ -9,8 +9,9 @@ import (
 
 func valid() map[string]any {
 	return map[string]any{
-		"schema": 1, "command": []string{"/bin/true"}, "outputs": []string{"out"},
+		"schema": 2, "command": []string{"/bin/true"}, "outputs": []string{"out"},
 		"trees":       []map[string]any{{"at": "root", "files": 1, "executables": []string{"bin/true"}}},
+		"tools":       map[string]any{"at": "tools"},
 		"copies":      []map[string]any{{"tree": 0, "at": ""}},
 		"directories": []string{"a/b"},
 		"options":     []any{"--proc", "/proc", map[string]any{"place": 0, "below": "x"}, map[string]any{"status": true}},
@@ -34,7 +35,7 @@ func TestARequestIsReadAsItIsWritten(t *testing.T) {
 
 func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 	for name, value := range map[string]any{
-		"schema": 2, "command": []string{}, "trees": []any{}, "outputs": []string{"../out"},
+		"schema": 1, "command": []string{}, "tools": map[string]any{"at": ""}, "trees": []any{}, "outputs": []string{"../out"},
 		"directories": []string{"/etc"}, "copies": []map[string]any{{"tree": 1}}, "unknown": 1,
 		"options": []any{map[string]any{"else": 1}},
 	} {

@@ -177,8 +177,13 @@ func (s *staging) mount() error {
 
 // fill copies tools and inputs to their places.
 func (s *staging) fill() error {
-	if err := copyTools(toolsFolder, stagePlace+"/tools"); err != nil {
-		return refuse("inputs", err)
+	// The request lies among the tools, and says what these are.
+	tools := &copying{
+		tree: s.request.Tools, epoch: s.request.Epoch, programs: true, owner: -1,
+		besides: filepath.Base(requestFile),
+	}
+	if err := staged(tools.copyTo(stagePlace + "/tools")); err != nil {
+		return err
 	}
 	for number, tree := range s.request.Trees {
 		if s.request.private(number) {
@@ -250,42 +255,6 @@ func staged(err error) error {
 		return refuse("room", err)
 	}
 	return refuse("inputs", err)
-}
-
-// copyTools copies programs and their libraries, all executable and readable for everybody.
-func copyTools(from, to string) error {
-	if err := os.Mkdir(to, 0o755); err != nil {
-		return err
-	}
-	found, err := os.ReadDir(from)
-	if err != nil {
-		return err
-	}
-	for _, entry := range found {
-		place := filepath.Join(from, entry.Name())
-		info, err := os.Stat(place)
-		if err != nil {
-			return err
-		}
-		if info.IsDir() {
-			if err := copyTools(place, filepath.Join(to, entry.Name())); err != nil {
-				return err
-			}
-			continue
-		}
-		data, err := os.ReadFile(place)
-		if err != nil {
-			return err
-		}
-		target := filepath.Join(to, entry.Name())
-		if err := os.WriteFile(target, data, 0o755); err != nil {
-			return err
-		}
-		if err := os.Chmod(target, 0o555); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func mount(source, target, kind string, flags uintptr, options string) error {

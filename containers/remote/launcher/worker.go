@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -113,12 +114,10 @@ func actionUser(facts Facts) (int, error) {
 		return facts.User, nil
 	}
 	status := readStatus("/proc/self/status")
-	held := capabilities(status, "CapEff")
-	for _, needed := range []int{capChown, capDacOverride, capSetgid, capSetuid, capSysAdmin} {
-		if held&(1<<needed) == 0 {
-			return 0, &refusal{"user-0", "actions are run as user 0, without the rights that it " +
-				"takes to become another user or to map that one (capabilities " + status["CapEff"] + ")"}
-		}
+	if lacking(capabilities(status, "CapEff")) {
+		return 0, &refusal{"user-0", "actions are run as user 0, without the rights that it takes " +
+			"to become another user, to map that one or to end what is its (capabilities " +
+			status["CapEff"] + ")"}
 	}
 	for _, wanted := range spare {
 		if covers(facts.UserMap, wanted[0], wanted[1]) {
@@ -127,6 +126,12 @@ func actionUser(facts Facts) (int, error) {
 	}
 	return 0, &refusal{"user-0", "actions are run as user 0 of a user namespace that has no other " +
 		"user ids to give (" + strings.Join(strings.Fields(facts.UserMap), " ") + ")"}
+}
+
+// lacking tells whether root has not what it takes to run an action as somebody else, and to end it.
+func lacking(held uint64) bool {
+	needed := []int{capChown, capDacOverride, capKill, capSetgid, capSetuid, capSysAdmin}
+	return slices.ContainsFunc(needed, func(one int) bool { return held&(1<<one) == 0 })
 }
 
 // covers tells whether a uid_map holds so many ids from the first on.

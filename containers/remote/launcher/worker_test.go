@@ -106,6 +106,19 @@ func TestRootOfANamespaceWithNobodyElseIsRefused(t *testing.T) {
 	}
 }
 
+func TestRootNeedsEachRightThatItTakesToEndAnActionToo(t *testing.T) {
+	all := uint64(1<<41 - 1)
+	for _, one := range []int{0, 1, 5, 6, 7, 21} { // include/uapi/linux/capability.h
+		if !lacking(all &^ (1 << one)) {
+			t.Errorf("capability %d is not asked for", one)
+		}
+	}
+	// CAP_DAC_READ_SEARCH, and CAP_SYS_PTRACE.
+	if lacking(all &^ (1<<2 | 1<<19)) {
+		t.Error("it needs more than it takes")
+	}
+}
+
 func TestMountsAndTheirEscapesAreRead(t *testing.T) {
 	table := "36 35 98:0 /m /a\\040b ro,noatime master:1 - ext3 /dev/root rw\nnonsense\n" +
 		"1 2 0:3 / /proc rw - proc proc rw\n"

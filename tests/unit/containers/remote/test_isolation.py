@@ -90,16 +90,64 @@ def test_a_machine_that_no_filter_is_known_for_gets_nothing() -> None:
 
 def test_trees_are_told_as_the_launcher_is_to_find_them() -> None:
     found = document(request())
-    whole = {"files": 2, "bytes": 5, "executables": ["tool"], "folders": ["empty"]}
+    whole = {
+        "files": 2,
+        "bytes": 5,
+        "executables": ["tool"],
+        "folders": ["empty"],
+        "digest": INPUT.digest.hex,
+    }
+    root = {
+        "files": 1,
+        "bytes": 1,
+        "executables": ["bin/program"],
+        "folders": [],
+        "digest": ROOT.digest.hex,
+    }
     # In the order of their places: the root, what is read-only, what is private.
     assert found["trees"] == [
-        {"at": "root", "files": 1, "bytes": 1, "executables": ["bin/program"], "folders": []},
+        {"at": "root", **root},
         {"at": "inputs/0", **whole},
         {"at": "inputs/1", **whole},
     ]
     assert found["copies"] == [{"tree": 2, "at": "copy"}]
     assert (found["epoch"], found["directories"]) == (7, ["start"])
     assert found["outputs"] == ["b", "out"]
+
+
+def test_another_byte_in_a_tree_is_another_request() -> None:
+    asked = request()
+    other = Tree([_file("bin/program", b"y", executable=True)])
+    assert (other.size, len(other)) == (ROOT.size, len(ROOT))
+    changed = replace(asked, action=replace(asked.action, root=other))
+    assert document(changed)["trees"][0] != document(asked)["trees"][0]
+
+
+def test_tools_are_told_as_trees_are() -> None:
+    assert document(request())["tools"] == {
+        "at": "tools",
+        "files": 4,
+        "bytes": 4,
+        "executables": ["bwrap", "launcher", "lib/ld-linux-x86-64.so.2"],
+        "folders": [],
+        "digest": TOOLS.digest.hex,
+    }
+
+
+def test_a_tree_is_named_as_the_launcher_names_it() -> None:
+    """As in `launcher/copy_test.go`, which has the same tree and digest."""
+    tree = Tree(
+        [
+            _file("a-b", b"1"),
+            _file("a/b", b"2", executable=True),
+            _file("a.c", b""),
+            manifest.directory("a/d/e"),
+            manifest.directory("z"),
+            _file("ä/ö", bytes(range(256)) * 20),
+        ]
+    )
+    named = "9a0f76966722000cb577004257987429dab7d8441b43c804b08388c5ecf1b218"
+    assert isolation._tree("at", tree)["digest"] == named
 
 
 def test_bubblewrap_gets_the_words_of_the_sandbox_engine() -> None:

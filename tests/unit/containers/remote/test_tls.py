@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from containers.remote import channel
+from containers.remote import authorities, channel
 from containers.remote.farm import Tls
 from reproducibility.errors import InfrastructureError, InputError
 from tests.fakes import Made, action
@@ -144,6 +145,111 @@ def test_a_farm_that_is_not_whom_it_claims_to_be(bench: Bench, authority: Issuer
     assert "certificate" in str(refused.value.diagnostics()).lower()
     assert "authority" in (refused.value.remedy or "")
     assert bench.farm.calls.total() == 0
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The place of a machine's own list of whom it believes, and the folder of such, both empty."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    bundle, folder = tmp_path / "machine.pem", tmp_path / "machine"
+    paths = ssl.get_default_verify_paths()._replace(
+        openssl_cafile=str(tmp_path / "none"), openssl_capath=str(folder)
+    )
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    monkeypatch.setattr(authorities, "_BUNDLES", (str(tmp_path / "neither"), str(bundle)))
+    return bundle
+
+
+def hashed(issuer: Issuer) -> Path:
+    """A folder with a certificate as OpenSSL looks for it, and something else in it."""
+    folder = issuer.folder / "machine"
+    folder.mkdir()
+    shutil.copyfile(issuer.path, folder / "0a1b2c3d.0")
+    (folder / "README").write_text("no certificate")
+    return folder
+
+
+@pytest.mark.parametrize("where", ["file", "folders", "bundle", "folder"])
+def test_whom_the_machine_believes_where_no_authority_is_named(
+    bench: Bench,
+    authority: Issuer,
+    machine: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    serve(bench, authority)
+    if where == "file":
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
+    elif where == "folders":
+        monkeypatch.setenv("SSL_CERT_DIR", f"{machine.parent / 'no folder'}:{hashed(authority)}")
+    elif where == "bundle":
+        other = Issuer.new(authority.folder, "other")
+        machine.write_bytes(other.path.read_bytes() + authority.path.read_bytes())
+    else:
+        hashed(authority)
+    made = bench.run(bench.engine(tls=Tls()), action("work"))
+    assert bench.content(made) == {"made": b"it"}
+
+
+def test_nobody_but_whom_a_variable_names_is_believed(
+    bench: Bench, authority: Issuer, machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(bench, authority)
+    shutil.copyfile(authority.path, machine)
+    monkeypatch.setenv("SSL_CERT_FILE", str(Issuer.new(authority.folder, "other").path))
+    with pytest.raises(InfrastructureError) as refused:
+        bench.engine(tls=Tls()).meet()
+    assert "SSL_CERT_FILE" in (refused.value.remedy or "")
+    assert bench.farm.calls.total() == 0
+
+
+def test_the_list_of_grpc_itself_is_never_used(
+    authority: Issuer, machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[bytes | None] = []
+    monkeypatch.setattr(
+        grpc,
+        "ssl_channel_credentials",
+        lambda root_certificates, **_: given.append(root_certificates),
+    )
+    shutil.copyfile(authority.path, machine)
+    channel._credentials(Tls())
+    channel._credentials(Tls(authority.path))
+    assert given == [authority.path.read_bytes()] * 2
+
+
+def test_a_machine_that_believes_nobody(machine: Path) -> None:
+    with pytest.raises(InfrastructureError, match="there is none") as refused:
+        channel._credentials(Tls())
+    assert "ca-certificates" in (refused.value.remedy or "")
+    assert "authority" in (refused.value.remedy or "")
+    # Somebody who emptied it means it.
+    for content in (b"", b"no PEM"):
+        machine.write_bytes(content)
+        with pytest.raises(InfrastructureError, match="no certificate in PEM form") as refused:
+            channel._credentials(Tls())
+        assert str(machine) in str(refused.value.diagnostics())
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_a_variable_that_names_what_is_not_there(
+    authority: Issuer, machine: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    shutil.copyfile(authority.path, machine)
+    monkeypatch.setenv(variable, str(machine.parent / "elsewhere"))
+    with pytest.raises(InputError, match=r"there is none|No such file") as refused:
+        channel._credentials(Tls())
+    assert variable in str(refused.value.diagnostics())
+
+
+def test_as_many_authorities_as_a_distribution_has(authority: Issuer) -> None:
+    many = authority.path.read_bytes() * (400 * 1024 // authority.path.stat().st_size)
+    authority.path.write_bytes(many)
+    channel._credentials(Tls(authority.path))
+    authority.path.write_bytes(many * 11)
+    with pytest.raises(InputError, match="it has more than"):
+        channel._credentials(Tls(authority.path))
 
 
 def test_tls_with_a_farm_that_has_none(bench: Bench, authority: Issuer) -> None:
