@@ -366,9 +366,12 @@ class History:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with files.telling(self.path), files.writing(self._connection):
+            # A newer program may have changed the tables since this one opened the file.
+            files.version(self._connection, self.path)
             yield
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
         with files.telling(self.path), files.reading(self._connection):
+            files.version(self._connection, self.path)
             yield
