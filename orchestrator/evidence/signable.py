@@ -361,7 +361,8 @@ def _refuse_other_digests(
         _refuse_others(one, _at(one.predicate, *place), build)
 
 
-def _refuse_others(one: _Statement, said: object, wanted: Mapping[str, str]) -> None:
+def _refuse_others(one: _Statement, said: Any, wanted: Mapping[str, str]) -> None:  # noqa: ANN401 - any JSON
+    """Require that what an object says is as it should be, so far as it says it."""
     for name in wanted.keys() & said.keys() if isinstance(said, dict) else ():
         if said[name] != wanted[name]:
             raise _differs(one, f"it names another {name} than {names.RESULT}")

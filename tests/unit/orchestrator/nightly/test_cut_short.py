@@ -203,7 +203,7 @@ def test_other_bytes_that_a_night_took_are_not_found_by_the_next_one(locked: Loc
     locked.cut_short(killed, keeping, "keep_locks")
     assert len(locked.outcomes[-1].other_bytes) == 1
     locked.night()
-    assert locked.outcomes[-1].other_bytes == ()
+    assert not locked.outcomes[-1].other_bytes
 
 
 def test_the_projects_lock_that_such_a_night_saw_is_handed_on_with_it(locked: Locked) -> None:
