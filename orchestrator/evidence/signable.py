@@ -2,7 +2,8 @@
 
 Who signs vouches for every word, and a folder may come from anybody. So the writers of statements,
 which are pure, are asked again, and what they do not write is not signed. What another version
-wrote they may write otherwise; of that, kind, subjects and the digests in it must fit.
+wrote they may write otherwise; of that, kind, subjects and the digests in it must fit. Which
+version wrote something is only what the folder says: nothing may get by that names other bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator import resources
 from orchestrator.artifacts import names
 from orchestrator.audit import model as audits
-from orchestrator.evidence import dsse, statements, uris
+from orchestrator.evidence import dsse, packages, statements, uris
 from orchestrator.evidence.subject import FileDigests, Subject
 from orchestrator.execution import logs
 from orchestrator.files import text_file
@@ -26,7 +27,7 @@ from reproducibility import digest as digests
 from reproducibility.errors import ComparisonError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from orchestrator.artifacts.model import BuildResult
     from orchestrator.evidence.dsse import Envelope
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 REMEDY = "build again: `orchestrate build`"
 _VERIFY = "`orchestrate verify` says more; take the folder again from whom it came, or build again"
 _KINDS = {uris.SLSA: "provenance", uris.COMPARISON: "comparison", uris.AUDIT: "audit"}
+# Members of a statement, and of what it is about (in-toto Statement v1).
+_MEMBERS = frozenset({"_type", "subject", "predicateType", "predicate"})
+_SUBJECT = frozenset({"name", "digest"})
+# Where the digests of spec, lock and tree stand in a predicate.
+_OF_BUILD = (("build",), ("buildDefinition", "internalParameters"))
 _SHOWN = 80
 
 
@@ -43,13 +49,15 @@ class Signable:
 
     `names`: what each is, by its line, from 1. `earlier`: lines about audits that a later one
     replaced: nothing is left to hold them against. `version`: of another program, which wrote the
-    build's statements, so that they were not written again; else empty. `audit`: digests of the
-    `audit.json` that one of them is about.
+    build's statements or that of the audit, so that they were not written again; where two did,
+    both; else empty. `unwritten`: the lines of those. `audit`: digests of the `audit.json` that one
+    of them is about.
     """
 
     names: Mapping[int, str]
     earlier: tuple[int, ...]
     version: str
+    unwritten: tuple[int, ...]
     audit: FileDigests | None
 
 
@@ -99,19 +107,25 @@ def judged(out: Path, result: BuildResult, envelopes: Sequence[Envelope]) -> Sig
             )
     files = _hashed(out, said)
     built = [one for one in said if one.kind != uris.AUDIT]
-    ours = result.tool == resources.VERSION
-    if ours:
+    others: dict[int, str] = {}
+    if result.tool == resources.VERSION:
         _restated(out, result, built, files)
     else:
         for one in built:
-            _refuse_other_digests(one, files)
+            _refuse_other_digests(one, result, files)
+            others[one.line] = result.tool
     audited = [one for one in said if one.kind == uris.AUDIT]
-    audit = _audited(out, result, audited, files) if audited else None
+    audit = None
+    if audited:
+        audit, tool = _audited(out, result, audited, files)
+        if tool != resources.VERSION:
+            others[audited[-1].line] = tool
     earlier = tuple(one.line for one in audited[:-1])
     return Signable(
         {one.line: one.name for one in said if one.line not in earlier},
         earlier,
-        "" if ours else result.tool,
+        " and ".join(dict.fromkeys(others.values())),
+        tuple(others),
         audit,
     )
 
@@ -120,20 +134,36 @@ def subjects(envelope: Envelope, subject: str) -> dict[str, str]:
     """Return the SHA-256 of each file that an in-toto statement is about, by name.
 
     Raises:
-        InputError: the payload is no statement whose subjects have one.
+        InputError: the payload is no statement whose subjects have one and nothing else, once each.
     """
     return _subjects(canonical.loads(envelope.payload, subject=subject), subject)
 
 
 def _subjects(document: Any, subject: str) -> dict[str, str]:  # noqa: ANN401 - any JSON
-    try:
-        return {str(one["name"]): str(one["digest"]["sha256"]) for one in document["subject"]}
-    except (KeyError, TypeError) as error:
+    """Subjects by name. Who verifies takes any of them, by any digest: so each has just the one."""
+    listed = document.get("subject") if isinstance(document, dict) else None
+    found: dict[str, str] = {}
+    for one in listed if isinstance(listed, list) else ():
+        digest = one.get("digest") if isinstance(one, dict) and one.keys() == _SUBJECT else None
+        name, sha256 = (one["name"], digest.get("sha256")) if isinstance(digest, dict) else ("", "")
+        if not isinstance(name, str) or not isinstance(sha256, str) or digest != {"sha256": sha256}:
+            raise InputError(
+                "a statement is not about files with SHA-256 and nothing else",
+                subject=subject,
+                remedy=REMEDY,
+            )
+        if name in found:
+            raise InputError(
+                f"a statement is about {name[:_SHOWN]} twice", subject=subject, remedy=REMEDY
+            )
+        found[name] = sha256
+    if not found:
         raise InputError(
             "this is not an in-toto statement about files with SHA-256",
             subject=subject,
             remedy=REMEDY,
-        ) from error
+        )
+    return found
 
 
 def _parsed(envelope: Envelope, line: int, place: str) -> _Statement:
@@ -143,6 +173,8 @@ def _parsed(envelope: Envelope, line: int, place: str) -> _Statement:
         if name.startswith("/") or ".." in Path(name).parts or "\0" in name:
             raise InputError("a statement is about a file elsewhere", subject=name, remedy=REMEDY)
     kind, predicate = document.get("predicateType"), document.get("predicate")
+    if document.keys() != _MEMBERS or document["_type"] != uris.STATEMENT:
+        raise InputError("this is not an in-toto Statement v1", subject=place, remedy=REMEDY)
     return _Statement(
         place,
         line,
@@ -265,10 +297,11 @@ def _audited(
     result: BuildResult,
     audited: Sequence[_Statement],
     files: Mapping[str, FileDigests],
-) -> FileDigests:
-    """Compare the last statement about an audit with the audit that is here; give its digests.
+) -> tuple[FileDigests, str]:
+    """Compare the last statement about an audit with the audit that is here.
 
-    Those before it are about others, which it replaced.
+    Gives the digests of that, and the version that made it. Those before it are about others, which
+    it replaced.
     """
     place = out / names.AUDIT
     data = _bytes(place)
@@ -280,7 +313,11 @@ def _audited(
         one = fitting[0] if fitting and fitting[0] is not last else last
         raise _differs(one, f"it is of another audit than the {names.AUDIT} that is here")
     audit = audits.parse(data, str(place))
-    if str(audit.audited.result) != f"blake3:{files[names.RESULT].blake3}":
+    told = audit.audited
+    if str(told.result) != f"blake3:{files[names.RESULT].blake3}" or (
+        (told.spec, told.lock, told.image, told.archive)
+        != (result.spec, result.lock, result.image.blake3, result.cpio.blake3)
+    ):
         raise _differs(last, f"{names.AUDIT} is of another build")
     if audit.tool == resources.VERSION:
         finished = _moment(last.predicate.get("finishedOn"))
@@ -289,21 +326,65 @@ def _audited(
             raise _differs(last, f"it says otherwise than {names.AUDIT}")
     elif last.predicate.get("tool") != audit.tool:
         raise _differs(last, f"it names another version than {names.AUDIT}")
+    elif last.predicate.get("audited") != audit.document()["audited"]:
+        raise _differs(last, f"it names another build than {names.AUDIT}")
     else:
-        _refuse_other_digests(last, files)
-    return own
+        _refuse_other_digests(last, result, files)
+    return own, audit.tool
 
 
-def _refuse_other_digests(one: _Statement, files: Mapping[str, FileDigests]) -> None:
-    """Require the BLAKE3 digests that a statement of another version names of files."""
-    said = [_at(one.predicate, "build", "blake3")]
-    byproducts = _at(one.predicate, "runDetails", "byproducts")
-    if isinstance(byproducts, list):
-        said += [_at(product, "annotations", "blake3") for product in byproducts]
-    for named in said:
-        for name, digits in named.items() if isinstance(named, dict) else ():
-            if name not in one.subjects or files[name].blake3 != digits:
+def _refuse_other_digests(
+    one: _Statement, result: BuildResult, files: Mapping[str, FileDigests]
+) -> None:
+    """Require that each digest in a statement of another version is that of what it names.
+
+    Of a file, which must be a subject too; of an input; of spec, lock and tree.
+    """
+    own = {name: files[name] for name in one.subjects}
+    inputs = {(found.label, _listed(packages.digests(found))) for found in result.inputs}
+    trees = {found.label: str(found.tree) for found in result.inputs}
+    build = {"spec": str(result.spec), "lock": str(result.lock), "root": str(result.root.tree)}
+    known = {(name, _listed({"sha256": file.sha256})) for name, file in own.items()} | inputs
+    # What an audit's statement says of the audit's own file was compared before.
+    left_out = {"evidence"} if one.kind == uris.AUDIT else ()
+    said = {name: value for name, value in one.predicate.items() if name not in left_out}
+    for part in _objects(said):
+        blake3 = part.get("blake3", {})
+        for name, digits in blake3.items() if isinstance(blake3, dict) else [("a file", None)]:
+            if name not in own or own[name].blake3 != digits:
                 raise _differs(one, f"it names another blake3 of {name[:_SHOWN]}")
+        name, told = str(part.get("name")), part.get("annotations")
+        if "digest" in part and (name, _listed(part["digest"])) not in known:
+            raise _differs(one, f"it names another digest of {name[:_SHOWN]}")
+        _refuse_others(one, told, {"root": build["root"], "tree": trees.get(name, "")})
+    for place in _OF_BUILD:
+        _refuse_others(one, _at(one.predicate, *place), build)
+
+
+def _refuse_others(one: _Statement, said: Any, wanted: Mapping[str, str]) -> None:  # noqa: ANN401 - any JSON
+    """Require that what an object says is as it should be, so far as it says it."""
+    for name in wanted.keys() & said.keys() if isinstance(said, dict) else ():
+        if said[name] != wanted[name]:
+            raise _differs(one, f"it names another {name} than {names.RESULT}")
+
+
+def _listed(digest: object) -> frozenset[tuple[str, str]] | None:
+    """Digests by their algorithms, as a value that can be looked up; None for anything else."""
+    if not isinstance(digest, dict):
+        return None
+    return frozenset((name, str(digits)) for name, digits in digest.items())
+
+
+def _objects(value: Any) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 - any JSON
+    """Yield every object in a value, at any depth, but those of digests by their algorithms."""
+    left = [value]
+    while left:
+        at = left.pop()
+        if isinstance(at, dict):
+            yield at
+            left += (one for name, one in at.items() if name != "digest")
+        elif isinstance(at, list):
+            left += at
 
 
 def _at(value: Any, *path: str) -> Any:  # noqa: ANN401 - any JSON

@@ -67,7 +67,7 @@ def to_write(path: Path) -> Connection:
         if os.path.lexists(path):
             _require_file(path)
         with _closed_if_unusable(_connect(path, "mode=rwc")) as connection:
-            before = _version(connection, path)
+            before = version(connection, path)
             _check(connection)
             if before == 0:
                 # Room that is free goes back to the disk; has to be said before there are tables.
@@ -77,7 +77,7 @@ def to_write(path: Path) -> Connection:
             connection.execute(f"PRAGMA journal_size_limit = {_LOG}")
             with writing(connection):
                 # Another process may have been faster.
-                before = _version(connection, path)
+                before = version(connection, path)
                 if 0 < before < migrations.version():
                     _back_up(path)
                 _migrate(connection, before)
@@ -107,7 +107,7 @@ def to_read(path: Path) -> Connection:
                 missing=True,
             ) from error
         with _closed_if_unusable(_readable(path)) as connection:
-            before = _version(connection, path)
+            before = version(connection, path)
             _check(connection)
             if before == migrations.version():
                 connection.execute("PRAGMA query_only = ON")
@@ -115,6 +115,9 @@ def to_read(path: Path) -> Connection:
             later = _set_up(sqlite3.connect(":memory:", isolation_level=None))
             with closing(connection), _closed_if_unusable(later):
                 connection.backup(later)
+                # Another process may have brought it up to date since: what was copied counts.
+                before = version(later, path)
+                _check(later)
                 _migrate(later, before)
                 later.execute("PRAGMA query_only = ON")
         return later
@@ -175,6 +178,30 @@ def reading(connection: Connection) -> Iterator[None]:
     finally:
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
+
+
+def version(connection: Connection, path: Path) -> int:
+    """Return the version of the tables; 0 where there are none yet.
+
+    Raises:
+        InfrastructureError: it is that of another program, or of a newer version of this one.
+    """
+    with _at_one_moment(connection):
+        ((application,),) = connection.execute("PRAGMA application_id")
+        ((found,),) = connection.execute("PRAGMA user_version")
+        ((tables,),) = connection.execute("SELECT COUNT(*) FROM sqlite_master")
+    if application != APPLICATION and (application or found or tables):
+        raise InfrastructureError(
+            "this is the database of another program", subject=str(path), remedy=_BEGIN_ANEW
+        )
+    if found > migrations.version():
+        raise InfrastructureError(
+            f"the history has tables of version {found}, and this program knows those up to "
+            f"{migrations.version()}",
+            subject=str(path),
+            remedy="use a version of this program that is as new as the one that wrote it",
+        )
+    return int(found)
 
 
 def size(path: Path) -> int:
@@ -246,26 +273,6 @@ def _at_one_moment(connection: Connection) -> Iterator[None]:
         # SQLite may have rolled it back itself.
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
-
-
-def _version(connection: Connection, path: Path) -> int:
-    """Return the version of the tables; 0 where there are none yet."""
-    with _at_one_moment(connection):
-        ((application,),) = connection.execute("PRAGMA application_id")
-        ((version,),) = connection.execute("PRAGMA user_version")
-        ((tables,),) = connection.execute("SELECT COUNT(*) FROM sqlite_master")
-    if application != APPLICATION and (application or version or tables):
-        raise InfrastructureError(
-            "this is the database of another program", subject=str(path), remedy=_BEGIN_ANEW
-        )
-    if version > migrations.version():
-        raise InfrastructureError(
-            f"the history has tables of version {version}, and this program knows those up to "
-            f"{migrations.version()}",
-            subject=str(path),
-            remedy="use a version of this program that is as new as the one that wrote it",
-        )
-    return int(version)
 
 
 def _check(connection: Connection) -> None:

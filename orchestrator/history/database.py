@@ -37,11 +37,27 @@ _LAST_BUILT = f"SELECT MAX(number) FROM nights WHERE {_BUILT}"  # noqa: S608 - i
 
 
 @dataclass(frozen=True, slots=True)
+class There:
+    """Nights whose evidence is there, by their numbers; 0 where there is none.
+
+    `newest`: the last. `ended`: the last of those that a history has certainly known to have ended.
+    """
+
+    newest: int = 0
+    ended: int = 0
+
+
+NOTHING = There()
+
+
+@dataclass(frozen=True, slots=True)
 class Begun:
     """Night that has begun and not ended.
 
     `date`, `began`: of its first attempt. `attempts`: how many there were, with this one. `closed`:
     an earlier night that never ended and was written down as such now, if there was one.
+    `forgotten`: the number of one that was going on here, and ended where this history, a backup,
+    does not know it; if there was one.
     """
 
     number: int
@@ -49,6 +65,7 @@ class Begun:
     began: str
     attempts: int
     closed: Night | None = None
+    forgotten: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,25 +124,38 @@ class History:
 
     # -- writing -------------------------------------------------------------------------------
 
-    def begin(self, *, date: str, began: str, tool: Tool, above: int = 0) -> Begun:
+    def begin(self, *, date: str, began: str, tool: Tool, there: There = NOTHING) -> Begun:
         """Begin a night, or go on with one of the same date that never ended.
 
         One of another date that never ended is closed: it was a night, of the word
         `infrastructure`. Numbers count up, whatever the dates are.
 
-        `date`, `began`: as in a night. `above`: a number that a new night's is larger than besides:
-        of a night whose evidence is there, though this history, from a backup, does not know it.
+        This history may come from a backup that was made while a night was going on. Where there is
+        evidence that it ended then, or a later one's, it is forgotten: it is one of those that this
+        history does not know.
+
+        `date`, `began`: as in a night. `there`: the evidence, of whatever history.
         """
         with self._writing():
             left = self._left()
-            closed = None
-            if left is not None and left["date"] != date:
+            closed = forgotten = None
+            # A night is begun with a number above all that are there.
+            if left is not None and (
+                there.newest > left["number"] or there.ended >= left["number"]
+            ):
+                forgotten = left["number"]
+                left = None
+            elif left is not None and left["date"] != date:
                 closed = self._close(left)
                 left = None
             if left is None:
-                newest = max(self._one("SELECT MAX(number) FROM nights") or 0, above)
+                newest = max(self._one("SELECT MAX(number) FROM nights") or 0, there.newest)
                 left = {"number": newest + 1, "date": date, "began": began, "attempts": 0}
-            begun = Begun(left["number"], left["date"], left["began"], left["attempts"] + 1, closed)
+            begun = Begun(
+                *(left["number"], left["date"], left["began"], left["attempts"] + 1),
+                closed=closed,
+                forgotten=forgotten,
+            )
             self._connection.execute(
                 "REPLACE INTO begun (one, number, date, began, attempts, latest, tool_version, "
                 "tool_digest) VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
@@ -366,9 +396,12 @@ class History:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with files.telling(self.path), files.writing(self._connection):
+            # A newer program may have changed the tables since this one opened the file.
+            files.version(self._connection, self.path)
             yield
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
         with files.telling(self.path), files.reading(self._connection):
+            files.version(self._connection, self.path)
             yield

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from orchestrator.nightly.state import State
 
 NIGHT: Final = "night.json"
+# The page of a night in its folder, which is written once the history has the night.
+PAGE: Final = "index.html"
 # As `State.night` names the folder of a night.
 _FOLDER = re.compile(r"[0-9]{6}|[1-9][0-9]{6,17}")
 # As `durable.write` names a file of ours until it is whole.

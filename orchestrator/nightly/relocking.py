@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -153,6 +154,25 @@ def keep(found: Places) -> None:
         durable.write(found.last_seen, found.seen.read_bytes())
     else:
         found.last_seen.unlink(missing_ok=True)
+
+
+def waits(found: Places, built: Night) -> bool:
+    """Return whether tonight's locks are still those of a night that did not hand them on.
+
+    `built`: the last night that built something.
+
+    Raises:
+        InputError: the lock that it built from is missing or damaged.
+    """
+    last = _bytes(found.last)
+    with suppress(InputError):
+        # A later night may have written its own in that place already, and built nothing from it.
+        if last is not None and locks.parse(last).digest == built.lock:
+            return False
+    data = locks.read(found.tonight)
+    if data == last:
+        return False
+    return locks.parse(data, str(found.tonight)).digest == built.lock
 
 
 def choose(project: bytes | None, last_seen: bytes | None, last: bytes | None) -> LockedFrom:

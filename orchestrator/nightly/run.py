@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from orchestrator.history.database import History
+from orchestrator.history.database import History, There
 from orchestrator.history.retention import Keep
 from orchestrator.nightly import children, keeping, relocking, telling
 from orchestrator.nightly.facts import Facts, Frame
@@ -20,7 +20,7 @@ from orchestrator.nightly.tool import found as installed
 from orchestrator.nightly.tool import tool
 from orchestrator.site.pages import pages
 from reproducibility import utc
-from reproducibility.errors import InfrastructureError, SourceryError, Stopped
+from reproducibility.errors import InfrastructureError, InputError, SourceryError, Stopped
 
 if TYPE_CHECKING:
     import threading
@@ -90,7 +90,10 @@ def _nightly(
             date=f"{began:%Y-%m-%d}",
             began=utc.written(began),
             tool=tool(),
-            above=max(there, default=0),
+            there=There(
+                newest=max(there, default=0),
+                ended=max((one for one in there if keeping.PAGE in there[one]), default=0),
+            ),
         )
 
         def run(stage: model.StageName, command: Sequence[str]) -> children.Finished:
@@ -116,6 +119,11 @@ def _nightly(
         tonight = Tonight(config, state, frame(began), history, run, observer)
         if begun.closed is not None:
             tonight.notes.append(f"night {begun.closed.number} never came to its end")
+        if begun.forgotten is not None:
+            tonight.notes.append(
+                f"the history is older than what lies there: night {begun.forgotten}, which was "
+                "going on in it, is over, and the history knows nothing more of it"
+            )
         tonight.notes += _of_another_history(there.keys() - {*history.dates(), begun.number})
         facts = _gather(tonight)
         before = history.last()
@@ -144,6 +152,7 @@ def _gather(tonight: Tonight) -> Facts:
     try:
         before = installed()
         keeping.begin(tonight.state)
+        _hand_on(tonight)
         facts = tonight.gather()
         if before == installed():
             return facts
@@ -152,6 +161,21 @@ def _gather(tonight: Tonight) -> Facts:
     # Each stage is a process of its own: which program did what is not known any more.
     lost = "the program was changed while the night went on, so nothing of it is compared"
     return Facts(stages=facts.stages, locked=facts.locked, notes=facts.notes, lost=lost)
+
+
+def _hand_on(tonight: Tonight) -> None:
+    """Do what the last night that built something was kept from: hand its lock on.
+
+    Before this night writes its own in that place. A disk without room for it ends the night, and
+    the next one does it.
+    """
+    built, places = tonight.frame.built, relocking.places(tonight.config)
+    try:
+        if built is not None and relocking.waits(places, built):
+            keeping.keep_locks(tonight.state, places)
+    except InputError as error:
+        told = f"whether the lock of the last build was handed on is not known: {error.summary}"
+        tonight.notes.append(told)
 
 
 def _keep(state: State, facts: Facts, frame: Frame) -> tuple[model.Night, Path]:
@@ -230,7 +254,7 @@ def _tell(
     words = {before.word, keeping.told(state, before.word)} if before else {None}
     notes: tuple[str, ...] = ()
     if any(telling.due(config.notify, night, word) for word in words):
-        page = place / "index.html"
+        page = place / keeping.PAGE
         address = config.site.address
         shown = f"{address}{page.relative_to(state.site)}" if address else str(page)
         notes = telling.tell(config.notify, night, page=shown, environment=os.environ)

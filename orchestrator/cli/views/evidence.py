@@ -63,9 +63,10 @@ def sign(out: Path, key: Path, file: Path | None, session: Session) -> int:
     signed = folder.sign(out, finished.result, private)
     said = signed.statements
     if said.version:
+        others = ", ".join(said.names[line] for line in said.unwritten)
         session.note(
-            f"version {said.version} made this build, so its statements were not written anew and "
-            "compared; only the digests in them were"
+            f"version {said.version} wrote {others}, which was not written anew and compared; only "
+            "the digests in it were"
         )
     for line in said.earlier:
         session.note(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator import build as building
-from orchestrator.artifacts import names
+from orchestrator.artifacts import model, names
 from orchestrator.build import Built, Options
 from orchestrator.cli import overwriting
 from orchestrator.cli.main import run
@@ -20,6 +20,7 @@ from orchestrator.evidence import dsse, folder, keys
 from reproducibility.errors import InputError
 from tests import results
 from tests.unit.orchestrator.evidence import samples
+from tests.unit.orchestrator.evidence.test_signable import audited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -230,6 +231,15 @@ def test_what_was_signed_is_said(out: Path, tmp_path: Path, capsys: Captured) ->
     said = capsys.readouterr().out
     assert "signed 2 statements" in said
     assert "provenance, comparison fixed-point" in said
+
+
+def test_what_another_version_wrote_is_said(out: Path, tmp_path: Path, capsys: Captured) -> None:
+    keys.save(keys.generate(), tmp_path / "key", None)
+    audited(out, model.parse((out / names.RESULT).read_bytes()), tool="9.9.9")
+    assert run(["sign", str(out), str(tmp_path / "key")]) == 0
+    said = capsys.readouterr()
+    assert "version 9.9.9 wrote audit, which was not written anew and compared" in said.err
+    assert "signed 3 statements" in said.out
 
 
 def test_a_public_key_does_not_sign(out: Path, tmp_path: Path, capsys: Captured) -> None:

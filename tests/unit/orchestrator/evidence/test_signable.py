@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 KEY = keys.generate()
 OTHER_VERSION = "9.9.9"
+OTHER = f"blake3:{'0' * 63}1"
+IMAGE, IMAGE_SHA256 = "sourcery.img", digest.sha256_of_bytes(b"image").hex
 
 
 @pytest.fixture
@@ -54,9 +56,12 @@ def state(out: Path, documents: list[dict[str, Any]], kind: str = dsse.PAYLOAD_T
 
 
 def audited(out: Path, built: BuildResult, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    """Add an audit of this build; gives its document."""
+    """Add an audit of this build; gives its document. `about`: what it says of the build."""
+    about = changes.pop("about", {})
     made = audit_document(**changes)
-    made["audited"]["result"] = str(digest.of_file(out / names.RESULT))
+    own = {"spec": str(built.spec), "lock": str(built.lock), "tool": built.tool}
+    own |= {"image": built.image.blake3, "archive": built.cpio.blake3}
+    made["audited"] |= {"result": str(digest.of_file(out / names.RESULT)), **own, **about}
     data = canonical.pretty(made)
     (out / names.AUDIT).write_bytes(data)
     assert folder.add_audit(out, built, audits.parse(data), 5)
@@ -196,33 +201,154 @@ def test_an_audit_of_another_build(out: Path, built: BuildResult) -> None:
     refused(out, built, ComparisonError, "of another build")
 
 
-def test_of_another_version_what_it_wrote_is_not_written_anew(out: Path) -> None:
-    result = samples.output(out).model_copy(update={"tool": OTHER_VERSION})
-    written(out, result)
+@pytest.mark.parametrize(
+    "about",
+    [{"image": "0" * 64}, {"archive": "0" * 64}, {"spec": OTHER}, {"lock": OTHER}],
+)
+def test_an_audit_whose_file_names_another_build(
+    out: Path, built: BuildResult, about: dict[str, str]
+) -> None:
+    audited(out, built, about=about)
+    refused(out, built, ComparisonError, "of another build")
+
+
+# -- of what claims to be of another version, and so is not written anew ---------------------------
+
+
+@pytest.fixture
+def other(out: Path) -> BuildResult:
+    return written(out, samples.output(out).model_copy(update={"tool": OTHER_VERSION}))
+
+
+def test_of_another_version_what_it_wrote_is_not_written_anew(
+    out: Path, other: BuildResult
+) -> None:
     documents = said(out)
     documents[1]["predicate"]["verdict"] = "known otherwise there"
     state(out, documents)
-    signed = folder.sign(out, result, KEY)
+    signed = folder.sign(out, other, KEY)
     assert (signed.count, signed.statements.version) == (2, OTHER_VERSION)
+    assert signed.statements.unwritten == (1, 2)
 
 
-@pytest.mark.parametrize("line", [0, 1])
-def test_of_another_version_digests_must_be_of_the_files(out: Path, line: int) -> None:
-    result = samples.output(out).model_copy(update={"tool": OTHER_VERSION})
-    written(out, result)
+def test_that_another_version_audited_is_told(out: Path, built: BuildResult) -> None:
+    audited(out, built, tool=OTHER_VERSION)
     documents = said(out)
-    predicate = documents[line]["predicate"]
-    at = predicate["build"] if line else predicate["runDetails"]["byproducts"][0]["annotations"]
-    at["blake3"][result.image.path] = "0" * 64
+    documents[2]["predicate"]["coverage"] = "known otherwise there"
     state(out, documents)
-    refused(out, result, ComparisonError, "another blake3 of sourcery.img")
+    signed = folder.sign(out, built, KEY)
+    assert (signed.statements.version, signed.statements.unwritten) == (OTHER_VERSION, (3,))
 
 
-def test_of_another_version_kinds_are_the_same(out: Path) -> None:
-    result = samples.output(out).model_copy(update={"tool": OTHER_VERSION})
-    written(out, result)
+@pytest.mark.parametrize(
+    ("build", "audit", "version"),
+    [("9.9.9", "9.9.9", "9.9.9"), ("9.9.9", "8.8.8", "9.9.9 and 8.8.8")],
+)
+def test_each_other_version_is_told(out: Path, build: str, audit: str, version: str) -> None:
+    result = written(out, samples.output(out).model_copy(update={"tool": build}))
+    audited(out, result, tool=audit)
+    signed = folder.sign(out, result, KEY)
+    assert (signed.statements.version, signed.statements.unwritten) == (version, (1, 2, 3))
+
+
+PROVENANCE = ("predicate", "buildDefinition")
+OTHER_DIGEST = {"sha256": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    ("path", "to"),
+    [
+        ((0, "predicate", "runDetails", "byproducts", 0, "annotations", "blake3", IMAGE), "0" * 64),
+        ((0, "predicate", "runDetails", "byproducts", 0, "annotations", "blake3"), "0" * 64),
+        ((0, "predicate", "runDetails", "byproducts", 0, "annotations", "root"), OTHER),
+        ((0, "predicate", "runDetails", "byproducts", 0, "digest"), OTHER_DIGEST),
+        ((0, "predicate", "runDetails", "byproducts", 0, "digest"), None),
+        ((0, "predicate", "runDetails", "byproducts", 0, "digest", "sha512"), "0" * 128),
+        ((0, "predicate", "runDetails", "byproducts", 1, "name"), names.RESULT),
+        ((0, "predicate", "runDetails", "byproducts", 1, "name"), "virus"),
+        ((0, "predicate", "runDetails", "byproducts"), {"a": {"digest": OTHER_DIGEST}}),
+        ((0, "predicate", "runDetails", "byproducts", 1), {"digest": {"sha256": None}}),
+        ((0, *PROVENANCE, "externalParameters", "spec", "digest"), OTHER_DIGEST),
+        ((0, *PROVENANCE, "externalParameters", "lock", "digest", "sha256"), "0" * 64),
+        ((0, *PROVENANCE, "externalParameters", "also"), {"name": IMAGE, "digest": OTHER_DIGEST}),
+        ((0, *PROVENANCE, "internalParameters", "spec"), OTHER),
+        ((0, *PROVENANCE, "internalParameters", "lock"), OTHER),
+        ((0, *PROVENANCE, "resolvedDependencies", 0, "digest", "blake3"), "0" * 64),
+        ((0, *PROVENANCE, "resolvedDependencies", 0, "name"), "go-source 0"),
+        ((0, *PROVENANCE, "resolvedDependencies", 0, "annotations", "tree"), OTHER),
+        ((1, "predicate", "build", "blake3", IMAGE), "0" * 64),
+        ((1, "predicate", "build", "root"), OTHER),
+        ((2, "predicate", "build", "blake3", IMAGE), "0" * 64),
+        ((2, "predicate", "build", "spec"), OTHER),
+        ((2, "predicate", "audited", "image"), "0" * 64),
+    ],
+)
+def test_of_another_version_digests_must_be_of_what_they_name(
+    out: Path, other: BuildResult, path: tuple[str | int, ...], to: object
+) -> None:
+    audited(out, other, tool=OTHER_VERSION)
+    documents: Any = said(out)
+    changed(*path, to=to)(documents)
+    state(out, documents)
+    refused(out, other, ComparisonError, r"is not signed \(.*it names another")
+
+
+def test_of_another_version_kinds_are_the_same(out: Path, other: BuildResult) -> None:
     state(out, [*said(out), {**said(out)[1], "predicateType": f"{uris.COMPARISON}0"}])
-    refused(out, result, InputError, "neither a build nor an audit")
+    refused(out, other, InputError, "neither a build nor an audit")
+
+
+@pytest.mark.parametrize("line", [0, 1, 2])
+@pytest.mark.parametrize("first", [True, False])
+def test_no_subject_is_there_twice(
+    out: Path, other: BuildResult, line: int, *, first: bool
+) -> None:
+    """Who verifies takes any of them, so the one with other bytes would be signed too."""
+    audited(out, other, tool=OTHER_VERSION)
+    documents = said(out)
+    evil = {"name": IMAGE, "digest": OTHER_DIGEST}
+    documents[line]["subject"].insert(0 if first else len(documents[line]["subject"]), evil)
+    state(out, documents)
+    refused(out, other, InputError, "about sourcery.img twice")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"digest": {"sha256": IMAGE_SHA256, "sha512": "0" * 128}},
+        {"digest": {"sha256": IMAGE_SHA256, "": ""}},
+        {"digest": {"sha512": "0" * 128}},
+        {"digest": IMAGE_SHA256},
+        {"digest": {"sha256": 7}},
+        {"name": 7},
+        {"uri": "https://example.com/sourcery.img"},
+        {"content": "YW5vdGhlcg=="},
+    ],
+)
+def test_a_subject_has_one_digest_and_nothing_else(
+    out: Path, other: BuildResult, more: dict[str, object]
+) -> None:
+    documents = said(out)
+    (image,) = [one for one in documents[0]["subject"] if one["name"] == IMAGE]
+    image |= more
+    state(out, documents)
+    refused(out, other, InputError, "not about files with SHA-256 and nothing else")
+
+
+@pytest.mark.parametrize("change", [{"subject": []}, {"subject": {}}, {"subject": None}])
+def test_a_statement_about_nothing(
+    out: Path, other: BuildResult, change: dict[str, object]
+) -> None:
+    state(out, [*said(out), {**said(out)[1], **change}])
+    refused(out, other, InputError, "not an in-toto statement about files with SHA-256")
+
+
+@pytest.mark.parametrize("change", [{"_type": "https://example.com"}, {"also": {"subject": []}}])
+def test_what_is_no_statement_of_in_toto(
+    out: Path, other: BuildResult, change: dict[str, object]
+) -> None:
+    state(out, [*said(out), {**said(out)[1], **change}])
+    refused(out, other, InputError, "not an in-toto Statement v1")
 
 
 @pytest.mark.parametrize("name", ["\ud800", "", ".", "logs", "a" * 5000])

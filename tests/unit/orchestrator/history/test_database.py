@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.history import model
-from orchestrator.history.database import Begun, History
+from orchestrator.history.database import NOTHING, Begun, History, There
 from orchestrator.history.words import Word
 from reproducibility.errors import InfrastructureError, InputError
 from tests.conftest import examples
@@ -37,8 +37,14 @@ def history(path: Path) -> Iterator[History]:
         yield opened
 
 
-def start(history: History, date: str, tool: model.Tool = TOOL, time: str = "02:00:00") -> Begun:
-    return history.begin(date=date, began=f"{date}T{time}Z", tool=tool)
+def start(
+    history: History,
+    date: str,
+    tool: model.Tool = TOOL,
+    time: str = "02:00:00",
+    there: There = NOTHING,
+) -> Begun:
+    return history.begin(date=date, began=f"{date}T{time}Z", tool=tool, there=there)
 
 
 # -- written and read ------------------------------------------------------------------------------
@@ -158,6 +164,39 @@ def test_a_night_that_never_ended_is_a_night(history: History) -> None:
     assert (closed.began, closed.ended) == (f"{DAYS[2]}T02:00:00Z", f"{DAYS[2]}T05:00:00Z")
     assert closed.line == "It was begun 2 times and never came to its end, since night 2"
     assert model.parse(model.dumps(closed)) == closed
+
+
+@pytest.mark.parametrize("date", DAYS[1:])
+@pytest.mark.parametrize(
+    ("there", "number"),
+    [(There(2, 2), 3), (There(3, 3), 4), (There(7, 1), 8), (There(7, 0), 8)],
+)
+def test_a_night_that_ended_elsewhere_is_forgotten(
+    history: History, date: str, there: There, number: int
+) -> None:
+    """This history comes from a backup that was made while night 2 was going on."""
+    keep(history, [night(1)])
+    start(history, DAYS[1])
+    begun = start(history, date, there=there)
+    assert (begun.number, begun.date, begun.attempts) == (number, date, 1)
+    assert (begun.closed, begun.forgotten) == (None, 2)
+    assert list(history.dates()) == [1]
+    # It is not forgotten again, and the new one goes on as any other.
+    again = start(history, date, there=there)
+    assert (again.number, again.attempts, again.forgotten) == (number, 2, None)
+
+
+@pytest.mark.parametrize("there", [NOTHING, There(1, 1), There(2, 1), There(2, 0)])
+def test_evidence_that_was_put_there_before_the_end_shows_no_end(
+    history: History, there: There
+) -> None:
+    keep(history, [night(1)])
+    start(history, DAYS[1])
+    assert start(history, DAYS[1], there=there).attempts == 2
+    begun = start(history, DAYS[2], there=there)
+    assert (begun.number, begun.forgotten) == (3, None)
+    assert begun.closed is not None
+    assert begun.closed.number == 2
 
 
 def test_the_night_before_that_ended_is_not_closed_again(history: History) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.history import header, migrations
+from orchestrator.history import connection, header, migrations
 from orchestrator.history.database import History
 from orchestrator.history.header import FILE
 from orchestrator.history.words import Word
@@ -150,6 +150,55 @@ def test_an_earlier_version_is_read_without_a_change(path: Path) -> None:
             history.begin(date=BEGUN, began=f"{BEGUN}T03:00:00Z", tool=TOOL)
     assert path.read_bytes() == before
     assert sorted(path.parent.iterdir()) == [path]
+
+
+def overtake(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """Let another program bring the tables up to date once a reader has looked at the file."""
+    check, calls = connection._check, iter([True])
+
+    def overtaken(opened: sqlite3.Connection) -> None:
+        check(opened)
+        if next(calls, False):
+            History.open(path).close()
+
+    monkeypatch.setattr(connection, "_check", overtaken)
+
+
+@pytest.mark.usefixtures("later")
+def test_a_reader_whom_the_change_of_the_tables_overtakes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overtake(monkeypatch, path)
+    with History.to_read(path) as history:
+        assert history.nights(details=True) == NIGHTS
+    assert version(path) == 2
+
+
+def test_a_reader_of_a_history_that_is_just_being_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / FILE
+    path.touch()
+    overtake(monkeypatch, path)
+    with History.to_read(path) as history:
+        assert history.nights() == []
+    assert version(path) == migrations.version()
+
+
+@pytest.mark.parametrize("opening", [History.open, History.to_read])
+def test_tables_that_a_newer_program_changes_meanwhile_are_left_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch, opening: Callable[[Path], History]
+) -> None:
+    with opening(path) as history:
+        with monkeypatch.context() as patch:
+            patch.setattr(migrations, "MIGRATIONS", (migrations.MIGRATIONS[0], LATER))
+            require_nights(path)
+        before = content(path)
+        with pytest.raises(InfrastructureError, match="has tables of version 2, and this program"):
+            history.nights()
+        with pytest.raises(InfrastructureError, match=r"tables of version 2|cannot be written"):
+            history.begin(date=BEGUN, began=f"{BEGUN}T03:00:00Z", tool=TOOL)
+    assert content(path) == before
 
 
 @pytest.mark.parametrize("opening", [History.open, History.to_read])
