@@ -195,7 +195,9 @@ def _parsed(line: int, envelope: Envelope) -> Statement:
     said = canonical.loads(envelope.payload, subject="a statement", most=_MOST_VALUES)
     if not isinstance(said, dict) or said.get("_type") != uris.STATEMENT:
         raise InputError("it is no in-toto Statement v1")
-    kind, predicate, listed = (said.get(name) for name in ("predicateType", "predicate", "subject"))
+    if said.keys() != {"_type", "subject", "predicateType", "predicate"}:
+        raise InputError("it has further members than a statement of this program")
+    kind, predicate, listed = (said[name] for name in ("predicateType", "predicate", "subject"))
     if not isinstance(kind, str) or not isinstance(predicate, dict):
         raise InputError("it has no predicate")
     if not isinstance(listed, list) or not 0 < len(listed) <= _MOST_SUBJECTS:
@@ -207,6 +209,9 @@ def _parsed(line: int, envelope: Envelope) -> Statement:
         sha256 = digest.get("sha256") if isinstance(digest, dict) else None
         if not isinstance(name, str) or not isinstance(sha256, str) or name in subjects:
             raise InputError("a subject has no name or no SHA-256, or is there twice")
+        # Others go by any digest that fits, and these are compared with nothing here.
+        if one.keys() != {"name", "digest"} or digest.keys() != {"sha256"}:
+            raise InputError("a subject has more than its name and SHA-256")
         subjects[name] = sha256
     return Statement(line, kind, subjects, predicate, envelope)
 

@@ -81,6 +81,33 @@ def test_statements_of_another_form_are_only_stated(court: Court, folder: Path) 
     assert (how["statements"], how["JUnit"], how["page"]) == ("signed", "signed", "derived here")
 
 
+EVIL = {"sha512": "0" * 128}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda said: said["subject"][0]["digest"].update(EVIL),
+        lambda said: said["subject"][0].update(uri="https://example.org/evil"),
+        lambda said: said["subject"].append(said["subject"][0]),
+        lambda said: said.update(subjects=[]),
+    ],
+)
+def test_a_statement_names_each_file_once_and_by_one_digest(
+    court: Court, folder: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    """Another program goes by any digest of a subject; these are compared with nothing."""
+    out = court.honest.copy().write(folder, court.alice)
+
+    def both(said: dict[str, Any]) -> None:
+        of_another_form(said)
+        change(said)
+
+    restate(court, out, both)
+    found = court.judge(out).refused_for()
+    assert {("file-unreadable", PROVENANCE), ("signed", ""), ("sound", "")} <= found
+
+
 def test_a_page_of_another_form_is_only_stated(court: Court, folder: Path) -> None:
     out = court.honest.copy().write(folder, court.alice)
     (out / REPORT).write_bytes(
