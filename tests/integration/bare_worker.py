@@ -77,7 +77,7 @@ class BareWorker(LocalEngine):
         self._user = user if os.geteuid() == 0 else None
         self._around = around
         self._spoil = spoil
-        self._seen: tuple[Enforcement, ...] = ()
+        self._seen: dict[int, tuple[Enforcement, ...]] = {}
 
     def __enter__(self) -> Self:
         """Make the folder that actions are laid out in."""
@@ -104,9 +104,11 @@ class BareWorker(LocalEngine):
         return isolation.capabilities(self.processors)
 
     def enforcement(self, policy: Policy) -> tuple[Enforcement, ...]:
-        """What the last action's probe observed."""
-        del policy
-        return self._seen
+        """What the probe of the last action observed, if possible of one with as many processors.
+
+        A rule that allows all of them is kept by any worker.
+        """
+        return self._seen.get(policy.limits.cpus) or next(iter(self._seen.values()), ())
 
     def execute(
         self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event
@@ -119,7 +121,7 @@ class BareWorker(LocalEngine):
                 raise InfrastructureError(report.refusal, remedy=report.remedy)
             if report.unkept:
                 raise ActionError(f"made what cannot be kept: {report.unkept}")
-            self._seen = report.enforcement
+            self._seen[policy.limits.cpus] = report.enforcement
             if (launched.folder / OUTPUTS).is_dir():
                 shutil.copytree(launched.folder / OUTPUTS, into / "outputs")
             else:

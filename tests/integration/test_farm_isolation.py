@@ -64,7 +64,7 @@ class OnFarm(LocalEngine):
     def __init__(self, engine: RemoteEngine, store: Store) -> None:
         self._engine = engine
         self._store = store
-        self._seen: tuple[Enforcement, ...] = ()
+        self._seen: dict[int, tuple[Enforcement, ...]] = {}
         self.workers: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -85,16 +85,18 @@ class OnFarm(LocalEngine):
         return self._engine.capabilities()
 
     def enforcement(self, policy: Policy) -> tuple[Enforcement, ...]:
-        """What the last action's probe observed."""
-        del policy
-        return self._seen
+        """What the probe of the last action observed, if possible of one with as many processors.
+
+        A rule that allows all of them is kept by any worker.
+        """
+        return self._seen.get(policy.limits.cpus) or next(iter(self._seen.values()), ())
 
     def execute(
         self, action: Action, policy: Policy, blobs: Blobs, into: Path, stop: Event
     ) -> Ended:
         del blobs  # It is the store.
         outcome = self._engine.run(action, policy, self._store, stop)
-        self._seen = outcome.enforcement
+        self._seen[policy.limits.cpus] = outcome.enforcement
         self.workers.add(outcome.worker.partition(" ")[0])
         self._store.export(outcome.tree, into / "outputs", BLOB_TIME)
         for name, said in (("stdout", outcome.stdout), ("stderr", outcome.stderr)):
