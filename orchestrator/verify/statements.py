@@ -204,14 +204,15 @@ def _parsed(line: int, envelope: Envelope) -> Statement:
         raise InputError("it is about nothing")
     subjects: dict[str, str] = {}
     for one in listed:
-        name = one.get("name") if isinstance(one, dict) else None
-        digest = one.get("digest") if isinstance(one, dict) else None
-        sha256 = digest.get("sha256") if isinstance(digest, dict) else None
+        # Others go by any digest that fits, and further ones are compared with nothing here.
+        if not isinstance(one, dict) or one.keys() != {"name", "digest"}:
+            raise InputError("a subject has another form than a name and a digest")
+        name, digest = one["name"], one["digest"]
+        if not isinstance(digest, dict) or digest.keys() != {"sha256"}:
+            raise InputError("a subject has another digest than a SHA-256")
+        sha256 = digest["sha256"]
         if not isinstance(name, str) or not isinstance(sha256, str) or name in subjects:
             raise InputError("a subject has no name or no SHA-256, or is there twice")
-        # Others go by any digest that fits, and these are compared with nothing here.
-        if one.keys() != {"name", "digest"} or digest.keys() != {"sha256"}:
-            raise InputError("a subject has more than its name and SHA-256")
         subjects[name] = sha256
     return Statement(line, kind, subjects, predicate, envelope)
 
