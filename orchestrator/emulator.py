@@ -53,7 +53,7 @@ def require(architecture: str, which: Callable[[str], str | None] = shutil.which
 
 
 def version(program: Path) -> str:
-    """Return what an emulator says of its version, one line; empty where it says nothing."""
+    """Return what a program of QEMU says of its version, one line; empty where it says nothing."""
     try:
         said = process.run([str(program), "--version"], environment={}, seconds=_SECONDS).stdout
     except InfrastructureError:

@@ -227,7 +227,7 @@ def _mistakes(found: File) -> Iterator[Mistake]:
         yield Mistake(
             ("cache",),
             "no key to sign results with",
-            "name a private key (`key`; `orchestrate keygen` makes one)",
+            "name a private key (`key`; `orchestrate key new` makes one)",
         )
     if found.cache != "own" and found.key is not None:
         yield Mistake(("key",), 'counts with cache = "own" only', "leave it out")

@@ -171,7 +171,7 @@ def _private(path: Path) -> Ed25519PrivateKey:
             "the key that the farm's results are signed with cannot be read: "
             f"{getattr(error, 'strerror', None) or error}",
             subject=str(path),
-            remedy="an Ed25519 key in PEM form, without a passphrase (`orchestrate keygen` makes "
+            remedy="an Ed25519 key in PEM form, without a passphrase (`orchestrate key new` makes "
             "one)",
         ) from error
     if not isinstance(key, Ed25519PrivateKey):

@@ -127,9 +127,14 @@ class Calls:
         stop: Event,
         *,
         seconds: float = DEADLINE,
+        sent: Callable[[], object] = lambda: None,
     ) -> Iterator[Response]:
-        """Call a method that answers with a stream, once. Raises as `once`."""
+        """Call a method that answers with a stream, once. Raises as `once`.
+
+        `sent`: called where the request is about to go out, with headers and all.
+        """
         with self._translated(stop) as letters:
+            sent()
             call = method(request, timeout=seconds, metadata=self._metadata(letters))
             with self._watched(call, stop):
                 try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
@@ -68,9 +67,9 @@ class Execution:
     ) -> Executed:
         """Run it to its end.
 
-        `send`: has the farm hold everything that the action consists of; of some it is known that
-        they are missing. `believing`: whether an answer is taken that the farm had in its cache. It
-        is never asked for one.
+        `send`: has the farm hold everything that the action consists of, as patiently as any call;
+        of some it is known that they are missing. `believing`: whether an answer is taken that the
+        farm had in its cache. It is never asked for one.
 
         Raises:
             InfrastructureError: it could not be run, or was not.
@@ -79,7 +78,7 @@ class Execution:
         missing: tuple[Name, ...] = ()
         for number in range(1, _TRIED + 1):
             try:
-                self._calls.again(partial(send, missing), stop)
+                send(missing)
                 response = self._followed(stop)
             except Fault as fault:
                 if number == _TRIED or not fault.missing:
@@ -189,14 +188,18 @@ class Execution:
         if self._operation:
             request = api.WaitExecutionRequest(name=self._operation)
             return self._calls.streamed(self._calls.methods.wait, request, stop, seconds=_QUIET)
-        self._unnamed = self._unnamed or not stop.is_set()
         execute = api.ExecuteRequest(
             instance_name=self._offer.instance,
             skip_cache_lookup=True,
             action_digest=self._action.message,
             digest_function=self._offer.value,
         )
-        return self._calls.streamed(self._calls.methods.execute, execute, stop, seconds=_QUIET)
+        return self._calls.streamed(
+            self._calls.methods.execute, execute, stop, seconds=_QUIET, sent=self._sent
+        )
+
+    def _sent(self) -> None:
+        self._unnamed = True
 
     def _answer(self, operation: api.Operation) -> api.ExecuteResponse:
         self._operation, self._unnamed = "", False

@@ -2,13 +2,15 @@
 
 Who signs vouches for every word, and a folder may come from anybody. So the writers of statements,
 which are pure, are asked again, and what they do not write is not signed. What another version
-wrote they may write otherwise; of that, kind, subjects and the digests in it must fit. Which
-version wrote something is only what the folder says: nothing may get by that names other bytes.
+wrote they may write otherwise; of that, kind, subjects and the digests in it must fit, and no hash
+may stand in it that the folder does not know. Which version wrote something is only what the folder
+says: nothing may get by that names other bytes.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +43,8 @@ _SUBJECT = frozenset({"name", "digest"})
 # Where the digests of spec, lock and tree stand in a predicate.
 _OF_BUILD = (("build",), ("buildDefinition", "internalParameters"))
 _SHOWN = 80
+# Hexadecimal digits of SHA-1 and all longer ones, and the hash of a Go module.
+_HASH = re.compile(r"[0-9A-Fa-f]{40,}|h1:[A-Za-z0-9+/]{43}=")
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ def judged(out: Path, result: BuildResult, envelopes: Sequence[Envelope]) -> Sig
     else:
         for one in built:
             _refuse_other_digests(one, result, files)
+            _refuse_unknown_hashes(one, out, result, files)
             others[one.line] = result.tool
     audited = [one for one in said if one.kind == uris.AUDIT]
     audit = None
@@ -330,6 +335,7 @@ def _audited(
         raise _differs(last, f"it names another build than {names.AUDIT}")
     else:
         _refuse_other_digests(last, result, files)
+        _refuse_unknown_hashes(last, out, result, {**files, names.AUDIT: own})
     return own, audit.tool
 
 
@@ -359,6 +365,23 @@ def _refuse_other_digests(
         _refuse_others(one, told, {"root": build["root"], "tree": trees.get(name, "")})
     for place in _OF_BUILD:
         _refuse_others(one, _at(one.predicate, *place), build)
+
+
+def _refuse_unknown_hashes(
+    one: _Statement, out: Path, result: BuildResult, files: Mapping[str, FileDigests]
+) -> None:
+    """Require that each hash in a statement of another version, wherever it stands, is known.
+
+    It is that of one of the files, or stands in one of the documents that the build is told by.
+    """
+    known = {digits for file in files.values() for digits in (file.sha256, file.blake3)}
+    known.update(*(packages.digests(found).values() for found in result.inputs))
+    for name in (names.RESULT, *names.COPIES, names.ACTIONS, names.AUDIT):
+        if name in files:
+            known.update(_HASH.findall(_bytes(out / name).decode(errors="replace")))
+    for digits in _HASH.findall(one.envelope.payload.decode(errors="replace")):
+        if digits not in known:
+            raise _differs(one, f"it names a hash that nothing here has: {digits[:_SHOWN]}")
 
 
 def _refuse_others(one: _Statement, said: Any, wanted: Mapping[str, str]) -> None:  # noqa: ANN401 - any JSON

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator import device
 from orchestrator.artifacts import names
+from orchestrator.boot import syslinux
 from orchestrator.verify import audited, links
 from orchestrator.verify.model import Claim
 
@@ -70,8 +71,10 @@ def _contents(grounds: Grounds) -> Iterator[Claim]:
         yield _here("boot files", architecture, detail)
     texts = grounds.placed.texts
     if texts is not None and not texts.differing:
-        what = "boot menus" if not texts.unknown else "variables of programs"
-        yield _here(what, result.image.path, "they are what spec and lock give")
+        yield _here("variables", result.image.path, "those of programs are what this program sets")
+        if texts.menus:
+            detail = f"{', '.join(texts.menus)}: what spec and lock give"
+            yield _here("boot menus", result.image.path, detail)
     if found.bytes_hold:
         yield _here("volume", result.image.path, "its ids are those of this spec and this lock")
 
@@ -136,8 +139,11 @@ def _stated(grounds: Grounds, read: Documents, signed: Signed) -> Iterator[Claim
         yield _otherwise(what, subject, detail, signed.signers)
     texts = grounds.placed.texts
     if texts is not None and texts.unknown:
-        detail = f"what they start: {texts.unknown}"
+        detail = f"{', '.join(texts.unknown)}: a kernel is no package of Debian's"
         yield _otherwise("boot menus", result.image.path, detail, signed.signers)
+    if texts is not None and syslinux.MODULE in texts.places:
+        detail = f"{syslinux.LDLINUX} and {syslinux.MODULE} are those of the locked packages"
+        yield _otherwise("BIOS loader", result.image.path, detail, signed.signers)
     if names.SBOM in read.present:
         detail = "names, versions and licences of what is on the image"
         yield _otherwise("bill of materials", names.SBOM, detail, signed.signers)

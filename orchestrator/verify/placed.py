@@ -19,7 +19,7 @@ from orchestrator.boot import files as boot_files
 from orchestrator.boot import step as boot_step
 from orchestrator.golang import commands
 from orchestrator.lock.model import LocalPath
-from orchestrator.verify import starting
+from orchestrator.verify import starting, toolchains
 from reproducibility import digest as digests
 from reproducibility import visible
 from reproducibility.manifest import Tree
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from orchestrator.verify.starting import Texts
 
 _TOOLS = "go/pkg/tool/"
-# Below GOROOT all is source but these; on the image, the programs of `go/bin` lie elsewhere.
-_PROGRAMS = (_TOOLS, "go/bin/")
 _SHOWN = 3
 _WORDS = 120
 
@@ -79,7 +77,9 @@ def check(tree: Tree, result: BuildResult, spec: Spec, lock: Lock, findings: Fin
     own = tuple(
         one for one in lock.inputs if isinstance(one, LocalPath) and one.destination in wanted
     )
-    texts = starting.check(tree, spec, lock, named)
+    # Another architecture is a finding already, and the spec says nothing of it.
+    own_order = [name for name in spec.image.architectures if name in result.root.commands]
+    texts = starting.check(tree, spec, lock, own_order)
     if texts.differing:
         reason = f"not what spec and lock give: {_shown([*texts.differing])}"
         findings.say("tree-differs", result.image.path, reason)
@@ -177,7 +177,7 @@ class _Known:
     below: frozenset[str]
 
     def has(self, path: str) -> bool:
-        if path in self.exact or (path.startswith("go/") and not path.startswith(_PROGRAMS)):
+        if path in self.exact or (toolchains.is_source(path)):
             return True
         return any(folder in self.below for folder in _above(path))
 

@@ -22,7 +22,7 @@ from reproducibility import digest as digests
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from orchestrator.architecture import Architecture
     from orchestrator.boot.menus import Choice
@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from orchestrator.spec.model import Spec
     from reproducibility.manifest import Tree
 
-_PACKAGE = "linux-image-"
-# Stands for a release that is not known: the paths of the texts do not depend on it.
-_ANY = "0"
+# Debian's names of a kernel's package, around its release.
+_BEFORE, _UNSIGNED_BEFORE, _UNSIGNED_AFTER = "linux-image-", "unsigned-", "-unsigned"
+# Stand for a release that is not known: what is the same with both does not depend on it.
+_ANY = ("0", "1")
 
 
 @dataclass(frozen=True)
@@ -41,33 +42,49 @@ class Texts:
     """What was found of the texts on an image.
 
     `places`: where a build puts them, with the BIOS loader's own files. `differing`: those that are
-    not what spec and lock give. `unknown`: why some could not be derived, in words; else empty.
+    not what spec and lock give. `menus`: boot menus that are; `unknown`: those that name a kernel
+    whose release is not known, so that they were not compared.
     """
 
     places: frozenset[str]
-    differing: tuple[str, ...]
-    unknown: str = ""
+    differing: tuple[str, ...] = ()
+    menus: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 def check(tree: Tree, spec: Spec, lock: Lock, architectures: Sequence[Architecture]) -> Texts:
-    """Compare the texts on an image with those that a build for these architectures writes."""
+    """Compare the texts on an image with those that a build for these architectures writes.
+
+    `architectures`: some of the spec's, in its order, which menus have.
+    """
     wanted = {environment_place(name): environment.device_file(name) for name in architectures}
-    places, unknown = {*wanted}, ""
+    places = {*wanted}
+    menu: dict[str, bytes] = {}
+    unknown: set[str] = set()
     if spec.boot is not None:
         if bios(architectures) is not None:
             places |= {syslinux.LDLINUX, syslinux.MODULE}
-        releases = {name: _release(lock, name) for name in architectures}
+        known = {name: _release(lock, name) for name in architectures}
         try:
-            texts = _menus(tree, spec, spec.boot, lock, releases)
-        except InputError as error:
-            return Texts(frozenset(places), (), error.summary)
-        places |= texts.keys()
-        local = [name for name, release in releases.items() if not release]
-        if local:
-            unknown = f"the kernel for {', '.join(local)} is no package of Debian's"
-        else:
-            wanted |= {path: text.encode() for path, text in texts.items()}
-    return Texts(frozenset(places), tuple(_differing(tree, wanted)), unknown)
+            one, other = (
+                _menus(
+                    tree, spec, spec.boot, lock, {name: own or other for name, own in known.items()}
+                )
+                for other in _ANY
+            )
+        except InputError:
+            # A command line that no build takes; so this image is of none.
+            return Texts(frozenset(places), tuple(_differing(tree, wanted)))
+        places |= one.keys()
+        menu = {path: text.encode() for path, text in one.items() if text == other[path]}
+        unknown = {*one} - {*menu}
+    differing = tuple(_differing(tree, wanted | menu))
+    return Texts(
+        frozenset(places),
+        differing,
+        tuple(sorted({*menu}.difference(differing))),
+        tuple(sorted(unknown)),
+    )
 
 
 def environment_place(architecture: Architecture) -> str:
@@ -86,15 +103,16 @@ def _release(lock: Lock, architecture: Architecture) -> str:
     """The kernel's release as its package's name has it; empty for a kernel from elsewhere."""
     name = kernel_name(architecture)
     pinned = next((one for one in lock.inputs if one.name == name), None)
-    if not isinstance(pinned, DebianPackage) or not pinned.package.startswith(_PACKAGE):
+    if not isinstance(pinned, DebianPackage) or not pinned.package.startswith(_BEFORE):
         return ""
-    return pinned.package.removeprefix(_PACKAGE)
+    rest = pinned.package.removeprefix(_BEFORE)
+    return rest.removeprefix(_UNSIGNED_BEFORE).removesuffix(_UNSIGNED_AFTER)
 
 
 def _menus(
-    tree: Tree, spec: Spec, section: Boot, lock: Lock, releases: dict[Architecture, str]
+    tree: Tree, spec: Spec, section: Boot, lock: Lock, releases: Mapping[Architecture, str]
 ) -> dict[str, str]:
-    """Path -> text of the menus.
+    """Path -> text of the menus. `releases`: of the kernels, in the order of the menus.
 
     Raises:
         InputError: the spec's command line is one that no build takes.
@@ -104,7 +122,7 @@ def _menus(
     def choice(architecture: Architecture, release: str) -> Choice:
         return boot_files.choice(
             architecture,
-            release or _ANY,
+            release,
             menus.whole_line(
                 section.command_line(architecture), architecture, volume, section.missing
             ),

@@ -101,6 +101,11 @@ def derived(
     return found
 
 
+def is_source(path: str) -> bool:
+    """Tell whether a file of the image is of the Go source: all below GOROOT but programs."""
+    return path.startswith(_GOROOT) and not path.startswith(_PROGRAMS)
+
+
 def _toolchain(
     tree: Tree,
     sha256: Mapping[str, str],
@@ -118,11 +123,7 @@ def _toolchain(
         if entry is None or place not in sha256:
             return None
         outputs.append(entry.moved(f"{handles.OUT}/{inside.rpartition('/')[2]}"))
-    places |= {
-        path.removeprefix(_GOROOT): path
-        for path in sha256
-        if path.startswith(_GOROOT) and not path.startswith(_PROGRAMS)
-    }
+    places |= {path.removeprefix(_GOROOT): path for path in sha256 if is_source(path)}
     version = gomodule.toolchain_version(lock.toolchain.version, architecture)
     prefix = f"{gomodule.TOOLCHAIN}@{version}"
     named = {place: f"{prefix}/{gomodule.published_name(path)}" for path, place in places.items()}

@@ -65,8 +65,8 @@ def sign(out: Path, key: Path, file: Path | None, session: Session) -> int:
     if said.version:
         others = ", ".join(said.names[line] for line in said.unwritten)
         session.note(
-            f"version {said.version} wrote {others}, which was not written anew and compared; only "
-            "the digests in it were"
+            f"not written anew and compared, but for the digests, as version {said.version} wrote "
+            f"them: {others}"
         )
     for line in said.earlier:
         session.note(

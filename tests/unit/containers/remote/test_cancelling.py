@@ -173,3 +173,24 @@ def test_what_is_over_is_not_cancelled(bench: Bench) -> None:
         bench.run(bench.engine(), action("wait"))
     assert farm.calls["CancelOperation"] == 0
     assert bench.notes == []
+
+
+def test_of_what_was_never_asked_for_nothing_is_said(bench: Bench, tmp_path: Path) -> None:
+    """`Execute` is refused, and then there are no headers to ask again with."""
+    expired = tmp_path / "expired"
+    shell = 'if [ -e "$0" ]; then exit 3; else echo authorization: first; fi'
+    farm = waiting(bench)
+    farm.token = "first"  # noqa: S105 - a test's
+    begun = farm._begun
+
+    def refused(method: str, *given: object) -> object:
+        if method == "Execute":
+            expired.touch()
+            farm.token = "second"  # noqa: S105 - a test's
+        return begun(method, *given)  # type: ignore[arg-type]
+
+    farm._begun = refused  # type: ignore[method-assign, assignment]
+    headers = Headers(command=("/bin/sh", "-c", shell, str(expired)))
+    with pytest.raises(InfrastructureError, match="exit status 3"):
+        bench.run(bench.engine(headers=headers), action("wait"))
+    assert bench.notes == []

@@ -10,8 +10,8 @@ import pytest
 import zstandard
 from blake3 import blake3
 
+from containers.remote import calls, sending
 from containers.remote import reapi_pb2 as api
-from containers.remote import sending
 from containers.remote.request import INPUTS
 from reproducibility.errors import InfrastructureError
 from tests.fakes import Made, action
@@ -297,6 +297,15 @@ def test_a_farm_that_stays_away_is_waited_for_no_longer_than_said(bench: Bench) 
     with pytest.raises(InfrastructureError, match="UNAVAILABLE: planted") as caught:
         ran(bench, farm, patience=1)
     assert "finished steps are remembered" in caught.value.remedy
+
+
+def test_a_farm_that_stumbles_all_the_time_is_asked_a_few_times(bench: Bench) -> None:
+    """And not a few times a few times, by what sends and by what has it sent."""
+    farm = bench.serve({})
+    farm.plant("FindMissingBlobs", code=grpc.StatusCode.INTERNAL, times=10_000)
+    with pytest.raises(InfrastructureError, match="INTERNAL: planted"):
+        ran(bench, farm)
+    assert farm.calls["FindMissingBlobs"] == calls._STUMBLES
 
 
 def test_a_farm_that_ends_an_action_by_its_own_limit_is_said(bench: Bench) -> None:

@@ -238,7 +238,7 @@ def test_what_another_version_wrote_is_said(out: Path, tmp_path: Path, capsys: C
     audited(out, model.parse((out / names.RESULT).read_bytes()), tool="9.9.9")
     assert run(["sign", str(out), str(tmp_path / "key")]) == 0
     said = capsys.readouterr()
-    assert "version 9.9.9 wrote audit, which was not written anew and compared" in said.err
+    assert "not written anew and compared, but for the digests, as version 9.9.9 wrote" in said.err
     assert "signed 3 statements" in said.out
 
 

@@ -293,6 +293,27 @@ def test_of_another_version_digests_must_be_of_what_they_name(
     refused(out, other, ComparisonError, r"is not signed \(.*it names another")
 
 
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize(
+    "further",
+    [
+        {"name": IMAGE, "sha256": "7" * 64},
+        {"uri": f"https://example.org/sourcery.img?checksum={'0' * 128}"},
+        {"sha1": "0" * 40},
+        ["text with h1:" + "A" * 43 + "= in it"],
+        "sha256:" + "ABCDEF12" * 8,
+    ],
+)
+def test_of_another_version_no_hash_may_stand_anywhere_that_nothing_has(
+    out: Path, other: BuildResult, at: int, further: object
+) -> None:
+    audited(out, other, tool=OTHER_VERSION)
+    documents: Any = said(out)
+    documents[at]["predicate"]["further"] = further
+    state(out, documents)
+    refused(out, other, ComparisonError, r"is not signed \(.*it names a hash that nothing here has")
+
+
 def test_of_another_version_kinds_are_the_same(out: Path, other: BuildResult) -> None:
     state(out, [*said(out), {**said(out)[1], "predicateType": f"{uris.COMPARISON}0"}])
     refused(out, other, InputError, "neither a build nor an audit")

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator import device
+from orchestrator.architecture import FACTS, bios
 from orchestrator.artifacts import model, names, recipe
 from orchestrator.boot import files as boot_files
 from orchestrator.boot import menus as boot_menus
-from orchestrator.lock.model import LocalPath
+from orchestrator.golang import environment
+from orchestrator.lock.model import DebianPackage, LocalPath
 from orchestrator.spec import model as specs
-from orchestrator.verify import placed
+from orchestrator.verify import placed, starting
 from orchestrator.verify.model import Findings
 from reproducibility import digest
 from reproducibility.manifest import Tree, file
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.lock.file import Lock
     from orchestrator.lock.model import Input
     from orchestrator.verify.placed import Placed
+    from orchestrator.verify.starting import Texts
     from tests.unit.orchestrator.verify.conftest import Court
 
 IMAGE, RESULT = "sourcery.img", names.RESULT
@@ -44,20 +47,38 @@ MENUS = ("loader/loader.conf", "loader/entries.srel", "loader/entries/amd64.conf
          "syslinux/syslinux.cfg")  # fmt: skip
 
 
-def of_lock(*own: LocalPath, kernel: Input = KERNEL) -> Lock:
+def kernel_of(architecture: str) -> Input:
+    return next(one for one in world.published().inputs if one.name == f"kernel.{architecture}")
+
+
+def of_lock(*more: Input) -> Lock:
     lock = world.lock_of(world.tree_of(world.contents()))
-    return lock.model_copy(update={"inputs": (*lock.inputs, *own, kernel)})
+    return lock.model_copy(update={"inputs": (*lock.inputs, *more)})
 
 
-def menus(*, kernel: Input = KERNEL, release: str = "6.12.117+deb13-amd64") -> dict[str, bytes]:
-    """The menus of that spec and lock."""
-    own = recipe.identity(specs.parse(WITH_BOOT).digest, of_lock(kernel=kernel).digest)
-    line = boot_menus.whole_line(
-        "console=tty0 console=ttyS0,115200", "amd64", recipe.volume_id(own), "shell"
+def menus(
+    spec: str = WITH_BOOT,
+    kernels: tuple[Input, ...] = (KERNEL,),
+    **releases: str,
+) -> dict[str, bytes]:
+    """The menus of that spec and lock. `releases`: of the kernels, in the order of the menus."""
+    releases = releases or {"amd64": "6.12.117+deb13-amd64"}
+    own = recipe.identity(specs.parse(spec).digest, of_lock(*kernels).digest)
+    volume = recipe.volume_id(own)
+    named = {name: one.name for name, one in FACTS.items()}
+    offered = [
+        boot_files.choice(
+            name, release,
+            boot_menus.whole_line(
+                f"console=tty0 console={FACTS[named[name]].console}", named[name], volume, "shell"
+            ),
+            compressed=True, device_trees=False,
+        )
+        for name, release in releases.items()
+    ]  # fmt: skip
+    texts = boot_files.texts(
+        offered, timeout=1, personal=bios(releases), uefi=[named[name] for name in releases]
     )
-    offered = boot_files.choice("amd64", release, line, compressed=True, device_trees=False)
-    texts = boot_files.texts([offered], timeout=1, personal="amd64", uefi=["amd64"])
-    assert {*texts} == {*MENUS}
     return {path: text.encode() for path, text in texts.items()}
 
 
@@ -67,12 +88,12 @@ def accounted(
     spec: str = world.SPEC,
     own: tuple[LocalPath, ...] = (),
     steps: dict[str, str] | None = None,
-    kernel: Input = KERNEL,
+    kernels: tuple[Input, ...] = (KERNEL,),
     **root: Any,  # noqa: ANN401 - fields of the root
 ) -> tuple[Placed, list[tuple[str, str, str]]]:
     """What is found of an image that holds `more`. `steps`: outputs of further steps, by name."""
     tree = world.tree_of({**world.contents(), **more})
-    lock = of_lock(*own, kernel=kernel)
+    lock = of_lock(*own, *kernels)
     programs = sorted(world.programs())
     known: dict[str, Any] = {
         "prebuilt": {"amd64": len(programs)}, "prebuilt_programs": {"amd64": programs},
@@ -258,25 +279,93 @@ def test_what_a_device_starts_is_what_spec_and_lock_give(path: str, change: byte
     whole = {**world.contents(), **BOOT, **SHARED, **menus()}
     found, findings = accounted(whole, spec=WITH_BOOT, steps=steps)
     assert found.texts is not None
-    assert (found.texts.differing, found.texts.unknown, findings) == ((), "", [])
+    assert (found.texts.differing, found.texts.unknown, findings) == ((), (), [])
+    assert {*found.texts.menus} == {*MENUS}
     changed = {**whole, path: b"" if change is None else whole[path] + change}
     found, findings = accounted(changed, spec=WITH_BOOT, steps=steps)
     assert findings == [("tree-differs", IMAGE, f"not what spec and lock give: {path}")]
 
 
-def test_menus_for_a_kernel_of_one_s_own_are_only_stated() -> None:
-    """Its release stands nowhere but in the menus themselves."""
-    kernel = pinned({"boot/vmlinuz-6.1": b"k"}, "/kernel").model_copy(
-        update={"name": "kernel.amd64", "destination": None}
+def own_kernel(architecture: str) -> LocalPath:
+    return pinned({"boot/vmlinuz-6.1": b"k"}, "/kernel").model_copy(
+        update={"name": f"kernel.{architecture}", "destination": None}
     )
+
+
+def test_menus_for_a_kernel_of_one_s_own_are_only_stated() -> None:
+    """Its release stands nowhere but in the menus themselves; what does not name it is compared."""
+    kernels = (own_kernel("amd64"),)
     steps = {"boot files/amd64": boot_outputs()}
-    whole = {**BOOT, **SHARED, **menus(kernel=kernel, release="6.1")}
-    found, findings = accounted(whole, spec=WITH_BOOT, steps=steps, kernel=kernel)
+    whole = {**BOOT, **SHARED, **menus(kernels=kernels, amd64="6.1")}
+    found, findings = accounted(whole, spec=WITH_BOOT, steps=steps, kernels=kernels)
     assert findings == []
     assert found.texts is not None
-    assert "amd64 is no package" in found.texts.unknown
+    assert found.texts.menus == ("loader/entries.srel", "loader/loader.conf")
+    assert found.texts.unknown == ("loader/entries/amd64.conf", "syslinux/syslinux.cfg")
+    evil = {**whole, "loader/loader.conf": b"evil"}
+    ((code, _, _),) = accounted(evil, spec=WITH_BOOT, steps=steps, kernels=kernels)[1]
+    assert code == "tree-differs"
     evil = {**whole, "loader/entries/zz.conf": b"evil"}
-    assert not accounted(evil, spec=WITH_BOOT, steps=steps, kernel=kernel)[0].accounted
+    assert not accounted(evil, spec=WITH_BOOT, steps=steps, kernels=kernels)[0].accounted
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["linux-image-6.9-amd64", "linux-image-6.9-amd64-unsigned", "linux-image-unsigned-6.9-amd64"],
+)
+def test_a_package_s_name_tells_the_release(package: str) -> None:
+    kernels = (KERNEL.model_copy(update={"package": package}),)
+    steps = {"boot files/amd64": boot_outputs()}
+    whole = {**BOOT, **SHARED, **menus(kernels=kernels, amd64="6.9-amd64")}
+    assert accounted(whole, spec=WITH_BOOT, steps=steps, kernels=kernels)[1] == []
+
+
+BOARDS = ("riscv64", "arm64")
+FOR_BOARDS = world.SPEC.replace('["amd64"]', '["riscv64", "arm64"]') + "".join(
+    f"\n[boot.kernel.{name}]\npackage = 'linux-image-{name}'\n" for name in BOARDS
+)
+
+
+def texts_of_boards(local: str = "") -> Texts:
+    """What is found of an image for boards whose menus a build wrote in the order of the spec."""
+    kernels = tuple(own_kernel(one) if one == local else kernel_of(one) for one in BOARDS)
+    told = {name: name if name == local else release(kernel_of(name)) for name in BOARDS}
+    content = {
+        **menus(FOR_BOARDS, kernels, **told),
+        **{f"linux_{name}/environment": environment.device_file(name) for name in BOARDS},
+        **{f"boot/{name}/initramfs.zst": b"initramfs" for name in BOARDS},
+    }
+    spec = specs.parse(FOR_BOARDS)
+    return starting.check(world.tree_of(content), spec, of_lock(*kernels), spec.image.architectures)
+
+
+def release(kernel: Input) -> str:
+    assert isinstance(kernel, DebianPackage)
+    return kernel.package.removeprefix("linux-image-")
+
+
+def test_menus_are_in_the_order_of_the_spec() -> None:
+    found = texts_of_boards()
+    assert (found.differing, found.unknown) == ((), ())
+    assert "extlinux/extlinux.conf" in found.menus
+    assert "syslinux/ldlinux.c32" not in found.places
+
+
+def test_a_kernel_of_one_s_own_leaves_the_others_compared() -> None:
+    found = texts_of_boards("arm64")
+    assert found.differing == ()
+    assert found.unknown == ("extlinux/extlinux.conf", "loader/entries/arm64.conf")
+    assert "loader/entries/riscv64.conf" in found.menus
+
+
+def test_an_architecture_that_the_spec_does_not_name_has_no_menus() -> None:
+    """It is a finding, and no mistake of the program's."""
+    steps = {"boot files/amd64": boot_outputs()}
+    whole = {**BOOT, **SHARED, **menus()}
+    commands = {"amd64": 1, "arm64": 0}
+    _, findings = accounted(whole, spec=WITH_BOOT, steps=steps, commands=commands)
+    assert ("link-broken", RESULT, "it is for arm64, which the spec does not name") in findings
+    assert not any(code == "tree-differs" for code, _, _ in findings)
 
 
 def test_own_files_in_a_tree_of_one_have_their_own_name() -> None:
