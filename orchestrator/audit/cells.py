@@ -3,7 +3,8 @@
 Pure. What a build compared itself is in its result's checks: for the engine that made it. An audit
 on another engine fills that engine's cells where it ran every action that a toolchain depends on
 again there, and each gave the same: step by step, that engine arrives at the same toolchain. An
-action that gives something else makes the cells behind it a FAIL, those of the build too.
+action that gives something else makes the cells behind it a FAIL, those of the build too. That is
+taken back by an audit that varied as much (`matrix.Record.add`).
 """
 
 from __future__ import annotations
@@ -138,7 +139,8 @@ class Again:
     """Audit of the steps on an engine, and what it says of cells.
 
     `plan`: all the build's steps. `audited`: by name, the steps that this audit ran. `actions`: the
-    names of those that an engine ran in the build. `others`: as `of_build`.
+    names of those that an engine ran in the build. `others`: as `of_build`. `varied`: the
+    variations that were applied. `own`: cells that this audit filled otherwise, by their address.
     """
 
     plan: Sequence[Step]
@@ -146,6 +148,8 @@ class Again:
     actions: Collection[str]
     others: Collection[str]
     engine: built.Engine
+    varied: tuple[str, ...]
+    own: Mapping[matrix.Address, matrix.Cell]
 
     def cells(self, base: Iterable[Compared], before: Iterable[matrix.Cell]) -> list[matrix.Cell]:
         """Return cells of the engine that the audit fills, or that a guilty action makes a FAIL.
@@ -162,19 +166,30 @@ class Again:
             if cell is not None and (cell.verdict == "FAIL" or cell.address not in own):
                 found.append(cell)
         for cell in before:
+            if cell.comparison not in _ON_TOP or cell.engine != self.engine.name:
+                continue
             run, guilty = self._of(cell)
-            if cell.comparison in _ON_TOP and cell.engine == self.engine.name and guilty:
+            own = self.own.get(cell.address)
+            if guilty:
                 found.append(self._cell(cell, run, guilty))
+            elif own is not None and cell.guilty and self._every(cell, run):
+                found.append(self._also(own, run))
         return found
 
     def _again(self, cell: matrix.Cell) -> matrix.Cell | None:
         run, guilty = self._of(cell)
+        return self._cell(cell, run, guilty) if guilty or self._every(cell, run) else None
+
+    def _every(self, cell: matrix.Cell, run: Sequence[model.Step]) -> bool:
+        """Whether every action that leads to a cell was run again, and compared."""
         wanted = self._behind(cell) & {*self.actions}
-        if not guilty and (len(run) < len(wanted) or not wanted):
-            return None
-        if any(step.verdict == "SKIP" for step in run) and not guilty:
-            return None
-        return self._cell(cell, run, guilty)
+        return bool(wanted) and len(run) >= len(wanted) and all(one.verdict != "SKIP" for one in run)
+
+    def _also(self, cell: matrix.Cell, run: Sequence[model.Step]) -> matrix.Cell:
+        """A cell that was filled otherwise, and the actions that lead to it were run again."""
+        update = {"varied": self.varied, "rounds": _rounds(run)}
+        evidence = cell.evidence and cell.evidence.model_copy(update=update)
+        return cell.model_copy(update={"evidence": evidence})
 
     def _behind(self, cell: matrix.Cell) -> set[str]:
         needs = {step.name: step.needs for step in self.plan}
@@ -211,11 +226,19 @@ class Again:
                     engine=self.engine,
                     emulator=known.emulator if known else None,
                     tool=resources.VERSION,
+                    varied=self.varied,
+                    rounds=_rounds(run),
                 ),
                 "when": max(step.when for step in run),
                 "failed": "",
             }
         )
+
+
+def _rounds(run: Sequence[model.Step]) -> int:
+    """How often each of them was run; of guilty ones, how often that could be needed to see it."""
+    guilty = [len(step.rounds) for step in run if step.guilty]
+    return max(guilty) if guilty else min(len(step.rounds) for step in run)
 
 
 def _codes(run: Iterable[model.Step]) -> set[str]:

@@ -18,10 +18,12 @@ from orchestrator.files.document import shaped
 from orchestrator.lock.model import Blake3, Text
 from reproducibility import canonical
 from reproducibility import digest as digests
+from reproducibility.codes import CONDITIONS, FROM_INPUTS
 from reproducibility.errors import InputError
+from reproducibility.variations import NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from threading import Event
 
     from orchestrator.artifacts.model import BuildResult
@@ -35,6 +37,10 @@ Address = tuple[str, str, str, str, str, str]
 
 _KIND = "matrix"
 _MOST_VALUES = 100_000
+# Codes of actions that gave something else, or failed, when an audit ran them again.
+_GUILTY = frozenset(
+    f"{kind.code}.{outcome}" for kind in (CONDITIONS, FROM_INPUTS) for outcome in kind.fails
+)
 
 
 class _Model(BaseModel):
@@ -55,7 +61,8 @@ class Evidence(_Model):
     `outputs`: digest of the tree that was compared; null where nothing came out. `keys`: what the
     results of the actions that made it are remembered under. `checks`: codes of the comparisons.
     `engine`: the one that ran it. `emulator`: null where the machine itself ran it. `tool`: the
-    version of this program.
+    version of this program. `varied`: the variations that actions were run again with; null where
+    none were run again, and in what earlier versions wrote. `rounds`: how often each was.
     """
 
     outputs: Blake3 | None
@@ -64,6 +71,8 @@ class Evidence(_Model):
     engine: Engine
     emulator: Emulator | None
     tool: Text
+    varied: Texts | None = None
+    rounds: Annotated[int, Field(ge=1)] | None = None
 
 
 class Cell(_Model):
@@ -102,6 +111,12 @@ class Cell(_Model):
         """Whether somebody compared something."""
         return self.evidence is not None
 
+    @property
+    def guilty(self) -> frozenset[str]:
+        """The codes by which it is a FAIL because of actions that an audit ran again."""
+        known = self.evidence
+        return _GUILTY.intersection(known.checks if known and self.verdict == "FAIL" else ())
+
 
 def identity(result: BuildResult) -> Digest:
     """Digest of the build that cells belong to: its spec, its lock, its image.
@@ -135,12 +150,14 @@ class Record:
         cells: Iterable[Cell],
         computed: Iterable[Cell] = (),
         *,
+        able: Collection[str] = NAMES,
         stop: Event | None = None,
     ) -> tuple[Cell, ...]:
         """Add cells, in place of those that were added before; return all that is remembered then.
 
         `computed`: cells that follow from the build's result. They take the place of what is
         remembered of them, but not of a FAIL: that was found later. What cannot be read is kept.
+        `able`: the variations that the engine can apply.
 
         Raises:
             Stopped: `stop` was set while another audit was adding its own.
@@ -151,7 +168,10 @@ class Record:
             anew = [
                 cell for cell in computed if cell.verdict == "FAIL" or cell.address not in failed
             ]
-            merged = merge(before, (*anew, *cells))
+            merged = merge(before, ())
+            for cell in (*anew, *cells):
+                known = next((one for one in merged if one.address == cell.address), None)
+                merged = merge(merged, [cell if known is None else _after(known, cell, able)])
             if merged != before:
                 self._store.remember(_KIND, self._build, _document(merged, unread))
         return merged
@@ -173,6 +193,41 @@ def merge(before: Iterable[Cell], further: Iterable[Cell]) -> tuple[Cell, ...]:
         if known is None or cell.filled or not known.filled:
             found[cell.address] = _instead(known, cell)
     return tuple(found[address] for address in sorted(found))
+
+
+def _after(known: Cell, cell: Cell, able: Collection[str]) -> Cell:
+    """Return what is known of a cell when another one is added to it.
+
+    A FAIL because of actions that an audit ran again is taken back where as much was tried again.
+    """
+    if not known.guilty or known.evidence is None or cell.evidence is None:
+        return cell
+    if cell.verdict == "FAIL":
+        return _both(cell, known.evidence, cell.evidence, known.guilty)
+    return cell if _tried(known.evidence, cell.evidence, able) else known
+
+
+def _tried(before: Evidence, now: Evidence, able: Collection[str]) -> bool:
+    """Whether actions were run again with all variations, and as often, as when one differed.
+
+    What earlier versions wrote does not say with which: all that the engine can apply may be it.
+    """
+    if now.varied is None:
+        return False
+    wanted = able if before.varied is None else before.varied
+    return {*wanted} <= {*now.varied} and (before.rounds or 1) <= (now.rounds or 1)
+
+
+def _both(cell: Cell, before: Evidence, now: Evidence, guilty: Collection[str]) -> Cell:
+    """A FAIL after another one: both have to be taken back."""
+    varied: tuple[str, ...] | None = None
+    if before.varied is not None and (now.varied is not None or not cell.guilty):
+        names = {*before.varied, *(now.varied or ())}
+        varied = tuple(name for name in NAMES if name in names)
+    rounds = max(before.rounds or 1, now.rounds or 1)
+    checks = tuple(sorted({*now.checks, *guilty}))
+    evidence = now.model_copy(update={"checks": checks, "varied": varied, "rounds": rounds})
+    return cell.model_copy(update={"evidence": evidence})
 
 
 def _instead(known: Cell | None, cell: Cell) -> Cell:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-from orchestrator.audit import model
+from containers.engine import Capability
+from orchestrator.artifacts.model import parse
+from orchestrator.audit import matrix, model
 from orchestrator.cli.main import run
+from orchestrator.store import Store
+from reproducibility import canonical
 from reproducibility.digest import Digest
 from tests import results as documents
-from tests.fakes import Made
+from tests.fakes import Asked, Made
 from tests.unit.orchestrator.audit.world import (
+    ABLE,
     BUILD,
     VERSION,
     cell,
@@ -90,6 +96,84 @@ def test_a_guilty_action_fails_the_builds_own_cells(foreign: Foreign) -> None:
     assert "all 2 actions" in made.reason
     assert f"FAILed on {failed}" in made.reason
     assert cell(foreign.audit(only=("image",)), "release").failed == failed
+
+
+def guilty(foreign: Foreign, **changes: object) -> model.AuditResult:
+    """An audit that finds that F1 depends on the host's name."""
+    released(foreign, "riscv64")
+    foreign.engine.table["F1"] = host_in_it
+    found = foreign.audit(**changes)
+    assert cell(found, "release").verdict == "FAIL"
+    return found
+
+
+def test_an_audit_that_varies_less_takes_no_fail_back(foreign: Foreign) -> None:
+    assert cell(foreign.native()).verdict == "PASS"
+    evidence = cell(guilty(foreign), "release").evidence
+    assert evidence is not None
+    assert (evidence.varied, evidence.rounds) == (ABLE, 1)
+    less = tuple(name for name in ABLE if name != "host")
+    found = foreign.audit(vary=less)
+    assert found.verdict == "SKIP"
+    for comparison in ("release", "native-build"):
+        assert cell(found, comparison).verdict == "FAIL"
+    (told,) = (text for what, text in foreign.observer.told if what == "note" and "FAIL" in text)
+    assert "riscv64 release" in told
+    # Nor is it forgotten when the action differs by something else, or again by less.
+    foreign.engine.table["F1"] = lambda asked: Made({"out": str(asked.action.conditions).encode()})
+    assert cell(foreign.audit(vary=("zone",)), "release").verdict == "FAIL"
+    foreign.engine.table["F1"] = clean
+    assert cell(foreign.audit(vary=less), "release").verdict == "FAIL"
+    assert cell(foreign.audit(), "release").verdict == "PASS"
+
+
+def test_what_differed_in_a_later_round_is_tried_as_often(foreign: Foreign) -> None:
+    def order_in_it(asked: Asked) -> Made:
+        late = asked.action.conditions.order_seed > 1000
+        return Made({"out": b"x"}) if late else clean(asked)
+
+    released(foreign, "riscv64")
+    foreign.engine.table["F1"] = order_in_it
+    assert cell(foreign.audit(rounds=2), "release").verdict == "FAIL"
+    assert cell(foreign.audit(), "release").verdict == "FAIL"
+    foreign.engine.table["F1"] = clean
+    assert cell(foreign.audit(rounds=2), "release").verdict == "PASS"
+
+
+def test_a_fail_of_an_earlier_version_is_taken_back_by_all_variations(foreign: Foreign) -> None:
+    failed = cell(guilty(foreign), "release")
+    assert failed.evidence is not None
+    old = failed.evidence.model_copy(update={"varied": None, "rounds": None})
+    with closing(Store(foreign.store)) as store:
+        build = parse((foreign.out / "result.json").read_bytes())
+        record = matrix.Record(store, matrix.identity(build))
+        text = canonical.pretty([failed.model_copy(update={"evidence": old}).model_dump(mode="json")])
+        store.remember("matrix", matrix.identity(build), {"cells": text.decode()})
+        assert [one.evidence for one in record.cells()] == [old]
+    foreign.engine.table["F1"] = clean
+    assert cell(foreign.audit(vary=ABLE[1:]), "release").verdict == "FAIL"
+    # What the engine cannot apply was not applied then either.
+    foreign.engine.able = {**foreign.engine.able, ABLE[0]: Capability("nothing", "it cannot")}
+    assert cell(foreign.audit(), "release").verdict == "PASS"
+
+
+def test_a_build_by_its_own_programs_takes_no_guilt_from_an_action(foreign: Foreign) -> None:
+    assert cell(foreign.native()).verdict == "PASS"
+    guilty(foreign)
+    foreign.engine.table["F1"] = clean
+    assert cell(foreign.native()).verdict == "FAIL"
+    # Failing itself changes nothing of that.
+    foreign.engine.table[BUILD] = lambda _: programs(link=b"LINK")
+    assert cell(foreign.native()).verdict == "FAIL"
+    foreign.engine.table[BUILD] = lambda _: programs()
+    assert cell(foreign.native()).verdict == "FAIL"
+    assert cell(foreign.audit()).verdict == "FAIL"
+    # All that leads to it, and itself.
+    made = cell(foreign.audit(native=("riscv64",)))
+    assert (made.verdict, bool(made.failed)) == ("PASS", True)
+    assert made.evidence is not None
+    assert made.evidence.checks == ("native-build.same",)
+    assert cell(foreign.native()).verdict == "PASS"
 
 
 def test_steps_of_several_engines_fill_no_cell_of_one(foreign: Foreign) -> None:
