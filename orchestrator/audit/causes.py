@@ -1,6 +1,6 @@
 """Classes of causes, told by the variations that make an action differ.
 
-What an action differs by is proved by running it: that says more than its bytes do. Where it
+What an action differs by is found by running it: that says more than its bytes do. Where it
 differs without any variation, or because of several whose classes are not the same, the bytes have
 to tell.
 """
@@ -41,15 +41,18 @@ CLASSES = {
 }
 
 
-def of(names: Sequence[str], explanation: Explanation | None) -> tuple[str, str]:
+def of(
+    names: Sequence[str], explanation: Explanation | None, *, steady: bool = True
+) -> tuple[str, str]:
     """Return the class of a cause and how sure it is, in `Cause`'s and `Sureness`'s words.
 
     `names`: the smallest set of variations; empty where the action differs from itself.
-    `explanation`: what its bytes say.
+    `explanation`: what its bytes say. `steady`: with that set it gave the same each time; where
+    not, it is random too, and no class is certain.
     """
     classes = {CLASSES.get(name, Cause.UNKNOWN) for name in names}
     if len(classes) == 1:
-        return classes.pop().value, Sureness.CERTAIN.value
+        return classes.pop().value, (Sureness.CERTAIN if steady else Sureness.LIKELY).value
     said = explanation.document.get("cause") if explanation is not None else None
     if said is None:
         return Cause.UNKNOWN.value, Sureness.POSSIBLE.value

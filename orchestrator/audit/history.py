@@ -78,8 +78,11 @@ class History:
             return None
         return last.step.model_copy(update={"went_on": True})
 
-    def remember(self, key: Digest, step: model.Step) -> None:
-        """Write down what was found of an action."""
+    def remember(self, key: Digest, step: model.Step, *, whole: bool = True) -> None:
+        """Write down what was found of an action.
+
+        `whole`: all of it that was asked for. Else this audit, when it goes on, tries it again.
+        """
         document: dict[str, Any] = {
             "name": step.name,
             "audit": self.audit,
@@ -89,7 +92,8 @@ class History:
             # As one text: it quotes what actions made, and nothing in it is a digest to go by.
             "step": canonical.pretty(step.model_dump(mode="json")).decode(),
         }
-        self._store.remember(_OWN, self._of(key), document)
+        if whole:
+            self._store.remember(_OWN, self._of(key), document)
         self._store.remember(_ACTION, key, document)
 
     def _of(self, key: Digest) -> Digest:

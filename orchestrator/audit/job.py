@@ -28,7 +28,7 @@ from orchestrator.audit import (
 )
 from orchestrator.audit.given import Given, given, unrecorded, without_proof
 from orchestrator.audit.request import no_such_step
-from orchestrator.audit.result import Found, actions, audit_result, left_out_step
+from orchestrator.audit.result import Found, actions, audit_result, complete, left_out_step
 from orchestrator.audit.varying import otherwise
 from orchestrator.audit.whole import Again
 from orchestrator.evidence import folder as evidence
@@ -266,7 +266,7 @@ class Job:
         left_out = [
             left_out_step(self.request, step.name, last[step.name])
             for step in every
-            if step.name not in found
+            if step.name not in found or not complete(self.request, found[step.name])
         ]
         if computed and not answers:
             left_out += [left_out_step(self.request, name) for name in computed]

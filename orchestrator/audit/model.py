@@ -77,7 +77,7 @@ class Asked(_Model):
 
 
 class LeftOut(_Model):
-    """A step that was not audited, why, and when it was before (`2026-01-01T00:00:00Z`)."""
+    """A step that was not audited, or not in all rounds; why; and when it was audited before."""
 
     step: str
     why: Why
@@ -158,7 +158,7 @@ class Step(_Model):
     `key`: what its result is remembered under. `outputs`: digest of the tree that the build made.
     `built_under`: the build's conditions that are not as usual. `when`: the end of its audit.
     `went_on`: an earlier run of this audit did it, which was interrupted. `bisected`: null where it
-    was not asked for, or the action is not guilty.
+    was not asked for, the action is not guilty, or the budget was used up before.
     """
 
     name: Text

@@ -72,7 +72,7 @@ def audit_result(  # noqa: PLR0913 - the parts of a result
         *found.further,
         *found.proofs,
         *computations.files(audited.found.finished),
-        covered(coverage, beside=len(found.proofs)),
+        covered(coverage, beside=len(found.proofs) + len(found.steps)),
     ]
     return model.AuditResult(
         verdict=running.WORDS[fold(checks)],
@@ -112,8 +112,16 @@ def actions(audited: Subject, results: Results) -> list[Step]:
     return [step for step in audited.steps if results[step.name].kind == "action"]
 
 
+def complete(request: Request, step: model.Step) -> bool:
+    """Whether an action was run as often as was asked for."""
+    return len(step.rounds) >= request.rounds
+
+
 def left_out_step(request: Request, name: str, last: Last | None = None) -> model.LeftOut:
-    """A step that was not audited, and why. `last`: when it was before, None where never."""
+    """A step that was not audited, or not in all rounds, and why.
+
+    `last`: when it was before, None where never.
+    """
     return model.LeftOut(
         step=name,
         why="budget" if request.wants(name) else "not chosen",
@@ -124,7 +132,8 @@ def left_out_step(request: Request, name: str, last: Last | None = None) -> mode
 def covered(coverage: model.Coverage, beside: int = 0) -> Check:
     """Return how much of a build was audited: a part is never reported as the whole.
 
-    `beside`: how many toolchains that were made otherwise were compared.
+    `beside`: how much else was compared: toolchains that were made otherwise, and actions in fewer
+    rounds than were asked for.
     """
     said = (
         f"{coverage.audited} of {coverage.actions} actions and {coverage.computed} of "
@@ -162,7 +171,7 @@ def _coverage(request: Request, audited: Subject, results: Results, found: Found
     whole = request.whole and bool(found.steps)
     return model.Coverage(
         actions=len(actions(audited, results)),
-        audited=len(found.steps),
+        audited=sum(complete(request, step) for step in found.steps),
         went_on=sum(step.went_on for step in found.steps),
         computations=every,
         computed=every if whole else computed,

@@ -75,7 +75,7 @@ class Bench:
 class Work:
     """Steps that are still to be audited, handed out to several threads one by one.
 
-    `deadline`: on `clock`; from then on no further one is begun.
+    `deadline`: on `clock`; from then on no further one is begun, nor a further run of one.
     """
 
     steps: deque[Step]
@@ -122,7 +122,7 @@ def run(
                 if stop.is_set() or halt.is_set():
                     raise Stopped("stopped")  # noqa: TRY301 - one place ends the others
                 own = Share(number, jobs)
-                found[step.name] = _Audit(bench, step, own, Either(stop, halt)).run()
+                found[step.name] = _Audit(bench, step, own, Either(stop, halt), work).run()
         except BaseException:
             halt.set()
             raise
@@ -140,22 +140,32 @@ def run(
     return found
 
 
+class _OverError(Exception):
+    """The time is over: nothing further is begun."""
+
+
 class _Audit:
     """The audit of one step."""
 
-    def __init__(self, bench: Bench, step: Step, own: Share, stop: threading.Event) -> None:
-        """`own`: the CPUs of the thread that runs it, while it needs no more."""
+    def __init__(
+        self, bench: Bench, step: Step, own: Share, stop: threading.Event, work: Work
+    ) -> None:
+        """`own`: the CPUs of the thread that runs it, while it needs no more.
+
+        `work`: what the step was taken from; it knows when nothing further is to be begun.
+        """
         self._bench = bench
         self._step = step
         self._own = own
         self._built = bench.built(step)
         self._stop = stop
+        self._work = work
 
     def run(self) -> model.Step:
         bench, step = self._bench, self._step
         began = time.monotonic()
         bench.observer.started(shown(step.name))
-        rounds = [self._round(number) for number in range(bench.rounds)]
+        rounds = self._rounds()
         guilty = next(
             (number for number, one in enumerate(rounds) if one.check.verdict == "FAIL"), None
         )
@@ -175,12 +185,26 @@ class _Audit:
             when=history.now(),
             went_on=False,
         )
-        bench.history.remember(before.key, made)
+        told = f"{step.name}: {len(rounds)} of {bench.rounds} rounds; the budget was used up"
+        if len(rounds) < bench.rounds:
+            bench.observer.note(told)
+        unsought = guilty is not None and bench.bisect and bisected is None
+        whole = len(rounds) == bench.rounds and not unsought
+        bench.history.remember(before.key, made, whole=whole)
         seconds = time.monotonic() - began
         bench.observer.finished(shown(step.name), cached=False, seconds=seconds)
         if guilty is not None:
             bench.observer.note(f"{step.name}: {rounds[guilty].check.reason}")
         return made
+
+    def _rounds(self) -> list[model.Round]:
+        """The rounds; the first one was begun with the step, and further ones while there is time."""
+        rounds = [self._round(0)]
+        for number in range(1, self._bench.rounds):
+            if self._work.over:
+                break
+            rounds.append(self._round(number))
+        return rounds
 
     def _round(self, number: int) -> model.Round:
         conditions = self._chosen(self._names, number)
@@ -200,15 +224,25 @@ class _Audit:
             explanation=explanation,
         )
 
-    def _bisected(self, number: int, differing: model.Round) -> model.Bisected:
+    def _bisected(self, number: int, differing: model.Round) -> model.Bisected | None:
+        """The smallest cause; None where the time is over before it is found."""
         self._bench.observer.note(f"{self._step.name} differs: looking for the smallest cause")
 
-        def differs(chosen: frozenset[str]) -> bool:
-            check, _ = self._repeated(self._chosen(chosen, number))
-            return check.verdict is Verdict.FAIL
+        def differs(chosen: frozenset[str]) -> object:
+            if self._work.over:
+                raise _OverError
+            check, outcome = self._repeated(self._chosen(chosen, number))
+            if check.verdict is not Verdict.FAIL:
+                return None
+            return str(check.code), outcome and (outcome.tree.digest, outcome.stdout)
 
-        found = bisect.smallest(self._names, differs)
-        cause, sure = causes.of(found.names, differing.explanation)
+        try:
+            found = bisect.smallest(self._names, differs)
+        except _OverError:
+            told = "the budget was used up before its smallest cause was found"
+            self._bench.observer.note(f"{self._step.name}: {told}")
+            return None
+        cause, sure = causes.of(found.names, differing.explanation, steady=found.steady)
         return model.Bisected.model_validate(
             {
                 "itself": found.itself,

@@ -119,7 +119,8 @@ def _coverage(audit: AuditResult, result: BuildResult) -> Iterator[str]:
         done = computations
     pairs = (
         ("actions", told.actions, actions),
-        ("audited", told.audited, len(audit.steps)),
+        # In fewer rounds than were asked for, it counts as left out.
+        ("audited", told.audited, sum(len(s.rounds) >= audit.asked.rounds for s in audit.steps)),
         ("computations", told.computations, computations),
         ("computed", told.computed, done),
         ("nothing_to_do", told.nothing_to_do, kinds.count("nothing")),

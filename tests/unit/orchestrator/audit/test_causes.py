@@ -32,3 +32,7 @@ def test_what_a_cause_is(
     names: tuple[str, ...], explanation: model.Explanation | None, expected: tuple[str, str]
 ) -> None:
     assert causes.of(names, explanation) == expected
+
+
+def test_what_gives_something_else_each_time_has_no_certain_cause() -> None:
+    assert causes.of(("umask",), BYTES, steady=False) == ("user", "likely")

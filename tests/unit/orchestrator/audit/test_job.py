@@ -183,6 +183,27 @@ def test_an_action_that_differs_from_itself_is_guilty_without_a_variation(world:
     assert (bisected.itself, bisected.variations, bisected.runs) == (True, (), 1)
 
 
+def test_without_a_variation_nothing_but_the_action_is_blamed(world: Making) -> None:
+    one = world(a=clean)
+    one.engine.table["a"] = Random()
+    bisected = step_of(one.audit(bisect=True, vary=()), "a").bisected
+    assert bisected is not None
+    assert (bisected.itself, bisected.variations) == (True, ())
+
+
+def test_what_is_random_under_a_variation_has_no_certain_cause(world: Making) -> None:
+    """Such as a race of threads, where the build had one."""
+    draw = Random()
+
+    def races(asked: Asked) -> Made:
+        return draw(asked) if asked.action.conditions.parallelism else clean(asked)
+
+    bisected = step_of(world(a=races).audit(bisect=True), "a").bisected
+    assert bisected is not None
+    assert (bisected.itself, bisected.variations) == (False, ("parallelism",))
+    assert (bisected.cause, bisected.sure) == ("parallelism", "likely")
+
+
 # -- the command line ------------------------------------------------------------------------------
 
 

@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reproducibility.errors import InputError
+from containers.host import durable
+from reproducibility.errors import InfrastructureError, InputError
 from tests.unit.orchestrator.audit.world import (
     OBSERVE,
     clean,
     codes,
+    host_in_it,
     state,
+    step_of,
 )
 
 if TYPE_CHECKING:
+    from tests.fakes import Asked, Made, Work
     from tests.unit.orchestrator.audit.conftest import Making
 
 
@@ -45,6 +49,75 @@ def test_no_step_of_a_name_is_an_error(world: Making) -> None:
 def test_where_no_action_is_chosen_no_variation_is_told_of(world: Making) -> None:
     found = world(a=clean).audit(only=("image",))
     assert (found.variations, found.coverage.computed) == ((), 1)
+
+
+class Stopwatch:
+    """Shows what it was set to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def after(self, runs: int, work: Work) -> Work:
+        """Work that lets the time be over after so many runs."""
+        left = iter(range(runs - 1))
+
+        def timed(asked: Asked) -> Made:
+            self.now = 0.0 if next(left, None) is not None else 10.0
+            return work(asked)
+
+        return timed
+
+
+def test_a_budget_begins_no_further_round(world: Making) -> None:
+    one = world(a=clean, b=clean)
+    clock = Stopwatch()
+    one.engine.table["a"] = clock.after(2, clean)
+    found = one.audit(budget=5, rounds=4, clock=clock, jobs=1)
+    assert one.runs() == ["a", "a"]
+    assert len(step_of(found, "a").rounds) == 2
+    # Not all that was asked for: it is not counted, and named.
+    assert codes(found)["build"] == "audit-coverage.part"
+    assert (found.verdict, found.coverage.audited) == ("SKIP", 0)
+    assert [(left.step, left.why) for left in found.coverage.left_out] == [
+        ("a", "budget"),
+        ("b", "budget"),
+    ]
+    assert ("note", "a: 2 of 4 rounds; the budget was used up") in one.observer.told
+    # Its turn is over: the next one begins with the other.
+    clock.now = 0.0
+    one.engine.table["b"] = clock.after(4, clean)
+    assert [made.name for made in one.audit(budget=5, rounds=4, clock=clock, jobs=1).steps] == ["b"]
+
+
+def test_what_a_budget_cut_short_is_tried_again_by_the_same_audit(world: Making) -> None:
+    one = world(a=clean)
+    clock = Stopwatch()
+    one.engine.table["a"] = clock.after(1, clean)
+    place = one.out / "audit.json"
+    place.mkdir()
+    (place / "in the way").touch()
+    with pytest.raises(InfrastructureError, match="cannot be written"):
+        one.audit(budget=5, rounds=2, clock=clock, jobs=1)
+    durable.remove(place)
+    clock.now = 0.0
+    one.engine.table["a"] = clean
+    found = one.audit(budget=5, rounds=2, clock=clock, jobs=1)
+    assert (found.coverage.audited, found.coverage.went_on) == (1, 0)
+    assert one.runs() == ["a", "a", "a"]
+
+
+def test_a_budget_ends_the_search_for_the_smallest_cause(world: Making) -> None:
+    one = world(a=host_in_it)
+    clock = Stopwatch()
+    one.engine.table["a"] = clock.after(3, host_in_it)
+    found = one.audit(budget=5, bisect=True, clock=clock, jobs=1)
+    assert one.runs() == ["a", "a", "a"]
+    assert step_of(found, "a").bisected is None
+    assert found.verdict == "FAIL"
+    told = "a: the budget was used up before its smallest cause was found"
+    assert ("note", told) in one.observer.told
 
 
 class Clock:

@@ -71,6 +71,15 @@ def test_a_check_of_an_audit_that_is_there_twice(court: Court, folder: Path) -> 
     assert "two checks conditions of" in judged.folders[0].findings[0].reason
 
 
+def test_rounds_that_were_not_run_are_not_covered(court: Court, folder: Path) -> None:
+    forged = court.honest.copy()
+    assert forged.audit is not None
+    forged.audit["asked"]["rounds"] = 2
+    judged = court.judge(forged.write(folder, court.alice))
+    assert judged.refused_for() == {("audit-differs", AUDIT), ("sound", "")}
+    assert "coverage.audited" in judged.folders[0].findings[0].reason
+
+
 def test_kinds_of_checks_that_audits_make_are_known() -> None:
     """Whatever kind a module of the audit imports is one that an audit may hold, or compares."""
     imported = set()
