@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ def digests(first: Path, second: Path, stop: Event | None = None) -> tuple[Diges
     """BLAKE3 of two files; where they are the same, only one is hashed and the other compared.
 
     Raises:
-        IrregularFileError: one is no regular file.
+        IrregularFileError: one is no regular file, or has more bytes than the size that it says.
         ChangedFileError: one changed while it was read.
         OSError: one cannot be read.
         Stopped: `stop` was set.
@@ -51,6 +52,8 @@ def _same(first: Path, second: Path, go_on: Callable[[], None]) -> Digest | None
             handles.append(regular.descriptor(path))
             stack.callback(os.close, handles[-1])
         status = [os.fstat(handle) for handle in handles]
+        for path, handle, before in zip((first, second), handles, status, strict=True):
+            _require_end(path, handle, before)
         if status[0].st_size != status[1].st_size:
             return None
         threads = blake3.AUTO if status[0].st_size >= _THREADS_FROM else 1
@@ -68,3 +71,16 @@ def _same(first: Path, second: Path, go_on: Callable[[], None]) -> Digest | None
         for path, handle, before in zip((first, second), handles, status, strict=True):
             regular.require_same(before, os.fstat(handle), path)
         return Digest("blake3", hasher.hexdigest())
+
+
+def _require_end(path: Path, handle: int, before: os.stat_result) -> None:
+    """Refuse a file that goes on behind its size, as those of /proc do, which say 0.
+
+    Raises:
+        IrregularFileError: it does.
+        ChangedFileError: it grew meanwhile.
+    """
+    if os.pread(handle, 1, before.st_size):
+        regular.require_same(before, os.fstat(handle), path)
+        words = f"it has more bytes than the {before.st_size} that its size says"
+        raise regular.IrregularFileError(errno.EINVAL, words, os.fspath(path))

@@ -262,7 +262,7 @@ _RULES: tuple[Callable[[str, str], Judgement | None], ...] = (
     _identifiers,
     _addresses,
     _said(
-        r"(?:go-build|go-link-|tmp[._-]?|\bcc)(?=[\w]*[\dA-Z])\w{6,}",
+        r"(?:go-build|go-link-|tmp[._-]?|\bcc)(?=\w{0,63}?[\dA-Z])\w{6,}",
         Cause.RANDOMNESS, _LIKELY, "names of temporary files, which are random",
     ),
     _said(_PATH, Cause.PATH, _LIKELY, "absolute paths"),

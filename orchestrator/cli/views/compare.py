@@ -125,7 +125,11 @@ class _Comparing:
         from orchestrator.artifacts.finished import Finished
 
         place = folder / output_directory.RESULT
-        if not place.is_file() or not model.is_result(regular.read(place)):
+        try:
+            if not place.is_file() or not model.is_result(regular.read(place)):
+                return None
+        except regular.LargeFileError:
+            # No result of a build is as large: somebody else's file of that name.
             return None
         return Finished.load(folder).result
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from blake3 import blake3
 
 from orchestrator.diagnosis import moments
+from orchestrator.diagnosis.formats.members import looked_into
 from orchestrator.diagnosis.formats.stream import refusing
 from orchestrator.diagnosis.model import UNKNOWN, Cause, Judgement, Sureness
 from orchestrator.diagnosis.source import Memory
@@ -38,8 +39,6 @@ _PIECE = 1 << 20
 _MOST_MEMBERS = 1_000_000
 _MOST_NAMES = 64 << 20
 _LONGEST_NAME = 4097
-# Members that differ, whose content is looked into.
-_LOOKED_INTO = 8
 # Bytes without a member that may lie between two.
 _MOST_ZEROS = 1 << 20
 
@@ -261,9 +260,7 @@ def _contents(
     pair: Pair, to: Collector, inner: Inner, opening: Opening,
     differing: list[tuple[Member, Member]],
 ) -> None:  # fmt: skip
-    looked = differing[:_LOOKED_INTO]
-    if len(differing) > len(looked):
-        to.note(f"{pair.path}: {len(differing)} members differ; {len(looked)} were looked into")
+    looked = looked_into(pair, to, differing)
     if not looked:
         return
     found: list[dict[int, bytes]] = [{}, {}]

@@ -8,9 +8,15 @@ from orchestrator.diagnosis.model import UNKNOWN, Cause, Judgement, Sureness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TypeVar
 
     from orchestrator.diagnosis.model import Collector
     from orchestrator.diagnosis.source import Pair
+
+    Member = TypeVar("Member")
+
+# Members that differ, whose content is looked into.
+LOOKED_INTO = 8
 
 
 def explain(
@@ -33,3 +39,11 @@ def explain(
     values = [side[number] if number < len(side) else None for side in names]
     place = places[number] if number < len(places) else None
     to.say(pair.path, f"{kind} member {number + 1}", judged, (values[0], values[1]), offset=place)
+
+
+def looked_into(pair: Pair, to: Collector, differing: Sequence[Member]) -> Sequence[Member]:
+    """The first members that differ, whose content is looked into; notes where there are more."""
+    looked = differing[:LOOKED_INTO]
+    if len(differing) > len(looked):
+        to.note(f"{pair.path}: {len(differing)} members differ; {len(looked)} were looked into")
+    return looked

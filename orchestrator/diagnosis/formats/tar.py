@@ -9,7 +9,7 @@ from orchestrator.diagnosis import moments
 from orchestrator.diagnosis.formats import members
 from orchestrator.diagnosis.formats.stream import opened, refusing
 from orchestrator.diagnosis.model import UNKNOWN, Cause, Judgement, Sureness
-from orchestrator.diagnosis.source import Parts
+from orchestrator.diagnosis.source import Parts, differing
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,9 +46,12 @@ def explain(pair: Pair, to: Collector, inner: Callable[[Pair], None]) -> None:
     others: dict[str, list[tarfile.TarInfo]] = {}
     for one in second:
         others.setdefault(one.name, []).append(one)
-    for one in first:
-        if others.get(one.name):
-            _member(pair, to, inner, (one, others[one.name].pop(0)))
+    both = [(one, others[one.name].pop(0)) for one in first if others.get(one.name)]
+    for pair_of in both:
+        _header(pair, to, pair_of)
+    contents = [_content(pair, *pair_of) for pair_of in both if all(map(_is_file, pair_of))]
+    for content in members.looked_into(pair, to, [one for one in contents if _differ(one)]):
+        inner(content)
 
 
 def _members(source: Source, subject: str) -> list[tarfile.TarInfo]:
@@ -64,10 +67,7 @@ def _members(source: Source, subject: str) -> list[tarfile.TarInfo]:
     return found
 
 
-def _member(
-    pair: Pair, to: Collector, inner: Callable[[Pair], None],
-    both: tuple[tarfile.TarInfo, tarfile.TarInfo],
-) -> None:  # fmt: skip
+def _header(pair: Pair, to: Collector, both: tuple[tarfile.TarInfo, tarfile.TarInfo]) -> None:
     one, other = both
     for name, attribute, at in _FIELDS:
         values = getattr(one, attribute), getattr(other, attribute)
@@ -79,13 +79,25 @@ def _member(
             shown,  # type: ignore[arg-type]
             offset=one.offset + at, kind=name,
         )  # fmt: skip
-    if not (one.isreg() and other.isreg()):
-        return
+
+
+def _is_file(info: tarfile.TarInfo) -> bool:
+    return info.isreg()
+
+
+def _differ(content: Pair) -> bool:
+    first, second = content.first, content.second
+    return first.size != second.size or any(True for _ in differing(first, second))
+
+
+def _content(pair: Pair, one: tarfile.TarInfo, other: tarfile.TarInfo) -> Pair:
     sources = [
-        Parts(side, [(info.offset_data, info.size)], max(0, info.size))
+        # No more than there is, whatever the header of one with holes says.
+        Parts(side, [(info.offset_data, size)], size)
         for side, info in ((pair.first, one), (pair.second, other))
+        for size in [max(0, min(info.size, side.size - info.offset_data))]
     ]
-    inner(pair.within(one.name, *sources))
+    return pair.within(one.name, *sources)
 
 
 def _judged(attribute: str, one: float | str, other: float | str) -> Judgement:

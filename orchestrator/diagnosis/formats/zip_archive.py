@@ -64,10 +64,16 @@ def _archives(
     names = [one.filename for one in infos[0]], [one.filename for one in infos[1]]
     members.explain(pair, to, "zip", names, [one.header_offset for one in infos[0]])
     others = {one.filename: one for one in infos[1]}
-    for one in infos[0]:
-        if one.filename in others:
-            _member(pair, to, (one, others[one.filename]))
-            _content(pair, to, inner, sides, (one, others[one.filename]))
+    both = [(one, others[one.filename]) for one in infos[0] if one.filename in others]
+    for pair_of in both:
+        _member(pair, to, pair_of)
+    differing = [
+        (one, other)
+        for one, other in both
+        if (one.CRC, one.file_size) != (other.CRC, other.file_size)
+    ]
+    for pair_of in members.looked_into(pair, to, differing):
+        _content(pair, to, inner, sides, pair_of)
     if sides[0].comment != sides[1].comment:
         to.say(pair.path, "the archive's comment", UNKNOWN, (sides[0].comment, sides[1].comment))
 
@@ -129,8 +135,6 @@ def _content(
     pair: Pair, to: Collector, inner: Callable[[Pair], None],
     sides: tuple[zipfile.ZipFile, zipfile.ZipFile], both: tuple[zipfile.ZipInfo, zipfile.ZipInfo],
 ) -> None:  # fmt: skip
-    if (both[0].CRC, both[0].file_size) == (both[1].CRC, both[1].file_size):
-        return
     largest = to.limits.unpacked // 2
     contents = []
     for side, info in zip(sides, both, strict=True):

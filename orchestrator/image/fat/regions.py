@@ -108,6 +108,10 @@ class Map:
     fat: array[int]
     items: list[Item] = field(default_factory=list)
     owners: array[int] = field(default_factory=lambda: array("I"))
+    # Of items that were asked about: (byte, bytes, bytes of the item before it), sorted.
+    _runs: dict[int, list[tuple[int, int, int]]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def data(self) -> int:
@@ -172,17 +176,26 @@ class Map:
             return Location("free space", f"cluster {cluster}", offset=rest)
         item = self.items[owner - 1]
         byte = rest + self.data + (cluster - _FIRST_CLUSTER) * self.cluster
-        inner = 0
-        for start, count in item.runs:
-            if start <= byte < start + count:
-                inner += byte - start
-                break
-            inner += count
+        inner = self._within(owner, byte)
         if item.is_folder:
             return self._record(item, byte, inner)
         if inner >= item.size:
             return Location("slack", "behind the end", item.path, inner - item.size)
         return Location("file data", "", item.path, inner)
+
+    def _within(self, owner: int, byte: int) -> int:
+        """Return where a byte of the image lies within the clusters of an item."""
+        runs = self._runs.get(owner)
+        if runs is None:
+            runs, before = [], 0
+            for start, count in self.items[owner - 1].runs:
+                runs.append((start, count, before))
+                before += count
+            runs.sort()
+            self._runs[owner] = runs
+        index = bisect_right(runs, byte, key=lambda run: run[0]) - 1
+        start, _, before = runs[index]
+        return before + byte - start
 
     def _record(self, folder: Item, byte: int, inner: int) -> Location:
         index = bisect_right(self._places, (byte, 1 << 62))

@@ -13,7 +13,7 @@ from orchestrator.artifacts import model
 from orchestrator.cli.main import run
 from orchestrator.diagnosis import deep
 from orchestrator.store import Store
-from reproducibility import digest
+from reproducibility import digest, regular
 from tests.results import build_result, step
 from tests.unit.orchestrator.diagnosis import samples
 
@@ -45,6 +45,23 @@ def test_a_file_says_its_cause_first(tmp_path: Path, capsys: Captured) -> None:
     assert lines[0] == "FAIL  the files differ"
     assert lines[3].startswith("  cause: time (likely): moments: ")
     assert lines[4] == "  at: one: byte 23 (0x17), line 1"
+
+
+def test_files_that_do_not_say_their_size_are_refused(capsys: Captured) -> None:
+    status, found = answered(capsys, "/proc/version", "/proc/meminfo")
+    assert (status, found["error"]["subject"]) == (2, "/proc/version")
+    assert "copy into a file" in found["error"]["remedy"]
+
+
+def test_a_large_file_with_the_name_of_a_result_is_a_file_like_others(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    large = bytes(regular.LARGEST_TEXT + 1)
+    first = written(tmp_path / "1", **{"result.json": large})
+    second = written(tmp_path / "2", **{"result.json": b"{}"})
+    for sides in ((first, second), (second, first)):
+        status, found = answered(capsys, *sides)
+        assert (status, found["kind"]) == (1, "folders")
 
 
 def test_folders_are_explained_file_by_file(tmp_path: Path, capsys: Captured) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,9 +12,6 @@ from orchestrator.diagnosis import counting, equal
 from orchestrator.diagnosis.source import Memory, differing, first_difference, runs
 from reproducibility import digest, regular
 from reproducibility.errors import Stopped
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SIZES = [0, 1, equal.PIECE - 1, equal.PIECE, equal.PIECE + 1, 3 * equal.PIECE + 7, 6 << 20]
 
@@ -46,6 +43,15 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(regular.IrregularFileError):
         equal.digests(*two(tmp_path, b"", b"")[:1], tmp_path / "pipe")
+
+
+def test_files_that_do_not_say_their_size_are_refused(tmp_path: Path) -> None:
+    """Those of /proc say 0, and have bytes all the same."""
+    version, memory = Path("/proc/version"), Path("/proc/meminfo")
+    empty, _ = two(tmp_path, b"", b"")
+    for first, second in ((version, memory), (version, version), (empty, version)):
+        with pytest.raises(regular.IrregularFileError, match="more bytes than the 0"):
+            equal.digests(first, second)
 
 
 def test_it_can_be_stopped(tmp_path: Path) -> None:

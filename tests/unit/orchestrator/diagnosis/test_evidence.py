@@ -53,6 +53,13 @@ def test_a_line(first: str, second: str, cause: Cause, sure: Sureness | None) ->
         assert sure is None or found.sure is sure
 
 
+@pytest.mark.parametrize(("between", "cause"), [(0, Cause.RANDOMNESS), (99, Cause.UNKNOWN)])
+def test_names_of_temporary_files_are_short(between: int, cause: Cause) -> None:
+    """A long word is not searched to its end from each of its places."""
+    first, second = (f"tmp{'a' * between}{end}" for end in ("Qzxvbnm", "Wqwerty"))
+    assert evidence.judge(first, second).cause is cause
+
+
 CONDITIONS = {
     "work directory": Cause.PATH, "home": Cause.PATH, "PATH": Cause.PATH, "user": Cause.USER,
     "group": Cause.USER, "host name": Cause.USER, "domain name": Cause.USER, "umask": Cause.USER,

@@ -14,7 +14,16 @@ import pytest
 import zstandard
 
 from orchestrator.diagnosis import evidence, files
-from orchestrator.diagnosis.formats import ar, compressed, cpio, elf, golang, seed, text
+from orchestrator.diagnosis.formats import (
+    ar,
+    compressed,
+    cpio,
+    elf,
+    golang,
+    members,
+    seed,
+    text,
+)
 from orchestrator.diagnosis.model import UNKNOWN, Cause, Collector, Finding, Limits, Sureness
 from orchestrator.diagnosis.source import Memory, Pair
 from reproducibility.errors import InputError
@@ -22,6 +31,8 @@ from tests.unit.orchestrator.diagnosis import samples
 from tests.unit.orchestrator.diagnosis.samples import MEMBERS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orchestrator.diagnosis.source import Source
 
 
@@ -283,6 +294,22 @@ def test_members_of_zip_tar_and_ar_by_content() -> None:
     for make in (samples.zipped, samples.tar, samples.ar):
         one = found(make(first), make(changed))[0]
         assert (one.path, one.cause) == ("f > two", Cause.USER)
+
+
+@pytest.mark.parametrize("make", [samples.zipped, samples.tar])
+def test_few_members_of_an_archive_are_looked_into(
+    make: Callable[[dict[str, bytes]], bytes],
+) -> None:
+    names = [f"m{number:02}" for number in range(30)]
+    first, second = (make({name: b"1 " + end for name in names}) for end in (b"a", b"b"))
+    to = told(first, second)
+    assert len({one.path for one in to.findings if " > " in one.path}) == members.LOOKED_INTO
+    assert "f: 30 members differ; 8 were looked into" in to.diagnosis().notes
+    # Those that are the same do not count.
+    second = make({name: b"1 " + (b"b" if name == "m29" else b"a") for name in names})
+    to = told(first, second)
+    assert {one.path for one in to.findings if " > " in one.path} == {"f > m29"}
+    assert not to.diagnosis().notes
 
 
 def test_comments_and_extra_fields_of_a_zip_archive() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ from tests.conftest import examples
 from tests.unit.orchestrator.image.samples import SMALL, Blobs, Content, contents, disk
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from orchestrator.image.fat.regions import Map
@@ -81,6 +83,31 @@ def test_a_chain_that_goes_in_circles_ends(tmp_path: Path) -> None:
         stream.write(struct.pack("<I", item.cluster))
     again = next(one for one in read(path).items if one.path == item.path)
     assert sum(length for _, length in again.runs) == found.cluster
+
+
+class Walked(tuple[tuple[int, int], ...]):
+    """Runs of clusters that count how often somebody goes through all of them."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        type(self).times += 1
+        return super().__iter__()
+
+
+def test_pieces_of_a_file_are_found_without_going_through_all(tmp_path: Path) -> None:
+    found = read(write(tmp_path, {"a": bytes(40 * 4096)}))
+    (number,) = (n for n, item in enumerate(found.items) if item.path == "a")
+    item = found.items[number]
+    ((start, length),) = item.runs
+    # In pieces of one cluster, from the last to the first.
+    size = found.cluster
+    pieces = Walked((start + at, size) for at in range(0, length, size))
+    found.items[number] = replace(item, runs=Walked(reversed(pieces)))
+    Walked.times = 0
+    for at in range(length // size):
+        assert found.at(start + at * size + 7).offset == length - (at + 1) * size + 7
+    assert Walked.times == 1
 
 
 def test_the_backup_helps_where_the_boot_sector_is_damaged(tmp_path: Path) -> None:
