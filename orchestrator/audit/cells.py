@@ -183,7 +183,8 @@ class Again:
     def _every(self, cell: matrix.Cell, run: Sequence[model.Step]) -> bool:
         """Whether every action that leads to a cell was run again, and compared."""
         wanted = self._behind(cell) & {*self.actions}
-        return bool(wanted) and len(run) >= len(wanted) and all(one.verdict != "SKIP" for one in run)
+        compared = all(step.verdict != "SKIP" for step in run)
+        return compared and 0 < len(wanted) <= len(run)
 
     def _also(self, cell: matrix.Cell, run: Sequence[model.Step]) -> matrix.Cell:
         """A cell that was filled otherwise, and the actions that lead to it were run again."""

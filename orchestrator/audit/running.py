@@ -198,7 +198,7 @@ class _Audit:
         return made
 
     def _rounds(self) -> list[model.Round]:
-        """The rounds; the first one was begun with the step, and further ones while there is time."""
+        """The rounds: the first one is begun with the step, further ones while there is time."""
         rounds = [self._round(0)]
         for number in range(1, self._bench.rounds):
             if self._work.over:

@@ -301,7 +301,7 @@ def test_few_members_of_an_archive_are_looked_into(
     make: Callable[[dict[str, bytes]], bytes],
 ) -> None:
     names = [f"m{number:02}" for number in range(30)]
-    first, second = (make({name: b"1 " + end for name in names}) for end in (b"a", b"b"))
+    first, second = (make(dict.fromkeys(names, b"1 " + end)) for end in (b"a", b"b"))
     to = told(first, second)
     assert len({one.path for one in to.findings if " > " in one.path}) == members.LOOKED_INTO
     assert "f: 30 members differ; 8 were looked into" in to.diagnosis().notes

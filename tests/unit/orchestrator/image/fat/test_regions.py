@@ -88,6 +88,7 @@ def test_a_chain_that_goes_in_circles_ends(tmp_path: Path) -> None:
 class Walked(tuple[tuple[int, int], ...]):
     """Runs of clusters that count how often somebody goes through all of them."""
 
+    __slots__ = ()
     times = 0
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
