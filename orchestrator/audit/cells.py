@@ -169,11 +169,11 @@ class Again:
             if cell.comparison not in _ON_TOP or cell.engine != self.engine.name:
                 continue
             run, guilty = self._of(cell)
-            own = self.own.get(cell.address)
+            made = self.own.get(cell.address)
             if guilty:
                 found.append(self._cell(cell, run, guilty))
-            elif own is not None and cell.guilty and self._every(cell, run):
-                found.append(self._also(own, run))
+            elif made is not None and cell.guilty and self._every(cell, run):
+                found.append(self._also(made, run))
         return found
 
     def _again(self, cell: matrix.Cell) -> matrix.Cell | None:

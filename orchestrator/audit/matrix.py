@@ -10,7 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from orchestrator.architecture import Architecture
 from orchestrator.artifacts.model import Engine, Texts, Word
@@ -61,8 +67,9 @@ class Evidence(_Model):
     `outputs`: digest of the tree that was compared; null where nothing came out. `keys`: what the
     results of the actions that made it are remembered under. `checks`: codes of the comparisons.
     `engine`: the one that ran it. `emulator`: null where the machine itself ran it. `tool`: the
-    version of this program. `varied`: the variations that actions were run again with; null where
-    none were run again, and in what earlier versions wrote. `rounds`: how often each was.
+    version of this program. `varied`: the variations that actions were run again with, and
+    `rounds`: how often each was. Both are null, or not there, where none were run again, and in
+    what earlier versions wrote.
     """
 
     outputs: Blake3 | None
@@ -73,6 +80,16 @@ class Evidence(_Model):
     tool: Text
     varied: Texts | None = None
     rounds: Annotated[int, Field(ge=1)] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_was_not_run(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what says nothing: files of earlier versions keep their form."""
+        found: dict[str, Any] = written(self)
+        return {
+            name: value
+            for name, value in found.items()
+            if value is not None or name not in {"varied", "rounds"}
+        }
 
 
 class Cell(_Model):

@@ -151,3 +151,36 @@ def test_adding_cells_does_not_wait_for_another_audit_once_it_is_stopped(store: 
     with store.only_one(BUILD), pytest.raises(Stopped):
         matrix.Record(store, BUILD).add([CELL], stop=stop)
     assert matrix.Record(store, BUILD).add([CELL], stop=stop) == (CELL,)
+
+
+def again(verdict: str, *varied: str, rounds: int | None = None) -> matrix.Cell:
+    """What an audit that ran actions again says; by an earlier version where nothing was varied."""
+    code = "conditions.differs" if verdict == "FAIL" else "conditions.same"
+    update = {"checks": (code,), "varied": varied or None, "rounds": rounds}
+    return changed(verdict=verdict, evidence=EVIDENCE.model_copy(update=update))
+
+
+def test_all_fails_because_of_actions_have_to_be_taken_back(store: Store) -> None:
+    record = matrix.Record(store, BUILD)
+    record.add([again("FAIL", "host", rounds=2)])
+    record.add([again("FAIL", "zone", rounds=1)])
+    for less in (
+        CELL,
+        again("PASS", "zone", rounds=2),
+        again("PASS", "host", rounds=2),
+        again("PASS", "host", "zone", rounds=1),
+        again("SKIP", rounds=2),
+    ):
+        (made,) = record.add([less])
+        assert (made.verdict, made.evidence and made.evidence.varied) == ("FAIL", ("host", "zone"))
+    assert record.add([again("PASS", "host", "user", "zone", rounds=2)])[0].verdict == "PASS"
+
+
+def test_what_earlier_versions_found_is_taken_back_by_all_that_can_be_varied(store: Store) -> None:
+    record = matrix.Record(store, BUILD)
+    record.add([again("FAIL")])
+    record.add([again("FAIL", "zone", rounds=1)])
+    whole = again("PASS", "host", "zone", rounds=1)
+    assert record.add([whole])[0].verdict == "FAIL"
+    assert record.add([again("PASS", "zone")], able=("host", "zone"))[0].verdict == "FAIL"
+    assert record.add([whole], able=("host", "zone"))[0].verdict == "PASS"

@@ -127,8 +127,11 @@ def document(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     return {**made, **changes}
 
 
-def test_one_value_has_one_form() -> None:
-    data = canonical.pretty(document())
+@pytest.mark.parametrize("again", [{}, {"varied": ["host", "zone"], "rounds": 2}])
+def test_one_value_has_one_form(again: dict[str, Any]) -> None:
+    """Evidence of earlier versions does not say what was varied, and is written as it was."""
+    evidence = {**CELL["evidence"], **again}
+    data = canonical.pretty(document(matrix=[{**CELL, "evidence": evidence}]))
     found = model.parse(data)
     assert model.dumps(found) == data
     assert model.parse(model.dumps(found)) == found
