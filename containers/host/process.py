@@ -6,7 +6,9 @@ of the environment but those of an allow-list; the shell that it is pasted into 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import shlex
 import shutil
 import signal
@@ -47,6 +49,19 @@ class Completed:
     status: int
     stdout: bytes
     stderr: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Bounds of a program and of those that it starts, in bytes, beside what it inherits.
+
+    `largest`: of each file that one writes, its output too; who goes on gets SIGXFSZ, or EFBIG
+    where that is ignored (setrlimit(2), RLIMIT_FSIZE). `memory`: of what each has of its own, which
+    then fails to get more (RLIMIT_DATA).
+    """
+
+    largest: int
+    memory: int
 
 
 def find(program: str, *, reason: str, remedy: str) -> str:
@@ -101,8 +116,11 @@ def run(  # noqa: PLR0913 - all but the command by keyword
     stop: Event | None = None,
     check: bool = True,
     given: bytes = b"",
+    bounds: Bounds | None = None,
 ) -> Completed:
     """Run a program to its end and return what it wrote. `given`: what it can read from stdin.
+
+    `bounds`: they hold as soon as it has begun, before it can have done much.
 
     Its whole process group is ended when it exceeds `seconds` (wall-clock) or when `stop` is set.
 
@@ -134,6 +152,8 @@ def run(  # noqa: PLR0913 - all but the command by keyword
                 subject=replayable(command, environment, directory),
             ) from error
         try:
+            if bounds is not None:
+                _bind(process.pid, bounds)
             status = wait(process, seconds=seconds, stop=stop)
         finally:
             end(process)
@@ -147,6 +167,18 @@ def run(  # noqa: PLR0913 - all but the command by keyword
             subject=replayable(command, environment, directory),
         )
     return completed
+
+
+def _bind(number: int, bounds: Bounds) -> None:
+    """Set the limits of a process that has just begun; its children inherit them."""
+    for kind, most in (
+        (resource.RLIMIT_FSIZE, bounds.largest),
+        (resource.RLIMIT_DATA, bounds.memory),
+    ):
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            soft, hard = resource.prlimit(number, kind)
+            if soft == resource.RLIM_INFINITY or soft > most:
+                resource.prlimit(number, kind, (most, hard))
 
 
 def wait(process: subprocess.Popen[bytes], *, seconds: float, stop: Event | None) -> int:

@@ -1,6 +1,7 @@
 """Evidence of a build that has just come to its end: gathered from the store, written beside it.
 
-The bill of materials costs the most and depends on the image alone, so it is remembered by that.
+The bill of materials costs the most and depends on the image alone, and on who writes it, so it is
+remembered by these.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from orchestrator.artifacts import names
 from orchestrator.evidence import folder as evidence
 from orchestrator.evidence import gathering, sbom
 from orchestrator.evidence.subject import Subject
-from orchestrator.resources import VERSION
 from reproducibility import canonical
 from reproducibility import digest as digests
 from reproducibility.digest import Digest
@@ -83,7 +83,7 @@ class Evidence:
     def _bill(self, subject: Subject) -> dict[str, bytes]:
         """Both documents of the bill of materials by file name."""
         result = subject.result
-        named = [sbom.FORMAT, VERSION, result.image.blake3, result.cpio.path]
+        named = [sbom.FORMAT, gathering.decided_by(), result.image.blake3, result.cpio.path]
         key = digests.of_bytes(
             canonical.dumps([*named, str(result.root.tree), str(result.spec), str(result.lock)])
         )

@@ -12,6 +12,7 @@ from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+from orchestrator import program
 from orchestrator.evidence import licences, sorting
 from orchestrator.evidence.contents import NO_ASSERTION, Component, File
 from reproducibility import canonical
@@ -32,6 +33,18 @@ _RECOGNISERS = ("identify", "spdx-matcher")
 # Of what the project itself wrote, as pyproject.toml says.
 _OWN = "BSD-3-Clause"
 _JOBS = 4
+
+
+def decided_by() -> dict[str, str]:
+    """Return what decides, beside the files, what is written of them: this program, recognisers.
+
+    The program by its files, as another build of the same version may write something else.
+
+    Raises:
+        OSError: a file of the installation cannot be read.
+    """
+    versions = {name: metadata.version(name) for name in _RECOGNISERS}
+    return {**versions, "program": str(program.running())}
 
 
 def contents(
@@ -143,8 +156,7 @@ class _Licences:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        versions = {name: metadata.version(name) for name in _RECOGNISERS}
-        self._key = digests.of_bytes(canonical.dumps([_LICENCES, versions]))
+        self._key = digests.of_bytes(canonical.dumps([_LICENCES, decided_by()]))
         self._table = _table(store, _LICENCES, self._key)
         self._fresh = False
 

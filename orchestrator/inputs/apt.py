@@ -65,8 +65,20 @@ class Apt:
         )
         return {**environment, "APT_CONFIG": str(written), "LC_ALL": "C.UTF-8"}
 
-    def download(self, label: str, where: str, sha256: Digest, suite: str, scratch: Path) -> Path:
-        """A file of the pool, its hash verified by apt and by us. Raises as `Transport.fetch`."""
+    def download(  # noqa: PLR0913 - which file, and where to
+        self,
+        label: str,
+        where: str,
+        sha256: Digest,
+        suite: str,
+        scratch: Path,
+        *,
+        size: int | None = None,
+    ) -> Path:
+        """A file of the pool, its hash verified by apt and by us. Raises as `Transport.fetch`.
+
+        `size`: its bytes, where they are known.
+        """
         if not _HELPER.exists():
             raise InfrastructureError(
                 f"apt is not installed; it is needed to fetch {label}",
@@ -85,6 +97,7 @@ class Apt:
                 scratch,
                 judge=answers.apt,
                 where=uri,
+                size=size,
             )
         except RefusedError as error:
             if error.kind is Kind.MISMATCH:

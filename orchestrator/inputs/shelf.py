@@ -22,7 +22,7 @@ from orchestrator.lock.file import (
     LocalPath,
     PythonWheel,
 )
-from orchestrator.store.blobs import BLOB_TIME
+from orchestrator.store.blobs import BLOB_TIME, DamagedBlob
 from reproducibility.errors import InputError, OtherContentError
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Shelf:
 
     def package(self, pinned: RootPackage) -> None:
         """Bring a package of a second root into the store if it is not there. Raises as `tree`."""
-        if not self._store.has(pinned.blake3):
+        if not self._is_whole(pinned.blake3):
             self._clients.require_network(pinned.label)
             self._clients.events.started(pinned.label, "fetching")
             self.debian.bring(pinned, self._store)
@@ -166,17 +166,28 @@ class Shelf:
         return tree
 
     def _fetched(self, transport: Transport[Any, _Artifact], pinned: _Artifact) -> None:
-        if not self._store.has(pinned.blake3):
+        if not self._is_whole(pinned.blake3):
             self._clients.require_network(pinned.label)
             self._clients.events.started(pinned.label, "fetching")
             transport.fetch(pinned, self._store)
             self._clients.events.finished(pinned.label)
 
+    def _is_whole(self, artifact: Digest) -> bool:
+        """Return whether an artifact is in the store; a damaged one is moved aside, and is not."""
+        try:
+            self._store.blob(artifact)
+        except DamagedBlob:
+            return False
+        return True
+
     def present(self, digest: Digest) -> Tree | None:
-        """A tree that is in the store with all its files."""
+        """A tree that is in the store with all its files; of a damaged manifest there is none."""
         if not self._store.has(digest):
             return None
-        tree = self._store.load_tree(digest)
+        try:
+            tree = self._store.load_tree(digest)
+        except DamagedBlob:
+            return None
         return tree if self._store.holds(tree) else None
 
     def _checked(self, label: str, tree: Tree, expected: Digest) -> Tree:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -23,6 +24,7 @@ from tenacity import (
 )
 
 from containers.host import process
+from containers.host.process import Bounds, Completed
 from orchestrator.files import places
 from orchestrator.inputs.answers import Judged, Kind
 from reproducibility.errors import InfrastructureError, SourceryError
@@ -35,12 +37,15 @@ if TYPE_CHECKING:
     from threading import Event
     from typing import Any, BinaryIO
 
-    from containers.host.process import Completed
     from reproducibility.digest import Digest
     from reproducibility.manifest import Entry, Tree
 
 # Bytes that no single input may exceed, packed or unpacked.
 LARGEST = 8 << 30
+# Bytes that a client writes in a file beside what it was asked for: its log, an index, a cache.
+_BESIDE = 64 << 20
+# Bytes of memory of a client; they read indexes and small answers into it, whatever their length.
+_MEMORY = 4 << 30
 
 _SHARED = (
     "CURL_CA_BUNDLE", "HOME", "LANG", "LOGNAME", "NETRC", "PATH", "REQUESTS_CA_BUNDLE",
@@ -51,6 +56,11 @@ _SHARED = (
 _KEPT = 2000
 # As glibc has it, and with it every client.
 _FULL = re.compile(rb"no space left on device|disk quota exceeded", re.IGNORECASE)
+# SIGXFSZ and EFBIG in the words of the C library, of Go, and of apt about a method of its own.
+_LARGE = re.compile(
+    rb"file too large|file size limit exceeded|SIGXFSZ|Sub-process \S+ received signal 25\b",
+    re.IGNORECASE,
+)
 _LOOK = "look at the network, the proxy settings and the mirror, then try again"
 _ASK = "look at what the client says, and at the settings of its mirror, proxy and credentials"
 
@@ -212,6 +222,7 @@ class Runner(Protocol):
         seconds: float = 600,
         stop: Event | None = None,
         check: bool = True,
+        bounds: Bounds | None = None,
     ) -> Completed:
         """Run it; see `containers.host.process.run`."""
 
@@ -251,20 +262,26 @@ class Clients:
         judge: Callable[[Completed], Judged],
         where: str | None = None,
         seconds: float = 1800,
+        size: int | None = None,
     ) -> Completed:
         """Run a client until it succeeds, it gets a final answer, or the attempts are used up.
 
         `label`: the input it is for. `judge`: says what a failure means. `where`: what an error
         says of the place, by default the command line; for what cannot be run again as it stands.
+        `size`: bytes of what it is to bring, where that is known; whatever a mirror, or somebody
+        on the way from it, answers with, the client writes no file that is much larger.
 
         Raises:
             RefusedError: a final answer.
-            InfrastructureError: it cannot be started, or failed every time; or offline.
+            InfrastructureError: it cannot be started, or failed every time; or it got more than
+                any input may have; or offline.
             Stopped: `stop` was set.
         """
         self.require_network(label)
         secrets = secrets_of([*self.environ.values(), *environment.values(), *command])
         subject = process.replayable(command, environment, directory) if where is None else where
+
+        largest = LARGEST if size is None else min(size + _BESIDE, LARGEST)
 
         def once() -> Completed:
             done = self.run(
@@ -274,6 +291,7 @@ class Clients:
                 seconds=seconds,
                 stop=self.stop,
                 check=False,
+                bounds=Bounds(largest, _MEMORY),
             )
             if done.status == 0:
                 return done
@@ -288,6 +306,14 @@ class Clients:
                     f"{label} could not be fetched: {full[0].decode().lower()}",
                     subject=str(directory),
                     remedy="free some space on its disk, or on that of temporary files",
+                )
+            if kind in {Kind.PASSING, Kind.REFUSED} and _was_too_large(done):
+                raise InfrastructureError(
+                    f"{label} could not be fetched: the answer has more than {largest:,} bytes"
+                    + ("" if size is None else f", where {size:,} are pinned"),
+                    subject=place,
+                    remedy="look at the mirror, the proxy settings and whoever is in between: one "
+                    "of them answers with something else than was asked for",
                 )
             if kind is Kind.PASSING:
                 raise PassingFaultError(told, subject=place, remedy=_LOOK)
@@ -331,3 +357,10 @@ class Clients:
             reraise=True,
         )
         return retrying.copy(sleep=sleep_using_event(self.stop)) if self.stop else retrying
+
+
+def _was_too_large(done: Completed) -> bool:
+    """Return whether a client ended because it wrote a file that is larger than it may be."""
+    if done.status == 128 + signal.SIGXFSZ:
+        return True
+    return any(_LARGE.search(said) for said in (done.stdout, done.stderr))

@@ -150,15 +150,24 @@ class Written:
         return self.size + sum(map(len, self.zeros))
 
 
-def write(
-    image: Path, medium: Medium, tell: Tell, stop: Event, *, zeros: tuple[range, ...] = ()
+def write(  # noqa: PLR0913 - what, where to, and who is told, the rest by keyword
+    image: Path,
+    medium: Medium,
+    tell: Tell,
+    stop: Event,
+    *,
+    expected: Digest,
+    zeros: tuple[range, ...] = (),
 ) -> Written:
     """Write the image, and have it on the medium when this returns.
 
-    `zeros`: bytes behind the image that are overwritten (`remains.places`).
-    `medium.state` says at any moment, and so after any exception, what is true of it.
+    `expected`: BLAKE3 of the image; one with other bytes never gets its beginning, so the medium
+    is not taken for a whole one. `zeros`: bytes behind the image that are overwritten
+    (`remains.places`). `medium.state` says at any moment, and so after any exception, what is true
+    of it.
 
     Raises:
+        ComparisonError: the image is not the expected one any more.
         InfrastructureError: the image cannot be read or the medium written.
         Stopped: `stop` was set.
     """
@@ -167,7 +176,8 @@ def write(
         buffer = mmap(-1, PIECE)
         total = os.fstat(source.fileno()).st_size
         try:
-            return _write(_Copy(source.fileno(), medium, buffer, total, zeros), tell, stop)
+            copy = _Copy(source.fileno(), medium, buffer, total, zeros)
+            return _write(copy, tell, stop, expected)
         except OSError as error:
             raise medium.failed(error, "cannot be written") from error
 
@@ -206,7 +216,7 @@ class _Copy:
                 self.sink.indirect()
 
 
-def _write(copy: _Copy, tell: Tell, stop: Event) -> Written:
+def _write(copy: _Copy, tell: Tell, stop: Event, expected: Digest) -> Written:
     sink = copy.sink.descriptor
     hasher = blake3(max_threads=blake3.AUTO)
     pieces: list[bytes] = []
@@ -231,13 +241,21 @@ def _write(copy: _Copy, tell: Tell, stop: Event) -> Written:
             flushed = at
         tell(blanked + min(at + PIECE, copy.total), total)
     os.fsync(sink)
+    written = Digest("blake3", hasher.hexdigest())
+    if written != expected:
+        raise ComparisonError(
+            f"the image is not what it was any more: blake3 {written.hex}, not {expected.hex}",
+            subject=str(copy.sink.target.path),
+            remedy="find out what else writes to the image, and build it again if it stays so. "
+            + copy.sink.state,
+        )
     with copy.piece(0) as view:
         if blake3(view).digest() != pieces[0]:
             raise OSError(errno.EIO, "the image changed while it was read")
         copy.put(view, 0)
     os.fsync(sink)
     copy.sink.state = UNREAD
-    return Written(Digest("blake3", hasher.hexdigest()), tuple(pieces), copy.total, copy.zeros)
+    return Written(written, tuple(pieces), copy.total, copy.zeros)
 
 
 def _blank(copy: _Copy, stop: Event) -> Iterator[int]:

@@ -7,6 +7,7 @@ name another blob, or none, and what it named before would look as if nobody nee
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reproducibility import canonical
@@ -19,6 +20,21 @@ if TYPE_CHECKING:
 _SEAL = "seal"
 _PREFIX = "blake3:"
 _HEX = re.compile(r"[0-9a-f]{64}")
+# Tells of the run that made a result, partly in others' words: nothing in it is needed.
+_PROVENANCE = "provenance"
+# Values that name trees, whatever else the record names.
+_TREES = ("outputs", "tree", "refers")
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """The digits of BLAKE3 digests: of all blobs that a record names, and of the trees of those.
+
+    A tree may be named where it is not said that it is one.
+    """
+
+    blobs: frozenset[str]
+    trees: frozenset[str]
 
 
 def sealed(document: dict[str, Any]) -> bytes:
@@ -34,33 +50,54 @@ def opened(data: bytes, *, subject: str = "a record") -> dict[str, Any]:
     Raises:
         InputError: it was cut short or changed.
     """
+    return _opened(data, subject)[0]
+
+
+def references(data: bytes, *, subject: str = "a record") -> References:
+    """Return what a record needs.
+
+    Raises:
+        InputError: it was cut short or changed, as far as that can be seen: in a record without a
+            seal, something begins like a digest and is none.
+    """
+    document, is_sealed = _opened(data, subject)
+    document.pop(_PROVENANCE, None)
+    named = [document.get(name) for name in _TREES]
+    return References(
+        frozenset(_mentioned(document, strict=not is_sealed)),
+        frozenset(_mentioned(named, strict=not is_sealed)),
+    )
+
+
+def _opened(data: bytes, subject: str) -> tuple[dict[str, Any], bool]:
+    """Return what a record says, and whether it has a seal."""
     found = canonical.loads(data, subject=subject)
     if not isinstance(found, dict):
         raise InputError("not a record of the store: no JSON object", subject=subject)
     seal = found.pop(_SEAL, None)
     if seal is not None and seal != _seal(found):
         raise InputError("a record of the store was changed after it was written", subject=subject)
-    return found
+    return found, seal is not None
 
 
-def mentioned(value: object) -> Iterator[str]:
-    """The digits of every BLAKE3 digest that a record's values are.
+def _mentioned(value: object, *, strict: bool) -> Iterator[str]:
+    """The digits of every BLAKE3 digest that a value is made of.
 
-    Raises:
-        InputError: something begins like a digest and is none.
+    What begins like one and is none is text; `strict`: it is refused, as a digest that was changed.
     """
     if isinstance(value, str):
         if value.startswith(_PREFIX):
             digits = value.removeprefix(_PREFIX)
-            if not _HEX.fullmatch(digits):
+            if _HEX.fullmatch(digits):
+                yield digits
+            elif strict:
                 raise InputError(f"not a digest: {value!r}")
-            yield digits
     elif isinstance(value, dict):
         for item in value.values():
-            yield from mentioned(item)
+            yield from _mentioned(item, strict=strict)
     elif isinstance(value, list):
         for item in value:
-            yield from mentioned(item)
+            yield from _mentioned(item, strict=strict)
 
 
 def _seal(document: dict[str, Any]) -> str:

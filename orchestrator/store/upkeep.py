@@ -19,10 +19,10 @@ from reproducibility import digest as digests
 from reproducibility import regular
 from reproducibility.digest import Digest
 from reproducibility.errors import InfrastructureError, InputError
-from reproducibility.manifest import MAGIC, Tree
+from reproducibility.manifest import LARGEST, MAGIC, Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 PARTS = ("blobs", "results", "checkouts", "damaged", "failures", "scratch")
@@ -101,7 +101,7 @@ def damaged_records(results: Path) -> list[Path]:
     for path, status in _results(results):
         try:
             if stat.S_ISREG(status.st_mode):
-                set(records.mentioned(records.opened(regular.read(path, follow=False))))
+                records.references(regular.read(path, follow=False))
                 continue
         except FileNotFoundError:
             continue
@@ -144,18 +144,21 @@ def collect(root: Path, *, unused_since: float) -> tuple[int, int]:
 def _planned(root: Path, unused_since: float) -> _Plan:
     plan = _Plan()
     wanted: set[str] = set()
+    trees: dict[str, Path] = {}
     for path, status in _results(root / "results"):
         if not stat.S_ISREG(status.st_mode):
             raise _no_record(path, "there is no file in its place")
         if status.st_mtime < unused_since:
             plan.files.append(path)
         else:
-            wanted.update(_mentioned(path))
+            found = _references(path)
+            wanted.update(found.blobs)
+            trees.update(dict.fromkeys(found.trees, path))
     plan.files += [path for path, _ in _files(root / "results") if _TEMPORARY.fullmatch(path.name)]
     plan.files += [
         path for path, status in _files(root / "failures") if status.st_mtime < unused_since
     ]
-    kept = _with_trees(root / "blobs", wanted)
+    kept = _with_trees(root / "blobs", wanted, trees)
     plan.files += [path for path, _ in _files(root / "blobs") if path.name not in kept]
     plan.files += root.glob(_TEMPORARY_VERSION)
     for part in ("checkouts", "damaged"):
@@ -177,20 +180,21 @@ def _results(results: Path) -> Iterator[tuple[Path, os.stat_result]]:
                 yield path, path.lstat()
 
 
-def _mentioned(path: Path) -> set[str]:
+def _references(path: Path) -> records.References:
     try:
-        data = regular.read(path, follow=False)
-        return set(records.mentioned(records.opened(data, subject=str(path))))
+        return records.references(regular.read(path, follow=False), subject=str(path))
     except OSError as error:
         raise _unreadable(error, path) from error
     except InputError as error:
         raise _no_record(path, error.summary) from error
 
 
-def _with_trees(blobs: Path, wanted: set[str]) -> set[str]:
+def _with_trees(blobs: Path, wanted: set[str], trees: Mapping[str, Path]) -> set[str]:
     """Blobs that records name, and those in the trees among them.
 
-    Each one that is there is compared with its name: a damaged manifest may not look like one.
+    Each one that is there is compared with its name: a damaged manifest may not look like one. One
+    that has its name and cannot be read as a manifest was never one, however it begins: an artifact
+    or what a step said may begin like that. `trees`: what must be one, and which record says so.
     """
     kept = set(wanted)
     for name in sorted(wanted):
@@ -199,9 +203,12 @@ def _with_trees(blobs: Path, wanted: set[str]) -> set[str]:
             if not stat.S_ISREG(place.lstat().st_mode):
                 raise _damaged(place, "there is no file in its place")
             found = digests.of_file(place, follow=False).hex
-            with regular.opened(place, follow=False) as stream:
-                is_tree = stream.read(len(MAGIC)) == MAGIC
-                data = MAGIC + stream.read() if is_tree else b""
+            if found != name:
+                raise _damaged(place, f"it is blake3:{found}")
+            kept.update(_listed_in(place))
+        except InputError as error:
+            if name in trees:
+                raise _no_record(trees[name], f"blake3:{name}: {error.summary}") from error
         except FileNotFoundError:
             aside = blobs.with_name("damaged") / name
             if os.path.lexists(aside):
@@ -209,14 +216,24 @@ def _with_trees(blobs: Path, wanted: set[str]) -> set[str]:
             continue  # what other machines need is pinned and never fetched here
         except OSError as error:
             raise _unreadable(error, place) from error
-        if found != name:
-            raise _damaged(place, f"it is blake3:{found}")
-        if is_tree:
-            try:
-                kept.update(entry.digest for entry in Tree.parse(data).files())
-            except InputError as error:
-                raise _damaged(place, error.summary) from error
     return kept
+
+
+def _listed_in(place: Path) -> list[str]:
+    """Return the digits of what a blob lists as a manifest; nothing where it does not begin so.
+
+    Raises:
+        InputError: it begins like a manifest and is none.
+        OSError: it cannot be read.
+    """
+    with regular.opened(place, follow=False) as stream:
+        if stream.read(len(MAGIC)) != MAGIC:
+            return []
+    try:
+        data = regular.read(place, follow=False, limit=LARGEST)
+    except regular.LargeFileError as error:
+        raise InputError(f"not a tree manifest: {error.strerror}") from error
+    return [entry.digest for entry in Tree.parse(data).files()]
 
 
 def _folders_named_as_blobs(blobs: Path) -> Iterator[Path]:

@@ -158,7 +158,7 @@ RECORD: dict[str, Any] = {
 
 
 def _record(data: bytes) -> None:
-    set(records.mentioned(records.opened(data)))
+    records.references(data)
 
 
 def _records() -> Sequence[bytes]:

@@ -65,13 +65,7 @@ def write(options: Options, session: Session) -> int:
     _confirm(target, options, session)
     begun = time.monotonic()
     zeros = remains.places(size, target.size, holds, (one.offset for one in look.found))
-    written, past_cache, looked, between = _carry_out(image, target, zeros, session)
-    if written != expected:
-        raise ComparisonError(
-            f"the image changed while it was written: blake3 {written.hex}, not {expected.hex}",
-            subject=str(image),
-            remedy="write it again when nothing else writes to it",
-        )
+    past_cache, looked, between = _carry_out(finished, target, zeros, session)
     seconds = {"write": round(between - begun, 3), "check": round(time.monotonic() - between, 3)}
     document = {
         "schema": SCHEMA,
@@ -191,17 +185,19 @@ def _confirm(target: Target, options: Options, session: Session) -> None:
 
 
 def _carry_out(
-    image: Path, target: Target, zeros: tuple[range, ...], session: Session
-) -> tuple[Digest, bool, bool, float]:
+    finished: Finished, target: Target, zeros: tuple[range, ...], session: Session
+) -> tuple[bool, bool, float]:
     """Write, read back, and look what is left of the old disk.
 
-    Gives the digest, whether it was read past the cache, whether there was such a look, and when
-    the writing ended.
+    Gives whether it was read past the cache, whether there was such a look, and when the writing
+    ended.
     """
     from orchestrator.stick import writer
     from orchestrator.stick.medium import held
 
+    image, expected = finished.image, finished.image_digest
     stopping = session.stopping
+    event = stopping.event
     try:
         with (
             stopping.gracefully(tell=True),
@@ -209,15 +205,17 @@ def _carry_out(
             _saying(medium),
             _progress(session) as tell,
         ):
-            written = writer.write(image, medium, tell("writing"), stopping.event, zeros=zeros)
+            written = writer.write(
+                image, medium, tell("writing"), event, expected=expected, zeros=zeros
+            )
             between = time.monotonic()
-            past_cache = writer.check(written, medium, tell("reading back"), stopping.event)
+            past_cache = writer.check(written, medium, tell("reading back"), event)
             looked = _nothing_remains(writer.remaining(image, medium), target)
             # Not before: whoever mounts it changes what is on it.
             medium.announce()
     finally:
         stopping.worked = False
-    return written.digest, past_cache, looked, between
+    return past_cache, looked, between
 
 
 def _nothing_remains(found: tuple[Signature, ...] | None, target: Target) -> bool:

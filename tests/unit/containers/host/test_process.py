@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -205,6 +206,62 @@ def _ended(number: int) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+# Begins when the bounds hold: they are set when a program has begun.
+GREEDY = """
+import resource, sys, time
+while resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY:
+    time.sleep(0.01)
+if sys.argv[1] == "file":
+    with open("file", "wb") as file:
+        file.write(bytes(4 << 20))
+elif sys.argv[1] == "output":
+    sys.stdout.write("x" * (4 << 20))
+else:
+    bytearray(1 << 30)
+"""
+WAITS = 'while [ "$(ulimit -d)" = unlimited ]; do sleep 0.01; done; "$@"'
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [("file", b"File too large"), ("output", b"File too large"), ("memory", b"MemoryError")],
+)
+@pytest.mark.parametrize("within", [[], [SHELL, "-c", WAITS, "sh"]], ids=["itself", "child"])
+def test_a_program_and_its_children_stay_within_bounds(
+    tmp_path: Path, what: str, said: bytes, within: list[str]
+) -> None:
+    bounds = process.Bounds(largest=1 << 20, memory=256 << 20)
+    done = process.run(
+        [*within, sys.executable, "-c", GREEDY, what],
+        environment={"PATH": "/usr/bin:/bin"},
+        directory=tmp_path,
+        check=False,
+        bounds=bounds,
+    )
+    assert done.status != 0
+    assert said in done.stderr
+    assert all(path.stat().st_size <= bounds.largest for path in tmp_path.iterdir())
+    assert len(done.stdout) <= bounds.largest
+
+
+def test_bounds_never_give_more_than_there_is() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    asks = "import resource; print(resource.getrlimit(resource.RLIMIT_FSIZE)[0])"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, hard))
+    try:
+        bounds = process.Bounds(largest=2 << 30, memory=8 << 30)
+        done = process.run([sys.executable, "-c", asks], environment={}, bounds=bounds)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert int(done.stdout) == 1 << 30
+
+
+def test_a_program_that_ends_at_once_is_no_trouble() -> None:
+    bounds = process.Bounds(largest=1 << 20, memory=256 << 20)
+    for _ in range(20):
+        assert process.run(["/bin/true"], environment={}, bounds=bounds).status == 0
 
 
 def test_a_program_reads_what_it_is_given_and_nothing_else() -> None:

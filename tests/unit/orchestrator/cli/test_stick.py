@@ -112,6 +112,25 @@ def test_asked(
     assert untouched(target) is (status != 0)
 
 
+def test_an_image_that_changes_while_the_question_waits(
+    out: Path, target: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    """It is never finished on the stick, so nobody takes that for one that boots."""
+
+    def answered(*_words: str, **_options: object) -> str:
+        with (out / "sourcery.img").open("r+b") as stream:
+            stream.write(b"changed")
+        return "stick"
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("typer.prompt", answered)
+    assert run(["write", str(target), "--out", str(out)]) == 1
+    told = capsys.readouterr().err
+    assert "not what it was any more" in told
+    assert medium.SPOILT in " ".join(told.split())
+    assert target.read_bytes() == bytes(_SIZE + 10)
+
+
 def test_an_answer_that_does_not_come(
     out: Path, target: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import re
 import tarfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +24,6 @@ from tests.conftest import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from orchestrator.lock.file import Lock
     from orchestrator.spec.model import Spec
@@ -97,6 +99,41 @@ def test_a_store_without_the_inputs_makes_no_bundle(
     with pytest.raises(InfrastructureError, match="cannot write the bundle"):
         bundle.write(lock, empty, tmp_path / "no" / "folder", "amd64")
     assert not list(tmp_path.glob("*none*"))
+
+
+def test_a_bundle_is_on_the_medium_before_it_is_reported(
+    lock: Lock, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file whole before it has its name, then the name."""
+    path = tmp_path / "out" / "inputs.tar.zst"
+    path.parent.mkdir()
+    synced: list[tuple[str, int, bool]] = []
+
+    def noted(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        synced.append((name, os.fstat(descriptor).st_size, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", noted)
+    size = bundle.write(lock, store, path, "amd64")
+    (first, written, was_there), (second, _, is_there) = synced
+    assert first.startswith(".inputs.tar.zst.")
+    assert (written, was_there) == (size, False)
+    assert (second, is_there) == ("out", True)
+
+
+def test_a_disk_that_cannot_keep_a_bundle_leaves_none(
+    lock: Lock, store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InfrastructureError, match="cannot write the bundle: No space"):
+        bundle.write(lock, store, path, "amd64")
+    assert path.read_bytes() == before
+    assert [one.name for one in path.parent.glob("*inputs*")] == [path.name]
 
 
 def other_lock(members: Members) -> Members:

@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator.golang import environment as go_environment
 from orchestrator.inputs import ensure, resolve
+from orchestrator.inputs.transport import LARGEST
 from orchestrator.lock import file as locks
 from orchestrator.lock.file import Absent, LocalPath
 from orchestrator.progress.inputs import InputEvents
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from orchestrator.inputs import Inputs
     from orchestrator.lock.file import Lock
     from orchestrator.spec.model import Spec
+    from reproducibility.digest import Digest
     from reproducibility.manifest import Tree
     from tests.unit.orchestrator.inputs.world import World
 
@@ -114,6 +116,51 @@ def test_a_damaged_store_is_mended_from_the_artifact_without_network(
         store.path(next(iter(tree.files()))).unlink()
     assert take(lock, spec, store, world, offline=True) == inputs
     assert world.asked == []
+
+
+def spoil(store: Store, digest: Digest) -> None:
+    """Change a blob's bytes behind the store's back."""
+    path = store.blob(digest)
+    path.unlink()
+    path.write_bytes(b"damaged")
+
+
+def test_a_damaged_manifest_is_mended_from_the_artifact_without_network(
+    world: World, spec: Spec, store: Store, lock: Lock
+) -> None:
+    inputs = take(lock, spec, store, world)
+    for name in ("bootstrap", "go", "uname"):
+        spoil(store, lock.find(name, "amd64").tree)
+    assert take(lock, spec, store, world, offline=True) == inputs
+    assert world.asked == []
+
+
+@pytest.mark.parametrize("name", ["bootstrap", "go", "uname"])
+def test_a_damaged_artifact_is_brought_anew(
+    world: World, spec: Spec, store: Store, lock: Lock, name: str
+) -> None:
+    """Where it is unpacked again, and where a bundle needs it."""
+    inputs = take(lock, spec, store, world)
+    pinned = lock.find(name, "amd64")
+    spoil(store, pinned.blake3)
+    spoil(store, pinned.tree)
+    assert take(lock, spec, store, world) == inputs
+    spoil(store, pinned.blake3)
+    ensure(lock, store, folder=spec.folder, artifacts=True, clients=world.clients())
+    assert store.blob(pinned.blake3).stat().st_size == pinned.size
+
+
+def test_no_client_may_write_much_more_than_is_pinned(
+    world: World, spec: Spec, lock: Lock, tmp_path: Path
+) -> None:
+    """Of apt and pip, which write one file; the go command bounds archives itself."""
+    world.bounds.clear()
+    with closing(Store(tmp_path / "other")) as other:
+        take(lock, spec, other, world)
+    largest = {bounds.largest for bounds in world.bounds if bounds is not None}
+    for name in ("bootstrap", "uname"):
+        assert lock.find(name, "amd64").size + (64 << 20) in largest
+    assert max(largest) == LARGEST
 
 
 @pytest.mark.parametrize("name", ["bootstrap", "go", "uname", "tools"])

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import socket
+import sys
+from contextlib import suppress
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestrator.inputs import answers
-from orchestrator.inputs.transport import Clients, PassingFaultError, RefusedError, Silent
+from orchestrator.inputs.transport import (
+    LARGEST,
+    Clients,
+    PassingFaultError,
+    RefusedError,
+    Silent,
+)
 from reproducibility.errors import InfrastructureError, Stopped
 from tests.unit.orchestrator.inputs.world import done
 
@@ -135,6 +144,77 @@ def test_other_bytes_are_no_full_disk_whatever_is_said_of_them(tmp_path: Path) -
     run = Answers(done("verifying module: checksum mismatch: no space left on device", 1))
     with pytest.raises(RefusedError):
         ask(Clients(environ={}, run=run, longest_wait=0.001), tmp_path)
+
+
+# What the four clients say that wrote more than they may: apt, pip, the go command, a shell.
+TOO_LARGE = [
+    (100, "E: Method http has died unexpectedly!\nE: Sub-process http received signal 25."),
+    (2, "ERROR: Could not install packages due to an OSError: [Errno 27] File too large"),
+    (2, "SIGXFSZ: file size limit exceeded"),
+    (1, "write /cache/v1.zip: file too large; unexpected EOF"),
+    (153, ""),
+]
+
+
+@pytest.mark.parametrize(("status", "said"), TOO_LARGE, ids=["apt", "pip", "go", "words", "shell"])
+def test_an_answer_that_is_too_large_is_said_as_such(
+    status: int, said: str, tmp_path: Path
+) -> None:
+    run = Answers(done("", status, said))
+    with pytest.raises(InfrastructureError) as failed:
+        ask(Clients(environ={}, run=run, longest_wait=0.001), tmp_path)
+    assert run.count == 1
+    assert failed.value.summary == (
+        f"an input could not be fetched: the answer has more than {LARGEST:,} bytes"
+    )
+    assert "env -i PATH=/bin /bin/client 'get it'" in failed.value.subject
+    assert "look at the mirror" in failed.value.remedy
+
+
+def test_other_bytes_are_not_too_large_whatever_is_said_of_them(tmp_path: Path) -> None:
+    run = Answers(done("verifying module: checksum mismatch: file too large", 1))
+    with pytest.raises(RefusedError):
+        ask(Clients(environ={}, run=run, longest_wait=0.001), tmp_path)
+
+
+# A client that writes down all that a mirror answers.
+CLIENT = """
+import socket, sys
+mirror = socket.socket(socket.AF_UNIX)
+mirror.connect(sys.argv[1])
+with open("answer", "wb") as answer:
+    while piece := mirror.recv(1 << 20):
+        answer.write(piece)
+"""
+
+
+def test_a_mirror_that_answers_without_end_is_left(tmp_path: Path) -> None:
+    """No network is needed for it: the client asks by a socket of the file system."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "mirror"))
+        listening.listen()
+
+        def answer() -> None:
+            with suppress(OSError):
+                mirror, _ = listening.accept()
+                with mirror:
+                    for _ in range(200):  # an end all the same, for a client without a bound
+                        mirror.sendall(bytes(1 << 20))
+
+        thread = Thread(target=answer, daemon=True)
+        thread.start()
+        with pytest.raises(InfrastructureError) as failed:
+            Clients().ask(
+                "an input",
+                [sys.executable, "-c", CLIENT, str(tmp_path / "mirror")],
+                {"PATH": "/bin"},
+                tmp_path,
+                judge=judged,
+                size=1000,
+            )
+        thread.join(60)
+    assert "more than 67,109,864 bytes, where 1,000 are pinned" in failed.value.summary
+    assert (tmp_path / "answer").stat().st_size == 67_109_864
 
 
 def test_offline_nothing_is_run(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from containers.host.process import Bounds
     from orchestrator.spec.model import Spec
 
 SPEC = """\
@@ -170,6 +171,7 @@ class World:
     failing: Callable[[Sequence[str]], Completed | None] = lambda _: None
     offline: Callable[[Sequence[str]], Completed | None] = lambda _: None
     asked: list[list[str]] = field(default_factory=list)
+    bounds: list[Bounds | None] = field(default_factory=list)
     environments: list[dict[str, str]] = field(default_factory=list)
     _last: threading.local = field(default_factory=threading.local)
 
@@ -188,9 +190,11 @@ class World:
         seconds: float = 600,
         stop: Event | None = None,
         check: bool = True,
+        bounds: Bounds | None = None,
     ) -> Completed:
         """Answer as the program would."""
         del seconds, stop, check
+        self.bounds.append(bounds)
         if environment.get("GOPROXY") == "off" and self._was_asked_online(list(command)):
             # The second question after a failure: the same, without a network.
             return self.offline(command) or done("", 1, NO_NETWORK)

@@ -19,7 +19,7 @@ from reproducibility import digest
 from reproducibility.errors import ComparisonError, InfrastructureError, InputError, Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _SIZE = 2 * writer.PIECE + 1536
 _MORE = _SIZE + 1000
@@ -28,6 +28,18 @@ _GIB = 1 << 30
 
 def silent(_done: int, _total: int) -> None:
     pass
+
+
+def write(
+    image: Path,
+    stick: Medium,
+    tell: Callable[[int, int], None],
+    stop: threading.Event,
+    zeros: tuple[range, ...] = (),
+) -> writer.Written:
+    """Write an image that was looked at just now."""
+    whole = digest.of_file(image)
+    return writer.write(image, stick, tell, stop, expected=whole, zeros=zeros)
 
 
 @pytest.fixture
@@ -97,7 +109,7 @@ def test_not_onto_itself(image: Path) -> None:
 def test_written_and_read_back(image: Path, stick: Medium) -> None:
     told: list[tuple[int, int]] = []
     stop = threading.Event()
-    written = writer.write(image, stick, lambda *done: told.append(done), stop)
+    written = write(image, stick, lambda *done: told.append(done), stop)
     assert written.digest == digest.of_file(image)
     assert told[-1] == (_SIZE, _SIZE)
     found = stick.target.path.read_bytes()
@@ -107,14 +119,14 @@ def test_written_and_read_back(image: Path, stick: Medium) -> None:
 
 def test_a_smaller_file_grows(image: Path, stick: Medium) -> None:
     stick.target.path.write_bytes(b"")
-    written = writer.write(image, stick, silent, threading.Event())
+    written = write(image, stick, silent, threading.Event())
     writer.check(written, stick, silent, threading.Event())
     assert stick.target.path.read_bytes() == image.read_bytes()
 
 
 @pytest.mark.parametrize("at", [0, writer.PIECE - 1, writer.PIECE, _SIZE - 1])
 def test_one_changed_bit_is_found_and_placed(image: Path, stick: Medium, at: int) -> None:
-    written = writer.write(image, stick, silent, threading.Event())
+    written = write(image, stick, silent, threading.Event())
     with stick.target.path.open("r+b") as stream:
         stream.seek(at)
         byte = stream.read(1)[0]
@@ -133,7 +145,7 @@ def test_zeros_behind_the_image(
     os.truncate(image, size)
     told: list[tuple[int, int]] = []
     stop = threading.Event()
-    written = writer.write(image, stick, lambda *done: told.append(done), stop, zeros=zeros)
+    written = write(image, stick, lambda *done: told.append(done), stop, zeros=zeros)
     expected = bytearray(image.read_bytes() + b"o" * (_MORE - size))
     for place in zeros:
         expected[place.start : place.stop] = bytes(len(place))
@@ -149,7 +161,7 @@ def test_what_is_left_behind_the_image_is_found_and_placed(
     image: Path, stick: Medium, at: int
 ) -> None:
     zeros = (range(_SIZE, _SIZE + 300), range(_SIZE + 301, _MORE))
-    written = writer.write(image, stick, silent, threading.Event(), zeros=zeros)
+    written = write(image, stick, silent, threading.Event(), zeros=zeros)
     with stick.target.path.open("r+b") as stream:
         stream.seek(at)
         stream.write(b"\1")
@@ -168,7 +180,7 @@ def test_an_interrupted_stick_is_not_what_it_was_either(image: Path, stick: Medi
             stop.set()
 
     with pytest.raises(Stopped):
-        writer.write(image, stick, tell, stop, zeros=(range(_SIZE, _MORE),))
+        write(image, stick, tell, stop, zeros=(range(_SIZE, _MORE),))
     assert stick.state == medium.SPOILT
     found = stick.target.path.read_bytes()
     assert found[: writer.PIECE] == bytes(writer.PIECE)
@@ -177,7 +189,7 @@ def test_an_interrupted_stick_is_not_what_it_was_either(image: Path, stick: Medi
 
 
 def test_a_change_behind_the_image_is_none(image: Path, stick: Medium) -> None:
-    written = writer.write(image, stick, silent, threading.Event())
+    written = write(image, stick, silent, threading.Event())
     with stick.target.path.open("r+b") as stream:
         stream.seek(_SIZE)
         stream.write(b"x")
@@ -185,7 +197,7 @@ def test_a_change_behind_the_image_is_none(image: Path, stick: Medium) -> None:
 
 
 def test_a_target_that_ends_too_early_is_noticed(image: Path, stick: Medium) -> None:
-    written = writer.write(image, stick, silent, threading.Event())
+    written = write(image, stick, silent, threading.Event())
     os.truncate(stick.target.path, _SIZE - 1)
     with pytest.raises(InfrastructureError, match="ends too early") as caught:
         writer.check(written, stick, silent, threading.Event())
@@ -196,7 +208,7 @@ def test_a_target_that_ends_too_early_is_noticed(image: Path, stick: Medium) -> 
 def test_an_interrupted_stick_is_not_taken_for_a_whole_one(image: Path, stick: Medium) -> None:
     stop = threading.Event()
     with pytest.raises(Stopped):
-        writer.write(image, stick, lambda _done, _total: stop.set(), stop)
+        write(image, stick, lambda _done, _total: stop.set(), stop)
     assert stick.state == medium.SPOILT
     found = stick.target.path.read_bytes()
     assert found[: writer.PIECE] == bytes(writer.PIECE)
@@ -204,7 +216,7 @@ def test_an_interrupted_stick_is_not_taken_for_a_whole_one(image: Path, stick: M
 
 
 def test_reading_back_can_be_stopped(image: Path, stick: Medium) -> None:
-    written = writer.write(image, stick, silent, threading.Event())
+    written = write(image, stick, silent, threading.Event())
     stop = threading.Event()
     with pytest.raises(Stopped):
         writer.check(written, stick, lambda _done, _total: stop.set(), stop)
@@ -215,7 +227,7 @@ def test_stopped_before_anything_is_written(image: Path, stick: Medium) -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(Stopped):
-        writer.write(image, stick, silent, stop)
+        write(image, stick, silent, stop)
     assert stick.state == medium.NOTHING
     assert stick.target.path.read_bytes() == b"o" * (_SIZE + 1000)
 
@@ -229,7 +241,7 @@ def test_an_image_that_cannot_be_read_spoils_nothing(image: Path, stick: Medium)
             return False
 
     with pytest.raises(InfrastructureError, match="became shorter") as caught:
-        writer.write(image, stick, silent, Shorter())  # type: ignore[arg-type]
+        write(image, stick, silent, Shorter())  # type: ignore[arg-type]
     assert medium.NOTHING in caught.value.remedy
     assert stick.target.path.read_bytes() == b"o" * (_SIZE + 1000)
 
@@ -242,7 +254,7 @@ def test_nobody_else_gets_it_while_it_is_written_and_read(image: Path, stick: Me
             fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
         refused.append(stick.state)
 
-    written = writer.write(image, stick, tell, threading.Event())
+    written = write(image, stick, tell, threading.Event())
     writer.check(written, stick, tell, threading.Event())
     assert refused == [medium.SPOILT] * 3 + [medium.UNREAD] * 3
     assert stick.state == medium.WHOLE
@@ -261,7 +273,7 @@ def test_what_another_has_locked_is_not_written(target: Target) -> None:
 def test_reading_that_falls_back_to_the_cache_says_so(
     image: Path, stick: Medium, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = writer.write(image, stick, silent, threading.Event())
+    written = write(image, stick, silent, threading.Event())
     preadv, asked = os.preadv, []
 
     def stubborn(descriptor: int, views: list[memoryview], at: int) -> int:
@@ -282,9 +294,27 @@ def test_an_image_that_changes_meanwhile_is_no_image(image: Path, stick: Medium)
                 stream.write(b"changed")
 
     with pytest.raises(InfrastructureError, match="changed while it was read") as caught:
-        writer.write(image, stick, change, threading.Event())
+        write(image, stick, change, threading.Event())
     assert medium.SPOILT in caught.value.remedy
     assert stick.target.path.read_bytes()[:512] == bytes(512)
+
+
+@pytest.mark.parametrize("at", [0, writer.PIECE, _SIZE - 1])
+def test_an_image_that_changed_before_it_was_written_never_gets_its_beginning(
+    image: Path, stick: Medium, at: int
+) -> None:
+    """Wherever it changed: what has no beginning is no stick that boots."""
+    expected = digest.of_file(image)
+    with image.open("r+b") as stream:
+        stream.seek(at)
+        byte = stream.read(1)[0]
+        stream.seek(at)
+        stream.write(bytes([byte ^ 1]))
+    with pytest.raises(ComparisonError, match="not what it was any more") as caught:
+        writer.write(image, stick, silent, threading.Event(), expected=expected)
+    assert stick.state == medium.SPOILT
+    assert medium.SPOILT in caught.value.remedy
+    assert stick.target.path.read_bytes()[: writer.PIECE] == bytes(writer.PIECE)
 
 
 def test_an_image_that_becomes_shorter_is_noticed(image: Path, stick: Medium) -> None:
@@ -292,7 +322,7 @@ def test_an_image_that_becomes_shorter_is_noticed(image: Path, stick: Medium) ->
         os.truncate(image, writer.PIECE)
 
     with pytest.raises(InfrastructureError, match="became shorter"):
-        writer.write(image, stick, cut, threading.Event())
+        write(image, stick, cut, threading.Event())
 
 
 def test_a_disk_that_became_a_file_is_refused(target: Target) -> None:
