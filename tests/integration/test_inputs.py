@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from threading import Event
 
-    from containers.host.process import Completed
+    from containers.host.process import Bounds, Completed
     from orchestrator.inputs import Inputs
     from orchestrator.lock.file import Lock
     from orchestrator.spec.model import Spec
@@ -62,8 +62,9 @@ class Nobody:
         seconds: float = 600,
         stop: Event | None = None,
         check: bool = True,
+        bounds: Bounds | None = None,
     ) -> Completed:
-        raise AssertionError(command, environment, directory, seconds, stop, check)
+        raise AssertionError(command, environment, directory, seconds, stop, check, bounds)
 
 
 @pytest.fixture(scope="module", name="wanted")

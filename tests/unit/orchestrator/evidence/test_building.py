@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +19,19 @@ if TYPE_CHECKING:
     from orchestrator.store import Store
 
 
+def counted(monkeypatch: pytest.MonkeyPatch, module: object, name: str) -> list[str]:
+    """One entry for each call of a function from now on."""
+    calls: list[str] = []
+    function = getattr(module, name)
+
+    def call(*given: Any) -> Any:  # noqa: ANN401 - whatever is passed
+        calls.append(name)
+        return function(*given)
+
+    monkeypatch.setattr(module, name, call)
+    return calls
+
+
 def change_nothing(_: pytest.MonkeyPatch) -> None:
     pass
 
@@ -27,8 +41,8 @@ def change_program(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def change_recogniser(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = gathering.metadata.version
-    monkeypatch.setattr(gathering.metadata, "version", lambda name: before(name) + "+later")
+    before = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: before(name) + "+later")
 
 
 @pytest.mark.parametrize(
@@ -42,14 +56,8 @@ def test_a_bill_is_made_anew_by_another_program_or_recogniser(
     anew: bool,
 ) -> None:
     """A changed writer would otherwise hide behind what the store remembers of the one before."""
-    gathered, recognised = [], []
-    contents, of_text = gathering.contents, licences.recognised
-    monkeypatch.setattr(
-        gathering, "contents", lambda *given: (gathered.append(given), contents(*given))[1]
-    )
-    monkeypatch.setattr(
-        licences, "recognised", lambda path: (recognised.append(path), of_text(path))[1]
-    )
+    gathered = counted(monkeypatch, gathering, "contents")
+    recognised = counted(monkeypatch, licences, "recognised")
     for name in ("first", "second"):
         out = tmp_path / name
         out.mkdir()
