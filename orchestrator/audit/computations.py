@@ -54,10 +54,14 @@ class Answer:
     alike: tuple[str, ...]
 
 
+def every(audited: Subject) -> tuple[str, ...]:
+    """The steps in this process, the image's among them."""
+    return (*(step.name for step in audited.steps if step.in_process), IMAGE_STEP)
+
+
 def wanted(request: Request, audited: Subject) -> tuple[str, ...]:
-    """The steps in this process that are to be computed again, the image's among them."""
-    names = [step.name for step in audited.steps if step.in_process]
-    return tuple(name for name in (*names, IMAGE_STEP) if request.wants(name))
+    """Those of them that are to be computed again."""
+    return tuple(name for name in every(audited) if request.wants(name))
 
 
 def ask(request: Request, steps: tuple[str, ...], store: Store, stop: Event) -> Answer:

@@ -268,8 +268,12 @@ class Job:
             for step in every
             if step.name not in found or not complete(self.request, found[step.name])
         ]
-        if computed and not answers:
-            left_out += [left_out_step(self.request, name) for name in computed]
+        done_again = computed if answers else ()
+        left_out += [
+            left_out_step(self.request, name)
+            for name in computations.every(audited)
+            if name not in done_again
+        ]
         return Found(
             steps=[found[step.name] for step in every if step.name in found],
             computed=[

@@ -17,7 +17,7 @@ from orchestrator.artifacts import model as built
 from orchestrator.artifacts import output_directory
 from orchestrator.audit import computations, model, running, seeing
 from reproducibility import digest as digests
-from reproducibility.codes import COVERAGE
+from reproducibility.codes import COVERAGE, NATIVE, SECOND_ROOT
 from reproducibility.compare import Check, Verdict, fold
 from reproducibility.variations import VARIATIONS
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from orchestrator.audit.request import Request
     from orchestrator.audit.subject import Subject
     from orchestrator.execution.step import Results, Step
+
+# Proofs that were asked for and not begun: nothing was compared.
+_NOT_RUN = frozenset({NATIVE["not-run"], SECOND_ROOT["not-run"]})
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ def audit_result(  # noqa: PLR0913 - the parts of a result
 ) -> model.AuditResult:
     """The content of `audit.json`. `missing`: steps that had to be built first."""
     coverage = _coverage(request, audited, results, found)
+    compared = [one for one in found.proofs if one.code not in _NOT_RUN]
     checks = [
         *found.seen,
         *audited.bases(results),
@@ -72,7 +76,7 @@ def audit_result(  # noqa: PLR0913 - the parts of a result
         *found.further,
         *found.proofs,
         *computations.files(audited.found.finished),
-        covered(coverage, beside=len(found.proofs) + len(found.steps)),
+        covered(coverage, beside=len(compared) + len(found.steps)),
     ]
     return model.AuditResult(
         verdict=running.WORDS[fold(checks)],
@@ -164,9 +168,7 @@ def _build(request: Request, audited: Subject) -> model.Build:
 
 
 def _coverage(request: Request, audited: Subject, results: Results, found: Found) -> model.Coverage:
-    in_process = [step.name for step in audited.steps if step.in_process]
-    # And the image's.
-    every = len(in_process) + 1
+    every = len(computations.every(audited))
     computed = len(computations.wanted(request, audited)) if found.computed else 0
     whole = request.whole and bool(found.steps)
     return model.Coverage(
