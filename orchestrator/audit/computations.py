@@ -64,8 +64,10 @@ def wanted(request: Request, audited: Subject) -> tuple[str, ...]:
     return tuple(name for name in every(audited) if request.wants(name))
 
 
-def ask(request: Request, steps: tuple[str, ...], store: Store, stop: Event) -> Answer:
-    """Let another process compute steps again.
+def ask(
+    request: Request, audited: Finished, steps: tuple[str, ...], store: Store, stop: Event
+) -> Answer:
+    """Let another process compute steps again. `audited`: the build, of which it reads the result.
 
     Raises:
         InfrastructureError: it ended without an answer; says what it said.
@@ -78,7 +80,8 @@ def ask(request: Request, steps: tuple[str, ...], store: Store, stop: Event) -> 
         for name in "abc":
             (sample / name).touch()
         places = {name: str(getattr(request, name)) for name in ("spec", "lock", "out")}
-        asked = {**places, "sample": str(sample), "wanted": list(steps)}
+        said = str(audited.result_digest)
+        asked = {**places, "result": said, "sample": str(sample), "wanted": list(steps)}
         (folder / made_again.REQUEST).write_bytes(canonical.dumps(asked))
         with remaking.elsewhere(_PROGRAM, folder, store) as running:
             status = process.wait(running, seconds=_SECONDS, stop=stop)

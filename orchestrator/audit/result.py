@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING
 from orchestrator import resources
 from orchestrator.architecture import host
 from orchestrator.artifacts import model as built
-from orchestrator.artifacts import output_directory
 from orchestrator.audit import computations, model, running, seeing
-from reproducibility import digest as digests
 from reproducibility.codes import COVERAGE, NATIVE, SECOND_ROOT
 from reproducibility.compare import Check, Verdict, fold
 from reproducibility.variations import VARIATIONS
@@ -85,7 +83,7 @@ def audit_result(  # noqa: PLR0913 - the parts of a result
             architecture=host(), kernel=os.uname().release, python=platform.python_version()
         ),
         engine=built.Engine.model_validate(engine.document()),
-        audited=_build(request, audited),
+        audited=_build(audited),
         asked=model.Asked(
             vary=request.vary,
             rounds=request.rounds,
@@ -154,10 +152,10 @@ def covered(coverage: model.Coverage, beside: int = 0) -> Check:
     return Check(COVERAGE["part"], "build", reason)
 
 
-def _build(request: Request, audited: Subject) -> model.Build:
+def _build(audited: Subject) -> model.Build:
     result = audited.found.result
     return model.Build(
-        result=digests.of_file(request.out / output_directory.RESULT),
+        result=audited.found.finished.result_digest,
         spec=result.spec,
         lock=result.lock,
         image=result.image.blake3,
