@@ -13,6 +13,7 @@ from containers import registry
 from orchestrator.artifacts import output_directory
 from orchestrator.artifacts.names import IMAGE_STEP
 from orchestrator.audit import (
+    bounds,
     choosing,
     computations,
     farm,
@@ -227,6 +228,7 @@ class Job:
             raise no_such_step(
                 self.request.only, [*(step.name for step in audited.steps), IMAGE_STEP]
             )
+        bounds.require_few(len(chosen), self.request.rounds)
         done = {step.name: own.before(results[step.name].key) for step in chosen}
         waiting = running.ordered(
             [step for step in chosen if done[step.name] is None],

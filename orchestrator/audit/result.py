@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from orchestrator import resources
 from orchestrator.architecture import host
 from orchestrator.artifacts import model as built
-from orchestrator.audit import computations, model, running, seeing
+from orchestrator.audit import bounds, computations, model, running, seeing
 from reproducibility.codes import COVERAGE, NATIVE, SECOND_ROOT
 from reproducibility.compare import Check, Verdict, fold
 from reproducibility.variations import VARIATIONS
@@ -63,7 +63,7 @@ def audit_result(  # noqa: PLR0913 - the parts of a result
     missing: Sequence[str],
     seconds: float,
 ) -> model.AuditResult:
-    """The content of `audit.json`. `missing`: steps that had to be built first."""
+    """The content of `audit.json`, within bounds. `missing`: steps that had to be built first."""
     coverage = _coverage(request, audited, results, found)
     compared = [one for one in found.proofs if one.code not in _NOT_RUN]
     checks = [
@@ -76,7 +76,7 @@ def audit_result(  # noqa: PLR0913 - the parts of a result
         *computations.files(audited.found.finished),
         covered(coverage, beside=len(compared) + len(found.steps)),
     ]
-    return model.AuditResult(
+    result = model.AuditResult(
         verdict=running.WORDS[fold(checks)],
         tool=resources.VERSION,
         host=built.Host(
@@ -107,6 +107,7 @@ def audit_result(  # noqa: PLR0913 - the parts of a result
         matrix=found.matrix,
         seconds=round(seconds, 3),
     )
+    return bounds.of_audit(result)
 
 
 def actions(audited: Subject, results: Results) -> list[Step]:

@@ -13,7 +13,7 @@ import pytest
 
 from containers.host import durable
 from containers.host.rename import exchange
-from orchestrator.audit import job, model
+from orchestrator.audit import job, model, result
 from orchestrator.execution.remembered import Remembered
 from orchestrator.store import DamagedBlob, Store
 from reproducibility import digest
@@ -131,7 +131,7 @@ def test_another_build_that_took_the_folder_is_not_said_to_be_audited(
     if when == "while actions run":
         one.engine.table["a"] = meanwhile
     else:
-        real = job.audit_result
+        real = result.audit_result
 
         def then(*parts: Any, **more: Any) -> model.AuditResult:  # noqa: ANN401 - passed on
             found = real(*parts, **more)
