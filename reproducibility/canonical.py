@@ -63,7 +63,7 @@ def loads(
         InputError: not JSON, more than `most` values, or a key appears twice; names the line and
             column of bad syntax.
     """
-    if most is not None and _marks(data) > most:
+    if most is not None and marks(data) > most:
         raise InputError(f"holds more than {most} values", subject=subject, remedy=remedy)
     try:
         text = data if isinstance(data, str) else data.decode()
@@ -97,8 +97,8 @@ def loads(
     return value
 
 
-def _marks(data: bytes | str) -> int:
-    """Brackets and commas: there are at most as many values, but for a single one."""
+def marks(data: bytes | str) -> int:
+    """Count brackets and commas: there are at most as many values, but for a single one."""
     if isinstance(data, str):
         return data.count("{") + data.count("[") + data.count(",")
     return data.count(b"{") + data.count(b"[") + data.count(b",")

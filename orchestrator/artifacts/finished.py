@@ -29,10 +29,15 @@ class UnfinishedError(InputError):
 
 @dataclass(frozen=True)
 class Finished:
-    """An output directory with a result in it. `result`: the content of `result.json`."""
+    """An output directory with a result in it.
+
+    `result`: the content of `result.json`. `result_digest`: of the bytes that it was read from;
+    another build may have put another file there since.
+    """
 
     out: Path
     result: model.BuildResult
+    result_digest: Digest
 
     @classmethod
     def load(cls, out: Path) -> Finished:
@@ -53,7 +58,7 @@ class Finished:
                 subject=str(path),
                 remedy="`orchestrate build` first, or name the output directory of a build",
             ) from error
-        return cls(out, model.parse(data, str(path)))
+        return cls(out, model.parse(data, str(path)), digest.of_bytes(data))
 
     @property
     def image(self) -> Path:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from containers.host import durable, rename
 from containers.host.scratch import Scratch
-from orchestrator.artifacts import filling, names
+from orchestrator.artifacts import filling, folder_lock, names
 from orchestrator.artifacts.filling import AUDIT, BESIDE, RESULT
 from reproducibility import canonical, regular
 from reproducibility.errors import InfrastructureError, InputError
@@ -193,10 +193,12 @@ def is_result(path: Path) -> bool:
 
 def _put_in_place(fresh: Path, out: Path) -> None:
     try:
-        try:
-            rename.exchange(fresh, out)
-        except FileNotFoundError:
-            _first_or_exchange(fresh, out)
+        # Who adds evidence would else write what is about this folder into the one after it.
+        with folder_lock.against_changes(out):
+            try:
+                rename.exchange(fresh, out)
+            except FileNotFoundError:
+                _first_or_exchange(fresh, out)
     except OSError as error:
         if error.errno in _STAYS and out.is_dir():
             _fill_from_elsewhere(fresh, out)

@@ -54,14 +54,20 @@ class Answer:
     alike: tuple[str, ...]
 
 
+def every(audited: Subject) -> tuple[str, ...]:
+    """The steps in this process, the image's among them."""
+    return (*(step.name for step in audited.steps if step.in_process), IMAGE_STEP)
+
+
 def wanted(request: Request, audited: Subject) -> tuple[str, ...]:
-    """The steps in this process that are to be computed again, the image's among them."""
-    names = [step.name for step in audited.steps if step.in_process]
-    return tuple(name for name in (*names, IMAGE_STEP) if request.wants(name))
+    """Those of them that are to be computed again."""
+    return tuple(name for name in every(audited) if request.wants(name))
 
 
-def ask(request: Request, steps: tuple[str, ...], store: Store, stop: Event) -> Answer:
-    """Let another process compute steps again.
+def ask(
+    request: Request, audited: Finished, steps: tuple[str, ...], store: Store, stop: Event
+) -> Answer:
+    """Let another process compute steps again. `audited`: the build, of which it reads the result.
 
     Raises:
         InfrastructureError: it ended without an answer; says what it said.
@@ -74,7 +80,8 @@ def ask(request: Request, steps: tuple[str, ...], store: Store, stop: Event) -> 
         for name in "abc":
             (sample / name).touch()
         places = {name: str(getattr(request, name)) for name in ("spec", "lock", "out")}
-        asked = {**places, "sample": str(sample), "wanted": list(steps)}
+        said = str(audited.result_digest)
+        asked = {**places, "result": said, "sample": str(sample), "wanted": list(steps)}
         (folder / made_again.REQUEST).write_bytes(canonical.dumps(asked))
         with remaking.elsewhere(_PROGRAM, folder, store) as running:
             status = process.wait(running, seconds=_SECONDS, stop=stop)

@@ -10,10 +10,10 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from containers import registry
-from containers.host import durable
 from orchestrator.artifacts import output_directory
 from orchestrator.artifacts.names import IMAGE_STEP
 from orchestrator.audit import (
+    bounds,
     choosing,
     computations,
     farm,
@@ -36,11 +36,9 @@ from orchestrator.execution.scheduler import default_jobs
 from orchestrator.golang import surroundings
 from orchestrator.inputs import second_root
 from orchestrator.store import DamagedBlob, Store, trial
-from reproducibility import regular
 from reproducibility.codes import SEEN
 from reproducibility.compare import Check, Verdict
 from reproducibility.conditions import STANDARD
-from reproducibility.errors import InfrastructureError
 
 if TYPE_CHECKING:
     import threading
@@ -163,12 +161,12 @@ class Job:
             stop=self.stop,
         )
         results = self._results(audited)
-        path = self.request.out / output_directory.RESULT
         conditions = [
             self.choose(Given(STANDARD), self.request.vary, number).describe()
             for number in range(self.request.rounds)
         ]
-        key = self.request.key(regular.read(path), self.engine.identity, conditions, self.foreign)
+        result = self.found.finished.result_digest
+        key = self.request.key(result, self.engine.identity, conditions, self.foreign)
         with history.alone(self.store, key, self.request.out) as own:
             return self._audited(audited, results, own, machines)
 
@@ -193,16 +191,6 @@ class Job:
             missing=self.missing,
             seconds=self.clock() - self.began,
         )
-        place = self.request.out / output_directory.AUDIT
-        try:
-            durable.write(place, model.dumps(result))
-        except OSError as error:
-            raise InfrastructureError(
-                f"the audit's result cannot be written: {error.strerror}",
-                subject=str(place),
-                remedy="mend the folder's permissions or free some space; what was found of each "
-                "action is in the store",
-            ) from error
         if not evidence.add_audit(self.request.out, self.found.result, result, int(time.time())):
             self.observer.note(
                 "the build left no evidence, as earlier versions did, so none is added; build "
@@ -210,7 +198,7 @@ class Job:
             )
         # Not before: what could not be written is asked for again, and goes on from here.
         own.end()
-        return Audited(result, place)
+        return Audited(result, self.request.out / output_directory.AUDIT)
 
     def _results(self, audited: Subject) -> Results:
         """The build's results; those that are missing are built by the engine that made them."""
@@ -240,6 +228,7 @@ class Job:
             raise no_such_step(
                 self.request.only, [*(step.name for step in audited.steps), IMAGE_STEP]
             )
+        bounds.require_few(len(chosen), self.request.rounds)
         done = {step.name: own.before(results[step.name].key) for step in chosen}
         waiting = running.ordered(
             [step for step in chosen if done[step.name] is None],
@@ -268,8 +257,12 @@ class Job:
             for step in every
             if step.name not in found or not complete(self.request, found[step.name])
         ]
-        if computed and not answers:
-            left_out += [left_out_step(self.request, name) for name in computed]
+        done_again = computed if answers else ()
+        left_out += [
+            left_out_step(self.request, name)
+            for name in computations.every(audited)
+            if name not in done_again
+        ]
         return Found(
             steps=[found[step.name] for step in every if step.name in found],
             computed=[
@@ -339,7 +332,7 @@ class Job:
     ) -> None:
         name, began = running.shown(_COMPUTING), time.monotonic()
         self.observer.started(name)
-        answers.append(computations.ask(self.request, steps, self.store, stop))
+        answers.append(computations.ask(self.request, self.found.finished, steps, self.store, stop))
         self.observer.finished(name, cached=False, seconds=time.monotonic() - began)
 
     def _window(self, audited: Subject, results: Results) -> seeing.Window:

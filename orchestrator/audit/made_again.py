@@ -124,8 +124,11 @@ class _Again:
 
     def _subject(self) -> Subject:
         spec, lock, out = (Path(self._asked[name]) for name in ("spec", "lock", "out"))
+        found = subject.find(spec, lock, out)
+        if str(found.finished.result_digest) != self._asked["result"]:
+            raise InfrastructureError("another build has taken the folder's place meanwhile")
         return Subject.draw(
-            subject.find(spec, lock, out),
+            found,
             self._store,
             own=places.own(spec, lock, self._store.root),
             # The conditions of what is built twice are taken from the build's result.

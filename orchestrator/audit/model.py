@@ -21,8 +21,9 @@ from reproducibility.errors import InputError
 
 # The version of the file's form.
 FORMAT: Literal[1] = 1
+# Values that one may hold; `bounds` sees to it that it does.
+MOST_VALUES = 1_000_000
 _KEY = "schema"
-_MOST_VALUES = 1_000_000
 _WANTED = frozenset({_KEY, "verdict", "audited"})
 
 REMEDY = "audit again: `orchestrate audit`"
@@ -127,7 +128,8 @@ class Round(_Model):
     """One run of an action.
 
     `conditions`: all that are not as usual. `outputs`: digest of the tree that it made; null where
-    it failed. `seconds`: wall-clock time. `explanation`: null where both are the same.
+    it failed. `seconds`: wall-clock time. `explanation`: null where both are the same, and where
+    there was no room for it, which the check's reason then says.
     """
 
     conditions: Conditions
@@ -233,7 +235,7 @@ def parse(data: bytes, subject: str = "audit.json") -> AuditResult:
     Raises:
         InputError: it is no audit, or that of another version; says what is wrong where.
     """
-    document = canonical.loads(data, subject=subject, most=_MOST_VALUES, remedy=REMEDY)
+    document = canonical.loads(data, subject=subject, most=MOST_VALUES, remedy=REMEDY)
     if not isinstance(document, dict) or not document.keys() >= _WANTED:
         raise InputError("this is not the result of an audit", subject=subject, remedy=REMEDY)
     if document[_KEY] != FORMAT:
@@ -249,13 +251,13 @@ def parse(data: bytes, subject: str = "audit.json") -> AuditResult:
         lambda words: InputError(
             f"this is not the result of an audit: {words}", subject=subject, remedy=REMEDY
         ),
-        most=_MOST_VALUES,
+        most=MOST_VALUES,
     )
 
 
 def step_of(document: object) -> Step | None:
     """Read one step back, as `model_dump` gives it; None for anything else."""
     try:
-        return shaped(Step, document, InputError, most=_MOST_VALUES)
+        return shaped(Step, document, InputError, most=MOST_VALUES)
     except InputError:
         return None

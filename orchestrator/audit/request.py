@@ -71,12 +71,12 @@ class Request:
 
     def key(
         self,
-        result: bytes,
+        result: Digest,
         engine: Identity,
         conditions: Sequence[Mapping[str, str | int]],
         foreign: Sequence[str] = (),
     ) -> Digest:
-        """Digest of what is asked of a build, by the bytes of its `result.json`, and on an engine.
+        """Digest of what is asked of a build, by the digest of its result, and on an engine.
 
         Another version of the engine, or of the kernel below it, is another engine.
 
@@ -93,7 +93,7 @@ class Request:
             canonical.dumps(
                 {
                     **proofs,
-                    "result": str(digests.of_bytes(result)),
+                    "result": str(result),
                     "engine": engine.document(),
                     "vary": list(self.vary),
                     "conditions": [dict(one) for one in conditions],

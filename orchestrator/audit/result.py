@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING
 from orchestrator import resources
 from orchestrator.architecture import host
 from orchestrator.artifacts import model as built
-from orchestrator.artifacts import output_directory
-from orchestrator.audit import computations, model, running, seeing
-from reproducibility import digest as digests
-from reproducibility.codes import COVERAGE
+from orchestrator.audit import bounds, computations, model, running, seeing
+from reproducibility.codes import COVERAGE, NATIVE, SECOND_ROOT
 from reproducibility.compare import Check, Verdict, fold
 from reproducibility.variations import VARIATIONS
 
@@ -30,6 +28,9 @@ if TYPE_CHECKING:
     from orchestrator.audit.request import Request
     from orchestrator.audit.subject import Subject
     from orchestrator.execution.step import Results, Step
+
+# Proofs that were asked for and not begun: nothing was compared.
+_NOT_RUN = frozenset({NATIVE["not-run"], SECOND_ROOT["not-run"]})
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,9 @@ def audit_result(  # noqa: PLR0913 - the parts of a result
     missing: Sequence[str],
     seconds: float,
 ) -> model.AuditResult:
-    """The content of `audit.json`. `missing`: steps that had to be built first."""
+    """The content of `audit.json`, within bounds. `missing`: steps that had to be built first."""
     coverage = _coverage(request, audited, results, found)
+    compared = [one for one in found.proofs if one.code not in _NOT_RUN]
     checks = [
         *found.seen,
         *audited.bases(results),
@@ -72,16 +74,16 @@ def audit_result(  # noqa: PLR0913 - the parts of a result
         *found.further,
         *found.proofs,
         *computations.files(audited.found.finished),
-        covered(coverage, beside=len(found.proofs) + len(found.steps)),
+        covered(coverage, beside=len(compared) + len(found.steps)),
     ]
-    return model.AuditResult(
+    result = model.AuditResult(
         verdict=running.WORDS[fold(checks)],
         tool=resources.VERSION,
         host=built.Host(
             architecture=host(), kernel=os.uname().release, python=platform.python_version()
         ),
         engine=built.Engine.model_validate(engine.document()),
-        audited=_build(request, audited),
+        audited=_build(audited),
         asked=model.Asked(
             vary=request.vary,
             rounds=request.rounds,
@@ -105,6 +107,7 @@ def audit_result(  # noqa: PLR0913 - the parts of a result
         matrix=found.matrix,
         seconds=round(seconds, 3),
     )
+    return bounds.of_audit(result)
 
 
 def actions(audited: Subject, results: Results) -> list[Step]:
@@ -150,10 +153,10 @@ def covered(coverage: model.Coverage, beside: int = 0) -> Check:
     return Check(COVERAGE["part"], "build", reason)
 
 
-def _build(request: Request, audited: Subject) -> model.Build:
+def _build(audited: Subject) -> model.Build:
     result = audited.found.result
     return model.Build(
-        result=digests.of_file(request.out / output_directory.RESULT),
+        result=audited.found.finished.result_digest,
         spec=result.spec,
         lock=result.lock,
         image=result.image.blake3,
@@ -164,9 +167,7 @@ def _build(request: Request, audited: Subject) -> model.Build:
 
 
 def _coverage(request: Request, audited: Subject, results: Results, found: Found) -> model.Coverage:
-    in_process = [step.name for step in audited.steps if step.in_process]
-    # And the image's.
-    every = len(in_process) + 1
+    every = len(computations.every(audited))
     computed = len(computations.wanted(request, audited)) if found.computed else 0
     whole = request.whole and bool(found.steps)
     return model.Coverage(

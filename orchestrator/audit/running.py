@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from containers.policy import Share
 from orchestrator.artifacts import model as built
-from orchestrator.audit import bisect, causes, history, model
+from orchestrator.audit import bisect, bounds, causes, history, model
 from orchestrator.audit.explaining import explain
 from orchestrator.execution.either import Either
 from orchestrator.execution.repeat import repeat
@@ -185,6 +185,7 @@ class _Audit:
             when=history.now(),
             went_on=False,
         )
+        made = bounds.of_step(made)
         told = f"{step.name}: {len(rounds)} of {bench.rounds} rounds; the budget was used up"
         if len(rounds) < bench.rounds:
             bench.observer.note(told)
@@ -198,15 +199,19 @@ class _Audit:
         return made
 
     def _rounds(self) -> list[model.Round]:
-        """The rounds: the first one is begun with the step, further ones while there is time."""
-        rounds = [self._round(0)]
+        """The rounds: the first one is begun with the step, further ones while there is time.
+
+        The first few that differ are explained.
+        """
+        rounds = [self._round(0, explained=True)]
         for number in range(1, self._bench.rounds):
             if self._work.over:
                 break
-            rounds.append(self._round(number))
+            explained = sum(one.explanation is not None for one in rounds)
+            rounds.append(self._round(number, explained=explained < bounds.MOST_TOLD))
         return rounds
 
-    def _round(self, number: int) -> model.Round:
+    def _round(self, number: int, *, explained: bool) -> model.Round:
         conditions = self._chosen(self._names, number)
         before = self._bench.results[self._step.name]
         began = time.monotonic()
@@ -214,6 +219,7 @@ class _Audit:
         explanation = None
         if outcome is not None and check.verdict is Verdict.FAIL:
             self._bench.store.save_tree(outcome.tree)
+        if outcome is not None and check.verdict is Verdict.FAIL and explained:
             known = self._bench.told(self._built.conditions, conditions)
             explanation = _explained(self._step, before, outcome, self._bench.store, known)
         return model.Round(

@@ -97,8 +97,9 @@ def seen(
     inputs to some steps, which are run without them; and `cpus`, where it is not known what some
     steps had.
     """
-    found = [_of(name, pairs, asked, unable) for name in NAMES]
-    return [_but(check, (fixed or {}).get(check.subject)) for check in found]
+    these = fixed or {}
+    found = [_of(name, pairs, asked, unable) or _nothing(name, these.get(name)) for name in NAMES]
+    return [_but(check, these.get(check.subject)) for check in found]
 
 
 def not_run(found: Iterable[Check]) -> list[Check]:
@@ -139,7 +140,8 @@ def _of(
     pairs: Collection[Looked] | None,
     asked: Collection[str],
     unable: Mapping[str, str],
-) -> Check:
+) -> Check | None:
+    """The check of one variation; None where something was to be run, and nothing was with it."""
     if name not in asked:
         return Check(SEEN["not-asked"], name, "it was left out, by --vary")
     if name in unable:
@@ -147,10 +149,14 @@ def _of(
     if pairs is None:
         return Check(SEEN["not-run"], name, _NOT_RUN)
     found = [_between(name, one.built, one.audited) for one in pairs if name in one.names]
-    return max(found, key=lambda check: check.verdict, default=_nothing(name))
+    return max(found, key=lambda check: check.verdict, default=None)
 
 
-def _nothing(name: str) -> Check:
+def _nothing(name: str, these: Inputs | None) -> Check:
+    """What is said of a variation that nothing was run with: a SKIP where no step can be."""
+    if these is not None and these.recorded and len(these.steps) == these.of:
+        reason = f"to {these.of} of {these.of} actions that were chosen it is an input"
+        return Check(SEEN["not-run"], name, f"{reason}: {these.reason}")
     return Check(SEEN["no-effect"], name, "nothing was run with it, so nobody saw it")
 
 

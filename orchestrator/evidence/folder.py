@@ -20,7 +20,7 @@ from orchestrator.evidence.writers import WRITERS
 from orchestrator.report.folder import made as made_page
 from reproducibility import digest as digests
 from reproducibility import regular
-from reproducibility.errors import InputError
+from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -61,17 +61,20 @@ def write(
 
 
 def add_audit(out: Path, result: BuildResult, audit: AuditResult, finished: int) -> bool:
-    """Add the statement of an audit, whose `audit.json` is in place; remake page and sums.
+    """Write `audit.json`, and add the statement of the audit; remake page and sums.
 
-    Where another audit has replaced that file meanwhile, it is put in place again: the last one to
-    end is the one that is there. False where the build left no evidence, as earlier versions did:
-    nothing is added then.
+    The last one to end is the one that is there. False where the build left no evidence, as earlier
+    versions did: `audit.json` is all then.
 
     Raises:
         InputError: the evidence that is there is not what a build writes.
-        InfrastructureError: it cannot be written.
+        InfrastructureError: it cannot be written; or another build lies there than was audited,
+            and nothing was.
     """
     with placing.alone(out):
+        _require_audited(out, audit)
+        written = audits.dumps(audit)
+        _write_audit(out / names.AUDIT, written)
         place = out / names.PROVENANCE
         try:
             data = regular.read(place)
@@ -80,13 +83,42 @@ def add_audit(out: Path, result: BuildResult, audit: AuditResult, finished: int)
         except OSError as error:
             raise unreadable(place, error) from error
         there = dsse.parse_lines(data, str(place))
-        written = audits.dumps(audit)
         told = of_bytes(written)
         added = dsse.dumps([*there, statements.audit(result, audit, told, finished)])
         with placing.signals_deferred():
             placing.put(out, {names.AUDIT: written})
             placing.put(out, {names.PROVENANCE: added, names.REPORT: made_page(out).data})
     return True
+
+
+def _require_audited(out: Path, audit: AuditResult) -> None:
+    """Make sure that the build in a folder is still the one that was audited, perhaps for hours."""
+    place = out / names.RESULT
+    try:
+        there = digests.of_bytes(regular.read(place))
+    except FileNotFoundError:
+        there = None  # a build that fills the folder did not come to its end
+    except OSError as error:
+        raise unreadable(place, error) from error
+    if there != audit.audited.result:
+        raise InfrastructureError(
+            "another build has taken this folder's place meanwhile, so the audit is not of it",
+            subject=str(out),
+            remedy="audit that one, or build into another folder with --out; what was found of "
+            "each action is in the store",
+        )
+
+
+def _write_audit(place: Path, data: bytes) -> None:
+    try:
+        durable.write(place, data)
+    except OSError as error:
+        raise InfrastructureError(
+            f"the audit's result cannot be written: {error.strerror}",
+            subject=str(place),
+            remedy="mend the folder's permissions or free some space; what was found of each "
+            "action is in the store",
+        ) from error
 
 
 @dataclass(frozen=True)

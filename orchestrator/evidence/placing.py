@@ -1,13 +1,11 @@
 """Puts evidence into a finished folder: by one process at a time, and the files with their sums.
 
-The lock is the kernel's, on the folder itself, so it leaves no file and ends with its process; it
-is the one that a build takes which fills the folder.
+The lock (`folder_lock`) is the one that a build takes which fills the folder, or puts another one
+in its place.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import signal
 import threading
@@ -15,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from containers.host import durable
-from orchestrator.artifacts import names, sums
+from orchestrator.artifacts import folder_lock, names, sums
 from orchestrator.evidence.signable import unreadable
 from orchestrator.evidence.subject import FileDigests
 from reproducibility import digest as digests
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# File systems that know no locks of folders; NFS has EBADF for one that is open for reading.
-_NO_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -41,7 +37,14 @@ def alone(out: Path) -> Iterator[None]:
     Raises:
         InputError: there is no such folder.
     """
-    handle = _held(out)
+    try:
+        handle = folder_lock.take(out)
+    except OSError as error:
+        raise InputError(
+            f"there is no finished build: {error.strerror}",
+            subject=str(out),
+            remedy="name the output folder of a build",
+        ) from error
     try:
         yield
     finally:
@@ -112,36 +115,6 @@ def signals_deferred() -> Iterator[None]:
             signal.signal(number, handler)
         if came:
             signal.raise_signal(came[0])
-
-
-def _held(out: Path) -> int:
-    """Return a descriptor that holds the lock on the folder that lies there."""
-    while True:
-        try:
-            handle = os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise InputError(
-                f"there is no finished build: {error.strerror}",
-                subject=str(out),
-                remedy="name the output folder of a build",
-            ) from error
-        try:
-            _lock(handle)
-            # A build exchanges the folder for another one.
-            if os.path.lexists(out) and os.path.samestat(os.fstat(handle), out.stat()):
-                return handle
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)
-
-
-def _lock(handle: int) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
 
 
 def _is_there(path: Path, data: bytes) -> bool:

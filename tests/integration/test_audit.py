@@ -82,7 +82,10 @@ def test_a_clean_build_gives_the_same_and_a_new_build_replaces_the_audit(built: 
     assert states["host"] == states["directory"] == "seen"
     coverage = ran.document["coverage"]
     assert coverage["audited"] == 2 < coverage["actions"]
-    assert len(coverage["left_out"]) == coverage["actions"] - 2
+    # Actions and computations that were not chosen; of those the image was.
+    others = coverage["actions"] - 2 + coverage["computations"] - 1
+    assert len(coverage["left_out"]) == others
+    assert {one["why"] for one in coverage["left_out"]} == {"not chosen"}
     written = built.out / "audit.json"
     assert json.loads(written.read_bytes()) == ran.document
     again = built.command.build(built.out, "--arch", HOST)

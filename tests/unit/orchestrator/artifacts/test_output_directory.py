@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from containers.host import durable, rename
-from orchestrator.artifacts import output_directory
+from orchestrator.artifacts import folder_lock, output_directory
 from reproducibility import canonical
 from reproducibility.errors import InfrastructureError, InputError
 
@@ -265,7 +267,7 @@ def test_what_came_there_during_the_build_is_refused_too(
 # -- work in progress ------------------------------------------------------------------------------
 
 _BUILD = """
-from orchestrator.artifacts import output_directory
+from orchestrator.artifacts import folder_lock, output_directory
 with output_directory.replacing(Path(sys.argv[1])) as fresh:
     (fresh / "half").write_bytes(b"half")
     tell(fresh)
@@ -303,6 +305,31 @@ def test_two_builds_into_one_place_leave_one_whole_result(
     assert [one.end() for one in children] == [0, 0]
     assert names(out) == ["half", output_directory.RESULT]
     assert names(out.parent) == ["out"]
+
+
+def test_who_holds_the_folder_changes_the_one_that_lies_there(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Evidence is written by path: it must not get into the folder of the next build."""
+    build(out, b"1")
+    waiting, real = threading.Event(), fcntl.flock
+
+    def flock(handle: int, how: int) -> None:
+        waiting.set()
+        real(handle, how)
+
+    handle = folder_lock.take(out)
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with ThreadPoolExecutor(1) as pool:
+        building = pool.submit(build, out, b"2")
+        while not waiting.wait(0.01) and not building.done():
+            pass
+        assert (out / "first").read_bytes() == b"1"
+        (out / "added").touch()
+        os.close(handle)
+        building.result()
+    assert (out / "first").read_bytes() == b"2"
+    assert not (out / "added").exists()
 
 
 def test_a_narrow_umask_is_harmless(out: Path) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from containers.host import durable
+from containers.host.rename import exchange
+from orchestrator.audit import job, model, result
 from orchestrator.execution.remembered import Remembered
 from orchestrator.store import DamagedBlob, Store
 from reproducibility import digest
@@ -99,6 +102,52 @@ def test_what_cannot_be_written_is_not_over(world: Making) -> None:
     with pytest.raises(InfrastructureError, match="cannot be written"):
         one.audit()
     durable.remove(place)
+    assert one.audit().coverage.went_on == 1
+    assert one.runs() == ["a"]
+
+
+@pytest.mark.parametrize("when", ["while actions run", "while it is written"])
+def test_another_build_that_took_the_folder_is_not_said_to_be_audited(
+    world: Making, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    one = world(a=clean)
+    audited = (one.out / "result.json").read_bytes()
+
+    def build() -> None:
+        """The same spec and lock, and so the same image; another run."""
+        steps = json.loads(audited)["steps"]
+        new = one.folder / "new"
+        shutil.copytree(one.out, new)
+        one.write(steps=steps, seconds=77.0)
+        document = (one.out / "result.json").read_bytes()
+        (one.out / "result.json").write_bytes(audited)
+        (new / "result.json").write_bytes(document)
+        exchange(new, one.out)
+
+    def meanwhile(asked: Asked) -> Made:
+        build()
+        return clean(asked)
+
+    if when == "while actions run":
+        one.engine.table["a"] = meanwhile
+    else:
+        real = result.audit_result
+
+        def then(*parts: Any, **more: Any) -> model.AuditResult:  # noqa: ANN401 - passed on
+            found = real(*parts, **more)
+            build()
+            return found
+
+        monkeypatch.setattr(job, "audit_result", then)
+    with pytest.raises(InfrastructureError, match="another build has taken") as caught:
+        one.audit()
+    assert caught.value.status == 4
+    assert not (one.out / "audit.json").exists()
+    # What was found stays, should that build be put back.
+    exchange(one.folder / "new", one.out)
+    one.engine.table["a"] = clean
+    monkeypatch.undo()
+    one.patch(monkeypatch)
     assert one.audit().coverage.went_on == 1
     assert one.runs() == ["a"]
 

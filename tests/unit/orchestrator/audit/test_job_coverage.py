@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from containers.host import durable
+from orchestrator.audit import subject
+from orchestrator.execution.step import Step
 from reproducibility.errors import InfrastructureError, InputError
+from tests import results as documents
 from tests.unit.orchestrator.audit.world import (
     OBSERVE,
+    World,
     clean,
     codes,
     host_in_it,
     state,
     step_of,
 )
+from tests.unit.orchestrator.execution.test_scheduler import step
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.audit.subject import Finding, Subject
     from tests.fakes import Asked, Made, Work
     from tests.unit.orchestrator.audit.conftest import Making
 
@@ -28,12 +38,35 @@ def test_a_part_is_never_reported_as_the_whole(world: Making) -> None:
     assert codes(found)["build"] == "audit-coverage.part"
     assert found.verdict == "SKIP"
     assert [(left.step, left.why, left.last) for left in found.coverage.left_out] == [
-        ("b", "not chosen", None)
+        ("b", "not chosen", None),
+        # A computation is a step as well; when it was computed again before is not kept.
+        ("image", "not chosen", None),
     ]
-    # The image's step was not chosen either.
     assert (found.coverage.audited, found.coverage.computed) == (2, 0)
     (check,) = (check for check in found.checks if check.subject == "build")
-    assert "2 of 3 actions and 0 of 1 computations" in check.reason
+    assert check.reason == (
+        "2 of 3 actions and 0 of 1 computations; the others: 2 not chosen by --only"
+    )
+
+
+def test_computations_that_were_not_chosen_are_named_beside_those_that_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boot = Step("boot/amd64", "boot", "amd64", (), lambda _: None, in_process=True)
+    one = World(tmp_path, [step("a")], {"a": clean})
+    document = json.loads((one.out / "result.json").read_bytes())
+    one.write(steps=[*document["steps"], documents.step("boot/amd64", kind="computation")])
+    drawn = one.draw
+    one.patch(monkeypatch)
+
+    def draw(found: Finding, *parts: object, **more: object) -> Subject:
+        made = drawn(found, *parts, **more)
+        return replace(made, steps=(*made.steps, boot))
+
+    monkeypatch.setattr(subject.Subject, "draw", draw)
+    found = one.audit(only=("a", "image"))
+    assert [left.step for left in found.coverage.left_out] == ["boot/amd64"]
+    assert (found.coverage.computations, found.coverage.computed) == (2, 1)
 
 
 def test_no_step_of_a_name_is_an_error(world: Making) -> None:

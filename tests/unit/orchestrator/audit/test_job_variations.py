@@ -80,6 +80,44 @@ def test_an_observer_that_says_something_else_is_an_error(world: Making) -> None
         one.audit()
 
 
+FIXED = {"mtime": "the index of packages has it", "zone": "the same"}
+
+
+def with_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A build of which two steps have variations as inputs, as commands and seed have."""
+    steps = [replace(step(name), fixed=FIXED) for name in ("commands/a", "commands/b")]
+    names = ("commands/a", "commands/b", "F1")
+    one = World(tmp_path, [*steps, step("F1")], dict.fromkeys(names, clean))
+    one.patch(monkeypatch)
+    return one
+
+
+@pytest.mark.parametrize("only", [("commands/*",), ("commands/a",), ("commands/*", "image")])
+def test_what_is_an_input_to_every_chosen_step_is_left_out_and_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: tuple[str, ...]
+) -> None:
+    one = with_inputs(tmp_path, monkeypatch)
+    found = one.audit(only=only, rounds=2)
+    assert found.verdict == "SKIP"
+    for name, why in FIXED.items():
+        assert state(found, name) == ("not run", "SKIP")
+        (told,) = (one for one in found.variations if one.name == name)
+        assert told.actions == 0
+        assert why in told.reason
+    assert state(found, "host") == ("seen", "PASS")
+    assert "zone" not in step_of(found, "commands/a").rounds[0].conditions
+
+
+def test_what_is_an_input_to_some_chosen_steps_is_applied_to_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = with_inputs(tmp_path, monkeypatch).audit()
+    assert found.verdict == "SKIP"
+    assert state(found, "zone") == ("input", "SKIP")
+    (zone,) = (one for one in found.variations if one.name == "zone")
+    assert zone.actions == 1
+
+
 # -- shares of the CPUs ----------------------------------------------------------------------------
 
 

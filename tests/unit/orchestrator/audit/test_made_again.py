@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ import pytest
 from containers.policy import Policy
 from orchestrator.artifacts import image, remaking
 from orchestrator.artifacts.earlier_files import EarlierFiles
-from orchestrator.audit import computations, made_again
+from orchestrator.artifacts.finished import Finished
+from orchestrator.audit import computations, made_again, subject
 from orchestrator.audit.request import Request
 from orchestrator.execution.scheduler import Scheduler
 from orchestrator.store import BLOB_TIME, DamagedBlob
@@ -27,8 +29,6 @@ from tests.conftest import ROOT
 from tests.fakes import FakeEngine, FakeObserver
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from orchestrator.store import Store
 
 # What another process does: it varies what it can, and tells what it sees.
@@ -73,17 +73,36 @@ def test_it_sees_other_surroundings(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+BUILT = Finished(Path("out"), results.build_result(), digest.of_bytes(b"result"))
+
+
 def request(folder: Path) -> Request:
     return Request(folder / "spec", folder / "lock", folder / "out", folder / "store", "auto")
 
 
 def test_a_failure_elsewhere_says_what_it_said(store: Store, tmp_path: Path) -> None:
     """There is no build in the folder: the other process says so, and this one passes it on."""
-    found = computations.ask(request(tmp_path), ("image",), store, threading.Event())
+    found = computations.ask(request(tmp_path), BUILT, ("image",), store, threading.Event())
     assert "no result of a build" in found.failed
     assert found.found == {}
     assert {"hash seed", "umask", "order of entries"} <= set(found.surroundings)
     assert found.alike == ()
+
+
+def test_another_build_is_not_computed_again(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the same spec and lock, and took the folder's place after the audit began."""
+    found = SimpleNamespace(finished=BUILT)
+    monkeypatch.setattr(subject, "find", lambda *_: found)
+    monkeypatch.setattr(subject.Subject, "draw", lambda *_, **__: pytest.fail("it was computed"))
+    asked = {name: str(tmp_path / name) for name in ("spec", "lock", "out", "sample")}
+    (tmp_path / "sample").mkdir()
+    said = {**asked, "result": str(digest.of_bytes(b"before")), "wanted": ["image"]}
+    (tmp_path / made_again.REQUEST).write_bytes(canonical.dumps(said))
+    answer = made_again.answer(store.root, tmp_path)
+    assert "another build has taken" in answer["failed"]
+    assert answer["found"] == {}
 
 
 def test_an_end_without_an_answer_is_told(
@@ -91,7 +110,7 @@ def test_an_end_without_an_answer_is_told(
 ) -> None:
     monkeypatch.setattr(computations, "_PROGRAM", "no_such_program")
     with pytest.raises(InfrastructureError, match="No module named"):
-        computations.ask(request(tmp_path), ("image",), store, threading.Event())
+        computations.ask(request(tmp_path), BUILT, ("image",), store, threading.Event())
 
 
 def test_a_damaged_blob_elsewhere_is_one_here(tmp_path: Path) -> None:

@@ -241,6 +241,14 @@ def test_the_budget_leaves_it_out(foreign: Foreign) -> None:
     assert BUILD not in foreign.engine.runs
 
 
+def test_alone_and_not_begun_it_compared_nothing(foreign: Foreign) -> None:
+    found = foreign.native(budget=1, clock=iter(range(100)).__next__)
+    assert codes(found)["riscv64"] == "native-build.not-run"
+    assert (codes(found)["build"], found.verdict) == ("audit-coverage.nothing", "FAIL")
+    assert BUILD not in foreign.engine.runs
+    assert codes(foreign.native())["build"] == "audit-coverage.part"
+
+
 @pytest.mark.parametrize(
     ("names", "words"),
     [

@@ -9,6 +9,7 @@ import pytest
 
 from containers.engine import Identity
 from orchestrator.audit.request import Request, near, seconds, selected, surprise
+from reproducibility import digest
 from reproducibility.errors import InputError
 from reproducibility.variations import NAMES
 
@@ -118,24 +119,25 @@ def test_the_whole_is_not_asked_for_in_parts(option: str, changes: dict[str, obj
 
 
 SANDBOX = Identity("sandbox", "here", "1")
+RESULT = digest.of_bytes(b"result")
 
 
 def test_another_request_has_another_key() -> None:
     usual: list[dict[str, str | int]] = [{"host": "h"}]
     keys = [
-        REQUEST.key(b"result", SANDBOX, usual),
-        REQUEST.key(b"another", SANDBOX, usual),
-        REQUEST.key(b"result", Identity("docker", "here", "1"), usual),
-        REQUEST.key(b"result", Identity("sandbox", "another kernel", "1"), usual),
-        REQUEST.key(b"result", SANDBOX, [*usual, {}]),
-        replace(REQUEST, vary=("host",)).key(b"result", SANDBOX, usual),
-        replace(REQUEST, only=("a",)).key(b"result", SANDBOX, usual),
-        replace(REQUEST, bisect=True).key(b"result", SANDBOX, usual),
-        replace(REQUEST, whole=True).key(b"result", SANDBOX, usual),
-        replace(REQUEST, root="gcc").key(b"result", SANDBOX, usual),
-        REQUEST.key(b"result", SANDBOX, usual, ("arm64",)),
-        REQUEST.key(b"result", SANDBOX, usual, ("riscv64",)),
+        REQUEST.key(RESULT, SANDBOX, usual),
+        REQUEST.key(digest.of_bytes(b"another"), SANDBOX, usual),
+        REQUEST.key(RESULT, Identity("docker", "here", "1"), usual),
+        REQUEST.key(RESULT, Identity("sandbox", "another kernel", "1"), usual),
+        REQUEST.key(RESULT, SANDBOX, [*usual, {}]),
+        replace(REQUEST, vary=("host",)).key(RESULT, SANDBOX, usual),
+        replace(REQUEST, only=("a",)).key(RESULT, SANDBOX, usual),
+        replace(REQUEST, bisect=True).key(RESULT, SANDBOX, usual),
+        replace(REQUEST, whole=True).key(RESULT, SANDBOX, usual),
+        replace(REQUEST, root="gcc").key(RESULT, SANDBOX, usual),
+        REQUEST.key(RESULT, SANDBOX, usual, ("arm64",)),
+        REQUEST.key(RESULT, SANDBOX, usual, ("riscv64",)),
     ]
     assert len(set(keys)) == len(keys)
     # How long it may take, and how many at once, is no other audit.
-    assert replace(REQUEST, budget=1, jobs=7).key(b"result", SANDBOX, usual) == keys[0]
+    assert replace(REQUEST, budget=1, jobs=7).key(RESULT, SANDBOX, usual) == keys[0]

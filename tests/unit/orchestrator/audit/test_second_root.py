@@ -358,6 +358,9 @@ def test_an_audit_whose_time_is_up_says_so(world: FromGcc) -> None:
     ticks = iter(range(1000))
     found = world.root(budget=1, clock=lambda: float(next(ticks)))
     assert of(found) == {"amd64: second-root": "not-run"}
+    # Nothing was compared, and that is no success.
+    (covered,) = (one for one in found.checks if one.code.startswith("audit-coverage"))
+    assert (covered.code, found.verdict) == ("audit-coverage.nothing", "FAIL")
     assert world.runs() == []
 
 

@@ -45,6 +45,19 @@ def test_steps_that_prove_nothing_make_a_skip(recorded: bool, expected: str) -> 
     assert outcome("zone", pair(SEEN, SEEN, "zone"), fixed=fixed) == "no-effect"
 
 
+def test_what_is_an_input_to_every_step_is_run_with_none_and_no_failure() -> None:
+    one = pair(SEEN, {**SEEN, "user": 2}, "user")
+    every, some = (Inputs(("a", "b"), of, "so it is") for of in (2, 3))
+    assert outcome("zone", one, fixed={"zone": every}) == "not-run"
+    # One more step should have been run with it.
+    assert outcome("zone", one, fixed={"zone": some}) == "no-effect"
+    # It was applied to these; how many CPUs they had is what nobody knows.
+    unknown = {"zone": Inputs(("a", "b"), 2, "so it is", recorded=False)}
+    assert outcome("zone", one, fixed=unknown) == "no-effect"
+    (check,) = (one for one in seen([one], NAMES, {}, {"zone": every}) if one.subject == "zone")
+    assert check.reason == "to 2 of 2 actions that were chosen it is an input: so it is"
+
+
 def test_it_is_looked_around_once_under_the_same_conditions() -> None:
     asked: list[Conditions] = []
 

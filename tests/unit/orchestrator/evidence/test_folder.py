@@ -85,11 +85,18 @@ def test_sha256sum_accepts_it(out: Path, built: BuildResult) -> None:
     )
 
 
+def audit_of(out: Path) -> bytes:
+    """An audit of the build that lies there."""
+    made = audit_document()
+    made["audited"]["result"] = str(digest.of_file(out / names.RESULT))
+    return canonical.pretty(made)
+
+
 def test_a_statement_for_an_audit_is_added(out: Path, built: BuildResult) -> None:
     before = dsse.parse_lines((out / names.PROVENANCE).read_bytes())
-    data = canonical.pretty(audit_document())
-    (out / names.AUDIT).write_bytes(data)
+    data = audit_of(out)
     assert folder.add_audit(out, built, audits.parse(data), 5)
+    assert (out / names.AUDIT).read_bytes() == data
     after = dsse.parse_lines((out / names.PROVENANCE).read_bytes())
     told = placing.of_bytes(data)
     assert after == (*before, statements.audit(built, audits.parse(data), told, 5))
@@ -99,7 +106,23 @@ def test_a_statement_for_an_audit_is_added(out: Path, built: BuildResult) -> Non
 def test_a_build_without_evidence_can_be_audited(out: Path) -> None:
     result = samples.output(out)
     before = files(out)
-    assert not folder.add_audit(out, result, audits.parse(canonical.pretty(audit_document())), 5)
+    data = audit_of(out)
+    assert not folder.add_audit(out, result, audits.parse(data), 5)
+    assert files(out) == {**before, names.AUDIT: data}
+
+
+@pytest.mark.parametrize("taken", [b"{}", None])
+def test_an_audit_is_not_filed_under_another_build(
+    out: Path, built: BuildResult, taken: bytes | None
+) -> None:
+    audit = audits.parse(audit_of(out))
+    (out / names.RESULT).unlink()
+    if taken is not None:
+        (out / names.RESULT).write_bytes(taken)
+    before = files(out)
+    with pytest.raises(InfrastructureError, match="another build has taken") as caught:
+        folder.add_audit(out, built, audit, 5)
+    assert (caught.value.subject, "--out" in caught.value.remedy) == (str(out), True)
     assert files(out) == before
 
 

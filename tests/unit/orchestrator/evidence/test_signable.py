@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.artifacts import model, names
 from orchestrator.audit import model as audits
-from orchestrator.evidence import dsse, folder, keys, uris
+from orchestrator.evidence import dsse, folder, keys, placing, statements, uris
 from reproducibility import canonical, digest
 from reproducibility.errors import ComparisonError, InputError
 from tests.unit.orchestrator.audit.test_model import document as audit_document
@@ -62,10 +62,21 @@ def audited(out: Path, built: BuildResult, **changes: Any) -> dict[str, Any]:  #
     own = {"spec": str(built.spec), "lock": str(built.lock), "tool": built.tool}
     own |= {"image": built.image.blake3, "archive": built.cpio.blake3}
     made["audited"] |= {"result": str(digest.of_file(out / names.RESULT)), **own, **about}
-    data = canonical.pretty(made)
-    (out / names.AUDIT).write_bytes(data)
-    assert folder.add_audit(out, built, audits.parse(data), 5)
+    result, data = (out / names.RESULT).read_bytes(), canonical.pretty(made)
+    if made["audited"]["result"] == str(digest.of_bytes(result)):
+        assert folder.add_audit(out, built, audits.parse(data), 5)
+    else:
+        add_of_another(out, built, data)
     return made
+
+
+def add_of_another(out: Path, built: BuildResult, data: bytes) -> None:
+    """Add an audit of another build, which is refused, by hand."""
+    audit, told = audits.parse(data), placing.of_bytes(data)
+    there = dsse.parse_lines((out / names.PROVENANCE).read_bytes())
+    added = dsse.dumps([*there, statements.audit(built, audit, told, 5)])
+    (out / names.AUDIT).write_bytes(data)
+    placing.put(out, {names.AUDIT: data, names.PROVENANCE: added})
 
 
 def refused(out: Path, built: BuildResult, kind: type[Exception], words: str) -> None:
@@ -195,9 +206,7 @@ def test_an_audit_that_says_otherwise_than_its_file(out: Path, built: BuildResul
 
 
 def test_an_audit_of_another_build(out: Path, built: BuildResult) -> None:
-    data = canonical.pretty(audit_document())
-    (out / names.AUDIT).write_bytes(data)
-    assert folder.add_audit(out, built, audits.parse(data), 5)
+    add_of_another(out, built, canonical.pretty(audit_document()))
     refused(out, built, ComparisonError, "of another build")
 
 
