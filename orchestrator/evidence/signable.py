@@ -115,9 +115,10 @@ def judged(out: Path, result: BuildResult, envelopes: Sequence[Envelope]) -> Sig
     if result.tool == resources.VERSION:
         _restated(out, result, built, files)
     else:
+        known_hashes = _hashes(out, result, files)
         for one in built:
             _refuse_other_digests(one, result, files)
-            _refuse_unknown_hashes(one, out, result, files)
+            _refuse_unknown_hashes(one, known_hashes)
             others[one.line] = result.tool
     audited = [one for one in said if one.kind == uris.AUDIT]
     audit = None
@@ -335,7 +336,7 @@ def _audited(
         raise _differs(last, f"it names another build than {names.AUDIT}")
     else:
         _refuse_other_digests(last, result, files)
-        _refuse_unknown_hashes(last, out, result, {**files, names.AUDIT: own})
+        _refuse_unknown_hashes(last, _hashes(out, result, {**files, names.AUDIT: own}))
     return own, audit.tool
 
 
@@ -367,18 +368,18 @@ def _refuse_other_digests(
         _refuse_others(one, _at(one.predicate, *place), build)
 
 
-def _refuse_unknown_hashes(
-    one: _Statement, out: Path, result: BuildResult, files: Mapping[str, FileDigests]
-) -> None:
-    """Require that each hash in a statement of another version, wherever it stands, is known.
-
-    It is that of one of the files, or stands in one of the documents that the build is told by.
-    """
+def _hashes(out: Path, result: BuildResult, files: Mapping[str, FileDigests]) -> frozenset[str]:
+    """The hashes of the files, and those that stand in the documents that the build is told by."""
     known = {digits for file in files.values() for digits in (file.sha256, file.blake3)}
     known.update(*(packages.digests(found).values() for found in result.inputs))
     for name in (names.RESULT, *names.COPIES, names.ACTIONS, names.AUDIT):
         if name in files:
             known.update(_HASH.findall(_bytes(out / name).decode(errors="replace")))
+    return frozenset(known)
+
+
+def _refuse_unknown_hashes(one: _Statement, known: frozenset[str]) -> None:
+    """Require that each hash in a statement of another version, wherever it stands, is known."""
     for digits in _HASH.findall(one.envelope.payload.decode(errors="replace")):
         if digits not in known:
             raise _differs(one, f"it names a hash that nothing here has: {digits[:_SHOWN]}")
