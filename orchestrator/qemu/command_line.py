@@ -156,9 +156,8 @@ def command(
 
 
 def _accelerator(platform: Platform, machine: Machine) -> str:
-    # Not for every architecture: with one thread a machine of riscv64 took ten times as long to
-    # its prompt, 419 s (QEMU 7.2: a CPU that waits in a loop keeps the thread for 100 ms, where no
-    # instruction like x86's `pause` gives it up).
+    # Not for every architecture: with one thread a machine of riscv64 took 419 s to its prompt, ten
+    # times as long (QEMU 7.2).
     is_pc = FACTS[platform.architecture].bios
     if machine.accelerator == "tcg" and not machine.threads and is_pc:
         return "tcg,thread=single"
