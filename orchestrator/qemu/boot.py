@@ -2,10 +2,10 @@
 
 The image's bytes are compared before and after. Schema 1 of `boot.json`: `schema`, `verdict`,
 `image` (`path`, `size`, `blake3`), `machine` (`memory`, null for each platform's usual one,
-`processors`, `accelerator`), `platforms` (`name`, `architecture`, `disk`, null without a stick,
-`memory`, `archive`, what was started without a stick (`architecture`, `kernel`, `archive`, `size`,
-`unpacked`, `blake3`), `times`: seconds from power-on to each milestone that was seen, `off`:
-seconds from `poweroff` to the end, `commands` (`command`, `status`, `seconds`, `compiled`,
+`accelerator`), `platforms` (`name`, `architecture`, `disk`, null without a stick, `memory`,
+`processors`, `archive`, what was started without a stick (`architecture`, `kernel`, `archive`,
+`size`, `unpacked`, `blake3`), `times`: seconds from power-on to each milestone that was seen,
+`off`: seconds from `poweroff` to the end, `commands` (`command`, `status`, `seconds`, `compiled`,
 `output`), `error`, `transcript`, `recording`), `checks` (`name`, `subject`, `verdict`, `reason`),
 `seconds`. Sizes are bytes.
 """
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 DOCUMENT = "boot.json"
-# Emulated machines at once: each keeps two CPUs busy.
+# Emulated machines at once: each keeps up to two CPUs busy.
 AT_ONCE = 2
 _MORE_FOLDERS = ("/usr/local/bin", "/usr/bin")
 
@@ -106,6 +106,7 @@ class Outcome:
             "architecture": self.platform.architecture,
             "disk": self.disk,
             "memory": self.memory,
+            "processors": self.platform.processors,
             "archive": None if self.part is None else self.part.document(),
             "times": self.times,
             "off": None if self.off is None else round(self.off, 3),

@@ -41,7 +41,6 @@ class Machine:
     """
 
     memory: int | None = None
-    processors: int = 2
     accelerator: str = "tcg"
     disk: Disk | None = None
     threads: bool = True
@@ -50,7 +49,6 @@ class Machine:
         """The settings as a JSON object."""
         return {
             "memory": self.memory,
-            "processors": self.processors,
             "accelerator": self.accelerator,
         }
 
@@ -140,7 +138,7 @@ def command(
     line += [_accelerator(platform, machine)]
     # Only the CPU that is there can be used at full speed.
     line += ["-cpu", platform.cpu if machine.accelerator == "tcg" else "host"]
-    line += ["-smp", str(machine.processors), "-m", f"{memory // _MEBIBYTE}M"]
+    line += ["-smp", str(platform.processors), "-m", f"{memory // _MEBIBYTE}M"]
     for firmware in platform.firmware:
         line += [firmware.option, firmware.path]
     # With signal=off a Ctrl-C goes to the machine.
@@ -156,8 +154,6 @@ def command(
 
 
 def _accelerator(platform: Platform, machine: Machine) -> str:
-    # Not for every architecture: with one thread a machine of riscv64 took 419 s to its prompt, ten
-    # times as long (QEMU 7.2).
     is_pc = FACTS[platform.architecture].bios
     if machine.accelerator == "tcg" and not machine.threads and is_pc:
         return "tcg,thread=single"

@@ -133,6 +133,14 @@ def test_an_old_qemu_is_not_trusted_with_threads(version: str, *, sound: bool) -
         assert options(both, "-accel") == ["tcg"]
 
 
+def test_a_firmware_that_starts_further_processors_too_early_has_none_to_start() -> None:
+    for platform in platforms.BY_NAME.values():
+        disk = platform.disks[0] if platform.disks else None
+        line = command_line.command(platform, Machine(disk=disk), "q", [IMAGE])
+        expected = "1" if platform.architecture == "riscv64" else "2"
+        assert options(line, "-smp") == [expected], platform.name
+
+
 def test_a_disk_that_the_firmware_does_not_know_is_refused() -> None:
     with pytest.raises(InputError, match="riscv64-uboot cannot boot from a disk on sd") as refused:
         command_line.command(RISCV, Machine(disk="sd"), "q", [IMAGE])
