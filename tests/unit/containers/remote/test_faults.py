@@ -151,20 +151,12 @@ def test_a_connection_that_is_lost_twice_is_taken_up_again(bench: Bench) -> None
 
 
 def test_a_farm_that_starts_again_is_asked_again(bench: Bench) -> None:
-    farm = bench.serve({})
-    runs: list[Seen] = []
-
-    def work(seen: Seen) -> Made:
-        runs.append(seen)
-        if len(runs) == 1:
-            farm.forget_operations()
-        return MADE
-
+    farm = bench.serve({"work": lambda _: MADE})
     farm.plant("Execute", after=1)
-    farm.table["work"] = work
+    farm.plant("WaitExecution", code=Code.NOT_FOUND)
     outcome = bench.run(bench.engine(), action("work"))
     assert bench.content(outcome) == MADE.files
-    assert len(runs) <= 2
+    assert farm.calls["Execute"] == 2
     assert any("forgotten it" in note for note in bench.notes)
 
 
@@ -324,15 +316,9 @@ def test_what_somebody_cancels_is_not_asked_for_again(bench: Bench) -> None:
 
 
 def test_a_farm_that_forgets_all_the_time_is_an_error(bench: Bench) -> None:
-    farm = bench.serve({})
-
-    def work(_: Seen) -> Made:
-        farm.forget_operations()
-        return MADE
-
-    farm.table["work"] = work
-    for _ in range(9):
-        farm.plant("Execute", after=1)
+    farm = bench.serve({"work": lambda _: MADE})
+    farm.plant("Execute", after=1, times=9)
+    farm.plant("WaitExecution", code=Code.NOT_FOUND, times=9)
     with pytest.raises(InfrastructureError, match="NOT_FOUND"):
         bench.run(bench.engine(), action("work"))
     assert farm.calls["Execute"] == 5
