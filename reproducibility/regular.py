@@ -56,6 +56,13 @@ def kind(mode: int) -> str:
     return next((words for test, words in _KINDS if test(mode)), "a file")
 
 
+def status(path: StrPath, *, follow: bool = True) -> os.stat_result:
+    """Status of a regular file (stat(2)). Arguments and errors as `descriptor`."""
+    found = os.stat(path, follow_symlinks=follow)  # noqa: PTH116 - three times as fast
+    _require(found, path)
+    return found
+
+
 def descriptor(path: StrPath, *, follow: bool = True, flags: int = os.O_RDONLY) -> int:
     """Open a regular file; never waits, and wakes no device.
 
@@ -67,7 +74,7 @@ def descriptor(path: StrPath, *, follow: bool = True, flags: int = os.O_RDONLY) 
     """
     # Looked at before: to open a device can do something. And again after, when it is held.
     try:
-        _require(os.stat(path, follow_symlinks=follow), path)  # noqa: PTH116 - three times as fast
+        status(path, follow=follow)
     except FileNotFoundError:
         if not flags & os.O_CREAT:
             raise

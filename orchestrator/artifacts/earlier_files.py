@@ -3,7 +3,8 @@
 To hash them takes longer than anything else where nothing changed, and needs no Python meanwhile,
 so it begins with the build where the earlier one was of the same spec and lock. A digest counts
 only for a file that is still the same (device, inode, size, times of writing and of change) when it
-is asked for.
+is asked for. A symbolic link is not taken over, wherever it leads: what a build puts in place is a
+regular file.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from orchestrator import resources
 from orchestrator.artifacts.finished import Finished
 from reproducibility import digest as digests
+from reproducibility import regular
 from reproducibility.errors import InputError, Stopped
 
 if TYPE_CHECKING:
@@ -53,35 +55,38 @@ class EarlierFiles:
         """BLAKE3 of a file as it is now.
 
         Raises:
-            OSError: it cannot be read, or changes meanwhile.
+            OSError: it cannot be read, is no regular file, or changes meanwhile.
             Stopped: the work was stopped.
         """
         path = self._folder / name
         if name in self._hashing:
             status, found = self._hashing[name].result()
-            if _state(status) == _state(path.stat()):
+            if _state(status) == _state(path.lstat()):
                 return found
-        return digests.of_file(path)
+        return digests.measured(path, follow=False)[0]
 
     def size(self, name: str) -> int:
         """Bytes of a file.
 
         Raises:
-            OSError: it cannot be looked at.
+            OSError: it cannot be looked at, or is no regular file.
         """
-        return (self._folder / name).stat().st_size
+        return regular.status(self._folder / name, follow=False).st_size
 
     def link(self, name: str, target: Path) -> None:
         """Put a file in another place as well, as another name of it where that can be.
 
         Raises:
-            OSError: it can neither be linked nor copied.
+            OSError: it is no regular file, or can neither be linked nor copied.
         """
+        source = self._folder / name
+        # link(2) makes another symbolic link of one.
+        regular.status(source, follow=False)
         target.unlink(missing_ok=True)
         try:
-            os.link(self._folder / name, target)
+            os.link(source, target)
         except OSError:
-            shutil.copyfile(self._folder / name, target)
+            shutil.copyfile(source, target)
 
 
 def _hashed(path: Path, stop: Event) -> tuple[os.stat_result, Digest]:
@@ -89,8 +94,8 @@ def _hashed(path: Path, stop: Event) -> tuple[os.stat_result, Digest]:
         if stop.is_set():
             raise Stopped("stopped")
 
-    status = path.stat()
-    return status, digests.measured(path, expected=status, between=go_on)[0]
+    status = path.lstat()
+    return status, digests.measured(path, follow=False, expected=status, between=go_on)[0]
 
 
 def _state(status: os.stat_result) -> tuple[int, ...]:

@@ -128,3 +128,45 @@ def test_a_wish_to_stop_ends_the_hashing(out: Path, pool: ThreadPoolExecutor) ->
     files.begin(pool, [NAME], spec=SPEC, lock=LOCK, stop=stop)
     with pytest.raises(Stopped):
         files.digest(NAME)
+
+
+def a_link(path: Path) -> None:
+    path.symlink_to(path.rename(path.with_name("on another disk")))
+
+
+def a_broken_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("change", [a_link, a_broken_link, a_folder, a_pipe])
+@pytest.mark.parametrize("early", [True, False])
+def test_what_is_no_regular_file_is_not_taken_over(
+    out: Path, tmp_path: Path, pool: ThreadPoolExecutor, change: Callable[[Path], None], early: bool
+) -> None:
+    change(out / NAME)
+    files = begun(out, pool) if early else EarlierFiles(out)
+    for ask in (files.size, files.digest, lambda name: files.link(name, tmp_path / "new")):
+        with pytest.raises(OSError, match=NAME):
+            ask(NAME)
+    assert not os.path.lexists(tmp_path / "new")
+
+
+def test_a_link_to_the_file_that_was_hashed_does_not_count(
+    out: Path, pool: ThreadPoolExecutor
+) -> None:
+    files = begun(out, pool)
+    assert files.digest(NAME) == digests.of_bytes(b"an image")
+    a_link(out / NAME)
+    with pytest.raises(OSError, match=NAME):
+        files.digest(NAME)
