@@ -241,7 +241,7 @@ class _Job:
     @contextmanager
     def _output(self) -> Iterator[_Output]:
         with ExitStack() as stack:
-            yield _Output(stack, self.options.out)
+            yield _Output(stack, self.options.out, self.stop)
 
     def _steps(
         self, drawn: plan.Plan, have: inputs.Inputs, end: _End, output: _Output
@@ -315,15 +315,16 @@ class _Made:
 class _Output:
     """The new output directory, from the moment on when something is put into it."""
 
-    def __init__(self, stack: ExitStack, out: Path) -> None:
+    def __init__(self, stack: ExitStack, out: Path, stop: threading.Event) -> None:
         """`stack`: its end puts the directory in place, or removes it."""
         self._stack = stack
         self._out = out
+        self._stop = stop
 
     @cached_property
     def folder(self) -> Path:
         """Folder that its files go to meanwhile."""
-        return self._stack.enter_context(output_directory.replacing(self._out))
+        return self._stack.enter_context(output_directory.replacing(self._out, self._stop))
 
 
 class _End:

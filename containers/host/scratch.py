@@ -81,6 +81,27 @@ def sweep(parent: Path, prefix: str) -> list[str]:
     return swept
 
 
+def living(parent: Path, prefix: str) -> bool:
+    """Return whether a process lives that has a scratch folder below `parent`, by its lock.
+
+    A lock that this user may not try counts as held.
+    """
+    for lock in parent.glob(f"{prefix}-*{_LOCK}"):
+        try:
+            descriptor = regular.descriptor(lock, follow=False, flags=os.O_RDWR)
+        except PermissionError:
+            return True
+        except OSError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(descriptor)
+    return False
+
+
 def remove(folder: Path) -> None:
     """Remove a folder and everything in it, whatever modes or depth an action gave it.
 

@@ -9,13 +9,12 @@ so that without it the folder is not finished.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from containers.host import durable
-from orchestrator.artifacts import names
+from orchestrator.artifacts import folder_lock, names
 from orchestrator.artifacts import sums as sums_file
 from orchestrator.execution import logs
 from reproducibility import canonical, digest, regular
@@ -23,6 +22,7 @@ from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from threading import Event
 
 RESULT, AUDIT, LOGS = names.RESULT, names.AUDIT, names.LOGS
 # Of these a build's sums say that it made them: a person may have files of such names.
@@ -107,7 +107,7 @@ def refuse_taken(
             )
 
 
-def fill(fresh: Path, out: Path) -> None:
+def fill(fresh: Path, out: Path, stop: Event | None = None) -> None:
     """Put everything below `fresh`, which lies on the same file system, into `out`.
 
     What an earlier build made there goes, a person's own files stay.
@@ -115,13 +115,14 @@ def fill(fresh: Path, out: Path) -> None:
     Raises:
         InputError: something else lies where a file belongs; nothing was changed.
         OSError: the folder cannot be written; without its result it is not finished.
+        Stopped: `stop` was set while somebody else changed files there; nothing was changed.
     """
     made = sorted(path.relative_to(fresh) for path, _ in durable.files(fresh))
     refuse_taken(out, made)
     # A person's spec may lie there; it stays the file that it is.
     same = [Path(name) for name in names.COPIES if _same(fresh / name, out / name)]
     made = [path for path in made if path not in same]
-    with _alone(out):
+    with _alone(out, stop):
         stale = _made_before(out) - {*made, *same}
         listed = sorted(map(str, stale.union(made)))
         durable.write(out / MARK, canonical.pretty({"made": listed}))
@@ -143,11 +144,10 @@ def fill(fresh: Path, out: Path) -> None:
 
 
 @contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
+def _alone(out: Path, stop: Event | None) -> Iterator[None]:
     """Hold the folder against another build that would fill it at the same time."""
-    handle = os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    handle = folder_lock.take(out, stop)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

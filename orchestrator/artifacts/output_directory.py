@@ -2,7 +2,9 @@
 
 What is being made lies beside it in a hidden folder that a later run removes if its maker was
 killed. Where the folder cannot be exchanged, it is filled in place (`filling`), and what is being
-made lies in it. Which way it will be is tried before the work and not assumed.
+made lies in it. Which way it will be is tried before the work and not assumed. What came to lie in
+the folder meanwhile is looked at again under its lock, under which too another build begins to work
+in it.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from containers.host import durable, rename
+from containers.host import durable, rename, scratch
 from containers.host.scratch import Scratch
 from orchestrator.artifacts import filling, folder_lock, names
 from orchestrator.artifacts.filling import AUDIT, BESIDE, RESULT
@@ -24,6 +26,7 @@ from reproducibility.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from threading import Event
 
 __all__ = ["AUDIT", "BESIDE", "RESULT", "refuse_foreign", "replacing", "unfinished"]
 
@@ -76,7 +79,7 @@ def is_unfinished(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def replacing(out: Path) -> Iterator[Path]:
+def replacing(out: Path, stop: Event | None = None) -> Iterator[Path]:
     """A fresh folder that takes the place of `out` when the block ends well, else vanishes.
 
     Where `out` cannot be exchanged, what is in the fresh folder is moved into it instead.
@@ -84,6 +87,7 @@ def replacing(out: Path) -> Iterator[Path]:
     Raises:
         InputError: meanwhile something else has come to lie in `out`.
         InfrastructureError: the folder cannot be made or put in place.
+        Stopped: `stop` was set while somebody else held `out`, which is left as it is.
     """
     out = Path(os.path.abspath(out))  # noqa: PTH100 - without following a link
     try:
@@ -92,8 +96,8 @@ def replacing(out: Path) -> Iterator[Path]:
         raise _refused("cannot write beside the output directory", out.parent, error) from error
     fill = _must_be_filled(out)
     try:
-        scratch = Scratch(out if fill else out.parent, _PREFIX)
-        inner = scratch.folder / "out"
+        making = _begun_in(out, stop) if fill else Scratch(out.parent, _PREFIX)
+        inner = making.folder / "out"
         inner.mkdir()
     except OSError as error:
         raise _refused("cannot write beside the output directory", out.parent, error) from error
@@ -105,15 +109,21 @@ def replacing(out: Path) -> Iterator[Path]:
                 durable.sync(path)
             durable.sync(inner)
             if fill:
-                filling.fill(inner, out)
+                filling.fill(inner, out, stop)
             else:
-                _put_in_place(inner, out)
+                _put_in_place(inner, out, stop)
         except OSError as error:
             raise _refused("cannot put the output directory in place", out, error) from error
     finally:
         # What cannot be removed (files of another user in the old folder) is no failure of a build.
         with contextlib.suppress(OSError):
-            scratch.close()
+            making.close()
+
+
+def _begun_in(out: Path, stop: Event | None) -> Scratch:
+    """A scratch folder in `out`, which no other build moves away from then on."""
+    with folder_lock.against_changes(out, stop):
+        return Scratch(out, _PREFIX)
 
 
 def _copies(folder: Path) -> dict[str, bytes]:
@@ -131,12 +141,11 @@ def _must_be_filled(out: Path) -> bool:
         nearest = next(folder for folder in out.parents if os.path.lexists(folder))
         _try_writing(nearest, "cannot write beside the output directory")
         return False
-    # A folder in which a person keeps files too is not replaced, wherever it may be.
-    stays = filling.holds_working_directory(out) or filling.holds_others_files(out)
+    stays = filling.holds_working_directory(out) or _is_shared(out)
     if not stays:
         try:
-            with closing(Scratch(out.parent, _PREFIX)) as scratch:
-                stays = _stays(out, scratch.folder)
+            with closing(Scratch(out.parent, _PREFIX)) as trial:
+                stays = _stays(out, trial.folder)
         except (InfrastructureError, OSError):
             stays = True
     if stays:
@@ -144,12 +153,20 @@ def _must_be_filled(out: Path) -> bool:
     return stays
 
 
-def _stays(out: Path, scratch: Path) -> bool:
+def _is_shared(out: Path) -> bool:
+    """Return whether a folder has a person's files too, or another build works in it just now.
+
+    Neither is moved away, wherever the folder may be.
+    """
+    return filling.holds_others_files(out) or scratch.living(out, _PREFIX)
+
+
+def _stays(out: Path, place: Path) -> bool:
     """Return whether the kernel refuses to move a folder elsewhere; it is not moved in any case.
 
     The target holds something, which rename(2) refuses too, but after everything else.
     """
-    obstacle = scratch / "obstacle"
+    obstacle = place / "obstacle"
     (obstacle / "in the way").mkdir(parents=True)
     try:
         out.rename(obstacle)
@@ -191,18 +208,45 @@ def is_result(path: Path) -> bool:
     return isinstance(document, dict) and {"schema", "verdict", "image"} <= document.keys()
 
 
-def _put_in_place(fresh: Path, out: Path) -> None:
-    try:
+def _put_in_place(fresh: Path, out: Path, stop: Event | None) -> None:
+    placed = None
+    while placed is None:
         # Who adds evidence would else write what is about this folder into the one after it.
-        with folder_lock.against_changes(out):
-            try:
-                rename.exchange(fresh, out)
-            except FileNotFoundError:
-                _first_or_exchange(fresh, out)
+        with folder_lock.against_changes(out, stop):
+            if out.is_dir():
+                placed = not _is_shared(out) and _exchanged(fresh, out)
+            else:
+                placed = _first(fresh, out)
+    if placed:
+        durable.sync(out.parent)
+    else:
+        _fill_from_elsewhere(fresh, out, stop)
+
+
+def _first(fresh: Path, out: Path) -> bool | None:
+    """Put a folder where there is none, and return True; None where there is one by now."""
+    try:
+        fresh.rename(out)
     except OSError as error:
+        # Another build may put its first result there between the look and the rename.
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+        return None
+    return True
+
+
+def _exchanged(fresh: Path, out: Path) -> bool | None:
+    """Put a folder in another one's place, and return True; None where there is none by now.
+
+    False where that one cannot be moved away.
+    """
+    try:
+        rename.exchange(fresh, out)
+    except OSError as error:
+        if not os.path.lexists(out):
+            return None
         if error.errno in _STAYS and out.is_dir():
-            _fill_from_elsewhere(fresh, out)
-            return
+            return False
         if error.errno not in {errno.EINVAL, errno.ENOSYS}:
             raise
         # A file system without exchange: there is a moment without an output directory.
@@ -213,26 +257,16 @@ def _put_in_place(fresh: Path, out: Path) -> None:
         except OSError:
             old.rename(out)
             raise
-    durable.sync(out.parent)
+    return True
 
 
-def _first_or_exchange(fresh: Path, out: Path) -> None:
-    # Another build may put its first result there between the look and the rename.
-    try:
-        fresh.rename(out)
-    except OSError as error:
-        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
-            raise
-        rename.exchange(fresh, out)
-
-
-def _fill_from_elsewhere(fresh: Path, out: Path) -> None:
-    """Fill a folder that could be moved before the work, and now cannot."""
-    with closing(Scratch(out, _PREFIX)) as scratch:
-        copied = Path(shutil.copytree(fresh, scratch.folder / "out"))
+def _fill_from_elsewhere(fresh: Path, out: Path, stop: Event | None) -> None:
+    """Fill a folder that could be moved before the work, and now cannot or must not."""
+    with closing(_begun_in(out, stop)) as making:
+        copied = Path(shutil.copytree(fresh, making.folder / "out"))
         for path, _ in durable.files(copied):
             durable.sync(path)
-        filling.fill(copied, out)
+        filling.fill(copied, out, stop)
 
 
 def _refused(what: str, place: Path, error: BaseException | None) -> InfrastructureError:

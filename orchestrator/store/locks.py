@@ -26,6 +26,28 @@ class HeldError(InfrastructureError):
         super().__init__(f"{self.process} is doing the same", remedy="wait until it is done")
 
 
+def hold(handle: int, stop: Event | None, how: int = fcntl.LOCK_EX) -> None:
+    """Take the lock of an open file; waits for its holder, until `stop` is set.
+
+    `how`: `LOCK_EX`, alone, or `LOCK_SH`, together with others who take it so.
+
+    Raises:
+        Stopped: `stop` was set while another one held it.
+        OSError: the file system knows no locks.
+    """
+    if stop is None:
+        fcntl.flock(handle, how)
+        return
+    while True:
+        try:
+            fcntl.flock(handle, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if stop.wait(_POLL):
+                raise Stopped("stopped") from None
+        else:
+            return
+
+
 def acquired(place: Path, stop: Event | None) -> int:
     """Return a descriptor that holds the lock on a file, which is made; waits for its holder.
 
@@ -35,10 +57,7 @@ def acquired(place: Path, stop: Event | None) -> int:
     while True:
         handle = regular.descriptor(place, follow=False, flags=os.O_RDWR | os.O_CREAT)
         try:
-            if stop is None:
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            else:
-                _lock_unless(stop, handle)
+            hold(handle, stop)
             if _is_still(handle, place):
                 return handle
         except BaseException:
@@ -75,17 +94,6 @@ def _is_still(handle: int, place: Path) -> bool:
     with contextlib.suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(handle), place.stat())
     return False
-
-
-def _lock_unless(stop: Event, handle: int) -> None:
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if stop.wait(_POLL):
-                raise Stopped("stopped") from None
-        else:
-            return
 
 
 def _holder(place: Path) -> str:

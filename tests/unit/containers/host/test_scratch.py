@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from containers.host.scratch import Scratch, remove, sweep
+from containers.host.scratch import Scratch, living, remove, sweep
 from reproducibility.errors import InfrastructureError
 
 _CHECKOUT = Path(__file__).resolve().parents[4]
@@ -102,3 +102,14 @@ def test_removing_does_not_mind_depth(tmp_path: Path) -> None:
 
 def test_removing_what_is_not_there_is_fine(tmp_path: Path) -> None:
     remove(tmp_path / "absent")
+
+
+def test_a_living_process_is_told_from_one_that_is_gone(tmp_path: Path) -> None:
+    assert not living(tmp_path, "engine")
+    scratch = Scratch(tmp_path, "engine")
+    assert living(tmp_path, "engine")
+    assert not living(tmp_path, "other")
+    scratch.close()
+    (tmp_path / "engine-0.lock").touch()
+    (tmp_path / "engine-1.lock").mkdir()
+    assert not living(tmp_path, "engine")

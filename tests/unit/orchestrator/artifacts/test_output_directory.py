@@ -7,6 +7,7 @@ import fcntl
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import pytest
 from containers.host import durable, rename
 from orchestrator.artifacts import folder_lock, output_directory
 from reproducibility import canonical
-from reproducibility.errors import InfrastructureError, InputError
+from reproducibility.errors import InfrastructureError, InputError, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -325,11 +326,107 @@ def test_who_holds_the_folder_changes_the_one_that_lies_there(
         while not waiting.wait(0.01) and not building.done():
             pass
         assert (out / "first").read_bytes() == b"1"
-        (out / "added").touch()
+        (out / output_directory.AUDIT).write_text('{"schema": 1, "audited": {}}')
         os.close(handle)
         building.result()
     assert (out / "first").read_bytes() == b"2"
-    assert not (out / "added").exists()
+    assert not (out / output_directory.AUDIT).exists()
+
+
+# -- what comes to lie there during the build ------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [None, errno.EINVAL])
+def test_a_persons_file_that_came_meanwhile_stays(
+    out: Path, monkeypatch: pytest.MonkeyPatch, number: int | None
+) -> None:
+    build(out, b"1")
+    if number is not None:
+        monkeypatch.setattr(rename, "exchange", fail(number))
+    with output_directory.replacing(out) as fresh:
+        write(fresh, b"2")
+        (out / "notes.txt").write_bytes(b"mine")
+    assert (out / "first").read_bytes() == b"2"
+    assert (out / "notes.txt").read_bytes() == b"mine"
+    assert names(out) == ["first", "notes.txt", output_directory.RESULT, "second"]
+    assert names(out.parent) == ["out"]
+
+
+def test_beside_the_first_result_of_another_build_it_stays_too(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renamed = Path.rename
+
+    def others_first(self: Path, target: Path) -> Path:
+        if target == out and not out.exists():
+            out.mkdir()
+            write(out, b"1")
+            (out / "notes.txt").write_bytes(b"mine")
+        return renamed(self, target)
+
+    monkeypatch.setattr(Path, "rename", others_first)
+    build(out, b"2")
+    assert (out / "first").read_bytes() == b"2"
+    assert (out / "notes.txt").read_bytes() == b"mine"
+    assert names(out.parent) == ["out"]
+
+
+_BUILD_WITHIN = "import os; os.chdir(sys.argv[1])" + _BUILD
+
+
+@pytest.mark.parametrize("begun", ["before", "meanwhile"])
+def test_a_folder_in_which_another_build_works_is_not_moved_away(
+    out: Path, child: Callable[..., Child], begun: str
+) -> None:
+    """It stands in the folder, and so fills it."""
+    build(out, b"1")
+    others: list[Child] = []
+
+    def begin() -> None:
+        others.append(child(_BUILD_WITHIN, out))
+        assert Path(others[0].told()).is_relative_to(out)
+
+    if begun == "before":
+        begin()
+    with output_directory.replacing(out) as fresh:
+        write(fresh, b"2")
+        if begun == "meanwhile":
+            begin()
+    assert (out / "first").read_bytes() == b"2"
+    others[0].tell("go on")
+    assert others[0].end() == 0
+    assert names(out) == ["half", output_directory.RESULT]
+    assert names(out.parent) == ["out"]
+
+
+def test_a_folder_in_which_a_killed_build_worked_is_replaced(
+    out: Path, child: Callable[..., Child]
+) -> None:
+    build(out, b"1")
+    killed = child(_BUILD_WITHIN, out)
+    assert killed.told()
+    killed.kill()
+    before = out.stat().st_ino
+    build(out, b"2")
+    assert out.stat().st_ino != before
+    assert names(out) == ["first", output_directory.RESULT, "second"]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_waiting_for_who_holds_the_folder_can_be_stopped(out: Path, *, shared: bool) -> None:
+    build(out, b"1")
+    if shared:
+        (out / "notes.txt").touch()
+    before = names(out)
+    stop = threading.Event()
+    with pytest.raises(Stopped), ExitStack() as held:
+        with output_directory.replacing(out, stop) as fresh:
+            write(fresh, b"2")
+            held.callback(os.close, folder_lock.take(out))
+            stop.set()
+    assert (out / "first").read_bytes() == b"1"
+    assert names(out) == before
+    assert names(out.parent) == ["out"]
 
 
 def test_a_narrow_umask_is_harmless(out: Path) -> None:
