@@ -30,10 +30,13 @@ class Blobs(Protocol):
             InfrastructureError: the blob is not there, or its bytes are not what its name says.
         """
 
-    def checkout(self, tree: Tree, epoch: int) -> Path:
+    def checkout(self, tree: Tree, epoch: int, stop: Event | None = None) -> Path:
         """A folder that holds the tree and is not written to, readable for everybody.
 
         Files have mode 0444 or 0555, folders 0755; every modification time is `epoch` (seconds).
+
+        Raises:
+            Stopped: `stop` was set while it was made, here or by another process.
         """
 
 

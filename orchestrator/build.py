@@ -114,7 +114,7 @@ def build(options: Options, observer: Observer, stop: threading.Event) -> Built:
     architectures = _selected(wanted, options.architectures)
     output_directory.refuse_foreign(options.out, copies)
     local_path.refuse_output(pinned.inputs, wanted.folder, options.out)
-    with closing(Store(options.store)) as store, ThreadPoolExecutor(1) as pool:
+    with closing(Store(options.store, stop)) as store, ThreadPoolExecutor(1) as pool:
         trial.require_store(options.store)
         earlier = EarlierFiles(options.out)
         job = _Job(

@@ -54,7 +54,7 @@ class Asked:
     def read(self, at: str) -> dict[str, bytes]:
         """The files of the input tree that is mounted at a place."""
         (mount,) = (mount for mount in self.action.mounts if mount.at == at)
-        folder = self.blobs.checkout(mount.tree, self.action.epoch)
+        folder = self.blobs.checkout(mount.tree, self.action.epoch, self.stop)
         return {entry.path: (folder / entry.path).read_bytes() for entry in mount.tree.files()}
 
     def until_stopped(self) -> Made:

@@ -168,7 +168,7 @@ class DockerEngine(LocalEngine):
         image = self._image(action.root, action.epoch, blobs)
         volumes = self._volumes_for(image)
         with ExitStack() as stack:
-            mounts = volumes.for_action(action, layout, limits, blobs, image, stack)
+            mounts = volumes.for_action(action, layout, limits, blobs, image, stack, stop)
             container = self._create(action, layout, limits, image, mounts)
             stack.callback(self._api.remove_container, container)
             given = STDIN_LINE if action.conditions.stdin == "pipe" else b""

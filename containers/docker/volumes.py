@@ -20,6 +20,8 @@ from reproducibility.errors import InfrastructureError
 from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from containers.action import Action, Mount
     from containers.docker.api import Api
     from containers.engine import Blobs
@@ -92,24 +94,34 @@ class Volumes:
         blobs: Blobs,
         image: str,
         stack: ExitStack,
+        stop: Event | None = None,
     ) -> list[DockerMount]:
         """The mounts of an action, filled; what belongs to it alone is removed by `stack`.
 
         Raises:
             InfrastructureError: the engine cannot do it.
+            Stopped: `stop` was set while a checkout was made.
         """
         if action.conditions.order_seed and action.mounts:
             return self._shuffled(action, layout, limits, blobs, image, stack)
         work = _work(action, layout, self._make(stack))
         self._fill(image, work, blobs)
-        inputs = [self._input(mount, action.mtime, blobs, image) for mount in layout.read_only]
+        inputs = [
+            self._bound(mount, action.mtime, blobs, stop)
+            if self._connection.bind
+            else self._input(mount, action.mtime, blobs, image)
+            for mount in layout.read_only
+        ]
         return [*inputs, work.in_action()]
+
+    @staticmethod
+    def _bound(mount: Mount, epoch: int, blobs: Blobs, stop: Event | None) -> DockerMount:
+        """An input tree that the engine sees where it lies."""
+        source = str(blobs.checkout(mount.tree, epoch, stop))
+        return DockerMount(mount.at, source, type="bind", read_only=True)
 
     def _input(self, mount: Mount, epoch: int, blobs: Blobs, image: str) -> DockerMount:
         """An input tree that other actions of the run may have too."""
-        if self._connection.bind:
-            source = str(blobs.checkout(mount.tree, epoch))
-            return DockerMount(mount.at, source, type="bind", read_only=True)
         key = f"{mount.tree.digest.hex}-{epoch}"
         with self._lock:
             lock = self._filling.setdefault(key, threading.Lock())

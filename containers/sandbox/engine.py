@@ -125,6 +125,7 @@ class SandboxEngine(LocalEngine):
                 mounting=not self._room.refusal,
                 in_memory=not self._room.lacking(policy),
                 views=not self._no_views,
+                stop=stop,
             )
             group = _join(self._cgroups, f"action-{os.getpid()}-{number}", limits, stack)
             asked["cgroups"] = group.entrances if group else []

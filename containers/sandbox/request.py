@@ -16,6 +16,8 @@ from containers.sandbox import arguments, proc, system_call_filter
 from reproducibility.conditions import STANDARD, STDIN_LINE
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from containers.action import Action
     from containers.engine import Blobs
     from containers.layout import Layout
@@ -44,12 +46,14 @@ def for_action(  # noqa: PLR0913 - an action's fixed data
     mounting: bool = False,
     in_memory: bool = False,
     views: bool = False,
+    stop: Event | None = None,
 ) -> dict[str, Any]:
     """The request for an action; `work`, `cgroups`, `exits` and `cpus` are still to be filled in.
 
     `program`: path of bubblewrap. `mounting`: whether the launcher may mount, and so mounts /tmp,
     which can then be looked at. `in_memory`: whether the work directory is a tmpfs too, so that the
-    kernel bounds it. `views`: whether it is to hide where the trees lie.
+    kernel bounds it. `views`: whether it is to hide where the trees lie. `stop`: ends the making of
+    checkouts.
     """
     conditions = action.conditions
     trees = [action.root, *(mount.tree for mount in (*layout.read_only, *layout.private))]
@@ -69,7 +73,7 @@ def for_action(  # noqa: PLR0913 - an action's fixed data
         **_frame(limits, own_users=mounting),
         "sources": [
             # What is copied gets its times then; one checkout of it is enough.
-            str(blobs.checkout(tree, action.mtime if number in bound else action.epoch))
+            str(blobs.checkout(tree, action.mtime if number in bound else action.epoch, stop))
             for number, tree in enumerate(trees)
         ],
         "views": views,

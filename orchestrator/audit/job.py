@@ -96,7 +96,7 @@ def audit(
     if found.finished.doubt:
         observer.note(found.finished.doubt)
     name = made_by if request.engine == registry.AUTOMATIC else request.engine
-    with closing(Store(request.store)) as store:
+    with closing(Store(request.store, stop)) as store:
         trial.require_store(request.store)
         remote = farm.settings(request, found, store, observer, stop)
         own = remote if name in registry.CONFIGURED else None
@@ -191,7 +191,8 @@ class Job:
             missing=self.missing,
             seconds=self.clock() - self.began,
         )
-        if not evidence.add_audit(self.request.out, self.found.result, result, int(time.time())):
+        ended = int(time.time())
+        if not evidence.add_audit(self.request.out, self.found.result, result, ended, self.stop):
             self.observer.note(
                 "the build left no evidence, as earlier versions did, so none is added; build "
                 "again to have it"

@@ -25,6 +25,7 @@ from reproducibility.errors import InfrastructureError, InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+    from threading import Event
 
     from orchestrator.artifacts.model import BuildResult
     from orchestrator.audit.model import AuditResult
@@ -60,7 +61,9 @@ def write(
         subject = replace(subject, files={**subject.files, name: of_bytes(data)})
 
 
-def add_audit(out: Path, result: BuildResult, audit: AuditResult, finished: int) -> bool:
+def add_audit(
+    out: Path, result: BuildResult, audit: AuditResult, finished: int, stop: Event | None = None
+) -> bool:
     """Write `audit.json`, and add the statement of the audit; remake page and sums.
 
     The last one to end is the one that is there. False where the build left no evidence, as earlier
@@ -70,8 +73,9 @@ def add_audit(out: Path, result: BuildResult, audit: AuditResult, finished: int)
         InputError: the evidence that is there is not what a build writes.
         InfrastructureError: it cannot be written; or another build lies there than was audited,
             and nothing was.
+        Stopped: `stop` was set while another process held the folder; nothing was written.
     """
-    with placing.alone(out):
+    with placing.alone(out, stop):
         _require_audited(out, audit)
         written = audits.dumps(audit)
         _write_audit(out / names.AUDIT, written)

@@ -29,16 +29,17 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def alone(out: Path) -> Iterator[None]:
+def alone(out: Path, stop: threading.Event | None = None) -> Iterator[None]:
     """Hold a finished folder for reading and changing its evidence; waits for who holds it.
 
     Where the file system knows no locks, nobody is waited for.
 
     Raises:
         InputError: there is no such folder.
+        Stopped: `stop` was set while another one held it.
     """
     try:
-        handle = folder_lock.take(out)
+        handle = folder_lock.take(out, stop)
     except OSError as error:
         raise InputError(
             f"there is no finished build: {error.strerror}",

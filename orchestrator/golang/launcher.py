@@ -88,8 +88,8 @@ def _recalled(key: Digest, store: Store) -> Tree | None:
 
 
 def _built(bootstrap: Tree, made_from: Tree, architecture: str, store: Store, stop: Event) -> Tree:
-    goroot = store.checkout(bootstrap, BLOB_TIME)
-    folder = store.checkout(made_from, BLOB_TIME)
+    goroot = store.checkout(bootstrap, BLOB_TIME, stop)
+    folder = store.checkout(made_from, BLOB_TIME, stop)
     with store.temporary() as scratch:
         done = process.run(
             [str(goroot / "bin" / "go"), *_COMMAND, "-o", str(scratch / "out" / LAUNCHER), "."],

@@ -104,7 +104,7 @@ class GoCommand:
 
         Also the folder that the module lay in meanwhile.
         """
-        folder = self.store.checkout(module, BLOB_TIME)
+        folder = self.store.checkout(module, BLOB_TIME, self.clients.stop)
         with self.store.temporary() as scratch:
             return self._run(arguments, scratch, folder, architecture), str(folder)
 

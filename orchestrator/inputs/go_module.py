@@ -278,7 +278,7 @@ class GoTransport:
             return Made(tree.where(lambda entry: not entry.path.startswith(without)))
         with store.temporary() as scratch:
             folder = scratch / "module"
-            store.export(tree, folder, BLOB_TIME)
+            store.export(tree, folder, BLOB_TIME, self.clients.stop)
             environment = self._environment(scratch)
 
             def ask(*arguments: str) -> str:

@@ -153,7 +153,8 @@ class Shelf:
             return self._go_roots[name]
 
     def _command(self, name: str) -> Path:
-        return self._store.checkout(self.toolchain(name), BLOB_TIME) / "bin" / "go"
+        tree = self.toolchain(name)
+        return self._store.checkout(tree, BLOB_TIME, self._clients.stop) / "bin" / "go"
 
     def _unpacked(self, transport: Transport[Any, _Artifact], pinned: _Artifact) -> Tree:
         present = self.present(pinned.tree)

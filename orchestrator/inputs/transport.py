@@ -98,10 +98,10 @@ class Store(Protocol):
     def load_tree(self, digest: Digest) -> Tree:
         """A tree by its digest."""
 
-    def checkout(self, tree: Tree, epoch: int) -> Path:
+    def checkout(self, tree: Tree, epoch: int, stop: Event | None = None) -> Path:
         """A read-only folder that holds a tree."""
 
-    def export(self, tree: Tree, folder: Path, epoch: int) -> None:
+    def export(self, tree: Tree, folder: Path, epoch: int, stop: Event | None = None) -> None:
         """A writable copy of a tree in a new folder."""
 
     def temporary(self) -> AbstractContextManager[Path]:

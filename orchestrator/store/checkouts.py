@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 
 from orchestrator.store.blobs import BlobFolder, DamagedBlob
 from reproducibility import digest as digests
+from reproducibility.errors import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
+    from threading import Event
 
     from reproducibility.digest import Digest
     from reproducibility.manifest import Entry, Tree
@@ -46,7 +48,7 @@ class Checkouts:
         blobs: BlobFolder,
         *,
         temporary: Callable[[], AbstractContextManager[Path]],
-        only_one: Callable[[Digest], AbstractContextManager[None]],
+        only_one: Callable[[Digest, Event | None], AbstractContextManager[None]],
     ) -> None:
         self._folder = folder
         self._aside = aside
@@ -56,22 +58,22 @@ class Checkouts:
         # Name -> how many damaged blobs were known when it was found to be intact.
         self._ready: dict[str, int] = {}
 
-    def checkout(self, tree: Tree, epoch: int) -> Path:
+    def checkout(self, tree: Tree, epoch: int, stop: Event | None = None) -> Path:
         """The folder of a tree; see `Store.checkout`."""
         name = f"{tree.digest.hex}-{epoch}"
         place = self._folder / name
         if self._is_ready(place):
             return place
-        with self._only_one(digests.of_bytes(name.encode())):
+        with self._only_one(digests.of_bytes(name.encode()), stop):
             damages = self._blobs.damages
             if self._is_ready(place):
                 return place
-            if os.path.lexists(place) and not self._intact(place, tree, epoch):
+            if os.path.lexists(place) and not self._intact(place, tree, epoch, stop):
                 place.rename(self._aside / f"{name}-{secrets.token_hex(4)}")
             if not place.exists():
                 with self._temporary() as scratch:
                     made = scratch / "tree"
-                    self.lay_out(tree, made, epoch, share=True)
+                    self.lay_out(tree, made, epoch, share=True, stop=stop)
                     made.rename(place)
             self._ready[name] = damages
         return place
@@ -84,11 +86,14 @@ class Checkouts:
         """Look at every checkout again before it is used again."""
         self._ready.clear()
 
-    def lay_out(self, tree: Tree, folder: Path, epoch: int, *, share: bool) -> None:
+    def lay_out(
+        self, tree: Tree, folder: Path, epoch: int, *, share: bool, stop: Event | None = None
+    ) -> None:
         """Make a folder of a tree; `share` gives read-only files, hard links where that can be.
 
         Raises:
             DamagedBlob: a blob is missing or damaged; all such blobs were moved aside.
+            Stopped: `stop` was set.
         """
         folder.mkdir(mode=_FOLDER_MODE)
         folders = _folders(tree)
@@ -96,6 +101,7 @@ class Checkouts:
             (folder / name).mkdir(exist_ok=True)
 
         def place(entry: Entry) -> DamagedBlob | None:
+            _go_on(stop)
             try:
                 self._place(entry, folder / entry.path, epoch, share=share)
             except DamagedBlob as error:
@@ -128,11 +134,16 @@ class Checkouts:
         target.chmod(_mode(entry) if share else _mode(entry) | stat.S_IWUSR)
         os.utime(target, (epoch, epoch))
 
-    def _intact(self, place: Path, tree: Tree, epoch: int) -> bool:
+    def _intact(self, place: Path, tree: Tree, epoch: int, stop: Event | None) -> bool:
         """Return whether a folder is what `lay_out` makes of a tree, with nothing else in it."""
         folders = _folders(tree)
         found: list[tuple[Path, os.stat_result, Entry]] = []
         seen = 0
+
+        def matches(one: tuple[Path, os.stat_result, Entry]) -> bool:
+            _go_on(stop)
+            return self._blobs.matches(*one)
+
         try:
             for path, status in _walk(place):
                 entry = tree.get(path)
@@ -149,9 +160,14 @@ class Checkouts:
             if seen != len(folders) or len(found) != sum(1 for _ in tree.files()):
                 return False
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                return all(pool.map(lambda one: self._blobs.matches(*one), found))
+                return all(pool.map(matches, found))
         except OSError:
             return False
+
+
+def _go_on(stop: Event | None) -> None:
+    if stop is not None and stop.is_set():
+        raise Stopped("stopped")
 
 
 def _mode(entry: Entry) -> int:

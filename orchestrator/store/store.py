@@ -31,7 +31,7 @@ from containers.host.scratch import Scratch
 from orchestrator.store import records, upkeep
 from orchestrator.store.blobs import BLOB_TIME, BlobFolder, DamagedBlob
 from orchestrator.store.checkouts import Checkouts
-from orchestrator.store.locks import acquired, acquired_at_once
+from orchestrator.store.locks import acquired, acquired_at_once, hold
 from reproducibility import regular
 from reproducibility.errors import InfrastructureError, InputError, Stopped
 from reproducibility.manifest import Tree
@@ -54,11 +54,12 @@ _LARGEST_VERSION = 1 << 10
 class Store(BlobFolder):
     """A content-addressed folder, safe for several processes and threads at once."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, stop: Event | None = None) -> None:
         """Open or make a store; what killed processes left in its scratch folder goes.
 
         Raises:
             InfrastructureError: the folder cannot be made, or holds a store of another version.
+            Stopped: `stop` was set while `collect` worked in another process.
         """
         self.root = root
         try:
@@ -82,9 +83,16 @@ class Store(BlobFolder):
             self._lock = regular.descriptor(
                 root / "lock", follow=False, flags=os.O_RDWR | os.O_CREAT
             )
-            fcntl.flock(self._lock, fcntl.LOCK_SH)
         except OSError as error:
             raise _unusable(root, error) from error
+        try:
+            hold(self._lock, stop, fcntl.LOCK_SH)
+        except OSError as error:
+            os.close(self._lock)
+            raise _unusable(root, error) from error
+        except BaseException:
+            os.close(self._lock)
+            raise
         self._scratch = Scratch(root / "scratch", _SCRATCH)
         super().__init__(root / "blobs", root / "damaged", self._scratch.folder)
         self._checkouts = Checkouts(
@@ -140,7 +148,7 @@ class Store(BlobFolder):
         """
         return Tree.parse(self.read(digest))
 
-    def checkout(self, tree: Tree, epoch: int) -> Path:
+    def checkout(self, tree: Tree, epoch: int, stop: Event | None = None) -> Path:
         """A read-only folder that holds a tree, every modification time `epoch` (seconds).
 
         Files are hard links to the blobs where time and mode allow, else copies. An existing
@@ -149,21 +157,23 @@ class Store(BlobFolder):
 
         Raises:
             DamagedBlob: a blob is missing or damaged; all such blobs were moved aside.
+            Stopped: `stop` was set while it was made or compared, here or by another process.
         """
-        return self._checkouts.checkout(tree, epoch)
+        return self._checkouts.checkout(tree, epoch, stop)
 
     def existing(self, digest: Digest, epoch: int) -> Path | None:
         """A checkout that is there already, as it is: for uses that no result depends on."""
         place = self.root / "checkouts" / f"{digest.hex}-{epoch}"
         return place if place.is_dir() and not place.is_symlink() else None
 
-    def export(self, tree: Tree, folder: Path, epoch: int) -> None:
+    def export(self, tree: Tree, folder: Path, epoch: int, stop: Event | None = None) -> None:
         """Copy a tree into a folder that does not exist yet; writable, nothing shared.
 
         Raises:
             DamagedBlob: a blob is missing or damaged; all such blobs were moved aside.
+            Stopped: `stop` was set meanwhile; the folder is not whole.
         """
-        self._checkouts.lay_out(tree, folder, epoch, share=False)
+        self._checkouts.lay_out(tree, folder, epoch, share=False, stop=stop)
 
     # -- results -------------------------------------------------------------------------------
 

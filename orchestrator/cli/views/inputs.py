@@ -56,9 +56,13 @@ def lock(where: Where, update: frozenset[str], session: Session) -> int:
     wanted = spec.load(where.spec)
     every = spec.EVERY in update
     previous, records = _previous(where.lock, session, keep=bool(update) and not every)
-    with session.working("orchestrate lock") as progress, closing(Store(where.store)) as store:
+    stop = session.stopping.event
+    with (
+        session.working("orchestrate lock") as progress,
+        closing(Store(where.store, stop)) as store,
+    ):
         trial.require_store(where.store)
-        clients = Clients(events=InputEvents(progress), stop=session.stopping.event)
+        clients = Clients(events=InputEvents(progress), stop=stop)
         pinned = resolve.lock(
             wanted,
             previous,
@@ -161,7 +165,11 @@ def fetch(where: Where, bundle: Path | None, root: str | None, session: Session)
     pinned.check_fits(wanted)
     second = second_root.required(root, pinned, wanted, host()) if root is not None else None
     size = 0
-    with session.working("orchestrate fetch") as progress, closing(Store(where.store)) as store:
+    stop = session.stopping.event
+    with (
+        session.working("orchestrate fetch") as progress,
+        closing(Store(where.store, stop)) as store,
+    ):
         trial.require_store(where.store)
         inputs.ensure(
             pinned,
@@ -169,10 +177,10 @@ def fetch(where: Where, bundle: Path | None, root: str | None, session: Session)
             folder=wanted.folder,
             own=where.own,
             events=InputEvents(progress),
-            stop=session.stopping.event,
+            stop=stop,
             artifacts=bundle is not None,
         )
-        clients = Clients(events=InputEvents(progress), stop=session.stopping.event)
+        clients = Clients(events=InputEvents(progress), stop=stop)
         if second is not None:
             second_root.bring(
                 second, pinned, wanted.folder, store, clients, artifacts=bundle is not None

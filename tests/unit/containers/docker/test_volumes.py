@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -75,16 +76,18 @@ class Engine:
 
 
 class Blobs:
-    """Every blob holds `file`."""
+    """Every blob holds `file`. `stops`: by what the making of each checkout was to be stopped."""
 
     def __init__(self, folder: Path) -> None:
+        self.stops: list[Event | None] = []
         self.file = folder / "blob"
         self.file.write_bytes(b"file")
 
     def path(self, _: Entry) -> Path:
         return self.file
 
-    def checkout(self, tree: Tree, epoch: int) -> Path:
+    def checkout(self, tree: Tree, epoch: int, stop: Event | None = None) -> Path:
+        self.stops.append(stop)
         return Path("/trees", f"{tree.digest.hex[:4]}-{epoch}")
 
 
@@ -196,3 +199,11 @@ def test_nothing_to_wait_with_is_said(engine: Engine, tmp_path: Path) -> None:
     ):
         place(engine, volumes_of(engine, bind=True), tmp_path, wanted, stack)
     assert engine.volumes == {}
+
+
+def test_the_making_of_a_checkout_can_be_stopped(engine: Engine, tmp_path: Path) -> None:
+    blobs, wanted, stop = Blobs(tmp_path), action(), Event()
+    volumes, limits = volumes_of(engine, bind=True), Limits(work=1 << 20)
+    with ExitStack() as stack:
+        volumes.for_action(wanted, lay_out(wanted), limits, blobs, "image", stack, stop)
+    assert blobs.stops == [stop]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,12 +25,16 @@ OTHER = Tree([manifest.file("file", digest.of_bytes(b"y"), 1)])
 
 
 class Folders:
-    """Where trees would lie."""
+    """Where trees would lie. `stops`: by what each was to be stopped."""
+
+    def __init__(self) -> None:
+        self.stops: list[Event | None] = []
 
     def path(self, entry: Entry) -> Path:
         return Path("/blobs", entry.digest)
 
-    def checkout(self, tree: Tree, epoch: int) -> Path:
+    def checkout(self, tree: Tree, epoch: int, stop: Event | None = None) -> Path:
+        self.stops.append(stop)
         return Path("/trees", f"{tree.digest.hex[:4]}-{epoch}")
 
 
@@ -250,3 +255,11 @@ def test_system_calls_are_filtered() -> None:
     instructions = bytes.fromhex(requested()["filter"])
     assert instructions == system_call_filter.compiled()
     assert len(instructions) % 8 == 0
+
+
+def test_the_making_of_every_checkout_can_be_stopped() -> None:
+    mounts = (Mount("/input", OTHER), Mount("/work/copy", OTHER, "private"))
+    action = Action("an action", ("/bin/program",), (), "/work", TREE, mounts, (), 7, "amd64")
+    folders, stop = Folders(), Event()
+    request.for_action("/bwrap", action, lay_out(action), Limits(), folders, stop=stop)
+    assert folders.stops == [stop, stop, stop]

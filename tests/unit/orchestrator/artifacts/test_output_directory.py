@@ -419,11 +419,15 @@ def test_waiting_for_who_holds_the_folder_can_be_stopped(out: Path, *, shared: b
         (out / "notes.txt").touch()
     before = names(out)
     stop = threading.Event()
-    with pytest.raises(Stopped), ExitStack() as held:
-        with output_directory.replacing(out, stop) as fresh:
+
+    def stop_while_it_is_held() -> None:
+        with ExitStack() as held, output_directory.replacing(out, stop) as fresh:
             write(fresh, b"2")
             held.callback(os.close, folder_lock.take(out))
             stop.set()
+
+    with pytest.raises(Stopped):
+        stop_while_it_is_held()
     assert (out / "first").read_bytes() == b"1"
     assert names(out) == before
     assert names(out.parent) == ["out"]

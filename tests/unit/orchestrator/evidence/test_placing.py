@@ -14,7 +14,7 @@ from containers.host import durable
 from orchestrator.artifacts import names
 from orchestrator.audit import model as audits
 from orchestrator.evidence import dsse, folder, keys, placing
-from reproducibility.errors import InfrastructureError, InputError
+from reproducibility.errors import InfrastructureError, InputError, Stopped
 from tests.unit.orchestrator.evidence.test_folder import built, check_sums, files, out
 from tests.unit.orchestrator.evidence.test_signable import audited
 
@@ -40,6 +40,15 @@ def test_no_signature_of_several_at_once_is_lost(out: Path, built: BuildResult) 
     for one in dsse.parse_lines((out / names.PROVENANCE).read_bytes()):
         assert all(keys.verify(one, key.public) for key in made)
     check_sums(out)
+
+
+def test_an_audit_that_waits_for_the_folder_can_be_stopped(out: Path, built: BuildResult) -> None:
+    data = audits.dumps(audits.parse(_audit(out, built)))
+    before, stop = files(out), threading.Event()
+    stop.set()
+    with placing.alone(out), pytest.raises(Stopped):
+        folder.add_audit(out, built, audits.parse(data), 9, stop)
+    assert files(out) == before
 
 
 def test_an_audit_and_a_signature_at_once_both_stay(out: Path, built: BuildResult) -> None:

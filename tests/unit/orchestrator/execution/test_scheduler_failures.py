@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.execution.either import Either
+from reproducibility import digest
 from reproducibility.errors import ActionError, InfrastructureError, Stopped
 from tests.fakes import Asked, FakeEngine, Made, made
-from tests.unit.orchestrator.execution.test_scheduler import run, step
+from tests.unit.orchestrator.execution.test_scheduler import action, run, step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,6 +157,20 @@ def test_stop_ends_what_runs_and_starts_nothing_more(store: Store) -> None:
     assert engine.runs == ["a"]
     assert not list((store.root / "results").rglob("*.json"))
     assert run(store, [step("a")], FakeEngine({"a": made(b"1")})).results["a"].tree
+
+
+def test_stop_ends_the_wait_for_a_checkout_that_another_process_makes(store: Store) -> None:
+    stop = threading.Event()
+
+    def read(asked: Asked) -> Made:
+        stop.set()
+        return Made({"read": asked.read("/a")["1"]})
+
+    engine = FakeEngine({"a": made(b"1"), "b": read})
+    first = run(store, [step("a")], engine).results["a"].tree
+    name = f"{first.digest.hex}-{action('b').epoch}"
+    with store.only_one(digest.of_bytes(name.encode())), pytest.raises(Stopped):
+        run(store, [step("a"), step("b", "a")], engine, stop=stop)
 
 
 def test_stop_before_the_start(store: Store) -> None:

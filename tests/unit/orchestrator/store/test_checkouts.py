@@ -13,7 +13,8 @@ import pytest
 
 from orchestrator.store import DamagedBlob, Store, checkouts
 from orchestrator.store.blobs import BLOB_TIME
-from reproducibility import manifest
+from reproducibility import digest, manifest
+from reproducibility.errors import Stopped
 from reproducibility.manifest import Tree
 
 if TYPE_CHECKING:
@@ -340,3 +341,48 @@ def test_an_export_is_writable_and_shares_nothing(
         assert store.path(entry).read_bytes() == FILES[entry.path]
     with pytest.raises(FileExistsError):
         store.export(tree, folder, epoch)
+
+
+# -- a wish to stop --------------------------------------------------------------------------------
+
+
+def test_waiting_for_who_makes_a_checkout_can_be_stopped(store: Store, tree: Tree) -> None:
+    """Another process makes the same one, for long, or is suspended."""
+    stop = threading.Event()
+    ended: list[type[BaseException]] = []
+
+    def ask() -> None:
+        try:
+            store.checkout(tree, EPOCH, stop)
+        except Stopped as error:
+            ended.append(type(error))
+
+    with store.only_one(digest.of_bytes(f"{tree.digest.hex}-{EPOCH}".encode())):
+        asking = threading.Thread(target=ask)
+        asking.start()
+        stop.set()
+        asking.join(60)
+        assert ended == [Stopped]
+    assert not list((store.root / "checkouts").iterdir())
+
+
+def test_a_checkout_that_is_being_made_can_be_stopped(store: Store, tree: Tree) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Stopped):
+        store.checkout(tree, EPOCH, stop)
+    assert not list((store.root / "checkouts").iterdir())
+    with pytest.raises(Stopped):
+        store.export(tree, store.root.parent / "exported", EPOCH, stop)
+
+
+def test_one_whose_comparison_is_stopped_stays(root: Path, store: Store, tree: Tree) -> None:
+    folder = store.checkout(tree, EPOCH)
+    inode = folder.stat().st_ino
+    stop = threading.Event()
+    stop.set()
+    with closing(Store(root)) as later:
+        with pytest.raises(Stopped):
+            later.checkout(tree, EPOCH, stop)
+        assert later.checkout(tree, EPOCH).stat().st_ino == inode
+    assert not list((root / "damaged").iterdir())

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.store import HeldError
+from orchestrator.store import HeldError, Store
 from reproducibility import digest
 from reproducibility.errors import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.store import Store
     from tests.unit.orchestrator.conftest import Child
 
 KEY = digest.of_bytes(b"key")
@@ -108,6 +107,17 @@ def test_waiting_for_a_lock_can_be_stopped(store: Store) -> None:
             pytest.fail("two hold it")
     with store.only_one(KEY, stop):
         pass
+
+
+def test_waiting_for_a_store_that_is_tidied_up_can_be_stopped(store: Store) -> None:
+    store.close()
+    stop = threading.Event()
+    stop.set()
+    with (store.root / "lock").open("ab") as collecting:
+        fcntl.flock(collecting, fcntl.LOCK_EX)
+        with pytest.raises(Stopped):
+            Store(store.root, stop)
+    Store(store.root, stop).close()
 
 
 def test_a_lock_on_a_file_that_its_last_holder_removed_is_no_lock(store: Store) -> None:
