@@ -115,7 +115,8 @@ def test_a_rebuild_expects_a_check_of_everything_that_is_remembered(
     def expected(one: build._Job) -> set[tuple[CheckKind, str]]:
         have = cast("inputs.Inputs", SimpleNamespace(boot={}))
         end = build._End(one, drawn, have, cast("ThreadPoolExecutor", None))
-        steps = one._steps(drawn, have, end, build._Output(ExitStack(), tmp_path / "out"))
+        output = build._Output(ExitStack(), tmp_path / "out", one.stop)
+        steps = one._steps(drawn, have, end, output)
         return set(one._expected(drawn, steps))
 
     usual = {(codes.FIXED_POINT, "amd64"), *making.EXPECTED}
