@@ -6,6 +6,7 @@ of the action is seen at once and a full pipe can never block it.
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import signal
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
+    from _typeshed import ReadableBuffer
+
 # How often the loop looks at the stop request and the clock, in milliseconds; and how often, in
 # seconds, at what costs more.
 _TICK = 100
@@ -35,11 +38,22 @@ _PIECE = 1 << 16
 EndedBy = Literal["", "time", "memory", "work", "tmp", "files"]
 
 
+class _Named(io.FileIO):
+    """A file whose errors name it: what the system says of a descriptor does not."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = self.name
+            raise
+
+
 class Log:
     """A file that keeps the first `limit` bytes of a stream and says so when it cut the rest."""
 
     def __init__(self, path: Path, limit: int) -> None:
-        self._stream = path.open("wb")
+        self._stream = io.BufferedWriter(_Named(str(path), "wb"))
         self._limit = limit
         self._seen = 0
 

@@ -238,7 +238,11 @@ def test_an_engine_says_where_the_domain_name_of_its_machine_shows(
 ) -> None:
     rootless = {**CAPABLE, "SecurityOptions": ["name=seccomp", "name=rootless"]}
     podman = {**CAPABLE, "Components": [{"Name": "Podman Engine"}]}
-    for about, state in ((CAPABLE, "enforced"), (rootless, "not enforced"), (podman, "not enforced")):
+    for about, state in (
+        (CAPABLE, "enforced"),
+        (rootless, "not enforced"),
+        (podman, "not enforced"),
+    ):
         entry = by_rule(docker_enforcement.enforcement(Policy(), about))["fixed-identity"]
         assert entry.state == state
         assert ("NIS domain name" in entry.means) is (state != "enforced")
