@@ -13,7 +13,7 @@ import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from reproducibility.errors import Stopped
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
     from threading import Event
-
-    from _typeshed import ReadableBuffer
 
 # How often the loop looks at the stop request and the clock, in milliseconds; and how often, in
 # seconds, at what costs more.
@@ -41,7 +39,7 @@ EndedBy = Literal["", "time", "memory", "work", "tmp", "files"]
 class _Named(io.FileIO):
     """A file whose errors name it: what the system says of a descriptor does not."""
 
-    def write(self, data: ReadableBuffer, /) -> int:
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - whatever holds bytes
         try:
             return super().write(data)
         except OSError as error:

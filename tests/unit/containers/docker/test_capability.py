@@ -23,8 +23,8 @@ def test_what_its_api_cannot_say_is_refused() -> None:
 
 def test_an_engine_in_a_user_namespace_and_podman_set_no_domain_name() -> None:
     for option in ("name=rootless", "name=userns"):
-        options = {"SecurityOptions": ["name=seccomp,profile=default", option]}
-        assert refused(options) == NEVER | {"domain"}
+        found = refused({"SecurityOptions": ["name=seccomp,profile=default", option]})
+        assert found == NEVER | {"domain"}
     assert refused({"Components": [{"Name": "Podman Engine"}]}) == NEVER | {"domain"}
     assert refused({"SecurityOptions": ["name=seccomp,profile=default"]}) == NEVER
 
