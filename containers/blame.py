@@ -8,6 +8,7 @@ made small.
 from __future__ import annotations
 
 import errno
+import os
 import re
 import signal
 from contextlib import contextmanager
@@ -83,7 +84,7 @@ def telling(name: str, into: Path, store: Path) -> Iterator[None]:
 
     Raises:
         ActionError: the step made what cannot be kept; names it relative to the work directory.
-        InfrastructureError: the machine could not keep what it made.
+        InfrastructureError: the machine could not run it, or not keep what it made or said.
     """
     outputs = f"{into / 'outputs'}/"
     try:
@@ -95,6 +96,8 @@ def telling(name: str, into: Path, store: Path) -> Iterator[None]:
         raise
     except OSError as error:
         made = _output(error, outputs)
+        if not made and error.strerror:
+            raise _refused(error, name, into, store) from error
         if not made:
             raise
         if error.errno in _NAMES:
@@ -128,6 +131,16 @@ def remedy(exit_status: int, said: Iterable[bytes], limits: Limits) -> str:
             f"then {_AGAIN}"
         )
     return f"mend the cause and {_AGAIN}"
+
+
+def _refused(error: OSError, name: str, into: Path, store: Path) -> InfrastructureError:
+    """The error for what the machine refused a step, beside the keeping of its outputs."""
+    parts = (error.filename, error.filename2)
+    named = [Path(os.fsdecode(part)) for part in parts if isinstance(part, str | bytes | Path)]
+    doing = f"keep the log of {name}" if any(p.parent == into for p in named) else f"run {name}"
+    # As above: what lies in a scratch folder cannot be looked at afterwards.
+    gone = not named or any(part.is_relative_to(store / _SCRATCH) for part in named)
+    return of_machine(error, doing, store if gone else None)
 
 
 def _output(error: OSError, outputs: str) -> str:

@@ -26,9 +26,9 @@ class Conditions:
     PATH, with colons between them; `home` (HOME); `locale` (LANG and LC_ALL); `zone` (TZ).
 
     `umask`: the bits that new files do not get. `domain`: the NIS domain name, as uname(2) says it;
-    empty leaves the machine's. `processors`: on how many CPUs it may run, 0 for all that it gets.
-    `addresses`: where the kernel puts its memory: at random, or always at the same place. `kernel`:
-    the release that uname(2) says: the machine's, or one that begins with 2.6 (UNAME26 in
+    empty is none, never the machine's. `processors`: on how many CPUs it may run, 0 for all that it
+    gets. `addresses`: where the kernel puts its memory: at random, or always at the same place.
+    `kernel`: the release that uname(2) says: the machine's, or one that begins with 2.6 (UNAME26 in
     personality(2)). `mtime`: modification time of the input trees' files in seconds since
     1970-01-01 UTC; 0 leaves the action's own (`Action.epoch`). `stdin`: what standard input is:
     nothing (/dev/null), or a pipe that holds a line. `memory`, `tmp`: hundredths of the policy's

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from containers.docker import enforcement
 from containers.engine import Capability, refused_everywhere
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ def capabilities(about: Mapping[str, object], processors: int) -> dict[str, Capa
         "aslr": Capability("nothing", _PERSONALITY),
         "cpus": Capability("the cgroup's set of processors", _few(about, processors)),
         "directory": Capability("the work directory is mounted at that path"),
-        "domain": Capability("the sysctl kernel.domainname, in a UTS namespace"),
+        "domain": Capability(
+            "the sysctl kernel.domainname, in a UTS namespace", enforcement.refused_domain(about)
+        ),
         "environment": Capability(_VARIABLE),
         "group": Capability("the container's user has that group"),
         "home": Capability(_VARIABLE),

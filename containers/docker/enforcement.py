@@ -24,7 +24,6 @@ def enforcement(policy: Policy, about: Mapping[str, object]) -> tuple[Enforcemen
         "no-capabilities": "all dropped",
         "no-new-privileges": "no-new-privileges",
         "time": "the container is killed",
-        "fixed-identity": "a host name, and an environment made from nothing",
         "own-namespaces": "mount, process, network, UTS and cgroup namespaces, no IPC, no /sys, "
         "and a session keyring that runc makes",
     }
@@ -37,7 +36,7 @@ def enforcement(policy: Policy, about: Mapping[str, object]) -> tuple[Enforcemen
             "driver has no limit of its own",
         )
     )
-    found += [_system_calls(about), _paths()]
+    found += [_system_calls(about), _paths(), _identity(about)]
     found.append(_memory(about))
     found.append(_counted("processes", "PidsLimit", "the cgroup's limit on processes", about))
     if policy.limits.cpus == 0:
@@ -53,6 +52,17 @@ def filters(about: Mapping[str, object]) -> bool:
         return False
     options = about.get("SecurityOptions")
     return isinstance(options, list) and any("name=seccomp" in str(option) for option in options)
+
+
+def refused_domain(about: Mapping[str, object]) -> str:
+    """Why an engine cannot set a container's NIS domain name, or empty."""
+    if is_podman(about):
+        return "Podman takes no sysctl kernel.domainname"
+    options = str(about.get("SecurityOptions"))
+    if "name=rootless" in options or "name=userns" in options:
+        # The file belongs to root of the whole machine, in every UTS namespace.
+        return "from its user namespace the engine may not write the sysctl kernel.domainname"
+    return ""
 
 
 def is_podman(about: Mapping[str, object]) -> bool:
@@ -83,6 +93,22 @@ def _system_calls(about: Mapping[str, object]) -> Enforcement:
         "the engine's machine offers no seccomp (SecurityOptions): sockets that lead to a "
         "hypervisor, io_uring and the like are open to an action, and a socket among the outputs "
         "is passed over",
+    )
+
+
+def _identity(about: Mapping[str, object]) -> Enforcement:
+    refused = refused_domain(about)
+    if refused:
+        return Enforcement(
+            "fixed-identity",
+            "not enforced",
+            "a host name, and an environment made from nothing, but uname(2) shows the NIS domain "
+            f"name of the engine's machine: {refused}",
+        )
+    return Enforcement(
+        "fixed-identity",
+        "enforced",
+        "a host and a domain name, and an environment made from nothing",
     )
 
 

@@ -28,6 +28,7 @@ from containers.docker.reaper import Reaper
 from containers.docker.volumes import Connection, Volumes
 from containers.docker.watch import watch
 from containers.engine import Identity
+from containers.host import system
 from containers.host.scratch import Scratch
 from containers.layout import MASKED, is_below, lay_out
 from containers.local import Ended, LocalEngine
@@ -386,9 +387,10 @@ def _host_config(
         config["NanoCpus"] = limits.cpus * 1_000_000_000
     if conditions.processors:
         config["CpusetCpus"] = f"0-{conditions.processors - 1}"
-    if conditions.domain:
-        # The engine's own setting for it would be a part of the host name too.
-        config["Sysctls"] = {"kernel.domainname": conditions.domain}
+    if not docker_enforcement.refused_domain(about):
+        # The engine's own setting for it would be a part of the host name too, and without either
+        # a container has its machine's.
+        config["Sysctls"] = {"kernel.domainname": conditions.domain or system.NO_DOMAIN}
     if conditions.memory != STANDARD.memory:
         # The cgroup's limit cannot be seen from inside, and this one can.
         data = Ulimit(name="data", soft=limits.memory, hard=limits.memory)

@@ -28,6 +28,11 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS =
 
 UNAME26, ADDR_NO_RANDOMIZE = 0x0020000, 0x0040000
 
+# The NIS domain name where nobody gave one: UTS_DOMAINNAME in include/linux/uts.h.
+NO_DOMAIN = "(none)"
+
+# Bytes of a name that uname(2) says, with its end.
+_UTS_NAME = 65
 _MNT_DETACH = 2
 _ASK_PERSONALITY = 0xFFFFFFFF
 _KEYCTL_JOIN_SESSION_KEYRING = 1
@@ -121,6 +126,17 @@ def set_domain_name(name: str) -> None:
     """
     encoded = name.encode()
     _check(_LIBRARY.setdomainname(encoded, ctypes.c_size_t(len(encoded))), "setdomainname")
+
+
+def domain_name() -> str:
+    """Return the NIS domain name of this UTS namespace: getdomainname(2).
+
+    Raises:
+        OSError: the kernel refuses it.
+    """
+    found = ctypes.create_string_buffer(_UTS_NAME)
+    _check(_LIBRARY.getdomainname(found, ctypes.c_size_t(_UTS_NAME)), "getdomainname")
+    return os.fsdecode(found.value)
 
 
 def reset_signal(number: int, rt_sigaction: int) -> None:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from containers.architecture import ARCHITECTURES
 from containers.engine import Capability, refused_everywhere
+from containers.host import system
 from containers.policy import RULES, Enforcement
 from containers.remote.request import INPUTS, ROOT, TOOLS, File, Report, Wrapped
 from containers.sandbox import arguments, system_call_filter
@@ -92,7 +93,7 @@ def _document(request: Request, tools: Tree) -> dict[str, Any]:
         "directories": list(layout.folders),
         "order_seed": conditions.order_seed,
         "epoch": action.mtime,
-        "domain": conditions.domain,
+        "domain": conditions.domain or system.NO_DOMAIN,
         "umask": conditions.umask,
         "personality": personality_flags(conditions),
         "stdin": STDIN_LINE.decode() if conditions.stdin == "pipe" else "",

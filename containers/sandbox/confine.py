@@ -207,19 +207,17 @@ def _prepare(request: dict[str, Any], channel: int) -> list[str]:
 
 def _stage(request: dict[str, Any], uid: int | None) -> tuple[list[str], str]:
     """Make the inputs and the work folder visible below `STAGE`; their paths there."""
-    names = system.CLONE_NEWUTS if request["domain"] else 0
+    namespaces = system.CLONE_NEWNS | system.CLONE_NEWUTS
     if uid is None:
         me, group = os.getuid(), os.getgid()
-        flags = system.CLONE_NEWUSER | system.CLONE_NEWNS | names
-        system.unshare(flags, "a user and a mount namespace")
+        system.unshare(system.CLONE_NEWUSER | namespaces, "user, mount and UTS namespaces")
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"{me} {me} 1")
         _write("/proc/self/gid_map", f"{group} {group} 1")
     else:
-        system.unshare(system.CLONE_NEWNS | names, "a mount namespace")
-    if request["domain"]:
-        # bubblewrap has no option for it, and its own UTS namespace begins as a copy of this one.
-        system.set_domain_name(request["domain"])
+        system.unshare(namespaces, "mount and UTS namespaces")
+    # bubblewrap has no option for it, and its own UTS namespace begins as a copy of this one.
+    system.set_domain_name(request["domain"] or system.NO_DOMAIN)
     system.mount("none", "/", "", system.MS_REC | system.MS_PRIVATE, "")
     # Opened before STAGE is covered: a source may lie below it.
     flags = os.O_PATH | os.O_DIRECTORY

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from containers.host import system
 from containers.policy import Enforcement
 from containers.sandbox.request import counts_by_namespace
 
@@ -38,13 +39,14 @@ def enforcement(
         "no-capabilities": "bubblewrap drops all",
         "no-new-privileges": "PR_SET_NO_NEW_PRIVS, and no further user namespaces",
         "time": "the action is killed",
-        "fixed-identity": "a UTS namespace, and an environment made from nothing",
         "own-namespaces": "user, mount, process, network, IPC, UTS and cgroup namespaces, an empty "
         "session keyring, and a cover over /proc/1, which is bubblewrap",
         "system-calls": "a seccomp filter, loaded by bubblewrap last of all",
     }
     found = [Enforcement(rule, "enforced", means) for rule, means in kept.items()]
     found.append(_user(spare_users))
+    staged = spare_users is not None or not (room.refusal and no_views)
+    found.append(_identity("" if staged else room.refusal))
     found += _counted(policy, cgroups, spare_users, room)
     found.append(_work(room.lacking(policy)))
     found.append(_paths(no_views, room.lacking(policy)))
@@ -65,6 +67,16 @@ def _user(spare_users: Mapping[str, int] | None) -> Enforcement:
             "as that same user, and only inside the sandbox under another id",
         )
     return Enforcement("unprivileged-user", "enforced", means)
+
+
+def _identity(refusal: str) -> Enforcement:
+    """`refusal`: why the launcher cannot make a UTS namespace, or empty."""
+    means = "a UTS namespace, and an environment made from nothing"
+    # bubblewrap makes one too, and leaves the domain name in it as it was.
+    if refusal and system.domain_name() != system.NO_DOMAIN:
+        shown = f"uname(2) shows the machine's NIS domain name ({refusal})"
+        return Enforcement("fixed-identity", "not enforced", f"{means}, but {shown}")
+    return Enforcement("fixed-identity", "enforced", means)
 
 
 def _work(lacking: str) -> Enforcement:

@@ -6,13 +6,14 @@ of the action is seen at once and a full pipe can never block it.
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from reproducibility.errors import Stopped
 
@@ -35,11 +36,22 @@ _PIECE = 1 << 16
 EndedBy = Literal["", "time", "memory", "work", "tmp", "files"]
 
 
+class _Named(io.FileIO):
+    """A file whose errors name it: what the system says of a descriptor does not."""
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - whatever holds bytes
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = self.name
+            raise
+
+
 class Log:
     """A file that keeps the first `limit` bytes of a stream and says so when it cut the rest."""
 
     def __init__(self, path: Path, limit: int) -> None:
-        self._stream = path.open("wb")
+        self._stream = io.BufferedWriter(_Named(str(path), "wb"))
         self._limit = limit
         self._seen = 0
 

@@ -260,13 +260,11 @@ def _require_every_file(out: Path, build: _Statement, result: BuildResult) -> No
         wanted.add(names.SBOM_FILES)
     allowed = {*wanted, names.SBOM_FILES}
     for step in result.steps:
-        own = {
-            f"{names.LOGS}/{name}"
-            for name in (logs.name_of(step.name), logs.name_of(step.name, step.key.hex))
-        }
+        usual = f"{names.LOGS}/{logs.name_of(step.name)}"
+        own = {usual, f"{names.LOGS}/{logs.name_of(step.name, step.key.hex)}"}
         allowed |= own
         if step.kind == "action" and not build.subjects.keys() & own:
-            wanted |= {min(own, key=len)}
+            wanted |= {usual}
     missing, more = wanted - build.subjects.keys(), build.subjects.keys() - allowed
     if missing:
         raise _differs(build, f"it is not about {min(missing)}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reproducibility import digest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -11,9 +13,23 @@ if TYPE_CHECKING:
     from orchestrator.store import Store
 
 
+# Bytes of a file's name: a disk takes 255 (NAME_MAX), and a file has a longer one while it is made.
+_LONGEST = 240
+_KEPT = 200
+
+
 def name_of(step: str, key: str = "") -> str:
-    """The file of a step in `logs/`; with its key where another step has that name."""
-    return f"{step.replace('/', '-')}{f'-{key[:12]}' if key else ''}.log"
+    """The file of a step in `logs/`; with its key where another step has that name.
+
+    A name that no disk may take, such as that of a long module path, is cut, and ends with digits
+    of the BLAKE3 of the step's whole name instead.
+    """
+    words = step.replace("/", "-")
+    end = f"{f'-{key[:12]}' if key else ''}.log"
+    if len(f"{words}{end}".encode()) > _LONGEST:
+        kept = words.encode()[:_KEPT].decode(errors="ignore")
+        words = f"{kept}-{digest.of_bytes(step.encode()).hex[:16]}"
+    return f"{words}{end}"
 
 
 def write(results: Results, store: Store, folder: Path) -> None:

@@ -25,20 +25,28 @@ _NOTHING = "no earlier result to compare with"
 
 
 class Bases:
-    """Results that were remembered before a build began, to compare with.
+    """Results that were remembered before a build began, and comparisons with them that failed.
 
     A build that meets a damaged blob starts another round. Results that an earlier round of the
-    same build has remembered must not be the base: the build would be compared with itself.
+    same build has remembered must not be the base: the build would be compared with itself. And
+    what differed in one round was not reproducible, whatever a later one makes.
     """
 
     def __init__(self) -> None:
         self._found: dict[Digest, object] = {}
+        self._failed: dict[str, Comparison] = {}
 
     def of(self, key: Digest, look: Callable[[], _Base]) -> _Base:
         """Return what was there under a key when it was first asked for; `look` finds it then."""
         if key not in self._found:
             self._found[key] = look()
         return cast("_Base", self._found[key])
+
+    def worst(self, comparison: Comparison) -> Comparison:
+        """Return the step's first comparison that failed in any round, else this one."""
+        if _failed(comparison):
+            self._failed.setdefault(comparison.step, comparison)
+        return self._failed.get(comparison.step, comparison)
 
 
 def expected(steps: Sequence[Step]) -> list[tuple[CheckKind, str]]:
@@ -50,6 +58,11 @@ def checks(compared: Iterable[Comparison]) -> list[Check]:
     """One check for each step that was run again."""
     every = {comparison.step: comparison for comparison in compared}
     return [_check(comparison, every) for comparison in every.values()]
+
+
+def _failed(comparison: Comparison) -> bool:
+    """Whether a comparison fails by itself: a step with nothing to do is as sure as its needs."""
+    return comparison.now is not None and _check(comparison, {}).verdict is Verdict.FAIL
 
 
 def _check(comparison: Comparison, every: Mapping[str, Comparison]) -> Check:

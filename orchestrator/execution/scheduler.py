@@ -128,9 +128,8 @@ class Scheduler:
             nothing = self._store.put_bytes(b"")
             result = Result(nothing, Tree(), nothing, nothing, 0.0, 0, cached=True, kind="nothing")
             if self._rebuild:
-                state.compared[step.name] = Comparison(
-                    step.name, None, None, "", step.says, step.needs
-                )
+                idle = Comparison(step.name, None, None, "", step.says, step.needs)
+                state.compared[step.name] = self._bases.worst(idle)
         elif self._rebuild:
             result = self._remade(step, work, state, halt, share)
         elif isinstance(work, Computation):
@@ -152,7 +151,7 @@ class Scheduler:
             earlier, why = self._bases.of(work.key, lambda: self._remembered.earlier(work))
             done = self._work(step, work, state, halt, share)
             comparison = Comparison(step.name, done.result, earlier, why, step.says, step.needs)
-            state.compared[step.name] = comparison
+            state.compared[step.name] = self._bases.worst(comparison)
             # What differs from before stays out: the next build is compared with the same base,
             # and finds the same.
             if done.sound and (earlier is None or comparison.agrees):

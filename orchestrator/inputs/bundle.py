@@ -43,6 +43,8 @@ _ROOT, _WORKERS = bundle_header.ROOT, bundle_header.WORKERS
 # The level is a matter of taste, but it and the threads (0, not 1) are part of the bytes.
 _LEVEL = 3
 _AGAIN = "copy it again, or make it again with `orchestrate fetch --bundle`"
+_WHERE = "give a file in a folder that is there and can be written, on a disk with room"
+_WHICH = "give a file that can be read, as `orchestrate fetch --bundle` makes it"
 # A window of 2 MiB is what this level takes.
 _WINDOW = 8 << 20
 
@@ -93,7 +95,7 @@ def write(  # noqa: PLR0913 - what goes into it, by keyword
         durable.sync(path.parent)
     except OSError as error:
         raise InfrastructureError(
-            f"cannot write the bundle: {error.strerror}", subject=str(path)
+            f"cannot write the bundle: {error.strerror}", subject=str(path), remedy=_WHERE
         ) from error
     return size
 
@@ -111,7 +113,9 @@ def read(path: Path, lock: Lock, store: Store, host: Architecture) -> None:
     try:
         file = regular.opened(path)
     except OSError as error:
-        raise InputError(f"cannot read the bundle: {error.strerror}", subject=str(path)) from error
+        raise InputError(
+            f"cannot read the bundle: {error.strerror}", subject=str(path), remedy=_WHICH
+        ) from error
     with (
         file,
         unpack.refusing_damage("the bundle is damaged or cut short", str(path), _AGAIN),

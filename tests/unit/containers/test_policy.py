@@ -10,6 +10,7 @@ from docker import APIClient
 
 from containers.docker import enforcement as docker_enforcement
 from containers.docker import engine as docker
+from containers.host import system
 from containers.policy import RULES, Enforcement, Limits, Policy, Share
 from containers.sandbox import enforcement as sandbox_enforcement
 from containers.sandbox.cgroup import Cgroups
@@ -52,6 +53,11 @@ def room() -> Room:
     found = Room(lambda: None)
     found.available = 1 << 50
     return found
+
+
+def refuse() -> None:
+    """As a machine on which the launcher can mount nothing."""
+    raise InfrastructureError("no", subject="unshare: Operation not permitted")
 
 
 def by_rule(entries: tuple[Enforcement, ...]) -> dict[str, Enforcement]:
@@ -117,9 +123,6 @@ def test_a_work_directory_on_a_disk_is_not_claimed_to_be_bounded(
 def test_a_machine_on_which_nothing_can_be_mounted_says_so(
     undelegated: Cgroups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse() -> None:
-        raise InfrastructureError("no", subject="unshare: Operation not permitted")
-
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     entries = by_rule(sandbox_enforcement.enforcement(Policy(), undelegated, None, Room(refuse)))
     assert refused(entries) == {"bounded-work", "memory", "no-machine-paths", "processes"}
@@ -202,7 +205,6 @@ def test_conditions_lower_two_limits() -> None:
     [
         (Conditions(processors=3), "CpusetCpus", "0-2"),
         (Conditions(processors=1), "CpusetCpus", "0-0"),
-        (Conditions(domain="d"), "Sysctls", {"kernel.domainname": "d"}),
     ],
 )
 def test_conditions_in_the_words_of_a_container_engine(
@@ -216,6 +218,47 @@ def test_conditions_in_the_words_of_a_container_engine(
     assert config(conditions)[field] == value
     assert field not in config(STANDARD)
     assert {**config(conditions), field: None} == {**config(STANDARD), field: None}
+
+
+def test_a_container_has_a_domain_name_of_its_own_where_the_engine_can_give_it() -> None:
+    client = APIClient("unix:///nonexistent", version="1.41")
+
+    def config(conditions: Conditions, **about: object) -> dict[str, Any]:
+        asked = action("a").under(conditions)
+        return docker._host_config(client, asked, Limits(), [], {**CAPABLE, **about})
+
+    usual, varied = config(STANDARD), config(Conditions(domain="d"))
+    assert usual["Sysctls"] == {"kernel.domainname": "(none)"}
+    assert varied == {**usual, "Sysctls": {"kernel.domainname": "d"}}
+    assert "Sysctls" not in config(STANDARD, SecurityOptions=["name=seccomp", "name=rootless"])
+
+
+def test_an_engine_says_where_the_domain_name_of_its_machine_shows(
+    undelegated: Cgroups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rootless = {**CAPABLE, "SecurityOptions": ["name=seccomp", "name=rootless"]}
+    podman = {**CAPABLE, "Components": [{"Name": "Podman Engine"}]}
+    for about, state in (
+        (CAPABLE, "enforced"),
+        (rootless, "not enforced"),
+        (podman, "not enforced"),
+    ):
+        entry = by_rule(docker_enforcement.enforcement(Policy(), about))["fixed-identity"]
+        assert entry.state == state
+        assert ("NIS domain name" in entry.means) is (state != "enforced")
+
+    def told(domain: str, spare: dict[str, int] | None, no_views: str) -> str:
+        monkeypatch.setattr(system, "domain_name", lambda: domain)
+        room = Room(refuse)
+        return by_rule(
+            sandbox_enforcement.enforcement(Policy(), undelegated, spare, room, no_views=no_views)
+        )["fixed-identity"].state
+
+    # Only a launcher that can make no UTS namespace lets it through.
+    assert told("a.domain", None, "refused") == "not enforced"
+    assert told("(none)", None, "refused") == "enforced"
+    assert told("a.domain", None, "") == "enforced"
+    assert told("a.domain", SPARE, "refused") == "enforced"
 
 
 def test_a_container_shows_its_limit_on_memory_where_that_is_varied() -> None:

@@ -11,6 +11,7 @@ import (
 
 var identityAttempts = map[string]attempt{
 	"identity-host-name":      hostName,
+	"identity-domain-name":    domainName,
 	"identity-environment":    environment,
 	"identity-first-command":  firstCommand,
 	"identity-mounts":         mountPaths,
@@ -50,6 +51,22 @@ func hostName() result {
 	check(err)
 	if name == "builder" {
 		return no("it is builder")
+	}
+	return yes(name)
+}
+
+func domainName() result {
+	var found syscall.Utsname
+	check(syscall.Uname(&found))
+	name := ""
+	for _, char := range found.Domainname {
+		if char == 0 {
+			break
+		}
+		name += string(rune(byte(char)))
+	}
+	if name == "(none)" {
+		return no("it is that of a machine without one")
 	}
 	return yes(name)
 }

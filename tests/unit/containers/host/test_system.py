@@ -58,6 +58,10 @@ def test_the_other_refusals_say_what_was_tried(tmp_path: Path) -> None:
         system.unshare(1, "all of it")
 
 
+def test_the_domain_name_is_the_kernel_s() -> None:
+    assert system.domain_name() == Path("/proc/sys/kernel/domainname").read_text().strip("\n")
+
+
 def test_an_attribute_of_the_process_is_set() -> None:
     done = python(
         "system.prctl(system.PR_SET_NO_NEW_PRIVS, 1)\nprint(open('/proc/self/status').read())"

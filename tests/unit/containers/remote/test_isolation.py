@@ -175,6 +175,8 @@ def test_conditions_are_told() -> None:
     assert document(request(replace(STANDARD, addresses="fixed")))["personality"] == 0x0040000
     assert document(request(replace(STANDARD, processors=1), cpus=3))["cpus"] == 1
     assert document(request(cpus=3))["cpus"] == 3
+    # Else it would be the worker's.
+    assert document(request())["domain"] == "(none)"
     assert document(request())["cpus"] == 0
 
 

@@ -8,13 +8,16 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from containers.architecture import LINUX, host
 from containers.host import standalone, system
 from containers.sandbox import capability, confine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).resolve().parents[4]
 _LINUX = LINUX[host()]
@@ -79,8 +82,11 @@ def test_the_order_is_a_permutation_that_depends_on_the_seed() -> None:
     assert all(sorted(order) == sorted(names) for order in orders)
 
 
-def launch(**changes: Any) -> tuple[int, dict[str, Any], bytes]:  # noqa: ANN401 - parts of a request
-    """Run the launcher; its exit status, what it reported, and its standard error."""
+def launch(
+    around: Sequence[str] = (),
+    **changes: Any,  # noqa: ANN401 - parts of a request
+) -> tuple[int, dict[str, Any], bytes]:
+    """Run the launcher, `around` it a program; exit status, what it reported, standard error."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reading, writing = os.pipe()
     with ours, theirs, os.fdopen(reading, "rb"), os.fdopen(writing, "wb"):
@@ -116,7 +122,7 @@ def launch(**changes: Any) -> tuple[int, dict[str, Any], bytes]:  # noqa: ANN401
         }
         ours.send(b"go")
         done = subprocess.run(
-            standalone.command(confine.__name__),
+            [*around, *standalone.command(confine.__name__)],
             input=marshal.dumps(request),
             capture_output=True,
             pass_fds=(theirs.fileno(), writing),
@@ -189,6 +195,32 @@ def test_a_failure_is_reported(changes: dict[str, Any], words: str, tmp_path: Pa
     status, reports, _ = launch(work=str(tmp_path), **changes)
     assert status == 1
     assert words in reports["error"]
+
+
+@pytest.mark.needs_tools("unshare")
+@pytest.mark.parametrize(("asked", "given"), [("", "(none)"), ("another.domain", "another.domain")])
+def test_an_action_never_has_the_domain_name_of_the_machine(
+    asked: str, given: str, tmp_path: Path
+) -> None:
+    """The machine that the launcher runs on has one, in a UTS namespace of the test's."""
+    machine = f"""
+import os, sys
+sys.path.insert(0, {str(ROOT)!r})
+from containers.host import system
+system.set_domain_name("secret.corp")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+    user = ["--map-root-user"] if os.geteuid() else []
+    status, reports, words = launch(
+        around=["unshare", *user, "--uts", sys.executable, "-c", machine],
+        domain=asked,
+        tmpfs={"inputs": 0, "work": 0, "tmp": 0, "files": 0},
+        sources=[str(BWRAP.parent)],
+        work=str(tmp_path),
+        program=f"{confine.STAGE}/inputs/0/{BWRAP.name}",
+        command=["/bin/sh", "-c", "cat /proc/sys/kernel/domainname >&2"],
+    )
+    assert (status, words) == (0, f"{given}\n".encode()), reports
 
 
 def test_bubblewrap_gets_its_options_and_the_filter_in_files() -> None:

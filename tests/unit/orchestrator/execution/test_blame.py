@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from containers import blame
+from containers.sandbox.supervise import Log
 from reproducibility.errors import ActionError, InfrastructureError
 from tests.fakes import FakeEngine, Made
 from tests.unit.orchestrator.execution.test_scheduler import POLICY, run, step
@@ -126,9 +127,59 @@ def test_a_path_of_the_projects_own_that_is_too_long_is_no_steps_fault(store: St
     def leave(_: Path) -> None:
         raise OSError(errno.ENAMETOOLONG, "File name too long", str(store.root / ("x" * 300)))
 
-    with pytest.raises(OSError, match="too long") as refused:
+    with pytest.raises(InfrastructureError, match="cannot run a: File name too long") as refused:
         run(store, [step("a")], Leaving(leave))
-    assert "shorter" in blame.of_machine(refused.value).remedy
+    assert "put --store and --out where their paths are shorter" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("names", "said", "where"),
+    [
+        pytest.param(["scratch/x/result/stdout"], "run a", "", id="of another folder"),
+        pytest.param(["blobs/ab/abcd", "scratch/x/tree/bin/p"], "run a", "", id="a checkout's"),
+        pytest.param(["results"], "run a", "results", id="what stays"),
+        pytest.param([], "run a", "", id="no name"),
+    ],
+)
+def test_what_the_machine_refuses_a_step_names_the_step_and_what_is_still_there(
+    store: Store, names: list[str], said: str, where: str
+) -> None:
+    def leave(_: Path) -> None:
+        paths = [str(store.root / name) for name in names]
+        # The fourth argument is none of Linux's.
+        both = paths if len(paths) < 2 else [paths[0], None, paths[1]]
+        raise OSError(errno.ENOSPC, "No space left on device", *both)
+
+    with pytest.raises(InfrastructureError) as refused:
+        run(store, [step("a")], Leaving(leave))
+    assert refused.value.summary == f"cannot {said}: No space left on device"
+    assert refused.value.subject == str(store.root / where)
+    assert "free some space" in refused.value.remedy
+
+
+def test_a_log_that_the_disk_does_not_take_names_the_step(store: Store) -> None:
+    def fill(outputs: Path) -> None:
+        (outputs.parent / "stderr").unlink()
+        (outputs.parent / "stderr").symlink_to("/dev/full")
+        log = Log(outputs.parent / "stderr", 1 << 20)
+        try:
+            log.write(b"a word" * 4000)
+        finally:
+            log.close()
+
+    with pytest.raises(InfrastructureError) as refused:
+        run(store, [step("a")], Leaving(fill))
+    assert refused.value.summary == "cannot keep the log of a: No space left on device"
+    assert refused.value.subject == str(store.root)
+    assert "free some space" in refused.value.remedy
+
+
+def test_an_error_that_the_system_gave_no_words_to_stays_as_it_is(store: Store) -> None:
+    def leave(_: Path) -> None:
+        raise OSError("a mistake")
+
+    with pytest.raises(OSError, match="a mistake"):
+        run(store, [step("a")], Leaving(leave))
 
 
 LIMITS = POLICY.limits

@@ -19,7 +19,7 @@ from containers.policy import Policy
 from orchestrator.execution import rebuilding
 from orchestrator.execution.scheduler import Scheduler
 from orchestrator.execution.step import Execution, Step
-from orchestrator.store import Store
+from orchestrator.store import DamagedBlob, Store
 from reproducibility import regular
 from reproducibility.compare import Check, Verdict, complete, fold
 from reproducibility.errors import InfrastructureError
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
+    from containers.action import Action
     from reproducibility.digest import Digest
 
 STEPS = [step("a"), step("b", "a")]
@@ -118,6 +119,64 @@ def test_a_difference_is_found_again_by_the_next_rebuild(store: Store) -> None:
         assert verdicts(ran, steps) == {"a": Verdict.FAIL}
     remembered = run(store, steps, FakeEngine({})).results["a"]
     assert content(store, remembered.tree) == {"out": b"1"}
+
+
+def rounds(store: Store, first: Sequence[Step], now: Work, second: Sequence[Step]) -> Execution:
+    """Rebuild in two rounds, as a build does that meets a damaged blob in the first."""
+    bases = rebuilding.Bases()
+
+    def once(steps: Sequence[Step], work: Work) -> Execution:
+        return Scheduler(
+            engine=FakeEngine({"a": work}),
+            store=store,
+            policy=Policy(),
+            observer=FakeObserver(),
+            jobs=1,
+            rebuild=True,
+            bases=bases,
+            stop=threading.Event(),
+        ).run(steps)
+
+    def damaged(_: object) -> Action:
+        raise DamagedBlob(store.put_bytes(b"of another step"), "nothing")
+
+    with pytest.raises(DamagedBlob):
+        once([*first, step("end", "a", make=damaged)], now)
+    return once(second, made(b"1"))
+
+
+def test_what_differed_in_one_round_fails_whatever_a_later_one_gives(store: Store) -> None:
+    steps = STEPS[:1]
+    run(store, steps, FakeEngine({"a": made(b"1")}))
+    ran = rounds(store, steps, made(b"2"), steps)
+    found = checks(ran, steps)["a"]
+    assert found.verdict is Verdict.FAIL
+    assert "1 paths differ: out: blake3" in found.reason
+    assert content(store, ran.results["a"].tree) == {"out": b"1"}
+    # A later build begins anew, with the same base.
+    assert verdicts(run(store, steps, FakeEngine({"a": made(b"1")}), rebuild=True), steps) == {
+        "a": Verdict.PASS
+    }
+
+
+def test_other_words_in_one_round_fail_too(store: Store) -> None:
+    steps = [listing("a")]
+    run(store, steps, FakeEngine({"a": saying(b"1", b"1")}))
+    ran = rounds(store, steps, saying(b"1", b"2"), [idle("a")])
+    assert "other words on standard output" in checks(ran, steps)["a"].reason
+
+
+def test_a_step_that_failed_by_itself_fails_what_had_nothing_to_do_after_it(store: Store) -> None:
+    steps = [step("a"), idle("nothing", "a")]
+    run(store, steps, FakeEngine({"a": made(b"1")}))
+    assert verdicts(rounds(store, steps, made(b"2"), steps), steps) == {
+        "a": Verdict.FAIL,
+        "nothing": Verdict.FAIL,
+    }
+    assert verdicts(rounds(store, steps, made(b"1"), steps), steps) == {
+        "a": Verdict.PASS,
+        "nothing": Verdict.PASS,
+    }
 
 
 def test_other_words_fail_where_later_steps_use_them(store: Store) -> None:

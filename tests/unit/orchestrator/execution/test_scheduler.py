@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from reproducibility.manifest import Tree
 
+# Of the BLAKE3 of `list/example.com/abcdefghi/.../amd64`.
+DIGITS = "013af2a100a2e21f"
 POLICY = Policy(Limits(memory=512 << 20, work=256 << 20, seconds=77))
 
 
@@ -376,6 +378,47 @@ def test_each_actions_words_go_into_a_file_of_its_own(store: Store, tmp_path: Pa
     assert set(found.values()) == {f"{name}-err {name}-out ".encode() for name in names}
     assert found["F1.log"] == b"F1-err F1-out "
     assert found["list-a-b.log"] == b"list-a/b-err list-a/b-out "
+
+
+def long(end: str, piece: str = "abcdefghi") -> str:
+    """A step's name as a module path that a spec may have makes it."""
+    return f"list/example.com/{'/'.join([piece] * 30)}/{end}"
+
+
+def test_a_long_name_of_a_step_is_cut_to_one_that_a_disk_takes(
+    store: Store, tmp_path: Path
+) -> None:
+    names = [long("amd64"), long("arm64"), long("arm64").replace("/", "-"), long("é", "ünï")]
+    table: dict[str, Work] = {name: made(b"") for name in names}
+    ran = run(store, [step(name) for name in names], FakeEngine(table))
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    logs.write(ran.results, store, folder)
+    found = sorted(path.name for path in folder.iterdir())
+    assert found == sorted(map(logs.name_of, names))
+    assert len(set(found)) == len(names)
+    assert all(name.startswith("list-example.com-") and name.endswith(".log") for name in found)
+    assert max(len(name.encode()) for name in found) <= 221
+    assert logs.name_of(names[0]) == f"list-example.com-{'abcdefghi-' * 18}abc-{DIGITS}.log"
+
+
+def test_a_name_that_a_disk_takes_stays_as_it_is() -> None:
+    for key in ("", "0123456789abcdef"):
+        end = "-0123456789ab.log" if key else ".log"
+        whole = "a/b/" + "c" * (240 - 4 - len(end))
+        assert logs.name_of(whole, key) == whole.replace("/", "-") + end
+        assert len(logs.name_of(f"{whole}c", key)) == 200 + 17 + len(end)
+
+
+def test_what_a_step_of_a_long_name_said_when_it_failed_is_told(store: Store) -> None:
+    def fails(_: Asked) -> Made:
+        return Made(exit_status=1, stderr=b"compile error: x.go:1")
+
+    with pytest.raises(ActionError, match=r"compile error: x\.go:1") as caught:
+        run(store, [step(long("amd64"))], FakeEngine({long("amd64"): fails}))
+    (log,) = (store.root / "failures").iterdir()
+    assert caught.value.subject == f"the whole log is in {log}"
+    assert b"compile error" in log.read_bytes()
 
 
 def test_the_default_number_of_jobs_is_small() -> None:

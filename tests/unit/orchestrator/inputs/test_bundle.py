@@ -96,8 +96,9 @@ def test_a_store_without_the_inputs_makes_no_bundle(
 ) -> None:
     with pytest.raises(InfrastructureError, match="is not in the store"):
         bundle.write(lock, empty, tmp_path / "none", "amd64")
-    with pytest.raises(InfrastructureError, match="cannot write the bundle"):
+    with pytest.raises(InfrastructureError, match="cannot write the bundle") as refused:
         bundle.write(lock, empty, tmp_path / "no" / "folder", "amd64")
+    assert "a folder that is there" in refused.value.remedy
     assert not list(tmp_path.glob("*none*"))
 
 
@@ -269,8 +270,9 @@ def test_a_file_that_is_no_bundle_or_not_there_is_refused(
     (tmp_path / "text").write_text("hello " * 1000)
     with pytest.raises(InputError, match="damaged or cut short"):
         bundle.read(tmp_path / "text", lock, empty, "amd64")
-    with pytest.raises(InputError, match=r"cannot read the bundle: No such file"):
+    with pytest.raises(InputError, match=r"cannot read the bundle: No such file") as refused:
         bundle.read(tmp_path / "none", lock, empty, "amd64")
+    assert "`orchestrate fetch --bundle`" in refused.value.remedy
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(40))
