@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, is_worker, store_folder
 from tests.integration import building, file_times, order, sharing
 from tests.integration.browsing import browser  # noqa: F401 - a fixture, for the tests beside
 from tests.integration.building import Orchestrate, Ran
@@ -35,6 +35,9 @@ _PROJECT = ("sourcery.toml", "sourcery.lock")
 # How an input that is not offered any more is told of (orchestrator/inputs).
 _GONE = ("the mirror no longer has ", "there is no ", "the package index has no wheel for ")
 
+# Bytes that all of the integration tests take on the store's disk at their most: docs/testing.md.
+_ROOM = 16 << 30
+
 _renewed: list[str] = []
 
 
@@ -52,7 +55,21 @@ class Built:
 
 @pytest.hookimpl
 def pytest_configure(config: pytest.Config) -> None:
-    """A lock that had to be renewed is said, and fails nothing."""
+    """A lock that had to be renewed is said, and fails nothing. Refuse a disk without room.
+
+    Raises:
+        pytest.UsageError: all of these tests are to run, and would fail after half an hour.
+    """
+    place = next(one for one in (store_folder(), *store_folder().parents) if one.exists())
+    free = shutil.disk_usage(place).free
+    whole = Path(__file__).parent in (Path(one).resolve() for one in config.args)
+    if whole and not is_worker(config) and free < _ROOM:
+        message = (
+            f"the integration tests take up to {_ROOM >> 30} GiB, and there are "
+            f"{free / (1 << 30):.1f} GiB free in {place}: free some, or name another folder with "
+            "SOURCERY_TEST_STORE"
+        )
+        raise pytest.UsageError(message)
     config.addinivalue_line(
         "filterwarnings", "default::tests.integration.conftest.LockRenewedWarning"
     )

@@ -29,10 +29,12 @@ class PrivateDocker:
     """
 
     def __init__(self, program: str, folder: Path, hidden: Path | None = None) -> None:
-        self._command = [program]
+        # Who starts it may be killed.
+        self._command = ["setpriv", "--pdeathsig", "TERM", program]
         if hidden is not None:
             covered = 'mount -t tmpfs none "$0" && exec "$@"'
-            self._command = ["unshare", "--mount", "sh", "-c", covered, str(hidden), program]
+            within = ["unshare", "--mount", "sh", "-c", covered, str(hidden)]
+            self._command = [*within, *self._command]
         self._folder = folder
         self.host = f"unix://{folder / 'docker.sock'}"
         self._process: subprocess.Popen[bytes] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from contextlib import closing
 from pathlib import Path
@@ -75,8 +76,11 @@ def _wanted() -> Spec:
 
 @pytest.fixture(scope="module", name="store")
 def _store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with closing(Store(tmp_path_factory.mktemp("inputs") / "store")) as store:
+    folder = tmp_path_factory.mktemp("inputs")
+    with closing(Store(folder / "store")) as store:
         yield store
+    # Two gigabytes, which pytest would keep to the end of the session.
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module", name="lock")
