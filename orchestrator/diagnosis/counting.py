@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.diagnosis.source import unlike
 from reproducibility import regular
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ def differing_bytes(first: Path, second: Path) -> tuple[int, int]:
 def _in_piece(left: bytes, right: bytes) -> tuple[int, int]:
     """The first byte that differs, and how many do."""
     length = min(len(left), len(right))
-    one, other = (int.from_bytes(side[:length], "big") for side in (left, right))
-    differing = (one ^ other).to_bytes(length, "big")
+    differing = unlike(left, right)
     count = length - differing.count(0)
     return length - len(differing.lstrip(b"\0")), count

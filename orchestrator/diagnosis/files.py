@@ -18,7 +18,7 @@ from orchestrator.diagnosis.formats import (
 )
 from orchestrator.diagnosis.model import Cause, Judgement, Sureness
 from orchestrator.diagnosis.source import first_difference
-from reproducibility.errors import ComparisonError, InputError
+from reproducibility.errors import ComparisonError, InputError, SourceryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +39,9 @@ FORMATS: tuple[tuple[str, Callable[[Source], bool], Explain], ...] = (
     ("a zip archive", zip_archive.is_zip, zip_archive.explain),
     ("a tar archive", tar.is_tar, tar.explain),
 )
+
+# How a note of a format begins that failed by an error that is none of the file.
+MISTAKE = "this is a mistake in orchestrate itself"
 
 _SAMPLE = 4096
 # Bytes that are shown of what one side has more.
@@ -79,7 +82,10 @@ def explain(pair: Pair, to: Collector, depth: int = 0) -> None:
 
 
 def _structured(pair: Pair, to: Collector, depth: int) -> None:
-    """Add what differs by the first format that both are of and that tells something."""
+    """Add what differs by the first format that both are of and that tells something.
+
+    An error of one format is a note: of many files that differ, the others are explained.
+    """
     mark = to.mark()
 
     def inner(within: Pair) -> None:
@@ -92,6 +98,13 @@ def _structured(pair: Pair, to: Collector, depth: int) -> None:
             how(pair, to, inner)
         except (InputError, ComparisonError) as error:
             to.note(f"{pair.path or 'this'} was not read as {name}: {error.summary}")
+        except SourceryError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            words = f"{type(error).__name__}: {error}"
+            to.note(f"{pair.path or 'this'} was not read to its end as {name}; {MISTAKE}: {words}")
         if to.since(mark):
             return
 

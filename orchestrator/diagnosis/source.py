@@ -6,6 +6,7 @@ A file is read, not mapped: a mapped file that somebody cuts short ends the proc
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 20
 _BLOCK = 4096
+# Bytes that are compared as numbers.
+_COMPARED = 1 << 16
+_NOT_ZERO = re.compile(rb"[^\0]")
 
 
 class Source(Protocol):
@@ -139,18 +143,26 @@ def first_difference(first: Source, second: Source) -> int | None:
 def runs(first: bytes, second: bytes, *, most: int, gap: int = 8) -> list[tuple[int, int]]:
     """Return where two pieces of one length differ, (start, end); less than `gap` apart is one."""
     found: list[tuple[int, int]] = []
-    length = min(len(first), len(second))
-    for block in range(0, length, _BLOCK):
-        one, other = first[block : block + _BLOCK], second[block : block + _BLOCK]
+    for start in range(0, min(len(first), len(second)), _COMPARED):
+        one, other = first[start : start + _COMPARED], second[start : start + _COMPARED]
         if one == other:
             continue
-        for at, (a, b) in enumerate(zip(one, other, strict=False), block):
-            if a == b:
-                continue
-            if found and at - found[-1][1] < gap:
-                found[-1] = found[-1][0], at + 1
+        differing = unlike(one, other)
+        at = 0
+        while begin := _NOT_ZERO.search(differing, at):
+            zeros = differing.find(bytes(gap), begin.start())
+            at = zeros if zeros >= 0 else len(differing.rstrip(b"\0"))
+            if found and start + begin.start() - found[-1][1] < gap:
+                found[-1] = found[-1][0], start + at
             elif len(found) >= most:
                 return found
             else:
-                found.append((at, at + 1))
+                found.append((start + begin.start(), start + at))
     return found
+
+
+def unlike(one: bytes, other: bytes) -> bytes:
+    """As many bytes as both have: zero where they are the same."""
+    length = min(len(one), len(other))
+    numbers = [int.from_bytes(side[:length], "little") for side in (one, other)]
+    return (numbers[0] ^ numbers[1]).to_bytes(length, "little")

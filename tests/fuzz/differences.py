@@ -37,6 +37,9 @@ def _told(first: Source, second: Source) -> Diagnosis:
         if visible.line(line) != line:
             raise AssertionError(repr(line))
     found.document()
+    for note in found.notes:
+        if files.MISTAKE in note:
+            raise AssertionError(note)
     return found
 
 

@@ -58,7 +58,9 @@ def explain(pair: Pair, to: Collector, inner: Inner) -> None:
     elif kind == ".gz":
         _gzip(pair, to)
     if cpio.is_archive(pair, opening):
-        same = cpio.explain_streams(pair, to, inner, opening)
+        # Both are unpacked as they are read: places are those in what they unpack to.
+        within = pair.within("unpacked", pair.first, pair.second)
+        same = cpio.explain_streams(within, to, inner, opening)
     else:
         first, second = (unpacked(side, to, pair.path) for side in (pair.first, pair.second))
         same = first == second

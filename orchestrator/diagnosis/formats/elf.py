@@ -6,12 +6,12 @@ Source: System V ABI, "Object Files": ELF header, section headers, notes, compre
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnosis import blob
-from orchestrator.diagnosis.formats import golang, records
+from orchestrator.diagnosis.formats import elf_headers, golang, records
+from orchestrator.diagnosis.formats.elf_inflating import Inflating
 from orchestrator.diagnosis.model import UNKNOWN, Cause, Judgement, Sureness
 from orchestrator.diagnosis.source import Memory, first_difference
 from reproducibility.errors import InputError
@@ -30,27 +30,24 @@ _MOST_SECTIONS = 10_000
 _MOST_NOTES = 100
 _MOST_NAME = 200
 _NO_BITS = 8
-_EXECUTABLE, _COMPRESSED = 0x4, 0x800
-_ZLIB = 1
-_INFLATED = 48 << 20
-# Width (by class 1, 2) -> formats behind the identity: header, section header, compression header.
+_EXECUTABLE = 0x4
+_LONGEST_ID = 4096
+# Width (by class 1, 2) -> formats behind the identity: header, section header.
 _FORMS = {
-    1: ("HHIIIIIHHHHHH", "IIIIIIIIII", "III"),
-    2: ("HHIQQQIHHHHHH", "IIQQQQIIQQ", "IIQQ"),
+    1: ("HHIIIIIHHHHHH", "IIIIIIIIII"),
+    2: ("HHIQQQIHHHHHH", "IIQQQQIIQQ"),
 }
-_FIELDS = (
-    "type", "machine", "version", "entry point", "place of the program headers",
-    "place of the section headers", "flags", "size of this header", "size of a program header",
-    "number of program headers", "size of a section header", "number of sections",
-    "section with the names",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section. `fields`: its header's, after the name. `content`: empty where it has no bytes."""
+    """A section. `fields`: its header's, after the name. `content`: empty where it has no bytes.
+
+    `number`: of its header in their table.
+    """
 
     name: str
+    number: int
     fields: tuple[int, ...]
     content: bytes
 
@@ -133,13 +130,13 @@ def _parse(data: bytes) -> File:
     names = _content(data, rows[names_at])
     taken = 0
     sections = []
-    for row in rows:
+    for number, row in enumerate(rows):
         content = _content(data, row)
         # Sections may lie over each other; those of real files do not.
         taken += len(content)
         if taken > 2 * len(data):
             raise ValueError("sections that lie over each other")
-        sections.append(Section(_name(names, row[0]), row[1:], content))
+        sections.append(Section(_name(names, row[0]), number, row[1:], content))
     return File(order, data[4] == _FORMS_WIDE, header, tuple(sections))
 
 
@@ -183,21 +180,29 @@ def explain(pair: Pair, to: Collector, _: Callable[[Pair], None]) -> None:
         to.note(f"{pair.path} is too large for its sections to be looked at")
         return
     first, second = (parse(data, pair.path) for data in whole)
+    begin = to.mark()
+    common = _common(pair, to, first, second)
+    elf_headers.explain(pair, to, (first, second), common)
+    left = elf_headers.left(whole, (first, second))
     mark = to.mark()
+    inflating = [Inflating(one, to, side.size)
+                 for one, side in ((first, pair.first), (second, pair.second))]  # fmt: skip
     ids: list[tuple[Section, Section]] = []
-    for one, other in _common(pair, to, first, second):
+    for one, other in common:
         if one.content == other.content:
             continue
         if one.name.startswith(".note") and "build" in one.name:
             ids.append((one, other))
         else:
-            _section(pair, to, one, other)
-    _build_ids(pair, to, ids, first.order, alone=not to.since(mark))
-    if not to.since(mark):
+            _section(pair, to, (one, other), inflating)
+    _build_ids(pair, to, ids, first.order, alone=not to.since(begin) and left is None)
+    if not to.since(begin):
         blob.explain(pair, to, first.at)
-    elif not ids or len(to.since(mark)) > len(ids):
-        _headers(pair, to, first, second)
+        return
+    elf_headers.explain_moved(pair, to, (first, second))
     _weigh(to, mark)
+    if left is not None:
+        elf_headers.say_left(pair, to, left, first.at)
 
 
 def _common(pair: Pair, to: Collector, first: File, second: File) -> list[tuple[Section, Section]]:
@@ -211,8 +216,9 @@ def _common(pair: Pair, to: Collector, first: File, second: File) -> list[tuple[
             judged = Judgement(
                 Cause.INPUT, Sureness.POSSIBLE, "other sections, as other options or tools make"
             )
-        only = [name for name in names[0] if name not in names[1]]
-        others = [name for name in names[1] if name not in names[0]]
+        sets = [set(side) for side in names]
+        only = [name for name in names[0] if name not in sets[1]]
+        others = [name for name in names[1] if name not in sets[0]]
         values = ", ".join(names[0] if same else only), ", ".join(names[1] if same else others)
         to.say(pair.path, "the list of sections", judged, values)
     left: dict[str, list[Section]] = {}
@@ -221,41 +227,59 @@ def _common(pair: Pair, to: Collector, first: File, second: File) -> list[tuple[
     return [(one, left[one.name].pop(0)) for one in first.sections if left.get(one.name)]
 
 
-def _section(pair: Pair, to: Collector, one: Section, other: Section) -> None:
-    contents = [_inflated(side) or side.content for side in (one, other)]
-    within = pair.within(f"section {one.name}", Memory(contents[0]), Memory(contents[1]))
+def _section(
+    pair: Pair, to: Collector, both: tuple[Section, Section], inflating: list[Inflating]
+) -> None:
+    one, other = both
+    within = pair.within(f"section {one.name}", Memory(one.content), Memory(other.content))
+    unpacked = _unpacked(within, both, inflating)
+    if unpacked is not None:
+        contents = unpacked.first, unpacked.second
+        if first_difference(*contents) is None:
+            at = first_difference(within.first, within.second)
+            to.say(within.path, "the compressed bytes", _PACKED, (None, None), offset=at)
+            return
+        within = unpacked
     if one.name == ".go.buildinfo" and golang.explain_build_information(within, to):
         return
     if one.entry and records.explain(within, to, one.entry):
         return
+
+    def where(at: int) -> str:
+        # Of what is unpacked no byte is one of the file.
+        return f"byte {one.place + at} of the file" if unpacked is None else "bytes of the section"
+
     if one.flags & _EXECUTABLE:
-        at = first_difference(within.first, within.second)
-        judged = Judgement(Cause.CODE, Sureness.LIKELY, "the instructions are others")
-        sizes = f"{len(one.content)} bytes", f"{len(other.content)} bytes"
-        start = at or 0
-        values = contents[0][start : start + 16], contents[1][start : start + 16]
-        if len(one.content) != len(other.content):
-            judged = replace(judged, reason=f"{judged.reason}: {sizes[0]} and {sizes[1]}")
-        to.say(within.path, f"byte {one.place + start} of the file", judged, values, offset=at)
+        _instructions(within, to, where)
         return
     # DWARF holds addresses, lengths and line numbers; times stand in it as texts at most.
-    debugs = one.name.startswith(_DEBUG)
-    blob.explain(within, to, lambda at: f"byte {one.place + at} of the file", numbers=not debugs)
+    blob.explain(within, to, where, numbers=not one.name.startswith(_DEBUG))
 
 
-def _inflated(section: Section) -> bytes | None:
-    """The content of a compressed section (SHF_COMPRESSED); None of another, or damaged, one."""
-    if not section.flags & _COMPRESSED:
+def _unpacked(
+    within: Pair, both: tuple[Section, Section], inflating: list[Inflating]
+) -> Pair | None:
+    """What two sections unpack to; None where none is compressed, or one cannot be unpacked."""
+    if not any(side.compressed(one) for side, one in zip(inflating, both, strict=True)):
         return None
-    for form in ("<IIQQ", ">IIQQ", "<III", ">III"):
-        size = struct.calcsize(form)
-        if len(section.content) < size or struct.unpack_from(form, section.content)[0] != _ZLIB:
-            continue
-        try:
-            return zlib.decompressobj().decompress(section.content[size:], _INFLATED)
-        except zlib.error:
-            continue
-    return None
+    found = []
+    for side, one in zip(inflating, both, strict=True):
+        content = side.content(one, within.path) if side.compressed(one) else one.content
+        if content is None:
+            return None
+        found.append(Memory(content))
+    return within.within("unpacked", *found)
+
+
+def _instructions(within: Pair, to: Collector, where: Callable[[int], str]) -> None:
+    at = first_difference(within.first, within.second)
+    start = at or 0
+    judged = Judgement(Cause.CODE, Sureness.LIKELY, "the instructions are others")
+    sizes = within.first.size, within.second.size
+    if sizes[0] != sizes[1]:
+        judged = replace(judged, reason=f"{judged.reason}: {sizes[0]} bytes and {sizes[1]} bytes")
+    values = within.first.read(start, 16), within.second.read(start, 16)
+    to.say(within.path, where(start), judged, values, offset=at)
 
 
 def _build_ids(
@@ -265,21 +289,14 @@ def _build_ids(
         pairs = zip(notes(one, order), notes(other, order), strict=False)
         values = next(((a[2], b[2]) for a, b in pairs if a != b), (one.content, other.content))
         judged = golang.judge_build_id(*values, alone=alone)
-        at = next((n for n, (a, b) in enumerate(zip(one.content, other.content, strict=False))
-                   if a != b), 0)  # fmt: skip
+        at = first_difference(Memory(one.content), Memory(other.content)) or 0
+        values = values[0][:_LONGEST_ID], values[1][:_LONGEST_ID]
         shown = [value.decode() if value.isascii() else value.hex() for value in values]
         name = pair.within(f"section {one.name}", Memory(b""), Memory(b"")).path
         to.say(
             name, f"build ID, byte {one.place + at} of the file", judged, (shown[0], shown[1]),
             offset=at, follows=not alone,
         )  # fmt: skip
-
-
-def _headers(pair: Pair, to: Collector, first: File, second: File) -> None:
-    """Fields of the headers that differ: where sections have other sizes, so have these."""
-    for name, a, b in zip(_FIELDS, first.header, second.header, strict=True):
-        if a != b:
-            to.say(pair.path, f"the ELF header, {name}", _FOLLOWS, (a, b), follows=True, kind="h")
 
 
 def _weigh(to: Collector, mark: int) -> None:
@@ -294,4 +311,6 @@ def _weigh(to: Collector, mark: int) -> None:
                 to.findings[number] = replace(one, follows=True)
 
 
-_FOLLOWS = replace(UNKNOWN, reason="it follows from what the sections hold")
+_PACKED = replace(
+    UNKNOWN, reason="what the section unpacks to is the same: another compressor or level"
+)

@@ -22,6 +22,8 @@ _DAMAGED: Final = (
     OverflowError,
     RecursionError,
     LookupError,
+    # Asked for by a number in the bytes.
+    MemoryError,
     NotImplementedError,
     RuntimeError,
     struct.error,
@@ -43,7 +45,9 @@ def refusing(words: str, subject: str = "") -> Iterator[None]:
     try:
         yield
     except _DAMAGED as error:
-        raise InputError(f"{words}: {error}", subject=subject) from error
+        raise InputError(
+            f"{words}: {str(error) or type(error).__name__}", subject=subject
+        ) from error
     except OSError as error:
         if error.errno is not None:
             raise

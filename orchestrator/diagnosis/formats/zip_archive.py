@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from orchestrator.diagnosis import moments
 from orchestrator.diagnosis.formats import members
@@ -26,6 +27,9 @@ _END = b"PK\5\6"
 _TAIL = 22 + 0xFFFF
 _TIMES, _OWNERS = b"UT", (b"ux", b"Ux")
 _MOST_EXTRA = 100
+_PIECE = 1 << 20
+# `zipfile` bounds what it unpacks of these only; of others a few bytes become many in memory.
+_UNPACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
 
 def is_zip(source: Source) -> bool:
@@ -43,10 +47,33 @@ def explain(pair: Pair, to: Collector, inner: Callable[[Pair], None]) -> None:
         _check(side)
     with (
         refusing("a damaged zip archive", pair.path),
-        zipfile.ZipFile(opened(pair.first)) as first,
-        zipfile.ZipFile(opened(pair.second)) as second,
+        zipfile.ZipFile(_opened(pair.first)) as first,
+        zipfile.ZipFile(_opened(pair.second)) as second,
     ):
         _archives(pair, to, inner, (first, second))
+
+
+class _Limited(io.BufferedReader):
+    """A stream that gives no more at once than the largest directory.
+
+    `zipfile` reads a directory in one go, and takes its size from one of several places.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read at most so many bytes.
+
+        Raises:
+            InputError: that is more than a directory has.
+        """
+        if size is None or size < 0:
+            size = _LARGEST_DIRECTORY
+        elif size > _LARGEST_DIRECTORY:
+            raise InputError("a larger directory than is looked at")
+        return super().read(size)
+
+
+def _opened(source: Source) -> BinaryIO:
+    return cast("BinaryIO", _Limited(cast("io.RawIOBase", opened(source)), 1 << 16))
 
 
 def _check(source: Source) -> None:
@@ -136,15 +163,32 @@ def _content(
     sides: tuple[zipfile.ZipFile, zipfile.ZipFile], both: tuple[zipfile.ZipInfo, zipfile.ZipInfo],
 ) -> None:  # fmt: skip
     largest = to.limits.unpacked // 2
-    contents = []
-    for side, info in zip(sides, both, strict=True):
-        with side.open(info) as stream:
-            contents.append(stream.read(largest + 1))
-    if max(map(len, contents)) > largest:
-        values = both[0].file_size, both[1].file_size
-        to.say(pair.path, f"the content of {both[0].filename}", UNKNOWN, values)
+    name = both[0].filename
+    sizes = both[0].file_size, both[1].file_size
+    others = [one.compress_type for one in both if one.compress_type not in _UNPACKED]
+    if others:
+        to.note(
+            f"{pair.path}: {name} was not looked into: of zip members those are that are stored or "
+            f"deflated (methods 0 and 8), and this is of method {others[0]}"
+        )
+    contents = [] if others else [
+        _unpacked(side, info, largest) for side, info in zip(sides, both, strict=True)
+    ]  # fmt: skip
+    if others or max(map(len, contents)) > largest:
+        to.say(pair.path, f"the content of {name}", UNKNOWN, sizes)
         return
-    inner(pair.within(both[0].filename, Memory(contents[0]), Memory(contents[1])))
+    inner(pair.within(name, Memory(contents[0]), Memory(contents[1])))
+
+
+def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, largest: int) -> bytes:
+    """The content of a member; of a larger one, one byte more than `largest`."""
+    found = bytearray()
+    with archive.open(info) as stream:
+        while len(found) <= largest and (
+            piece := stream.read(min(_PIECE, largest + 1 - len(found)))
+        ):
+            found += piece
+    return bytes(found)
 
 
 def _words(when: tuple[int, int, int, int, int, int]) -> str:

@@ -60,7 +60,7 @@ CASES = {
     "archive mtime, compressed": Case(
         samples.zst(samples.cpio(MEMBERS, epoch=EPOCH)),
         samples.zst(samples.cpio(MEMBERS, epoch=EPOCH + 77)),
-        Cause.TIME, "cpio header of one, modification time",
+        Cause.TIME, "cpio header of one, modification time", "file > unpacked", offset=6 + 40,
     ),
     "compression threads": Case(
         samples.zst(LONG), samples.zst(LONG, frames=4), Cause.PARALLELISM, "frame 1 of 1",

@@ -268,7 +268,7 @@ def test_members_of_cpio_by_content_and_what_fills_them_up() -> None:
     one = samples.zst(samples.cpio({**MEMBERS, "four": b"host: alpha\n"}))
     other = samples.zst(samples.cpio({**MEMBERS, "four": b"host: gamma\n"}))
     [finding] = found(one, other)
-    assert (finding.path, finding.cause) == ("f > four", Cause.USER)
+    assert (finding.path, finding.cause) == ("f > unpacked > four", Cause.USER)
     plain = samples.cpio(MEMBERS)
     [finding] = found(samples.zst(plain), samples.zst(plain + bytes(512)))
     assert finding.where == "bytes between the members"
