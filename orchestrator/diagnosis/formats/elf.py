@@ -181,10 +181,11 @@ def explain(pair: Pair, to: Collector, _: Callable[[Pair], None]) -> None:
         return
     first, second = (parse(data, pair.path) for data in whole)
     begin = to.mark()
-    common = _common(pair, to, first, second)
+    common = _common(first, second)
     elf_headers.explain(pair, to, (first, second), common)
     left = elf_headers.left(whole, (first, second))
     mark = to.mark()
+    _list(pair, to, first, second)
     inflating = [Inflating(one, to, side.size)
                  for one, side in ((first, pair.first), (second, pair.second))]  # fmt: skip
     ids: list[tuple[Section, Section]] = []
@@ -195,7 +196,8 @@ def explain(pair: Pair, to: Collector, _: Callable[[Pair], None]) -> None:
             ids.append((one, other))
         else:
             _section(pair, to, (one, other), inflating)
-    _build_ids(pair, to, ids, first.order, alone=not to.since(begin) and left is None)
+    same = left is None and first.header == second.header
+    _build_ids(pair, to, ids, first.order, alone=same and not to.since(begin))
     if not to.since(begin):
         blob.explain(pair, to, first.at)
         return
@@ -205,8 +207,16 @@ def explain(pair: Pair, to: Collector, _: Callable[[Pair], None]) -> None:
         elf_headers.say_left(pair, to, left, first.at)
 
 
-def _common(pair: Pair, to: Collector, first: File, second: File) -> list[tuple[Section, Section]]:
-    """The sections of the same name, in the order of the first; those of one side are said."""
+def _common(first: File, second: File) -> list[tuple[Section, Section]]:
+    """The sections of the same name, in the order of the first."""
+    left: dict[str, list[Section]] = {}
+    for one in second.sections:
+        left.setdefault(one.name, []).append(one)
+    return [(one, left[one.name].pop(0)) for one in first.sections if left.get(one.name)]
+
+
+def _list(pair: Pair, to: Collector, first: File, second: File) -> None:
+    """Add that the sections are others, or in another order."""
     names = [[one.name for one in side.sections] for side in (first, second)]
     if names[0] != names[1]:
         same = sorted(names[0]) == sorted(names[1])
@@ -221,10 +231,6 @@ def _common(pair: Pair, to: Collector, first: File, second: File) -> list[tuple[
         others = [name for name in names[1] if name not in sets[0]]
         values = ", ".join(names[0] if same else only), ", ".join(names[1] if same else others)
         to.say(pair.path, "the list of sections", judged, values)
-    left: dict[str, list[Section]] = {}
-    for one in second.sections:
-        left.setdefault(one.name, []).append(one)
-    return [(one, left[one.name].pop(0)) for one in first.sections if left.get(one.name)]
 
 
 def _section(
