@@ -75,11 +75,11 @@ def explain(
                 )  # fmt: skip
     programs = zip(_programs(pair.first.read, first), _programs(pair.second.read, second),
                    strict=False)  # fmt: skip
-    for number, ((place, one), (_, other)) in enumerate(programs):
+    for number, ((place, mine), (_, theirs)) in enumerate(programs):
         for name, at in _OF_PROGRAM[first.wide]:
-            if one[name] != other[name]:
+            if mine[name] != theirs[name]:
                 to.say(pair.path, f"program header {number}, {name}", _OTHER,
-                       (hex(one[name]), hex(other[name])), offset=place + at,
+                       (hex(mine[name]), hex(theirs[name])), offset=place + at,
                        kind="program header")  # fmt: skip
 
 
