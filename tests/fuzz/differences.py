@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import struct
+import tarfile
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnosis import evidence, files
@@ -20,7 +22,7 @@ from tests.fuzz.target import Target
 from tests.unit.orchestrator.diagnosis import samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from orchestrator.diagnosis.model import Diagnosis
     from orchestrator.diagnosis.source import Source
@@ -145,7 +147,22 @@ def _bombs() -> Sequence[bytes]:
     start = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + head
     archive = samples.cpio({"x": b""})[:120]
     return [bombs.xz(), bombs.gz(), bombs.zst(), bombs.zst(archive), bytes(claims), claimed,
-            start + overlaid]  # fmt: skip
+            start + overlaid, *_tars()]  # fmt: skip
+
+
+def _tars() -> Iterator[bytes]:
+    """Archives of tar with a long name of 2**50 bytes, and with times that are none."""
+    header = bytearray(tarfile.TarInfo("one").tobuf(tarfile.GNU_FORMAT))
+    header[124:157] = b"\x80" + (1 << 50).to_bytes(11, "big") + header[136:148] + b" " * 8 + b"L"
+    header[148:156] = b"%06o\0 " % sum(header)
+    yield bytes(header) + bytes(1024)
+    for time in ("inf", "nan"):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            info = tarfile.TarInfo("one")
+            info.pax_headers = {"mtime": time}
+            archive.addfile(info)
+        yield out.getvalue()
 
 
 TARGETS = (

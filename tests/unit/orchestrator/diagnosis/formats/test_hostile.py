@@ -311,7 +311,7 @@ def test_a_compressed_section_that_unpacks_to_the_same() -> None:
         [table] = struct.unpack_from("<Q", data, 40)
         struct.pack_into("<Q", data, table + 64 + 8, 0x800)
         sections.append(bytes(data))
-    one, *_ = told(*sections).findings
+    one, *_ = told(sections[0], sections[1]).findings
     assert (one.path, one.where) == ("f > section .debug_info", "the compressed bytes")
     assert "unpacks to is the same" in one.reason
 
@@ -323,7 +323,7 @@ def test_a_compressed_section_that_says_another_size(size: int) -> None:
         data = bytearray(compressed(fill, 30, 1))
         struct.pack_into("<Q", data, 64 + 8, size)
         sections.append(bytes(data))
-    to = told(*sections)
+    to = told(sections[0], sections[1])
     assert {one.path for one in to.findings} == {"f > section .debug_0000"}
     assert "compared as it is compressed" in notes(to)
 
@@ -419,7 +419,7 @@ def test_a_changed_program_header_is_said_beside_a_clear_cause(at: int, name: st
         struct.pack_into("<HH", data, 54, 56, 2)
         files_of.append(data + struct.pack("<IIQQQQQQ", 1, 6, *[0] * 6) * 2)
     files_of[1][-56 + at] = 7
-    to = told(*map(bytes, files_of))
+    to = told(bytes(files_of[0]), bytes(files_of[1]))
     [one] = [one for one in to.findings if "program header" in one.where]
     assert (one.where, one.first, one.second) == (
         f"program header 1, {name}", hex((1, 6)[at // 4]), "0x7",
