@@ -191,6 +191,7 @@ class DockerEngine(LocalEngine):
                 seconds=ended.seconds,
                 peak_memory=ended.peak_memory,
                 ended_by=ended.ended_by or exceeded,
+                cut=ended.cut,
                 cpus=action.conditions.processors or self.processors,
             )
 

@@ -288,4 +288,5 @@ def _outcome(  # noqa: PLR0913 - all of one run
         peak_memory=peak,
         ended_by=ended_by or exceeded,
         cpus=cpus,
+        cut=launched.cut,
     )
