@@ -14,6 +14,7 @@ from docker.errors import APIError
 
 from containers.docker import watch
 from containers.policy import Limits
+from containers.sandbox.supervise import Log
 from reproducibility.errors import InfrastructureError, Stopped
 
 if TYPE_CHECKING:
@@ -193,9 +194,9 @@ def test_the_last_output_of_a_container_is_waited_for(
 def test_a_full_disk_is_told_with_its_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    close = watch.Log.close
+    close = Log.close
 
-    def full(log: watch.Log, *_: object) -> None:
+    def full(log: Log, *_: object) -> None:
         if what == "close":
             close(log)
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -204,7 +205,7 @@ def test_a_full_disk_is_told_with_its_remedy(
         engine.over.set()
         yield LINE, None
 
-    monkeypatch.setattr(watch.Log, what, full)
+    monkeypatch.setattr(Log, what, full)
     engine = Running(send)
     with pytest.raises(InfrastructureError, match="what an action writes: No space left") as told:
         watched(engine, tmp_path)

@@ -64,7 +64,7 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
 
 def test_a_lock_stays_until_what_else_its_process_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / "engine-gone.lock").write_text("")
-    removed = []
+    removed: list[str] = []
 
     def fail(name: str) -> None:
         raise InfrastructureError(f"cannot remove what {name} left")
