@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from reproducibility import variations
-from reproducibility.errors import InfrastructureError
+from reproducibility.errors import ActionError, InfrastructureError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +116,8 @@ class Outcome:
     and how each rule of the policy was enforced there. `cpus`: on how many CPUs it could run, as
     it saw by its affinity; its share of them, where it was given one. `worker`: the machine of a
     farm that ran it, empty where the engine has but one. `taken_from`: where a result comes from
-    that nothing was run for, such as a farm's action cache; empty where it was run.
+    that nothing was run for, such as a farm's action cache; empty where it was run. `cut`: whether
+    `stdout` is only the beginning of what was written.
     """
 
     exit_status: int
@@ -131,11 +132,28 @@ class Outcome:
     cpus: int
     worker: str = ""
     taken_from: str = ""
+    cut: bool = False
 
     @property
     def failed(self) -> bool:
         """Tell whether it was ended, or ended by itself with another exit status than 0."""
         return self.exit_status != 0 or bool(self.ended_by)
+
+    def said_whole(self, name: str, limit: int) -> Self:
+        """Itself, of an action whose standard output is used. `name`: the action's.
+
+        `limit`: bytes that are kept of it (`limits.log`).
+
+        Raises:
+            ActionError: there was more.
+        """
+        if self.cut:
+            raise ActionError(
+                f"{name} wrote more to its standard output, which is used, than the {limit} bytes "
+                "that are kept of it (limits.log)",
+                remedy="raise limits.log in the spec, or leave it out for the usual 64 MiB",
+            )
+        return self
 
     def run_again(self, name: str) -> Self:
         """Itself, of an action that was made again to be compared. `name`: the action's.

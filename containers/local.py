@@ -26,7 +26,7 @@ class Ended:
     """An action that has ended, and what it left.
 
     `outputs`: folder with the declared outputs, at the paths that the action names. `stdout`,
-    `stderr`: files, cut at the policy's log limit. The others as in `Outcome`.
+    `stderr`: files, cut at the policy's log limit. The others, `cut` among them, as in `Outcome`.
     """
 
     exit_status: int
@@ -37,6 +37,7 @@ class Ended:
     peak_memory: int
     ended_by: str
     cpus: int
+    cut: bool = False
 
 
 class LocalEngine(ABC):
@@ -113,6 +114,7 @@ class LocalEngine(ABC):
                 engine=self.identity,
                 enforcement=enforcement,
                 cpus=ended.cpus,
+                cut=ended.cut,
             )
 
 

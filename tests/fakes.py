@@ -11,6 +11,7 @@ from containers.action import Action
 from containers.engine import Capability, Identity, refused_everywhere
 from containers.local import Ended, LocalEngine
 from containers.policy import RULES, Enforcement
+from containers.sandbox.supervise import Log
 from orchestrator.store.blobs import BLOB_TIME
 from reproducibility import variations
 from reproducibility.conditions import STANDARD
@@ -145,7 +146,9 @@ class FakeEngine(LocalEngine):
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
             place.chmod(0o755 if path in made.programs else 0o644)
-        (into / "stdout").write_bytes(made.stdout)
+        log = Log(into / "stdout", policy.limits.log)
+        log.write(made.stdout)
+        log.close()
         (into / "stderr").write_bytes(made.stderr)
         return Ended(
             exit_status=made.exit_status,
@@ -156,6 +159,7 @@ class FakeEngine(LocalEngine):
             peak_memory=made.peak_memory,
             ended_by=made.ended_by,
             cpus=self.cpus[action.name],
+            cut=log.cut,
         )
 
     def _cpus(self, action: Action, share: Share | None) -> int:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shlex
 import socket
 from contextlib import closing
 from urllib.parse import urlsplit
 
 from reproducibility.errors import InfrastructureError
-from reproducibility.redaction import redact, secrets_of
+from reproducibility.redaction import HIDDEN, redact, secrets_of
 
 REMEDY = "start a container engine or set DOCKER_HOST to one, or use --engine sandbox"
 # Seconds within which an engine that is there takes a connection, and answers what it is asked
@@ -23,6 +24,8 @@ PATIENCE = 10
 _USUAL = "unix:///var/run/docker.sock"
 _UNIX = ("unix", "http+unix")
 _TCP = ("tcp", "http", "https")
+# What the library says of an address without quoting any of it.
+_PLAIN = frozenset({"Port out of range 0-65535", "Invalid IPv6 URL"})
 _OTHER = "or use --engine sandbox"
 _FORMS = "DOCKER_HOST is unix:///path/to/docker.sock or tcp://host:port"
 
@@ -34,7 +37,12 @@ def address() -> str:
 
 def shown() -> str:
     """The address as it may be printed: without a password."""
-    return redact(address(), secrets_of([address()]))
+    shown = redact(address(), secrets_of([address()]))
+    scheme, separator, rest = shown.rpartition("://")
+    # What reads like a host, a port and a path is a password that holds a slash.
+    if scheme not in _UNIX and _beyond(rest):
+        return f"{scheme}{separator}{HIDDEN}@{rest.rpartition('@')[2]}"
+    return shown
 
 
 def remedy() -> str:
@@ -95,10 +103,26 @@ def check() -> None:
 
 
 def _port(rest: str) -> int | None:
+    """Return the port that an address names, if any.
+
+    Nothing of the address is quoted: what reads like a host or a port may be a password.
+    """
     try:
-        return urlsplit(f"//{rest}").port
+        port = urlsplit(f"//{rest}").port
     except ValueError as error:
-        raise _refused(f"{error}", _FORMS) from error
+        words = str(error) if str(error) in _PLAIN else "its port is no number"
+        raise _refused(words, _FORMS) from None
+    if _beyond(rest):
+        raise _refused(
+            "its user name or password holds a /, ? or #",
+            f"write these in it as %2F, %3F and %23; {_FORMS}",
+        )
+    return port
+
+
+def _beyond(rest: str) -> bool:
+    """Return whether user information goes on where host and port should have ended."""
+    return "@" in rest[len(re.split(r"[/?#]", rest, maxsplit=1)[0]) :]
 
 
 def _check_ssh(rest: str) -> None:

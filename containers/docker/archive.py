@@ -164,6 +164,15 @@ class _Stream(io.RawIOBase):
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = iter(pieces)
         self._rest = memoryview(b"")
+        self._size = self._said = 0
+
+    def closes_at(self, offset: int) -> bool:
+        """Return whether all that came from an offset on is the end of an archive.
+
+        That is two blocks of zeros (POSIX, pax: "two 512-octet blocks of binary zeros"), and no
+        more than further zeros after them.
+        """
+        return self._said <= offset and self._size >= offset + len(_END)
 
     def readable(self) -> bool:
         return True
@@ -173,6 +182,10 @@ class _Stream(io.RawIOBase):
             piece = next(self._pieces, None)
             if piece is None:
                 return 0
+            said = len(piece.rstrip(b"\0"))
+            if said:
+                self._said = self._size + said
+            self._size += len(piece)
             self._rest = memoryview(piece)
         size = min(len(buffer), len(self._rest))
         buffer[:size] = self._rest[:size]
@@ -193,8 +206,11 @@ class _Content:
             raise _bad(error) from error
 
 
-def _bad(error: tarfile.TarError) -> InfrastructureError:
-    return InfrastructureError(f"the container engine sent a bad archive: {error}")
+def _bad(error: object) -> InfrastructureError:
+    return InfrastructureError(
+        f"the container engine sent a bad archive: {error}",
+        remedy="run the same command again; if it happens again, look at the engine's log",
+    )
 
 
 def members(pieces: Iterable[bytes]) -> Iterator[tuple[tarfile.TarInfo, BinaryIO | None]]:
@@ -203,7 +219,8 @@ def members(pieces: Iterable[bytes]) -> Iterator[tuple[tarfile.TarInfo, BinaryIO
     Raises:
         InfrastructureError: not a tar stream, or it ends too early.
     """
-    buffered = io.BufferedReader(_Stream(pieces), _PIECE)
+    stream = _Stream(pieces)
+    buffered = io.BufferedReader(stream, _PIECE)
     try:
         with tarfile.open(mode="r|", fileobj=buffered) as archive:
             for member in archive:
@@ -214,6 +231,9 @@ def members(pieces: Iterable[bytes]) -> Iterator[tuple[tarfile.TarInfo, BinaryIO
             pass
     except tarfile.TarError as error:
         raise _bad(error) from error
+    # The library takes it for the end where there is no header, or none that it understands.
+    if not stream.closes_at(archive.offset):
+        raise _bad("it does not come to its end")
 
 
 def unpack(pieces: Iterable[bytes], into: Path, allowance: Allowance) -> None:

@@ -131,11 +131,18 @@ class DockerEngine(LocalEngine):
 
     def __enter__(self) -> Self:
         """Begin a run, after removing what runs left that are gone."""
-        self._scratch = Scratch(self._parent, _PREFIX)
-        for name in self._scratch.swept:
-            self._api.remove_labelled(f"{LABEL}={name}")
-        self._reaper = Reaper(f"{LABEL}={self._scratch.folder.name}")
+        with ExitStack() as stack:
+            stack.callback(self._api.close)
+            scratch = Scratch(self._parent, _PREFIX, self._remove_left)
+            stack.callback(scratch.close)
+            self._reaper = Reaper(f"{LABEL}={scratch.folder.name}")
+            stack.pop_all()
+        self._scratch = scratch
         return self
+
+    def _remove_left(self, name: str) -> None:
+        """Remove what a run left, known by the name of its scratch folder."""
+        self._api.remove_labelled(f"{LABEL}={name}")
 
     def __exit__(self, *exception: object) -> None:
         """Remove every container and volume of the run."""
@@ -155,7 +162,8 @@ class DockerEngine(LocalEngine):
             if reaper is not None:
                 reaper.close(clean=clean)
             if scratch is not None:
-                scratch.close()
+                # The reaper gives up on an engine that stays away; the next run has the lock.
+                scratch.close(clean=clean)
             self._api.close()
 
     def execute(
@@ -183,6 +191,7 @@ class DockerEngine(LocalEngine):
                 seconds=ended.seconds,
                 peak_memory=ended.peak_memory,
                 ended_by=ended.ended_by or exceeded,
+                cut=ended.cut,
                 cpus=action.conditions.processors or self.processors,
             )
 

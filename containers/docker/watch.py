@@ -5,13 +5,13 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import requests
-from docker.errors import APIError, DockerException
+from docker.errors import APIError
 
+from containers import blame
 from containers.sandbox.supervise import Log
 from reproducibility.errors import InfrastructureError, Stopped
 
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 _TICK = 0.1
 _SAMPLE = 2.0
 _LOOK = 5.0
+# Seconds without a sign of what an ended container wrote last, and for which a container may go on
+# after the end of its output: its init holds that open, so the two end at one time.
+_LAST = 60.0
+_LOST = "output"
 _KILLED = 137
 _INIT = "docker-init"
 # What an init ends with that cannot run its command: not executable, not found.
@@ -38,12 +42,13 @@ _KEPT = 2000
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """End of a container: exit status and reason, as in `Outcome`."""
+    """End of a container: exit status and reason, as in `Outcome`; so is `cut`."""
 
     status: int
     seconds: float
     peak_memory: int
     ended_by: str
+    cut: bool
 
 
 def watch(  # noqa: PLR0913 - all of one run
@@ -54,19 +59,20 @@ def watch(  # noqa: PLR0913 - all of one run
     `given`: what its standard input holds, where that is open; less than a pipe can hold.
 
     Raises:
-        InfrastructureError: it cannot be started, or the engine was lost.
+        InfrastructureError: it cannot be started, or the engine was lost, or a part of the output.
         Stopped: `stop` was set; the container has been killed.
     """
     with ExitStack() as stack:
         client = stack.enter_context(api.lend("run a container"))
         logs = []
         for name in ("stdout", "stderr"):
-            log = Log(into / name, limits.log)
-            stack.callback(log.close)
+            with _keeping(into):
+                log = Log(into / name, limits.log)
+            stack.callback(_keeping(into)(log.close))
             logs.append(log)
         pieces = client.attach(container, stdout=True, stderr=True, stream=True, demux=True)
         stack.callback(_hang_up, pieces)
-        reading = _Reading(pieces, logs)
+        reading = _Reading(pieces, logs, into)
         if given:
             _give(client, container, given)
         started = time.monotonic()
@@ -77,17 +83,28 @@ def watch(  # noqa: PLR0913 - all of one run
             with suppress(APIError):
                 client.kill(container)
         status = int(client.wait(container)["StatusCode"])
-        reading.finish()
+        lost = reading.finish(reason, stop)
         seconds = time.monotonic() - started
         state = client.inspect_container(container)["State"]
-    if reason == "stop":
+    if reason == "stop" or (stop.is_set() and lost is not None):
         raise Stopped("stopped")
     refused = state.get("Error") or _not_run(status, into / "stderr")
     if refused:
         raise InfrastructureError("the container engine could not run the command", subject=refused)
+    if lost is not None:
+        raise lost
     if not reason and state.get("OOMKilled"):
         reason = "memory"
-    return Ended(status, seconds, watching.peak, reason)
+    return Ended(status, seconds, watching.peak, reason, logs[0].cut)
+
+
+@contextmanager
+def _keeping(into: Path) -> Iterator[None]:
+    """Give what a disk refuses of an action's output the words of other such errors."""
+    try:
+        yield
+    except OSError as error:
+        raise blame.of_machine(error, "keep what an action writes", into) from error
 
 
 def _start(client: APIClient, container: str) -> None:
@@ -132,28 +149,61 @@ class _Reading:
     """A thread that takes a container's output until that ends."""
 
     def __init__(
-        self, pieces: Iterator[tuple[bytes | None, bytes | None]], logs: list[Log]
+        self, pieces: Iterator[tuple[bytes | None, bytes | None]], logs: list[Log], into: Path
     ) -> None:
         self._pieces = pieces
         self._logs = logs
+        self._into = into
+        self._taken = 0
+        self.fault: Exception | None = None
         self._thread = threading.Thread(target=self._read, name="container output", daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
-        with suppress(DockerException, requests.RequestException, OSError):
+        try:
             for piece in self._pieces:
                 for data, log in zip(piece, self._logs, strict=True):
                     if data:
-                        log.write(data)
+                        with _keeping(self._into):
+                            log.write(data)
+                self._taken += 1
+        except Exception as error:  # noqa: BLE001 - whatever it is, the rest is lost; see finish()
+            self.fault = error
 
     def ended(self, patience: float) -> bool:
         """Return whether the output has ended, waiting so many seconds for it."""
         self._thread.join(patience)
         return not self._thread.is_alive()
 
-    def finish(self) -> None:
-        """Wait for what an ended container wrote last."""
-        self._thread.join(_LOOK)
+    def finish(self, reason: str, stop: Event) -> InfrastructureError | None:
+        """Wait for what an ended container wrote last; return why that is not the whole.
+
+        `reason`: why the container was ended; the output of one that a limit ended is for people.
+        `stop`: when set, the wait is over.
+        """
+        if reason and reason != _LOST:
+            self.ended(_LOOK)
+            return None
+        taken, since = self._taken, time.monotonic()
+        while not self.ended(_TICK):
+            now = time.monotonic()
+            if self._taken != taken:
+                taken, since = self._taken, now
+            if stop.is_set() or now - since > _LAST:
+                return _lost(f"nothing more came of it for {_LAST:.0f} s, and it has not ended")
+        if self.fault is None:
+            return _lost("it ended before the container did") if reason else None
+        if isinstance(self.fault, InfrastructureError):
+            return self.fault
+        return _lost(str(self.fault) or type(self.fault).__name__)
+
+
+def _lost(why: str) -> InfrastructureError:
+    return InfrastructureError(
+        f"the container engine lost a part of an action's output: {why}",
+        remedy="run the same command again: finished steps are remembered; if it happens again, "
+        "look at the engine's log, and at what lies between it and this machine",
+    )
 
 
 class _Watching:
@@ -169,6 +219,7 @@ class _Watching:
     def until_over(self, stop: Event) -> str:
         """Until the container ends by itself (empty) or is to be ended (why)."""
         started = sampled = looked = time.monotonic()
+        silent = None
         while True:
             over = self._reading.ended(_TICK)
             now = time.monotonic()
@@ -176,12 +227,15 @@ class _Watching:
                 return "stop"
             if now - started > self._limits.seconds:
                 return "time"
-            # The output can end before the container does: a program may close it.
+            # The engine may tell of the output's end some time before it tells of the container's.
             if over or now - looked > _LOOK:
                 looked = now
                 if not self._running():
                     return ""
             if over:
+                silent = silent or now
+                if self._reading.fault is not None or now - silent > _LAST:
+                    return _LOST
                 time.sleep(_TICK)
             if now - sampled > _SAMPLE:
                 sampled = now

@@ -11,9 +11,13 @@ import os
 import secrets
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reproducibility import regular
 from reproducibility.errors import InfrastructureError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LOCK = ".lock"
 
@@ -25,18 +29,24 @@ class Scratch:
     were removed because their processes are gone.
     """
 
-    def __init__(self, parent: Path, prefix: str) -> None:
-        """Make the folder, after removing those of processes that are gone.
+    def __init__(
+        self, parent: Path, prefix: str, first: Callable[[str], object] | None = None
+    ) -> None:
+        """Make the folder, after removing those of processes that are gone (see `sweep`).
 
         Raises:
             InfrastructureError: `parent` cannot be written.
         """
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            self.swept = sweep(parent, prefix)
+            self.swept = sweep(parent, prefix, first)
             self._lock, self._descriptor = _claim(parent, prefix)
             self.folder = self._lock.with_suffix("")
-            self.folder.mkdir(mode=0o700)
+            try:
+                self.folder.mkdir(mode=0o700)
+            except OSError:
+                self.close()
+                raise
         except OSError as error:
             raise InfrastructureError(
                 f"cannot make a scratch folder: {error.strerror}",
@@ -44,23 +54,27 @@ class Scratch:
                 remedy="give a folder on a disk with room that you may write",
             ) from error
 
-    def close(self) -> None:
+    def close(self, *, clean: bool = True) -> None:
         """Remove the folder and let go of the lock; what cannot be removed is left to a sweep.
+
+        `clean`: False where something else of this name is left, for a sweep to find.
 
         Raises:
             OSError: something could not be removed.
         """
         try:
             remove(self.folder)
-            self._lock.unlink(missing_ok=True)
+            if clean:
+                self._lock.unlink(missing_ok=True)
         finally:
             os.close(self._descriptor)
 
 
-def sweep(parent: Path, prefix: str) -> list[str]:
+def sweep(parent: Path, prefix: str, first: Callable[[str], object] | None = None) -> list[str]:
     """Remove the scratch folders below `parent` whose processes are gone; their names.
 
-    Only this user's: `parent` may be a folder that everybody can write to.
+    Only this user's: `parent` may be a folder that everybody can write to. `first`: removes what
+    else a process of that name left; where it raises an error, the lock stays for a later sweep.
     """
     swept = []
     for lock in sorted(parent.glob(f"{prefix}-*{_LOCK}")):
@@ -71,6 +85,8 @@ def sweep(parent: Path, prefix: str) -> list[str]:
         try:
             if os.fstat(descriptor).st_uid == os.geteuid():
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if first is not None:
+                    first(lock.stem)
                 remove(lock.with_suffix(""))
                 lock.unlink(missing_ok=True)
                 swept.append(lock.stem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from containers.cut import was_cut
 from containers.engine import Outcome
 from containers.remote import outputs
 from containers.remote.request import OUTPUTS, REPORT
@@ -100,10 +101,11 @@ class Left:
                     subject=error.subject,
                     remedy="have it write only files and folders, with names that a tree can hold",
                 ) from error
+        said = self._written(result.stdout_raw, result.stdout_digest)
         return Outcome(
             exit_status=report.exit_status,
             tree=tree,
-            stdout=self._storage.put_bytes(self._stream(result.stdout_raw, result.stdout_digest)),
+            stdout=self._storage.put_bytes(said[: self._limits.log]),
             stderr=self._storage.put_bytes(self._stream(result.stderr_raw, result.stderr_digest)),
             seconds=report.seconds,
             peak_memory=report.peak_memory,
@@ -113,6 +115,7 @@ class Left:
             cpus=report.cpus,
             worker=f"{worker} ({report.machine})" if report.machine else worker,
             taken_from=f"action cache ({self._farm.cache})" if executed.cached else "",
+            cut=was_cut(said, self._limits.log),
         )
 
     def _report(self, executed: Executed, worker: str) -> Report:
@@ -164,11 +167,14 @@ class Left:
         return tree
 
     def _stream(self, raw: bytes, digest: api.Digest) -> bytes:
+        return self._written(raw, digest)[: self._limits.log]
+
+    def _written(self, raw: bytes, digest: api.Digest) -> bytes:
         """What an action wrote; the launcher has cut it."""
         name, data = outputs.words(raw, digest, self._offer.function)
         if data is None:
             data = self._receiver.read(name, self._limits.log + _LARGEST_REPORT, self._stop)
-        return data[: self._limits.log]
+        return data
 
 
 def _required(known: Known, name: Name) -> Digest:

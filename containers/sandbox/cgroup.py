@@ -161,11 +161,16 @@ class Cgroups:
         }
         if limits.cpus and self.cpu:
             settings["cpu.max"] = f"{limits.cpus * _CPU_PERIOD} {_CPU_PERIOD}"
-        for file, value in settings.items():
-            (path / file).write_text(value, "ascii")
+        group = Group(path)
+        try:
+            for file, value in settings.items():
+                (path / file).write_text(value, "ascii")
+        except OSError:
+            group.close()
+            raise
         with suppress(OSError):  # not there where swap accounting is off
             (path / "memory.swap.max").write_text("0", "ascii")
-        return Group(path)
+        return group
 
     def close(self) -> None:
         """Go back to where this process was."""

@@ -121,12 +121,12 @@ class Legacy:
         """
         wanted = [*_NEEDED, *(["cpu"] if limits.cpus and self.cpu else [])]
         paths = {controller: self._paths[controller] / name for controller in wanted}
-        for path in set(paths.values()):
-            path.mkdir()
         # The guard takes the groups' limits on nothing else away from what it guards, and each
         # change takes long.
         group = LegacyGroup(paths, (str(self._bases["memory"] / "cgroup.procs"),))
         try:
+            for path in dict.fromkeys(paths.values()):
+                path.mkdir()
             self._limit(paths, limits)
         except OSError:
             group.close()

@@ -231,7 +231,12 @@ def _join(
     try:
         group = cgroups.make(name, limits)
     except OSError as error:
-        raise InfrastructureError(f"cannot make a cgroup: {error.strerror}") from error
+        raise InfrastructureError(
+            f"cannot make a cgroup: {error.strerror}",
+            subject=str(error.filename or name),
+            remedy="run the same command again; if it happens again, see the kernel's messages "
+            "(`dmesg`) and the limits of the groups above (cgroup.max.descendants)",
+        ) from error
     if group is not None:
         stack.callback(group.close)
     return group
@@ -283,4 +288,5 @@ def _outcome(  # noqa: PLR0913 - all of one run
         peak_memory=peak,
         ended_by=ended_by or exceeded,
         cpus=cpus,
+        cut=launched.cut,
     )

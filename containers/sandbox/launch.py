@@ -37,12 +37,13 @@ class Launched:
     """Outcome of a request that was carried out.
 
     `status`: the command's exit status, 128 + N for signal N. `largest`: bytes of memory that the
-    largest of its processes held at its peak.
+    largest of its processes held at its peak. `cut`: as in `Outcome`.
     """
 
     status: int
     ended: supervise.Ended
     largest: int
+    cut: bool
 
 
 def launch(
@@ -76,10 +77,11 @@ def launch(
                 f"the sandbox cannot be put into its cgroup: {error.strerror}"
             ) from error
         logs: dict[int, Callable[[], bool]] = {}
+        kept: dict[str, supervise.Log] = {}
         for name, stream in (("stdout", process.stdout), ("stderr", process.stderr)):
             if stream is not None:
                 stack.enter_context(stream)
-                log = supervise.Log(into / name, limits.log)
+                log = kept[name] = supervise.Log(into / name, limits.log)
                 stack.callback(log.close)
                 logs[stream.fileno()] = partial(log.read, stream.fileno())
         readers = {channel.ours: channel.read, progress.ours: progress.read, **logs}
@@ -92,7 +94,7 @@ def launch(
     if status is None:
         words = channel.error or _tail(into / "stderr") or f"exit status {ended.status}"
         raise InfrastructureError("the sandbox could not run the command", subject=words)
-    return Launched(status, ended, channel.largest)
+    return Launched(status, ended, channel.largest, kept["stdout"].cut)
 
 
 def _start(request: Mapping[str, Any]) -> subprocess.Popen[bytes]:

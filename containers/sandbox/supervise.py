@@ -15,7 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from reproducibility.errors import Stopped
+from containers.cut import notice
+from reproducibility.errors import InfrastructureError, Stopped
 
 if TYPE_CHECKING:
     import subprocess
@@ -29,8 +30,9 @@ _TICK = 100
 _SAMPLE = 0.5
 # Milliseconds for a process to end on SIGTERM.
 _GRACE = 20_000
-# Reading after the end: everything that held a pipe is gone, so this is never waited for in full.
-_DRAIN = 5.0
+# Reading after the end: everything that held a pipe is gone, so this is never waited for in full,
+# unless a disk takes that long to take what was read.
+_DRAIN = 60.0
 _PIECE = 1 << 16
 
 EndedBy = Literal["", "time", "memory", "work", "tmp", "files"]
@@ -68,13 +70,18 @@ class Log:
             self._stream.write(data[:room])
         self._seen += len(data)
 
+    @property
+    def cut(self) -> bool:
+        """Whether there was more than was kept."""
+        return self._seen > self._limit
+
     def close(self) -> None:
         """Close the file; where something was cut, its last line says how much there was."""
-        if self._seen > self._limit:
-            notice = f"\n[cut at {self._limit} of {self._seen} bytes]\n".encode()[: self._limit]
-            self._stream.seek(self._limit - len(notice))
-            self._stream.write(notice)
-        self._stream.close()
+        with self._stream:
+            if self.cut:
+                words = notice(self._limit, self._seen)
+                self._stream.seek(self._limit - len(words))
+                self._stream.write(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +120,7 @@ def watch(
     more may come.
 
     Raises:
+        InfrastructureError: it ended by itself, and its pipes did not.
         Stopped: `stop` was set, and the process has ended.
     """
     started = time.monotonic()
@@ -130,9 +138,14 @@ def watch(
         process.wait()
     finally:
         os.close(descriptor)
-    watching.drain()
+    whole = watching.drain()
     if reason == "stop":
         raise Stopped("stopped")
+    if not whole and not reason:
+        raise InfrastructureError(
+            f"an action's output did not come to its end within {_DRAIN:.0f} s after its own",
+            remedy="run the same command again; if it happens again, see whether the disk is slow",
+        )
     code = process.returncode
     return Ended(
         128 - code if code < 0 else code,
@@ -184,11 +197,12 @@ class _Watching:
                 if exceeded:
                     return exceeded
 
-    def drain(self) -> None:
-        """Read what the ended process left in its pipes."""
+    def drain(self) -> bool:
+        """Read what the ended process left in its pipes; whether that was all."""
         deadline = time.monotonic() + _DRAIN
         while self._readers and time.monotonic() < deadline:
             self._serve()
+        return not self._readers
 
     def _serve(self, *others: int) -> set[int]:
         """Wait a tick for something to read and read it; the descriptors that were ready."""

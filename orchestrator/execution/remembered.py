@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from containers.cut import was_cut
 from orchestrator import program
 from orchestrator.execution.step import Computation, Earlier, Provenance, Result
 from orchestrator.store import DamagedBlob
@@ -113,6 +114,20 @@ class Remembered:
             except (AttributeError, KeyError, TypeError) as error:
                 reasons.append(f"that of {engine} cannot be read: {error!r}")
         return None, "; ".join(reasons)
+
+    def cut(self, stdout: Digest, provenance: Provenance | None) -> bool:
+        """Return whether of a remembered standard output only the beginning was kept.
+
+        By its notice, as records do not say so. One that is not there cannot be told.
+        """
+        limits = provenance.isolation.get("limits") if provenance else None
+        limit = limits.get("log_bytes") if isinstance(limits, dict) else None
+        try:
+            if not self._store.has(stdout):
+                return False
+            return was_cut(self._store.read(stdout), limit if type(limit) is int else None)
+        except DamagedBlob:
+            return False
 
     def remember(
         self, step: str, work: Work, result: Result, refers: tuple[Digest, ...] = ()

@@ -47,7 +47,7 @@ def repeat(  # noqa: PLR0913 - what is run, on what, how
     `results`: of the step and of those that it needs. What the engine cannot apply is a SKIP.
 
     Raises:
-        ActionError: it failed under these conditions.
+        ActionError: it failed under these conditions, or said more than is kept.
         InfrastructureError: it could not be run, or was not.
         InputError: the step is computed in this process, or had nothing to do.
         Stopped: `stop` was set.
@@ -74,6 +74,8 @@ def repeat(  # noqa: PLR0913 - what is run, on what, how
             f"{step.name} {ended} under other conditions:\n{words}",
             subject=str(conditions.describe()),
         )
+    if step.says:
+        outcome.said_whole(step.name, policy.limits.log)
     return Repeated(compared(step, results[step.name], outcome), outcome)
 
 

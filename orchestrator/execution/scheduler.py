@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from containers.engine import Engine, Outcome
     from containers.policy import Policy
-    from orchestrator.execution.step import Observer, Step, Work
+    from orchestrator.execution.step import Earlier, Observer, Step, Work
     from orchestrator.store import Store
     from reproducibility.digest import Digest
 
@@ -136,7 +136,7 @@ class Scheduler:
             # Whether its files are at hand is looked at once: it can be more than to look.
             result = self._made(step, work, state, halt, share)
         else:
-            result = self._recalled(work) or self._made(step, work, state, halt, share)
+            result = self._recalled(step, work) or self._made(step, work, state, halt, share)
         state.results[step.name] = result
         if not step.parts:
             seconds = time.monotonic() - started
@@ -148,7 +148,7 @@ class Scheduler:
         """Return what is made again whatever is remembered, and compared with that."""
         with self._store.only_one(work.key, Either(self._stop, halt)):
             # Not before: another build may have remembered something while this one waited.
-            earlier, why = self._bases.of(work.key, lambda: self._remembered.earlier(work))
+            earlier, why = self._bases.of(work.key, lambda: self._base(step, work))
             done = self._work(step, work, state, halt, share)
             comparison = Comparison(step.name, done.result, earlier, why, step.says, step.needs)
             state.compared[step.name] = self._bases.worst(comparison)
@@ -164,7 +164,7 @@ class Scheduler:
         """Make and remember what is not remembered; of builds at once, one does the work."""
         with self._store.only_one(work.key, Either(self._stop, halt)):
             # Another build may have made it while this one waited for the lock.
-            result = self._recalled(work)
+            result = self._recalled(step, work)
             if result is None:
                 done = self._work(step, work, state, halt, share)
                 if done.sound:
@@ -172,11 +172,25 @@ class Scheduler:
                 result = done.result
             return result
 
-    def _recalled(self, work: Work) -> Result | None:
+    def _recalled(self, step: Step, work: Work) -> Result | None:
         """What is remembered, if it counts here."""
         found = self._remembered.recall(work)
-        made = found.provenance if found is not None else None
+        if found is None or self._lacks_words(step, work, found):
+            return None
+        made = found.provenance
         return None if self._again and made is not None and made.taken_from else found
+
+    def _base(self, step: Step, work: Work) -> tuple[Earlier | None, str]:
+        """What is remembered to compare with; else None, and why."""
+        earlier, why = self._remembered.earlier(work)
+        if earlier is not None and self._lacks_words(step, work, earlier):
+            return None, f"of what that of {earlier.engine} said only the beginning was kept"
+        return earlier, why
+
+    def _lacks_words(self, step: Step, work: Work, found: Result | Earlier) -> bool:
+        """Return whether other steps use words of which only a part was kept, by older versions."""
+        used = step.says and isinstance(work, Action)
+        return used and self._remembered.cut(found.stdout, found.provenance)
 
     def _work(
         self, step: Step, work: Work, state: Execution, halt: threading.Event, share: Share | None
@@ -222,24 +236,29 @@ class Scheduler:
         observed = ""
         if step.observe is not None:
             looking = step.observe(state.results).under(step.conditions)
-            seen = self._execute(looking.name, looking, halt, share)
+            seen = self._execute(looking.name, looking, halt, share, used=True)
             observed = self._store.read(seen.stdout).decode(errors="replace")
-        return self._execute(step.name, action, halt, share, observed)
+        return self._execute(step.name, action, halt, share, observed, used=step.says)
 
-    def _execute(
+    def _execute(  # noqa: PLR0913 - all of one run
         self,
         name: str,
         action: Action,
         halt: threading.Event,
         share: Share | None,
         observed: str = "",
+        *,
+        used: bool,
     ) -> Result:
+        """`used`: whether somebody reads what it says on its standard output."""
         policy = replace(self._policy, share=share, beside=self._jobs)
         outcome = self._engine.run(action, policy, self._store, Either(self._stop, halt))
         if self._again:
             outcome.run_again(name)
         if outcome.failed:
             raise self._failure(name, action, outcome)
+        if used:
+            outcome.said_whole(name, policy.limits.log)
         self._demand_outputs(name, action, outcome)
         isolation = {
             "limits": policy.describe()["limits"],

@@ -96,7 +96,8 @@ def look(chain: Chain, built: Tree, conditions: Conditions, place: Place) -> dic
         directory=WORK,
         outputs=(),
     )
-    said = place.store.read(_run(looking.under(conditions), place).stdout)
+    outcome = _run(looking.under(conditions), place)
+    said = place.store.read(outcome.said_whole(_NAME, place.policy.limits.log).stdout)
     try:
         seen = canonical.loads(said, subject=_NAME)
     except InputError as error:

@@ -280,7 +280,7 @@ class Limits(_Model):
     processes: int = Field(default=_LIMITS.processes, ge=64, description="a number, 64 or more")
     cpus: int = Field(default=_LIMITS.cpus, ge=0, description="a number of processors, 0 for all")
     seconds: int = Field(default=_LIMITS.seconds, ge=1, description="seconds of wall-clock time")
-    log: Bytes = Field(default=_LIMITS.log, description='bytes, as a number or as in "64 MiB"')
+    log: Bytes = Field(default=_LIMITS.log, ge=1 << 16, description="bytes, 64 KiB or more")
 
     def policy(self) -> policy.Limits:
         """The limits as the engines take them."""

@@ -255,6 +255,29 @@ def test_an_archive_that_ends_too_early_is_said(tmp_path: Path) -> None:
         archive.unpack([data[:1024]], tmp_path, allowance())
 
 
+@pytest.mark.parametrize("cut", [512, 1024, 2048, 2148, 2560, 3584, 4096])
+def test_an_archive_without_its_end_is_not_taken_as_whole(tmp_path: Path, cut: int) -> None:
+    members = [(name, tarfile.REGTYPE, "x" * 700) for name in ("out/a", "out/b")]
+    data = b"".join(tar(("out", tarfile.DIRTYPE, ""), *members))
+    # Between members, in a header, in content, and behind the first of the two blocks of the end.
+    with pytest.raises(InfrastructureError, match="bad archive") as told:
+        archive.unpack([data[:cut]], tmp_path, allowance())
+    assert told.value.remedy
+
+
+def test_a_header_that_is_none_is_not_the_end(tmp_path: Path) -> None:
+    data = b"".join(tar(*((name, tarfile.REGTYPE, "x" * 512) for name in "ab")))
+    with pytest.raises(InfrastructureError, match="bad archive: it does not come to its end"):
+        archive.unpack([data[:1024], b"?" * 512, data[1536:]], tmp_path, allowance())
+
+
+@pytest.mark.parametrize("size", [1, 512, 1024, 1 << 16])
+def test_the_end_is_seen_in_whatever_pieces_it_comes(size: int) -> None:
+    data = b"".join(tar(("a", tarfile.REGTYPE, "\0" * 5000))) + bytes(9000)
+    pieces = (data[at : at + size] for at in range(0, len(data), size))
+    assert [member.name for member, _ in archive.members(pieces)] == ["a"]
+
+
 def test_one_file_goes_in_front(tmp_path: Path) -> None:
     tree, path_of = stored({"a": (b"x", False)}, tmp_path)
     stream = archive.joined(

@@ -62,6 +62,28 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     other.close()
 
 
+def test_a_lock_stays_until_what_else_its_process_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "engine-gone.lock").write_text("")
+    removed: list[str] = []
+
+    def fail(name: str) -> None:
+        raise InfrastructureError(f"cannot remove what {name} left")
+
+    with pytest.raises(InfrastructureError, match="what engine-gone left"):
+        Scratch(tmp_path, "engine", fail)
+    assert [path.name for path in tmp_path.iterdir()] == ["engine-gone.lock"]
+    Scratch(tmp_path, "engine", removed.append).close()
+    assert removed == ["engine-gone"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_stays_where_something_else_is_left(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path, "engine")
+    scratch.close(clean=False)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{scratch.folder.name}.lock"]
+    assert sweep(tmp_path, "engine") == [scratch.folder.name]
+
+
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InfrastructureError, match="cannot make a scratch folder"):

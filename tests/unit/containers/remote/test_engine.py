@@ -12,6 +12,7 @@ from containers.policy import Limits, Policy
 from containers.remote import naming
 from containers.remote import reapi_pb2 as api
 from containers.remote.request import INPUTS, REPORT
+from containers.sandbox.supervise import Log
 from reproducibility.errors import ActionError, InfrastructureError, Stopped
 from tests.fake_farm import WORKER, Seen
 from tests.fakes import Made, action
@@ -19,6 +20,8 @@ from tests.farm_messages import serialized
 from tests.unit.containers.remote.conftest import mounted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.unit.containers.remote.conftest import Bench
 
 LARGE = bytes(range(256)) * 40_000
@@ -55,6 +58,21 @@ def test_inputs_travel_and_outputs_come_back(bench: Bench, function: str, *, zst
     assert outcome.enforcement
     assert bench.store.load_tree(outcome.tree.digest) == outcome.tree
     assert farm.runs == ["copy"]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_it_is_said_whether_standard_output_was_cut(
+    bench: Bench, tmp_path: Path, more: int
+) -> None:
+    # The launcher of farms cuts in the same way.
+    log = Log(tmp_path / "log", 100)
+    log.write(b"x" * (100 + more))
+    log.close()
+    words = (tmp_path / "log").read_bytes()
+    bench.serve({"say": lambda _: Made({"out": b""}, stdout=words)})
+    outcome = bench.run(bench.engine(), action("say"), Policy(Limits(log=100)))
+    assert outcome.cut is bool(more)
+    assert bench.store.read(outcome.stdout) == words
 
 
 @pytest.mark.parametrize("function", ["blake3", "sha256"])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from containers.policy import Limits
+from containers.sandbox import engine
 from containers.sandbox.cgroup import Cgroups, Group
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from reproducibility.errors import InfrastructureError
 
 
 @pytest.fixture
@@ -114,6 +115,26 @@ def test_a_refusal_of_the_kernel_is_the_reason(machine: Path) -> None:
     control.mkdir()
     found = cgroups(machine)
     assert found.reason.startswith("the cgroup cannot be divided: Is a directory; ")
+
+
+def test_a_group_that_the_kernel_refuses_is_removed_again(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, write = cgroups(machine), Path.write_text
+    closed: list[str] = []
+
+    def refuse(path: Path, text: str, encoding: str | None = None) -> int:
+        if path.name == "pids.max":
+            raise OSError(errno.EBUSY, "Device or resource busy", str(path))
+        return write(path, text, encoding)
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(Group, "close", lambda group: closed.append(group.path.name))
+    with ExitStack() as stack, pytest.raises(InfrastructureError, match="resource busy") as told:
+        engine._join(found, "action-1", Limits(), stack)
+    assert closed == ["action-1"]
+    assert told.value.subject.endswith("/ours/action-1/pids.max")
+    assert "cgroup.max.descendants" in told.value.remedy
 
 
 def test_leaving_goes_back(machine: Path) -> None:

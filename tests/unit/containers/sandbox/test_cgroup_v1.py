@@ -69,6 +69,15 @@ def test_limits_are_written(machine: Path) -> None:
     assert set(legacy.make("b", Limits()).paths) == {"memory", "pids"}
 
 
+def test_a_group_that_the_kernel_refuses_is_removed_again(machine: Path) -> None:
+    legacy = taken(machine)
+    memory = legacy._paths["memory"]
+    legacy._paths["pids"] = machine / "absent"
+    with pytest.raises(FileNotFoundError):
+        legacy.make("a", Limits())
+    assert not (memory / "a").exists()
+
+
 def test_controllers_can_share_a_hierarchy(machine: Path) -> None:
     place = machine / "memory"
     (machine / "mounts").write_text(f"31 23 0:21 / {place} rw - cgroup cgroup rw,memory,pids")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from containers.sandbox import supervise
 from containers.sandbox.supervise import (
     Bounds,
     Ended,
@@ -19,7 +21,7 @@ from containers.sandbox.supervise import (
     Log,
     watch,
 )
-from reproducibility.errors import Stopped
+from reproducibility.errors import InfrastructureError, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,6 +114,20 @@ def test_what_goes_wrong_in_a_reader_ends_the_process() -> None:
     assert process.returncode is not None
 
 
+def test_output_that_does_not_end_with_the_process_is_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "_DRAIN", 0.3)
+    program = (
+        "import os, time; pid = os.fork(); "
+        "time.sleep(60) if not pid else print(pid, flush=True); os._exit(0)"
+    )
+    with pytest.raises(InfrastructureError, match="did not come to its end") as told:
+        run(program, tmp_path)
+    assert told.value.remedy
+    os.kill(int((tmp_path / "out").read_text()), signal.SIGKILL)
+
+
 @pytest.mark.parametrize(
     ("limit", "wanted"),
     [
@@ -127,6 +143,7 @@ def test_logs_are_cut_and_say_so(tmp_path: Path, limit: int, wanted: bytes) -> N
     for _ in range(3):
         log.write(b"abcdefghij")
     log.close()
+    assert log.cut == (limit < 30)
     data = (tmp_path / "log").read_bytes()
     assert len(data) == min(limit, 30)
     assert data.endswith(wanted)

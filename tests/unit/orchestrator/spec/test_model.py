@@ -190,6 +190,7 @@ BAD = [
     ("too few processes", ("seconds = 60", "processes = 3"), 39, "limits.processes: got 3"),
     ("no time", ("seconds = 60", "seconds = 0"), 39, "seconds of wall-clock time"),
     ("no memory", ('memory = "2 GiB"', "memory = 0"), 38, "limits.memory: got 0.*at least 64 MiB"),
+    ("no log", ("seconds = 60", "log = 0"), 39, "limits.log: got 0.*64 KiB or more"),
     ("memory is a fraction", ('memory = "2 GiB"', "memory = 1.5"), 38, "limits.memory: got 1.5"),
 ]
 
