@@ -44,6 +44,9 @@ var scenarios = map[string]func(*stage){
 	"damaged seed":                damagedSeed,
 	"go commands by hand":         goByHand,
 	"change source and rebuild":   changeSource,
+	"edit around what is edited":  editAround,
+	"edit interrupted":            editInterrupted,
+	"edit at once":                editAtOnce,
 	"not the first process":       notTheFirst,
 	"a user's file is in the way": userFile,
 }
@@ -355,9 +358,10 @@ func changeSource(s *stage) {
 	const file = "/src/example.com/box/cmd/words/main.go"
 	s.expect("<words>\n", "words")
 	for range 2 { // the second time nothing is to be done
-		if got := s.run("installcommand", "-edit", "words"); got.status != 0 || !strings.Contains(got.out, "/src/example.com/box/cmd/words can be changed now") {
-			s.errorf("-edit: %+v", got)
-		}
+		s.expect(words+" can be changed now. It is in memory: copy what you want to keep to a disk.\n"+
+			"This compiles a command that you have changed:\n  installcommand -rebuild words\n"+
+			"This gives the original back, then the command that was compiled from it:\n"+
+			"  umount "+words+"\n  installcommand -rebuild words\n", "installcommand", "-edit", "words")
 	}
 	text, err := os.ReadFile(file)
 	s.check(err)
