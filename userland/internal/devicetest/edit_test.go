@@ -173,3 +173,20 @@ func mounts(s *stage) int {
 	s.check(err)
 	return bytes.Count(data, []byte("\n"))
 }
+
+// lostCache deletes what the cache in memory has: that says nothing of the stick.
+func lostCache(s *stage) {
+	s.leaveCounts()
+	s.edit("words")
+	s.changeWords()
+	s.rebuilt("{words>\n")
+	objects, err := filepath.Glob("/tmp/cache/go-build/[0-9a-f][0-9a-f]")
+	s.check(err)
+	if len(objects) == 0 {
+		s.errorf("nothing in the cache")
+	}
+	for _, dir := range objects {
+		s.check(os.RemoveAll(dir))
+	}
+	s.rebuilt("{words>\n") // without a word
+}

@@ -47,6 +47,7 @@ var scenarios = map[string]func(*stage){
 	"edit around what is edited":  editAround,
 	"edit interrupted":            editInterrupted,
 	"edit at once":                editAtOnce,
+	"lost cache":                  lostCache,
 	"not the first process":       notTheFirst,
 	"a user's file is in the way": userFile,
 }
@@ -304,14 +305,20 @@ func fullDisks(s *stage) {
 	}
 }
 
+// leaveCounts has the cache's statistics go to installcommand, as on a real device.
+func (s *stage) leaveCounts() {
+	const helper = platform + "/bin/buildcache -seed " + platform + "/seed -cache /tmp/cache/go-build"
+	s.check(os.WriteFile("/tmp/environment", []byte(environment(helper)), 0o644))
+	s.check(syscall.Mount("/tmp/environment", platform+"/environment", "", syscall.MS_BIND, ""))
+}
+
 // damagedSeed flips a byte of one package that words imports: the command is
 // compiled all the same, and the stick's owner told.
 func damagedSeed(s *stage) {
 	const seed = platform + "/seed"
 	s.check(os.CopyFS("/tmp/seed", os.DirFS(seed)))
 	s.check(syscall.Mount("/tmp/seed", seed, "", syscall.MS_BIND, ""))
-	s.check(os.WriteFile("/tmp/environment", []byte(environment(platform+"/bin/buildcache -seed "+seed+" -cache /tmp/cache/go-build")), 0o644))
-	s.check(syscall.Mount("/tmp/environment", platform+"/environment", "", syscall.MS_BIND, ""))
+	s.leaveCounts()
 	e, err := device.ReadEnvironment(device.Here())
 	s.check(err)
 	s.check(os.MkdirAll("/tmp/home", 0o755))
