@@ -12,13 +12,15 @@
 //
 // Exit status, where the program could not be started: 126 when it does not
 // compile or cannot be put in place, 127 when there is no such source, 128+N
-// when signal N came during compilation, 2 on bad usage.
+// when signal N came during compilation, 2 on bad usage. Of -edit: 1 when the
+// source could not be made writable, 128+N when signal N came during that.
 package main
 
 import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -97,18 +99,38 @@ func fail(err error) int {
 func openSource(name string) int {
 	layout := device.Here()
 	dir, err := edit.FindDirectory(layout, name)
-	if err == nil {
-		err = edit.Open(layout, dir)
-	}
 	if err != nil {
 		say(err)
 		return 1
 	}
-	fmt.Printf(`%s can be changed now. It is in memory: copy what you want to keep to a disk.
-  installcommand -rebuild NAME    compiles a command that you have changed
-  umount %s    gives the original back
-`, dir, dir)
-	return 0
+	ctx, stop := install.WithSignals(context.Background())
+	defer stop()
+	opened, err := edit.Open(ctx, layout, dir)
+	if err == nil {
+		fmt.Print(canBeChanged(name, dir, opened))
+		return 0
+	}
+	if interruption := install.Interruption(ctx); interruption != nil {
+		say(fmt.Errorf("%s: not made writable, nothing of it is left: %w", dir, interruption))
+		return install.Status(interruption)
+	}
+	say(err)
+	return 1
+}
+
+// canBeChanged tells what to do with a directory, called name by the user, now
+// that it is writable, or one above it is.
+func canBeChanged(name, dir, opened string) string {
+	if filepath.IsAbs(name) {
+		name = "NAME" // a directory may be of many commands, or be a library of them
+	}
+	return fmt.Sprintf(`%s can be changed now. It is in memory: copy what you want to keep to a disk.
+This compiles a command that you have changed:
+  installcommand -rebuild %s
+This gives the original back, then the command that was compiled from it:
+  umount %s
+  installcommand -rebuild %[2]s
+`, dir, name, opened)
 }
 
 // rebuild compiles a command, whether or not it is in /bin already.

@@ -44,11 +44,15 @@ type Options struct {
 
 // Stats count what a cache was asked in one run.
 type Stats struct {
-	Gets    int64 `json:"gets"`
-	Hits    int64 `json:"hits"`
-	Misses  int64 `json:"misses"`
-	Puts    int64 `json:"puts"`
-	Damaged int64 `json:"damaged"` // objects that an index had and the disk had not, or not as they should be
+	Gets   int64 `json:"gets"`
+	Hits   int64 `json:"hits"`
+	Misses int64 `json:"misses"`
+	Puts   int64 `json:"puts"`
+
+	// Objects that there is a record of and that are not there, or not as they
+	// should be: a stick that fails, and what somebody deleted in memory.
+	DamagedSeed  int64 `json:"damaged_seed"`
+	DamagedCache int64 `json:"damaged_cache"`
 }
 
 // A Cache implements cacheprog.Handler.
@@ -57,7 +61,7 @@ type Cache struct {
 	seeds   []*seed.Seed
 	store   store // nil in a cache that cannot be written to
 
-	gets, hits, misses, puts, damaged atomic.Int64
+	gets, hits, misses, puts, damagedSeed, damagedCache atomic.Int64
 }
 
 // Open reads the seeds' indexes. A seed that is damaged is an error where a seed
@@ -68,7 +72,7 @@ func Open(o Options) (*Cache, error) {
 	for _, dir := range o.Seeds {
 		s, err := seed.Salvage(dir)
 		if err != nil {
-			if err := c.damagedSeed(dir, s, err); err != nil {
+			if err := c.salvaged(dir, s, err); err != nil {
 				return nil, err
 			}
 		}
@@ -87,7 +91,8 @@ func Open(o Options) (*Cache, error) {
 	return c, nil
 }
 
-func (c *Cache) damagedSeed(dir string, s *seed.Seed, err error) error {
+// salvaged tells of a seed that is damaged, or gives the error where that is one.
+func (c *Cache) salvaged(dir string, s *seed.Seed, err error) error {
 	if c.options.Record != "" {
 		return err
 	}
@@ -114,13 +119,13 @@ func (c *Cache) Commands() []cacheprog.Command {
 func (c *Cache) Get(action seed.ActionID) (cacheprog.Entry, bool, error) {
 	c.gets.Add(1)
 	if c.store != nil {
-		if r, path, found := c.store.find(action); found && c.intact(r, path) {
+		if r, path, found := c.store.find(action); found && c.intact(r, path, &c.damagedCache) {
 			c.hits.Add(1)
 			return cacheprog.Entry{Output: r.Output, Size: r.Size, DiskPath: path}, true, nil
 		}
 	}
 	for _, s := range c.seeds {
-		if r, found := s.Find(action); found && c.intact(r, s.Path(r)) {
+		if r, found := s.Find(action); found && c.intact(r, s.Path(r), &c.damagedSeed) {
 			c.hits.Add(1)
 			return cacheprog.Entry{Output: r.Output, Size: r.Size, DiskPath: s.Path(r)}, true, nil
 		}
@@ -130,10 +135,11 @@ func (c *Cache) Get(action seed.ActionID) (cacheprog.Entry, bool, error) {
 	return cacheprog.Entry{}, false, nil
 }
 
-func (c *Cache) intact(r seed.Record, path string) bool {
+// intact reports whether an object is what its record says, else counts it.
+func (c *Cache) intact(r seed.Record, path string, damaged *atomic.Int64) bool {
 	err := object.Verify(path, r.Output, r.Size)
 	if err != nil {
-		c.damaged.Add(1)
+		damaged.Add(1)
 		c.options.Log("action %s: %v; it is made again", r.Action, err)
 	}
 	return err == nil
@@ -169,7 +175,7 @@ func (c *Cache) Abandon() {
 func (c *Cache) Stats() Stats {
 	return Stats{
 		Gets: c.gets.Load(), Hits: c.hits.Load(), Misses: c.misses.Load(),
-		Puts: c.puts.Load(), Damaged: c.damaged.Load(),
+		Puts: c.puts.Load(), DamagedSeed: c.damagedSeed.Load(), DamagedCache: c.damagedCache.Load(),
 	}
 }
 

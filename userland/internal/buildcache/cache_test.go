@@ -188,7 +188,7 @@ func TestDamagedSeedObjectIsAMiss(t *testing.T) {
 	c, _ := open(t, Options{Seeds: []string{dir}, Cache: cacheDir})
 	expectMiss(t, c, "a")
 	expect(t, c, "b", "other")
-	want := Stats{Gets: 2, Hits: 1, Misses: 1, Damaged: 1}
+	want := Stats{Gets: 2, Hits: 1, Misses: 1, DamagedSeed: 1}
 	if got := c.Stats(); got != want {
 		t.Errorf("statistics %+v, want %+v", got, want)
 	}
@@ -196,6 +196,26 @@ func TestDamagedSeedObjectIsAMiss(t *testing.T) {
 	expect(t, c, "a", "archive")
 	both, _ := open(t, Options{Seeds: []string{dir, spare}})
 	expect(t, both, "a", "archive")
+}
+
+// What somebody deleted in memory says nothing of the stick.
+func TestLostCacheObjectIsNoDamageOfASeed(t *testing.T) {
+	dir := record(t, nil, [2]string{"a", "archive"})
+	cacheDir := t.TempDir()
+	c, _ := open(t, Options{Seeds: []string{dir}, Cache: cacheDir})
+	put(t, c, "a", "another archive")
+	put(t, c, "b", "other")
+	for _, content := range []string{"another archive", "other"} {
+		if err := os.Remove(objectPath(cacheDir, content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect(t, c, "a", "archive")
+	expectMiss(t, c, "b")
+	want := Stats{Gets: 2, Hits: 1, Misses: 1, Puts: 2, DamagedCache: 2}
+	if got := c.Stats(); got != want {
+		t.Errorf("statistics %+v, want %+v", got, want)
+	}
 }
 
 func TestDamagedSeedIndex(t *testing.T) {
@@ -346,7 +366,7 @@ func TestStatsLines(t *testing.T) {
 		closeCache(t, c)
 	}
 	got, err := os.ReadFile(file)
-	line := `{"gets":1,"hits":0,"misses":1,"puts":0,"damaged":0}` + "\n"
+	line := `{"gets":1,"hits":0,"misses":1,"puts":0,"damaged_seed":0,"damaged_cache":0}` + "\n"
 	if err != nil || string(got) != line+line {
 		t.Errorf("statistics: %q, %v", got, err)
 	}

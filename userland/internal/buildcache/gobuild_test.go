@@ -178,7 +178,7 @@ func TestGoBuild(t *testing.T) {
 		w.say("-seed " + dir + " -cache " + cache)
 		s := w.lastStats()
 		// The index of the main package's directory, its archive, its link.
-		if s.Misses > 5 || s.Hits < 20 || s.Damaged != 0 {
+		if s.Misses > 5 || s.Hits < 20 || s.DamagedSeed != 0 {
 			t.Errorf("first build of a command: %+v, want at most 5 misses", s)
 		}
 		w.say("-seed " + dir + " -cache " + cache)
@@ -195,7 +195,7 @@ func TestGoBuild(t *testing.T) {
 		clean := flipByte(t, w, flipped)
 		printed := w.say("-verbose -seed " + flipped + " -cache " + t.TempDir())
 		s := w.lastStats()
-		if s.Damaged == 0 || s.Misses <= clean.Misses {
+		if s.DamagedSeed == 0 || s.Misses <= clean.Misses {
 			t.Errorf("%+v, want damage and more misses than in %+v", s, clean)
 		}
 		if !strings.Contains(printed, "object damaged") {

@@ -45,3 +45,6 @@ func (l Layout) Locks() string { return l.Path("/tmp/cache/locks") }
 
 // Work gives the directory for the compiler's unfinished files.
 func (l Layout) Work() string { return l.Path("/tmp/cache/work") }
+
+// Edits gives the directory with the copies of source that can be changed.
+func (l Layout) Edits() string { return l.Path("/tmp/edit") }

@@ -44,6 +44,10 @@ var scenarios = map[string]func(*stage){
 	"damaged seed":                damagedSeed,
 	"go commands by hand":         goByHand,
 	"change source and rebuild":   changeSource,
+	"edit around what is edited":  editAround,
+	"edit interrupted":            editInterrupted,
+	"edit at once":                editAtOnce,
+	"lost cache":                  lostCache,
 	"not the first process":       notTheFirst,
 	"a user's file is in the way": userFile,
 }
@@ -301,14 +305,20 @@ func fullDisks(s *stage) {
 	}
 }
 
+// leaveCounts has the cache's statistics go to installcommand, as on a real device.
+func (s *stage) leaveCounts() {
+	const helper = platform + "/bin/buildcache -seed " + platform + "/seed -cache /tmp/cache/go-build"
+	s.check(os.WriteFile("/tmp/environment", []byte(environment(helper)), 0o644))
+	s.check(syscall.Mount("/tmp/environment", platform+"/environment", "", syscall.MS_BIND, ""))
+}
+
 // damagedSeed flips a byte of one package that words imports: the command is
 // compiled all the same, and the stick's owner told.
 func damagedSeed(s *stage) {
 	const seed = platform + "/seed"
 	s.check(os.CopyFS("/tmp/seed", os.DirFS(seed)))
 	s.check(syscall.Mount("/tmp/seed", seed, "", syscall.MS_BIND, ""))
-	s.check(os.WriteFile("/tmp/environment", []byte(environment(platform+"/bin/buildcache -seed "+seed+" -cache /tmp/cache/go-build")), 0o644))
-	s.check(syscall.Mount("/tmp/environment", platform+"/environment", "", syscall.MS_BIND, ""))
+	s.leaveCounts()
 	e, err := device.ReadEnvironment(device.Here())
 	s.check(err)
 	s.check(os.MkdirAll("/tmp/home", 0o755))
@@ -355,9 +365,10 @@ func changeSource(s *stage) {
 	const file = "/src/example.com/box/cmd/words/main.go"
 	s.expect("<words>\n", "words")
 	for range 2 { // the second time nothing is to be done
-		if got := s.run("installcommand", "-edit", "words"); got.status != 0 || !strings.Contains(got.out, "/src/example.com/box/cmd/words can be changed now") {
-			s.errorf("-edit: %+v", got)
-		}
+		s.expect(words+" can be changed now. It is in memory: copy what you want to keep to a disk.\n"+
+			"This compiles a command that you have changed:\n  installcommand -rebuild words\n"+
+			"This gives the original back, then the command that was compiled from it:\n"+
+			"  umount "+words+"\n  installcommand -rebuild words\n", "installcommand", "-edit", "words")
 	}
 	text, err := os.ReadFile(file)
 	s.check(err)

@@ -75,7 +75,7 @@ func (in *Installer) compile(ctx context.Context, c stub.Command, output string,
 	if err != nil {
 		return &compileError{dir: c.Package, err: err, diskFull: words.saysFull()}
 	}
-	if n := damaged(counts); n > 0 {
+	if n := damagedSeed(counts); n > 0 {
 		fmt.Fprintf(words, "installcommand: %s: the compile seed on this stick is damaged: %d of the objects that were needed are not as they should be.\n"+
 			"They were made again from source, so the command is right; but the stick may be failing. Write it anew\n", c.Name, n)
 	}
@@ -93,18 +93,21 @@ func withCounts(e device.Environment, file string) device.Environment {
 	return e.With(key, helper+option+file)
 }
 
-// damaged gives the number of damaged objects that the build cache has counted. A
+// damagedSeed gives the number of damaged objects of seeds that the build cache has
+// counted. What its own directory in memory has lost is no fault of the stick. A
 // statistic that is not there says nothing, and is no reason to fail.
-func damaged(file string) int64 {
+func damagedSeed(file string) int64 {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return 0
 	}
 	var sum int64
 	for line := range bytes.Lines(data) {
-		var counts struct{ Damaged int64 }
+		var counts struct {
+			DamagedSeed int64 `json:"damaged_seed"`
+		}
 		if json.Unmarshal(line, &counts) == nil {
-			sum += counts.Damaged
+			sum += counts.DamagedSeed
 		}
 	}
 	return sum

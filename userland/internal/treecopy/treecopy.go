@@ -3,6 +3,7 @@
 package treecopy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,13 +21,19 @@ var ErrTooLarge = errors.New("too large to be copied into memory")
 // has not: all can be written. Of more than limit bytes it gives ErrTooLarge,
 // and leaves behind what was copied.
 func Copy(to, from string, limit int64) error {
+	return CopyContext(context.Background(), to, from, limit)
+}
+
+// CopyContext is Copy until ctx ends: then the error is its cause, and what was
+// copied is left behind.
+func CopyContext(ctx context.Context, to, from string, limit int64) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
-	return copyDirectory(to, from, &limit)
+	return copyDirectory(ctx, to, from, &limit)
 }
 
-func copyDirectory(to, from string, limit *int64) error {
+func copyDirectory(ctx context.Context, to, from string, limit *int64) error {
 	if err := os.Mkdir(to, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -35,10 +42,13 @@ func copyDirectory(to, from string, limit *int64) error {
 		return err
 	}
 	for _, entry := range entries {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		source, target := filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name())
 		switch {
 		case entry.IsDir():
-			err = copyDirectory(target, source, limit)
+			err = copyDirectory(ctx, target, source, limit)
 		case entry.Type().IsRegular():
 			err = copyFile(target, source, limit)
 		}

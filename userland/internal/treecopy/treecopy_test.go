@@ -1,6 +1,7 @@
 package treecopy
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -77,5 +78,18 @@ func TestLimit(t *testing.T) {
 func TestNoSource(t *testing.T) {
 	if err := Copy(filepath.Join(t.TempDir(), "to"), filepath.Join(t.TempDir(), "none"), 1); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Copy = %v", err)
+	}
+}
+
+func TestCopyEndsWithTheContext(t *testing.T) {
+	because := errors.New("because")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(because)
+	to := filepath.Join(t.TempDir(), "to")
+	if err := CopyContext(ctx, to, source(t), 8); !errors.Is(err, because) {
+		t.Errorf("CopyContext = %v", err)
+	}
+	if entries, err := os.ReadDir(to); err != nil || len(entries) != 0 {
+		t.Errorf("copied: %v, %v", entries, err)
 	}
 }
