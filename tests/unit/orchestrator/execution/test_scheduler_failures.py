@@ -10,8 +10,8 @@ import pytest
 from orchestrator.execution.either import Either
 from reproducibility import digest
 from reproducibility.errors import ActionError, InfrastructureError, Stopped
-from tests.fakes import Asked, FakeEngine, Made, made
-from tests.unit.orchestrator.execution.test_scheduler import action, run, step
+from tests.fakes import Asked, FakeEngine, Made, action, made
+from tests.unit.orchestrator.execution.test_scheduler import run, step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
