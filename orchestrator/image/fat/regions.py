@@ -12,10 +12,12 @@ import struct
 import sys
 from array import array
 from bisect import bisect_right
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.image.fat import fields
+from reproducibility import manifest
 from reproducibility.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ _FIRST_CLUSTER = 2
 _MOST_CLUSTERS = 16 << 20
 _MOST_ITEMS = 1_000_000
 _MOST_RECORDS = 65_536
+# Records of a long name (fatgen103, "FAT Long Directory Entries": 255 signs, 13 in each).
+_MOST_OF_A_NAME = 20
 _MASK = 0x0FFFFFFF
 _LAST = 0x0FFFFFF8
 _LABEL, _FOLDER, _LONG = 0x08, 0x10, 0x0F
@@ -232,7 +236,7 @@ def read(source: Read, size: int) -> Map:
     """Make the map of an image of `size` bytes, with a partition table or without.
 
     Raises:
-        InputError: it is no FAT32 image, or has more clusters than are looked at.
+        InputError: it is no FAT32 image, or has more clusters, files or names than are looked at.
         OSError: it cannot be read.
     """
     found = _geometry(source, size)
@@ -312,14 +316,16 @@ class _Walk:
     def __init__(self, source: Read, found: Map) -> None:
         self._read = source
         self._map = found
+        # Signs of all paths: those of nested folders grow with the square of the image's size.
+        self._signs = 0
 
     def walk(self) -> None:
         """Fill the map's items and owners."""
         found = self._map
         root = Item("", True, -1, bytes(RECORD), b"", found.root, 0, ())  # noqa: FBT003 - a folder
-        pending = [self._claim(root)]
+        pending = deque([self._claim(root)])
         while pending:
-            folder = pending.pop(0)
+            folder = pending.popleft()
             for item in self._records(folder):
                 if len(found.items) >= _MOST_ITEMS:
                     raise InputError("more files than are looked at")
@@ -361,9 +367,11 @@ class _Walk:
             if raw[0] == 0:
                 return
             if raw[11] & 0x3F == _LONG and raw[0] != _DELETED:
-                long.append(raw)
+                if len(long) <= _MOST_OF_A_NAME:
+                    long.append(raw)
                 continue
-            before, long = long, []
+            # More than a name can have are damage: the file has its short name only.
+            before, long = long if len(long) <= _MOST_OF_A_NAME else [], []
             if raw[0] in {_DELETED, ord(".")} or raw[11] & _LABEL:
                 continue
             name = _long_name(before) or _short_name(raw)
@@ -371,7 +379,19 @@ class _Walk:
             cluster |= int.from_bytes(raw[26:28], "little")
             is_folder = bool(raw[11] & _FOLDER)
             size = 0 if is_folder else int.from_bytes(raw[28:32], "little")
-            yield Item(prefix + name, is_folder, at, raw, b"".join(before), cluster, size, ())
+            path = prefix + name
+            self._limit(path)
+            yield Item(path, is_folder, at, raw, b"".join(before), cluster, size, ())
+
+    def _limit(self, path: str) -> None:
+        """Refuse paths that only damage, or somebody who means harm, makes."""
+        self._signs += len(path)
+        if len(path) > manifest.LONGEST_PATH:
+            raise InputError("a longer path than is looked at")
+        if path.count("/") >= manifest.MOST_PARTS:
+            raise InputError("deeper folders than are looked at")
+        if self._signs > manifest.MOST_NAMES:
+            raise InputError("more names than are looked at")
 
     def _each(self, folder: Item) -> Iterator[tuple[int, bytes]]:
         count = 0

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from orchestrator.image.fat import fields, names, reader, regions, writer
+from reproducibility import manifest
 from reproducibility.errors import InputError
 from tests.conftest import examples
+from tests.unit.orchestrator.image.fat import volumes
 from tests.unit.orchestrator.image.samples import SMALL, Blobs, Content, contents, disk
 
 if TYPE_CHECKING:
@@ -150,3 +152,62 @@ def test_fields_fill_their_structures(table: fields.Fields, size: int) -> None:
     assert [end for _, end, _ in spans[:-1]] == [start for start, _, _ in spans[1:]]
     assert all(start < end for start, end, _ in spans)
     assert fields.name(table, size - 1) == spans[-1][2]
+
+
+def mapped(data: bytes) -> Map:
+    return regions.read(lambda at, length: data[at : at + length], len(data))
+
+
+def nested(depth: int, name: str) -> bytes:
+    volume = volumes.Volume(depth + 2)
+    for number in range(depth):
+        record = volumes.short("D", 3 + number, attributes=volumes.FOLDER)
+        volume.put(2 + number, (volumes.long(name) if name else b"") + record)
+    volume.put(2 + depth, b"")
+    return volume.written()
+
+
+def test_folders_within_folders_do_not_make_paths_without_end() -> None:
+    """A path holds all names above it: the sum of them grows with the square of the depth."""
+    assert len(mapped(nested(20, "n" * 150)).items) == 21
+    with pytest.raises(InputError, match="a longer path than is looked at"):
+        mapped(nested(30, "n" * 150))
+
+
+def test_folders_within_folders_have_an_end() -> None:
+    assert len(mapped(nested(manifest.MOST_PARTS, "")).items) == manifest.MOST_PARTS + 1
+    with pytest.raises(InputError, match="deeper folders than are looked at"):
+        mapped(nested(manifest.MOST_PARTS + 1, ""))
+
+
+def test_all_paths_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = volumes.Volume(20)
+    volume.put(2, volumes.short("D", 10, attributes=volumes.FOLDER))
+    volume.put(10, b"".join(volumes.short(f"F{number}") for number in range(9)))
+    data = volume.written()
+    # The folder's name of one byte, and nine paths of four.
+    monkeypatch.setattr(manifest, "MOST_NAMES", 1 + 9 * 4)
+    assert len(mapped(data).items) == 11
+    monkeypatch.setattr(manifest, "MOST_NAMES", 9 * 4)
+    with pytest.raises(InputError, match="more names than are looked at"):
+        mapped(data)
+
+
+@pytest.mark.parametrize(("signs", "taken"), [(13 * 20 - 1, True), (13 * 20, False)])
+def test_a_long_name_has_at_most_twenty_records(signs: int, *, taken: bool) -> None:
+    """More of them belong to no name: the file is known by its alias, as it is to a kernel."""
+    name = "n" * signs
+    volume = volumes.Volume(9)
+    volume.put(2, volumes.long(name) + volumes.short("A       TXT") + volumes.short("B"))
+    found = mapped(volume.written())
+    assert [item.path for item in found.items[1:]] == [name if taken else "A.TXT", "B"]
+    assert len(found.items[1].long) == (20 * 32 if taken else 0)
+    assert found.at(found.data).region == ("directory entry" if taken else "directory")
+
+
+def test_many_records_of_a_long_name_are_not_kept() -> None:
+    """Records of long names before a short one are as many as a folder has room for."""
+    volume = volumes.Volume(400)
+    volume.put(2, volumes.long("n" * 50_000) + volumes.short("A") + volumes.short("B"))
+    found = mapped(volume.written())
+    assert [(item.path, item.long) for item in found.items[1:]] == [("A", b""), ("B", b"")]
