@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     Tolerance = Callable[[Pair, Limits], bool]
 
 _PIECE = 1 << 20
-_HEADER_NAME_AND_TIME = 10
+# The fixed part of a gzip header (RFC 1952, 2.3): what lies before the time, and between the time
+# and the system what the compressor says of its level; and the bytes of all of it.
+_BEFORE_THE_TIME, _LEVEL, _HEADER = slice(0, 4), slice(8, 9), 10
 
 
 def archive_compression(pair: Pair, limits: Limits) -> bool:
@@ -47,12 +49,12 @@ def gzip_header(pair: Pair, _: Limits) -> bool:
     """
     if pair.first.size != pair.second.size or compressed.packing(pair.first) != ".gz":
         return False
-    heads = [side.read(0, _HEADER_NAME_AND_TIME) for side in (pair.first, pair.second)]
-    if heads[0][:4] != heads[1][:4]:
+    heads = [side.read(0, _HEADER) for side in (pair.first, pair.second)]
+    if any(heads[0][part] != heads[1][part] for part in (_BEFORE_THE_TIME, _LEVEL)):
         return False
     return all(
         pair.first.read(at, _PIECE) == pair.second.read(at, _PIECE)
-        for at in range(_HEADER_NAME_AND_TIME, pair.first.size, _PIECE)
+        for at in range(_HEADER, pair.first.size, _PIECE)
     )
 
 

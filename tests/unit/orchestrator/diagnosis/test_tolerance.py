@@ -45,3 +45,12 @@ def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(InputError, match="'everything'"):
         tolerance.chosen(["everything"])
     assert tolerance.chosen([]) == {}
+
+
+@pytest.mark.parametrize("at", range(10))
+def test_only_time_and_system_of_a_gzip_header_are_tolerated(at: int) -> None:
+    """Bytes 4 to 7 are the time and byte 9 is the system (RFC 1952, 2.3)."""
+    first = samples.gz(TEXT, 1)
+    second = bytearray(first)
+    second[at] ^= 4
+    assert holds("gzip-header", first, bytes(second)) is (at in {4, 5, 6, 7, 9})
