@@ -71,9 +71,10 @@ def weigh(to: Collector, mark: int) -> None:
     found = to.since(mark)
     clear = [one for one in found if one.sure is not Sureness.POSSIBLE and not one.follows]
     if any(one.cause is not Cause.UNKNOWN for one in clear):
-        for number, one in enumerate(found, mark):
-            if one.reason.startswith(_GUESS):
-                to.findings[number] = replace(one, follows=True)
+        to.revise(
+            mark,
+            lambda one: replace(one, follows=True) if one.reason.startswith(_GUESS) else one,
+        )
 
 
 def _places(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from reproducibility import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Self
 
     from orchestrator.diagnosis.source import Pair
 
@@ -53,6 +55,12 @@ _RANKS = {Sureness.CERTAIN: 0, Sureness.LIKELY: 1, Sureness.POSSIBLE: 2}
 _WEAK = {Cause.CODE: 1, Cause.UNKNOWN: 2}
 
 
+# Sorting key of a finding.
+Rank = tuple[bool, int, int]
+# Path and kind of a finding.
+_Kind = tuple[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """A cause, how sure it is, and in words what it was told by."""
@@ -88,7 +96,7 @@ class Finding:
     follows: bool = False
 
     @property
-    def rank(self) -> tuple[bool, int, int]:
+    def rank(self) -> Rank:
         """Sorting key: what says most about the cause comes first."""
         return self.follows, _WEAK.get(self.cause, 0), _RANKS[self.sure]
 
@@ -140,7 +148,8 @@ Known = dict[str, tuple[str, str]]
 class Diagnosis:
     """Why two things differ.
 
-    `findings`: in the order in which they lie, as many as are kept; `total`: how many there were.
+    `findings`: in the order in which they lie, as many as are kept: the first one, and those that
+    say most of a cause; `total`: how many there were.
     `notes`: what was not looked at, and why.
     """
 
@@ -219,30 +228,74 @@ def shown(value: bytes | str | int | None) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
+class Mark(int):
+    """A place in the findings. As a number: how many were kept; `said`: how many were said."""
+
+    said: int
+
+    def __new__(cls, kept: int, said: int) -> Self:
+        """Make one of two numbers."""
+        mark = super().__new__(cls, kept)
+        mark.said = said
+        return mark
+
+
 class Collector:
-    """Collects findings within limits. `known`: conditions on each side, where they are known."""
+    """Collects findings within limits. `known`: conditions on each side, where they are known.
+
+    All are counted. Where there is no room for one, it takes the place of the last of those that
+    say least of a cause, if it says more; the first one always stays.
+    """
 
     def __init__(self, limits: Limits, known: Mapping[str, tuple[str, str]] | None = None) -> None:
         self.limits = limits
         self.known: Known = dict(known or {})
+        # In the order in which they were said. Nobody else adds or takes one.
         self.findings: list[Finding] = []
-        self.total = 0
         # Takes each pair of files that differ, of which it may keep a copy while they are open.
         self.on_file: Callable[[Pair], None] | None = None
         self._notes: dict[str, None] = {}
-        self._kinds: dict[tuple[str, str], int] = {}
+        self._kinds: dict[_Kind, int] = {}
+        self._said = 0
+        self._counted = 0
+        self._last: Finding | None = None
+        # Of each finding that is kept: how many were said before it, and its kind.
+        self._kept: list[tuple[int, _Kind]] = []
+        # Which finding gives way, and its rank: of a kind, and (None) of all. Looked for once.
+        self._least: dict[_Kind | None, tuple[int, Rank] | None] = {}
+
+    @property
+    def total(self) -> int:
+        """Return how many differences there were, kept or not."""
+        return self._said + self._counted
 
     def add(self, finding: Finding, kind: str = "") -> None:
         """Keep a finding. `kind`: of one kind and file only `limits.each` are kept."""
-        self.total += 1
         key = finding.path, kind
         count = self._kinds[key] = self._kinds.get(key, 0) + 1
-        if len(self.findings) < self.limits.findings and not (kind and count > self.limits.each):
-            self.findings.append(finding)
+        number, self._last = self._said, finding
+        self._said += 1
+        of_kind = bool(kind) and count > self.limits.each
+        if of_kind or len(self.findings) >= self.limits.findings:
+            least = self._giving_way(key if of_kind else None)
+            if least is None or least[1] <= finding.rank:
+                return
+            del self.findings[least[0]], self._kept[least[0]]
+        self.findings.append(finding)
+        self._kept.append((number, key))
+        self._least.clear()
+
+    def _giving_way(self, key: _Kind | None) -> tuple[int, Rank] | None:
+        """Return the last finding of those that say least, and its rank; never the first of all."""
+        if key not in self._least:
+            places = [n for n in range(1, len(self.findings)) if key in {None, self._kept[n][1]}]
+            worst = max(places, key=lambda n: (self.findings[n].rank, n), default=None)
+            self._least[key] = None if worst is None else (worst, self.findings[worst].rank)
+        return self._least[key]
 
     def count(self) -> None:
         """Count a difference that is not kept."""
-        self.total += 1
+        self._counted += 1
 
     def say(  # noqa: PLR0913 - the parts of a finding
         self,
@@ -271,23 +324,46 @@ class Collector:
         """Keep something to be said, once."""
         self._notes[visible.line(words)] = None
 
-    def mark(self) -> int:
+    def mark(self) -> Mark:
         """A place in the findings, for `since`."""
-        return len(self.findings)
+        self._least.clear()
+        return Mark(len(self.findings), self._said)
 
     def since(self, mark: int) -> list[Finding]:
-        """The findings that were kept after a place."""
-        return self.findings[mark:]
+        """The findings after a place that were kept; the last one where none was.
+
+        Empty only where nothing was said.
+        """
+        found = self.findings[self._place(mark) :]
+        if not found and self._last is not None and self._said > _said(mark):
+            return [self._last]
+        return found
+
+    def revise(self, mark: int, change: Callable[[Finding], Finding]) -> None:
+        """Put another finding in the place of each that was kept after a place."""
+        place = self._place(mark)
+        self.findings[place:] = [change(one) for one in self.findings[place:]]
+        self._least.clear()
 
     def follow(self, mark: int) -> None:
         """Mark the findings that were kept after a place as what follows from another one."""
-        self.findings[mark:] = [replace(one, follows=True) for one in self.findings[mark:]]
+        self.revise(mark, lambda one: replace(one, follows=True))
 
     def drop(self, mark: int) -> None:
-        """Forget the findings that were kept after a place: one that says more takes theirs."""
-        self.total -= len(self.findings) - mark
-        del self.findings[mark:]
+        """Forget the findings that were said after a place: one that says more takes theirs."""
+        place = self._place(mark)
+        del self.findings[place:], self._kept[place:]
+        self._said = min(self._said, _said(mark))
+        self._least.clear()
+
+    def _place(self, mark: int) -> int:
+        """Where the first finding that was said after a place is kept: some may have given way."""
+        return bisect_left(self._kept, _said(mark), key=lambda kept: kept[0])
 
     def diagnosis(self) -> Diagnosis:
         """Everything collected."""
         return Diagnosis(tuple(self.findings), self.total, tuple(self._notes))
+
+
+def _said(mark: int) -> int:
+    return mark.said if isinstance(mark, Mark) else mark

@@ -286,9 +286,8 @@ def _content(images: _Images, one: Item, other: Item) -> None:
     if not found:
         to.say(pair.path, f"file /{one.path}, byte {at} of it", UNKNOWN, (None, None), offset=place)
     elif place is not None:
-        number = to.mark() - len(found)
         words = f"{found[0].where} (byte {place} of the image)"
-        to.findings[number] = replace(found[0], where=words)
+        to.revise(mark, lambda said: replace(said, where=words) if said is found[0] else said)
 
 
 def _slack(images: _Images, one: Item, other: Item) -> None:
