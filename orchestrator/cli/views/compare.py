@@ -126,8 +126,9 @@ class _Comparing:
 
         place = folder / output_directory.RESULT
         try:
-            if not place.is_file() or not model.is_result(regular.read(place)):
-                return None
+            with sides.named(folder):
+                if not place.is_file() or not model.is_result(regular.read(place)):
+                    return None
         except regular.LargeFileError:
             # No result of a build is as large: somebody else's file of that name.
             return None
@@ -165,6 +166,10 @@ class _Comparing:
         other, other_place = self._tree(second)
         found = in_words(differences(one, other))
         check = trees(CONTENT, str(first), one, other)
+        if one == other and not any(one.files()):
+            # Unlike a check of a build, which must have something to compare, this is a question.
+            words = "both hold no files, and the same empty folders"
+            check = Check(CONTENT["same"], str(first), words)
         if found:
             # The differences are said one by one: the check's own words would repeat the first few.
             paths = "1 path differs" if len(found) == 1 else f"{len(found)} paths differ"
@@ -194,7 +199,8 @@ class _Comparing:
 
     def _tree(self, side: Path | Digest) -> tuple[Tree, Place]:
         if isinstance(side, Path):
-            return manifest.scan(side), lambda entry: side / entry.path
+            with sides.named(side):
+                return manifest.scan(side), lambda entry: side / entry.path
         store = self._store(side)
         if not store.has(side):
             raise InputError(
@@ -204,7 +210,14 @@ class _Comparing:
                 "are in result.json",
                 missing=True,
             )
-        return store.load_tree(side), store.path
+        try:
+            return store.load_tree(side), store.path
+        except InputError as error:
+            raise InputError(
+                error.summary,
+                subject=str(side),
+                remedy="name the digest of a tree: those of steps' outputs are in result.json",
+            ) from error
 
     def _store(self, subject: Digest | None = None) -> Store:
         from orchestrator.store import Store

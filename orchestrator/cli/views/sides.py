@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+import errno
+from contextlib import ExitStack, contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,9 @@ def of_one_kind(first: Path | Digest, second: Path | Digest) -> bool:
         InputError: one is not there, or they are of two kinds.
     """
     for side in (first, second):
-        if isinstance(side, Path) and not side.exists():
+        with named(side):
+            there = not isinstance(side, Path) or side.exists()
+        if not there:
             raise InputError(
                 "there is no such file or folder",
                 subject=str(side),
@@ -44,6 +47,25 @@ def of_one_kind(first: Path | Digest, second: Path | Digest) -> bool:
             remedy=_beside(first, second),
         )
     return of_trees[0]
+
+
+@contextmanager
+def named(side: Path | Digest) -> Iterator[None]:
+    """Context that says of which side a path is too long.
+
+    Raises:
+        InputError: one is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise InputError(
+            "cannot compare this: a name is too long, of more bytes than this system takes",
+            subject=str(side),
+            remedy="check the name; move what lies deep in folders to where its path is shorter",
+        ) from error
 
 
 def opened(stack: ExitStack, path: str, first: Path, second: Path) -> Pair:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -133,6 +134,62 @@ def test_trees_of_the_store(tmp_path: Path, capsys: Captured) -> None:
     assert found["diagnosis"]["cause"]["class"] == "time"
     assert answered(capsys, names[0], names[0], "--store", place)[0] == 0
     assert answered(capsys, names[0], tmp_path / "1", "--store", place)[0] == 0
+
+
+def test_trees_without_files_that_are_the_same_are_the_same(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    """One and the same digest stands for both; a build without files passes nothing all the same."""
+    for name in ("1/s", "2/s", "3/t", "none", "nothing"):
+        (tmp_path / name).mkdir(parents=True)
+    for sides in (("1", "2"), ("none", "nothing")):
+        status, found = answered(capsys, *(tmp_path / side for side in sides))
+        assert (status, found["verdict"], found["reason"]) == (
+            0, "PASS", "both hold no files, and the same empty folders",
+        )  # fmt: skip
+        assert found["first"]["blake3"] == found["second"]["blake3"]
+    assert answered(capsys, tmp_path / "1", tmp_path / "3")[0] == 1
+    with closing(Store(tmp_path / "store")) as store:
+        name = str(store.put_tree(tmp_path / "1").digest)
+    assert answered(capsys, name, tmp_path / "2", "--store", tmp_path / "store")[0] == 0
+
+
+def test_a_blob_that_is_no_tree_is_named(tmp_path: Path, capsys: Captured) -> None:
+    with closing(Store(tmp_path / "store")) as store:
+        name = str(store.put_tree(written(tmp_path / "1", x=EARLY)).digest)
+        blob = str(digest.of_bytes(EARLY))
+    for sides in ((blob, name), (name, blob)):
+        status, found = answered(capsys, *sides, "--store", tmp_path / "store")
+        assert (status, found["error"]["subject"]) == (2, blob)
+        assert found["error"]["summary"].startswith("not a tree manifest: ")
+
+
+def test_a_name_that_is_too_long_is_named(tmp_path: Path, capsys: Captured) -> None:
+    there = written(tmp_path, one=EARLY) / "one"
+    long = tmp_path / ("n" * 256)
+    for sides in ((long, there), (there, long)):
+        status, found = answered(capsys, *sides)
+        assert (status, found["error"]["subject"]) == (2, str(long))
+        assert "name is too long" in found["error"]["summary"]
+        assert "--store" not in found["error"]["remedy"]
+
+
+def test_a_folder_whose_paths_grow_too_long_is_named(tmp_path: Path, capsys: Captured) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    descriptor = os.open(top, os.O_RDONLY)
+    name = "n" * 250
+    # The path below the folder is shorter than the longest one, the whole path is not.
+    for _ in range(16):
+        os.mkdir(name, dir_fd=descriptor)  # noqa: PTH102 - a path of that length has no name
+        below = os.open(name, os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(descriptor)
+    other = written(tmp_path / "other", x=EARLY)
+    status, found = answered(capsys, other, top)
+    assert (status, found["error"]["subject"]) == (2, str(top))
+    assert "name is too long" in found["error"]["summary"]
 
 
 REFUSED = {
