@@ -1,17 +1,19 @@
 """FAT32 images: every byte that differs, by what lies there, and why it may.
 
 Files and folders are compared by their paths, so that one that is longer does not make all behind
-it differ; everything else by its place.
+it differ; everything else by its place, that of a volume's parts from where the volume starts.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnosis.formats import image_causes as causes
 from orchestrator.diagnosis.formats import seed
+from orchestrator.diagnosis.formats.image_aligned import aligned
 from orchestrator.diagnosis.model import UNKNOWN, Cause, Judgement, Sureness
 from orchestrator.diagnosis.source import Parts, differing, first_difference
 from orchestrator.golang import seed_index
@@ -21,7 +23,7 @@ from reproducibility.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.diagnosis.model import Collector
+    from orchestrator.diagnosis.model import Collector, Mark
     from orchestrator.diagnosis.source import Pair, Source
     from orchestrator.image.fat.regions import Item, Location, Map
 
@@ -37,16 +39,49 @@ def is_image(source: Source) -> bool:
 
 @dataclass
 class _Images:
+    """Two images, the volume of the second where that of the first starts. `mark`: before both."""
+
     pair: Pair
     to: Collector
     inner: Callable[[Pair], None]
     first: Map
     second: Map
+    mark: Mark
+    # Whether the volumes start at different places of the images; whether both have a partition
+    # table.
+    moved: bool
+    partitioned: bool
     # Region, field and path -> the first byte that differs there, and how many.
     places: dict[tuple[str, str, str], list[int]] = field(default_factory=dict)
     # Files of the first side in whose place something differs; `everything`: any may be one.
     touched: set[str] = field(default_factory=set)
     everything: bool = False
+    # Folder -> whether both sides gave its names the same aliases, for those that were asked about.
+    _reused: dict[str, bool] = field(default_factory=dict)
+
+    @cached_property
+    def by_path(self) -> tuple[dict[str, Item], dict[str, Item]]:
+        """The items of each side; of those with one path the first."""
+        first, second = (
+            {item.path: item for item in reversed(side.items)} for side in (self.first, self.second)
+        )
+        return first, second
+
+    @cached_property
+    def folders(self) -> tuple[dict[str, list[Item]], dict[str, list[Item]]]:
+        """What each folder of each side holds, in its order."""
+        held: tuple[dict[str, list[Item]], dict[str, list[Item]]] = ({}, {})
+        for side, found in zip(held, (self.first, self.second), strict=True):
+            for item in found.items[1:]:
+                side.setdefault(item.path.rpartition("/")[0], []).append(item)
+        return held
+
+    def same_aliases(self, folder: str) -> bool:
+        """Tell whether a folder has the same aliases on both sides, whatever names have them."""
+        if folder not in self._reused:
+            one, other = (sorted(i.alias for i in side.get(folder, ())) for side in self.folders)
+            self._reused[folder] = one == other
+        return self._reused[folder]
 
 
 def explain(pair: Pair, to: Collector, inner: Callable[[Pair], None]) -> None:
@@ -55,13 +90,21 @@ def explain(pair: Pair, to: Collector, inner: Callable[[Pair], None]) -> None:
     Raises:
         InputError: one is no FAT32 image.
     """
-    maps = [regions.read(side.read, side.size) for side in (pair.first, pair.second)]
-    images = _Images(pair, to, inner, maps[0], maps[1])
+    first, second = (regions.read(side.read, side.size) for side in (pair.first, pair.second))
+    moved = first.start != second.start
+    same = _shape(first) == _shape(second)
+    mark = to.mark()
     if pair.first.size != pair.second.size:
         sizes = f"{pair.first.size} bytes", f"{pair.second.size} bytes"
-        to.say(pair.path, "the size of the image", causes.FOLLOWS, sizes, follows=True)
+        judged = causes.FOLLOWS_START if moved and same else causes.FOLLOWS
+        to.say(pair.path, "the size of the image", judged, sizes, follows=True)
+    partitioned = bool(first.start and second.start)
+    if moved and not partitioned:
+        starts = f"byte {first.start}", f"byte {second.start}"
+        to.say(pair.path, "the start of the volume", causes.START, starts, offset=first.start)
+    both, second = aligned(pair, first, second)
+    images = _Images(both, to, inner, first, second, mark, moved, partitioned)
     _place(images)
-    same = _shape(maps[0]) == _shape(maps[1])
     _tables(images, same=same)
     _items(images, same=same)
     _rest(images, same=same)
@@ -70,7 +113,7 @@ def explain(pair: Pair, to: Collector, inner: Callable[[Pair], None]) -> None:
 def _shape(found: Map) -> tuple[object, ...]:
     """Return what first clusters, FATs and FSInfo follow from: all names and sizes."""
     names = sorted((item.path, item.is_folder, item.size) for item in found.items)
-    return found.cluster, found.start, found.reserved, found.table, names
+    return found.cluster, found.reserved, found.table, names
 
 
 def _place(images: _Images) -> None:
@@ -117,48 +160,57 @@ def _unused(found: Map, byte: int) -> bool:
 
 def _tables(images: _Images, *, same: bool) -> None:
     """The fields of master boot record, boot sector, FSInfo and the copies, with their values."""
-    first = images.first
-    if first.start:
-        _table(images, 0, fields.MASTER, same=same)
-    sectors = [(0, fields.BOOT), (first.info, fields.INFORMATION)]
-    for copy in dict.fromkeys((0, first.backup)):
+    first, second = images.first, images.second
+    told: set[str] = set()
+    if images.partitioned:
+        _table(images, (0, 0), fields.MASTER, told, same=same)
+    sectors = [((0, 0), fields.BOOT)]
+    if first.info and second.info:
+        sectors.append(((first.info, second.info), fields.INFORMATION))
+    copies = [(0, 0)]
+    if first.backup and second.backup:
+        copies.append((first.backup, second.backup))
+    for copy in copies:
         for sector, names in sectors:
-            _table(images, first.start + (copy + sector) * regions.SECTOR, names, same=same)
+            one, other = (
+                side.start + (start + at) * regions.SECTOR
+                for side, start, at in zip((first, second), copy, sector, strict=True)
+            )
+            _table(images, (one, other), names, told, same=same)
 
 
-def _table(images: _Images, at: int, names: fields.Fields, *, same: bool) -> None:
+def _table(
+    images: _Images, at: tuple[int, int], names: fields.Fields, told: set[str], *, same: bool
+) -> None:
+    """Compare a sector of fields. `at`: its byte on each side. `told`: fields that differed."""
     pair = images.pair
-    one, other = (side.read(at, regions.SECTOR) for side in (pair.first, pair.second))
+    one, other = pair.first.read(at[0], regions.SECTOR), pair.second.read(at[1], regions.SECTOR)
     for start, end, name in fields.spans(names, regions.SECTOR):
         a, b = one[start:end], other[start:end]
-        where = images.first.at(at + start)
+        where = images.first.at(at[0] + start)
+        images.places.pop((where.region, name, ""), None)
         if a == b:
             continue
         byte = start + next(
             (n for n, two in enumerate(zip(a, b, strict=False)) if two[0] != two[1]), 0
         )
-        for key in [key for key in images.places if key[:2] == (where.region, name)]:
-            del images.places[key]
-        judged, values = causes.in_table(name, a, b, known=images.to.known, same=same)
-        follows = judged is causes.FOLLOWS or where.region.startswith("backup")
+        judged, values = causes.in_table(
+            name, a, b, known=images.to.known, same=same, moved=images.moved
+        )
+        # What differs in a backup follows from the same field of the original.
+        copied = where.region.startswith("backup") and (name in told or not same)
+        told.add(name)
         images.to.say(
-            pair.path, f"{where.region}, {name}", judged, values, offset=at + byte,
-            follows=follows and _met(images, name),
+            pair.path, f"{where.region}, {name}", judged, values, offset=at[0] + byte,
+            follows=judged in causes.FOLLOWING or copied,
         )  # fmt: skip
-
-
-def _met(images: _Images, name: str) -> bool:
-    """Tell whether the same field of the original differs too, or the sizes of files do."""
-    return any(one.where.endswith(name) for one in images.to.findings) or (
-        _shape(images.first) != _shape(images.second)
-    )
 
 
 # -- files and folders -----------------------------------------------------------------------------
 
 
 def _items(images: _Images, *, same: bool) -> None:
-    by_path = {item.path: item for item in images.second.items}
+    by_path = images.by_path[1]
     _order(images)
     renamed = _renamed(images, by_path)
     for one in images.first.items:
@@ -182,7 +234,7 @@ def _items(images: _Images, *, same: bool) -> None:
 def _renamed(images: _Images, others: dict[str, Item]) -> dict[str, str]:
     """The outputs of the same compilation: a package cache names them by what they hold."""
     found: dict[str, str] = {}
-    firsts = {item.path: item for item in images.first.items}
+    firsts = images.by_path[0]
     for path, one in firsts.items():
         other = others.get(path)
         if not path.endswith(f"/{seed_index.INDEX}") or other is None:
@@ -218,10 +270,7 @@ def _alone(images: _Images, item: Item, side: str) -> None:
 
 def _order(images: _Images) -> None:
     """Folders that hold the same names in another order."""
-    held: list[dict[str, list[Item]]] = [{}, {}]
-    for side, found in zip(held, (images.first, images.second), strict=True):
-        for item in found.items[1:]:
-            side.setdefault(item.path.rpartition("/")[0], []).append(item)
+    held = images.folders
     for folder in sorted(held[0].keys() & held[1].keys()):
         first, second = held[0][folder], held[1][folder]
         names = [[item.path for item in side] for side in (first, second)]
@@ -245,18 +294,20 @@ def _record(images: _Images, one: Item, other: Item, *, same: bool) -> None:
             continue
         images.places.pop(("directory entry", name, one.path), None)
         byte = start + next(n for n in range(end - start) if a[n] != b[n])
-        judged, values = causes.in_record(name, one, other, images.first, images.second, same=same)
+        judged, values = causes.in_record(
+            name, one, other, same_aliases=images.same_aliases, same=same
+        )
         images.to.say(
             pair.path, f"directory entry of /{one.path}, {name}", judged, values,
             offset=one.record + byte,
-            follows=judged is causes.FOLLOWS or name == "size", kind=name,
+            follows=judged in causes.FOLLOWING or name == "size", kind=name,
         )  # fmt: skip
     if one.long != other.long:
         length = min(len(one.long), len(other.long))
         byte = next((n for n in range(length) if one.long[n] != other.long[n]), length)
         name = fields.name(fields.LONG, byte % regions.RECORD)
-        for key in [k for k in images.places if k[0] == "directory entry" and k[2] == one.path]:
-            del images.places[key]
+        for _, field_name in fields.SHORT + fields.LONG:
+            images.places.pop(("directory entry", field_name, one.path), None)
         judged, follows = UNKNOWN, False
         if name.startswith("checksum") and one.alias != other.alias:
             judged, follows = causes.FOLLOWS, True
@@ -319,7 +370,11 @@ def _place_of(item: Item, at: int) -> int | None:
 
 def _rest(images: _Images, *, same: bool) -> None:
     """Return what differs and is in no field that has a value of its own."""
-    moved = any(one.cause in {Cause.ALLOCATION, Cause.ORDER} for one in images.to.findings)
+    said = images.to.since(images.mark)
+    moved = any(
+        one.cause in {Cause.ALLOCATION, Cause.ORDER} and one.reason != causes.START.reason
+        for one in said
+    )
     for (region, _, path), (byte, count) in sorted(images.places.items(), key=lambda one: one[1]):
         where: Location = images.first.at(byte)
         length = min(_SHOWN, count)
@@ -327,7 +382,7 @@ def _rest(images: _Images, *, same: bool) -> None:
         if region in {"directory entry", "directory"} and not _stays(images, path):
             continue
         judged = causes.in_region(region, *values, same=same)
-        follows = judged is causes.FOLLOWS or (region.endswith("FAT") and moved)
+        follows = judged in causes.FOLLOWING or (region.endswith("FAT") and moved)
         more = f", and {count - 1} more bytes of it" if count > 1 else ""
         images.to.say(
             images.pair.path, f"{where}{more}", judged, values, offset=byte, follows=follows,
@@ -337,9 +392,5 @@ def _rest(images: _Images, *, same: bool) -> None:
 
 def _stays(images: _Images, path: str) -> bool:
     """Tell whether a folder lies where it lies on both sides, so that its bytes can be compared."""
-    found = [
-        next((item for item in side.items if item.path == path.removeprefix(".")), None)
-        for side in (images.first, images.second)
-    ]
-    one, other = found
+    one, other = (side.get("" if path == "." else path) for side in images.by_path)
     return bool(one and other and one.record == other.record and one.runs[:1] == other.runs[:1])

@@ -9,9 +9,9 @@ from orchestrator.diagnosis import evidence, moments
 from orchestrator.diagnosis.model import UNKNOWN, Cause, Judgement, Sureness, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from orchestrator.image.fat.regions import Item, Map
+    from orchestrator.image.fat.regions import Item
 
     Values = tuple[str | int | bytes | None, str | int | bytes | None]
 
@@ -19,18 +19,36 @@ FOLLOWS = Judgement(
     Cause.ALLOCATION, Sureness.LIKELY,
     "it follows from files that have another name or size, or that only one side has",
 )  # fmt: skip
+START = Judgement(
+    Cause.ALLOCATION, Sureness.CERTAIN,
+    "the partition starts at another sector, so the whole volume lies elsewhere",
+)  # fmt: skip
+FOLLOWS_START = Judgement(
+    Cause.ALLOCATION, Sureness.LIKELY, "it follows from where the partition starts"
+)
+FOLLOWING = FOLLOWS, FOLLOWS_START
 _ALLOCATED = "every name and size is the same, so the clusters were given out otherwise"
 _NUMBERS = frozenset({"disk signature", "volume ID"})
 _OF_SIZE = frozenset({"sectors", "sectors of a FAT", "reserved sectors", "sectors of a cluster"})
+# Of a partition entry, after its number: what other files have to do with, and what the start has.
+_ENTRY_OF_SIZE = ("number of sectors", "last address (CHS)")
+_ENTRY_OF_START = ("first address (CHS)", "last address (CHS)")
 _TEXTS = frozenset({"system name", "label", "file system's name"})
 
 
-def in_table(
-    name: str, one: bytes, other: bytes, *, known: Mapping[str, tuple[str, str]], same: bool
+def in_table(  # noqa: PLR0913 - a field of two tables
+    name: str,
+    one: bytes,
+    other: bytes,
+    *,
+    known: Mapping[str, tuple[str, str]],
+    same: bool,
+    moved: bool = False,
 ) -> tuple[Judgement, Values]:
     """Judge a field of the master boot record, the boot sector or FSInfo.
 
-    `same`: both images hold the same names with the same sizes.
+    `same`: both images hold the same names with the same sizes. `moved`: their volumes start at
+    different sectors.
     """
     numbers = int.from_bytes(one[:8], "little"), int.from_bytes(other[:8], "little")
     if name in _NUMBERS:
@@ -47,7 +65,12 @@ def in_table(
     if name in _TEXTS:
         texts = [value.decode("latin-1").strip() for value in (one, other)]
         return evidence.judge(texts[0], texts[1], known), (texts[0], texts[1])
-    if not same and (name in _OF_SIZE or name.startswith("partition entry")):
+    in_entry = name.partition(", ")[2] if name.startswith("partition entry") else ""
+    if in_entry == "first sector":
+        return (START if moved else UNKNOWN), numbers
+    if moved and (name == "hidden sectors" or in_entry in _ENTRY_OF_START):
+        return FOLLOWS_START, numbers
+    if not same and (name in _OF_SIZE or in_entry in _ENTRY_OF_SIZE):
         return FOLLOWS, numbers
     return UNKNOWN, numbers
 
@@ -65,15 +88,18 @@ def _identifier(one: int, other: int) -> Judgement:
     )
 
 
-def in_record(  # noqa: PLR0913 - a field of two entries on two volumes
-    name: str, one: Item, other: Item, first: Map, second: Map, *, same: bool
+def in_record(
+    name: str, one: Item, other: Item, *, same_aliases: Callable[[str], bool], same: bool
 ) -> tuple[Judgement, Values]:
-    """Judge a field of a directory entry."""
+    """Judge a field of a directory entry.
+
+    `same_aliases`: tells whether a folder has the same aliases on both sides.
+    """
     if name.startswith(("time", "date")):
         words = _when(name, one.raw), _when(name, other.raw)
         return _moments(name, one.raw, other.raw, words), words
     if name == "alias":
-        return _alias(one, first, second), (one.alias, other.alias)
+        return _alias(one, same_aliases), (one.alias, other.alias)
     if name.startswith("first cluster"):
         judged = Judgement(Cause.ALLOCATION, Sureness.CERTAIN, _ALLOCATED)
         return (judged if same else FOLLOWS), (one.cluster, other.cluster)
@@ -83,17 +109,9 @@ def in_record(  # noqa: PLR0913 - a field of two entries on two volumes
     return UNKNOWN, (f"{one.raw[at]:#04x}", f"{other.raw[at]:#04x}")
 
 
-def _alias(one: Item, first: Map, second: Map) -> Judgement:
+def _alias(one: Item, same_aliases: Callable[[str], bool]) -> Judgement:
     """Tell whether the same aliases went to other names of the folder."""
-    folder = one.path.rpartition("/")[0]
-    given = [
-        sorted(
-            item.alias for item in side.items
-            if item.record >= 0 and item.path.rpartition("/")[0] == folder
-        )
-        for side in (first, second)
-    ]  # fmt: skip
-    if given[0] == given[1]:
+    if same_aliases(one.path.rpartition("/")[0]):
         reason = "the folder has the same aliases, given to the names in another order"
         return Judgement(Cause.ORDER, Sureness.CERTAIN, reason)
     return UNKNOWN

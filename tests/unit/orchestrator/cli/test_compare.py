@@ -139,7 +139,7 @@ def test_trees_of_the_store(tmp_path: Path, capsys: Captured) -> None:
 def test_trees_without_files_that_are_the_same_are_the_same(
     tmp_path: Path, capsys: Captured
 ) -> None:
-    """One and the same digest stands for both; a build without files passes nothing all the same."""
+    """One and the same digest stands for both."""
     for name in ("1/s", "2/s", "3/t", "none", "nothing"):
         (tmp_path / name).mkdir(parents=True)
     for sides in (("1", "2"), ("none", "nothing")):
@@ -181,7 +181,7 @@ def test_a_folder_whose_paths_grow_too_long_is_named(tmp_path: Path, capsys: Cap
     name = "n" * 250
     # The path below the folder is shorter than the longest one, the whole path is not.
     for _ in range(16):
-        os.mkdir(name, dir_fd=descriptor)  # noqa: PTH102 - a path of that length has no name
+        os.mkdir(name, dir_fd=descriptor)
         below = os.open(name, os.O_RDONLY, dir_fd=descriptor)
         os.close(descriptor)
         descriptor = below
