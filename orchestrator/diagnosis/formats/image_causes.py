@@ -65,14 +65,19 @@ def in_table(  # noqa: PLR0913 - a field of two tables
     if name in _TEXTS:
         texts = [value.decode("latin-1").strip() for value in (one, other)]
         return evidence.judge(texts[0], texts[1], known), (texts[0], texts[1])
+    return _of_geometry(name, same=same, moved=moved), numbers
+
+
+def _of_geometry(name: str, *, same: bool, moved: bool) -> Judgement:
+    """Judge a field that says where something is, or how large. Arguments as `in_table`."""
     in_entry = name.partition(", ")[2] if name.startswith("partition entry") else ""
     if in_entry == "first sector":
-        return (START if moved else UNKNOWN), numbers
+        return START if moved else UNKNOWN
     if moved and (name == "hidden sectors" or in_entry in _ENTRY_OF_START):
-        return FOLLOWS_START, numbers
+        return FOLLOWS_START
     if not same and (name in _OF_SIZE or in_entry in _ENTRY_OF_SIZE):
-        return FOLLOWS, numbers
-    return UNKNOWN, numbers
+        return FOLLOWS
+    return UNKNOWN
 
 
 def _identifier(one: int, other: int) -> Judgement:
