@@ -29,8 +29,10 @@ def of_one_kind(first: Path | Digest, second: Path | Digest) -> bool:
         InputError: one is not there, or they are of two kinds.
     """
     for side in (first, second):
+        if not isinstance(side, Path):
+            continue
         with named(side):
-            there = not isinstance(side, Path) or side.exists()
+            there = side.exists()
         if not there:
             raise InputError(
                 "there is no such file or folder",

@@ -25,8 +25,9 @@ def long(name: str) -> bytes:
     text += b"\xff" * (-len(text) % _SLOT)
     parts = [text[at : at + _SLOT] for at in range(0, len(text), _SLOT)]
     return b"".join(
-        struct.pack("<B10s3B12sH4s", (number - 1) % 63 + 1, part[:10], 0x0F, 0, 0,
-                    part[10:22], 0, part[22:])
+        struct.pack(
+            "<B10s3B12sH4s", (number - 1) % 63 + 1, part[:10], 0x0F, 0, 0, part[10:22], 0, part[22:]
+        )
         for number, part in reversed(list(enumerate(parts, 1)))
     )
 
