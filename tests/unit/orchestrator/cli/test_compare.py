@@ -178,7 +178,7 @@ def test_a_folder_whose_paths_grow_too_long_is_named(tmp_path: Path, capsys: Cap
     top = tmp_path / "top"
     top.mkdir()
     descriptor = os.open(top, os.O_RDONLY)
-    name = "n" * 250
+    name = "n" * 254
     # The path below the folder is shorter than the longest one, the whole path is not.
     for _ in range(16):
         os.mkdir(name, dir_fd=descriptor)

@@ -6,8 +6,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrator.diagnosis.formats import image, image_causes
+from orchestrator.diagnosis.formats.image_aligned import Aligned
 from orchestrator.diagnosis.model import Cause, Collector, Limits
 from orchestrator.diagnosis.source import Memory, Pair
 from tests.unit.orchestrator.image.fat.volumes import RESERVED, SECTOR, Volume, disk, long, short
@@ -193,3 +196,15 @@ def test_tables_are_read_where_each_side_has_them() -> None:
     assert wheres(found) == ["boot sector, sector of FSInfo"]
     assert volume()[SECTOR : SECTOR + 4] == volume(info=5)[5 * SECTOR : 5 * SECTOR + 4]
     assert RESERVED > 5
+
+
+@given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 40), st.integers(0, 50))
+def test_every_byte_of_an_aligned_image_is_where_it_must_be(
+    own: int, start: int, at: int, length: int
+) -> None:
+    under, other = bytes(range(own + 20)), bytes(range(100, 100 + start + 20))
+    both = min(own, start)
+    wanted = under[:both] + other[both:start] + under[own:]
+    side = Aligned(Memory(under), Memory(other), own, start)
+    assert side.size == len(wanted)
+    assert side.read(at, length) == wanted[at : at + length]
