@@ -25,7 +25,7 @@ from pyfatfs.PyFat import PyFat
 from reproducibility import regular
 from reproducibility.digest import Digest
 from reproducibility.errors import ComparisonError, SourceryError
-from reproducibility.manifest import Entry, Tree, directory, file
+from reproducibility.manifest import LONGEST_PATH, MOST_PARTS, Entry, Tree, directory, file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -258,6 +258,9 @@ class _Walk:
     ) -> Generator[Entry, None, list[tuple[str, int]]]:
         """The files among the children; folders go to `pending`, what is special is returned."""
         prefix = f"{path}/" if path else ""
+        if len(path) > LONGEST_PATH or prefix.count("/") > MOST_PARTS:
+            # A tree refuses them, too, but only when the paths of all have filled the memory.
+            raise ComparisonError("folders in folders, deeper than a tree can have them")
         special = []
         self._met += len(children)
         if self._most_entries is not None and self._met > self._most_entries:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from orchestrator.image.fat import reader, writer
 from reproducibility.errors import ComparisonError
+from reproducibility.manifest import MOST_PARTS, file
 from tests.conftest import examples
+from tests.unit.orchestrator.image.fat import volumes
 from tests.unit.orchestrator.image.samples import EPOCH, VOLUME, Blobs, Content, data, disk
 
 if TYPE_CHECKING:
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
     from orchestrator.image.fat.disk import Disk
     from orchestrator.image.fat.reader import Reading
-    from reproducibility.manifest import Tree
+    from reproducibility.digest import Digest
+    from reproducibility.manifest import Entry, Tree
 
 _CONTENT: Content = {
     "README": data(100),
@@ -253,3 +256,30 @@ def test_whatever_is_damaged_is_an_answer_not_an_accident(
             shared.read()
     finally:
         shared.patch(at, old)
+
+
+def test_folders_in_folders_end_where_a_tree_s_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only in the end: the paths of what was met would fill the memory before."""
+    # As many clusters as only a FAT32 volume has.
+    volume = volumes.Volume(66_000)
+    for number in range(2, 2 + 250):
+        above = 0 if number == 3 else number - 1
+        dots = (volumes.short(".", number, 0, 0x10), volumes.short("..", above, 0, 0x10))
+        record = volumes.short("D", number + 1, 0, 0x10) + volumes.short("F")
+        volume.put(number, (b"".join(dots) if number > 2 else b"") + record)
+    volume.put(252, volumes.short(".", 252, 0, 0x10) + volumes.short("..", 251, 0, 0x10))
+    image = tmp_path / "volume"
+    image.write_bytes(volume.written())
+    met: list[str] = []
+
+    def counted(path: str, content: Digest, size: int) -> Entry:
+        met.append(path)
+        return file(path, content, size)
+
+    monkeypatch.setattr(reader, "file", counted)
+    with pytest.raises(ComparisonError, match="folders in folders"):
+        reader.read(image, offset=0)
+    # One of the root, and one of each folder that a tree can have.
+    assert len(met) == MOST_PARTS + 1

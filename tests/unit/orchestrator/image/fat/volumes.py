@@ -61,6 +61,7 @@ class Volume:
         data = bytearray(sectors * SECTOR)
         data[:11] = b"\xeb\x58\x90MSDOS5.0"
         struct.pack_into("<HBHB", data, 11, SECTOR, self.each, RESERVED, 1)
+        data[21] = 0xF8
         struct.pack_into("<II", data, 32, sectors, table)
         struct.pack_into("<IHH", data, 44, 2, self.info, 0)
         data[510:512] = b"\x55\xaa"
