@@ -166,8 +166,9 @@ class _Comparing:
         other, other_place = self._tree(second)
         found = in_words(differences(one, other))
         check = trees(CONTENT, str(first), one, other)
-        if one == other and not any(one.files()):
-            # Unlike a check of a build, which must have something to compare, this is a question.
+        if one == other and len(one) and not any(one.files()):
+            # Their names were compared. A check of a build or an audit must have files; and where
+            # there is not even a folder, nothing was compared here either.
             words = "both hold no files, and the same empty folders"
             check = Check(CONTENT["same"], str(first), words)
         if found:
