@@ -311,10 +311,8 @@ def _weigh(to: Collector, mark: int) -> None:
     found = to.since(mark)
     clear = [one for one in found if one.cause not in {Cause.CODE, Cause.UNKNOWN}]
     if clear and not all(one.follows for one in clear):
-        for number in range(mark, len(to.findings)):
-            one = to.findings[number]
-            if one.cause in {Cause.CODE, Cause.UNKNOWN}:
-                to.findings[number] = replace(one, follows=True)
+        weak = {Cause.CODE, Cause.UNKNOWN}
+        to.revise(mark, lambda one: replace(one, follows=True) if one.cause in weak else one)
 
 
 _PACKED = replace(
