@@ -17,7 +17,8 @@ Not obvious from `go help environment`:
 * GOFLAGS: flags of every go command. Empty, and not absent, so that it is stated to be.
 * GOGC, GOMEMLIMIT: the garbage collector of the go command and of the compilers that it starts.
 * GOPROXY, GOSUMDB: `off`, so that the go command refuses at once what would need a network.
-* GOTELEMETRY: without `off` the go command writes counters to a folder of the user's settings.
+* GOTELEMETRY: what `go env` says of telemetry; the go command does not read it. Its counters go to
+  a folder of the user's settings unless a file there says `off`: `init` writes it on the device.
 * GOTOOLCHAIN: `local`, since a go.mod may ask for another toolchain, which would be fetched.
 * GOWORK: `off`, since a module is built for itself, even where a go.work lies beside its go.mod.
 * CGO_ENABLED: 0, since no C compiler is there.
@@ -89,7 +90,10 @@ def sandbox(architecture: str) -> dict[str, str]:
 
 
 def device(architecture: str) -> dict[str, str]:
-    """Give all that `init` sets for every program on the device."""
+    """Give what `init` sets for every program on the device.
+
+    To PATH it adds, behind /bin, the folder of the commands that end the machine.
+    """
     own = f"/{device_folder(architecture)}"
     return {
         **settings(architecture),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LINE = (
-    b"[    0.000000] Linux version 6.12\r\n\x1b[2J\x1b[H\rcompiling ls ...\r\x1b[K"
+    b"[    0.000000] Linux version 6.12\r\n\x1b[2J\x1b[H\rcompiling ls ...\b \b\b \b\r\x1b[K"
     b"\x1b[?25l> ls /\r\n<|3\r\nbin go src linux_amd64\r\n3|> 0\r\n"
     b"Kernel panic - not syncing: x\r\n"
     b"\x1b]0;title\x07\x1bP1\x1b\\\x1b[31mred\x1b[0m ab\b\bc\xc3\xa4\xff"

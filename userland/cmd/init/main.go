@@ -13,9 +13,9 @@
 // Signals to PID 1, as in busybox: SIGUSR1 halts, SIGUSR2 powers off, SIGTERM and
 // SIGINT (Ctrl-Alt-Delete) reboot.
 //
-// As the interpreter of the scripts halt, poweroff and reboot, which it has put
-// into /bin, it sends itself these signals. Started as any other process it does
-// nothing, and exits with status 2.
+// As the interpreter of the scripts halt, poweroff, reboot and shutdown, which it
+// has put into /bin and /run/power, it sends itself these signals. Started as any
+// other process it does nothing, and exits with status 2.
 package main
 
 import (
@@ -48,19 +48,17 @@ func main() {
 // patience is how long the machine may take before it has ended us, too.
 const patience = 30 * time.Second
 
-// ask does what the scripts in /bin are for, and reports whether this is one.
+// ask does what these scripts are for, and reports whether this is one.
 func ask(arguments []string) bool {
-	s, found := pid1.PowerSignal(arguments)
+	s, found, err := pid1.PowerSignal(arguments)
 	if !found {
 		return false
 	}
-	// The kernel puts the script's path behind the interpreter's argument.
-	if len(arguments) > 2 {
-		fmt.Fprintf(os.Stderr, "Usage: %s    stops all programs, writes what is to be written, then does it\n", arguments[0][1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
-	err := signalInit(s)
-	if err == nil {
+	if err = signalInit(s); err == nil {
 		time.Sleep(patience)
 		err = fmt.Errorf("the machine has not stopped after %v", patience)
 	}

@@ -75,7 +75,7 @@ func (d *directory) abandon() {
 // explain adds the remedy to an error that has one.
 func explain(err error, dir string) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("the file system of %s is full: delete what you do not need there, or empty the cache with rm -r %s: %w", dir, dir, err)
+		return fmt.Errorf("the file system of %s is full: delete what you do not need there, or empty the cache with rm -r %s; where rm is not compiled yet, the shell empties a file with > FILE: %w", dir, dir, err)
 	}
 	return err
 }

@@ -7,6 +7,7 @@
 //	/linux_<arch>/seed           the compile seed, read-only
 //	/linux_<arch>/environment    see Environment
 //	/bin                         tmpfs, compiled commands
+//	/run/power                   tmpfs, commands that end the machine in good order
 //	/tmp                         tmpfs, build cache and everything else
 package device
 
@@ -35,6 +36,9 @@ func (l Layout) Programs() string { return filepath.Join(l.Platform(), "bin") }
 
 // Commands gives the directory that commands are compiled into.
 func (l Layout) Commands() string { return l.Path("/bin") }
+
+// PowerCommands gives the directory of commands that end the machine in good order.
+func (l Layout) PowerCommands() string { return l.Path("/run/power") }
 
 // Temporary gives the directory that may be filled and vanishes with a reboot.
 func (l Layout) Temporary() string { return l.Path("/tmp") }

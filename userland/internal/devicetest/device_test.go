@@ -147,6 +147,23 @@ func give(group int) {
 	syscall.Syscall(syscall.SYS_IOCTL, 0, syscall.TIOCSPGRP, uintptr(unsafe.Pointer(&g)))
 }
 `,
+	// clear removes everything in /bin, as "rm /bin/*" does.
+	"cmd/clear/main.go": `package main
+
+import (
+	"os"
+	"path/filepath"
+)
+
+func main() {
+	names, _ := filepath.Glob("/bin/*")
+	for _, name := range names {
+		if err := os.Remove(name); err != nil {
+			println(err.Error())
+		}
+	}
+}
+`,
 	"cmd/broken/main.go":  "package main\n\nfunc main() { undefined() }\n",
 	"cmd/library/code.go": "package library\n",
 	"cmd/empty/README":    "no Go file here\n",
@@ -204,6 +221,8 @@ func makeDevice() (string, error) {
 			write(platform+"/bin/"+dir, stubLine("/src/example.com/box/cmd/"+dir), 0o755)
 		}
 	}
+	// A source may bring a command of this name, which then must not be what runs.
+	write(platform+"/bin/shutdown", stubLine("/src/example.com/box/cmd/words"), 0o755)
 	write(platform+"/bin/nosource", stubLine("/src/example.com/box/cmd/none"), 0o755)
 	write(platform+"/bin/badstub", stubLine("/etc"), 0o755)
 	write(platform+"/bin/halfstub", "#!"+platform+"/bin/installcommand\n", 0o755)

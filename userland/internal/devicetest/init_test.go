@@ -218,6 +218,7 @@ func TestPowerCommands(t *testing.T) {
 		"halt":     {"sourcery: halting\r\n", syscall.SIGINT},
 		"poweroff": {"sourcery: powering off\r\n", syscall.SIGINT},
 		"reboot":   {"sourcery: rebooting\r\n", syscall.SIGHUP},
+		"shutdown": {"sourcery: powering off\r\n", syscall.SIGINT},
 	} {
 		t.Run(command, func(t *testing.T) {
 			m := boot(t, "sourcery.shell=nosuch")
@@ -230,6 +231,85 @@ func TestPowerCommands(t *testing.T) {
 			m.endsBy(want.end)
 		})
 	}
+}
+
+// They are there whatever is in /bin, and before a stub of the same name.
+func TestPowerCommandsByName(t *testing.T) {
+	for command, want := range map[string]struct {
+		words string
+		end   syscall.Signal
+	}{
+		"halt":            {"sourcery: halting\r\n", syscall.SIGINT},
+		"shutdown":        {"sourcery: powering off\r\n", syscall.SIGINT},
+		"shutdown -h now": {"sourcery: powering off\r\n", syscall.SIGINT},
+		"shutdown -r":     {"sourcery: rebooting\r\n", syscall.SIGHUP},
+	} {
+		t.Run(command, func(t *testing.T) {
+			m := boot(t, "sourcery.shell=nosuch")
+			m.see("emergency# ")
+			m.typeIn("shutdown -h 20:00\n")
+			m.see("for later there is sleep, as in: sleep 600 && shutdown\r\nUsage: shutdown [-h|")
+			m.see("emergency# ")
+			m.typeIn("clear\n")
+			m.see("emergency# ")
+			m.typeIn("ls /bin\n")
+			m.see("ls /bin\r\nemergency# ")
+			m.typeIn(command + "\n")
+			m.see(want.words)
+			m.endsBy(want.end)
+		})
+	}
+}
+
+// stopOutput types Ctrl-S, and waits until the terminal takes nothing more.
+func (m *machine) stopOutput() {
+	m.t.Helper()
+	var number int32
+	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, m.keyboard.Fd(), syscall.TIOCGPTN, uintptr(unsafe.Pointer(&number))); errno != 0 {
+		m.t.Fatal(errno)
+	}
+	fd, err := syscall.Open(fmt.Sprint("/dev/pts/", number), syscall.O_WRONLY|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	m.typeIn("\x13")
+	for err == nil {
+		time.Sleep(time.Millisecond)
+		_, err = syscall.Write(fd, []byte("."))
+	}
+	if err != syscall.EAGAIN {
+		m.t.Fatal(err)
+	}
+}
+
+func TestPowerOffWhereOutputIsStopped(t *testing.T) {
+	m := boot(t, "sourcery.shell=nosuch sourcery.debug")
+	m.see("emergency# ")
+	m.stopOutput()
+	if err := m.process.Process.Signal(syscall.SIGUSR2); err != nil {
+		t.Fatal(err)
+	}
+	m.endsBy(syscall.SIGINT)
+	m.see("sourcery: powering off\r\n")
+}
+
+func TestRunWhereOutputIsStopped(t *testing.T) {
+	m := boot(t, "sourcery.run=words")
+	m.see("<words>")
+	m.stopOutput()
+	m.typeIn("\x04") // end of its input: it ends without a word
+	m.endsBy(syscall.SIGINT)
+}
+
+func TestTelemetryIsOff(t *testing.T) {
+	m := boot(t, "sourcery.shell=nosuch")
+	m.see("emergency# ")
+	m.typeIn("go telemetry\n")
+	m.see("go telemetry\r\noff\r\n")
+	m.see("emergency# ")
+	m.typeIn("ls /tmp/home/.config/go/telemetry\n")
+	m.see("telemetry\r\nmode\r\nemergency# ")
 }
 
 // What the machine was asked to do first is what it does: the end of the command

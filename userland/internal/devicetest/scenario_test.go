@@ -229,7 +229,7 @@ func manyAtOnce(s *stage) {
 }
 
 func signalWhileCompiling(s *stage) {
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP} {
 		slow := s.command(nil, "slow")
 		var words bytes.Buffer
 		slow.Stderr = &words

@@ -16,16 +16,13 @@ import (
 // and stays: to remove it would let two processes lock two files of one name.
 // Where ctx ends first, the error is its cause.
 func Take(ctx context.Context, path string) (release func(), err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	f, err := open(path)
 	if err != nil {
 		return nil, err
 	}
 	locked := make(chan error, 1)
 	fd := int(f.Fd())
-	go func() { locked <- flock(fd) }()
+	go func() { locked <- flock(fd, syscall.LOCK_EX) }()
 	select {
 	case err := <-locked:
 		if err != nil {
@@ -40,9 +37,30 @@ func Take(ctx context.Context, path string) (release func(), err error) {
 	}
 }
 
-func flock(fd int) error {
+// Try is Take for who does not want to wait: where somebody else has the lock, the
+// error is EWOULDBLOCK.
+func Try(path string) (release func(), err error) {
+	f, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("locking %s: %w", path, err)
+	}
+	return func() { f.Close() }, nil
+}
+
+func open(path string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+}
+
+func flock(fd, how int) error {
 	for {
-		if err := syscall.Flock(fd, syscall.LOCK_EX); !errors.Is(err, syscall.EINTR) {
+		if err := syscall.Flock(fd, how); !errors.Is(err, syscall.EINTR) {
 			return err
 		}
 	}

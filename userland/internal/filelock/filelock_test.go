@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -47,4 +48,21 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 	if _, err := Take(ctx, path); !errors.Is(err, because) {
 		t.Errorf("Take = %v", err)
 	}
+}
+
+func TestTryDoesNotWait(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	release, err := Take(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Try(path); !errors.Is(err, syscall.EWOULDBLOCK) {
+		t.Errorf("Try = %v", err)
+	}
+	release()
+	release, err = Try(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
 }

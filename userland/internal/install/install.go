@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sourcery/userland/internal/device"
+	"sourcery/userland/internal/filelock"
 	"sourcery/userland/internal/stub"
 )
 
@@ -120,6 +121,7 @@ func (in *Installer) make(ctx context.Context, c stub.Command, target string, wo
 	if err := in.removeLeftovers(c.Name); err != nil {
 		return err
 	}
+	in.removeAbandoned()
 	unfinished := filepath.Join(in.Layout.Commands(), unfinishedPrefix(c.Name)+strconv.Itoa(os.Getpid()))
 	defer os.Remove(unfinished) // where the renaming was not reached
 	if err := in.compile(ctx, c, unfinished, words); err != nil {
@@ -153,6 +155,23 @@ func (in *Installer) removeLeftovers(name string) error {
 		}
 	}
 	return nil
+}
+
+// removeAbandoned removes what killed installers of other commands have left: it
+// would take up memory until its command is compiled, which may be never. What
+// cannot be removed is in nobody's way.
+func (in *Installer) removeAbandoned() {
+	entries, _ := os.ReadDir(in.Layout.Work())
+	for _, entry := range entries {
+		name := entry.Name()
+		release, err := filelock.Try(filepath.Join(in.Layout.Locks(), name))
+		if err != nil {
+			continue // somebody works there: we do, or another installer
+		}
+		in.removeLeftovers(name)
+		os.RemoveAll(filepath.Join(in.Layout.Work(), name))
+		release()
+	}
 }
 
 // checkSource reports whether the package directory is there at all, so that

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -289,6 +290,48 @@ func TestLeftoversOfTheKilledAreRemoved(t *testing.T) {
 	b.clean(".hello.more.1", ".hello.x", "hello")
 }
 
+func TestLeftoversOfOtherCommandsAreRemoved(t *testing.T) {
+	b := newBench(t, copies)
+	for _, name := range []string{"killed", "working"} {
+		if err := os.MkdirAll(filepath.Join(b.layout.Work(), name, "go-build1"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		b.write("/bin/."+name+".4711", "half", 0o644)
+	}
+	release, err := b.installer().lock(t.Context(), "working")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.installer().Install(t.Context(), hello); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(b.layout.Work(), "working", "go-build1")); err != nil {
+		t.Errorf("what another installer works on: %v", err)
+	}
+	release()
+	if _, err := b.installer().Reinstall(t.Context(), hello); err != nil {
+		t.Fatal(err)
+	}
+	b.clean("hello")
+}
+
+func TestSignalsEndTheContext(t *testing.T) {
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP} {
+		if signal.Ignored(s) {
+			continue // as nohup has it
+		}
+		ctx, stop := WithSignals(t.Context())
+		if err := syscall.Kill(os.Getpid(), s); err != nil {
+			t.Fatal(err)
+		}
+		<-ctx.Done()
+		if err := Interruption(ctx); Status(err) != StatusSignal+int(s) {
+			t.Errorf("%v: %v", s, err)
+		}
+		stop()
+	}
+}
+
 func TestSignalWhileCompiling(t *testing.T) {
 	// The script's child shows whether the whole group is killed; it does not
 	// heed SIGTERM, so it takes the last resort.
@@ -351,7 +394,9 @@ func TestSignalWhileWaiting(t *testing.T) {
 }
 
 func TestProgressIsShownOnATerminal(t *testing.T) {
-	const message, erase = "compiling hello ...", "\r\x1b[K"
+	const message = "compiling hello ..."
+	// Nothing of what stands before it on the line.
+	erase := strings.Repeat("\b \b", len(message))
 	shown := func(script string, terminal bool, delay time.Duration) string {
 		b := newBench(t, script)
 		in := b.installer()
@@ -378,6 +423,7 @@ func TestFullDiskIsExplained(t *testing.T) {
 	// In two writes, as the words may come from the compiler.
 	b := newBench(t, `printf 'compile: writing output: no space left' >&2; sleep 0.1; echo ' on device' >&2; exit 1`)
 	b.fails(StatusCannotRun, "There is no space left to compile it: "+b.layout.Temporary()+" has ")
+	b.fails(StatusCannotRun, "where rm is not compiled yet, the shell empties a file with > FILE.")
 	b.clean()
 }
 

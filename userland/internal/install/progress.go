@@ -3,8 +3,10 @@ package install
 import (
 	"cmp"
 	"io"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // defaultDelay is how long a compilation may take before it is mentioned: a person
@@ -18,8 +20,8 @@ type progress struct {
 	mu    sync.Mutex
 	out   io.Writer
 	timer *time.Timer // nil where no message is to be shown
-	shown bool
-	over  bool // the message is not wanted any more
+	shown int         // characters of it that are on the terminal
+	over  bool        // the message is not wanted any more
 	full  fullDetector
 }
 
@@ -37,7 +39,7 @@ func (p *progress) show(message string) {
 	if p.over {
 		return
 	}
-	p.shown = true
+	p.shown = utf8.RuneCountInString(message)
 	io.WriteString(p.out, message)
 }
 
@@ -54,10 +56,12 @@ func (p *progress) erase() {
 	if p.timer != nil {
 		p.timer.Stop()
 	}
-	if p.shown {
-		p.shown = false
-		io.WriteString(p.out, "\r\x1b[K") // ECMA-48: erase to the end of the line
+	if p.shown == 0 {
+		return
 	}
+	// One by one: what stands before it, such as a question, is not ours.
+	io.WriteString(p.out, strings.Repeat("\b \b", p.shown))
+	p.shown = 0
 }
 
 func (p *progress) Write(words []byte) (int, error) {

@@ -30,14 +30,14 @@ func interruption(ctx context.Context) *Failure {
 	return &Failure{StatusSignal + int(s.Number), s}
 }
 
-// WithSignals gives a context that ends with SIGINT, SIGTERM or SIGHUP, its
-// cause being a Signal. A signal that our parent has told us to ignore, as
+// WithSignals gives a context that ends with SIGINT, SIGQUIT, SIGTERM or SIGHUP,
+// its cause being a Signal. A signal that our parent has told us to ignore, as
 // nohup(1) does, stays ignored. After stop, signals do again what they did
 // before.
 func WithSignals(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP} {
 		if !signal.Ignored(s) {
 			signal.Notify(signals, s)
 		}

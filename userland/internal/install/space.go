@@ -34,8 +34,8 @@ func (in *Installer) explain(err error) error {
 	}
 	return fmt.Errorf("%w\n"+
 		"There is no space left to compile it: %s, %s.\n"+
-		"Delete what you do not need there. Every command in %s may go, it is compiled anew when it is used;\n"+
-		"so may the build cache, %s",
+		"Delete what you do not need there; where rm is not compiled yet, the shell empties a file with > FILE.\n"+
+		"Every command in %s may go, it is compiled anew when it is used; so may the build cache, %s",
 		err, free(in.Layout.Temporary()), free(in.Layout.Commands()),
 		in.Layout.Commands(), in.Layout.Path("/tmp/cache/go-build"))
 }

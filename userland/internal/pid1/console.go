@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"sourcery/userland/internal/terminal"
 )
@@ -79,12 +80,50 @@ func (c *console) open() (int, error) {
 func (c *console) print(text string) {
 	fd, err := c.open()
 	if err != nil {
-		os.Stderr.WriteString(text)
+		within(writeTime, func() { os.Stderr.WriteString(text) })
 		return
 	}
 	f := os.NewFile(uintptr(fd), c.path)
-	defer f.Close()
-	f.WriteString(text)
+	within(writeTime, func() {
+		defer f.Close()
+		f.WriteString(text)
+	})
+}
+
+// writeTime is how long a message waits for a console that takes nothing, as
+// after Ctrl-S: nobody may keep the machine from powering off by that.
+const writeTime = 5 * time.Second
+
+// muteTime is the same for one that has taken nothing before.
+const muteTime = writeTime / 100
+
+// within waits until f has returned, but no longer than limit, and reports whether
+// it has. Else f goes on by itself.
+func within(limit time.Duration, f func()) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+		return true
+	case <-time.After(limit):
+		return false
+	}
+}
+
+// resumeConsoles lets output go on wherever Ctrl-S has stopped it.
+func (i *Init) resumeConsoles() {
+	i.debugCheck("resuming output", terminal.Resume(syscall.Stderr))
+	for _, c := range i.findConsoles() {
+		fd, err := c.open()
+		if err == nil {
+			err = terminal.Resume(fd)
+			syscall.Close(fd)
+		}
+		i.debugCheck("resuming output on "+c.path, err)
+	}
 }
 
 // terminalType gives a value for TERM. Nothing is known of what is at the other

@@ -29,6 +29,7 @@ type Init struct {
 	environment device.Environment
 	reaper      *reaper
 	stopping    atomic.Bool // no more shells are to be started
+	mute        atomic.Bool // the console has not taken the last message
 }
 
 // Run is PID 1 from its start to the end of the machine. It does not return.
@@ -117,12 +118,29 @@ func (i *Init) readEnvironment() {
 		i.say("%v; commands cannot be compiled", err)
 		e = e.With("PATH", i.layout.Commands()+":"+i.layout.Programs()).With("HOME", i.layout.Temporary())
 	}
+	e = withPowerCommands(e, i.layout)
 	i.environment = e
 	for _, key := range []string{"HOME", "GOCACHE", "GOPATH", "GOTMPDIR", "TMPDIR"} {
 		if dir := e.Get(key); filepath.IsAbs(dir) {
 			i.check(key, os.MkdirAll(dir, 0o755))
 		}
 	}
+	i.check("GOTELEMETRY", setTelemetry(e))
+}
+
+// setTelemetry does what the environment says in GOTELEMETRY: the go command does
+// not read that variable, but this file (internal/telemetry in the module
+// golang.org/x/telemetry). With "off" it writes no counters, which nobody would read.
+func setTelemetry(e device.Environment) error {
+	home, mode := e.Get("HOME"), e.Get("GOTELEMETRY")
+	if home == "" || mode == "" {
+		return nil
+	}
+	file := filepath.Join(home, ".config/go/telemetry/mode")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(mode+"\n"), 0o644)
 }
 
 func (i *Init) hostname() string {
@@ -136,9 +154,15 @@ func (i *Init) hostname() string {
 	return "sourcery"
 }
 
-// say writes to the console that the kernel has given us.
+// say writes to the console that the kernel has given us. Once that has taken
+// nothing for a while, nobody waits for it any more.
 func (i *Init) say(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "sourcery: "+format+"\n", args...)
+	limit := writeTime
+	if i.mute.Load() {
+		limit = muteTime
+	}
+	text := fmt.Sprintf("sourcery: "+format+"\n", args...)
+	i.mute.Store(!within(limit, func() { os.Stderr.WriteString(text) }))
 }
 
 func (i *Init) debug(format string, args ...any) {

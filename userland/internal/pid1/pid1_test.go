@@ -225,3 +225,109 @@ func TestGreetingFitsTheScreen(t *testing.T) {
 		}
 	}
 }
+
+func TestPowerSignal(t *testing.T) {
+	for line, want := range map[string]syscall.Signal{
+		"-halt": syscall.SIGUSR1, "-poweroff /bin/poweroff": syscall.SIGUSR2, "-reboot /bin/reboot": syscall.SIGTERM,
+		"-shutdown /bin/shutdown":          syscall.SIGUSR2,
+		"-shutdown /bin/shutdown now":      syscall.SIGUSR2,
+		"-shutdown /bin/shutdown -h":       syscall.SIGUSR2,
+		"-shutdown /bin/shutdown halt now": syscall.SIGUSR2,
+		"-shutdown /bin/shutdown -P +0":    syscall.SIGUSR2,
+		"-shutdown /bin/shutdown -r now":   syscall.SIGTERM,
+		"-shutdown /bin/shutdown reboot":   syscall.SIGTERM,
+		"-shutdown /bin/shutdown poweroff": syscall.SIGUSR2,
+	} {
+		got, found, err := PowerSignal(strings.Fields(line))
+		if got != want || !found || err != nil {
+			t.Errorf("%s: %v, %v, %v; want %v", line, got, found, err, want)
+		}
+	}
+}
+
+func TestPowerSignalRefuses(t *testing.T) {
+	for line, want := range map[string]string{
+		"-halt /bin/halt --help":                      `halt: "--help": it takes no arguments` + "\nUsage: halt    stops all",
+		"-shutdown /bin/shutdown --help":              `"--help" is not understood` + "\nUsage: shutdown [-h|-P|-r|halt|poweroff|reboot] [now]    stops all",
+		"-shutdown /bin/shutdown -s":                  "cannot be suspended",
+		"-shutdown /bin/shutdown suspend now":         "cannot be suspended",
+		"-shutdown /bin/shutdown -r +5":               `"+5": it is done now; for later there is sleep`,
+		"-shutdown /bin/shutdown -h 2030-01-01T00:00": "it is done now",
+		"-shutdown /bin/shutdown later":               "it is done now",
+		"-shutdown /bin/shutdown -r now all go home":  `"all": there is nobody to be told`,
+		"-shutdown /bin/shutdown -h -r":               `"-r" is not understood`,
+		"-shutdown /bin/shutdown -c":                  `"-c" is not understood`,
+	} {
+		got, found, err := PowerSignal(strings.Fields(line))
+		if got != 0 || !found || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, %v, %v; want %q", line, got, found, err, want)
+		}
+	}
+	for _, line := range []string{"", "halt", "-nothing", "0"} {
+		if got, found, err := PowerSignal(strings.Fields(line)); got != 0 || found || err != nil {
+			t.Errorf("%q: %v, %v, %v", line, got, found, err)
+		}
+	}
+}
+
+func TestPathLeadsToPowerCommands(t *testing.T) {
+	l := device.Layout{Arch: "test"}
+	for before, want := range map[string]string{
+		"/bin:/linux_test/bin": "/bin:/run/power:/linux_test/bin",
+		"/linux_test/bin":      "/run/power:/linux_test/bin",
+		"":                     "/run/power",
+	} {
+		e := withPowerCommands(device.Environment{}.With("PATH", before), l)
+		if got := e.Get("PATH"); got != want {
+			t.Errorf("%q became %q, want %q", before, got, want)
+		}
+	}
+}
+
+func TestPowerCommandsOutliveThoseInBin(t *testing.T) {
+	l := testLayout(t)
+	i := &Init{layout: l, self: "/linux_test/bin/init"}
+	i.makePowerCommands()
+	e := withPowerCommands(device.Environment{}.With("PATH", l.Commands()+":"+l.Programs()), l)
+	for name := range powerCommands {
+		touch(t, filepath.Join(l.Programs(), name), 0o755)
+		for _, dir := range []string{l.Commands(), l.PowerCommands()} {
+			path, err := lookPath(name, e)
+			if err != nil || path != filepath.Join(dir, name) {
+				t.Errorf("%s: %s, %v; want it in %s", name, path, err, dir)
+			}
+			if data, _ := os.ReadFile(path); string(data) != "#!/linux_test/bin/init -"+name+"\n" {
+				t.Errorf("%s: %q", path, data)
+			}
+			if dir == l.Commands() {
+				os.Remove(path)
+			}
+		}
+	}
+}
+
+func TestWithinDoesNotWaitForEver(t *testing.T) {
+	stopped := make(chan struct{})
+	if within(time.Millisecond, func() { <-stopped }) {
+		t.Error("it has returned")
+	}
+	close(stopped)
+	if !within(time.Hour, func() {}) {
+		t.Error("it was not waited for")
+	}
+}
+
+func TestSetTelemetry(t *testing.T) {
+	home := t.TempDir()
+	e := device.Environment{}.With("HOME", home)
+	for _, mode := range []string{"", "off"} {
+		if err := setTelemetry(e.With("GOTELEMETRY", mode)); err != nil {
+			t.Fatal(err)
+		}
+		// What os.UserConfigDir gives, which the go command asks.
+		data, _ := os.ReadFile(filepath.Join(home, ".config", "go", "telemetry", "mode"))
+		if strings.TrimSpace(string(data)) != mode {
+			t.Errorf("%q: the file says %q", mode, data)
+		}
+	}
+}

@@ -2,9 +2,7 @@ package pid1
 
 import (
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -32,34 +30,6 @@ var powerActions = map[os.Signal]powerAction{
 	syscall.SIGINT:  reboot,
 }
 
-// powerCommands are the commands that end the machine in good order: scripts in
-// /bin, before all others in PATH, whose interpreter is the init program. They
-// need no compiler and next to no memory. What a source brings under these names
-// may well be a bare reboot(2), which loses what is not written yet.
-var powerCommands = map[string]syscall.Signal{
-	"halt":     syscall.SIGUSR1,
-	"poweroff": syscall.SIGUSR2,
-	"reboot":   syscall.SIGTERM,
-}
-
-// makePowerCommands puts them into the directory of commands.
-func (i *Init) makePowerCommands() {
-	for name := range powerCommands {
-		script := "#!" + i.self + " -" + name + "\n"
-		i.check(name, os.WriteFile(filepath.Join(i.layout.Commands(), name), []byte(script), 0o755))
-	}
-}
-
-// PowerSignal gives the signal to PID 1 that the init program, started by one of
-// these scripts, is to send.
-func PowerSignal(arguments []string) (s syscall.Signal, found bool) {
-	if len(arguments) == 0 || !strings.HasPrefix(arguments[0], "-") {
-		return 0, false
-	}
-	s, found = powerCommands[arguments[0][1:]]
-	return s, found
-}
-
 // Times that processes get to end, after SIGTERM and after SIGKILL.
 const (
 	politeTime = 3 * time.Second
@@ -72,6 +42,8 @@ func (i *Init) shutDown(a powerAction) {
 	if !i.stopping.CompareAndSwap(false, true) {
 		return // it is being stopped already, and some process's end has made us ask again
 	}
+	// Before the first word: from here on nothing may wait for a console.
+	within(writeTime, i.resumeConsoles)
 	i.say("%s", a.words)
 	// A shell ignores SIGTERM but leaves when its terminal does, and a stopped
 	// process notices neither before it goes on.

@@ -49,6 +49,25 @@ func SetSize(fd int, s Size) error {
 	return ioctl(fd, syscall.TIOCSWINSZ, unsafe.Pointer(&w))
 }
 
+// Of include/uapi/asm-generic/ioctls.h and termbits-common.h.
+const (
+	tcxonc = 0x540A
+	tcooff = 0
+	tcoon  = 1
+)
+
+// Resume lets output go on that Ctrl-S has stopped. By itself TCOON only undoes
+// TCOOFF, so that comes first (n_tty_ioctl_helper in the kernel's
+// drivers/tty/tty_ioctl.c).
+func Resume(fd int) error {
+	for _, action := range []uintptr{tcooff, tcoon} {
+		if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), tcxonc, action); errno != 0 {
+			return errno
+		}
+	}
+	return nil
+}
+
 func ioctl(fd int, request uintptr, argument unsafe.Pointer) error {
 	for {
 		_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), request, uintptr(argument))

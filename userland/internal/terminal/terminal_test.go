@@ -1,13 +1,15 @@
 package terminal
 
 import (
+	"fmt"
 	"os"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 )
 
-// open gives the terminal end of a pseudoterminal.
+// open gives the keyboard's end of a pseudoterminal.
 func open(t *testing.T) int {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -67,5 +69,37 @@ func TestState(t *testing.T) {
 	}
 	if got, _ := GetState(fd); got != before {
 		t.Errorf("GetState = %+v, want %+v", got, before)
+	}
+}
+
+func TestResume(t *testing.T) {
+	master := open(t)
+	var number uint32
+	if err := ioctl(master, syscall.TIOCGPTN, unsafe.Pointer(&number)); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := syscall.Open(fmt.Sprint("/dev/pts/", number), syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer syscall.Close(fd)
+	if _, err := syscall.Write(master, []byte{'S' & 0x1f}); err != nil {
+		t.Fatal(err)
+	}
+	// The kernel passes on what is typed in a thread of its own.
+	for err = nil; err == nil; time.Sleep(time.Millisecond) {
+		_, err = syscall.Write(fd, []byte("x"))
+	}
+	if err != syscall.EAGAIN {
+		t.Fatalf("Ctrl-S: %v", err)
+	}
+	if err := Resume(fd); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := syscall.Write(fd, []byte("x")); err != nil {
+		t.Errorf("after Resume: %v", err)
+	}
+	if Resume(-1) == nil {
+		t.Error("nothing was resumed")
 	}
 }

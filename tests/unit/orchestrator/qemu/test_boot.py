@@ -181,6 +181,8 @@ def test_what_is_no_size_of_memory_is_refused(text: str) -> None:
     [
         (b"one\r\ntwo\r\r\nthree", "one\ntwo\nthree"),
         (b"compiling ls ...\r\x1b[Kbin\r\n", "bin\n"),
+        (b"compiling ls ..." + b"\b \b" * 16 + b"bin\r\n", "bin\n"),
+        (b"Name: compiling ls ..." + b"\b \b" * 16 + b"bin\r\n", "Name: bin\n"),
         (b"compiling ls ...\rbin\r\n", "binpiling ls ...\n"),
         (b"\x1b[1;31mred\x1b[0m and \x1b]0;a title\x07plain\n", "red and plain\n"),
         (b"\x1b[?25l> ab\b\bc\x1b[80D\n", "> cb\n"),
@@ -212,7 +214,11 @@ def test_the_last_line_is_the_last_one_with_something_on_it() -> None:
 
 
 def test_what_the_device_compiled_is_told_once_each() -> None:
-    raw = b"compiling cat ...\r\x1b[Kcompiling grep ...\r\x1b[Kcompiling cat ...\r\x1b[Kgo1.27\r\n"
+    raw = b"".join(
+        b"compiling %s ..." % name + b"\b \b" * len(b"compiling %s ..." % name)
+        for name in (b"cat", b"grep", b"cat")
+    )
+    raw += b"go1.27\r\n"
     assert screen.compiled(raw) == ["cat", "grep"]
     assert Ran("x", 0, 1.0, raw).document()["output"] == "go1.27\n"
 
@@ -271,7 +277,7 @@ def test_an_ordinary_boot_is_no_dead_end() -> None:
     came = (
         b"SYSLINUX 6.04\r\nboot: \r\nLoading /boot/amd64/vmlinuz... ok\r\n[    0.000000] Linux "
         b"version 6.12\r\n[    3.9] Run /init as init process\r\nSourcery: a system that is mostly "
-        b"source.\r\ncompiling gosh ...\r\x1b[K\x1b[?25l>   "
+        b"source.\r\ncompiling gosh ..." + b"\b \b" * 18 + b"\x1b[?25l>   "
     )
     assert [end for end in script.DEAD_ENDS if end.pattern.search(came)] == []
     places = [milestone.pattern.search(came) for milestone in script.MILESTONES]

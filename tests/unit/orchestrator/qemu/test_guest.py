@@ -44,7 +44,7 @@ def say(text):
 
 def boot():
     say("SeaBIOS\r\n[    0.000000] Linux version 6.12\r\n[    1.0] Run /init as init process\r\n")
-    say("\r\nSourcery: a system that is mostly source.\r\ncompiling gosh ...\r\x1b[K")
+    say("\r\nSourcery: a system that is mostly source.\r\ncompiling gosh ..." + "\b \b" * 18)
 
 def line():
     typed = ""
