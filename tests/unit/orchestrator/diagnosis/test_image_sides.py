@@ -93,7 +93,9 @@ KINDS: dict[str, tuple[Callable[[int], bytes], Callable[[int], bytes]]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_work_grows_with_the_number_of_files_and_not_with_its_square(kind: str) -> None:
     one, other = KINDS[kind]
-    few, many = (steps(folder(count, one), folder(count, other)) for count in (100, 400))
+    # Since Python 3.12 code is watched from the second time on that tracing is set up.
+    counted = [steps(folder(count, one), folder(count, other)) for count in (9, 100, 100, 400)]
+    few, many = counted[-2:]
     assert few > 100
     assert many < 5 * few
 
