@@ -132,11 +132,6 @@ class FakeFarm:
             for name in names or list(self.blobs):
                 self.blobs.pop(name, None)
 
-    def forget_operations(self) -> None:
-        """Start again, as far as operations are concerned."""
-        with self._lock:
-            self._operations.clear()
-
     def name(self, data: bytes) -> Name:
         return naming.of_bytes(self.function, data)
 
@@ -170,7 +165,8 @@ class FakeFarm:
     def restart(self) -> None:
         """Close all connections, forget what ran, and listen again."""
         self.__exit__()
-        self.forget_operations()
+        with self._lock:
+            self._operations.clear()
         self.__enter__()
 
     # -- the services ----------------------------------------------------------------------------

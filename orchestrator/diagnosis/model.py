@@ -11,7 +11,6 @@ from reproducibility import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Self
 
     from orchestrator.diagnosis.source import Pair
 
@@ -228,18 +227,6 @@ def shown(value: bytes | str | int | None) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
-class Mark(int):
-    """A place in the findings. As a number: how many were kept; `said`: how many were said."""
-
-    said: int
-
-    def __new__(cls, kept: int, said: int) -> Self:
-        """Make one of two numbers."""
-        mark = super().__new__(cls, kept)
-        mark.said = said
-        return mark
-
-
 class Collector:
     """Collects findings within limits. `known`: conditions on each side, where they are known.
 
@@ -324,10 +311,9 @@ class Collector:
         """Keep something to be said, once."""
         self._notes[visible.line(words)] = None
 
-    def mark(self) -> Mark:
-        """A place in the findings, for `since`."""
-        self._least.clear()
-        return Mark(len(self.findings), self._said)
+    def mark(self) -> int:
+        """A place in the findings, for `since`: how many were said before it."""
+        return self._said
 
     def since(self, mark: int) -> list[Finding]:
         """The findings after a place that were kept; the last one where none was.
@@ -335,7 +321,7 @@ class Collector:
         Empty only where nothing was said.
         """
         found = self.findings[self._place(mark) :]
-        if not found and self._last is not None and self._said > _said(mark):
+        if not found and self._last is not None and self._said > mark:
             return [self._last]
         return found
 
@@ -353,17 +339,13 @@ class Collector:
         """Forget the findings that were said after a place: one that says more takes theirs."""
         place = self._place(mark)
         del self.findings[place:], self._kept[place:]
-        self._said = min(self._said, _said(mark))
+        self._said = min(self._said, mark)
         self._least.clear()
 
     def _place(self, mark: int) -> int:
         """Where the first finding that was said after a place is kept: some may have given way."""
-        return bisect_left(self._kept, _said(mark), key=lambda kept: kept[0])
+        return bisect_left(self._kept, mark, key=lambda kept: kept[0])
 
     def diagnosis(self) -> Diagnosis:
         """Everything collected."""
         return Diagnosis(tuple(self.findings), self.total, tuple(self._notes))
-
-
-def _said(mark: int) -> int:
-    return mark.said if isinstance(mark, Mark) else mark

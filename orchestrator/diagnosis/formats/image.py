@@ -23,7 +23,7 @@ from reproducibility.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.diagnosis.model import Collector, Mark
+    from orchestrator.diagnosis.model import Collector
     from orchestrator.diagnosis.source import Pair, Source
     from orchestrator.image.fat.regions import Item, Location, Map
 
@@ -46,7 +46,7 @@ class _Images:
     inner: Callable[[Pair], None]
     first: Map
     second: Map
-    mark: Mark
+    mark: int
     # Whether the volumes start at different places of the images; whether both have a partition
     # table.
     moved: bool
